@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * base/intern.h - equal strings get equal small numbers, in first-seen order; 0 is "".
+ *
+ * Strings are copied into the table's own arena and stay where they are until release.
+ */
+#ifndef BASE_INTERN_H
+#define BASE_INTERN_H
+
+#include "base/arena.h"
+#include "base/util.h"
+
+struct intern {
+	struct arena arena;
+	struct str *strings;
+	size_t count, capacity;
+	uint32_t *slots; /* index + 1, 0 is free */
+	uint64_t *hashes;
+	size_t hashes_capacity;
+	size_t slots_count; /* a power of two */
+};
+
+/* `max_bytes` bounds the text; more returns -E2BIG from intern_put. Returns 0 or -ENOMEM. */
+MUST_CHECK int intern_init(struct intern *intern, size_t max_bytes);
+void intern_release(struct intern *intern);
+
+/* Returns 0, -ENOMEM or -E2BIG. */
+MUST_CHECK int intern_put(struct intern *intern, const char *bytes, size_t len, uint32_t *ret_id);
+
+/* The string of `id`; "" when there is none. NUL-terminated. */
+struct str intern_get(const struct intern *intern, uint32_t id);
+
+/* The id of a string that is there, or -1. */
+int64_t intern_find(const struct intern *intern, const char *bytes, size_t len);
+
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/json.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+void json_init(struct json *json, struct buf *out)
+{
+	*json = (struct json){ .out = out };
+}
+
+static void before(struct json *json)
+{
+	if (json->comma)
+		(void)buf_add_byte(json->out, ',');
+	json->comma = true;
+}
+
+void json_open(struct json *json, char bracket)
+{
+	before(json);
+	(void)buf_add_byte(json->out, (uint8_t)bracket);
+	json->comma = false;
+}
+
+void json_close(struct json *json, char bracket)
+{
+	(void)buf_add_byte(json->out, (uint8_t)bracket);
+	json->comma = true;
+}
+
+/* How many bytes of well-formed UTF-8 (Unicode 15, table 3-7) stand at p; 0 when none do. */
+static size_t utf8_length(const uint8_t *p, size_t left)
+{
+	static const struct {
+		uint8_t first, last, second_min, second_max, length;
+	} shapes[] = {
+		{ 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
+		{ 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 },
+		{ 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 },
+		{ 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
+	};
+
+	if (p[0] < 0x80)
+		return 1;
+	for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+		if (p[0] < shapes[i].first || p[0] > shapes[i].last)
+			continue;
+		if (left < shapes[i].length || p[1] < shapes[i].second_min ||
+		    p[1] > shapes[i].second_max)
+			return 0;
+		for (size_t k = 2; k < shapes[i].length; k++)
+			if ((p[k] & 0xc0) != 0x80)
+				return 0;
+		return shapes[i].length;
+	}
+	return 0;
+}
+
+static void escape(struct buf *out, uint8_t c)
+{
+	const char *named = strchr("\"\"\\\\\nn\rr\tt\bb\ff", c);
+
+	if (c && named) {
+		char pair[2] = { '\\', named[1] };
+
+		(void)buf_add(out, pair, 2);
+	} else {
+		(void)buf_printf(out, "\\u%04x", c);
+	}
+}
+
+static void quoted(struct buf *out, const char *bytes, size_t len)
+{
+	const uint8_t *p = (const uint8_t *)bytes;
+	size_t plain = 0; /* start of the run not yet copied */
+
+	(void)buf_add_byte(out, '"');
+	for (size_t i = 0; i < len;) {
+		size_t n = utf8_length(p + i, len - i);
+		bool special = p[i] < 0x20 || p[i] == '"' || p[i] == '\\' || p[i] == 0x7f;
+
+		if (n && !special) {
+			i += n;
+			continue;
+		}
+		(void)buf_add(out, bytes + plain, i - plain);
+		if (!n)
+			(void)buf_add_str(out, "\xef\xbf\xbd");
+		else
+			escape(out, p[i]);
+		plain = ++i;
+	}
+	(void)buf_add(out, bytes + plain, len - plain);
+	(void)buf_add_byte(out, '"');
+}
+
+void json_key(struct json *json, const char *key)
+{
+	before(json);
+	quoted(json->out, key, strlen(key));
+	(void)buf_add_byte(json->out, ':');
+	json->comma = false;
+}
+
+void json_string(struct json *json, const char *bytes, size_t len)
+{
+	before(json);
+	quoted(json->out, bytes, len);
+}
+
+void json_cstring(struct json *json, const char *text)
+{
+	if (text) {
+		json_string(json, text, strlen(text));
+		return;
+	}
+	before(json);
+	(void)buf_add_str(json->out, "null");
+}
+
+void json_int(struct json *json, int64_t value)
+{
+	before(json);
+	(void)buf_printf(json->out, "%" PRId64, value);
+}
+
+void json_uint(struct json *json, uint64_t value)
+{
+	before(json);
+	(void)buf_printf(json->out, "%" PRIu64, value);
+}
+
+void json_double(struct json *json, double value)
+{
+	before(json);
+	if (isfinite(value))
+		(void)buf_printf(json->out, "%.17g", value);
+	else
+		(void)buf_add_str(json->out, "null");
+}
+
+void json_bool(struct json *json, bool value)
+{
+	before(json);
+	(void)buf_add_str(json->out, value ? "true" : "false");
+}

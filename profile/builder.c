@@ -1,0 +1,552 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "profile/builder.h"
+
+#include <errno.h>
+
+/*
+ * One interner serves every table: a thing's bytes are its key, and the number that it gets is the
+ * thing's place.  Number 0 is the empty key, which is the table's "none" where it has one (modules,
+ * contexts, the root node) and is skipped where it has not (kinds, series).
+ */
+struct profile_builder {
+	struct profile *p;
+	struct profile_limits limits;
+	struct profile_cuts cuts;
+	struct err err;
+	int failed;
+	struct intern modules, frames, stacks, nodes, kinds, series, contexts;
+	struct hash128 *frame_identities;
+	uint32_t *stack_nodes; /* node of each interned stack */
+	uint32_t *scratch;     /* PROFILE_STACK_DEPTH_MAX frames of a stack that was cut */
+	struct {
+		size_t modules, frames, frame_identities, nodes, node_hashes, stack_nodes, kinds, labels,
+			series, contexts, records, values, cursors, losses;
+	} capacity;
+};
+
+const struct profile_limits profile_limits_default = {
+	.string_bytes = (size_t)64 << 20,
+	.string_max = 4096,
+	.frames = 1 << 20,
+	.nodes = 1 << 22,
+	.records = 1 << 21,
+	.labels_per_context = 64,
+	.labels_per_series = 32,
+};
+
+#define KEYS_BYTES_MAX ((size_t)512 << 20)
+
+static int fail(struct profile_builder *b, int code, const char *what, size_t limit)
+{
+	b->failed = code;
+	if (code == -E2BIG)
+		return err_set(&b->err, code, "profile: more than %zu %s", limit, what);
+	return err_set(&b->err, code, "profile: out of memory");
+}
+
+#define GROW(b, table, extra)                                                                      \
+	array_grow(&(b)->p->table, sizeof(*(b)->p->table), &(b)->capacity.table,                   \
+		   (b)->p->table##_count + (extra))
+
+int profile_builder_new(const struct profile_limits *limits, struct profile_builder **ret_builder)
+{
+	struct profile_builder *b = calloc(1, sizeof(*b));
+	static const struct profile_module no_module;
+
+	if (!b)
+		return -ENOMEM;
+	b->limits = limits ? *limits : profile_limits_default;
+	b->p = calloc(1, sizeof(*b->p));
+	b->scratch = malloc(PROFILE_STACK_DEPTH_MAX * sizeof(*b->scratch));
+	struct intern *const keys[] = { &b->modules, &b->frames, &b->stacks,  &b->nodes,
+					&b->kinds,   &b->series, &b->contexts };
+	int rc = b->p && b->scratch ? intern_init(&b->p->strings, b->limits.string_bytes) : -ENOMEM;
+
+	for (size_t i = 0; !rc && i < ARRAY_LEN(keys); i++)
+		rc = intern_init(keys[i], KEYS_BYTES_MAX);
+	if (!rc)
+		rc = GROW(b, modules, 1);
+	if (!rc)
+		rc = GROW(b, nodes, 1);
+	if (!rc)
+		rc = GROW(b, contexts, 1);
+	if (!rc)
+		rc = array_grow(&b->p->node_hashes, sizeof(*b->p->node_hashes),
+				&b->capacity.node_hashes, 1);
+	if (!rc)
+		rc = array_grow(&b->stack_nodes, sizeof(*b->stack_nodes), &b->capacity.stack_nodes, 1);
+	if (rc) {
+		profile_builder_free(b);
+		return rc;
+	}
+	b->p->instance.owner = PROFILE_OWNER_NOBODY;
+	b->p->modules[b->p->modules_count++] = no_module;
+	b->p->nodes[0] = (struct profile_node){ 0 };
+	b->p->node_hashes[0] = (struct hash128){ 0 };
+	b->p->nodes_count = 1;
+	b->stack_nodes[0] = 0;
+	b->p->contexts[b->p->contexts_count++] = (struct profile_labels){ 0 };
+	/* Frame 0 is "no frame", so that numbers of frames and of their keys agree. */
+	rc = GROW(b, frames, 1);
+	if (!rc)
+		rc = array_grow(&b->frame_identities, sizeof(*b->frame_identities),
+				&b->capacity.frame_identities, 1);
+	if (rc) {
+		profile_builder_free(b);
+		return rc;
+	}
+	b->p->frames[b->p->frames_count++] = (struct profile_frame){ 0 };
+	b->frame_identities[0] = (struct hash128){ 0 };
+	*ret_builder = b;
+	return 0;
+}
+
+void profile_builder_free(struct profile_builder *b)
+{
+	if (!b)
+		return;
+	profile_free(b->p);
+	intern_release(&b->modules);
+	intern_release(&b->frames);
+	intern_release(&b->stacks);
+	intern_release(&b->nodes);
+	intern_release(&b->kinds);
+	intern_release(&b->series);
+	intern_release(&b->contexts);
+	free(b->frame_identities);
+	free(b->stack_nodes);
+	free(b->scratch);
+	free(b);
+}
+
+struct profile *profile_builder_profile(struct profile_builder *b)
+{
+	return b->p;
+}
+
+const struct profile_cuts *profile_builder_cuts(const struct profile_builder *b)
+{
+	return &b->cuts;
+}
+
+const char *profile_builder_error(const struct profile_builder *b)
+{
+	return b->err.message;
+}
+
+struct profile *profile_builder_finish(struct profile_builder *b)
+{
+	struct profile *p = b->failed ? NULL : TAKE(b->p);
+
+	profile_builder_free(b);
+	return p;
+}
+
+int profile_builder_string(struct profile_builder *b, struct str text, uint32_t *ret_string)
+{
+	if (text.len > b->limits.string_max) {
+		text.len = b->limits.string_max;
+		b->cuts.strings_truncated++;
+	}
+	int rc = intern_put(&b->p->strings, text.ptr, text.len, ret_string);
+
+	return rc ? fail(b, rc, "bytes of text", b->limits.string_bytes) : 0;
+}
+
+int profile_builder_module(struct profile_builder *b, const struct profile_module *module,
+			   uint32_t *ret_module)
+{
+	struct profile_module key;
+
+	memset(&key, 0, sizeof(key)); /* the padding is part of the key */
+	memcpy(key.build_id, module->build_id, sizeof(key.build_id));
+	key.build_id_len = MIN(module->build_id_len, PROFILE_BUILD_ID_MAX);
+	key.is_hash = module->is_hash;
+	key.path = module->path;
+	int rc = intern_put(&b->modules, (const char *)&key, sizeof(key), ret_module);
+
+	if (rc)
+		return fail(b, rc, "modules", b->p->modules_count);
+	if (*ret_module < b->p->modules_count)
+		return 0;
+	rc = GROW(b, modules, 1);
+	if (rc)
+		return fail(b, rc, "modules", b->p->modules_count);
+	b->p->modules[b->p->modules_count++] = key;
+	return 0;
+}
+
+int profile_builder_frame(struct profile_builder *b, const struct profile_frame *frame,
+			  uint32_t *ret_frame)
+{
+	int rc = intern_put(&b->frames, (const char *)frame, sizeof(*frame), ret_frame);
+
+	_Static_assert(sizeof(*frame) == 32, "a frame is its own key: no padding");
+	if (rc)
+		return fail(b, rc, "frames", b->limits.frames);
+	if (*ret_frame < b->p->frames_count)
+		return 0;
+	if (b->p->frames_count >= b->limits.frames)
+		return fail(b, -E2BIG, "frames", b->limits.frames);
+	rc = GROW(b, frames, 1);
+	if (!rc)
+		rc = array_grow(&b->frame_identities, sizeof(*b->frame_identities),
+				&b->capacity.frame_identities, b->p->frames_count + 1);
+	if (rc)
+		return fail(b, rc, "frames", b->limits.frames);
+	b->frame_identities[b->p->frames_count] =
+		profile_frame_identity(b->p, frame, b->p->instance.owner);
+	b->p->frames[b->p->frames_count++] = *frame;
+	return 0;
+}
+
+static int node_add(struct profile_builder *b, uint32_t parent, uint32_t frame, uint32_t *ret_node)
+{
+	struct profile_node key = { parent, frame };
+	int rc = intern_put(&b->nodes, (const char *)&key, sizeof(key), ret_node);
+
+	if (rc)
+		return fail(b, rc, "stack nodes", b->limits.nodes);
+	if (*ret_node < b->p->nodes_count)
+		return 0;
+	if (b->p->nodes_count >= b->limits.nodes)
+		return fail(b, -E2BIG, "stack nodes", b->limits.nodes);
+	rc = GROW(b, nodes, 1);
+	if (!rc)
+		rc = array_grow(&b->p->node_hashes, sizeof(*b->p->node_hashes),
+				&b->capacity.node_hashes, b->p->nodes_count + 1);
+	if (rc)
+		return fail(b, rc, "stack nodes", b->limits.nodes);
+	b->p->node_hashes[b->p->nodes_count] =
+		hash128_chain(b->p->node_hashes[parent], b->frame_identities[frame]);
+	b->p->nodes[b->p->nodes_count++] = key;
+	return 0;
+}
+
+/* Keep the leaf's half and the root's half of a stack that is too deep. */
+static int stack_cut(struct profile_builder *b, const uint32_t **frames, size_t *count)
+{
+	struct profile_frame mark = { 0 };
+	size_t half = PROFILE_STACK_DEPTH_MAX / 2;
+	int rc = profile_builder_string(b, STR("[truncated]"), &mark.function);
+
+	if (!rc)
+		rc = profile_builder_frame(b, &mark, &b->scratch[half]);
+	if (rc)
+		return rc;
+	size_t roots = PROFILE_STACK_DEPTH_MAX - half - 1;
+
+	memcpy(b->scratch, *frames, half * sizeof(*b->scratch));
+	memcpy(b->scratch + half + 1, *frames + *count - roots, roots * sizeof(*b->scratch));
+	b->cuts.stacks_truncated++;
+	*frames = b->scratch;
+	*count = PROFILE_STACK_DEPTH_MAX;
+	return 0;
+}
+
+/* A stack that was seen costs one hash; only a new one walks the tree. */
+int profile_builder_stack(struct profile_builder *b, const uint32_t *frames, size_t count,
+			  uint32_t *ret_node)
+{
+	size_t known = b->stacks.count;
+	uint32_t stack, node = 0;
+	int rc = 0;
+
+	if (count > PROFILE_STACK_DEPTH_MAX)
+		rc = stack_cut(b, &frames, &count);
+	if (rc)
+		return rc;
+	rc = intern_put(&b->stacks, (const char *)frames, count * sizeof(*frames), &stack);
+	if (rc)
+		return fail(b, rc, "stacks", b->stacks.count);
+	if (stack < known) {
+		*ret_node = b->stack_nodes[stack];
+		return 0;
+	}
+	for (size_t i = count; !rc && i-- > 0;)
+		rc = node_add(b, node, frames[i], &node);
+	if (!rc)
+		rc = array_grow(&b->stack_nodes, sizeof(*b->stack_nodes), &b->capacity.stack_nodes,
+				b->stacks.count);
+	if (rc)
+		return fail(b, rc, "stack nodes", b->limits.nodes);
+	b->stack_nodes[stack] = node;
+	*ret_node = node;
+	return 0;
+}
+
+int profile_builder_kind(struct profile_builder *b, const struct profile_kind *kind,
+			 uint32_t *ret_kind)
+{
+	struct profile_kind key;
+	uint32_t id;
+
+	if (!kind->columns_count || kind->columns_count > PROFILE_COLUMNS_MAX)
+		return fail(b, -E2BIG, "value columns of a kind", PROFILE_COLUMNS_MAX);
+	memset(&key, 0, sizeof(key));
+	key.name = kind->name;
+	key.period_type = kind->period_type;
+	key.period_unit = kind->period_unit;
+	key.period = kind->period;
+	key.columns_count = kind->columns_count;
+	for (size_t i = 0; i < kind->columns_count; i++) {
+		key.columns[i].type = kind->columns[i].type;
+		key.columns[i].unit = kind->columns[i].unit;
+		key.columns[i].gauge = kind->columns[i].gauge;
+	}
+	int rc = intern_put(&b->kinds, (const char *)&key, sizeof(key), &id);
+
+	if (!rc && id > b->p->kinds_count)
+		rc = GROW(b, kinds, 1);
+	if (rc)
+		return fail(b, rc, "kinds", b->p->kinds_count);
+	if (id > b->p->kinds_count)
+		b->p->kinds[b->p->kinds_count++] = key;
+	*ret_kind = id - 1;
+	return 0;
+}
+
+int profile_builder_known_kind(struct profile_builder *b, enum profile_kind_id id, int64_t period,
+			       uint32_t *ret_kind)
+{
+	const struct profile_known_kind *known = profile_known_kind(id);
+	struct profile_kind kind = { .period = period,
+				     .columns_count = (uint32_t)known->columns_count };
+	struct {
+		const char *text;
+		uint32_t *to;
+	} names[3 + 2 * PROFILE_COLUMNS_MAX] = { { known->name, &kind.name },
+						 { known->period_type, &kind.period_type },
+						 { known->period_unit, &kind.period_unit } };
+	size_t count = 3;
+
+	for (size_t i = 0; i < known->columns_count; i++) {
+		kind.columns[i].gauge = known->columns[i].gauge;
+		names[count].text = known->columns[i].type;
+		names[count++].to = &kind.columns[i].type;
+		names[count].text = known->columns[i].unit;
+		names[count++].to = &kind.columns[i].unit;
+	}
+	for (size_t i = 0; i < count; i++) {
+		struct str text = { names[i].text, strlen(names[i].text) };
+		int rc = profile_builder_string(b, text, names[i].to);
+
+		if (rc)
+			return rc;
+	}
+	return profile_builder_kind(b, &kind, ret_kind);
+}
+
+static int labels_add(struct profile_builder *b, const struct profile_label *labels, size_t count,
+		      struct profile_labels *ret_run)
+{
+	int rc = GROW(b, labels, count);
+
+	if (rc)
+		return fail(b, rc, "labels", b->p->labels_count);
+	*ret_run = (struct profile_labels){ (uint32_t)b->p->labels_count, (uint32_t)count };
+	if (count)
+		memcpy(b->p->labels + b->p->labels_count, labels, count * sizeof(*labels));
+	b->p->labels_count += count;
+	return 0;
+}
+
+/* A label with its padding zeroed and its unused half empty: fit to be a key. */
+static struct profile_label label_key(const struct profile_label *label)
+{
+	struct profile_label key;
+
+	memset(&key, 0, sizeof(key));
+	key.key = label->key;
+	key.is_number = label->is_number;
+	if (label->is_number) {
+		key.number = label->number;
+		key.unit = label->unit;
+	} else {
+		key.text = label->text;
+	}
+	return key;
+}
+
+static int compare_strings(const struct profile *p, uint32_t a, uint32_t b)
+{
+	struct str x = profile_string(p, a), y = profile_string(p, b);
+	int order = memcmp(x.ptr, y.ptr, MIN(x.len, y.len));
+
+	return order ? order : (x.len > y.len) - (x.len < y.len);
+}
+
+/* Insert into a run sorted by the key's text; an equal key is replaced. */
+static size_t label_insert(const struct profile *p, struct profile_label *run, size_t count,
+			   struct profile_label label)
+{
+	size_t at = count;
+
+	while (at && compare_strings(p, run[at - 1].key, label.key) > 0)
+		at--;
+	if (at && run[at - 1].key == label.key) {
+		run[at - 1] = label;
+		return count;
+	}
+	memmove(run + at + 1, run + at, (count - at) * sizeof(*run));
+	run[at] = label;
+	return count + 1;
+}
+
+static struct hash128 series_identity(const struct profile *p, const struct profile_kind *kind,
+				      const struct profile_label *labels, size_t count)
+{
+	struct hash128 h = { p->instance.owner, 0x68656172 };
+	const uint32_t parts[] = { kind->name, kind->period_type, kind->period_unit };
+
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		struct str s = profile_string(p, parts[i]);
+
+		h = hash128_chain(h, hash128(s.ptr, s.len));
+	}
+	for (size_t i = 0; i < kind->columns_count; i++) {
+		struct str type = profile_string(p, kind->columns[i].type);
+		struct str unit = profile_string(p, kind->columns[i].unit);
+
+		h = hash128_chain(h, hash128(type.ptr, type.len));
+		h = hash128_chain(h, hash128(unit.ptr, unit.len));
+	}
+	for (size_t i = 0; i < count; i++) {
+		struct str key = profile_string(p, labels[i].key);
+		struct str value = profile_string(p, labels[i].text);
+
+		h = hash128_chain(h, hash128(key.ptr, key.len));
+		h = hash128_chain(h, hash128(value.ptr, value.len));
+	}
+	return h;
+}
+
+#define LABELS_MAX 128 /* no limit in use is above */
+
+int profile_builder_series(struct profile_builder *b, uint32_t kind,
+			   const struct profile_label *labels, size_t count, uint32_t *ret_series)
+{
+	struct {
+		uint32_t kind, count;
+		struct profile_label labels[LABELS_MAX];
+	} key;
+	size_t kept = 0;
+	uint32_t id;
+
+	memset(&key, 0, sizeof(key));
+	for (size_t i = 0; i < count; i++) {
+		if (kept == MIN(b->limits.labels_per_series, (size_t)LABELS_MAX - 1))
+			b->cuts.labels_dropped++;
+		else
+			kept = label_insert(b->p, key.labels, kept, label_key(&labels[i]));
+	}
+	key.kind = kind;
+	key.count = (uint32_t)kept;
+	size_t key_bytes = (size_t)((char *)&key.labels[kept] - (char *)&key);
+	int rc = intern_put(&b->series, (const char *)&key, key_bytes, &id);
+
+	if (rc)
+		return fail(b, rc, "series", b->p->series_count);
+	*ret_series = id - 1;
+	if (id <= b->p->series_count)
+		return 0;
+	struct profile_series series = { .kind = kind };
+
+	rc = labels_add(b, key.labels, kept, &series.labels);
+	if (rc)
+		return rc;
+	rc = GROW(b, series, 1);
+	if (rc)
+		return fail(b, rc, "series", b->p->series_count);
+	series.identity = series_identity(b->p, &b->p->kinds[kind], key.labels, kept);
+	b->p->series[b->p->series_count++] = series;
+	return 0;
+}
+
+int profile_builder_context(struct profile_builder *b, const struct profile_label *labels,
+			    size_t count, uint32_t *ret_context)
+{
+	struct profile_label key[LABELS_MAX];
+	size_t kept = MIN(count, MIN(b->limits.labels_per_context, (size_t)LABELS_MAX));
+
+	b->cuts.labels_dropped += count - kept;
+	for (size_t i = 0; i < kept; i++)
+		key[i] = label_key(&labels[i]);
+	int rc = intern_put(&b->contexts, (const char *)key, kept * sizeof(*key), ret_context);
+
+	if (rc)
+		return fail(b, rc, "contexts", b->p->contexts_count);
+	if (*ret_context < b->p->contexts_count)
+		return 0;
+	struct profile_labels run;
+
+	rc = labels_add(b, key, kept, &run);
+	if (rc)
+		return rc;
+	rc = GROW(b, contexts, 1);
+	if (rc)
+		return fail(b, rc, "contexts", b->p->contexts_count);
+	b->p->contexts[b->p->contexts_count++] = run;
+	return 0;
+}
+
+int profile_builder_label(struct profile_builder *b, struct str key, struct str value,
+			  struct profile_label *ret_label)
+{
+	struct profile_label label = { 0 };
+	int rc = profile_builder_string(b, key, &label.key);
+
+	if (!rc)
+		rc = profile_builder_string(b, value, &label.text);
+	if (!rc)
+		*ret_label = label;
+	return rc;
+}
+
+int profile_builder_record(struct profile_builder *b, const struct profile_record *record,
+			   const int64_t *values)
+{
+	const struct profile_series *series = &b->p->series[record->series];
+	size_t columns = b->p->kinds[series->kind].columns_count;
+
+	if (b->p->records_count >= b->limits.records)
+		return fail(b, -E2BIG, "records", b->limits.records);
+	int rc = GROW(b, records, 1);
+
+	if (!rc)
+		rc = GROW(b, values, columns);
+	if (rc)
+		return fail(b, rc, "records", b->limits.records);
+	struct profile_record *kept = &b->p->records[b->p->records_count++];
+
+	*kept = *record;
+	kept->values_at = b->p->values_count;
+	memcpy(b->p->values + b->p->values_count, values, columns * sizeof(*values));
+	b->p->values_count += columns;
+	return 0;
+}
+
+int profile_builder_cursor(struct profile_builder *b, const struct profile_cursor *cursor)
+{
+	int rc = GROW(b, cursors, 1);
+
+	if (rc)
+		return fail(b, rc, "cursors", b->p->cursors_count);
+	b->p->cursors[b->p->cursors_count++] = *cursor;
+	return 0;
+}
+
+int profile_builder_loss(struct profile_builder *b, uint32_t series, struct str reason,
+			 uint64_t count, int64_t time_ns)
+{
+	struct profile_loss loss = { .series = series, .count = count, .time_ns = time_ns };
+	int rc = profile_builder_string(b, reason, &loss.reason);
+
+	if (rc)
+		return rc;
+	rc = GROW(b, losses, 1);
+	if (rc)
+		return fail(b, rc, "losses", b->p->losses_count);
+	b->p->losses[b->p->losses_count++] = loss;
+	return 0;
+}

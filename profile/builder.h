@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * profile/builder.h - makes a `struct profile` from what a decoder reads.
+ *
+ * Equal things get equal numbers (strings, modules, frames, stacks, kinds, series, contexts), so a
+ * decoder just says what it sees.  Limits hold on the result, whatever the wire looked like.
+ * Every function returns 0, -ENOMEM, or -E2BIG with the limit named in the builder's `err`.
+ * One thread.
+ */
+#ifndef PROFILE_BUILDER_H
+#define PROFILE_BUILDER_H
+
+#include "profile/profile.h"
+
+struct profile_limits {
+	size_t string_bytes; /* all text together */
+	size_t string_max;   /* one string; a longer one is cut */
+	size_t frames, nodes, records, labels_per_context, labels_per_series;
+};
+
+extern const struct profile_limits profile_limits_default;
+
+/* What had to be cut to keep what could be kept. */
+struct profile_cuts {
+	size_t stacks_truncated, strings_truncated, labels_dropped;
+};
+
+struct profile_builder;
+
+/* `limits` NULL: the defaults. */
+MUST_CHECK int profile_builder_new(const struct profile_limits *limits,
+				   struct profile_builder **ret_builder);
+void profile_builder_free(struct profile_builder *builder);
+
+/* The profile so far: to set instance, from_ns, until_ns..., and to read what was added. */
+struct profile *profile_builder_profile(struct profile_builder *builder);
+const struct profile_cuts *profile_builder_cuts(const struct profile_builder *builder);
+const char *profile_builder_error(const struct profile_builder *builder);
+
+/* Finish: the profile is the caller's, and the builder is freed. NULL when an add failed. */
+struct profile *profile_builder_finish(struct profile_builder *builder);
+
+MUST_CHECK int profile_builder_string(struct profile_builder *builder, struct str text,
+				      uint32_t *ret_string);
+MUST_CHECK int profile_builder_module(struct profile_builder *builder,
+				      const struct profile_module *module, uint32_t *ret_module);
+MUST_CHECK int profile_builder_frame(struct profile_builder *builder,
+				     const struct profile_frame *frame, uint32_t *ret_frame);
+
+/* A stack of `count` frames, leaf first. 0 frames is the root. */
+MUST_CHECK int profile_builder_stack(struct profile_builder *builder, const uint32_t *frames,
+				     size_t count, uint32_t *ret_node);
+
+MUST_CHECK int profile_builder_kind(struct profile_builder *builder,
+				    const struct profile_kind *kind, uint32_t *ret_kind);
+MUST_CHECK int profile_builder_known_kind(struct profile_builder *builder,
+					  enum profile_kind_id id, int64_t period,
+					  uint32_t *ret_kind);
+
+/* A series of `kind` with these labels, in any order; the last of equal keys counts.
+ * Set the instance's owner before the first series: it is part of the identity. */
+MUST_CHECK int profile_builder_series(struct profile_builder *builder, uint32_t kind,
+				      const struct profile_label *labels, size_t count,
+				      uint32_t *ret_series);
+MUST_CHECK int profile_builder_context(struct profile_builder *builder,
+				       const struct profile_label *labels, size_t count,
+				       uint32_t *ret_context);
+
+/* A text label of these two strings; a convenience for the two calls above. */
+MUST_CHECK int profile_builder_label(struct profile_builder *builder, struct str key,
+				     struct str value, struct profile_label *ret_label);
+
+/* `record->values_at` is set here; `values` holds as many as the series' kind has columns. */
+MUST_CHECK int profile_builder_record(struct profile_builder *builder,
+				      const struct profile_record *record, const int64_t *values);
+MUST_CHECK int profile_builder_cursor(struct profile_builder *builder,
+				      const struct profile_cursor *cursor);
+MUST_CHECK int profile_builder_loss(struct profile_builder *builder, uint32_t series,
+				    struct str reason, uint64_t count, int64_t time_ns);
+
+#endif

@@ -1,0 +1,55 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Installs what the named parts of hearth need from Debian 12; says nothing when all is there.
+#   scripts/deps.sh build      compiler, libraries, Node.js for the page
+#   scripts/deps.sh run        what the built programs load
+#   scripts/deps.sh test       what the tests run besides
+# docs/decisions/0002-libraries.md says why each is here.
+set -eu
+
+build="cmake ninja-build gcc g++ pkg-config libc6-dev libevent-dev libmicrohttpd-dev libsqlite3-dev
+libprotobuf-c-dev protobuf-c-compiler protobuf-compiler libjansson-dev libzstd-dev zlib1g-dev
+libdeflate-dev libxxhash-dev libdw-dev libelf-dev libiberty-dev libseccomp-dev libpcre2-dev
+libcyaml-dev libcmocka-dev"
+run="ca-certificates"
+test="python3 git clang libclang-rt-14-dev chromium strace sqlite3 valgrind procps binutils
+golang-go"
+
+wanted=""
+for part in "$@"; do
+	case $part in
+	build)
+		wanted="$wanted $build"
+		command -v node >/dev/null 2>&1 || wanted="$wanted nodejs"
+		command -v npm >/dev/null 2>&1 || wanted="$wanted npm"
+		;;
+	run) wanted="$wanted $run" ;;
+	test)
+		wanted="$wanted $test"
+		command -v go >/dev/null 2>&1 && wanted=$(echo " $wanted " | sed 's/ golang-go / /; s/golang-go$//')
+		;;
+	*)
+		echo "usage: scripts/deps.sh build|run|test..." >&2
+		exit 2
+		;;
+	esac
+done
+
+missing=""
+for package in $wanted; do
+	dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q ' installed$' ||
+		missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+echo "hearth: installing$missing" >&2
+as_root=""
+[ "$(id -u)" = 0 ] || as_root=sudo
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if ! { $as_root apt-get update &&
+	$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing; } \
+	>"$log" 2>&1; then
+	cat "$log" >&2
+	exit 1
+fi

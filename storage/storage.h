@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * storage/storage.h - keeps profiles and finds them again.
+ *
+ * The only header other rooms include.  Hides the backend, its files and its schema.  The store
+ * knows no dimension by name: kinds, types and labels are data.
+ *
+ * Threads: one writer thread owns the handle from storage_open and makes every call on it.  Any
+ * other thread opens a reader of its own with storage_reader_open (safe from any thread while the
+ * store is open) and keeps it to itself.  A reader never blocks the writer and never checkpoints.
+ *
+ * Levels (docs/formats/storage.md): L0 holds records with time and context in hourly files; L1 holds
+ * windows of STORAGE_L1_WINDOW_NS, without context, in daily files, derived from L0.  A scan uses the
+ * coarsest level that answers it exactly.
+ */
+#ifndef STORAGE_STORAGE_H
+#define STORAGE_STORAGE_H
+
+#include "profile/profile.h"
+
+#define STORAGE_L0_FILE_NS (INT64_C(3600) * NS_PER_S)
+#define STORAGE_L1_FILE_NS (INT64_C(86400) * NS_PER_S)
+#define STORAGE_L1_WINDOW_NS (INT64_C(10) * NS_PER_S)
+
+struct storage;
+struct storage_reader;
+
+struct storage_options {
+	int64_t l0_age_ns, l1_age_ns; /* retention: files whose end is older go; 0: the defaults */
+	uint64_t l0_bytes_max, bytes_max; /* byte budgets of L0 and of all; 0: the defaults */
+};
+
+/* "sqlite:DIR" or "memory:". Creates what is missing (0700). Returns 0; -EINVAL for a location that
+ * no backend knows, -EBUSY when another process has the directory open for writing, -EIO. */
+MUST_CHECK int storage_open(const char *location, const struct storage_options *options,
+			    struct storage **ret_store, struct err *err);
+
+/* Commit what is pending and close; every reader must be closed before. NULL is fine. */
+void storage_close(struct storage *store);
+
+enum storage_put_result { STORAGE_STORED, STORAGE_DUPLICATE };
+
+/*
+ * Keep `profiles` (borrowed).  Returns after they are committed with fsync: group commit is the
+ * caller's, who passes what has gathered.  All of one profile goes into one L0 file, in one
+ * transaction with its cursors and upload id: the file of its from_ns..until_ns midpoint for an
+ * upload, of arrived_ns for a profile with cursors.  A profile whose upload_id was stored within
+ * 24 hours is STORAGE_DUPLICATE in `results` (may be NULL) and changes nothing.
+ * Returns 0, -ENOSPC (nothing of the failed file's profiles was kept) or -EIO.  On failure
+ * `results` of profiles that did get committed is STORAGE_STORED and of the rest is negative.
+ */
+MUST_CHECK int storage_put(struct storage *store, const struct profile *const *profiles, size_t count,
+			   int *results, struct err *err);
+
+/* Derive L1 from L0 windows that closed before `now_ns`, apply retention, checkpoint.  Call every
+ * few seconds from the writer thread; bounded work a call.  Returns 0 or -errno. */
+MUST_CHECK int storage_maintain(struct storage *store, int64_t now_ns, struct err *err);
+
+/* The committed cursor of a ring; *ret_position is 0 when there is none. Returns 0 or -errno. */
+MUST_CHECK int storage_cursor(struct storage *store, const uint8_t runtime_id[16], uint32_t ring,
+			      uint64_t *ret_position, struct err *err);
+
+/*
+ * The symbol store: tables made by symbol/, opaque here, one for each (scope, build id).  The scope
+ * is 0 for files with a real build id and owner uid + 1 otherwise.  A later put replaces and gets a
+ * higher epoch.  Blocks on disk; durable on return.  At most STORAGE_SYMBOLS_MAX bytes (-E2BIG).
+ */
+#define STORAGE_SYMBOLS_MAX ((size_t)256 << 20)
+
+MUST_CHECK int storage_symbols_put(struct storage *store, uint64_t scope, const uint8_t *build_id,
+				   size_t build_id_len, const void *table, size_t len,
+				   uint64_t *ret_epoch, struct err *err);
+
+struct storage_file_stats {
+	char name[64];
+	int level; /* 0, 1; -1 for the symbol store and other files */
+	int64_t from_ns, until_ns;
+	uint64_t bytes, records;
+};
+
+struct storage_stats {
+	uint64_t bytes, l0_bytes, l1_bytes, symbols_bytes;
+	uint64_t records, profiles, duplicates; /* since the store was opened */
+	uint64_t files;
+	int64_t oldest_ns, newest_ns; /* of any record; 0: none */
+	char version[48]; /* of the backend's library: "SQLite 3.40.1" */
+	char note[160];	  /* something the operator should know, or "" */
+};
+
+/* ---- reading ---- */
+
+MUST_CHECK int storage_reader_open(struct storage *store, struct storage_reader **ret_reader,
+				   struct err *err);
+void storage_reader_close(struct storage_reader *reader);
+
+MUST_CHECK int storage_stats(struct storage_reader *reader, struct storage_stats *ret_stats,
+			     struct err *err);
+
+/* The newest table of (scope, build id), malloc'ed and the caller's; -ENOENT when there is none. */
+MUST_CHECK int storage_symbols_get(struct storage_reader *reader, uint64_t scope,
+				   const uint8_t *build_id, size_t build_id_len, void **ret_table,
+				   size_t *ret_len, uint64_t *ret_epoch, struct err *err);
+
+/* A label as text, borrowed for the callback. */
+struct storage_label {
+	struct str key, value;
+};
+
+struct storage_column {
+	struct str type, unit;
+	bool gauge;
+};
+
+/* A series, borrowed for the callback. `labels` are sorted by key. */
+struct storage_series {
+	struct hash128 identity;
+	uint32_t owner;
+	struct str name, period_type, period_unit;
+	int64_t period;
+	const struct storage_column *columns;
+	size_t columns_count;
+	const struct storage_label *labels;
+	size_t labels_count;
+	int64_t first_ns, last_ns; /* of its records, as far as the files in range know */
+};
+
+/* 0 goes on; anything else ends the walk and is returned. */
+typedef int (*storage_series_fn)(void *arg, const struct storage_series *series);
+
+/* Every series with records in [from_ns, until_ns), each once.  Opens no sample block. */
+MUST_CHECK int storage_series(struct storage_reader *reader, int64_t from_ns, int64_t until_ns,
+			      storage_series_fn fn, void *arg, struct err *err);
+
+/* What to scan: one column of some series over a time range. */
+struct storage_scan {
+	const struct hash128 *series; /* identities; those that a file does not know are skipped */
+	size_t series_count;
+	size_t column;
+	int64_t from_ns, until_ns; /* half open; exact to the record, whatever levels are used */
+	int64_t deadline_ns;	   /* CLOCK_MONOTONIC; past it the scan ends with -ETIME. 0: none */
+};
+
+/*
+ * What a scan gives: sums by stack of one file.  Borrowed for the callback.  Node and frame numbers
+ * are the segment's own; join segments by `node_hashes`.  Parents are numbered below children;
+ * node 0 is the root.  Strings, modules and frames are as in struct profile.
+ */
+struct storage_segment {
+	const struct profile_node *nodes;
+	const struct hash128 *node_hashes;
+	size_t nodes_count;
+	const struct profile_frame *frames;
+	size_t frames_count;
+	const struct profile_module *modules;
+	size_t modules_count;
+	const struct str *strings;
+	size_t strings_count;
+	uint32_t owner;		/* scope of modules without a build id */
+	const uint32_t *leaves; /* nodes with samples, ascending */
+	const int64_t *sums;	/* of the column, by leaf */
+	const uint64_t *counts; /* samples behind each sum */
+	size_t leaves_count;
+};
+
+typedef int (*storage_segment_fn)(void *arg, const struct storage_segment *segment);
+
+/* Sum by stack.  A gauge column gives, for each process instance, its last snapshot in the range.
+ * Returns 0, -ETIME, the callback's value, or -EIO. */
+MUST_CHECK int storage_scan(struct storage_reader *reader, const struct storage_scan *scan,
+			    storage_segment_fn fn, void *arg, struct err *err);
+
+/* Totals by (series of the scan, step): step i covers from_ns + i x step_ns.  `series` is the index
+ * in scan->series.  A gauge gives the sum of the snapshots last seen in each step. */
+typedef int (*storage_total_fn)(void *arg, size_t series, int64_t step_start_ns, int64_t sum,
+				uint64_t count);
+MUST_CHECK int storage_timeline(struct storage_reader *reader, const struct storage_scan *scan,
+				int64_t step_ns, storage_total_fn fn, void *arg, struct err *err);
+
+/* Records with their context, from L0 alone: `segment` names the nodes, `contexts` the labels. */
+struct storage_records {
+	struct storage_segment segment; /* leaves, sums and counts are empty */
+	const struct profile_labels *contexts;
+	const struct profile_label *labels;
+	const uint8_t *runtime_id; /* 16 bytes, of the process */
+	int64_t pid;
+	size_t count;
+	const uint32_t *series; /* index in scan->series */
+	const uint32_t *nodes, *context;
+	const int64_t *times_ns, *values;
+	const uint32_t *counts;
+};
+
+typedef int (*storage_records_fn)(void *arg, const struct storage_records *records);
+MUST_CHECK int storage_records(struct storage_reader *reader, const struct storage_scan *scan,
+			       storage_records_fn fn, void *arg, struct err *err);
+
+/* Losses in the range, by series identity and reason. */
+typedef int (*storage_loss_fn)(void *arg, struct hash128 series, struct str reason, uint64_t count);
+MUST_CHECK int storage_losses(struct storage_reader *reader, const struct storage_scan *scan,
+			      storage_loss_fn fn, void *arg, struct err *err);
+
+#endif

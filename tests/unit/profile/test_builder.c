@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/cmocka.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "profile/builder.h"
+
+static uint32_t frame_named(struct profile_builder *b, const char *name)
+{
+	struct profile_frame frame = { 0 };
+	uint32_t id = 0;
+
+	assert_int_equal(profile_builder_string(b, (struct str){ name, strlen(name) },
+						&frame.function),
+			 0);
+	assert_int_equal(profile_builder_frame(b, &frame, &id), 0);
+	return id;
+}
+
+static void equal_stacks_are_one_node(void **state)
+{
+	struct profile_builder *b = NULL;
+	uint32_t first, second, other;
+
+	(void)state;
+	assert_int_equal(profile_builder_new(NULL, &b), 0);
+	uint32_t stack[] = { frame_named(b, "leaf"), frame_named(b, "main") };
+	uint32_t sibling[] = { frame_named(b, "twig"), frame_named(b, "main") };
+
+	assert_int_equal(profile_builder_stack(b, stack, 2, &first), 0);
+	assert_int_equal(profile_builder_stack(b, stack, 2, &second), 0);
+	assert_int_equal(profile_builder_stack(b, sibling, 2, &other), 0);
+	assert_int_equal(first, second);
+	struct profile *p = profile_builder_finish(b);
+
+	assert_int_equal(p->nodes_count, 4); /* root, main, leaf, twig */
+	assert_int_equal(p->nodes[first].parent, p->nodes[other].parent);
+	for (size_t i = 1; i < p->nodes_count; i++)
+		assert_true(p->nodes[i].parent < i);
+	profile_free(p);
+}
+
+static void identities_hold_between_batches(void **state)
+{
+	struct hash128 leaf[2], series[2];
+
+	(void)state;
+	for (int batch = 0; batch < 2; batch++) {
+		struct profile_builder *b = NULL;
+		uint32_t node, kind, id;
+		struct profile_label labels[2];
+
+		assert_int_equal(profile_builder_new(NULL, &b), 0);
+		if (batch)
+			(void)frame_named(b, "something else first");
+		uint32_t stack[] = { frame_named(b, "leaf"), frame_named(b, "main") };
+
+		assert_int_equal(profile_builder_stack(b, stack, 2, &node), 0);
+		assert_int_equal(profile_builder_known_kind(b, PROFILE_KIND_CPU, 10 + batch, &kind), 0);
+		assert_int_equal(profile_builder_label(b, STR("service"), STR("x"), &labels[batch]), 0);
+		assert_int_equal(profile_builder_label(b, STR("env"), STR("y"), &labels[!batch]), 0);
+		assert_int_equal(profile_builder_series(b, kind, labels, 2, &id), 0);
+		leaf[batch] = profile_builder_profile(b)->node_hashes[node];
+		series[batch] = profile_builder_profile(b)->series[id].identity;
+		profile_builder_free(b);
+	}
+	assert_true(hash128_equal(leaf[0], leaf[1]));
+	assert_true(hash128_equal(series[0], series[1]));
+}
+
+static void deep_stacks_keep_both_ends(void **state)
+{
+	enum { DEPTH = 3000 };
+	struct profile_builder *b = NULL;
+	uint32_t frames[DEPTH], node;
+
+	(void)state;
+	assert_int_equal(profile_builder_new(NULL, &b), 0);
+	for (uint32_t i = 0; i < DEPTH; i++) {
+		struct profile_frame frame = { .flags = PROFILE_FRAME_ADDRESS, .address = i };
+
+		assert_int_equal(profile_builder_frame(b, &frame, &frames[i]), 0);
+	}
+	assert_int_equal(profile_builder_stack(b, frames, DEPTH, &node), 0);
+	assert_int_equal(profile_builder_cuts(b)->stacks_truncated, 1);
+	struct profile *p = profile_builder_finish(b);
+	size_t depth = 0, marks = 0;
+	uint64_t leaf = p->frames[p->nodes[node].frame].address, root = 0;
+
+	for (uint32_t at = node; at; at = p->nodes[at].parent) {
+		const struct profile_frame *frame = &p->frames[p->nodes[at].frame];
+
+		depth++;
+		root = frame->address;
+		marks += !(frame->flags & PROFILE_FRAME_ADDRESS);
+	}
+	assert_int_equal(depth, PROFILE_STACK_DEPTH_MAX);
+	assert_int_equal(marks, 1);
+	assert_int_equal(leaf, 0);
+	assert_int_equal(root, DEPTH - 1);
+	profile_free(p);
+}
+
+static void limits_are_named(void **state)
+{
+	struct profile_limits limits = profile_limits_default;
+	struct profile_builder *b = NULL;
+	struct profile_frame frame = { .flags = PROFILE_FRAME_ADDRESS };
+	uint32_t id;
+	int rc = 0;
+
+	(void)state;
+	limits.frames = 10;
+	assert_int_equal(profile_builder_new(&limits, &b), 0);
+	for (frame.address = 0; !rc && frame.address < 20; frame.address++)
+		rc = profile_builder_frame(b, &frame, &id);
+	assert_int_equal(rc, -E2BIG);
+	assert_non_null(strstr(profile_builder_error(b), "10 frames"));
+	assert_null(profile_builder_finish(b));
+}
+
+static void types_have_aliases(void **state)
+{
+	struct profile_type type;
+	struct err err;
+	char id[PROFILE_TYPE_ID_MAX];
+
+	(void)state;
+	assert_int_equal(profile_type_parse(STR("inuse_space"), &type, &err), 0);
+	assert_int_equal(profile_type_format(&type, id), 0);
+	assert_string_equal(id, "memory:inuse_space:bytes:space:bytes");
+	assert_int_equal(profile_type_parse((struct str){ id, strlen(id) }, &type, &err), 0);
+	assert_string_equal(profile_type_alias(&type), "inuse_space");
+	assert_true(profile_type_is_gauge(type.type));
+	assert_int_equal(profile_type_parse(STR("a:b:c"), &type, &err), -EINVAL);
+	assert_int_equal(profile_type_parse(STR("a:b:c:d:e:f"), &type, &err), -EINVAL);
+}
+
+static void records_keep_their_values(void **state)
+{
+	struct profile_builder *b = NULL;
+	uint32_t kind, series, context;
+	struct profile_label label;
+	const int64_t values[] = { 30, 3 };
+
+	(void)state;
+	assert_int_equal(profile_builder_new(NULL, &b), 0);
+	assert_int_equal(profile_builder_known_kind(b, PROFILE_KIND_CPU, 10, &kind), 0);
+	assert_int_equal(profile_builder_label(b, STR("thread name"), STR("worker"), &label), 0);
+	assert_int_equal(profile_builder_series(b, kind, NULL, 0, &series), 0);
+	assert_int_equal(profile_builder_context(b, &label, 1, &context), 0);
+	struct profile_record record = { .series = series, .context = context, .count = 3 };
+
+	assert_int_equal(profile_builder_record(b, &record, values), 0);
+	struct profile *p = profile_builder_finish(b);
+	const struct profile_label *found =
+		profile_label_find(p, p->contexts[p->records[0].context], STR("thread name"));
+
+	assert_non_null(found);
+	assert_string_equal(profile_string(p, found->text).ptr, "worker");
+	assert_int_equal(p->values[p->records[0].values_at + 1], 3);
+	profile_free(p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(equal_stacks_are_one_node),
+		cmocka_unit_test(identities_hold_between_batches),
+		cmocka_unit_test(deep_stacks_keep_both_ends),
+		cmocka_unit_test(limits_are_named),
+		cmocka_unit_test(types_have_aliases),
+		cmocka_unit_test(records_keep_their_values),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "query/format.h"
+
+#include <string.h>
+
+#define FORMAT(name) extern const struct query_format format_##name;
+#include "query/formats.def"
+#undef FORMAT
+
+static const struct query_format *const formats[] = {
+#define FORMAT(name) &format_##name,
+#include "query/formats.def"
+#undef FORMAT
+};
+
+const struct query_format *query_format_at(size_t i)
+{
+	return i < ARRAY_LEN(formats) ? formats[i] : NULL;
+}
+
+const struct query_format *query_format_find(struct str name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(formats); i++)
+		if (strlen(formats[i]->name) == name.len &&
+		    !memcmp(formats[i]->name, name.ptr, name.len))
+			return formats[i];
+	return NULL;
+}
+
+void query_facts_json(const struct query_facts *facts, struct json *json)
+{
+	json_key(json, "samples");
+	json_uint(json, facts->samples);
+	json_key(json, "lost");
+	json_open(json, '{');
+	for (size_t i = 0; i < facts->losses_count; i++) {
+		json_key(json, facts->losses[i].reason);
+		json_uint(json, facts->losses[i].count);
+	}
+	json_close(json, '}');
+	json_key(json, "partial");
+	json_bool(json, facts->partial);
+}
+
+static void head_json(struct json *json, const char *schema, const char *type_id, const char *unit)
+{
+	json_open(json, '{');
+	json_key(json, "schema");
+	json_cstring(json, schema);
+	json_key(json, "type");
+	json_cstring(json, type_id);
+	json_key(json, "unit");
+	json_cstring(json, unit);
+}
+
+static void range_json(struct json *json, const struct query_range *range)
+{
+	json_key(json, "from");
+	json_int(json, range->from_ns);
+	json_key(json, "until");
+	json_int(json, range->until_ns);
+}
+
+static void row_json(struct json *json, const struct query_row *row)
+{
+	json_open(json, '{');
+	json_key(json, "name");
+	json_cstring(json, row->name);
+	json_key(json, "file");
+	json_cstring(json, row->file);
+	json_key(json, "line");
+	json_uint(json, row->line);
+	json_key(json, "library");
+	json_cstring(json, row->library);
+	json_key(json, "self");
+	json_int(json, row->self);
+	json_key(json, "total");
+	json_int(json, row->total);
+	json_key(json, "samples");
+	json_uint(json, row->samples);
+	json_key(json, "samples_total");
+	json_uint(json, row->samples_total);
+	json_close(json, '}');
+}
+
+int query_table_json(const struct query_table *table, size_t limit, struct buf *out)
+{
+	size_t shown = limit ? MIN(limit, table->count) : table->count;
+	struct json json;
+
+	json_init(&json, out);
+	head_json(&json, "hearth.top/1", table->type_id, table->unit);
+	json_key(&json, "total");
+	json_int(&json, table->total);
+	json_key(&json, "rows");
+	json_open(&json, '[');
+	for (size_t i = 0; i < shown; i++)
+		row_json(&json, &table->rows[i]);
+	json_close(&json, ']');
+	json_key(&json, "hidden");
+	json_open(&json, '{');
+	json_key(&json, "rows");
+	json_uint(&json, table->count - shown);
+	json_close(&json, '}');
+	range_json(&json, &table->range);
+	query_facts_json(&table->facts, &json);
+	json_close(&json, '}');
+	return out->failed;
+}
+
+int query_timeline_json(const struct query_timeline *timeline, struct buf *out)
+{
+	struct json json;
+
+	json_init(&json, out);
+	head_json(&json, "hearth.timeline/1", timeline->type_id, timeline->unit);
+	json_key(&json, "start");
+	json_int(&json, timeline->start_ns);
+	json_key(&json, "step");
+	json_int(&json, timeline->step_ns);
+	json_key(&json, "groups");
+	json_open(&json, '[');
+	for (size_t i = 0; i < timeline->lines_count; i++) {
+		const struct query_line *line = &timeline->lines[i];
+
+		json_open(&json, '{');
+		json_key(&json, "group");
+		json_cstring(&json, line->group);
+		json_key(&json, "values");
+		json_open(&json, '[');
+		for (size_t k = 0; k < timeline->steps; k++)
+			json_int(&json, line->sums[k]);
+		json_close(&json, ']');
+		json_key(&json, "samples");
+		json_open(&json, '[');
+		for (size_t k = 0; k < timeline->steps; k++)
+			json_uint(&json, line->counts[k]);
+		json_close(&json, ']');
+		json_close(&json, '}');
+	}
+	json_close(&json, ']');
+	range_json(&json, &timeline->range);
+	query_facts_json(&timeline->facts, &json);
+	json_close(&json, '}');
+	return out->failed;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * query/format.h - what an output format of a flame graph is, and the list of them.
+ *
+ * A format is one file that exports `const struct query_format format_<name>` and one line in
+ * formats.def.  Writers are pure: a view in, bytes out.  Any thread.
+ */
+#ifndef QUERY_FORMAT_H
+#define QUERY_FORMAT_H
+
+#include "base/json.h"
+#include "query/query.h"
+
+struct query_format {
+	const char *name;	  /* "folded": ?format=, --format */
+	const char *content_type; /* of the answer */
+	const char *suffix;	  /* of a file, without the dot */
+	bool binary;		  /* refused on a terminal */
+
+	/* Write the view. Returns 0 or the buffer's failure (-E2BIG, -ENOMEM). */
+	int (*write)(const struct query_view *view, struct buf *out);
+};
+
+/* The format of this name, or NULL. */
+const struct query_format *query_format_find(struct str name);
+/* The i-th format, or NULL behind the last. */
+const struct query_format *query_format_at(size_t i);
+
+/* "samples", "lost" and "partial", as they stand in every JSON answer. */
+void query_facts_json(const struct query_facts *facts, struct json *json);
+
+/* Parts that several formats share. */
+static inline struct str view_name(const struct query_view *view, size_t i)
+{
+	const struct query_tree *tree = view->tree;
+
+	return intern_get(&tree->strings, tree->keys[tree->nodes[view->order[i]].key].function);
+}
+
+static inline const struct query_tree_node *view_node(const struct query_view *view, size_t i)
+{
+	return &view->tree->nodes[view->order[i]];
+}
+
+#endif

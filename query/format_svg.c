@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A flame graph as one SVG file: root below, a tooltip on each frame, no script, no link, nothing
+ * fetched.  Frames narrower than a tenth of a pixel are left out and counted in the caption.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "query/format.h"
+
+#define WIDTH 1200.0
+#define ROW 17
+#define HEAD 44
+#define MARGIN 8
+#define NARROWEST 0.1
+#define CHARACTER 6.6 /* advance of the 11 px monospace face */
+
+static void add_text(struct buf *out, const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		switch (c) {
+		case '<':
+			(void)buf_add_str(out, "&lt;");
+			break;
+		case '>':
+			(void)buf_add_str(out, "&gt;");
+			break;
+		case '&':
+			(void)buf_add_str(out, "&amp;");
+			break;
+		case '"':
+			(void)buf_add_str(out, "&quot;");
+			break;
+		default:
+			if (c < 0x20 || c >= 0x7f) /* XML forbids some; a question mark harms none */
+				(void)buf_add_byte(out, '?');
+			else
+				(void)buf_add_byte(out, c);
+		}
+	}
+}
+
+/* "1.23 s", "45 ms", "3.1 MiB", "120": three digits and a unit that a person reads. */
+static void add_value(struct buf *out, double value, const char *unit)
+{
+	static const char *const bytes[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+	static const char *const times[] = { "ns", "us", "ms", "s" };
+	size_t step = 0;
+
+	if (!strcmp(unit, "bytes")) {
+		for (; step + 1 < ARRAY_LEN(bytes) && fabs(value) >= 1024; step++)
+			value /= 1024;
+		(void)buf_printf(out, "%.4g %s", value, bytes[step]);
+	} else if (!strcmp(unit, "nanoseconds")) {
+		for (; step + 1 < ARRAY_LEN(times) && fabs(value) >= 1000; step++)
+			value /= 1000;
+		(void)buf_printf(out, "%.4g %s", value, times[step]);
+	} else {
+		(void)buf_printf(out, "%.15g %s", value, unit);
+	}
+}
+
+/* A library has one hue, a function one lightness: siblings differ, the picture stays calm. */
+static void add_colour(struct buf *out, struct str library, struct str function)
+{
+	struct hash128 l = hash128(library.ptr, library.len), f = hash128(function.ptr, function.len);
+	unsigned hue = library.len ? (unsigned)(l.lo % 360) : 210;
+
+	(void)buf_printf(out, "hsl(%u,%u%%,%u%%)", hue, 45 + (unsigned)(f.hi % 10),
+			 70 + (unsigned)(f.lo % 13));
+}
+
+struct place {
+	double x; /* where the next child starts, in values */
+};
+
+static void frame_write(struct buf *out, const struct query_view *view, size_t i, double x,
+			double bottom)
+{
+	const struct query_tree *tree = view->tree;
+	const struct query_tree_node *node = view_node(view, i);
+	const struct query_key *key = &tree->keys[node->key];
+	struct str name = view_name(view, i), library = intern_get(&tree->strings, key->library);
+	struct str file = intern_get(&tree->strings, key->file);
+	double scale = (WIDTH - 2 * MARGIN) / (double)tree->total;
+	double width = (double)node->total * scale, left = MARGIN + x * scale;
+	double top = bottom - (view->depth[i] + 1.0) * ROW;
+	size_t room = (size_t)(width / CHARACTER);
+
+	(void)buf_add_str(out, "<g><title>");
+	add_text(out, name.ptr, name.len);
+	(void)buf_add_str(out, "\n");
+	add_value(out, (double)node->total, tree->unit);
+	(void)buf_printf(out, ", %.2f%%", 100.0 * (double)node->total / (double)tree->total);
+	if (file.len) {
+		(void)buf_add_str(out, "\n");
+		add_text(out, file.ptr, file.len);
+		if (key->line)
+			(void)buf_printf(out, ":%u", key->line);
+	}
+	if (library.len) {
+		(void)buf_add_str(out, "\n");
+		add_text(out, library.ptr, library.len);
+	}
+	(void)buf_printf(out, "</title><rect x=\"%.2f\" y=\"%.0f\" width=\"%.2f\" height=\"%d\" fill=\"",
+			 left, top, MAX(width - 0.5, 0.1), ROW - 1);
+	add_colour(out, library, name);
+	(void)buf_add_str(out, "\"/>");
+	if (room >= 3) {
+		(void)buf_printf(out, "<text x=\"%.2f\" y=\"%.0f\">", left + 3, top + 12);
+		add_text(out, name.ptr, name.len <= room - 1 ? name.len : room - 2);
+		(void)buf_add_str(out, name.len <= room - 1 ? "</text>" : "..</text>");
+	}
+	(void)buf_add_str(out, "</g>\n");
+}
+
+static void head_write(struct buf *out, const struct query_tree *tree, double height)
+{
+	(void)buf_printf(out,
+			 "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+			 "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.0f %.0f\" "
+			 "width=\"%.0f\" height=\"%.0f\" font-family=\"ui-monospace,monospace\" "
+			 "font-size=\"11\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n"
+			 "<text x=\"%d\" y=\"18\" font-size=\"14\">",
+			 WIDTH, height, WIDTH, height, MARGIN);
+	add_text(out, tree->type_id, strlen(tree->type_id));
+	(void)buf_printf(out, "</text><text x=\"%d\" y=\"34\" fill=\"#555\">total ", MARGIN);
+	add_value(out, (double)tree->total, tree->unit);
+	(void)buf_printf(out, ", %llu samples", (unsigned long long)tree->facts.samples);
+}
+
+static int write(const struct query_view *view, struct buf *out)
+{
+	const struct query_tree *tree = view->tree;
+	size_t deepest = 0, narrow = 0;
+	struct buf frames;
+
+	for (size_t i = 0; i < view->count; i++)
+		deepest = MAX(deepest, (size_t)view->depth[i]);
+	double bottom = HEAD + (double)(deepest + 1) * ROW;
+	struct place *CLEANUP(cleanup_free) places = calloc(deepest + 2, sizeof(*places));
+
+	if (!places)
+		return out->failed = -ENOMEM;
+	buf_init(&frames, BUF_UNLIMITED);
+	for (size_t i = 0; tree->total > 0 && i < view->count; i++) {
+		const struct query_tree_node *node = view_node(view, i);
+		struct place *parent = &places[view->depth[i]];
+		double x = parent->x, width = (double)node->total / (double)tree->total * WIDTH;
+
+		parent->x += (double)node->total;
+		places[view->depth[i] + 1].x = x;
+		if (width < NARROWEST)
+			narrow++;
+		else
+			frame_write(&frames, view, i, x, bottom);
+	}
+	head_write(out, tree, bottom + MARGIN);
+	if (narrow || view->hidden_nodes)
+		(void)buf_printf(out, "; %zu frames too narrow to draw, %zu hidden by the limit", narrow,
+				 view->hidden_nodes);
+	if (!tree->total)
+		(void)buf_add_str(out, "; nothing was sampled in this range");
+	(void)buf_add_str(out, "</text>\n");
+	(void)buf_add(out, frames.data, frames.len);
+	(void)buf_add_str(out, "</svg>\n");
+	if (frames.failed && !out->failed)
+		out->failed = frames.failed;
+	buf_release(&frames);
+	return out->failed;
+}
+
+const struct query_format format_svg = {
+	.name = "svg",
+	.content_type = "image/svg+xml",
+	.suffix = "svg",
+	.write = write,
+};

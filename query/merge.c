@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "query/merge.h"
+
+/* The names of one frame of a segment: a run in `keys`, outermost function first. */
+struct frame_keys {
+	uint32_t at, count; /* count 0: not named yet; a frame always has at least one key */
+};
+
+struct segment_call {
+	const struct query *query;
+	struct query_tree *tree;
+	const struct storage_segment *segment;
+	struct frame_keys *frames;
+	struct query_key *keys;
+	size_t keys_count, keys_capacity;
+};
+
+static struct str segment_string(const struct storage_segment *segment, uint32_t id)
+{
+	return id < segment->strings_count ? segment->strings[id] : STR("");
+}
+
+static const char *base_name(struct str path)
+{
+	const char *slash = memrchr(path.ptr, '/', path.len);
+
+	return slash && slash + 1 < path.ptr + path.len ? slash + 1 : path.ptr;
+}
+
+/* Reduce a key to what the granularity compares. */
+static int key_reduce(struct segment_call *call, struct query_key *key)
+{
+	int rc = 0;
+
+	switch (call->query->granularity) {
+	case QUERY_BY_FUNCTION:
+	case QUERY_BY_LINE:
+	case QUERY_BY_ADDRESS:
+		break;
+	case QUERY_BY_FILE:
+		*key = (struct query_key){ .function = key->file ? key->file : key->library,
+					   .file = key->file };
+		break;
+	case QUERY_BY_LIBRARY:
+		*key = (struct query_key){ .function = key->library, .library = key->library };
+		break;
+	}
+	if (!key->function)
+		rc = query_tree_key_string(call->tree, "[unknown]", &key->function);
+	return rc;
+}
+
+static int key_push(struct segment_call *call, struct query_key key)
+{
+	int rc = key_reduce(call, &key);
+
+	if (!rc)
+		rc = array_grow(&call->keys, sizeof(*call->keys), &call->keys_capacity,
+				call->keys_count + 1);
+	if (!rc)
+		call->keys[call->keys_count++] = key;
+	return rc;
+}
+
+static uint32_t key_line(const struct query *query, uint32_t line, uint32_t start_line)
+{
+	return query->granularity == QUERY_BY_FUNCTION ? start_line : line;
+}
+
+/* "binary+0x1234": what is always true of an address. */
+static int address_name(struct segment_call *call, const struct profile_frame *frame,
+			const struct profile_module *module, uint32_t *ret_string)
+{
+	char text[512];
+	struct str path = segment_string(call->segment, module->path);
+
+	if (path.len)
+		(void)snprintf(text, sizeof(text), "%.400s+0x%llx", base_name(path),
+			       (unsigned long long)frame->address);
+	else
+		(void)snprintf(text, sizeof(text), "0x%llx", (unsigned long long)frame->address);
+	return query_tree_key_string(call->tree, text, ret_string);
+}
+
+static int address_keys(struct segment_call *call, const struct profile_frame *frame,
+			uint32_t library)
+{
+	static const struct profile_module unknown;
+	const struct query_names *names = call->query->names;
+	const struct profile_module *module = frame->module < call->segment->modules_count ?
+						      &call->segment->modules[frame->module] :
+						      &unknown;
+	struct query_name found[QUERY_INLINES_MAX];
+	size_t count = 0;
+	int rc = 0;
+
+	if (names && module->build_id_len)
+		count = names->find(names->arg, module, call->segment->owner, frame->address,
+				    frame->flags & PROFILE_FRAME_FILE_OFFSET, found);
+	if (!count || call->query->granularity == QUERY_BY_ADDRESS) {
+		struct query_key key = { .library = library };
+
+		rc = address_name(call, frame, module, &key.function);
+		return rc ? rc : key_push(call, key);
+	}
+	for (size_t i = count; !rc && i-- > 0;) { /* the outermost goes first */
+		struct query_key key = { .library = library,
+					 .line = key_line(call->query, found[i].line,
+							  found[i].start_line) };
+
+		if (found[i].function)
+			rc = query_tree_key_string(call->tree, found[i].function, &key.function);
+		else
+			rc = address_name(call, frame, module, &key.function);
+		if (!rc)
+			rc = query_tree_key_string(call->tree, found[i].file, &key.file);
+		if (!rc)
+			rc = key_push(call, key);
+	}
+	return rc;
+}
+
+static int named_key(struct segment_call *call, const struct profile_frame *frame, uint32_t library)
+{
+	struct query_key key = { .library = library,
+				 .line = key_line(call->query, frame->line, frame->start_line) };
+	struct str function = segment_string(call->segment, frame->function);
+	struct str file = segment_string(call->segment, frame->file);
+	int rc = intern_put(&call->tree->strings, function.ptr, function.len, &key.function);
+
+	if (!rc)
+		rc = intern_put(&call->tree->strings, file.ptr, file.len, &key.file);
+	return rc ? rc : key_push(call, key);
+}
+
+static int frame_name(struct segment_call *call, uint32_t number)
+{
+	const struct profile_frame *frame = &call->segment->frames[number];
+	struct str path = { "", 0 };
+	uint32_t library = 0;
+	size_t at = call->keys_count;
+
+	if (frame->module < call->segment->modules_count)
+		path = segment_string(call->segment, call->segment->modules[frame->module].path);
+	int rc = 0;
+
+	if (path.len) {
+		const char *name = base_name(path);
+
+		rc = intern_put(&call->tree->strings, name, (size_t)(path.ptr + path.len - name),
+				&library);
+	}
+	if (!rc)
+		rc = frame->flags & PROFILE_FRAME_ADDRESS ? address_keys(call, frame, library) :
+							    named_key(call, frame, library);
+	call->frames[number] = (struct frame_keys){ (uint32_t)at, (uint32_t)(call->keys_count - at) };
+	return rc;
+}
+
+/* Hang one node of the segment under what its parent became. */
+static int node_map(struct segment_call *call, const struct profile_node *node, uint32_t parent,
+		    uint32_t *ret_node)
+{
+	uint32_t at = parent;
+	int rc = 0;
+
+	if (node->frame >= call->segment->frames_count)
+		return -EIO;
+	if (!call->frames[node->frame].count)
+		rc = frame_name(call, node->frame);
+	struct frame_keys run = call->frames[node->frame];
+
+	for (uint32_t i = 0; !rc && i < run.count; i++) {
+		const struct query_key *key = &call->keys[run.at + i];
+		const struct query_key *above = &call->tree->keys[call->tree->nodes[at].key];
+
+		/* One file or library calling itself is one node, not a tower. */
+		if (call->query->granularity >= QUERY_BY_FILE && at &&
+		    !memcmp(above, key, sizeof(*key)))
+			continue;
+		rc = query_tree_child(call->tree, at, key, &at);
+	}
+	*ret_node = at;
+	return rc;
+}
+
+static int segment_merge(struct segment_call *call)
+{
+	const struct storage_segment *segment = call->segment;
+	bool *CLEANUP(cleanup_free) needed = calloc(segment->nodes_count + 1, sizeof(*needed));
+	uint32_t *CLEANUP(cleanup_free) map = calloc(segment->nodes_count + 1, sizeof(*map));
+	int rc = 0;
+
+	call->frames = calloc(segment->frames_count + 1, sizeof(*call->frames));
+	if (!needed || !map || !call->frames)
+		return -ENOMEM;
+	for (size_t i = 0; i < segment->leaves_count; i++)
+		needed[segment->leaves[i]] = true;
+	for (size_t i = segment->nodes_count; i-- > 1;)
+		if (needed[i])
+			needed[segment->nodes[i].parent] = true;
+	for (size_t i = 1; !rc && i < segment->nodes_count; i++)
+		if (needed[i])
+			rc = node_map(call, &segment->nodes[i], map[segment->nodes[i].parent], &map[i]);
+	for (size_t i = 0; !rc && i < segment->leaves_count; i++) {
+		struct query_tree_node *node = &call->tree->nodes[map[segment->leaves[i]]];
+
+		node->self += segment->sums[i];
+		node->samples += segment->counts[i];
+		call->tree->facts.samples += segment->counts[i];
+	}
+	return rc;
+}
+
+static int segment_add(void *arg, const struct storage_segment *segment)
+{
+	const struct segment_call *from = arg;
+	struct segment_call call = { .query = from->query, .tree = from->tree, .segment = segment };
+	int rc = segment_merge(&call);
+
+	free(call.frames);
+	free(call.keys);
+	return rc;
+}
+
+int query_merge_set(const struct query *query, const struct query_series_set *set,
+		    struct query_tree *tree, struct err *err)
+{
+	struct segment_call call = { .query = query, .tree = tree };
+	struct storage_scan scan = query_scan(query, set);
+	int rc = storage_scan(query->reader, &scan, segment_add, &call, err);
+
+	if (rc == -ETIME) {
+		tree->facts.partial = true;
+		return 0;
+	}
+	return rc;
+}
+
+int query_merge(const struct query *query, struct query_tree *tree, struct err *err)
+{
+	struct query_selection selection;
+	int rc = query_select(query, STR(""), &selection, err);
+
+	if (rc)
+		return rc;
+	query_type_text(query, tree->type_id, tree->unit);
+	tree->range = query->range;
+	for (size_t i = 0; !rc && i < ARRAY_LEN(selection.sets); i++)
+		if (selection.sets[i].count)
+			rc = query_merge_set(query, &selection.sets[i], tree, err);
+	if (!rc)
+		rc = query_add_losses(query, &selection, &tree->facts, err);
+	query_tree_sum(tree);
+	if (!rc && !selection.series_count)
+		rc = err_set(err, -ENOENT, "no series of %s matches in this range", tree->type_id);
+	query_selection_release(&selection);
+	if (rc == -ENOMEM)
+		err_set(err, rc, "query: out of memory");
+	return rc;
+}

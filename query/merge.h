@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * query/merge.h - segments of the store become one tree of names.  Private to query/.
+ */
+#ifndef QUERY_MERGE_H
+#define QUERY_MERGE_H
+
+#include "query/series.h"
+
+/* Add what one set of series holds to the tree's selves. A reached deadline marks it partial. */
+MUST_CHECK int query_merge_set(const struct query *query, const struct query_series_set *set,
+			       struct query_tree *tree, struct err *err);
+
+#endif

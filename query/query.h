@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * query/query.h - questions and answers: the room's front.
+ *
+ * A question is a type, a selector and a range; an answer is a tree, a table or a series of totals,
+ * which a format (query/format.h) then writes.  Everything streams over one storage_reader, so all
+ * functions run on the thread that owns the reader.  Names of addresses come from the caller
+ * (struct query_names), which keeps this room free of symbol tables.
+ */
+#ifndef QUERY_QUERY_H
+#define QUERY_QUERY_H
+
+#include "base/buf.h"
+#include "query/selector.h"
+#include "storage/storage.h"
+
+#define QUERY_MAX_NODES_DEFAULT 8192
+#define QUERY_LOSSES_MAX 32
+#define QUERY_INLINES_MAX 32
+
+struct query_name {
+	const char *function, *file; /* NULL: unknown */
+	uint32_t line, start_line;
+};
+
+/* Names an address. Innermost frame first; returns how many, 0 when nothing is known. */
+struct query_names {
+	void *arg;
+	size_t (*find)(void *arg, const struct profile_module *module, uint32_t owner,
+		       uint64_t address, bool is_file_offset,
+		       struct query_name names[QUERY_INLINES_MAX]);
+};
+
+/* What two frames must share to be one node. */
+enum query_granularity {
+	QUERY_BY_FUNCTION, /* name, library, file */
+	QUERY_BY_LINE,	   /* and the line */
+	QUERY_BY_ADDRESS,  /* the address itself, as binary+0x... beside its name */
+	QUERY_BY_FILE,	   /* the source file alone */
+	QUERY_BY_LIBRARY   /* the binary alone */
+};
+
+/* Who asks: owners of series that may be seen. `all` for root, the agent's own user and tokens. */
+struct query_viewer {
+	bool all;
+	uint32_t owner;
+};
+
+struct query_range {
+	int64_t from_ns, until_ns; /* half open, UTC */
+};
+
+struct query {
+	struct storage_reader *reader;
+	const struct query_names *names; /* NULL: addresses stay addresses */
+	struct query_viewer viewer;
+	struct profile_type type;
+	const struct selector *selector; /* NULL: everything */
+	struct query_range range;
+	enum query_granularity granularity;
+	int64_t deadline_ns; /* CLOCK_MONOTONIC; 0: none */
+};
+
+/* What stands in every answer beside its numbers. */
+struct query_facts {
+	uint64_t samples; /* behind the answer */
+	bool partial;	  /* the deadline came first */
+	size_t losses_count;
+	struct {
+		char reason[48];
+		uint64_t count;
+	} losses[QUERY_LOSSES_MAX];
+};
+
+/* ---- trees ---- */
+
+struct query_label_set; /* of one series, as group-by sees it */
+
+/* A merged tree.  Node 0 is the root ("total"); parents are numbered below children. */
+struct query_tree_node {
+	uint32_t parent;
+	uint32_t key; /* in keys; 0 is the root's */
+	int64_t self, total;
+	uint64_t samples; /* behind self */
+};
+
+/* What a node is called. Strings are in `strings`; "" is unknown. */
+struct query_key {
+	uint32_t function, library, file, line;
+};
+
+struct query_tree {
+	struct intern strings, key_index, node_index;
+	struct query_key *keys;
+	size_t keys_count, keys_capacity;
+	struct query_tree_node *nodes;
+	size_t nodes_count, nodes_capacity;
+	int64_t total;
+	struct query_facts facts;
+	char type_id[PROFILE_TYPE_ID_MAX], unit[64];
+	struct query_range range;
+};
+
+MUST_CHECK int query_tree_init(struct query_tree *tree);
+void query_tree_release(struct query_tree *tree);
+
+/* Merge everything that the query selects. Returns 0, -ENOENT when no series matches (the tree is
+ * empty but whole), -EINVAL, -EIO or -ENOMEM. */
+MUST_CHECK int query_merge(const struct query *query, struct query_tree *tree, struct err *err);
+
+/* Add to a node's child of this name. For building trees in tests and from other sources. */
+MUST_CHECK int query_tree_child(struct query_tree *tree, uint32_t parent,
+				const struct query_key *key, uint32_t *ret_node);
+MUST_CHECK int query_tree_key_string(struct query_tree *tree, const char *text, uint32_t *ret_string);
+/* Totals from selves, in one backward pass. */
+void query_tree_sum(struct query_tree *tree);
+
+/*
+ * The tree as it is shown: preorder, children by falling total then name, nodes beyond the
+ * `max_nodes` largest hidden and counted (0: none hidden).
+ */
+struct query_view {
+	const struct query_tree *tree;
+	uint32_t *order; /* tree nodes, preorder; order[0] is the root */
+	uint32_t *depth; /* of order[i] */
+	int64_t *hidden_self; /* what order[i]'s hidden children held */
+	size_t count;
+	size_t hidden_nodes;
+	int64_t hidden_value;
+};
+
+MUST_CHECK int query_view_init(struct query_view *view, const struct query_tree *tree,
+			       size_t max_nodes);
+void query_view_release(struct query_view *view);
+
+/* ---- tables ---- */
+
+struct query_row {
+	char *name, *file, *library; /* owned by the table */
+	uint32_t line;
+	int64_t self, total;
+	uint64_t samples; /* behind self */
+	uint64_t samples_total;
+};
+
+struct query_table {
+	struct query_row *rows; /* by falling self, then total, then name */
+	size_t count;
+	int64_t total;
+	struct query_facts facts;
+	char type_id[PROFILE_TYPE_ID_MAX], unit[64];
+	struct query_range range;
+	struct arena arena;
+};
+
+/* Rows by `by`: "function", "file", "line", "library", "thread", or the name of a label (of the
+ * series, else of the records' context).  Recursion counts once in a row's total. */
+MUST_CHECK int query_top(const struct query *query, struct str by, struct query_table *ret_table,
+			 struct err *err);
+void query_table_release(struct query_table *table);
+
+/* ---- totals over time ---- */
+
+struct query_line {
+	char *group; /* value of the group-by label; "" without one */
+	int64_t *sums;
+	uint64_t *counts;
+};
+
+struct query_timeline {
+	int64_t start_ns, step_ns;
+	size_t steps;
+	struct query_line *lines;
+	size_t lines_count;
+	struct query_facts facts;
+	char type_id[PROFILE_TYPE_ID_MAX], unit[64];
+	struct query_range range;
+	struct arena arena;
+};
+
+#define QUERY_STEPS_MAX 11000
+
+/* `step_ns` 0 chooses about 120 steps of a round width. `group_by` may be empty.
+ * Returns -EINVAL when range / step is above QUERY_STEPS_MAX. */
+MUST_CHECK int query_timeline(const struct query *query, int64_t step_ns, struct str group_by,
+			      struct query_timeline *ret_timeline, struct err *err);
+void query_timeline_release(struct query_timeline *timeline);
+
+/* ---- the catalogue ---- */
+
+/* Write {"schema":...} documents straight into `out`; the range and viewer of `query` count. */
+MUST_CHECK int query_services(const struct query *query, struct buf *out, struct err *err);
+MUST_CHECK int query_types(const struct query *query, struct buf *out, struct err *err);
+MUST_CHECK int query_labels(const struct query *query, struct buf *out, struct err *err);
+MUST_CHECK int query_label_values(const struct query *query, struct str name, struct buf *out,
+				  struct err *err);
+
+/* Write a table or a timeline as JSON (hearth.top/1, hearth.timeline/1). `limit` 0: all rows. */
+MUST_CHECK int query_table_json(const struct query_table *table, size_t limit, struct buf *out);
+MUST_CHECK int query_timeline_json(const struct query_timeline *timeline, struct buf *out);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * query/series.h - which series a query means: its viewer, type, selector and range applied.
+ *
+ * Private to query/.
+ */
+#ifndef QUERY_SERIES_H
+#define QUERY_SERIES_H
+
+#include "query/query.h"
+
+/* Series of one kind, so of one column of that type. */
+struct query_series_set {
+	struct hash128 *identities;
+	char **groups; /* value of the group-by label, "" when absent */
+	size_t count, capacity;
+	size_t column;
+};
+
+/* Every selected series, in sets by column number (one type may stand in another place in another
+ * kind).  `group_by` may be empty. */
+struct query_selection {
+	struct query_series_set sets[PROFILE_COLUMNS_MAX];
+	struct arena arena; /* of the groups */
+	size_t series_count;
+};
+
+MUST_CHECK int query_select(const struct query *query, struct str group_by,
+			    struct query_selection *ret_selection, struct err *err);
+void query_selection_release(struct query_selection *selection);
+
+/* The viewer may see it and the selector takes it. */
+bool query_wants(const struct query *query, const struct storage_series *series);
+
+/* Add the losses of the selection's series to `facts`. */
+MUST_CHECK int query_add_losses(const struct query *query, const struct query_selection *selection,
+				struct query_facts *facts, struct err *err);
+
+/* The scan of one set over the query's range. */
+struct storage_scan query_scan(const struct query *query, const struct query_series_set *set);
+
+/* Write the type id and unit of `query`. */
+void query_type_text(const struct query *query, char type_id[PROFILE_TYPE_ID_MAX], char unit[64]);
+
+static inline bool str_equal(struct str a, struct str b)
+{
+	return a.len == b.len && !memcmp(a.ptr, b.ptr, a.len);
+}
+
+#endif

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "query/merge.h"
+
+static int row_add(struct query_table *table, size_t *capacity, struct query_row row)
+{
+	int rc = array_grow(&table->rows, sizeof(*table->rows), capacity, table->count + 1);
+
+	if (!rc)
+		table->rows[table->count++] = row;
+	return rc;
+}
+
+static char *table_text(struct query_table *table, struct str text)
+{
+	return arena_copy(&table->arena, text.ptr, text.len);
+}
+
+static int by_self(const void *a, const void *b)
+{
+	const struct query_row *x = a, *y = b;
+
+	if (x->self != y->self)
+		return x->self < y->self ? 1 : -1;
+	if (x->total != y->total)
+		return x->total < y->total ? 1 : -1;
+	return strcmp(x->name, y->name);
+}
+
+/* ---- rows that are frames: function, file, line, library ---- */
+
+struct key_sum {
+	int64_t self, total;
+	uint64_t samples, samples_total;
+	uint32_t open; /* how many times the key stands on the path to the current node */
+};
+
+/*
+ * Sum by key in one walk of the tree.  A key's total grows by a node's total only where the key is
+ * not already open above it, so recursion counts once.
+ */
+static int sum_by_key(const struct query_tree *tree, struct key_sum *sums)
+{
+	struct query_view view;
+	int rc = query_view_init(&view, tree, 0);
+
+	if (rc)
+		return rc;
+	uint64_t *CLEANUP(cleanup_free) below = calloc(tree->nodes_count, sizeof(*below));
+	uint32_t *CLEANUP(cleanup_free) path = calloc(view.count + 1, sizeof(*path));
+
+	if (!below || !path) {
+		query_view_release(&view);
+		return -ENOMEM;
+	}
+	for (size_t i = tree->nodes_count; i-- > 0;) {
+		below[i] += tree->nodes[i].samples;
+		if (i)
+			below[tree->nodes[i].parent] += below[i];
+	}
+	size_t depth = 0; /* path[1..depth] are the keys that are open */
+
+	for (size_t i = 1; i < view.count; i++) {
+		const struct query_tree_node *node = &tree->nodes[view.order[i]];
+
+		for (; depth >= view.depth[i]; depth--)
+			sums[path[depth]].open--;
+		path[++depth] = node->key;
+		struct key_sum *sum = &sums[node->key];
+
+		sum->self += node->self;
+		sum->samples += node->samples;
+		if (!sum->open++) {
+			sum->total += node->total;
+			sum->samples_total += below[view.order[i]];
+		}
+	}
+	query_view_release(&view);
+	return 0;
+}
+
+static int rows_from_tree(const struct query_tree *tree, struct query_table *table)
+{
+	struct key_sum *CLEANUP(cleanup_free) sums = calloc(tree->keys_count, sizeof(*sums));
+	size_t capacity = 0;
+	int rc = sums ? sum_by_key(tree, sums) : -ENOMEM;
+
+	for (size_t i = 1; !rc && i < tree->keys_count; i++) {
+		const struct query_key *key = &tree->keys[i];
+		struct query_row row = {
+			.name = table_text(table, intern_get(&tree->strings, key->function)),
+			.file = table_text(table, intern_get(&tree->strings, key->file)),
+			.library = table_text(table, intern_get(&tree->strings, key->library)),
+			.line = key->line,
+			.self = sums[i].self,
+			.total = sums[i].total,
+			.samples = sums[i].samples,
+			.samples_total = sums[i].samples_total,
+		};
+
+		rc = row.name && row.file && row.library ? row_add(table, &capacity, row) : -ENOMEM;
+	}
+	return rc;
+}
+
+static int top_frames(const struct query *query, enum query_granularity granularity,
+		      struct query_table *table, struct err *err)
+{
+	struct query by = *query;
+	struct query_tree tree;
+	int rc = query_tree_init(&tree);
+
+	if (rc)
+		return err_set(err, rc, "query: out of memory");
+	by.granularity = granularity;
+	rc = query_merge(&by, &tree, err);
+	if (!rc) {
+		rc = rows_from_tree(&tree, table);
+		table->total = tree.total;
+		table->facts = tree.facts;
+	}
+	query_tree_release(&tree);
+	return rc;
+}
+
+/* ---- rows that are labels: of the series where they have it, else of the records ---- */
+
+struct label_call {
+	struct query_table *table;
+	const struct query_series_set *set;
+	struct str key;
+	struct intern values;
+	size_t capacity;
+};
+
+static int label_row(struct label_call *call, struct str value, struct query_row **ret_row)
+{
+	char none[] = "";
+	uint32_t id;
+	int rc = intern_put(&call->values, value.ptr, value.len, &id);
+
+	if (rc)
+		return rc;
+	while (!rc && call->table->count <= id)
+		rc = row_add(call->table, &call->capacity, (struct query_row){ 0 });
+	if (rc)
+		return rc;
+	struct query_row *row = &call->table->rows[id];
+
+	if (!row->name) {
+		row->name = table_text(call->table, value.len ? value : STR("(none)"));
+		row->file = table_text(call->table, (struct str){ none, 0 });
+		row->library = row->file;
+		if (!row->name || !row->file)
+			return -ENOMEM;
+	}
+	*ret_row = row;
+	return 0;
+}
+
+static int label_add(struct label_call *call, struct str value, int64_t sum, uint64_t count)
+{
+	struct query_row *row = NULL;
+	int rc = label_row(call, value, &row);
+
+	if (rc)
+		return rc;
+	row->self += sum;
+	row->total += sum;
+	row->samples += count;
+	row->samples_total += count;
+	call->table->total += sum;
+	call->table->facts.samples += count;
+	return 0;
+}
+
+static int total_add(void *arg, size_t series, int64_t step_start_ns, int64_t sum, uint64_t count)
+{
+	struct label_call *call = arg;
+	const char *group = call->set->groups[series];
+
+	(void)step_start_ns;
+	return label_add(call, (struct str){ group, strlen(group) }, sum, count);
+}
+
+static struct str context_value(const struct storage_records *records, uint32_t context,
+				struct str key, char number[32])
+{
+	const struct profile_labels *run = &records->contexts[context];
+
+	for (uint32_t i = run->at; i < run->at + run->count; i++) {
+		const struct profile_label *label = &records->labels[i];
+
+		if (label->key >= records->segment.strings_count ||
+		    !str_equal(records->segment.strings[label->key], key))
+			continue;
+		if (!label->is_number)
+			return label->text < records->segment.strings_count ?
+				       records->segment.strings[label->text] :
+				       STR("");
+		int n = snprintf(number, 32, "%lld", (long long)label->number);
+
+		return (struct str){ number, (size_t)n };
+	}
+	return STR("");
+}
+
+static int records_add(void *arg, const struct storage_records *records)
+{
+	struct label_call *call = arg;
+	char number[32];
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < records->count; i++)
+		rc = label_add(call,
+			       context_value(records, records->context[i], call->key, number),
+			       records->values[i], records->counts[i]);
+	return rc;
+}
+
+static bool groups_are_empty(const struct query_selection *selection)
+{
+	for (size_t i = 0; i < ARRAY_LEN(selection->sets); i++)
+		for (size_t k = 0; k < selection->sets[i].count; k++)
+			if (selection->sets[i].groups[k][0])
+				return false;
+	return true;
+}
+
+static int label_scan(const struct query *query, const struct query_selection *selection,
+		      struct label_call *call, struct err *err)
+{
+	bool from_context = groups_are_empty(selection);
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < ARRAY_LEN(selection->sets); i++) {
+		struct storage_scan scan = query_scan(query, &selection->sets[i]);
+
+		call->set = &selection->sets[i];
+		if (!scan.series_count)
+			continue;
+		if (from_context)
+			rc = storage_records(query->reader, &scan, records_add, call, err);
+		else
+			rc = storage_timeline(query->reader, &scan, scan.until_ns - scan.from_ns,
+					      total_add, call, err);
+	}
+	if (rc != -ETIME)
+		return rc;
+	call->table->facts.partial = true;
+	return 0;
+}
+
+/* Rows never used (the interner's "" when nobody lacks the label) go. */
+static void rows_compact(struct query_table *table)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < table->count; i++)
+		if (table->rows[i].name)
+			table->rows[kept++] = table->rows[i];
+	table->count = kept;
+}
+
+static int top_labels(const struct query *query, struct str key, struct query_table *table,
+		      struct err *err)
+{
+	struct query_selection selection;
+	struct label_call call = { .table = table, .key = key };
+	int rc = query_select(query, key, &selection, err);
+
+	if (rc)
+		return rc;
+	rc = intern_init(&call.values, (size_t)64 << 20);
+	if (!rc)
+		rc = label_scan(query, &selection, &call, err);
+	if (!rc)
+		rc = query_add_losses(query, &selection, &table->facts, err);
+	if (!rc && !selection.series_count)
+		rc = err_set(err, -ENOENT, "no series of %s matches in this range", table->type_id);
+	rows_compact(table);
+	intern_release(&call.values);
+	query_selection_release(&selection);
+	return rc;
+}
+
+int query_top(const struct query *query, struct str by, struct query_table *ret_table,
+	      struct err *err)
+{
+	static const struct {
+		const char *name;
+		enum query_granularity granularity;
+	} frames[] = { { "", QUERY_BY_FUNCTION },
+		       { "function", QUERY_BY_FUNCTION },
+		       { "line", QUERY_BY_LINE },
+		       { "address", QUERY_BY_ADDRESS },
+		       { "file", QUERY_BY_FILE },
+		       { "library", QUERY_BY_LIBRARY } };
+	int rc = -1;
+
+	*ret_table = (struct query_table){ .range = query->range };
+	arena_init(&ret_table->arena, (size_t)256 << 20);
+	query_type_text(query, ret_table->type_id, ret_table->unit);
+	for (size_t i = 0; rc == -1 && i < ARRAY_LEN(frames); i++)
+		if (strlen(frames[i].name) == by.len && !memcmp(frames[i].name, by.ptr, by.len))
+			rc = top_frames(query, frames[i].granularity, ret_table, err);
+	if (rc == -1)
+		rc = top_labels(query, str_equal(by, STR("thread")) ? STR("thread name") : by,
+				ret_table, err);
+	if (rc == -ENOMEM)
+		err_set(err, rc, "query: out of memory");
+	if (rc)
+		query_table_release(ret_table);
+	else if (ret_table->count)
+		qsort(ret_table->rows, ret_table->count, sizeof(*ret_table->rows), by_self);
+	return rc;
+}
+
+void query_table_release(struct query_table *table)
+{
+	free(table->rows);
+	arena_release(&table->arena);
+	table->rows = NULL;
+	table->count = 0;
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <string.h>
+
+#include "query/query.h"
+
+#define TREE_STRINGS_MAX ((size_t)256 << 20)
+#define TREE_KEYS_MAX ((size_t)1 << 30)
+
+int query_tree_init(struct query_tree *tree)
+{
+	*tree = (struct query_tree){ 0 };
+	int rc = intern_init(&tree->strings, TREE_STRINGS_MAX);
+
+	if (!rc)
+		rc = intern_init(&tree->key_index, TREE_KEYS_MAX);
+	if (!rc)
+		rc = intern_init(&tree->node_index, TREE_KEYS_MAX);
+	if (!rc)
+		rc = array_grow(&tree->keys, sizeof(*tree->keys), &tree->keys_capacity, 1);
+	if (!rc)
+		rc = array_grow(&tree->nodes, sizeof(*tree->nodes), &tree->nodes_capacity, 1);
+	if (!rc)
+		rc = query_tree_key_string(tree, "total", &tree->keys[0].function);
+	if (rc) {
+		query_tree_release(tree);
+		return rc;
+	}
+	tree->keys[0] = (struct query_key){ .function = tree->keys[0].function };
+	tree->keys_count = 1;
+	tree->nodes[0] = (struct query_tree_node){ 0 };
+	tree->nodes_count = 1;
+	return 0;
+}
+
+void query_tree_release(struct query_tree *tree)
+{
+	intern_release(&tree->strings);
+	intern_release(&tree->key_index);
+	intern_release(&tree->node_index);
+	free(tree->keys);
+	free(tree->nodes);
+	*tree = (struct query_tree){ 0 };
+}
+
+int query_tree_key_string(struct query_tree *tree, const char *text, uint32_t *ret_string)
+{
+	return intern_put(&tree->strings, text ? text : "", text ? strlen(text) : 0, ret_string);
+}
+
+/* Number 0 is the root's in both tables, as it is the empty key's in an interner. */
+static int key_number(struct query_tree *tree, const struct query_key *key, uint32_t *ret_key)
+{
+	int rc = intern_put(&tree->key_index, (const char *)key, sizeof(*key), ret_key);
+
+	if (rc || *ret_key < tree->keys_count)
+		return rc;
+	rc = array_grow(&tree->keys, sizeof(*tree->keys), &tree->keys_capacity, tree->keys_count + 1);
+	if (!rc)
+		tree->keys[tree->keys_count++] = *key;
+	return rc;
+}
+
+int query_tree_child(struct query_tree *tree, uint32_t parent, const struct query_key *key,
+		     uint32_t *ret_node)
+{
+	struct {
+		uint32_t parent, key;
+	} edge = { parent, 0 };
+	int rc = key_number(tree, key, &edge.key);
+
+	if (!rc)
+		rc = intern_put(&tree->node_index, (const char *)&edge, sizeof(edge), ret_node);
+	if (rc || *ret_node < tree->nodes_count)
+		return rc;
+	rc = array_grow(&tree->nodes, sizeof(*tree->nodes), &tree->nodes_capacity,
+			tree->nodes_count + 1);
+	if (!rc)
+		tree->nodes[tree->nodes_count++] =
+			(struct query_tree_node){ .parent = parent, .key = edge.key };
+	return rc;
+}
+
+void query_tree_sum(struct query_tree *tree)
+{
+	for (size_t i = 0; i < tree->nodes_count; i++)
+		tree->nodes[i].total = tree->nodes[i].self;
+	for (size_t i = tree->nodes_count; i-- > 1;)
+		tree->nodes[tree->nodes[i].parent].total += tree->nodes[i].total;
+	tree->total = tree->nodes[0].total;
+}
+
+/* ---- the view ---- */
+
+static int by_total(const void *a, const void *b, void *arg)
+{
+	const struct query_tree *tree = arg;
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	if (tree->nodes[x].total != tree->nodes[y].total)
+		return tree->nodes[x].total < tree->nodes[y].total ? 1 : -1;
+	return x < y ? -1 : x > y;
+}
+
+/* Which nodes are shown: a parent's total is never below its child's, and at equal totals the
+ * smaller number wins, so what is kept is always connected. */
+static int choose(const struct query_tree *tree, size_t max_nodes, bool *shown)
+{
+	if (!max_nodes || tree->nodes_count <= max_nodes) {
+		memset(shown, true, tree->nodes_count);
+		return 0;
+	}
+	uint32_t *CLEANUP(cleanup_free) order = malloc(tree->nodes_count * sizeof(*order));
+
+	if (!order)
+		return -ENOMEM;
+	for (size_t i = 0; i < tree->nodes_count; i++)
+		order[i] = (uint32_t)i;
+	qsort_r(order, tree->nodes_count, sizeof(*order), by_total, (void *)(uintptr_t)tree);
+	for (size_t i = 0; i < max_nodes; i++)
+		shown[order[i]] = true;
+	shown[0] = true;
+	/* Negative values (a diff) break the order of totals: keep every ancestor of what is kept. */
+	for (size_t i = tree->nodes_count; i-- > 1;)
+		if (shown[i])
+			shown[tree->nodes[i].parent] = true;
+	return 0;
+}
+
+static int by_show(const void *a, const void *b, void *arg)
+{
+	const struct query_tree *tree = arg;
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	const struct query_tree_node *n = &tree->nodes[x], *m = &tree->nodes[y];
+
+	if (n->parent != m->parent)
+		return n->parent < m->parent ? -1 : 1;
+	if (n->total != m->total)
+		return n->total < m->total ? 1 : -1;
+	struct str s = intern_get(&tree->strings, tree->keys[n->key].function);
+	struct str t = intern_get(&tree->strings, tree->keys[m->key].function);
+	int order = strcmp(s.ptr, t.ptr);
+
+	return order ? order : (x > y) - (x < y);
+}
+
+/* Preorder without recursion: siblings stand together in `sorted`, `first[n]` tells where n's are. */
+static int walk(struct query_view *view, const uint32_t *sorted, size_t count, uint32_t *first)
+{
+	const struct query_tree *tree = view->tree;
+	struct {
+		uint32_t at, parent;
+	} *stack = malloc((count + 1) * sizeof(*stack));
+	size_t depth = 0;
+
+	if (!stack)
+		return -ENOMEM;
+	view->order[0] = 0;
+	view->depth[0] = 0;
+	view->count = 1;
+	stack[depth].at = first[0];
+	stack[depth++].parent = 0;
+	while (depth) {
+		uint32_t at = stack[depth - 1].at;
+
+		if (at >= count || tree->nodes[sorted[at]].parent != stack[depth - 1].parent) {
+			depth--;
+			continue;
+		}
+		stack[depth - 1].at++;
+		view->order[view->count] = sorted[at];
+		view->depth[view->count++] = (uint32_t)depth;
+		stack[depth].at = first[sorted[at]];
+		stack[depth++].parent = sorted[at];
+	}
+	free(stack);
+	return 0;
+}
+
+static int view_build(struct query_view *view, const bool *shown)
+{
+	const struct query_tree *tree = view->tree;
+	size_t n = tree->nodes_count, count = 0;
+	uint32_t *CLEANUP(cleanup_free) sorted = malloc(n * sizeof(*sorted));
+	uint32_t *CLEANUP(cleanup_free) first = malloc(n * sizeof(*first));
+	int64_t *CLEANUP(cleanup_free) hidden = calloc(n, sizeof(*hidden));
+
+	if (!sorted || !first || !hidden)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		first[i] = UINT32_MAX;
+	for (size_t i = 1; i < n; i++) {
+		if (shown[i]) {
+			sorted[count++] = (uint32_t)i;
+			continue;
+		}
+		view->hidden_nodes++;
+		view->hidden_value += tree->nodes[i].self;
+		if (shown[tree->nodes[i].parent])
+			hidden[tree->nodes[i].parent] += tree->nodes[i].total;
+	}
+	qsort_r(sorted, count, sizeof(*sorted), by_show, (void *)(uintptr_t)tree);
+	for (size_t i = count; i-- > 0;)
+		first[tree->nodes[sorted[i]].parent] = (uint32_t)i;
+	view->order = malloc((count + 1) * sizeof(*view->order));
+	view->depth = malloc((count + 1) * sizeof(*view->depth));
+	view->hidden_self = malloc((count + 1) * sizeof(*view->hidden_self));
+	if (!view->order || !view->depth || !view->hidden_self)
+		return -ENOMEM;
+	int rc = walk(view, sorted, count, first);
+
+	for (size_t i = 0; !rc && i < view->count; i++)
+		view->hidden_self[i] = hidden[view->order[i]];
+	return rc;
+}
+
+int query_view_init(struct query_view *view, const struct query_tree *tree, size_t max_nodes)
+{
+	*view = (struct query_view){ .tree = tree };
+	bool *CLEANUP(cleanup_free) shown = calloc(tree->nodes_count, sizeof(*shown));
+	int rc = shown ? choose(tree, max_nodes, shown) : -ENOMEM;
+
+	if (!rc)
+		rc = view_build(view, shown);
+	if (rc)
+		query_view_release(view);
+	return rc;
+}
+
+void query_view_release(struct query_view *view)
+{
+	free(view->order);
+	free(view->depth);
+	free(view->hidden_self);
+	*view = (struct query_view){ 0 };
+}

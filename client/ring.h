@@ -170,7 +170,8 @@ struct ring_thread {
 	uint64_t trace_id[2], span_id, root_span_id; /* 0: none */
 	char name[32];	/* given by hearth_thread_name; "": the agent reads comm */
 	uint64_t signals; /* timer signals that it took, with overruns */
-	uint64_t reserved[2];
+	uint64_t cpu_base_ns; /* the thread's CPU clock when its sampling began */
+	uint64_t reserved;
 };
 
 /*

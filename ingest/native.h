@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ingest/native.h - what libhearth hands over becomes a profile.
+ *
+ * Pure: the caller reads the memfd, /proc and the clocks; this file checks bytes and does sums.
+ * Nothing that a client wrote is believed: every length is checked on a private copy.  A struct
+ * native_process belongs to one thread.
+ *
+ * Three parts, in the order in which they are used:
+ *   native_hello_parse, native_head_check   what a process says when it attaches
+ *   native_process_records                  bytes of a ring -> pending samples
+ *   native_process_emit                     pending samples + readings of /proc -> records
+ *
+ * Exact clocks carry the totals and samples attribute them: a live thread's samples are scaled so
+ * that they add up to its schedstat; what ended threads are owed is spread over the samples of the
+ * drain; what no sample can carry stands under [not sampled].
+ */
+#ifndef INGEST_NATIVE_H
+#define INGEST_NATIVE_H
+
+#include "client/ring.h"
+#include "ingest/ingest.h"
+
+#define NATIVE_LABELS_MAX 32
+#define NATIVE_COMM_MAX 32
+#define NATIVE_WALL_PERIOD_NS (INT64_C(10) * NS_PER_S) /* of an old process's wall accounting */
+
+struct native_hello {
+	uint8_t runtime_id[16];
+	uint32_t flags; /* enum ring_hello_flags */
+	uint32_t modules_from, modules_count;
+	uint64_t no_file[4];
+	struct ingest_label labels[NATIVE_LABELS_MAX]; /* borrow the message */
+	size_t labels_count;
+};
+
+/* Check one message. Returns 0 or -EINVAL with what is wrong. */
+MUST_CHECK int native_hello_parse(const void *bytes, size_t len, struct native_hello *ret_hello,
+				  struct err *err);
+
+/* Check a copy of the head against the size of the memfd: everything lies inside, nothing overlaps
+ * what the agent writes. Returns 0 or -EINVAL. */
+MUST_CHECK int native_head_check(const struct ring_head *head, uint64_t file_bytes, struct err *err);
+
+struct native_process;
+
+struct native_options {
+	uint32_t owner;		      /* uid, from the socket */
+	int64_t pid;		      /* from the socket */
+	const char *executable;	      /* its path or base name */
+	const struct ingest_label *labels; /* service, env, version, tags, host */
+	size_t labels_count;
+	bool resumed; /* a cursor was found: counters and clocks start from what they show now */
+};
+
+MUST_CHECK int native_process_new(const struct ring_head *head, const struct native_options *options,
+				  struct native_process **ret_process);
+void native_process_free(struct native_process *process);
+
+/* Entries of the module table, in order, as they become valid. Each is checked and copied. */
+MUST_CHECK int native_process_module(struct native_process *process, const struct ring_module *module);
+
+struct native_build_id {
+	uint8_t bytes[RING_BUILD_ID_MAX];
+	uint8_t len;
+	bool is_hash;
+};
+
+/* The build id of module `number`; false when there is no such module or no id. */
+bool native_process_build_id(const struct native_process *process, uint32_t number,
+			     struct native_build_id *ret_id);
+const char *native_process_module_path(const struct native_process *process, uint32_t number);
+
+/*
+ * Take the committed records from `bytes`, a private copy of ring `ring` from `position` on
+ * (already unwrapped; `len` a multiple of RING_UNIT).  `expired` says that the oldest claim has
+ * stood open longer than RING_CLAIM_EXPIRES_NS.  *ret_consumed bytes are done with.  Bad records are
+ * counted and skipped. Returns 0 or -ENOMEM.
+ */
+MUST_CHECK int native_process_records(struct native_process *process, uint32_t ring,
+				      uint64_t position, const uint8_t *bytes, size_t len,
+				      bool expired, size_t *ret_consumed);
+
+/* One live thread, as /proc and its slot show it. */
+struct native_reading {
+	struct ring_thread slot; /* a consistent copy; tid 0: the thread has no slot */
+	uint32_t tid;
+	bool has_schedstat;
+	uint64_t cpu_ns, wait_ns; /* schedstat: time on a CPU, time waiting for one */
+	char comm[NATIVE_COMM_MAX]; /* "" when not read */
+};
+
+struct native_clock {
+	int64_t real_ns, monotonic_ns; /* read together */
+};
+
+/* Whether a drain has something to say: samples, or wall time that is due. */
+bool native_process_due(const struct native_process *process, const struct native_clock *clock);
+
+/*
+ * Write what is pending into `out`, with cursors for every ring.  `ended`: the process is gone, so
+ * this is its last batch.  Returns 0, -E2BIG or -ENOMEM; on failure the process's sums are
+ * undefined and it should be dropped.
+ */
+MUST_CHECK int native_process_emit(struct native_process *process, const struct ring_counters *counters,
+				   const struct native_reading *readings, size_t readings_count,
+				   const struct native_clock *clock, bool ended,
+				   struct profile_builder *out, struct err *err);
+
+struct native_stats {
+	uint64_t samples, blocks;	 /* records taken since attach */
+	uint64_t bad_records;		 /* malformed, skipped */
+	uint64_t abandoned_bytes;	 /* claims that were never committed */
+	uint64_t ends[RING_ENDS];	 /* CPU stacks by how their walk ended */
+	uint64_t cpu_ns, cpu_sampled_ns; /* by the exact clocks, and by raw sample weights */
+	uint64_t not_sampled_ns;	 /* CPU time that no sample could carry */
+	uint64_t threads, threads_departing; /* live; whose samples do not follow their clock */
+	uint64_t threads_unsampled;	 /* live, on CPU, and never sampled: signals blocked */
+};
+
+void native_process_stats(const struct native_process *process, struct native_stats *ret_stats);
+
+#endif

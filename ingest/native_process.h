@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ingest/native_process.h - what is remembered of a process between two drains.
+ *
+ * Private to ingest/native*.c.
+ */
+#ifndef INGEST_NATIVE_PROCESS_H
+#define INGEST_NATIVE_PROCESS_H
+
+#include "ingest/native.h"
+
+struct native_module {
+	uint8_t build_id[RING_BUILD_ID_MAX];
+	uint8_t build_id_len;
+	bool is_hash;
+	char path[RING_PATH_MAX];
+};
+
+/* A record of the ring, checked; its frames stand in native_process.frames. */
+struct native_pending {
+	uint16_t type;
+	uint16_t frames_count;
+	uint32_t tid;
+	bool in_kernel;
+	int64_t time_ns;
+	uint64_t span_id, root_span_id, trace_id[2];
+	size_t frames_at;
+	union {
+		struct ring_cpu cpu;
+		struct ring_block block;
+	};
+};
+
+/* Where a thread blocks, by the client's key: for calls that have not returned yet. */
+struct native_site {
+	uint64_t key;
+	uint32_t call, frames_count;
+	size_t frames_at; /* in native_thread.site_frames */
+};
+
+#define NATIVE_SITES_MAX 16
+
+struct native_thread {
+	uint32_t tid;
+	bool live, ended; /* in the readings of this drain; its end record was seen */
+	bool known;	  /* the baselines below were taken */
+	char name[NATIVE_COMM_MAX];
+
+	uint64_t cpu_base_ns;	/* the clock where our account starts */
+	int64_t emitted_ns;	/* CPU time written so far, since cpu_base_ns */
+	uint64_t raw_ns, raw_samples; /* of samples, unscaled: to see a thread depart */
+	uint64_t raw_from_ns;	/* the clock when raw_ns was 0 */
+	bool departing;
+
+	int64_t wall_until_ns; /* CLOCK_MONOTONIC up to which wall time is accounted */
+	uint64_t wall_cpu_ns, wall_wait_ns; /* the clocks at wall_until_ns */
+	int64_t blocked_ns; /* by returned calls since wall_until_ns */
+	int64_t rest_ns;    /* unexplained, below zero when too much was explained */
+	int64_t open_since_ns, open_charged_ns; /* a call still blocked, and what it was charged */
+
+	struct native_site sites[NATIVE_SITES_MAX];
+	size_t sites_count, sites_next;
+	uint64_t *site_frames; /* NATIVE_SITES_MAX runs of RING_FRAMES_MAX */
+};
+
+struct native_process {
+	struct ring_head head;
+	uint32_t owner;
+	int64_t pid;
+	bool resumed;
+	char *executable;
+	struct arena arena; /* labels */
+	struct ingest_label labels[NATIVE_LABELS_MAX];
+	size_t labels_count;
+
+	struct native_module *modules;
+	size_t modules_count, modules_capacity;
+	struct native_pending *pending;
+	size_t pending_count, pending_capacity;
+	uint64_t *frames;
+	size_t frames_count, frames_capacity;
+	struct native_thread *threads;
+	size_t threads_count, threads_capacity;
+
+	uint64_t cursors[RING_RINGS_MAX];
+	struct ring_counters counters; /* as of the last batch */
+	bool counters_known;
+	int64_t owed_ns; /* CPU time of ended threads that no sample carried yet; may be below zero */
+	int64_t wall_due_ns; /* CLOCK_MONOTONIC of the next wall account */
+	int64_t first_ns;    /* CLOCK_MONOTONIC of the first batch, 0: none yet */
+	struct native_stats stats;
+};
+
+/* The thread of this tid, made when it is new. NULL without memory. */
+struct native_thread *native_thread_get(struct native_process *process, uint32_t tid);
+
+#endif

@@ -50,12 +50,15 @@ struct native_options {
 	const char *executable;	      /* its path or base name */
 	const struct ingest_label *labels; /* service, env, version, tags, host */
 	size_t labels_count;
-	bool resumed; /* a cursor was found: counters and clocks start from what they show now */
 };
 
 MUST_CHECK int native_process_new(const struct ring_head *head, const struct native_options *options,
 				  struct native_process **ret_process);
 void native_process_free(struct native_process *process);
+
+/* `resumed`: a cursor was found, so an earlier agent has written part of this process's history;
+ * counters and clocks then start from what they show at the first batch. */
+void native_process_resume(struct native_process *process, bool resumed);
 
 /* Entries of the module table, in order, as they become valid. Each is checked and copied. */
 MUST_CHECK int native_process_module(struct native_process *process, const struct ring_module *module);

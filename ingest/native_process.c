@@ -16,7 +16,6 @@ int native_process_new(const struct ring_head *head, const struct native_options
 	p->head = *head;
 	p->owner = options->owner;
 	p->pid = options->pid;
-	p->resumed = options->resumed;
 	p->executable = arena_copy(&p->arena, options->executable, strlen(options->executable));
 	for (size_t i = 0; i < options->labels_count && p->labels_count < NATIVE_LABELS_MAX; i++) {
 		const struct ingest_label *from = &options->labels[i];
@@ -51,6 +50,11 @@ void native_process_free(struct native_process *process)
 	free(process->frames);
 	arena_release(&process->arena);
 	free(process);
+}
+
+void native_process_resume(struct native_process *process, bool resumed)
+{
+	process->resumed = resumed;
 }
 
 struct native_thread *native_thread_get(struct native_process *process, uint32_t tid)

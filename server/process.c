@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+
+#define DRAIN_BYTES_MAX ((size_t)1 << 20) /* of one ring in one turn */
+
+#define AT_AGENT RING_PAGE
+#define AT_COUNTERS (2 * RING_PAGE)
+
+static int read_at(const struct process *p, void *to, size_t len, uint64_t at)
+{
+	ssize_t n = pread(p->memfd, to, len, (off_t)at);
+
+	return n == (ssize_t)len ? 0 : n < 0 ? -errno : -EIO;
+}
+
+static void write_at(const struct process *p, const void *from, size_t len, uint64_t at)
+{
+	ssize_t n = pwrite(p->memfd, from, len, (off_t)at);
+
+	(void)n; /* A client that cannot be told reads a stale heartbeat and comes back. */
+}
+
+static uint64_t ring_at(const struct process *p, uint32_t ring)
+{
+	return p->head.rings_at + (uint64_t)ring * (RING_HEAD_BYTES + p->head.ring_bytes);
+}
+
+static int memfd_check(int memfd, uint64_t *ret_bytes, struct err *err)
+{
+	const int seals = F_SEAL_SHRINK | F_SEAL_GROW;
+	struct stat st;
+
+	if (fstat(memfd, &st) < 0 || !S_ISREG(st.st_mode))
+		return err_set(err, -EINVAL, "ring: not a memory file");
+	int have = fcntl(memfd, F_GET_SEALS);
+
+	if (have < 0 || (have & seals) != seals)
+		return err_set(err, -EINVAL, "ring: the memory file is not sealed against resizing");
+	*ret_bytes = (uint64_t)st.st_size;
+	return 0;
+}
+
+static void label_keep(const struct native_hello *hello, const char *key, char *to, size_t max)
+{
+	for (size_t i = 0; i < hello->labels_count; i++)
+		if (hello->labels[i].key.len == strlen(key) &&
+		    !memcmp(hello->labels[i].key.ptr, key, hello->labels[i].key.len))
+			(void)snprintf(to, max, "%s", hello->labels[i].value.ptr);
+}
+
+int process_new(int memfd, int proc, uint32_t owner, int64_t pid, const struct native_hello *hello,
+		const char *host, struct process **ret_process, struct err *err)
+{
+	struct process *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return err_set(err, -ENOMEM, "ring: out of memory");
+	*p = (struct process){ .memfd = memfd, .proc = proc, .owner = owner, .pid = pid };
+	int rc = memfd_check(memfd, &p->file_bytes, err);
+
+	if (!rc && read_at(p, &p->head, sizeof(p->head), 0))
+		rc = err_set(err, -EINVAL, "ring: the head cannot be read");
+	if (!rc)
+		rc = native_head_check(&p->head, p->file_bytes, err);
+	if (!rc && memcmp(p->head.runtime_id, hello->runtime_id, 16))
+		rc = err_set(err, -EINVAL, "ring: the hello names another process");
+	if (!rc && (proc < 0 || fd_read_file(proc, "comm", p->comm, sizeof(p->comm) - 1) < 0))
+		p->comm[0] = '\0';
+	p->comm[strcspn(p->comm, "\n")] = '\0';
+	label_keep(hello, "service", p->service, sizeof(p->service));
+
+	struct ingest_label labels[NATIVE_LABELS_MAX];
+	size_t count = MIN(hello->labels_count, (size_t)NATIVE_LABELS_MAX - 1);
+
+	memcpy(labels, hello->labels, count * sizeof(*labels));
+	labels[count++] = (struct ingest_label){ STR("host"), { host, strlen(host) } };
+	const struct native_options options = { .owner = owner,
+						.pid = pid,
+						.executable = p->comm,
+						.labels = labels,
+						.labels_count = count };
+
+	if (!rc)
+		rc = native_process_new(&p->head, &options, &p->native);
+	if (rc) {
+		p->memfd = p->proc = -1; /* still the caller's */
+		process_free(p);
+		return rc;
+	}
+	if (getrandom(&p->generation, sizeof(p->generation), 0) < 0)
+		p->generation = (uint64_t)clock_real_ns();
+	p->attached_ns = clock_monotonic_ns();
+	*ret_process = p;
+	return 0;
+}
+
+void process_free(struct process *p)
+{
+	if (!p)
+		return;
+	fd_close(&p->memfd);
+	fd_close(&p->proc);
+	native_process_free(p->native);
+	profile_free(p->waiting);
+	free(p);
+}
+
+static void tail_write(const struct process *p, uint32_t ring, uint64_t position)
+{
+	uint64_t at = AT_AGENT + offsetof(struct ring_agent, tail) + ring * 2 * sizeof(uint64_t);
+
+	/* Two writes, a before b: see struct ring_agent. */
+	write_at(p, &position, sizeof(position), at);
+	write_at(p, &position, sizeof(position), at + sizeof(position));
+}
+
+int process_resume(struct process *p, const uint64_t *positions, struct err *err)
+{
+	bool resumed = false;
+
+	for (uint32_t i = 0; i < p->head.rings_count; i++) {
+		struct ring_control control;
+
+		if (read_at(p, &control, sizeof(control), ring_at(p, i)))
+			return err_set(err, -EIO, "ring: cannot be read");
+		/* A store that is ahead of the ring belongs to another history: start where it is. */
+		p->positions[i] = MIN(positions[i], control.head);
+		if (control.head - p->positions[i] > p->head.ring_bytes)
+			p->positions[i] = control.head - p->head.ring_bytes;
+		resumed = resumed || positions[i];
+		tail_write(p, i, p->positions[i]);
+	}
+	native_process_resume(p->native, resumed);
+	p->ready = true;
+	process_heartbeat(p);
+	return 0;
+}
+
+void process_heartbeat(struct process *p)
+{
+	struct {
+		int64_t heartbeat_ns;
+		uint64_t generation;
+	} beat = { clock_monotonic_ns(), p->generation };
+
+	_Static_assert(offsetof(struct ring_agent, generation) == 8, "the two stand together");
+	write_at(p, &beat, sizeof(beat), AT_AGENT);
+}
+
+bool process_is_gone(struct process *p)
+{
+	char stat[512];
+
+	if (p->gone)
+		return true;
+	if (p->proc < 0)
+		return false; /* the heartbeat's other side: see processes.c */
+	ssize_t n = fd_read_file(p->proc, "stat", stat, sizeof(stat) - 1);
+
+	if (n <= 0) {
+		p->gone = n == -ESRCH || n == -ENOENT || !n;
+		return p->gone;
+	}
+	stat[n] = '\0';
+	const char *state = strrchr(stat, ')');
+
+	/* A zombie runs no more; its parent may take its time. */
+	p->gone = state && (state[2] == 'Z' || state[2] == 'X');
+	return p->gone;
+}
+
+unsigned process_fill_percent(struct process *p)
+{
+	unsigned most = 0;
+
+	for (uint32_t i = 0; i < p->head.rings_count; i++) {
+		struct ring_control control;
+
+		if (read_at(p, &control, sizeof(control), ring_at(p, i)))
+			return 0;
+		uint64_t waiting = control.head - p->positions[i];
+
+		most = MAX(most, (unsigned)(MIN(waiting, (uint64_t)p->head.ring_bytes) * 100 /
+					    p->head.ring_bytes));
+	}
+	return most;
+}
+
+int process_refresh(struct process *p)
+{
+	int rc = read_at(p, &p->counters, sizeof(p->counters), AT_COUNTERS);
+	uint64_t modules = MIN(p->counters.modules, (uint64_t)p->head.modules_max);
+
+	while (!rc && p->modules_read < modules) {
+		struct ring_module module;
+
+		rc = read_at(p, &module, sizeof(module),
+			     p->head.modules_at + p->modules_read * sizeof(module));
+		if (!rc)
+			rc = native_process_module(p->native, &module);
+		p->modules_read += !rc;
+	}
+	return rc;
+}
+
+/* Copy `len` bytes of a ring from `position`, the wrap undone. */
+static int ring_copy(struct process *p, uint32_t ring, uint64_t position, uint8_t *to, size_t len)
+{
+	uint64_t mask = p->head.ring_bytes - 1, data = ring_at(p, ring) + RING_HEAD_BYTES;
+	size_t first = MIN(len, (size_t)(p->head.ring_bytes - (position & mask)));
+	int rc = read_at(p, to, first, data + (position & mask));
+
+	return rc || first == len ? rc : read_at(p, to + first, len - first, data);
+}
+
+static bool claim_expired(struct process *p, uint32_t ring, size_t len, int64_t now_ns)
+{
+	if (!len) {
+		p->stalled_ns[ring] = 0;
+		return false;
+	}
+	if (!p->stalled_ns[ring])
+		p->stalled_ns[ring] = now_ns;
+	return p->gone || now_ns - p->stalled_ns[ring] > RING_CLAIM_EXPIRES_NS;
+}
+
+static int ring_drain(struct process *p, uint32_t ring, int64_t now_ns)
+{
+	struct ring_control control;
+	int rc = read_at(p, &control, sizeof(control), ring_at(p, ring));
+	uint64_t waiting = control.head - p->positions[ring];
+	size_t consumed = 0;
+
+	if (rc)
+		return rc;
+	/* More than a lap, or not in units: the head is a lie. Go where it points, and go on. */
+	if (waiting > p->head.ring_bytes || control.head % RING_UNIT) {
+		p->positions[ring] = control.head & ~(uint64_t)(RING_UNIT - 1);
+		return 0;
+	}
+	size_t len = MIN((size_t)waiting, DRAIN_BYTES_MAX);
+	uint8_t *CLEANUP(cleanup_free) bytes = len ? malloc(len) : NULL;
+
+	if (len && !bytes)
+		return -ENOMEM;
+	if (len)
+		rc = ring_copy(p, ring, p->positions[ring], bytes, len);
+#if !defined(__x86_64__)
+	/* A commit and what it covers may be copied out of order: look again, now that the commits
+	 * that are believed have been seen. */
+	if (len && !rc)
+		rc = ring_copy(p, ring, p->positions[ring], bytes, len);
+#endif
+	if (!rc)
+		rc = native_process_records(p->native, ring, p->positions[ring], bytes, len,
+					    claim_expired(p, ring, len, now_ns), &consumed);
+	if (consumed)
+		p->stalled_ns[ring] = 0;
+	p->positions[ring] += consumed;
+	return rc;
+}
+
+static struct profile *batch_make(struct process *p, const struct native_clock *clock,
+				  struct err *err)
+{
+	struct profile_builder *builder = NULL;
+	struct native_reading *CLEANUP(cleanup_free) readings = NULL;
+	size_t count = 0;
+	int rc = process_readings(p, &readings, &count);
+
+	if (!rc)
+		rc = profile_builder_new(NULL, &builder);
+	if (rc) {
+		err_set(err, rc, "drain: %s", strerror(-rc));
+		return NULL;
+	}
+	rc = native_process_emit(p->native, &p->counters, readings, count, clock, p->gone, builder, err);
+	native_process_stats(p->native, &p->stats);
+	if (rc) {
+		profile_builder_free(builder);
+		return NULL;
+	}
+	return profile_builder_finish(builder);
+}
+
+struct profile *process_drain(struct process *p, bool force, struct err *err)
+{
+	const struct native_clock clock = { clock_real_ns(), clock_monotonic_ns() };
+	int rc = process_refresh(p);
+
+	for (uint32_t i = 0; !rc && i < p->head.rings_count; i++)
+		rc = ring_drain(p, i, clock.monotonic_ns);
+	p->drained_ns = clock.monotonic_ns;
+	if (rc) {
+		err_set(err, rc, "drain: %s", strerror(-rc));
+		p->failed = true;
+		return NULL;
+	}
+	if (!force && !p->gone && !native_process_due(p->native, &clock))
+		return NULL;
+	struct profile *profile = batch_make(p, &clock, err);
+
+	if (!profile) {
+		p->failed = true;
+		return NULL;
+	}
+	memcpy(p->batch_positions, p->positions, sizeof(p->batch_positions));
+	p->flush_sent = p->counters.flush_wanted;
+	return profile;
+}
+
+void process_commit(struct process *p)
+{
+	for (uint32_t i = 0; i < p->head.rings_count; i++)
+		tail_write(p, i, p->batch_positions[i]);
+	write_at(p, &p->flush_sent, sizeof(p->flush_sent),
+		 AT_AGENT + offsetof(struct ring_agent, flushed));
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * server/process.h - one attached process: its descriptors, its ring, its drains.
+ *
+ * Private to server/process*.c.  Loop thread.
+ */
+#ifndef SERVER_PROCESS_H
+#define SERVER_PROCESS_H
+
+#include "ingest/native.h"
+#include "server/processes.h"
+
+struct process {
+	struct process *next;
+	int memfd, proc; /* proc: a directory descriptor of its /proc/PID, -1: none came */
+	uint32_t owner;
+	int64_t pid;
+	uint64_t file_bytes;
+	struct ring_head head;
+	struct native_process *native;
+	struct native_stats stats; /* a copy for status */
+	struct ring_counters counters;
+	char service[64], comm[32];
+	uint64_t positions[RING_RINGS_MAX]; /* read so far */
+	int64_t stalled_ns[RING_RINGS_MAX]; /* when an open claim was first seen, 0: none */
+	uint64_t modules_read;
+	uint32_t modules_sent; /* files handed to the symbolizer */
+	bool ready;	 /* its cursors are known */
+	bool busy;	 /* a batch is on its way to the disk */
+	bool gone;	 /* the process has ended */
+	bool finished;	 /* its last batch is on disk */
+	bool failed;	 /* its memory made no sense; dropped */
+	uint64_t flush_wanted, flush_sent; /* asked for; covered by the batch on its way */
+	int64_t attached_ns, drained_ns;
+	struct processes *all;
+	struct profile *waiting; /* a batch that the writer had no room for */
+	uint64_t batch_positions[RING_RINGS_MAX]; /* tails to publish when the batch is on disk */
+	uint64_t generation;
+	uint32_t rescan;
+};
+
+/* Check and take over what came with a hello. Descriptors are taken only on success. */
+MUST_CHECK int process_new(int memfd, int proc, uint32_t owner, int64_t pid,
+			   const struct native_hello *hello, const char *host,
+			   struct process **ret_process, struct err *err);
+void process_free(struct process *process);
+
+/* Where its rings were read up to, from the store (0: a new process). Makes it ready. */
+MUST_CHECK int process_resume(struct process *process, const uint64_t *positions, struct err *err);
+
+/* Take what the rings hold. Returns a batch to store, or NULL when nothing is due. */
+struct profile *process_drain(struct process *process, bool force, struct err *err);
+
+/* The batch is on disk: move the tails, answer a flush. */
+void process_commit(struct process *process);
+
+/* Tell the client that the agent lives. */
+void process_heartbeat(struct process *process);
+
+/* Has /proc said that it is gone? */
+bool process_is_gone(struct process *process);
+
+/* Bytes that wait in the fullest ring, in percent of it. */
+unsigned process_fill_percent(struct process *process);
+
+/* Read the exact counters and new modules. Returns 0 or -errno. */
+MUST_CHECK int process_refresh(struct process *process);
+
+/* Everything that /proc and the thread table say now. `*ret_readings` is malloc'ed. */
+MUST_CHECK int process_readings(struct process *process, struct native_reading **ret_readings,
+				size_t *ret_count);
+
+#endif

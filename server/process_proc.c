@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What /proc says of a process's threads, read through the directory descriptor that the client
+ * passed: no privilege, no pid that may have been reused, ESRCH when the process is gone.
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "server/process.h"
+
+/* A consistent copy of every used slot; one that keeps changing is taken as running. */
+static int slots_read(struct process *p, struct ring_thread **ret_slots, size_t *ret_count)
+{
+	size_t count = (size_t)MIN(p->counters.threads_high, (uint64_t)p->head.threads_max);
+	size_t bytes = count * sizeof(struct ring_thread);
+	struct ring_thread *first = malloc(bytes + 1), *second = malloc(bytes + 1);
+	ssize_t n = -1, m = -1;
+
+	if (first && second) {
+		n = pread(p->memfd, first, bytes, p->head.threads_at);
+		m = pread(p->memfd, second, bytes, p->head.threads_at);
+	}
+	if (n != (ssize_t)bytes || m != n) {
+		free(first);
+		free(second);
+		return -EIO;
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (first[i].sequence != second[i].sequence || (second[i].sequence & 1))
+			second[i].call = 0;
+		second[i].name[sizeof(second[i].name) - 1] = '\0';
+	}
+	free(first);
+	*ret_slots = second;
+	*ret_count = count;
+	return 0;
+}
+
+static void schedstat_read(struct process *p, struct native_reading *reading)
+{
+	char path[48], text[96];
+	unsigned long long cpu, wait;
+
+	(void)snprintf(path, sizeof(path), "task/%u/schedstat", reading->tid);
+	ssize_t n = fd_read_file(p->proc, path, text, sizeof(text) - 1);
+
+	if (n <= 0)
+		return;
+	text[n] = '\0';
+	if (sscanf(text, "%llu %llu", &cpu, &wait) != 2)
+		return;
+	reading->has_schedstat = true;
+	reading->cpu_ns = cpu;
+	reading->wait_ns = wait;
+}
+
+static void comm_read(struct process *p, struct native_reading *reading)
+{
+	char path[48];
+
+	(void)snprintf(path, sizeof(path), "task/%u/comm", reading->tid);
+	ssize_t n = fd_read_file(p->proc, path, reading->comm, sizeof(reading->comm) - 1);
+
+	if (n <= 0) {
+		reading->comm[0] = '\0';
+		return;
+	}
+	reading->comm[n] = '\0';
+	reading->comm[strcspn(reading->comm, "\n")] = '\0';
+}
+
+static int reading_add(struct native_reading **readings, size_t *count, size_t *capacity,
+		       uint32_t tid)
+{
+	int rc = array_grow(readings, sizeof(**readings), capacity, *count + 1);
+
+	if (!rc)
+		(*readings)[(*count)++] = (struct native_reading){ .tid = tid };
+	return rc;
+}
+
+/* Every task that the kernel lists. */
+static int tasks_list(struct process *p, struct native_reading **readings, size_t *count)
+{
+	size_t capacity = 0;
+	int fd = p->proc < 0 ? -1 : openat(p->proc, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	int rc = 0;
+
+	if (!dir) {
+		fd_close(&fd);
+		return 0; /* gone, or no /proc: samples keep their own weights */
+	}
+	for (struct dirent *entry; !rc && (entry = readdir(dir)) && *count < RING_THREADS_MAX;)
+		if (isdigit((unsigned char)entry->d_name[0]))
+			rc = reading_add(readings, count, &capacity,
+					 (uint32_t)strtoul(entry->d_name, NULL, 10));
+	(void)closedir(dir);
+	return rc;
+}
+
+/*
+ * A slot belongs to the task of its tid.  Inside a pid namespace the client's tids are not the
+ * kernel's names in our /proc, but /proc/self of the client's own mount shows the client's: the
+ * descriptor came from there, so the two agree.
+ */
+static void slots_match(struct process *p, struct native_reading *readings, size_t count,
+			const struct ring_thread *slots, size_t slots_count)
+{
+	size_t without = count;
+
+	for (size_t s = 0; s < slots_count; s++) {
+		for (size_t i = 0; slots[s].tid && i < count; i++) {
+			if (readings[i].tid != slots[s].tid)
+				continue;
+			without -= !readings[i].slot.tid;
+			readings[i].slot = slots[s];
+			break;
+		}
+	}
+	/* Threads that we see and the client does not: ask it to look. */
+	if (without && !p->gone) {
+		p->rescan++;
+		ssize_t n = pwrite(p->memfd, &p->rescan, sizeof(p->rescan),
+				   RING_PAGE + offsetof(struct ring_agent, rescan));
+
+		(void)n;
+	}
+}
+
+int process_readings(struct process *p, struct native_reading **ret_readings, size_t *ret_count)
+{
+	struct ring_thread *CLEANUP(cleanup_free) slots = NULL;
+	size_t slots_count = 0;
+	int rc = slots_read(p, &slots, &slots_count);
+
+	*ret_readings = NULL;
+	*ret_count = 0;
+	if (!rc && !p->gone)
+		rc = tasks_list(p, ret_readings, ret_count);
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < *ret_count; i++) {
+		schedstat_read(p, &(*ret_readings)[i]);
+		comm_read(p, &(*ret_readings)[i]);
+	}
+	slots_match(p, *ret_readings, *ret_count, slots, slots_count);
+	return 0;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * server/writer.h - the one thread that writes: a bounded queue in front of the store.
+ *
+ * Whatever has gathered while a commit ran goes into the next one (group commit), so latency is one
+ * commit and throughput is bounded by the disk's bandwidth, not its fsyncs.  A full queue refuses;
+ * nothing that was taken is dropped.  Calls from any thread.
+ */
+#ifndef SERVER_WRITER_H
+#define SERVER_WRITER_H
+
+#include "storage/storage.h"
+
+#define WRITER_QUEUE_MAX 1024
+#define WRITER_BATCH_MAX 64
+
+struct writer;
+
+/* Called on the writer thread when the profile is on disk, or is not: 0 (stored),
+ * STORAGE_DUPLICATE, -ENOSPC, -EIO. The profile is the writer's and freed after. */
+typedef void (*writer_done_fn)(void *arg, int result, const char *message);
+
+/* Something else to do with the store, on the writer thread. */
+typedef void (*writer_task_fn)(struct storage *store, void *arg);
+
+MUST_CHECK int writer_start(const char *location, const struct storage_options *options,
+			    struct writer **ret_writer, struct err *err);
+
+/* Finish what is queued, commit, close the store. Every reader must be closed before. */
+void writer_stop(struct writer *writer);
+
+/* For storage_reader_open alone. */
+struct storage *writer_store(struct writer *writer);
+
+/* Take `profile`. Returns 0, or -EAGAIN when the queue is full: it is still the caller's. */
+MUST_CHECK int writer_put(struct writer *writer, struct profile *profile, writer_done_fn done,
+			  void *arg);
+MUST_CHECK int writer_task(struct writer *writer, writer_task_fn task, void *arg);
+
+/* Put and wait. Takes `profile` in any case. Returns as writer_done_fn's result, or -EAGAIN. */
+MUST_CHECK int writer_put_wait(struct writer *writer, struct profile *profile, struct err *err);
+
+struct writer_stats {
+	uint64_t queued, stored, duplicates, failed, refused, commits, records;
+	int64_t last_commit_ns; /* duration of the last one */
+	char trouble[320];	/* the last failure, "" after a success */
+};
+
+void writer_stats(struct writer *writer, struct writer_stats *ret_stats);
+
+#endif

@@ -154,7 +154,8 @@ struct query_table {
 };
 
 /* Rows by `by`: "function", "file", "line", "library", "thread", or the name of a label (of the
- * series, else of the records' context).  Recursion counts once in a row's total. */
+ * series, else of the records' context).  Recursion counts once in a row's total.  Returns as
+ * query_merge; after -ENOENT the table is empty, but whole, and is to be released. */
 MUST_CHECK int query_top(const struct query *query, struct str by, struct query_table *ret_table,
 			 struct err *err);
 void query_table_release(struct query_table *table);
@@ -181,7 +182,7 @@ struct query_timeline {
 #define QUERY_STEPS_MAX 11000
 
 /* `step_ns` 0 chooses about 120 steps of a round width. `group_by` may be empty.
- * Returns -EINVAL when range / step is above QUERY_STEPS_MAX. */
+ * Returns -EINVAL when range / step is above QUERY_STEPS_MAX, else as query_top. */
 MUST_CHECK int query_timeline(const struct query *query, int64_t step_ns, struct str group_by,
 			      struct query_timeline *ret_timeline, struct err *err);
 void query_timeline_release(struct query_timeline *timeline);

@@ -129,8 +129,10 @@ int query_timeline(const struct query *query, int64_t step_ns, struct str group_
 	aligned.range.from_ns = ret_timeline->start_ns;
 	int rc = query_select(query, group_by, &selection, err);
 
-	if (rc)
+	if (rc) {
+		query_timeline_release(ret_timeline);
 		return rc;
+	}
 	rc = intern_init(&call.groups, (size_t)16 << 20);
 	if (!rc)
 		rc = timeline_scan(&aligned, &selection, &call, err);
@@ -144,7 +146,7 @@ int query_timeline(const struct query *query, int64_t step_ns, struct str group_
 	query_selection_release(&selection);
 	if (rc == -ENOMEM)
 		err_set(err, rc, "timeline: out of memory; group by fewer values or raise step");
-	if (rc)
+	if (rc && rc != -ENOENT)
 		query_timeline_release(ret_timeline);
 	return rc;
 }

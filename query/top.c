@@ -312,7 +312,7 @@ int query_top(const struct query *query, struct str by, struct query_table *ret_
 				ret_table, err);
 	if (rc == -ENOMEM)
 		err_set(err, rc, "query: out of memory");
-	if (rc)
+	if (rc && rc != -ENOENT)
 		query_table_release(ret_table);
 	else if (ret_table->count)
 		qsort(ret_table->rows, ret_table->count, sizeof(*ret_table->rows), by_self);

@@ -28,6 +28,7 @@ struct process {
 	bool ready;	 /* its cursors are known */
 	bool busy;	 /* a batch is on its way to the disk */
 	bool gone;	 /* the process has ended */
+	bool ending;	 /* the batch on its way is its last */
 	bool finished;	 /* its last batch is on disk */
 	bool failed;	 /* its memory made no sense; dropped */
 	uint64_t flush_wanted, flush_sent; /* asked for; covered by the batch on its way */

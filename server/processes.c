@@ -61,25 +61,29 @@ static void delivered(void *arg)
 	if (delivery->result >= 0) {
 		process_commit(process);
 		process->all->sums.batches++;
-		process->finished = process->finished || process->gone;
+		process->finished = process->ending;
+	} else {
+		/* Kept, and sent again at the next tick; the ring holds what comes meanwhile. */
+		process->waiting = TAKE(delivery->profile);
 	}
 	free(delivery);
 	if (process->finished || process->failed)
 		process_drop(process);
 }
 
-/* On the writer thread. A batch that could not be kept is read again from the ring's tail: nothing
- * was moved, so nothing is lost but time. */
-static void written(void *arg, int result, const char *message)
+/* On the writer thread. */
+static void written(void *arg, struct profile *profile, int result, const char *message)
 {
 	struct delivery *delivery = arg;
 
 	(void)message; /* the writer logged it */
 	delivery->result = result;
 	if (result < 0)
-		delivery->process->failed = true;
+		delivery->profile = profile;
+	else
+		profile_free(profile);
 	if (mailbox_post(delivery->process->all->mailbox, delivered, delivery))
-		free(delivery);
+		log_error("native", "out of memory: a batch's end could not be noted");
 }
 
 static void batch_send(struct process *process, struct profile *profile)
@@ -95,7 +99,7 @@ static void batch_send(struct process *process, struct profile *profile)
 		process->busy = false;
 		free(delivery);
 	}
-	process->waiting = profile; /* kept, and sent again at the next tick: the ring holds meanwhile */
+	process->waiting = profile;
 }
 
 /* ---- attaching ---- */
@@ -221,7 +225,11 @@ static void modules_take(struct process *process, const struct native_hello *hel
 {
 	size_t used = 0;
 
-	if (process_refresh(process))
+	(void)pthread_mutex_lock(&process->all->lock);
+	int rc = process_refresh(process);
+
+	(void)pthread_mutex_unlock(&process->all->lock);
+	if (rc)
 		return;
 	for (uint32_t i = 0; i < hello->modules_count && used < count; i++) {
 		struct symbols_id id = { .owner = process->owner };
@@ -241,7 +249,7 @@ static void modules_take(struct process *process, const struct native_hello *hel
 		memcpy(id.build_id, build_id.bytes, sizeof(id.build_id));
 		id.len = build_id.len;
 		id.is_hash = build_id.is_hash;
-		if (symbols_add(process->all->symbols, fd, &id, false))
+		if (symbols_add(process->all->symbols, fd, &id))
 			log_warn("symbol", "the queue of binaries is full; %s is not read",
 				 native_process_module_path(process->native, hello->modules_from + i));
 	}
@@ -367,8 +375,11 @@ static void process_turn(struct process *process, bool force)
 		batch_send(process, process->waiting);
 		return;
 	}
+	(void)pthread_mutex_lock(&process->all->lock);
 	struct profile *profile = process_drain(process, force, &err);
 
+	(void)pthread_mutex_unlock(&process->all->lock);
+	process->ending = process->gone;
 	if (process->failed)
 		log_warn("native", "%s (pid %lld): %s; its ring is given up", process->comm,
 			 (long long)process->pid, err.message);

@@ -20,7 +20,15 @@ struct job {
 	int fd;
 	uint64_t scope;
 	struct symbols_id id;
-	bool force;
+	struct read_now *waiter; /* somebody waits; replace what there is. NULL: nobody does */
+};
+
+struct read_now {
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool ready;
+	int rc;
+	struct err err;
 };
 
 struct symbols {
@@ -106,12 +114,24 @@ static int table_put(struct symbols *s, const struct job *job, const struct buf 
 	return call.rc;
 }
 
+static void waiter_wake(struct read_now *waiter, int rc, const struct err *err)
+{
+	if (!waiter)
+		return;
+	(void)pthread_mutex_lock(&waiter->lock);
+	waiter->rc = rc;
+	waiter->err = *err;
+	waiter->ready = true;
+	(void)pthread_cond_signal(&waiter->wake);
+	(void)pthread_mutex_unlock(&waiter->lock);
+}
+
 static void job_run(struct symbols *s, const struct job *job)
 {
 	struct err err = { 0 };
 	struct buf table;
 
-	if (!job->force && is_stored(s, job))
+	if (!job->waiter && is_stored(s, job))
 		return;
 	buf_init(&table, SYMBOL_TABLE_MAX);
 	int rc = symbolizer_read(s->symbolizer, job->fd, job->id.build_id,
@@ -133,6 +153,7 @@ static void job_run(struct symbols *s, const struct job *job)
 	if (rc)
 		log_debug("symbol", "%s", err.message);
 	table_cache_forget(s->cache, job->scope, job->id.build_id, job->id.len);
+	waiter_wake(job->waiter, rc, &err);
 }
 
 static bool job_take(struct symbols *s, struct job *job)
@@ -209,21 +230,24 @@ void symbols_stop(struct symbols *s)
 	(void)pthread_cond_signal(&s->wake);
 	(void)pthread_mutex_unlock(&s->lock);
 	(void)pthread_join(s->thread, NULL);
-	for (; s->count; s->count--, s->first = (s->first + 1) % QUEUE_MAX)
+	for (; s->count; s->count--, s->first = (s->first + 1) % QUEUE_MAX) {
+		const struct err err = { .code = -EAGAIN, .message = "the agent is stopping" };
+
 		fd_close(&s->queue[s->first].fd);
+		waiter_wake(s->queue[s->first].waiter, -EAGAIN, &err);
+	}
 	symbolizer_free(s->symbolizer);
 	table_cache_free(s->cache);
 	(void)pthread_mutex_destroy(&s->lock);
 	free(s);
 }
 
-int symbols_add(struct symbols *s, int fd, const struct symbols_id *id, bool force)
+static int job_add(struct symbols *s, struct job job)
 {
-	struct job job = { .fd = fd, .id = *id, .force = force, .scope = scope_of(fd, id) };
 	bool full;
 
 	(void)pthread_mutex_lock(&s->lock);
-	full = s->count == QUEUE_MAX;
+	full = s->count == QUEUE_MAX || s->stopping;
 	if (!full) {
 		s->queue[(s->first + s->count++) % QUEUE_MAX] = job;
 		(void)pthread_cond_signal(&s->wake);
@@ -232,6 +256,31 @@ int symbols_add(struct symbols *s, int fd, const struct symbols_id *id, bool for
 	if (full)
 		fd_close(&job.fd);
 	return full ? -EAGAIN : 0;
+}
+
+int symbols_add(struct symbols *s, int fd, const struct symbols_id *id)
+{
+	return job_add(s, (struct job){ .fd = fd, .id = *id, .scope = scope_of(fd, id) });
+}
+
+int symbols_read_now(struct symbols *s, int fd, const struct symbols_id *id, bool everybodys,
+		     struct err *err)
+{
+	struct read_now waiter = { .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER };
+	const struct job job = { .fd = fd,
+				 .id = *id,
+				 .scope = everybodys ? 0 : (uint64_t)id->owner + 1,
+				 .waiter = &waiter };
+
+	if (job_add(s, job))
+		return err_set(err, -EAGAIN, "the queue of binaries is full; try again");
+	(void)pthread_mutex_lock(&waiter.lock);
+	while (!waiter.ready)
+		(void)pthread_cond_wait(&waiter.wake, &waiter.lock);
+	(void)pthread_mutex_unlock(&waiter.lock);
+	if (waiter.rc)
+		*err = waiter.err;
+	return waiter.rc;
 }
 
 bool symbols_wait(struct symbols *s, int64_t timeout_ns)

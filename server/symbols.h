@@ -29,9 +29,14 @@ struct symbols_id {
 };
 
 /* Read `fd` (taken) into a table unless there is one. Tables of files that root owns and only root
- * may write are everybody's; others are their owner's.  `force`: replace an existing one.
+ * may write are everybody's; others are their owner's.
  * Returns 0 or -EAGAIN when the queue is full (the descriptor is closed). */
-int symbols_add(struct symbols *symbols, int fd, const struct symbols_id *id, bool force);
+int symbols_add(struct symbols *symbols, int fd, const struct symbols_id *id);
+
+/* Read `fd` (taken), replacing what there is, and wait for the end. `everybodys`: for all owners.
+ * Returns as symbolizer_read and storage_symbols_put do. */
+MUST_CHECK int symbols_read_now(struct symbols *symbols, int fd, const struct symbols_id *id,
+				bool everybodys, struct err *err);
 
 /* Wait until the queue is empty or `timeout_ns` is over. True when it is empty. */
 bool symbols_wait(struct symbols *symbols, int64_t timeout_ns);

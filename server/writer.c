@@ -88,10 +88,8 @@ static void profiles_put(struct writer *writer, struct job *jobs, size_t count)
 				results[i] = rc;
 	}
 	stats_add(writer, jobs, results, count, clock_monotonic_ns() - start_ns, &err);
-	for (size_t i = 0; i < count; i++) {
-		jobs[i].done(jobs[i].arg, results[i], err.code ? err.message : "");
-		profile_free(jobs[i].profile);
-	}
+	for (size_t i = 0; i < count; i++)
+		jobs[i].done(jobs[i].arg, jobs[i].profile, results[i], err.code ? err.message : "");
 }
 
 /* Tasks keep their place among the profiles. */
@@ -225,10 +223,11 @@ struct waiter {
 	char message[320];
 };
 
-static void waiter_done(void *arg, int result, const char *message)
+static void waiter_done(void *arg, struct profile *profile, int result, const char *message)
 {
 	struct waiter *waiter = arg;
 
+	profile_free(profile);
 	(void)pthread_mutex_lock(&waiter->lock);
 	waiter->ready = true;
 	waiter->result = result;

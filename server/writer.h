@@ -17,8 +17,8 @@
 struct writer;
 
 /* Called on the writer thread when the profile is on disk, or is not: 0 (stored),
- * STORAGE_DUPLICATE, -ENOSPC, -EIO. The profile is the writer's and freed after. */
-typedef void (*writer_done_fn)(void *arg, int result, const char *message);
+ * STORAGE_DUPLICATE, -ENOSPC, -EIO.  `profile` is handed back, and the callee's. */
+typedef void (*writer_done_fn)(void *arg, struct profile *profile, int result, const char *message);
 
 /* Something else to do with the store, on the writer thread. */
 typedef void (*writer_task_fn)(struct storage *store, void *arg);

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * server/agent.h - the parts of a running hearthd, for routes and main.
+ */
+#ifndef SERVER_AGENT_H
+#define SERVER_AGENT_H
+
+#include "server/auth.h"
+#include "server/config.h"
+#include "server/http.h"
+#include "server/processes.h"
+#include "server/readers.h"
+#include "server/symbols.h"
+#include "server/writer.h"
+
+struct agent {
+	struct config config;
+	struct head_rules rules;
+	const char *host_names[CONFIG_HOSTS_MAX + 1];
+	struct event_base *base;
+	struct mailbox *mailbox;
+	struct writer *writer;
+	struct readers *readers;
+	struct symbols *symbols;
+	struct processes *processes;
+	struct auth *auth;
+	struct http *http;
+	char host[64];
+	char bound[HTTP_LISTENERS_MAX][128]; /* TCP addresses */
+	size_t bound_count;
+	int64_t started_ns; /* UTC */
+	bool ready;
+};
+
+/* Find and serve a route; both are http_options callbacks with a struct agent as `arg`. */
+void agent_serve(void *arg, const struct http_request *request, struct http_answer *answer);
+bool agent_refuse(void *arg, const struct http_request *request, struct http_answer *answer);
+size_t agent_body_max(void *arg, const char *path);
+
+#endif

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The libmicrohttpd side: requests, bodies, answers.  Accepting stands in http_accept.c. */
+#include "server/http_private.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+
+const char *http_query(const struct http_request *request, const char *name)
+{
+	return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+const char *http_header(const struct http_request *request, const char *name)
+{
+	return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+}
+
+struct each_call {
+	int (*fn)(void *arg, const char *name, const char *value);
+	void *arg;
+	int rc;
+};
+
+static enum MHD_Result each_value(void *arg, enum MHD_ValueKind kind, const char *key,
+				  const char *value)
+{
+	struct each_call *call = arg;
+
+	(void)kind;
+	call->rc = call->fn(call->arg, key, value ? value : "");
+	return call->rc ? MHD_NO : MHD_YES;
+}
+
+int http_query_each(const struct http_request *request,
+		    int (*fn)(void *arg, const char *name, const char *value), void *arg)
+{
+	struct each_call call = { fn, arg, 0 };
+
+	(void)MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, each_value, &call);
+	return call.rc;
+}
+
+static const char *title_of(int status)
+{
+	static const struct {
+		int status;
+		const char *title;
+	} titles[] = {
+		{ 400, "Bad Request" },		  { 401, "Unauthorized" },
+		{ 403, "Forbidden" },		  { 404, "Not Found" },
+		{ 405, "Method Not Allowed" },	  { 409, "Conflict" },
+		{ 413, "Content Too Large" },	  { 415, "Unsupported Media Type" },
+		{ 421, "Misdirected Request" },	  { 431, "Request Header Fields Too Large" },
+		{ 500, "Internal Server Error" }, { 503, "Service Unavailable" },
+		{ 507, "Insufficient Storage" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(titles); i++)
+		if (titles[i].status == status)
+			return titles[i].title;
+	return "Error";
+}
+
+void http_problem(struct http_answer *answer, int status, const char *fmt, ...)
+{
+	char detail[512];
+	struct json json;
+	va_list args;
+
+	va_start(args, fmt);
+	(void)vsnprintf(detail, sizeof(detail), fmt, args);
+	va_end(args);
+	buf_clear(&answer->body);
+	answer->status = status;
+	answer->content_type = "application/problem+json";
+	if (status == 401)
+		answer->www_authenticate = "Bearer realm=\"hearth\"";
+	json_init(&json, &answer->body);
+	json_open(&json, '{');
+	json_key(&json, "type");
+	json_cstring(&json, "about:blank");
+	json_key(&json, "title");
+	json_cstring(&json, title_of(status));
+	json_key(&json, "status");
+	json_int(&json, status);
+	json_key(&json, "detail");
+	json_cstring(&json, detail);
+	json_close(&json, '}');
+}
+
+/* ---- one request ---- */
+
+struct call {
+	struct http *http;
+	struct http_request request;
+	struct http_answer answer;
+	struct buf body;
+	bool answered; /* refused before its body; the rest is read over */
+};
+
+static void caller_find(struct call *call, struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	struct sockaddr_storage address;
+	socklen_t address_len = sizeof(address);
+
+	if (info && getsockname(info->connect_fd, (struct sockaddr *)&address, &address_len) == 0 &&
+	    address.ss_family == AF_UNIX &&
+	    getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
+		call->request.caller = auth_peer(call->http->options.auth, peer.uid);
+	else
+		call->request.caller = auth_tcp(call->http->options.auth,
+						http_header(&call->request, "Authorization"),
+						http_header(&call->request, "Cookie"));
+}
+
+static struct call *call_new(struct http *http, struct MHD_Connection *connection,
+			     const char *path, const char *method)
+{
+	struct call *call = calloc(1, sizeof(*call));
+
+	if (!call)
+		return NULL;
+	call->http = http;
+	call->request = (struct http_request){ .method = method,
+					       .path = path,
+					       .connection = connection };
+	call->answer = (struct http_answer){ .status = 200, .content_type = "application/json" };
+	buf_init(&call->answer.body, (size_t)512 << 20);
+	buf_init(&call->body, http->options.body_max(http->options.arg, path));
+	caller_find(call, connection);
+	return call;
+}
+
+static void call_free(struct call *call)
+{
+	buf_release(&call->body);
+	buf_release(&call->answer.body);
+	free(call);
+}
+
+static void header_add(struct MHD_Response *response, const char *name, const char *value)
+{
+	if (value && *value)
+		(void)MHD_add_response_header(response, name, value);
+}
+
+static void security_headers(struct MHD_Response *response)
+{
+	header_add(response, "X-Content-Type-Options", "nosniff");
+	header_add(response, "Referrer-Policy", "no-referrer");
+	header_add(response, "Cross-Origin-Opener-Policy", "same-origin");
+	header_add(response, "Cross-Origin-Resource-Policy", "same-origin");
+	header_add(response, "Content-Security-Policy",
+		   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+		   "img-src 'self' data:; worker-src 'self'; base-uri 'none'; form-action 'none'; "
+		   "frame-ancestors 'none'; require-trusted-types-for 'script'; "
+		   "trusted-types hearth");
+}
+
+static enum MHD_Result answer_send(struct call *call, struct MHD_Connection *connection)
+{
+	struct http_answer *answer = &call->answer;
+
+	if (answer->body.failed)
+		http_problem(answer, 500, "the answer did not fit in memory: ask for less");
+	struct MHD_Response *response = MHD_create_response_from_buffer(
+		answer->body.len, answer->body.data, MHD_RESPMEM_MUST_FREE);
+
+	if (!response)
+		return MHD_NO;
+	answer->body.data = NULL; /* the response's now */
+	header_add(response, "Connection", "close");
+	header_add(response, "Content-Type", answer->content_type);
+	header_add(response, "Cache-Control", answer->cache_control ? answer->cache_control : "no-store");
+	header_add(response, "Content-Encoding", answer->encoding);
+	header_add(response, "ETag", answer->etag);
+	header_add(response, "Location", answer->location);
+	header_add(response, "Set-Cookie", answer->cookie);
+	header_add(response, "Retry-After", answer->retry_after);
+	header_add(response, "WWW-Authenticate", answer->www_authenticate);
+	security_headers(response);
+	enum MHD_Result rc = MHD_queue_response(connection, (unsigned)answer->status, response);
+
+	MHD_destroy_response(response);
+	return rc;
+}
+
+static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *url,
+				  const char *method, const char *version, const char *upload_data,
+				  size_t *upload_data_size, void **state)
+{
+	struct http *http = arg;
+	struct call *call = *state;
+
+	(void)version;
+	if (!call) {
+		call = call_new(http, connection, url, method);
+		*state = call;
+		if (!call)
+			return MHD_NO;
+		/* A refusal before the body: an answer now would leave the client writing into a
+		 * closed connection, so a body that was announced is read over first. */
+		call->answered = http->options.refuse(http->options.arg, &call->request, &call->answer);
+		return MHD_YES;
+	}
+	if (*upload_data_size) {
+		if (!call->answered && buf_add(&call->body, upload_data, *upload_data_size)) {
+			http_problem(&call->answer, 413,
+				     "the body is above the limit of %zu bytes (limits.body_bytes)",
+				     call->body.max);
+			call->answered = true;
+			buf_release(&call->body);
+		}
+		*upload_data_size = 0;
+		return MHD_YES;
+	}
+	if (!call->answered) {
+		call->request.body = (struct str){ call->body.len ? call->body.data : "",
+						   call->body.len };
+		http->options.serve(http->options.arg, &call->request, &call->answer);
+	}
+	COUNT(http->served);
+	return answer_send(call, connection);
+}
+
+static void on_completed(void *arg, struct MHD_Connection *connection, void **state,
+			 enum MHD_RequestTerminationCode code)
+{
+	(void)arg;
+	(void)connection;
+	(void)code;
+	if (*state)
+		call_free(*state);
+	*state = NULL;
+}
+
+/* The pool tells when it closes a connection, so that deadlines never touch a number that has
+ * become somebody else's. */
+static void on_connection(void *arg, struct MHD_Connection *connection, void **context,
+			  enum MHD_ConnectionNotificationCode code)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	(void)context;
+	if (info && code == MHD_CONNECTION_NOTIFY_CLOSED)
+		http_connection_closed(arg, info->connect_fd);
+}
+
+int http_pool_start(struct http *http, struct err *err)
+{
+	http->daemon = MHD_start_daemon(
+		MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC,
+		0, NULL, NULL, on_request, http, MHD_OPTION_THREAD_POOL_SIZE, HTTP_POOL_THREADS,
+		MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
+		MHD_OPTION_CONNECTION_TIMEOUT, 30u, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		(size_t)48 << 10, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+		MHD_OPTION_END);
+	return http->daemon ? 0 : err_set(err, -EIO, "http: libmicrohttpd did not start");
+}

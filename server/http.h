@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * server/http.h - listeners, connections, bodies and answers; routes say what they mean.
+ *
+ * The loop accepts and peeks at the head (server/head.h) under an absolute deadline; only then does
+ * libmicrohttpd's pool get the connection.  One request a connection: what follows a body is never
+ * read, so nothing can be smuggled behind it.  A route runs on a pool thread.
+ */
+#ifndef SERVER_HTTP_H
+#define SERVER_HTTP_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "server/auth.h"
+#include "server/head.h"
+
+#define HTTP_LISTENERS_MAX 16
+#define HTTP_CONNECTIONS_MAX 1024
+#define HTTP_HEAD_NS (INT64_C(5) * NS_PER_S)	/* for the whole head */
+#define HTTP_REQUEST_NS (INT64_C(60) * NS_PER_S) /* for body, work and answer */
+
+struct http;
+
+/* A request, whole. Everything is borrowed for the call. */
+struct http_request {
+	const char *method, *path;
+	struct str body;
+	struct auth_caller caller;
+	void *connection; /* libmicrohttpd's: for http_query and http_header */
+};
+
+struct http_answer {
+	int status;
+	const char *content_type;
+	struct buf body;
+	const char *etag, *cache_control, *location, *cookie, *encoding; /* NULL: none */
+	char retry_after[12];
+	const char *www_authenticate;
+};
+
+/* A parameter of the query string, decoded; NULL when absent. */
+const char *http_query(const struct http_request *request, const char *name);
+/* Each parameter in order; `fn` ends the walk by returning non-zero. */
+int http_query_each(const struct http_request *request,
+		    int (*fn)(void *arg, const char *name, const char *value), void *arg);
+/* A header; NULL when absent. */
+const char *http_header(const struct http_request *request, const char *name);
+
+typedef void (*http_serve_fn)(void *arg, const struct http_request *request,
+			      struct http_answer *answer);
+
+struct http_options {
+	const struct head_rules *rules; /* for TCP; Unix sockets take any host */
+	struct auth *auth;
+	http_serve_fn serve;
+	/* Asked before a body is read: the answer is filled and true returned to refuse. */
+	bool (*refuse)(void *arg, const struct http_request *request, struct http_answer *answer);
+	size_t (*body_max)(void *arg, const char *path); /* bytes */
+	void *arg;
+};
+
+MUST_CHECK int http_start(struct event_base *base, const struct http_options *options,
+			  struct http **ret_http, struct err *err);
+
+/* Listen on "127.0.0.1:4040", "[::1]:0" or "unix:/path". The bound address goes into `bound`. */
+MUST_CHECK int http_listen(struct http *http, const char *address, char *bound, size_t bound_max,
+			   struct err *err);
+
+/* Stop accepting, let running requests end (bounded), free. */
+void http_stop(struct http *http);
+
+/* Fill a problem document (RFC 9457). */
+void http_problem(struct http_answer *answer, int status, const char *fmt, ...) PRINTF(3, 4);
+
+struct http_stats {
+	uint64_t accepted, refused_head, timed_out, served, open;
+};
+
+void http_stats(struct http *http, struct http_stats *ret_stats);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * server/http_private.h - what http.c and http_accept.c share.
+ */
+#ifndef SERVER_HTTP_PRIVATE_H
+#define SERVER_HTTP_PRIVATE_H
+
+#include <microhttpd.h>
+#include <pthread.h>
+
+#include "server/http.h"
+
+#define HTTP_POOL_THREADS 4u
+
+struct http_listener {
+	struct http *http;
+	struct event *event;
+	int fd;
+	bool is_unix;
+	char *path; /* of a Unix socket, to unlink */
+};
+
+/* Counters that any thread reads. */
+#define COUNT(counter) ((void)__atomic_add_fetch(&(counter), 1, __ATOMIC_RELAXED))
+#define COUNTED(counter) __atomic_load_n(&(counter), __ATOMIC_RELAXED)
+
+/* A connection that the pool has, for its deadline. */
+struct http_open {
+	int fd; /* -1: free */
+	int64_t until_ns;
+};
+
+struct http {
+	struct event_base *base;
+	struct http_options options;
+	struct MHD_Daemon *daemon;
+	struct http_listener listeners[HTTP_LISTENERS_MAX];
+	size_t listeners_count;
+	struct event *tick;
+	pthread_mutex_t lock;
+	struct http_open open[HTTP_CONNECTIONS_MAX];
+	size_t open_count;
+	struct http_waiting *waiting; /* connections whose head is not whole yet */
+	size_t waiting_count;
+	uint64_t accepted, refused_head, timed_out, served;
+};
+
+MUST_CHECK int http_pool_start(struct http *http, struct err *err);
+void http_connection_closed(struct http *http, int fd);
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/pipeline.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+
+static int protocol_choose(const struct pipeline_upload *upload, const struct ingest_request *request,
+			   const struct ingest_protocol **ret_protocol, struct err *err)
+{
+	*ret_protocol = upload->format.len ? ingest_find(upload->format) : ingest_sniff(request);
+	if (*ret_protocol)
+		return 0;
+	if (upload->format.len)
+		return err_set(err, -EOPNOTSUPP, "format \"%.*s\" is not read here",
+			       (int)MIN(upload->format.len, (size_t)40), upload->format.ptr);
+	return err_set(err, -EOPNOTSUPP, "the body is in no format that is known here; name it with "
+					 "format=");
+}
+
+static void series_write(const struct profile *profile, struct buf *out)
+{
+	struct json json;
+
+	json_init(&json, out);
+	json_open(&json, '[');
+	for (size_t i = 0; i < profile->series_count; i++) {
+		const struct profile_kind *kind = &profile->kinds[profile->series[i].kind];
+
+		for (size_t c = 0; c < kind->columns_count; c++) {
+			char id[PROFILE_TYPE_ID_MAX];
+			struct profile_type type;
+
+			profile_column_type(profile, kind, c, &type);
+			if (profile_type_format(&type, id) == 0)
+				json_cstring(&json, id);
+		}
+	}
+	json_close(&json, ']');
+}
+
+/* Decode into a finished profile. */
+static int decode(struct agent *agent, const struct pipeline_upload *upload,
+		  struct ingest_request *request, struct profile **ret_profile,
+		  struct profile_cuts *ret_cuts, struct err *err)
+{
+	const struct ingest_protocol *protocol = NULL;
+	struct profile_builder *builder = NULL;
+	int rc = protocol_choose(upload, request, &protocol, err);
+
+	if (!rc)
+		rc = profile_builder_new(&agent->config.limits.profile, &builder);
+	if (rc)
+		return rc;
+	/* The owner is part of every identity, so it is set before the first series. */
+	profile_builder_profile(builder)->instance.owner = upload->owner;
+	rc = protocol->decode(request, builder, err);
+	if (!rc)
+		rc = profile_builder_string(builder, upload->id,
+					    &profile_builder_profile(builder)->upload_id);
+	if (rc) {
+		profile_builder_free(builder);
+		return rc;
+	}
+	profile_builder_profile(builder)->arrived_ns = request->now_ns;
+	*ret_cuts = *profile_builder_cuts(builder);
+	*ret_profile = profile_builder_finish(builder);
+	return *ret_profile ? 0 : err_set(err, -ENOMEM, "upload: out of memory");
+}
+
+int pipeline_upload(struct agent *agent, const struct pipeline_upload *upload,
+		    struct pipeline_result *ret_result, struct buf *series_json, struct err *err)
+{
+	struct ingest_request request = upload->request;
+	struct profile *profile = NULL;
+	struct buf plain;
+
+	request.now_ns = clock_real_ns();
+	request.accept_from_ns = request.now_ns - PIPELINE_ACCEPT_BACK_NS;
+	request.accept_until_ns = request.now_ns + PIPELINE_ACCEPT_AHEAD_NS;
+	request.limits = &agent->config.limits;
+	*ret_result = (struct pipeline_result){ 0 };
+	buf_init(&plain, BUF_UNLIMITED); /* bounded by the limits below */
+	int rc = ingest_decompress(upload->body.ptr, upload->body.len, request.limits, &plain, err);
+
+	request.body = (struct str){ plain.data ? plain.data : "", plain.len };
+	if (!rc)
+		rc = decode(agent, upload, &request, &profile, &ret_result->cuts, err);
+	buf_release(&plain);
+	if (rc)
+		return rc;
+	ret_result->profiles = 1;
+	ret_result->samples = profile->records_count;
+	ret_result->series = profile->series_count;
+	ret_result->clamped = profile->clamped;
+	series_write(profile, series_json);
+	rc = writer_put_wait(agent->writer, profile, err);
+	if (rc < 0)
+		return rc;
+	ret_result->duplicate = rc == STORAGE_DUPLICATE;
+	return 0;
+}

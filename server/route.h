@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * server/route.h - what a route function gets.  Private to server/route*.c; pool threads.
+ */
+#ifndef SERVER_ROUTE_H
+#define SERVER_ROUTE_H
+
+#include "server/agent.h"
+
+struct route_call {
+	struct agent *agent;
+	const struct http_request *request;
+	struct http_answer *answer;
+	struct str name; /* what "{name}" stood for */
+	int64_t now_ns;	 /* UTC, one for the whole request */
+};
+
+typedef void (*route_fn)(struct route_call *call);
+
+#define ROUTE(method, path, access, function) void function(struct route_call *call);
+#include "server/routes.def"
+#undef ROUTE
+
+/* Answer with the problem that a room's errno stands for: the one table of errno and status. */
+void route_fail(struct route_call *call, int rc, const struct err *err);
+
+/* Compress the answer when it is worth it and the caller takes it. */
+void route_compress(struct route_call *call);
+
+#endif

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the agent says of itself: status, probes, metrics. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "server/route.h"
+
+static void number(struct json *json, const char *key, uint64_t value)
+{
+	json_key(json, key);
+	json_uint(json, value);
+}
+
+static void storage_json(struct agent *agent, struct json *json)
+{
+	struct storage_reader *reader = NULL;
+	struct storage_stats stats = { 0 };
+	struct writer_stats writer;
+	struct err err = { 0 };
+	int rc = readers_borrow(agent->readers, &reader, &err);
+
+	if (!rc)
+		rc = storage_stats(reader, &stats, &err);
+	readers_return(agent->readers, reader);
+	writer_stats(agent->writer, &writer);
+	json_key(json, "storage");
+	json_open(json, '{');
+	json_key(json, "location");
+	json_cstring(json, agent->config.store);
+	json_key(json, "version");
+	json_cstring(json, stats.version);
+	json_key(json, "note");
+	json_cstring(json, rc ? err.message : stats.note);
+	number(json, "bytes", stats.bytes);
+	number(json, "raw_bytes", stats.l0_bytes);
+	number(json, "window_bytes", stats.l1_bytes);
+	number(json, "symbol_bytes", stats.symbols_bytes);
+	number(json, "files", stats.files);
+	json_key(json, "oldest");
+	json_int(json, stats.oldest_ns);
+	json_key(json, "newest");
+	json_int(json, stats.newest_ns);
+	number(json, "profiles", writer.stored);
+	number(json, "records", writer.records);
+	number(json, "duplicates", writer.duplicates);
+	number(json, "failed", writer.failed);
+	number(json, "refused", writer.refused);
+	number(json, "queued", writer.queued);
+	number(json, "commits", writer.commits);
+	number(json, "last_commit_ns", (uint64_t)writer.last_commit_ns);
+	json_key(json, "trouble");
+	json_cstring(json, writer.trouble);
+	json_close(json, '}');
+}
+
+static void symbols_json(struct agent *agent, struct json *json)
+{
+	struct symbols_stats stats;
+
+	symbols_stats(agent->symbols, &stats);
+	json_key(json, "symbols");
+	json_open(json, '{');
+	number(json, "read", stats.read);
+	number(json, "failed", stats.failed);
+	number(json, "queued", stats.queued);
+	number(json, "child_deaths", stats.child_deaths);
+	number(json, "cached_tables", stats.cached_tables);
+	number(json, "cached_bytes", stats.cached_bytes);
+	json_key(json, "trouble");
+	json_cstring(json, stats.trouble);
+	json_close(json, '}');
+}
+
+static void http_json(struct agent *agent, struct json *json)
+{
+	struct http_stats stats;
+
+	http_stats(agent->http, &stats);
+	json_key(json, "http");
+	json_open(json, '{');
+	json_key(json, "listen");
+	json_open(json, '[');
+	for (size_t i = 0; i < agent->bound_count; i++)
+		json_cstring(json, agent->bound[i]);
+	json_close(json, ']');
+	number(json, "accepted", stats.accepted);
+	number(json, "refused_head", stats.refused_head);
+	number(json, "timed_out", stats.timed_out);
+	number(json, "served", stats.served);
+	number(json, "open", stats.open);
+	json_close(json, '}');
+}
+
+void route_status(struct route_call *call)
+{
+	struct agent *agent = call->agent;
+	struct json json;
+
+	json_init(&json, &call->answer->body);
+	json_open(&json, '{');
+	json_key(&json, "schema");
+	json_cstring(&json, "hearth.status/1");
+	json_key(&json, "version");
+	json_cstring(&json, HEARTH_VERSION);
+	json_key(&json, "host");
+	json_cstring(&json, agent->host);
+	json_key(&json, "pid");
+	json_int(&json, getpid());
+	json_key(&json, "started");
+	json_int(&json, agent->started_ns);
+	json_key(&json, "now");
+	json_int(&json, call->now_ns);
+	/* Whose processes run here is for those who may see their profiles. */
+	if (call->request->caller.sees_all)
+		processes_status(agent->processes, &json);
+	storage_json(agent, &json);
+	symbols_json(agent, &json);
+	http_json(agent, &json);
+	json_close(&json, '}');
+}
+
+void route_healthz(struct route_call *call)
+{
+	call->answer->content_type = "text/plain; charset=utf-8";
+	(void)buf_add_str(&call->answer->body, "ok\n");
+}
+
+void route_readyz(struct route_call *call)
+{
+	struct writer_stats writer;
+
+	writer_stats(call->agent->writer, &writer);
+	if (!__atomic_load_n(&call->agent->ready, __ATOMIC_ACQUIRE)) {
+		http_problem(call->answer, 503, "starting");
+	} else if (writer.trouble[0]) {
+		http_problem(call->answer, 503, "the store does not take profiles: %s", writer.trouble);
+	} else {
+		call->answer->content_type = "text/plain; charset=utf-8";
+		(void)buf_add_str(&call->answer->body, "ready\n");
+	}
+}
+
+static void metric(struct buf *out, const char *name, const char *type, const char *help,
+		   uint64_t value)
+{
+	(void)buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %" PRIu64 "\n", name, help, name, type,
+			 name, value);
+}
+
+void route_metrics(struct route_call *call)
+{
+	struct agent *agent = call->agent;
+	struct buf *out = &call->answer->body;
+	struct writer_stats writer;
+	struct symbols_stats symbols;
+	struct http_stats http;
+
+	writer_stats(agent->writer, &writer);
+	symbols_stats(agent->symbols, &symbols);
+	http_stats(agent->http, &http);
+	call->answer->content_type = "text/plain; version=0.0.4; charset=utf-8";
+	(void)buf_printf(out,
+			 "# HELP hearth_build_info The running version.\n"
+			 "# TYPE hearth_build_info gauge\nhearth_build_info{version=\"%s\"} 1\n",
+			 HEARTH_VERSION);
+	metric(out, "hearth_profiles_stored_total", "counter", "Profiles on disk.", writer.stored);
+	metric(out, "hearth_records_stored_total", "counter", "Records on disk.", writer.records);
+	metric(out, "hearth_profiles_duplicate_total", "counter", "Retries that counted once.",
+	       writer.duplicates);
+	metric(out, "hearth_profiles_failed_total", "counter", "Profiles that the store refused.",
+	       writer.failed);
+	metric(out, "hearth_queue_refused_total", "counter", "Profiles refused by a full queue.",
+	       writer.refused);
+	metric(out, "hearth_commits_total", "counter", "Transactions.", writer.commits);
+	metric(out, "hearth_queue_profiles", "gauge", "Profiles that wait for the store.",
+	       writer.queued);
+	metric(out, "hearth_processes", "gauge", "Attached processes.",
+	       processes_count(agent->processes));
+	metric(out, "hearth_symbol_tables_read_total", "counter", "Binaries read.", symbols.read);
+	metric(out, "hearth_symbol_tables_failed_total", "counter", "Binaries that could not be read.",
+	       symbols.failed);
+	metric(out, "hearth_http_requests_total", "counter", "Requests served.", http.served);
+	metric(out, "hearth_http_refused_total", "counter", "Connections refused by their head.",
+	       http.refused_head);
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a request to its route: matching, access, and the errors that all share. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "server/route.h"
+#include "wire/compress.h"
+
+#define SYMBOLS_BODY_MAX ((size_t)256 << 20)
+#define COMPRESS_FROM 1024
+
+enum access { OPEN, READ, WRITE };
+
+static const struct route {
+	const char *method, *path;
+	enum access access;
+	route_fn serve;
+} routes[] = {
+#define ROUTE(method, path, access, function) { method, path, access, function },
+#include "server/routes.def"
+#undef ROUTE
+};
+
+/* Match "/a/{name}/b" and "/a/" + "*" against a path. */
+static bool path_matches(const char *pattern, const char *path, struct str *ret_name)
+{
+	for (; *pattern && strcmp(pattern, "*"); pattern++) {
+		if (*pattern == '{') {
+			size_t len = strcspn(path, "/");
+
+			*ret_name = (struct str){ path, len };
+			if (!len)
+				return false;
+			path += len;
+			pattern += strcspn(pattern, "}");
+		} else if (*pattern != *path++) {
+			return false;
+		}
+	}
+	return *pattern == '*' || !*path;
+}
+
+static bool method_matches(const struct route *route, const char *method)
+{
+	return !strcmp(route->method, method) ||
+	       (!strcmp(route->method, "GET") && !strcmp(method, "HEAD"));
+}
+
+static const struct route *route_find(const struct http_request *request, struct str *ret_name,
+				      const char **ret_other)
+{
+	*ret_other = NULL;
+	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+		if (!path_matches(routes[i].path, request->path, ret_name))
+			continue;
+		if (method_matches(&routes[i], request->method))
+			return &routes[i];
+		*ret_other = routes[i].method;
+	}
+	return NULL;
+}
+
+/* A page of another site can make a browser send a write; it cannot make it lie about where from. */
+static bool is_cross_site(const struct agent *agent, const struct http_request *request)
+{
+	const char *site = http_header(request, "Sec-Fetch-Site");
+	const char *origin = http_header(request, "Origin");
+
+	if (site)
+		return strcmp(site, "same-origin") && strcmp(site, "none");
+	if (!origin)
+		return false;
+	const char *host = strstr(origin, "://");
+
+	return !host ||
+	       !head_host_allowed((struct str){ host + 3, strlen(host + 3) }, &agent->rules);
+}
+
+bool agent_refuse(void *arg, const struct http_request *request, struct http_answer *answer)
+{
+	struct agent *agent = arg;
+	struct str name = { 0 };
+	const char *other;
+	const struct route *route = route_find(request, &name, &other);
+
+	if (!route && other)
+		http_problem(answer, 405, "%s is asked for with %s", request->path, other);
+	else if (!route)
+		http_problem(answer, 404, "nothing is served at %.200s", request->path);
+	else if (route->access == WRITE && is_cross_site(agent, request))
+		http_problem(answer, 403, "writes from another site's page are refused");
+	else if (route->access == READ && !request->caller.may_read)
+		http_problem(answer, 401,
+			     "reading over TCP asks for the token of %s/token as Authorization: Bearer, "
+			     "or for the link that `hearth ui` prints",
+			     agent->config.run);
+	else
+		return false;
+	return true;
+}
+
+size_t agent_body_max(void *arg, const char *path)
+{
+	const struct agent *agent = arg;
+
+	return strcmp(path, "/api/v1/symbols") ? agent->config.limits.body_bytes : SYMBOLS_BODY_MAX;
+}
+
+void agent_serve(void *arg, const struct http_request *request, struct http_answer *answer)
+{
+	struct route_call call = { .agent = arg,
+				   .request = request,
+				   .answer = answer,
+				   .now_ns = clock_real_ns() };
+	const char *other;
+	const struct route *route = route_find(request, &call.name, &other);
+
+	route->serve(&call); /* there is one: agent_refuse has seen the same request */
+	route_compress(&call);
+}
+
+void route_fail(struct route_call *call, int rc, const struct err *err)
+{
+	static const struct {
+		int code, status;
+	} statuses[] = {
+		{ -EINVAL, 400 }, { -EOPNOTSUPP, 415 }, { -E2BIG, 413 },  { -ENOENT, 404 },
+		{ -EAGAIN, 503 }, { -ENOSPC, 507 },	{ -EPERM, 403 }, { -ENOMEM, 503 },
+	};
+	int status = 500;
+
+	for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
+		if (statuses[i].code == rc)
+			status = statuses[i].status;
+	if (status == 503 || status == 507)
+		memcpy(call->answer->retry_after, "5", 2);
+	http_problem(call->answer, status, "%s",
+		     err->code ? err->message : "something went wrong; the agent's log says more");
+}
+
+void route_compress(struct route_call *call)
+{
+	const char *accepted = http_header(call->request, "Accept-Encoding");
+	struct http_answer *answer = call->answer;
+	struct buf packed;
+
+	if (answer->encoding || answer->body.len < COMPRESS_FROM || !accepted ||
+	    !strstr(accepted, "gzip"))
+		return;
+	buf_init(&packed, BUF_UNLIMITED);
+	if (wire_compress_gzip(answer->body.data, answer->body.len, &packed) == 0) {
+		buf_release(&answer->body);
+		answer->body = packed;
+		answer->encoding = "gzip";
+	} else {
+		buf_release(&packed);
+	}
+}

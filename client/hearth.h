@@ -105,6 +105,8 @@ struct hearth_span;
 
 #ifndef HEARTH_DISABLE
 
+#pragma GCC visibility push(default)
+
 /* Make a profiler from `options` (NULL: the environment) and read the environment, once.  Starts
  * nothing.  NULL when memory is out. */
 struct hearth_profiler *hearth_profiler_new(const struct hearth_options *options);
@@ -166,6 +168,8 @@ int hearth_label_set(const char *key, const char *value);
 /* Fill in `stats`, whose size the caller has set.  Returns 0, HEARTH_E_ARGUMENT, or HEARTH_E_STOPPED
  * when no profiler ever ran (all zero then). */
 int hearth_stats(struct hearth_stats *stats);
+
+#pragma GCC visibility pop
 
 #else /* HEARTH_DISABLE */
 

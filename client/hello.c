@@ -12,6 +12,7 @@
 
 #include "client/profiler.h"
 #include "client/session.h"
+#include "client/syscalls.h"
 
 #define SECOND INT64_C(1000000000)
 #define ATTACH_CPU_NS INT64_C(50000000)
@@ -139,10 +140,10 @@ static int connect_agent(void)
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	if (connect(fd, (const struct sockaddr *)&a, sizeof(a))) {
+	if (sys_connect(fd, &a, sizeof(a))) {
 		int failed = -errno;
 
-		close(fd);
+		sys_close(fd);
 		return failed;
 	}
 	return fd;
@@ -165,7 +166,7 @@ static void pack_modules(struct parcel *p, struct ring_hello *h)
 	for (uint32_t i = 0; i < h->modules_count; i++) {
 		const struct ring_module *m = &session.modules[h->modules_from + i];
 		int fd = m->path[0] == '/' ?
-				 open(m->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK) :
+				 sys_open(m->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK) :
 				 -1;
 
 		if (fd < 0)
@@ -191,7 +192,7 @@ static bool deliver(int to, struct parcel *p, const struct ring_hello *h)
 	p->control.header.cmsg_type = SCM_RIGHTS;
 	p->control.header.cmsg_len = CMSG_LEN(sizeof(int) * p->count);
 	memcpy(CMSG_DATA(&p->control.header), p->fd, sizeof(int) * p->count);
-	return sendmsg(to, &m, MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
+	return sys_sendmsg(to, &m, MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
 }
 
 static void fill(struct ring_hello *h, uint32_t flags, uint32_t modules_from)
@@ -222,22 +223,22 @@ static bool send_taken(uint32_t flags, uint32_t modules_from)
 		return false;
 	s = scratch_take();
 	if (!s) {
-		close(to);
+		sys_close(to);
 		return false;
 	}
 	p = (struct parcel *)(void *)s->work;
 	p->count = 0;
 	p->fd[p->count++] = session.fd;
 	fill(&h, flags, modules_from);
-	p->fd[1] = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	p->fd[1] = sys_open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (p->fd[1] >= 0) {
 		p->count++;
 		pack_modules(p, &h);
 	}
 	sent = p->count > 1 && deliver(to, p, &h);
 	for (unsigned i = 1; i < p->count; i++)
-		close(p->fd[i]);
-	close(to);
+		sys_close(p->fd[i]);
+	sys_close(to);
 	scratch_give(s);
 	if (sent) {
 		store(&hello.modules_sent, h.modules_from + h.modules_count);

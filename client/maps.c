@@ -4,7 +4,8 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
+
+#include "client/syscalls.h"
 
 static const char *hex(const char *p, const char *end, uint64_t *ret)
 {
@@ -39,7 +40,7 @@ static bool parse(const char *line, const char *end, uint64_t address, struct ma
 
 bool maps_find(uint64_t address, void *buffer, size_t bytes, struct mapping *ret)
 {
-	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	int fd = sys_open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
 	char *text = buffer;
 	size_t have = 0;
 	bool found = false;
@@ -47,7 +48,7 @@ bool maps_find(uint64_t address, void *buffer, size_t bytes, struct mapping *ret
 	if (fd < 0)
 		return false;
 	while (!found) {
-		ssize_t n = read(fd, text + have, bytes - have);
+		ssize_t n = sys_read(fd, text + have, bytes - have);
 		char *line = text, *newline;
 
 		if (n <= 0)
@@ -62,7 +63,7 @@ bool maps_find(uint64_t address, void *buffer, size_t bytes, struct mapping *ret
 			have = 0; /* a line longer than the buffer: its tail parses as nothing */
 		memmove(text, line, have);
 	}
-	close(fd);
+	sys_close(fd);
 	return found;
 }
 

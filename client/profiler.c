@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/sysinfo.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "client/hearth.h"
@@ -14,6 +13,7 @@
 #include "client/module.h"
 #include "client/session.h"
 #include "client/source.h"
+#include "client/syscalls.h"
 #include "client/thread.h"
 
 #define FLUSH_NS INT64_C(1000000000)
@@ -142,14 +142,13 @@ static int flush(void)
 {
 	uint64_t want = add(&session.counters->flush_wanted, 1) + 1;
 	int64_t until = clock_exact_ns() + FLUSH_NS;
-	struct timespec pause = { 0, FLUSH_POLL_NS };
 
 	if (!hello_send(RING_HELLO_FLUSH))
 		return HEARTH_E_TIMEOUT;
 	while (load(&session.agent->flushed) < want) {
 		if (clock_exact_ns() > until)
 			return HEARTH_E_TIMEOUT;
-		(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+		sys_pause_ns(FLUSH_POLL_NS);
 	}
 	return HEARTH_OK;
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "client/module.h"
+#include "client/syscalls.h"
 #include "client/thread.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -51,14 +52,14 @@ static uint64_t resident_bytes(void)
 {
 	char text[96];
 	uint64_t pages = 0;
-	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	int fd = sys_open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 	ssize_t n;
 	const char *p;
 
 	if (fd < 0)
 		return 0;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
+	n = sys_read(fd, text, sizeof(text) - 1);
+	sys_close(fd);
 	if (n <= 0)
 		return 0;
 	text[n] = 0;
@@ -111,12 +112,12 @@ static int make_memfd(uint64_t bytes, int *ret_fd)
 	if (fd < 0)
 		fd = low; /* RLIMIT_NOFILE is low: better a low number than none */
 	else
-		close(low);
+		sys_close(low);
 	if (ftruncate(fd, (off_t)bytes) ||
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)) {
 		int failed = -errno;
 
-		close(fd);
+		sys_close(fd);
 		return failed;
 	}
 	*ret_fd = fd;
@@ -199,7 +200,7 @@ static void close_inherited(void)
 
 	if (session.fd >= 0 && !fstat(session.fd, &st) && st.st_dev == session.fd_dev &&
 	    st.st_ino == session.fd_ino)
-		close(session.fd);
+		sys_close(session.fd);
 	session.fd = -1;
 }
 
@@ -224,7 +225,7 @@ int session_open(void)
 		r = base == MAP_FAILED ? -errno : -ENOMEM;
 		if (base != MAP_FAILED)
 			munmap(base, head.total_bytes);
-		close(fd);
+		sys_close(fd);
 		return r;
 	}
 	(void)madvise(base, head.total_bytes, MADV_DONTDUMP);

@@ -32,8 +32,13 @@ void source_cpu_thread_end(struct thread *t, uint8_t flags);
 /* In a forked child: look again after 50 ms of its CPU time. */
 void source_cpu_watch_child(void);
 
-/* What SIGPROF did before the handler came, and whether it is the handler's now. */
-const struct sigaction *source_cpu_previous(void);
+/* What SIGPROF did before our handler came; NULL when the handler is not ours.  The program's own
+ * changes between "default" and "ignore" are made to this copy. */
+struct sigaction *source_cpu_previous(void);
+
+/* What is done now and then, from samples and hooks, for want of a thread: new threads, modules
+ * that went away, the agent. */
+void source_chores(int64_t now_ns);
 
 /* The program installs a handler of its own for SIGPROF: sample no more. */
 void source_cpu_yield(void);
@@ -42,25 +47,28 @@ void source_cpu_yield(void);
 struct unwind_space source_space(struct cfi_memory stack, struct cfi_memory beyond, void *work);
 struct rule *source_rules(void);
 
-/* A blocking call, around which a hook puts source_wall_begin and source_wall_end. */
+/*
+ * A blocking call, around which a hook puts source_wall_begin and source_wall_end.  The hook fills
+ * in the first part; when a call is left by longjmp or cancellation the end is never reached.
+ */
 struct blocked {
-	struct thread *thread; /* NULL: do nothing at the end */
-	uint64_t epoch;
 	uint32_t call, target_kind;
-	uint64_t target, site;
+	uint64_t target;
+	uint64_t pc, sp, fp; /* of the hook's caller */
+
+	struct thread *thread; /* NULL: nothing to do at the end */
+	uint64_t epoch, site;
 	int64_t since_ns;
-	uint64_t pc, sp, fp; /* of the caller */
-	/* A call that this one interrupted: put back at the end. */
-	uint32_t outer_call;
-	int64_t outer_since_ns;
-	uint64_t outer_site, outer_target, outer_sp;
+	struct { /* a published call that this one interrupted: put back at the end */
+		uint32_t call;
+		int64_t since_ns;
+		uint64_t site, target, sp;
+	} outer;
 };
 
+/* Publish the call, and its stack when the site is new.  Both are async-signal-safe and keep errno. */
 void source_wall_begin(struct blocked *b);
 void source_wall_end(const struct blocked *b);
-
-/* Whether hooks should do anything at all: one load and a branch. */
-bool source_wall_on(void);
 
 /* In a handler at `sp`: has the published call been left by a jump?  Then take it back. */
 void source_wall_correct(struct thread *t, uint64_t sp);

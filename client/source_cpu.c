@@ -254,20 +254,25 @@ static void sample(struct thread *t, const siginfo_t *si, const ucontext_t *uc)
 /* What a thread does now and then because there is no thread of our own to do it. */
 static void chores(struct thread *t)
 {
-	uint32_t interval_us = wanted_interval(), rescan = load(&session.agent->rescan);
-	int64_t now = clock_coarse_ns(), checked = load(&cpu.checked_ns);
+	uint32_t interval_us = wanted_interval();
 
-	if (load(&t->interval_us) != interval_us)
+	if (load(&t->interval_us) != interval_us && !load(&session.seccomp_set))
 		set_timer(t, interval_us, interval_us);
+	source_chores(clock_coarse_ns());
+}
+
+void source_chores(int64_t now_ns)
+{
+	uint32_t rescan = load(&session.agent->rescan), obeyed = load(&cpu.rescan);
+	int64_t checked = load(&cpu.checked_ns);
+
+	if (now_ns - checked > CHECK_NS && replace(&cpu.checked_ns, &checked, now_ns))
+		module_check_unloaded(cpu.rules);
 	if (load(&session.seccomp_set))
 		return;
-	if (rescan != load(&cpu.rescan)) {
-		store(&cpu.rescan, rescan);
+	if (rescan != obeyed && replace(&cpu.rescan, &obeyed, rescan))
 		thread_scan();
-	}
-	if (now - checked > CHECK_NS && replace(&cpu.checked_ns, &checked, now))
-		module_check_unloaded(cpu.rules);
-	hello_poll(now);
+	hello_poll(now_ns);
 }
 
 static void foreign(int signal, siginfo_t *si, void *context)
@@ -368,7 +373,7 @@ void source_cpu_stop(void)
 		source_cpu_disarm(&session.threads[i]);
 }
 
-const struct sigaction *source_cpu_previous(void)
+struct sigaction *source_cpu_previous(void)
 {
 	return load(&cpu.installed) && !load(&cpu.yielded) ? &cpu.previous : NULL;
 }

@@ -4,8 +4,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+
+#include "client/syscalls.h"
 
 /* What SYS_getdents64 writes. */
 struct entry {
@@ -18,7 +18,7 @@ struct entry {
 
 int tasks_list(void *buffer, size_t bytes, void (*each)(void *arg, int32_t tid), void *arg)
 {
-	int fd = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = sys_open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	long n;
 
 	if (fd < 0)
@@ -36,6 +36,6 @@ int tasks_list(void *buffer, size_t bytes, void (*each)(void *arg, int32_t tid),
 		}
 	}
 	n = n < 0 ? -errno : 0;
-	close(fd);
+	sys_close(fd);
 	return (int)n;
 }

@@ -40,7 +40,8 @@ struct thread {
 
 	/* Blocking calls: source_wall.c. */
 	uint64_t blocked_sp; /* stack pointer of the published call; above it, the call is over */
-	uint64_t sites[THREAD_SITES];
+	uint64_t sites[THREAD_SITES]; /* keys whose RING_SITE record was written... */
+	uint64_t sites_agent;	      /* ...for the agent of this generation */
 	int64_t sites_window_ns;
 	uint32_t sites_written;
 	uint32_t calls_pending;

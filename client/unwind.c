@@ -460,7 +460,8 @@ struct unwind_result unwind(const struct unwind_space *space, const uint64_t reg
 	start(&w, space, reg, pc, caller);
 	while (s == STEP_ON)
 		s = step_fast(&w);
-	if (s == STEP_SLOW) {
+	result.needs_registers = s == STEP_SLOW && space->fast_only;
+	if (s == STEP_SLOW && !space->fast_only) {
 		result.all_registers = true;
 		start(&w, space, reg, pc, caller);
 		for (s = STEP_ON; s == STEP_ON;)

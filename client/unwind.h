@@ -38,6 +38,7 @@ struct unwind_space {
 	void *work;		  /* CFI_WORK_BYTES */
 	void *arg;		  /* for find */
 	uint32_t max_frames;
+	bool fast_only; /* only sp and fp are known: stop where more is needed */
 };
 
 struct unwind_result {
@@ -45,6 +46,7 @@ struct unwind_result {
 	enum ring_end end;
 	bool leaf_in_kernel; /* the leaf's last instruction enters the kernel */
 	bool all_registers;  /* the slow walk was needed */
+	bool needs_registers; /* fast_only, and it was needed: the frames are not complete */
 };
 
 /*

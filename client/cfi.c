@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/cfi.h"
+
+#include "client/cursor.h"
+
+/* DW_EH_PE_*: how a pointer is written. */
+enum {
+	PE_ABSPTR = 0,
+	PE_ULEB128 = 1,
+	PE_UDATA2 = 2,
+	PE_UDATA4 = 3,
+	PE_UDATA8 = 4,
+	PE_SLEB128 = 9,
+	PE_SDATA2 = 10,
+	PE_SDATA4 = 11,
+	PE_SDATA8 = 12,
+	PE_FORMAT = 0x0f,
+	PE_PCREL = 0x10,
+	PE_DATAREL = 0x30,
+	PE_RELATIVE = 0x70,
+	PE_INDIRECT = 0x80,
+	PE_OMIT = 0xff
+};
+
+enum {
+	OP_ADVANCE_LOC = 1, /* in the upper two bits */
+	OP_OFFSET = 2,
+	OP_RESTORE = 3,
+
+	OP_NOP = 0,
+	OP_SET_LOC = 1,
+	OP_ADVANCE_LOC1 = 2,
+	OP_ADVANCE_LOC2 = 3,
+	OP_ADVANCE_LOC4 = 4,
+	OP_OFFSET_EXTENDED = 5,
+	OP_RESTORE_EXTENDED = 6,
+	OP_UNDEFINED = 7,
+	OP_SAME_VALUE = 8,
+	OP_REGISTER = 9,
+	OP_REMEMBER_STATE = 10,
+	OP_RESTORE_STATE = 11,
+	OP_DEF_CFA = 12,
+	OP_DEF_CFA_REGISTER = 13,
+	OP_DEF_CFA_OFFSET = 14,
+	OP_DEF_CFA_EXPRESSION = 15,
+	OP_EXPRESSION = 16,
+	OP_OFFSET_EXTENDED_SF = 17,
+	OP_DEF_CFA_SF = 18,
+	OP_DEF_CFA_OFFSET_SF = 19,
+	OP_VAL_OFFSET = 20,
+	OP_VAL_OFFSET_SF = 21,
+	OP_VAL_EXPRESSION = 22,
+	OP_NEGATE_RA_STATE = 0x2d, /* aarch64: the address is signed; arch_code() takes that off */
+	OP_GNU_ARGS_SIZE = 0x2e
+};
+
+struct cie {
+	uint64_t code_align;
+	int64_t data_align;
+	uint64_t return_register;
+	uint64_t instructions, end;
+	uint8_t encoding;
+	bool augmented; /* 'z': FDEs carry augmentation data, to be skipped */
+	bool signal_frame;
+};
+
+struct fde {
+	uint64_t start, size;
+	uint64_t instructions, end;
+};
+
+static uint64_t encoded(struct cursor *c, uint8_t encoding, uint64_t header)
+{
+	uint64_t at = c->at, v;
+
+	switch (encoding & PE_FORMAT) {
+	case PE_ABSPTR:
+	case PE_UDATA8:
+	case PE_SDATA8:
+		v = cursor_unsigned(c, 8);
+		break;
+	case PE_ULEB128:
+		v = cursor_uleb(c);
+		break;
+	case PE_SLEB128:
+		v = (uint64_t)cursor_sleb(c);
+		break;
+	case PE_UDATA2:
+		v = cursor_unsigned(c, 2);
+		break;
+	case PE_UDATA4:
+		v = cursor_unsigned(c, 4);
+		break;
+	case PE_SDATA2:
+		v = cursor_signed(c, 2);
+		break;
+	case PE_SDATA4:
+		v = cursor_signed(c, 4);
+		break;
+	default:
+		c->bad = true;
+		return 0;
+	}
+	switch (encoding & PE_RELATIVE) {
+	case 0:
+		return v;
+	case PE_PCREL:
+		return v + at;
+	case PE_DATAREL:
+		return v + header;
+	default:
+		c->bad = true;
+		return 0;
+	}
+}
+
+/* The last entry of the sorted table whose function starts at or below pc; 0 when there is none. */
+static uint64_t table_search(const struct cfi_section *s, uint64_t table, uint64_t count,
+			     uint64_t pc)
+{
+	uint64_t low = 0, high = count, bias = s->header;
+	const unsigned char *p = (const unsigned char *)(uintptr_t)(table + s->memory.shift);
+	int32_t entry[2];
+
+	while (low < high) {
+		uint64_t middle = low + (high - low) / 2;
+
+		__builtin_memcpy(entry, p + middle * sizeof(entry), sizeof(entry));
+		if (bias + (uint64_t)(int64_t)entry[0] <= pc)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == 0)
+		return 0;
+	__builtin_memcpy(entry, p + (low - 1) * sizeof(entry), sizeof(entry));
+	return bias + (uint64_t)(int64_t)entry[1];
+}
+
+/*
+ * .eh_frame_hdr: u8 version (1), u8 encodings of the three that follow: pointer to .eh_frame, number
+ * of entries, then the entries, sorted: (function start, FDE).  All linkers write entries as
+ * DW_EH_PE_datarel | DW_EH_PE_sdata4; nothing else can be searched.
+ */
+static enum cfi_status find_fde(const struct cfi_section *s, uint64_t pc, uint64_t *ret_fde)
+{
+	struct cursor c = cursor_at(&s->memory, s->header);
+	uint8_t version = cursor_u8(&c), frame = cursor_u8(&c), counted = cursor_u8(&c),
+		entries = cursor_u8(&c);
+	uint64_t count;
+
+	if (!s->header || c.bad || version != 1 || counted == PE_OMIT ||
+	    entries != (PE_DATAREL | PE_SDATA4))
+		return CFI_NONE;
+	if (frame != PE_OMIT)
+		(void)encoded(&c, frame, s->header);
+	count = encoded(&c, counted, s->header);
+	if (c.bad || count > (c.end - c.at) / 8)
+		return CFI_BAD;
+	*ret_fde = table_search(s, c.at, count, pc);
+	return *ret_fde ? CFI_OK : CFI_NONE;
+}
+
+/* A record's length; the cursor is left to end where the record ends. */
+static bool enter_record(struct cursor *c)
+{
+	uint64_t length = cursor_unsigned(c, 4);
+
+	/* 0 ends the section; 0xffffffff would be the 64-bit form, which nobody writes. */
+	if (c->bad || length < 4 || length == 0xffffffff || length > c->end - c->at)
+		return false;
+	c->end = c->at + length;
+	return true;
+}
+
+static bool read_augmentation(struct cursor *c, const char *letters, unsigned count,
+			      struct cie *cie)
+{
+	uint64_t length, end;
+
+	if (count == 0)
+		return true;
+	if (letters[0] != 'z')
+		return false;
+	cie->augmented = true;
+	length = cursor_uleb(c);
+	if (c->bad || length > c->end - c->at)
+		return false;
+	end = c->at + length;
+	for (unsigned i = 1; i < count; i++) {
+		uint8_t encoding;
+
+		switch (letters[i]) {
+		case 'R':
+			cie->encoding = cursor_u8(c);
+			break;
+		case 'L':
+			(void)cursor_u8(c);
+			break;
+		case 'P':
+			encoding = cursor_u8(c);
+			(void)encoded(c, encoding & PE_FORMAT, 0);
+			break;
+		case 'S':
+			cie->signal_frame = true;
+			break;
+		case 'B': /* aarch64: signed with the B key */
+		case 'G': /* aarch64: memory tagging */
+			break;
+		default: /* the length says where it ends, but not what it would change */
+			return false;
+		}
+	}
+	c->at = end;
+	return !c->bad;
+}
+
+static enum cfi_status read_cie(const struct cfi_section *s, uint64_t at, struct cie *ret)
+{
+	struct cursor c = cursor_at(&s->memory, at);
+	char letters[8];
+	unsigned count = 0;
+	uint8_t version, letter;
+
+	if (!enter_record(&c) || cursor_unsigned(&c, 4) != 0)
+		return CFI_BAD;
+	version = cursor_u8(&c);
+	if (version != 1 && version != 3)
+		return CFI_BAD;
+	while ((letter = cursor_u8(&c)) != 0) {
+		if (count == sizeof(letters))
+			return CFI_BAD;
+		letters[count++] = (char)letter;
+	}
+	*ret = (struct cie){ .end = c.end };
+	ret->code_align = cursor_uleb(&c);
+	ret->data_align = cursor_sleb(&c);
+	ret->return_register = version == 1 ? cursor_u8(&c) : cursor_uleb(&c);
+	if (!read_augmentation(&c, letters, count, ret) || ret->return_register >= ARCH_REGS)
+		return CFI_BAD;
+	ret->instructions = c.at;
+	return c.bad ? CFI_BAD : CFI_OK;
+}
+
+static enum cfi_status read_fde(const struct cfi_section *s, uint64_t at, struct cie *ret_cie,
+				struct fde *ret)
+{
+	struct cursor c = cursor_at(&s->memory, at);
+	uint64_t field, back;
+	enum cfi_status status;
+
+	if (!enter_record(&c))
+		return CFI_BAD;
+	field = c.at;
+	back = cursor_unsigned(&c, 4);
+	if (back == 0 || back > field - s->memory.lo)
+		return CFI_BAD;
+	status = read_cie(s, field - back, ret_cie);
+	if (status != CFI_OK)
+		return status;
+	if (ret_cie->encoding & PE_INDIRECT)
+		return CFI_BAD;
+	ret->start = encoded(&c, ret_cie->encoding, s->header);
+	ret->size = encoded(&c, ret_cie->encoding & PE_FORMAT, 0);
+	if (ret_cie->augmented)
+		cursor_skip(&c, cursor_uleb(&c));
+	ret->instructions = c.at;
+	ret->end = c.end;
+	return c.bad ? CFI_BAD : CFI_OK;
+}
+
+/* The state of one run over instructions. */
+struct machine {
+	struct cursor c;
+	const struct cfi_section *section;
+	const struct cie *cie;
+	struct cfi_row *row;
+	const struct cfi_row *initial; /* after the CIE's instructions; NULL while in them */
+	struct cfi_row *remembered;
+	unsigned depth;
+	unsigned steps;
+	uint64_t location;
+};
+
+static void set_rule(struct machine *m, uint64_t reg, enum cfi_how how, int64_t value)
+{
+	/* Registers that no unwinding needs (vector registers, say) are not kept. */
+	if (reg >= ARCH_REGS)
+		return;
+	if (value != (int32_t)value) {
+		m->c.bad = true;
+		return;
+	}
+	m->row->reg[reg] = (struct cfi_rule){ (int32_t)value, (uint8_t)how };
+}
+
+static void set_cfa(struct machine *m, uint64_t reg, int64_t offset)
+{
+	if (reg >= ARCH_REGS || offset != (int32_t)offset) {
+		m->c.bad = true;
+		return;
+	}
+	m->row->cfa_expression = false;
+	m->row->cfa_register = (uint8_t)reg;
+	m->row->cfa_offset = (int32_t)offset;
+}
+
+static void restore_rule(struct machine *m, uint64_t reg)
+{
+	if (reg < ARCH_REGS && m->initial)
+		m->row->reg[reg] = m->initial->reg[reg];
+}
+
+/* Skip an expression and return where it began, as an offset that a rule can hold. */
+static int64_t take_expression(struct machine *m)
+{
+	uint64_t at = m->c.at - m->section->memory.lo;
+
+	cursor_skip(&m->c, cursor_uleb(&m->c));
+	return (int64_t)at;
+}
+
+static void remember(struct machine *m, bool restore)
+{
+	if (restore ? m->depth == 0 : m->depth == CFI_REMEMBERED)
+		m->c.bad = true;
+	else if (restore)
+		*m->row = m->remembered[--m->depth];
+	else
+		m->remembered[m->depth++] = *m->row;
+}
+
+static void step_cfa(struct machine *m, uint8_t op)
+{
+	struct cursor *c = &m->c;
+	int64_t align = m->cie->data_align;
+	uint64_t reg = m->row->cfa_register;
+
+	switch (op) {
+	case OP_DEF_CFA:
+		reg = cursor_uleb(c);
+		set_cfa(m, reg, (int64_t)cursor_uleb(c));
+		break;
+	case OP_DEF_CFA_SF:
+		reg = cursor_uleb(c);
+		set_cfa(m, reg, cursor_sleb(c) * align);
+		break;
+	case OP_DEF_CFA_REGISTER:
+		set_cfa(m, cursor_uleb(c), m->row->cfa_offset);
+		break;
+	case OP_DEF_CFA_OFFSET:
+		set_cfa(m, reg, (int64_t)cursor_uleb(c));
+		break;
+	case OP_DEF_CFA_OFFSET_SF:
+		set_cfa(m, reg, cursor_sleb(c) * align);
+		break;
+	case OP_DEF_CFA_EXPRESSION:
+		m->row->cfa_offset = (int32_t)take_expression(m);
+		m->row->cfa_expression = true;
+		break;
+	default:
+		c->bad = true;
+	}
+}
+
+static void step_rule(struct machine *m, uint8_t op)
+{
+	struct cursor *c = &m->c;
+	int64_t align = m->cie->data_align;
+	uint64_t reg = cursor_uleb(c);
+
+	switch (op) {
+	case OP_OFFSET_EXTENDED:
+		set_rule(m, reg, CFI_AT_CFA, (int64_t)cursor_uleb(c) * align);
+		break;
+	case OP_OFFSET_EXTENDED_SF:
+		set_rule(m, reg, CFI_AT_CFA, cursor_sleb(c) * align);
+		break;
+	case OP_VAL_OFFSET:
+		set_rule(m, reg, CFI_CFA_PLUS, (int64_t)cursor_uleb(c) * align);
+		break;
+	case OP_VAL_OFFSET_SF:
+		set_rule(m, reg, CFI_CFA_PLUS, cursor_sleb(c) * align);
+		break;
+	case OP_RESTORE_EXTENDED:
+		restore_rule(m, reg);
+		break;
+	case OP_UNDEFINED:
+		set_rule(m, reg, CFI_UNDEFINED, 0);
+		break;
+	case OP_SAME_VALUE:
+		set_rule(m, reg, CFI_SAME, 0);
+		break;
+	case OP_REGISTER:
+		set_rule(m, reg, CFI_REGISTER, (int64_t)cursor_uleb(c));
+		break;
+	case OP_EXPRESSION:
+		set_rule(m, reg, CFI_AT_EXPRESSION, take_expression(m));
+		break;
+	case OP_VAL_EXPRESSION:
+		set_rule(m, reg, CFI_EXPRESSION, take_expression(m));
+		break;
+	default:
+		c->bad = true;
+	}
+}
+
+/* Read one instruction that has no operand in its opcode.  Returns how far it moves the location. */
+static uint64_t step_extended(struct machine *m, uint8_t op, uint64_t header)
+{
+	struct cursor *c = &m->c;
+
+	switch (op) {
+	case OP_NOP:
+	case OP_NEGATE_RA_STATE:
+		return 0;
+	case OP_SET_LOC:
+		return encoded(c, m->cie->encoding, header) - m->location;
+	case OP_ADVANCE_LOC1:
+		return cursor_unsigned(c, 1) * m->cie->code_align;
+	case OP_ADVANCE_LOC2:
+		return cursor_unsigned(c, 2) * m->cie->code_align;
+	case OP_ADVANCE_LOC4:
+		return cursor_unsigned(c, 4) * m->cie->code_align;
+	case OP_REMEMBER_STATE:
+	case OP_RESTORE_STATE:
+		remember(m, op == OP_RESTORE_STATE);
+		return 0;
+	case OP_GNU_ARGS_SIZE:
+		(void)cursor_uleb(c);
+		return 0;
+	case OP_DEF_CFA:
+	case OP_DEF_CFA_REGISTER:
+	case OP_DEF_CFA_OFFSET:
+	case OP_DEF_CFA_EXPRESSION:
+	case OP_DEF_CFA_SF:
+	case OP_DEF_CFA_OFFSET_SF:
+		step_cfa(m, op);
+		return 0;
+	default:
+		step_rule(m, op);
+		return 0;
+	}
+}
+
+/* Run instructions until their end, or until the location passes `pc`. */
+static enum cfi_status run(struct machine *m, uint64_t from, uint64_t to, uint64_t pc)
+{
+	m->c = (struct cursor){ from, to, m->section->memory.shift, false };
+	while (m->c.at < m->c.end && !m->c.bad) {
+		uint8_t byte = cursor_u8(&m->c), low = byte & 0x3f;
+		uint64_t moved = 0;
+
+		if (++m->steps > CFI_STEPS)
+			return CFI_LONG;
+		switch (byte >> 6) {
+		case OP_ADVANCE_LOC:
+			moved = low * m->cie->code_align;
+			break;
+		case OP_OFFSET:
+			set_rule(m, low, CFI_AT_CFA,
+				 (int64_t)cursor_uleb(&m->c) * m->cie->data_align);
+			break;
+		case OP_RESTORE:
+			restore_rule(m, low);
+			break;
+		default:
+			moved = step_extended(m, low, m->section->header);
+		}
+		if (moved && m->location + moved > pc)
+			break;
+		m->location += moved;
+	}
+	return m->c.bad ? CFI_BAD : CFI_OK;
+}
+
+enum cfi_status cfi_find(const struct cfi_section *section, uint64_t pc, void *work,
+			 struct cfi_row *ret_row)
+{
+	struct cie cie;
+	struct fde fde;
+	struct cfi_row initial;
+	struct machine m = { .section = section, .cie = &cie, .row = ret_row, .remembered = work };
+	uint64_t at;
+	enum cfi_status status = find_fde(section, pc, &at);
+
+	if (status == CFI_OK)
+		status = read_fde(section, at, &cie, &fde);
+	if (status != CFI_OK)
+		return status;
+	if (pc - fde.start >= fde.size)
+		return CFI_NONE;
+	*ret_row = (struct cfi_row){ .return_register = (uint8_t)cie.return_register,
+				     .signal_frame = cie.signal_frame };
+	ret_row->reg[ARCH_SP] = (struct cfi_rule){ 0, CFI_CFA_PLUS };
+	m.location = fde.start;
+	status = run(&m, cie.instructions, cie.end, UINT64_MAX);
+	if (status != CFI_OK)
+		return status;
+	initial = *ret_row;
+	m.initial = &initial;
+	m.location = fde.start;
+	return run(&m, fde.instructions, fde.end, pc);
+}

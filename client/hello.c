@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/hello.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "client/profiler.h"
+#include "client/session.h"
+#include "client/syscalls.h"
+
+#define SECOND INT64_C(1000000000)
+#define ATTACH_CPU_NS INT64_C(50000000)
+#define ATTACH_LIFE_NS SECOND
+#define BACKOFF_MAX_NS (60 * SECOND)
+#define BACKOFF_KNOWN_NS (2 * SECOND) /* in the first minute after an agent went away */
+#define MODULES_A_HELLO 64	      /* descriptors that are open at once */
+
+static struct {
+	uint32_t sending;  /* taken by the one that sends */
+	uint32_t disabled; /* the memfd is no longer ours, or a filter forbids */
+	int64_t next_ns, backoff_ns;
+	int64_t lost_ns; /* since when a known agent is silent; 0: it is not */
+	uint32_t modules_sent;
+} hello;
+
+void hello_reset(void)
+{
+	hello.sending = 0;
+	store(&hello.next_ns, 0);
+	hello.backoff_ns = SECOND;
+	hello.lost_ns = 0;
+	store(&hello.modules_sent, 0);
+}
+
+void hello_note_seccomp(void)
+{
+	session.seccomp_at_start = prctl(PR_GET_SECCOMP);
+}
+
+/*
+ * A filter that the program set itself may kill it for our system calls.  One that it was started
+ * under, as in a container, allows what programs usually do; later ones are then told by the
+ * preload's hook on prctl.
+ */
+static bool filtered(void)
+{
+	if (load(&session.seccomp_set))
+		return true;
+	if (session.seccomp_at_start == 0 && prctl(PR_GET_SECCOMP) != 0) {
+		store(&session.seccomp_set, 1);
+		return true;
+	}
+	return false;
+}
+
+bool hello_attached(int64_t now_ns)
+{
+	int64_t beat = load(&session.agent->heartbeat_ns);
+
+	return beat && now_ns - beat < RING_HEARTBEAT_STALE_NS;
+}
+
+/* The program may have closed our descriptor and opened a file of its own under its number. */
+static bool memfd_ours(void)
+{
+	struct stat st;
+
+	return !fstat(session.fd, &st) && st.st_dev == session.fd_dev &&
+	       st.st_ino == session.fd_ino;
+}
+
+static bool trusted(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && S_ISSOCK(st.st_mode) &&
+	       (st.st_uid == 0 || st.st_uid == geteuid());
+}
+
+static char *append(char *to, const char *end, const char *text)
+{
+	while (*text && to < end)
+		*to++ = *text++;
+	*to = 0;
+	return to;
+}
+
+static char *append_number(char *to, const char *end, unsigned v)
+{
+	char digits[12];
+	int n = sizeof(digits) - 1;
+
+	digits[n] = 0;
+	do
+		digits[--n] = (char)('0' + v % 10);
+	while (v /= 10);
+	return append(to, end, digits + n);
+}
+
+/* The agent's socket: the one that was named, else the first of the run directories that belongs
+ * to somebody who may see this program. */
+static bool find_socket(char path[CONFIG_PATH_BYTES])
+{
+	static const char name[] = "/agent.sock";
+	const struct config *c = profiler_config();
+	const char *end = path + CONFIG_PATH_BYTES - 1;
+	char *at;
+
+	if (c->agent[0]) {
+		(void)append(path, end, c->agent);
+		return true;
+	}
+	(void)append(append(path, end, "/run/hearth"), end, name);
+	if (trusted(path))
+		return true;
+	if (c->runtime[0]) {
+		at = append(append(path, end, c->runtime), end, "/hearth");
+		(void)append(at, end, name);
+		if (trusted(path))
+			return true;
+	}
+	at = append_number(append(path, end, "/tmp/hearth-"), end, geteuid());
+	(void)append(at, end, name);
+	return trusted(path);
+}
+
+static int connect_agent(void)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd;
+
+	if (!find_socket(a.sun_path))
+		return -ENOENT;
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	if (sys_connect(fd, &a, sizeof(a))) {
+		int failed = -errno;
+
+		sys_close(fd);
+		return failed;
+	}
+	return fd;
+}
+
+/* The message's descriptors, and the space that carries them. */
+struct parcel {
+	int fd[2 + MODULES_A_HELLO];
+	unsigned count;
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int) * (2 + MODULES_A_HELLO))];
+	} control;
+};
+
+/* Open the files of modules [from, from + count).  A path may lead to another file by now: the agent
+ * compares build ids. */
+static void pack_modules(struct parcel *p, struct ring_hello *h)
+{
+	for (uint32_t i = 0; i < h->modules_count; i++) {
+		const struct ring_module *m = &session.modules[h->modules_from + i];
+		int fd = m->path[0] == '/' ?
+				 sys_open(m->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK) :
+				 -1;
+
+		if (fd < 0)
+			h->no_file[i / 64] |= UINT64_C(1) << i % 64;
+		else
+			p->fd[p->count++] = fd;
+	}
+}
+
+static bool deliver(int to, struct parcel *p, const struct ring_hello *h)
+{
+	const struct config *c = profiler_config();
+	struct iovec part[2] = {
+		{ (void *)(uintptr_t)h, sizeof(*h) },
+		{ (void *)(uintptr_t)c->text, c->text_bytes },
+	};
+	struct msghdr m = { .msg_iov = part,
+			    .msg_iovlen = 2,
+			    .msg_control = &p->control,
+			    .msg_controllen = CMSG_SPACE(sizeof(int) * p->count) };
+
+	p->control.header.cmsg_level = SOL_SOCKET;
+	p->control.header.cmsg_type = SCM_RIGHTS;
+	p->control.header.cmsg_len = CMSG_LEN(sizeof(int) * p->count);
+	memcpy(CMSG_DATA(&p->control.header), p->fd, sizeof(int) * p->count);
+	return sys_sendmsg(to, &m, MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
+}
+
+static void fill(struct ring_hello *h, uint32_t flags, uint32_t modules_from)
+{
+	uint32_t modules = (uint32_t)load_acquire(&session.counters->modules);
+
+	memset(h, 0, sizeof(*h));
+	h->magic = RING_HELLO_MAGIC;
+	h->version = RING_VERSION;
+	h->flags = flags;
+	h->text_bytes = profiler_config()->text_bytes;
+	memcpy(h->runtime_id, session.head->runtime_id, sizeof(h->runtime_id));
+	h->modules_from = modules_from < modules ? modules_from : modules;
+	h->modules_count = modules - h->modules_from;
+	if (h->modules_count > MODULES_A_HELLO)
+		h->modules_count = MODULES_A_HELLO;
+}
+
+static bool send_taken(uint32_t flags, uint32_t modules_from)
+{
+	struct scratch *s;
+	struct parcel *p;
+	struct ring_hello h;
+	bool sent;
+	int to = connect_agent();
+
+	if (to < 0)
+		return false;
+	s = scratch_take();
+	if (!s) {
+		sys_close(to);
+		return false;
+	}
+	p = (struct parcel *)(void *)s->work;
+	p->count = 0;
+	p->fd[p->count++] = session.fd;
+	fill(&h, flags, modules_from);
+	p->fd[1] = sys_open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (p->fd[1] >= 0) {
+		p->count++;
+		pack_modules(p, &h);
+	}
+	sent = p->count > 1 && deliver(to, p, &h);
+	for (unsigned i = 1; i < p->count; i++)
+		sys_close(p->fd[i]);
+	sys_close(to);
+	scratch_give(s);
+	if (sent) {
+		store(&hello.modules_sent, h.modules_from + h.modules_count);
+		add(&session.counters->attaches, 1);
+	}
+	return sent;
+}
+
+static bool attempt(uint32_t flags, uint32_t modules_from)
+{
+	bool sent = false;
+
+	if (load(&hello.disabled) || !try_take(&hello.sending))
+		return false;
+	if (filtered() || !memfd_ours())
+		store(&hello.disabled, 1);
+	else
+		sent = send_taken(flags, modules_from);
+	give_back(&hello.sending);
+	return sent;
+}
+
+bool hello_send(uint32_t flags)
+{
+	return attempt(flags, 0);
+}
+
+/* Not before the program has lived a little: a child that ends at once should not pay. */
+static bool early(int64_t now_ns)
+{
+	return load(&hello.next_ns) == 0 && now_ns - session.start_ns < ATTACH_LIFE_NS &&
+	       (int64_t)load(&session.counters->samples[RING_CPU]) *
+			       profiler_config()->cpu_interval_us * 1000 <
+		       ATTACH_CPU_NS;
+}
+
+static int64_t next_backoff(int64_t now_ns)
+{
+	bool known = load(&session.agent->heartbeat_ns) != 0;
+	int64_t most = BACKOFF_MAX_NS;
+
+	if (known && !hello.lost_ns)
+		hello.lost_ns = now_ns;
+	if (known && now_ns - hello.lost_ns < 60 * SECOND)
+		most = BACKOFF_KNOWN_NS;
+	hello.backoff_ns = hello.backoff_ns < SECOND ? SECOND : hello.backoff_ns;
+	if (hello.backoff_ns > most)
+		hello.backoff_ns = most;
+	return hello.backoff_ns;
+}
+
+void hello_poll(int64_t now_ns)
+{
+	int64_t next = load(&hello.next_ns);
+	uint64_t modules = load(&session.counters->modules);
+
+	if (now_ns < next || early(now_ns))
+		return;
+	if (hello_attached(now_ns)) {
+		hello.lost_ns = 0;
+		hello.backoff_ns = SECOND;
+		if (modules > load(&hello.modules_sent) &&
+		    replace(&hello.next_ns, &next, now_ns + SECOND))
+			(void)attempt(0, load(&hello.modules_sent));
+		return;
+	}
+	if (!replace(&hello.next_ns, &next, now_ns + next_backoff(now_ns)))
+		return; /* another thread does it */
+	hello.backoff_ns *= 2;
+	(void)attempt(0, 0);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * client/preload.h - the parts of libhearth-preload.so.
+ *
+ * Private to client/.
+ */
+#ifndef CLIENT_PRELOAD_H
+#define CLIENT_PRELOAD_H
+
+/* The definition that a hook stands in front of; `version` NULL: the default one. */
+void *preload_next(const char *name, const char *version);
+
+/* First function of a thread: fill in its slot, then go on to the program's function with a jump, so
+ * that no frame of ours is in its stacks. */
+void *preload_thread(void *thread);
+
+/* Look up what the hooks of calls.def stand in front of. */
+void preload_calls_start(void);
+
+#endif

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/profiler.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "client/hearth.h"
+#include "client/hello.h"
+#include "client/module.h"
+#include "client/session.h"
+#include "client/source.h"
+#include "client/syscalls.h"
+#include "client/thread.h"
+
+#define FLUSH_NS INT64_C(1000000000)
+#define FLUSH_POLL_NS 2000000
+
+struct hearth_profiler {
+	struct config config;
+	bool started;
+};
+
+static struct {
+	pthread_mutex_t lock;		  /* of start, stop and free; never taken by a handler */
+	struct hearth_profiler *running;
+	struct config config;
+	uint32_t stop_on_exit;
+	bool prepared;
+	int cpu_off; /* hearth_code */
+} active = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+const struct config *profiler_config(void)
+{
+	return &active.config;
+}
+
+static const char *environment(const char *name)
+{
+	return getenv(name);
+}
+
+struct hearth_profiler *hearth_profiler_new(const struct hearth_options *options)
+{
+	struct hearth_profiler *p = calloc(1, sizeof(*p));
+	char path[4096];
+	ssize_t n;
+
+	if (!p)
+		return NULL;
+	n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	path[n > 0 ? n : 0] = 0;
+	config_read(&p->config, options, environment, path);
+	return p;
+}
+
+static void child_after_fork(void)
+{
+	if (session_orphan() && load(&session.follow_forks) && load(&session.running))
+		source_cpu_watch_child();
+	else
+		store(&session.running, 0);
+	pthread_mutex_init(&active.lock, NULL);
+}
+
+/* What is done once in a process. */
+static void prepare(void)
+{
+	if (active.prepared)
+		return;
+	active.prepared = true;
+	session.processors = (uint32_t)get_nprocs_conf();
+	hello_note_seccomp();
+	module_start();
+	(void)thread_start();
+	(void)pthread_atfork(NULL, NULL, child_after_fork);
+}
+
+static bool forbidden(const struct config *c)
+{
+	return getauxval(AT_SECURE) || c->enabled == CONFIG_NO;
+}
+
+static enum hearth_switch read_start(const struct hearth_start *how, bool children)
+{
+	struct hearth_start s = { 0 };
+
+	if (how && how->size)
+		memcpy(&s, how, how->size < sizeof(s) ? how->size : sizeof(s));
+	return children ? s.profile_children : s.stop_on_exit;
+}
+
+static int start_locked(struct hearth_profiler *p, const struct hearth_start *how)
+{
+	struct thread *t;
+
+	if (active.running)
+		return HEARTH_E_ACTIVE;
+	prepare();
+	active.config = p->config;
+	if (session_open() < 0)
+		return HEARTH_E_MEMORY;
+	hello_reset();
+	store(&session.follow_forks, read_start(how, true) != HEARTH_OFF);
+	store(&active.stop_on_exit, read_start(how, false) != HEARTH_OFF);
+	active.cpu_off = !p->config.cpu		   ? HEARTH_E_DISABLED :
+			 source_cpu_start() < 0 ? HEARTH_E_SIGNAL :
+						  HEARTH_OK;
+	if (active.cpu_off)
+		source_cpu_yield();
+	active.running = p;
+	p->started = true;
+	store(&session.counters->state, (uint64_t)RING_RUNNING);
+	store_release(&session.running, 1);
+	thread_scan();
+	t = thread_self_make();
+	if (t)
+		source_cpu_arm(t);
+	return active.cpu_off == HEARTH_E_SIGNAL ? HEARTH_E_SIGNAL : HEARTH_OK;
+}
+
+int hearth_profiler_start(struct hearth_profiler *p, const struct hearth_start *how)
+{
+	int r;
+
+	if (!p)
+		return HEARTH_E_ARGUMENT;
+	if (forbidden(&p->config))
+		return HEARTH_E_DISABLED;
+	pthread_mutex_lock(&active.lock);
+	r = start_locked(p, how);
+	pthread_mutex_unlock(&active.lock);
+	return r;
+}
+
+/* Ask the agent to read everything, and wait until it has.  It is polled: the agent writes its page
+ * with pwrite and can wake nobody. */
+static int flush(void)
+{
+	uint64_t want = add(&session.counters->flush_wanted, 1) + 1;
+	int64_t until = clock_exact_ns() + FLUSH_NS;
+
+	if (!hello_send(RING_HELLO_FLUSH))
+		return HEARTH_E_TIMEOUT;
+	while (load(&session.agent->flushed) < want) {
+		if (clock_exact_ns() > until)
+			return HEARTH_E_TIMEOUT;
+		sys_pause_ns(FLUSH_POLL_NS);
+	}
+	return HEARTH_OK;
+}
+
+static int stop_locked(struct hearth_profiler *p)
+{
+	if (active.running != p)
+		return HEARTH_E_STOPPED;
+	active.running = NULL;
+	store(&session.running, 0);
+	if (!session_live())
+		return HEARTH_OK; /* a forked child that never sampled */
+	source_cpu_stop();
+	store(&session.counters->state, (uint64_t)RING_STOPPED);
+	return HEARTH_OK;
+}
+
+int hearth_profiler_stop(struct hearth_profiler *p, bool flush_too)
+{
+	int r;
+
+	if (!p)
+		return HEARTH_E_ARGUMENT;
+	pthread_mutex_lock(&active.lock);
+	r = stop_locked(p);
+	pthread_mutex_unlock(&active.lock);
+	if (r == HEARTH_OK && flush_too && session_live())
+		r = flush();
+	return r;
+}
+
+void hearth_profiler_free(struct hearth_profiler *p)
+{
+	if (!p)
+		return;
+	(void)hearth_profiler_stop(p, false);
+	free(p);
+}
+
+const char *hearth_strerror(int code)
+{
+	switch (code) {
+	case HEARTH_OK:
+		return "no error";
+	case HEARTH_E_ARGUMENT:
+		return "an argument is missing or makes no sense";
+	case HEARTH_E_MEMORY:
+		return "the shared memory could not be made";
+	case HEARTH_E_ACTIVE:
+		return "a profiler is already running in this process";
+	case HEARTH_E_STOPPED:
+		return "no profiler is running";
+	case HEARTH_E_DISABLED:
+		return "profiling is switched off";
+	case HEARTH_E_SIGNAL:
+		return "the program uses SIGPROF itself, so CPU time is not sampled";
+	case HEARTH_E_TIMEOUT:
+		return "the agent did not answer in time";
+	case HEARTH_E_LIMIT:
+		return "a limit was reached";
+	case HEARTH_E_NOT_YET:
+		return "this version of the library does not do that yet";
+	case HEARTH_E_SYSTEM:
+		return "a system call failed";
+	default:
+		return "an unknown code";
+	}
+}
+
+static void read_stats(struct hearth_stats *s)
+{
+	const struct ring_counters *c = session.counters;
+
+	s->cpu_samples = load(&c->samples[RING_CPU]);
+	s->blocked_samples = load(&c->samples[RING_WALL]);
+	for (int d = 0; d < RING_DIMENSIONS; d++)
+		for (int why = 0; why < RING_DROPS; why++)
+			if (why != RING_DROP_FOREIGN_SIGNAL && why != RING_DROP_MODULES)
+				s->dropped += load(&c->drops[d][why]);
+	for (int i = 0; i < RING_ENDS; i++)
+		*(i == RING_END_ROOT ? &s->stacks_complete : &s->stacks_cut) += load(&c->ends[i]);
+	s->cost_ns = load(&c->cost_ns);
+	s->interval_us = load(&c->interval_us);
+	s->attached = hello_attached(clock_coarse_ns());
+	s->cpu_off = (uint32_t)-active.cpu_off;
+}
+
+int hearth_stats(struct hearth_stats *stats)
+{
+	struct hearth_stats s = { 0 };
+	size_t size;
+
+	if (!stats || stats->size < sizeof(stats->size))
+		return HEARTH_E_ARGUMENT;
+	size = stats->size < sizeof(s) ? stats->size : sizeof(s);
+	s.size = stats->size;
+	if (session_live())
+		read_stats(&s);
+	memcpy(stats, &s, size);
+	return session_live() ? HEARTH_OK : HEARTH_E_STOPPED;
+}
+
+void profiler_start_from_environment(void)
+{
+	struct hearth_profiler *p;
+
+	session.preloaded = 1;
+	if (getauxval(AT_SECURE))
+		return;
+	p = hearth_profiler_new(NULL);
+	if (p && p->config.enabled == CONFIG_YES)
+		(void)hearth_profiler_start(p, NULL);
+	else
+		free(p);
+}
+
+static uint64_t samples_taken(void)
+{
+	return load(&session.counters->samples[RING_CPU]) +
+	       load(&session.counters->samples[RING_WALL]);
+}
+
+void profiler_exit(void)
+{
+	struct thread *t;
+
+	if (!session_running() || !load(&active.stop_on_exit))
+		return;
+	store(&session.running, 0);
+	source_cpu_stop();
+	t = thread_self();
+	if (t)
+		source_cpu_thread_end(t, RING_LAST);
+	store(&session.counters->state, (uint64_t)RING_STOPPED);
+	if (samples_taken() && !hello_attached(clock_coarse_ns()))
+		(void)hello_send(RING_HELLO_EXIT);
+}
+
+/* Runs after the program's own atexit functions. */
+__attribute__((destructor)) static void at_exit(void)
+{
+	profiler_exit();
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * client/session.h - the one session of this process: its shared memory and what is known of it.
+ *
+ * Private to client/.  Hides how the memory of ring.h is laid out, sealed, mapped and kept out of
+ * forked children.  Opened outside or inside a signal handler: it makes system calls and nothing
+ * else, because a forked child opens its own from its first timer signal.  Never unmapped: a
+ * handler on another thread may be using it.
+ */
+#ifndef CLIENT_SESSION_H
+#define CLIENT_SESSION_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "client/atomics.h"
+#include "client/config.h"
+#include "client/ring.h"
+
+struct thread;
+
+#define SESSION_COOKIE UINT64_C(0x6b6f6f63206e6168)
+#define SESSION_SCRATCHES 64
+#define SESSION_WORK_BYTES 4096
+
+/* Room that a sample needs and that is too much for the program's stack. */
+struct scratch {
+	uint64_t frames[RING_FRAMES_MAX];
+	unsigned char work[SESSION_WORK_BYTES];
+};
+
+struct session {
+	/* Views into the shared memory; valid while session_live(). */
+	struct ring_head *head;
+	struct ring_agent *agent;
+	struct ring_counters *counters;
+	struct ring_module *modules;
+	struct ring_thread *slots;
+	unsigned char *rings;
+	uint32_t rings_count, ring_bytes, ring_stride;
+	uint32_t modules_max, threads_max;
+
+	/* Private memory, wiped in a forked child. */
+	uint64_t *cookie;	 /* SESSION_COOKIE while this process owns the session */
+	struct thread *threads;	 /* beside `slots` */
+	struct scratch *scratch; /* SESSION_SCRATCHES */
+	uint64_t scratch_used;	 /* a bit for each */
+
+	uint64_t epoch;	  /* raised when a session opens: tells stale thread pointers */
+	uint32_t opening; /* taken while one thread opens the session of a forked child */
+	uint32_t running; /* 1: take samples */
+	uint32_t preloaded;
+	uint32_t follow_forks;
+	int fd; /* the memfd; checked by dev and ino before each use */
+	dev_t fd_dev;
+	ino_t fd_ino;
+	int64_t start_ns;
+	uint32_t processors;
+	uint32_t seccomp_set; /* the program set a filter: no system call of ours any more */
+	int seccomp_at_start;
+};
+
+extern struct session session;
+
+/* The memory is ours: mapped, and not a parent's.  Any other member is looked at only then. */
+static inline bool session_live(void)
+{
+	uint64_t *cookie = load_acquire(&session.cookie);
+
+	return cookie && load(cookie) == SESSION_COOKIE;
+}
+
+/* A forked child of a process that had a session. */
+static inline bool session_orphan(void)
+{
+	uint64_t *cookie = load_acquire(&session.cookie);
+
+	return cookie && load(cookie) != SESSION_COOKIE;
+}
+
+static inline bool session_running(void)
+{
+	return load(&session.running) && session_live();
+}
+
+/* Make and map the memory, fill in the head.  Async-signal-safe.  Returns 0 or a negative errno,
+ * after which nothing is left behind. */
+int session_open(void);
+
+/* In a forked child: open a session of its own when children are to be profiled, else switch off.
+ * Returns whether there is a live session now.  Async-signal-safe; needs no lock of the parent. */
+bool session_adopt_child(void);
+
+/* Borrow a scratch, NULL when all are in use (more than SESSION_SCRATCHES samples at once). */
+struct scratch *scratch_take(void);
+void scratch_give(struct scratch *s);
+
+/* Clocks.  The coarse one costs 5 ns and moves with the kernel's tick. */
+int64_t clock_coarse_ns(void);
+int64_t clock_exact_ns(void);
+int64_t clock_thread_cpu_ns(void);
+
+static inline void drop(enum ring_dimension dimension, enum ring_drop why)
+{
+	add(&session.counters->drops[dimension][why], 1);
+}
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * client/source.h - the sampling dimensions.
+ *
+ * Private to client/.  source_cpu.c: timers, the SIGPROF handler.  source_wall.c: blocking calls.
+ */
+#ifndef CLIENT_SOURCE_H
+#define CLIENT_SOURCE_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "client/ring.h"
+#include "client/unwind.h"
+
+struct thread;
+
+/* Install the handler, if SIGPROF is free.  Returns 0 or -EBUSY.  The handler stays for good. */
+int source_cpu_start(void);
+
+/* Delete every timer. */
+void source_cpu_stop(void);
+
+/* Give a thread its timer, or take it.  Async-signal-safe. */
+void source_cpu_arm(struct thread *t);
+void source_cpu_disarm(struct thread *t);
+
+/* Record the exact CPU time of the calling thread, which ends (flags: RING_LAST). */
+void source_cpu_thread_end(struct thread *t, uint8_t flags);
+
+/* In a forked child: look again after 50 ms of its CPU time. */
+void source_cpu_watch_child(void);
+
+/* What SIGPROF did before our handler came; NULL when the handler is not ours.  The program's own
+ * changes between "default" and "ignore" are made to this copy. */
+struct sigaction *source_cpu_previous(void);
+
+/* What is done now and then, from samples and hooks, for want of a thread: new threads, modules
+ * that went away, the agent. */
+void source_chores(int64_t now_ns);
+
+/* The program installs a handler of its own for SIGPROF: sample no more. */
+void source_cpu_yield(void);
+
+/* The unwinder's view of this process. */
+struct unwind_space source_space(struct cfi_memory stack, struct cfi_memory beyond, void *work);
+struct rule *source_rules(void);
+
+/*
+ * A blocking call, around which a hook puts source_wall_begin and source_wall_end.  The hook fills
+ * in the first part; when a call is left by longjmp or cancellation the end is never reached.
+ */
+struct blocked {
+	uint32_t call, target_kind;
+	uint64_t target;
+	uint64_t pc, sp, fp; /* of the hook's caller */
+
+	struct thread *thread; /* NULL: nothing to do at the end */
+	uint64_t epoch, site;
+	int64_t since_ns;
+	struct { /* a published call that this one interrupted: put back at the end */
+		uint32_t call;
+		int64_t since_ns;
+		uint64_t site, target, sp;
+	} outer;
+};
+
+/* Publish the call, and its stack when the site is new.  Both are async-signal-safe and keep errno. */
+void source_wall_begin(struct blocked *b);
+void source_wall_end(const struct blocked *b);
+
+/* In a handler at `sp`: has the published call been left by a jump?  Then take it back. */
+void source_wall_correct(struct thread *t, uint64_t sp);
+
+#endif

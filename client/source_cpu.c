@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/source.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client/hello.h"
+#include "client/module.h"
+#include "client/profiler.h"
+#include "client/thread.h"
+#include "client/write.h"
+
+#define MEASURED_EVERY 100
+#define KILLED_INTERVAL_US 1000000 /* how often a stopped thread looks whether it may go on */
+#define THROTTLED_INTERVAL_US 100000
+#define INTERVAL_MIN_US 1000
+#define INTERVAL_MAX_US 1000000
+#define CHILD_DELAY_NS 50000000
+#define CHECK_NS INT64_C(1000000000)
+#define TIMERS_MAX_SHARE 4
+
+static struct {
+	struct sigaction previous;
+	uint32_t installed;
+	uint32_t yielded; /* the program took SIGPROF after us */
+	uint32_t timers, timers_max;
+	uint64_t measured; /* samples, to find every 100th */
+	uint32_t throttle; /* the interval is doubled this often */
+	uint32_t mean_ns;  /* of a sample's cost, the last few measured */
+	uint32_t rescan;   /* ring_agent.rescan as last obeyed */
+	int64_t checked_ns;
+	struct rule rules[RULES];
+} cpu;
+
+static const char child_value; /* its address marks the timer of source_cpu_watch_child */
+
+struct rule *source_rules(void)
+{
+	return cpu.rules;
+}
+
+struct unwind_space source_space(struct cfi_memory stack, struct cfi_memory beyond, void *work)
+{
+	return (struct unwind_space){ .find = module_find,
+				      .biases = module_biases(),
+				      .rules = cpu.rules,
+				      .stack = stack,
+				      .beyond = beyond,
+				      .work = work,
+				      .max_frames = profiler_config()->max_frames };
+}
+
+static bool killed(void)
+{
+	return load(&session.agent->kill) ||
+	       load(&session.agent->dimensions_off) & 1u << RING_CPU;
+}
+
+static uint32_t wanted_interval(void)
+{
+	uint32_t us = load(&session.agent->cpu_interval_us);
+
+	if (killed())
+		return KILLED_INTERVAL_US;
+	if (us == 0)
+		us = profiler_config()->cpu_interval_us;
+	for (uint32_t i = load(&cpu.throttle); i > 0 && us < THROTTLED_INTERVAL_US; i--)
+		us *= 2;
+	return us < INTERVAL_MIN_US ? INTERVAL_MIN_US : us > INTERVAL_MAX_US ? INTERVAL_MAX_US : us;
+}
+
+static struct timespec microseconds(uint64_t us)
+{
+	return (struct timespec){ (time_t)(us / 1000000), (long)(us % 1000000) * 1000 };
+}
+
+static void set_timer(struct thread *t, uint32_t interval_us, uint64_t first_us)
+{
+	struct itimerspec when = { microseconds(interval_us), microseconds(first_us) };
+
+	store(&t->interval_us, interval_us);
+	store(&session.counters->interval_us, interval_us);
+	(void)syscall(SYS_timer_settime, t->timer, 0, &when, NULL);
+}
+
+/* Uniform in (0, period]: threads that start together do not sample in step, and a thread that
+ * ends before its first full period is not always missed. */
+static uint64_t first_expiry(const struct thread *t, uint32_t period_us)
+{
+	uint64_t x;
+
+	memcpy(&x, session.head->runtime_id, sizeof(x));
+	x ^= (uint64_t)t->tid * UINT64_C(0x9e3779b97f4a7c15) ^ (uint64_t)clock_exact_ns();
+	x ^= x >> 33;
+	x *= UINT64_C(0xff51afd7ed558ccd);
+	x ^= x >> 33;
+	return x % period_us + 1;
+}
+
+/* CPUCLOCK_PERTHREAD | CPUCLOCK_SCHED of a thread, as the kernel encodes it. */
+static clockid_t thread_clock(int32_t tid)
+{
+	return (clockid_t)((~(unsigned)tid << 3) | 6);
+}
+
+static bool make_timer(int32_t tid, const void *value, int32_t *ret_timer)
+{
+	struct sigevent e = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGPROF };
+
+	e.sigev_value.sival_ptr = (void *)(uintptr_t)value;
+	e._sigev_un._tid = tid;
+	return syscall(SYS_timer_create, thread_clock(tid), &e, ret_timer) == 0;
+}
+
+void source_cpu_arm(struct thread *t)
+{
+	uint32_t interval_us;
+
+	if (!load(&cpu.installed) || load(&cpu.yielded) || !load(&session.running) ||
+	    load(&t->timer_armed))
+		return;
+	if (add(&cpu.timers, 1) >= load(&cpu.timers_max) || !make_timer(t->tid, t, &t->timer)) {
+		add(&cpu.timers, -1u);
+		drop(RING_CPU, RING_DROP_NO_TIMER);
+		return;
+	}
+	interval_us = wanted_interval();
+	store_release(&t->timer_armed, 1);
+	set_timer(t, interval_us, first_expiry(t, interval_us));
+}
+
+void source_cpu_disarm(struct thread *t)
+{
+	if (!swap(&t->timer_armed, 0))
+		return;
+	(void)syscall(SYS_timer_delete, t->timer);
+	add(&cpu.timers, -1u);
+}
+
+void source_cpu_thread_end(struct thread *t, uint8_t flags)
+{
+	struct ring_cpu payload = { .weight_ns = (uint64_t)clock_thread_cpu_ns() };
+	struct event e = { .type = RING_THREAD_END,
+			   .dimension = RING_CPU,
+			   .flags = flags,
+			   .payload = &payload,
+			   .payload_bytes = sizeof(payload),
+			   .time_ns = clock_coarse_ns(),
+			   .thread = t };
+
+	(void)event_write(&e);
+}
+
+void source_cpu_watch_child(void)
+{
+	struct itimerspec when = { .it_value = { 0, CHILD_DELAY_NS } };
+	int32_t timer, tid = (int32_t)syscall(SYS_gettid);
+
+	cpu.timers = 0;
+	if (load(&cpu.installed) && !load(&cpu.yielded) && make_timer(tid, &child_value, &timer))
+		(void)syscall(SYS_timer_settime, timer, 0, &when, NULL);
+}
+
+/* Lengthen the interval while a sample costs more than its share of the interval, and shorten it
+ * again when it has become cheap. */
+static void keep_budget(int64_t cost_ns)
+{
+	uint32_t throttle = load(&cpu.throttle), mean = load(&cpu.mean_ns);
+	uint64_t ppm, most = profiler_config()->max_overhead_ppm;
+
+	mean += ((uint32_t)(cost_ns < 1000000000 ? cost_ns : 1000000000) >> 3) - (mean >> 3);
+	store(&cpu.mean_ns, mean);
+	ppm = (uint64_t)mean * 1000 / wanted_interval();
+	if (ppm > most && throttle < 7)
+		store(&cpu.throttle, throttle + 1);
+	else if (ppm < most / 4 && throttle > 0)
+		store(&cpu.throttle, throttle - 1);
+	store(&session.counters->state,
+	      load(&cpu.throttle) ? (uint64_t)RING_THROTTLED : (uint64_t)RING_RUNNING);
+}
+
+static void account(int64_t cost_ns)
+{
+	int bucket = cost_ns > 0 ? 63 - __builtin_clzll((uint64_t)cost_ns) : 0;
+
+	if (bucket >= RING_HISTOGRAM)
+		bucket = RING_HISTOGRAM - 1;
+	add(&session.counters->handler_ns[bucket], 1);
+	add(&session.counters->cost_ns, (uint64_t)cost_ns * MEASURED_EVERY);
+	keep_budget(cost_ns);
+}
+
+/* What the interrupted code runs on, and where a signal frame on it leads. */
+static struct cfi_memory current_stack(struct thread *t, const ucontext_t *uc, uint64_t sp,
+				       struct cfi_memory *ret_beyond)
+{
+	uint64_t lo = (uint64_t)(uintptr_t)uc->uc_stack.ss_sp, hi = lo + uc->uc_stack.ss_size;
+
+	*ret_beyond = (struct cfi_memory){ t->stack_lo, t->stack_hi, 0 };
+	if (!(uc->uc_stack.ss_flags & SS_DISABLE) && sp >= lo && sp < hi)
+		return (struct cfi_memory){ sp, hi, 0 };
+	return thread_stack(t, sp);
+}
+
+static void write_sample(struct thread *t, const ucontext_t *uc, uint32_t samples,
+			 struct scratch *s)
+{
+	uint64_t reg[ARCH_REGS], pc;
+	struct cfi_memory stack, beyond;
+	struct unwind_space space;
+	struct unwind_result r;
+	struct ring_cpu payload = { (uint64_t)t->interval_us * 1000 * samples, samples };
+	struct event e = { .type = RING_SAMPLE_CPU, .dimension = RING_CPU, .thread = t };
+
+	arch_registers(uc, reg, &pc);
+	source_wall_correct(t, reg[ARCH_SP]);
+	stack = current_stack(t, uc, reg[ARCH_SP], &beyond);
+	space = source_space(stack, beyond, s->work);
+	r = unwind(&space, reg, pc, false, 0, s->frames);
+	add(&session.counters->ends[r.end], 1);
+	e.flags = r.leaf_in_kernel ? RING_IN_KERNEL : 0;
+	e.end = (uint8_t)r.end;
+	e.payload = &payload;
+	e.payload_bytes = sizeof(payload);
+	e.frames = s->frames;
+	e.frames_count = (uint16_t)r.count;
+	e.time_ns = clock_coarse_ns();
+	(void)event_write(&e);
+}
+
+static void sample(struct thread *t, const siginfo_t *si, const ucontext_t *uc)
+{
+	uint32_t samples = 1 + (si->si_overrun > 0 ? (uint32_t)si->si_overrun : 0);
+	struct scratch *s;
+
+	add(&session.slots[thread_slot(t)].signals, samples);
+	if (killed()) {
+		drop(RING_CPU, RING_DROP_KILLED);
+		return;
+	}
+	s = scratch_take();
+	if (!s) {
+		drop(RING_CPU, RING_DROP_NESTED);
+		return;
+	}
+	write_sample(t, uc, samples, s);
+	scratch_give(s);
+}
+
+/* What a thread does now and then because there is no thread of our own to do it. */
+static void chores(struct thread *t)
+{
+	uint32_t interval_us = wanted_interval();
+
+	if (load(&t->interval_us) != interval_us && !load(&session.seccomp_set))
+		set_timer(t, interval_us, interval_us);
+	source_chores(clock_coarse_ns());
+}
+
+void source_chores(int64_t now_ns)
+{
+	uint32_t rescan = load(&session.agent->rescan), obeyed = load(&cpu.rescan);
+	int64_t checked = load(&cpu.checked_ns);
+
+	if (now_ns - checked > CHECK_NS && replace(&cpu.checked_ns, &checked, now_ns))
+		module_check_unloaded(cpu.rules);
+	if (load(&session.seccomp_set))
+		return;
+	if (rescan != obeyed && replace(&cpu.rescan, &obeyed, rescan))
+		thread_scan();
+	hello_poll(now_ns);
+}
+
+static void foreign(int signal, siginfo_t *si, void *context)
+{
+	if (session_live())
+		drop(RING_CPU, RING_DROP_FOREIGN_SIGNAL);
+	/* Where there was no handler the signal would have ended the program: one that a stranger
+	 * sent, or that was left from before an exec, is swallowed instead. */
+	if (cpu.previous.sa_flags & SA_SIGINFO) {
+		if (cpu.previous.sa_sigaction)
+			cpu.previous.sa_sigaction(signal, si, context);
+	} else if (cpu.previous.sa_handler != SIG_DFL && cpu.previous.sa_handler != SIG_IGN) {
+		cpu.previous.sa_handler(signal);
+	}
+}
+
+/* Whether the signal is of a timer of ours, for this thread; the value alone could be anything. */
+static struct thread *owner(const siginfo_t *si)
+{
+	struct thread *t = si->si_code == SI_TIMER ? thread_of_value(si->si_value.sival_ptr) : NULL;
+
+	return t && load_acquire(&t->timer_armed) && si->si_timerid == t->timer ? t : NULL;
+}
+
+static void handle(int signal, siginfo_t *si, void *context)
+{
+	int saved = errno;
+	struct thread *t;
+	bool measured;
+	int64_t began;
+
+	if (session_orphan()) {
+		if (si->si_code == SI_TIMER && si->si_value.sival_ptr == (const void *)&child_value) {
+			(void)syscall(SYS_timer_delete, si->si_timerid);
+			(void)session_adopt_child();
+		} else {
+			foreign(signal, si, context);
+		}
+		errno = saved;
+		return;
+	}
+	t = session_live() ? owner(si) : NULL;
+	if (!t) {
+		/* One of our own timers that was deleted with its signal already on its way. */
+		if (si->si_code != SI_TIMER || !session_live() ||
+		    !thread_of_value(si->si_value.sival_ptr))
+			foreign(signal, si, context);
+		errno = saved;
+		return;
+	}
+	/* Never the first, which reads everything from cold memory. */
+	measured = add(&cpu.measured, 1) % MEASURED_EVERY == MEASURED_EVERY - 1;
+	began = measured ? clock_exact_ns() : 0;
+	if (thread_self() != t)
+		thread_adopt(t);
+	sample(t, si, context);
+	if (measured)
+		account(clock_exact_ns() - began);
+	chores(t);
+	errno = saved;
+}
+
+static bool taken(const struct sigaction *a)
+{
+	if (a->sa_flags & SA_SIGINFO)
+		return a->sa_sigaction != handle && a->sa_sigaction != NULL;
+	return a->sa_handler != SIG_DFL && a->sa_handler != SIG_IGN;
+}
+
+int source_cpu_start(void)
+{
+	struct sigaction action = { .sa_flags = SA_RESTART | SA_SIGINFO | SA_ONSTACK }, now;
+	struct rlimit limit;
+
+	if (sigaction(SIGPROF, NULL, &now) || taken(&now))
+		return -EBUSY;
+	cpu.timers_max = session.threads_max;
+	if (!getrlimit(RLIMIT_SIGPENDING, &limit) &&
+	    limit.rlim_cur / TIMERS_MAX_SHARE < cpu.timers_max)
+		cpu.timers_max = (uint32_t)(limit.rlim_cur / TIMERS_MAX_SHARE);
+	if (!load(&cpu.installed)) {
+		action.sa_sigaction = handle;
+		sigemptyset(&action.sa_mask);
+		if (sigaction(SIGPROF, &action, &cpu.previous))
+			return -EBUSY;
+	}
+	store(&cpu.yielded, 0);
+	store(&cpu.installed, 1);
+	store(&session.counters->engine, (uint64_t)RING_ENGINE_TIMER);
+	return 0;
+}
+
+void source_cpu_stop(void)
+{
+	uint32_t high = (uint32_t)load(&session.counters->threads_high);
+
+	for (uint32_t i = 0; i < high; i++)
+		source_cpu_disarm(&session.threads[i]);
+}
+
+struct sigaction *source_cpu_previous(void)
+{
+	return load(&cpu.installed) && !load(&cpu.yielded) ? &cpu.previous : NULL;
+}
+
+void source_cpu_yield(void)
+{
+	store(&cpu.yielded, 1);
+	if (session_live()) {
+		source_cpu_stop();
+		store(&session.counters->engine, (uint64_t)RING_ENGINE_NONE);
+	}
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * client/syscalls.h - calls that the preload stands in front of, made without going through its own
+ * hooks.
+ *
+ * Private to client/.  They set errno as libc's functions do, and are no cancellation points: a
+ * handler must not be where a thread ends.
+ */
+#ifndef CLIENT_SYSCALLS_H
+#define CLIENT_SYSCALLS_H
+
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static inline ssize_t sys_read(int fd, void *to, size_t bytes)
+{
+	return syscall(SYS_read, fd, to, bytes);
+}
+
+static inline int sys_connect(int fd, const void *address, size_t bytes)
+{
+	return (int)syscall(SYS_connect, fd, address, bytes);
+}
+
+static inline ssize_t sys_sendmsg(int fd, const struct msghdr *m, int flags)
+{
+	return syscall(SYS_sendmsg, fd, m, flags);
+}
+
+/* Also for files: libc's open and close are cancellation points too. */
+static inline int sys_open(const char *path, int flags)
+{
+	return (int)syscall(SYS_openat, -100 /* AT_FDCWD */, path, flags, 0);
+}
+
+static inline void sys_close(int fd)
+{
+	(void)syscall(SYS_close, fd);
+}
+
+static inline void sys_pause_ns(long ns)
+{
+	struct timespec t = { 0, ns };
+
+	(void)syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &t, NULL);
+}
+
+#endif

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/thread.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "client/maps.h"
+#include "client/source.h"
+#include "client/tasks.h"
+
+#define STACK_TRIES 4
+#define STACK_UNLIMITED (UINT64_C(128) << 20) /* the kernel keeps that much free below the stack */
+#define KEYS_INLINE 32 /* keys below this have their value inside the thread's descriptor */
+
+static __thread struct {
+	struct thread *thread;
+	uint64_t epoch;
+} self;
+
+static pthread_key_t end_key;
+static bool end_key_made;
+static uint32_t scanning, scan_number;
+
+static void thread_end(void *value);
+
+int thread_start(void)
+{
+	if (end_key_made)
+		return 0;
+	if (pthread_key_create(&end_key, thread_end))
+		return -EAGAIN;
+	end_key_made = true;
+	return 0;
+}
+
+struct thread *thread_self(void)
+{
+	struct thread *t = self.thread;
+
+	return t && self.epoch == session.epoch && load(&t->tid) ? t : NULL;
+}
+
+static void set_self(struct thread *t)
+{
+	self.thread = t;
+	self.epoch = session.epoch;
+}
+
+static struct thread *claim(void)
+{
+	for (uint32_t i = 0; i < session.threads_max; i++) {
+		struct thread *t = &session.threads[i];
+
+		if (load(&t->claimed) || !try_take(&t->claimed))
+			continue;
+		memset((char *)t + sizeof(t->claimed), 0, sizeof(*t) - sizeof(t->claimed));
+		return t;
+	}
+	drop(RING_CPU, RING_DROP_NO_SLOT);
+	return NULL;
+}
+
+/* Fill in the shared slot; `tid` last, since a reader goes by that. */
+static void publish(struct thread *t, int32_t tid)
+{
+	uint32_t slot = thread_slot(t);
+	struct ring_thread *out = &session.slots[slot];
+	uint32_t generation = out->generation + 1;
+	uint64_t high = load(&session.counters->threads_high);
+
+	memset(out, 0, sizeof(*out));
+	out->generation = generation;
+	t->seen = load(&scan_number);
+	store(&t->tid, tid);
+	store_release(&out->tid, (uint32_t)tid);
+	while (high < slot + 1 && !replace(&session.counters->threads_high, &high, slot + 1))
+		;
+}
+
+static void release(struct thread *t)
+{
+	struct ring_thread *out = &session.slots[thread_slot(t)];
+
+	source_cpu_disarm(t);
+	store_release(&out->tid, 0);
+	store(&t->tid, 0);
+	give_back(&t->claimed);
+}
+
+struct thread *thread_reserve(void)
+{
+	return claim();
+}
+
+void thread_cancel(struct thread *t)
+{
+	give_back(&t->claimed);
+}
+
+static void own_stack_bounds(struct thread *t)
+{
+	pthread_attr_t attr;
+	void *lo;
+	size_t bytes;
+
+	if (pthread_getattr_np(pthread_self(), &attr))
+		return;
+	if (!pthread_attr_getstack(&attr, &lo, &bytes)) {
+		t->stack_lo = (uint64_t)(uintptr_t)lo;
+		t->stack_hi = t->stack_lo + bytes;
+	}
+	pthread_attr_destroy(&attr);
+}
+
+void thread_begin(struct thread *t)
+{
+	int32_t tid = (int32_t)syscall(SYS_gettid);
+
+	if (tid != getpid())
+		own_stack_bounds(t); /* the main thread's would be read from a file */
+	publish(t, tid);
+	set_self(t);
+	if (end_key_made && !pthread_setspecific(end_key, t))
+		t->key_set = 1;
+	source_cpu_arm(t);
+}
+
+struct thread *thread_self_make(void)
+{
+	struct thread *t = thread_self();
+	int32_t tid;
+
+	if (t || !session_live())
+		return t;
+	tid = (int32_t)syscall(SYS_gettid);
+	for (uint32_t i = 0; i < load(&session.counters->threads_high); i++) {
+		/* A scan has seen this thread, which has taken no signal since. */
+		if (load(&session.slots[i].tid) != (uint32_t)tid)
+			continue;
+		thread_adopt(&session.threads[i]);
+		return &session.threads[i];
+	}
+	t = claim();
+	if (t)
+		thread_begin(t);
+	return t;
+}
+
+void thread_adopt(struct thread *t)
+{
+	set_self(t);
+	/* A key this low needs no memory for its value, so that setting it is safe anywhere. */
+	if (!t->key_set && end_key_made && end_key < KEYS_INLINE &&
+	    !pthread_setspecific(end_key, t))
+		t->key_set = 1;
+}
+
+static void thread_end(void *value)
+{
+	struct thread *t = thread_self();
+
+	/* A value from before a fork, or of a thread that a scan took for gone, is not ours. */
+	if (!session_live() || t != value || t->tid != (int32_t)syscall(SYS_gettid))
+		return;
+	self.thread = NULL;
+	source_cpu_disarm(t);
+	if (load(&session.running))
+		source_cpu_thread_end(t, 0);
+	release(t);
+}
+
+static struct thread *by_tid(int32_t tid)
+{
+	uint32_t high = (uint32_t)load(&session.counters->threads_high);
+
+	for (uint32_t i = 0; i < high; i++)
+		if (load(&session.slots[i].tid) == (uint32_t)tid)
+			return &session.threads[i];
+	return NULL;
+}
+
+static void scan_one(void *arg, int32_t tid)
+{
+	struct thread *t = by_tid(tid);
+
+	(void)arg;
+	if (!t && (t = claim())) {
+		publish(t, tid);
+		source_cpu_arm(t);
+	}
+	if (t)
+		store(&t->seen, load(&scan_number));
+}
+
+void thread_scan(void)
+{
+	struct scratch *s;
+	uint32_t high;
+
+	if (!session_live() || !try_take(&scanning))
+		return;
+	s = scratch_take();
+	if (s) {
+		add(&scan_number, 1);
+		high = (uint32_t)load(&session.counters->threads_high);
+		if (tasks_list(s->work, sizeof(s->work), scan_one, NULL) == 0)
+			for (uint32_t i = 0; i < high; i++) {
+				struct thread *t = &session.threads[i];
+
+				/* A thread with a destructor will say itself that it ends. */
+				if (load(&t->tid) && !t->key_set &&
+				    load(&t->seen) != load(&scan_number))
+					release(t);
+			}
+		scratch_give(s);
+	}
+	give_back(&scanning);
+}
+
+void thread_child_started(void)
+{
+	scanning = 0;
+	thread_scan();
+	(void)thread_self_make();
+}
+
+/* Learn the bounds of a stack from /proc/self/maps, if it can be told whose it is. */
+static void learn_stack(struct thread *t, uint64_t sp)
+{
+	uint64_t own = (uint64_t)(uintptr_t)pthread_self();
+	struct mapping m;
+	struct scratch *s = scratch_take();
+
+	t->stack_tries++;
+	if (!s)
+		return;
+	if (maps_find(sp, s->work, sizeof(s->work), &m)) {
+		if (m.main_stack && t->tid == session.head->pid) {
+			uint64_t most = maps_stack_limit(STACK_UNLIMITED);
+
+			t->stack_hi = m.hi;
+			t->stack_lo = m.hi > most ? m.hi - most : 0;
+		} else if (own > sp && own < m.hi) {
+			/* The thread's descriptor lies at the upper end of its own stack. */
+			t->stack_hi = own;
+			t->stack_lo = m.lo;
+		}
+	}
+	scratch_give(s);
+}
+
+struct cfi_memory thread_stack(struct thread *t, uint64_t sp)
+{
+	if (!t->stack_hi && t->stack_tries < STACK_TRIES && !load(&session.seccomp_set))
+		learn_stack(t, sp);
+	if (sp >= t->stack_lo && sp < t->stack_hi)
+		return (struct cfi_memory){ sp, t->stack_hi, 0 };
+	return (struct cfi_memory){ sp, (sp | (RING_PAGE - 1)) + 1, 0 };
+}
+
+struct thread *thread_of_value(const void *value)
+{
+	uintptr_t at = (uintptr_t)value, base = (uintptr_t)session.threads;
+	size_t bytes = sizeof(struct thread);
+
+	if (at < base || (at - base) % bytes || (at - base) / bytes >= session.threads_max)
+		return NULL;
+	return &session.threads[(at - base) / bytes];
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * client/thread.h - what is known of each thread: its slot in the shared memory and private state.
+ *
+ * Private to client/.  A thread gets its slot when it starts (preload), when a scan of
+ * /proc/self/task sees it, or when it first calls the API.  The private state is wiped in a forked
+ * child; a thread finds its own through one initial-exec TLS word, which a new session invalidates.
+ */
+#ifndef CLIENT_THREAD_H
+#define CLIENT_THREAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "client/cfi.h"
+#include "client/session.h"
+
+#define THREAD_SITES 16
+
+struct hearth_span;
+
+struct thread {
+	uint32_t claimed; /* 1: the slot is in use */
+	int32_t tid;	  /* 0: not yet known */
+	uint32_t seen;	  /* the last scan that found it alive */
+	uint32_t key_set; /* its end will be noticed by a thread-specific-data destructor */
+
+	/* The CPU timer, changed by its own thread or before its first signal. */
+	uint32_t timer_armed;
+	int32_t timer;
+	uint32_t interval_us;
+
+	/* Readable stack, [lo, hi); hi 0: not known. */
+	uint64_t stack_lo, stack_hi;
+	uint32_t stack_tries;
+
+	/* The span that samples are charged to. */
+	uint64_t trace_id[2], span_id, root_span_id;
+	struct hearth_span *span; /* the innermost one that is open: span.c */
+
+	/* Blocking calls: source_wall.c. */
+	uint64_t blocked_sp; /* stack pointer of the published call; above it, the call is over */
+	uint64_t sites[THREAD_SITES]; /* keys whose RING_SITE record was written... */
+	uint64_t sites_agent;	      /* ...for the agent of this generation */
+	int64_t sites_window_ns;
+	uint32_t sites_written;
+	uint32_t calls_pending;
+
+	/* Between pthread_create and the thread's first instruction. */
+	void *(*start)(void *);
+	void *argument;
+};
+
+static inline uint32_t thread_slot(const struct thread *t)
+{
+	return (uint32_t)(t - session.threads);
+}
+
+/* Outside handlers, once for the process: the key whose destructor sees threads end. */
+int thread_start(void);
+
+/* The calling thread's state, NULL when it has none. */
+struct thread *thread_self(void);
+
+/* The same; takes a slot when there is none.  Not from a handler.  NULL: no slot is free. */
+struct thread *thread_self_make(void);
+
+/* Take a slot for a thread that is about to be created, and give it back when that failed. */
+struct thread *thread_reserve(void);
+void thread_cancel(struct thread *t);
+
+/* First thing on a new thread: fill in the reserved slot. */
+void thread_begin(struct thread *t);
+
+/* In the handler of a thread that a scan found: let it know its own state. */
+void thread_adopt(struct thread *t);
+
+/* Look at /proc/self/task: give slots and timers to threads that have none, take those of threads
+ * that are gone.  Async-signal-safe; one at a time, others return at once. */
+void thread_scan(void);
+
+/* A forked child has opened its own session. */
+void thread_child_started(void);
+
+/*
+ * Readable bounds of the calling thread's stack around `sp`: the thread's own stack, or as much of
+ * the page as must be there when it runs on a stack that we know nothing of.
+ */
+struct cfi_memory thread_stack(struct thread *t, uint64_t sp);
+
+/* Is `t` (from a signal's value, so anything) the state of the calling thread? */
+struct thread *thread_of_value(const void *value);
+
+#endif

@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/unwind.h"
+
+#include <stddef.h>
+
+#include "client/rule.h"
+
+/* A walk's state.  reg[] beyond sp and fp is followed only by the slow walk. */
+struct walk {
+	const struct unwind_space *space;
+	struct cfi_memory stack;
+	uint64_t reg[ARCH_REGS];
+	uint64_t pc;
+	bool exact; /* pc is an interrupted instruction, not a return address */
+	uint64_t skip_below;
+	uint64_t *frames;
+	uint32_t count;
+	struct unwind_result *result;
+};
+
+enum step { STEP_ON, STEP_END, STEP_SLOW };
+
+static enum step end(struct walk *w, enum ring_end why)
+{
+	w->result->end = why;
+	return STEP_END;
+}
+
+static bool code_readable(const struct unwind_module *m, uint64_t pc, unsigned before,
+			  unsigned after)
+{
+	return pc >= m->text_lo + before && pc <= m->text_hi && m->text_hi - pc >= after;
+}
+
+static const unsigned char *code_at(const struct unwind_module *m, uint64_t pc)
+{
+	return (const unsigned char *)(uintptr_t)(pc + m->section.memory.shift);
+}
+
+static bool restorer_without_rules(const struct unwind_module *m, uint64_t pc)
+{
+	return code_readable(m, pc, 0, ARCH_RESTORER_BYTES) && arch_is_restorer(code_at(m, pc));
+}
+
+/*
+ * A PLT entry's CFA is an expression of sp and pc.  pc is the cache's key, so at one pc it is
+ * sp + constant: find the constant by two trials that may not read memory.
+ */
+static bool expression_is_sp_plus(const struct unwind_module *m, const struct cfi_row *row,
+				  uint64_t pc, int64_t *ret_offset)
+{
+	uint64_t reg[ARCH_REGS] = { 0 }, first, second;
+	const uint64_t base = UINT64_C(1) << 40, step = 0x10008;
+
+	reg[ARCH_SP] = base;
+	if (cfi_evaluate(&m->section, row->cfa_offset, reg, pc, NULL, NULL, &first))
+		return false;
+	reg[ARCH_SP] = base + step;
+	reg[ARCH_FP] = step;
+	if (cfi_evaluate(&m->section, row->cfa_offset, reg, pc, NULL, NULL, &second))
+		return false;
+	*ret_offset = (int64_t)(first - base);
+	return second - first == step;
+}
+
+/* DW_OP_breg(fp) N [DW_OP_deref], the whole expression. */
+static bool expression_is_fp(const struct unwind_module *m, int32_t offset, bool deref,
+			     int64_t *ret_offset)
+{
+	const struct cfi_memory *memory = &m->section.memory;
+	uint64_t at = memory->lo + (uint64_t)(int64_t)offset;
+	unsigned want = deref ? 3 : 2;
+	unsigned char p[4] = { 0 };
+
+	if (at >= memory->hi || memory->hi - at < want + 1)
+		return false;
+	__builtin_memcpy(p, (const void *)(uintptr_t)(at + memory->shift), want + 1);
+	if (p[0] != want || p[1] != 0x70 + ARCH_FP || p[2] & 0x80 || (deref && p[3] != 0x06))
+		return false;
+	*ret_offset = p[2] & 0x40 ? (int64_t)p[2] - 0x80 : p[2];
+	return true;
+}
+
+static bool pack_cfa(const struct unwind_module *m, const struct cfi_row *row, uint64_t pc,
+		     struct rule_parts *p, int64_t *ret_offset)
+{
+	*ret_offset = row->cfa_offset;
+	if (row->cfa_expression) {
+		p->kind = RULE_SP;
+		if (expression_is_sp_plus(m, row, pc, ret_offset))
+			return true;
+		p->kind = RULE_FP_DEREF;
+		return expression_is_fp(m, row->cfa_offset, true, ret_offset);
+	}
+	p->kind = row->cfa_register == ARCH_SP ? RULE_SP : RULE_FP;
+	return row->cfa_register == ARCH_SP || row->cfa_register == ARCH_FP;
+}
+
+static bool pack_fp(const struct unwind_module *m, const struct cfi_row *row, struct rule_parts *p,
+		    int64_t *ret_offset)
+{
+	const struct cfi_rule *fp = &row->reg[ARCH_FP];
+
+	*ret_offset = 0;
+	switch (fp->how) {
+	case CFI_SAME:
+		p->fp = FP_SAME;
+		return true;
+	case CFI_UNDEFINED:
+		p->fp = FP_UNDEFINED;
+		return true;
+	case CFI_AT_CFA:
+		p->fp = FP_AT_CFA;
+		*ret_offset = fp->value;
+		return true;
+	case CFI_AT_EXPRESSION:
+		p->fp = FP_AT_FP;
+		return expression_is_fp(m, fp->value, false, ret_offset);
+	default:
+		return false;
+	}
+}
+
+static bool pack_ra(const struct cfi_row *row, struct rule_parts *p, int64_t *fp_offset)
+{
+	const struct cfi_rule *ra = &row->reg[row->return_register];
+
+	if (ARCH_CALL_PUSHES) {
+		p->ra = RA_PUSHED;
+		return ra->how == CFI_AT_CFA && ra->value == -8;
+	}
+	if (ra->how == CFI_SAME) {
+		p->ra = RA_LINK;
+		return true;
+	}
+	if (ra->how != CFI_AT_CFA)
+		return false;
+	p->ra = RA_AFTER_FP;
+	if (p->fp == FP_AT_CFA)
+		return ra->value == *fp_offset + 8;
+	p->ra = RA_AT_OFFSET;
+	*fp_offset = ra->value;
+	return p->fp == FP_SAME;
+}
+
+static uint64_t pack(const struct unwind_module *m, const struct cfi_row *row, uint64_t pc)
+{
+	struct rule_parts p = { .module = m->number };
+	int64_t cfa = 0, fp = 0;
+
+	if (row->signal_frame)
+		p.kind = RULE_SIGNAL;
+	else if (row->reg[row->return_register].how == CFI_UNDEFINED)
+		p.kind = RULE_ROOT;
+	else if (!pack_cfa(m, row, pc, &p, &cfa) || !pack_fp(m, row, &p, &fp) ||
+		 !pack_ra(row, &p, &fp) || !rule_fits(fp, cfa))
+		p = (struct rule_parts){ .module = m->number, .kind = RULE_SLOW };
+	else
+		p.fp_offset = (int32_t)fp, p.cfa_offset = (int32_t)cfa;
+	return rule_pack(&p);
+}
+
+static uint64_t pack_none(uint32_t module, enum rule_kind kind)
+{
+	struct rule_parts p = { .module = module, .kind = kind };
+
+	return rule_pack(&p);
+}
+
+/* The rule of one address: from the cache, else from the module's sections. */
+static uint64_t rule_of(struct walk *w, uint64_t pc, uint64_t *ret_bias)
+{
+	const struct unwind_space *space = w->space;
+	struct unwind_module m;
+	struct cfi_row row;
+	enum cfi_status status;
+	uint64_t word = space->rules ? rule_get(space->rules, pc) : 0;
+
+	if (word) {
+		*ret_bias = space->biases[rule_module(word)];
+		return word;
+	}
+	*ret_bias = 0;
+	if (!space->find(space, pc, &m))
+		return pack_none(0, RULE_NO_CFI);
+	*ret_bias = m.bias;
+	status = cfi_find(&m.section, pc, space->work, &row);
+	if (status == CFI_OK)
+		word = pack(&m, &row, pc);
+	else if (status == CFI_NONE && restorer_without_rules(&m, pc))
+		word = pack_none(m.number, RULE_SIGNAL);
+	else
+		word = pack_none(m.number, status == CFI_NONE ? RULE_NO_CFI : RULE_BAD_CFI);
+	if (space->rules && status != CFI_LONG && m.number)
+		rule_put(space->rules, pc, word);
+	return word;
+}
+
+/* Add the frame at `pc`, which belongs to `module`.  False when there is no more room. */
+static bool add_frame(struct walk *w, uint32_t module, uint64_t pc, uint64_t bias)
+{
+	if (w->reg[ARCH_SP] < w->skip_below)
+		return true;
+	if (w->count >= w->space->max_frames)
+		return false;
+	w->frames[w->count++] = ring_frame(module, module ? pc - bias : pc);
+	return true;
+}
+
+/* Continue in the frame above: the stack pointer must rise, or a loop could be walked for ever. */
+static enum step ascend(struct walk *w, uint64_t cfa, uint64_t pc, bool link)
+{
+	if (cfa < w->reg[ARCH_SP] || (cfa == w->reg[ARCH_SP] && !link))
+		return end(w, RING_END_LOOP);
+	w->reg[ARCH_SP] = cfa;
+	w->pc = arch_code(pc);
+	w->exact = false;
+	return w->pc ? STEP_ON : end(w, RING_END_ROOT);
+}
+
+static uint64_t signal_register(const struct walk *w, size_t offset, bool *ok)
+{
+	uint64_t v = 0;
+
+	*ok = *ok && cfi_load(&w->stack, w->reg[ARCH_SP] + ARCH_SIGNAL_CONTEXT + offset, &v);
+	return v;
+}
+
+/* Leave a handler: all registers stand in the ucontext that the kernel pushed. */
+static enum step step_signal(struct walk *w)
+{
+	uint64_t reg[ARCH_REGS], pc;
+	bool ok = true;
+
+#if defined(__x86_64__)
+	static const uint8_t from[ARCH_REGS] = {
+		REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI, REG_RBP, REG_RSP, REG_R8,
+		REG_R9,	 REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP,
+	};
+
+	for (int i = 0; i < ARCH_REGS; i++)
+		reg[i] = signal_register(w, offsetof(ucontext_t, uc_mcontext.gregs) + 8u * from[i],
+					 &ok);
+	pc = reg[ARCH_RA];
+#else
+	for (unsigned i = 0; i < 31; i++)
+		reg[i] = signal_register(w, offsetof(ucontext_t, uc_mcontext.regs) + 8u * i, &ok);
+	reg[ARCH_SP] = signal_register(w, offsetof(ucontext_t, uc_mcontext.sp), &ok);
+	pc = signal_register(w, offsetof(ucontext_t, uc_mcontext.pc), &ok);
+#endif
+	if (!ok)
+		return end(w, RING_END_BOUNDS);
+	if (reg[ARCH_SP] >= w->stack.lo && reg[ARCH_SP] < w->stack.hi) {
+		if (reg[ARCH_SP] <= w->reg[ARCH_SP])
+			return end(w, RING_END_LOOP);
+	} else if (reg[ARCH_SP] >= w->space->beyond.lo && reg[ARCH_SP] < w->space->beyond.hi &&
+		   w->stack.lo != w->space->beyond.lo) {
+		w->stack = w->space->beyond; /* off the alternate stack, once */
+	} else {
+		return end(w, RING_END_BOUNDS);
+	}
+	__builtin_memcpy(w->reg, reg, sizeof(reg));
+	w->pc = arch_code(pc);
+	w->exact = true;
+	return w->pc ? STEP_ON : end(w, RING_END_ROOT);
+}
+
+/* Code without any module, as a JIT makes it: believe the frame pointer when it points up the
+ * stack, since such code has nothing else. */
+static enum step step_frame_pointer(struct walk *w)
+{
+	uint64_t fp = w->reg[ARCH_FP], pc, next;
+
+	if (fp & 7 || fp < w->reg[ARCH_SP] || !cfi_load(&w->stack, fp + 8, &pc) ||
+	    !cfi_load(&w->stack, fp, &next))
+		return end(w, RING_END_NO_CFI);
+	w->reg[ARCH_FP] = next;
+	return ascend(w, fp + 16, pc, false);
+}
+
+static enum step step_packed(struct walk *w, uint64_t word)
+{
+	enum rule_kind kind = rule_kind(word);
+	uint64_t cfa = w->reg[kind == RULE_SP ? ARCH_SP : ARCH_FP] + (uint64_t)rule_cfa_offset(word);
+	uint64_t fp = w->reg[ARCH_FP], pc = w->reg[ARCH_RA];
+	int64_t offset = rule_fp_offset(word);
+	bool ok = true;
+
+	if (kind == RULE_FP_DEREF)
+		ok = cfi_load(&w->stack, cfa, &cfa);
+	switch (rule_fp(word)) {
+	case FP_AT_CFA:
+		ok = ok && cfi_load(&w->stack, cfa + (uint64_t)offset, &fp);
+		break;
+	case FP_AT_FP:
+		ok = ok && cfi_load(&w->stack, w->reg[ARCH_FP] + (uint64_t)offset, &fp);
+		break;
+	case FP_UNDEFINED:
+		fp = 0;
+		break;
+	default:
+		break;
+	}
+	switch (rule_ra(word)) {
+	case RA_PUSHED:
+		ok = ok && cfi_load(&w->stack, cfa - 8, &pc);
+		break;
+	case RA_AFTER_FP:
+		ok = ok && cfi_load(&w->stack, cfa + (uint64_t)offset + 8, &pc);
+		break;
+	case RA_AT_OFFSET:
+		ok = ok && cfi_load(&w->stack, cfa + (uint64_t)offset, &pc);
+		break;
+	default: /* RA_LINK: still in its register, which only the leaf can say */
+		ok = ok && w->exact;
+	}
+	if (!ok)
+		return end(w, RING_END_BOUNDS);
+	w->reg[ARCH_FP] = fp;
+	return ascend(w, cfa, pc, rule_ra(word) == RA_LINK);
+}
+
+static enum step step_fast(struct walk *w)
+{
+	uint64_t at = w->exact ? w->pc : w->pc - 1, bias, word = rule_of(w, at, &bias);
+
+	if (!add_frame(w, rule_module(word), at, bias))
+		return end(w, RING_END_DEPTH);
+	switch (rule_kind(word)) {
+	case RULE_SP:
+	case RULE_FP:
+	case RULE_FP_DEREF:
+		return step_packed(w, word);
+	case RULE_SIGNAL:
+		return step_signal(w);
+	case RULE_ROOT:
+		return end(w, RING_END_ROOT);
+	case RULE_SLOW:
+		return STEP_SLOW;
+	case RULE_NO_CFI:
+		return rule_module(word) ? end(w, RING_END_NO_CFI) : step_frame_pointer(w);
+	default:
+		return end(w, RING_END_BAD_CFI);
+	}
+}
+
+/* What register `i` held in the caller. */
+static bool recover(const struct walk *w, const struct unwind_module *m, const struct cfi_rule *rule,
+		    unsigned i, uint64_t cfa, uint64_t *ret)
+{
+	uint64_t address;
+
+	switch (rule->how) {
+	case CFI_SAME:
+		*ret = w->reg[i];
+		return true;
+	case CFI_UNDEFINED:
+		*ret = 0;
+		return true;
+	case CFI_AT_CFA:
+		return cfi_load(&w->stack, cfa + (uint64_t)(int64_t)rule->value, ret);
+	case CFI_CFA_PLUS:
+		*ret = cfa + (uint64_t)(int64_t)rule->value;
+		return true;
+	case CFI_REGISTER:
+		if (rule->value < 0 || rule->value >= ARCH_REGS)
+			return false;
+		*ret = w->reg[rule->value];
+		return true;
+	case CFI_AT_EXPRESSION:
+		return !cfi_evaluate(&m->section, rule->value, w->reg, w->pc, &w->stack, &cfa,
+				     &address) &&
+		       cfi_load(&w->stack, address, ret);
+	default:
+		return !cfi_evaluate(&m->section, rule->value, w->reg, w->pc, &w->stack, &cfa, ret);
+	}
+}
+
+static enum step apply(struct walk *w, const struct unwind_module *m, const struct cfi_row *row)
+{
+	uint64_t reg[ARCH_REGS], cfa;
+
+	if (row->cfa_expression) {
+		if (cfi_evaluate(&m->section, row->cfa_offset, w->reg, w->pc, &w->stack, NULL, &cfa))
+			return end(w, RING_END_BAD_CFI);
+	} else {
+		cfa = w->reg[row->cfa_register] + (uint64_t)(int64_t)row->cfa_offset;
+	}
+	for (unsigned i = 0; i < ARCH_REGS; i++) {
+		if (!recover(w, m, &row->reg[i], i, cfa, &reg[i])) {
+			/* What is lost may not matter: only sp, fp and the return address must be. */
+			if (i == ARCH_SP || i == ARCH_FP || i == row->return_register)
+				return end(w, RING_END_BOUNDS);
+			reg[i] = 0;
+		}
+	}
+	cfa = reg[ARCH_SP];
+	reg[ARCH_SP] = w->reg[ARCH_SP];
+	__builtin_memcpy(w->reg, reg, sizeof(reg));
+	return ascend(w, cfa, reg[row->return_register],
+		      row->reg[row->return_register].how == CFI_SAME && w->exact);
+}
+
+static enum step step_slow(struct walk *w)
+{
+	uint64_t at = w->exact ? w->pc : w->pc - 1;
+	struct unwind_module m;
+	struct cfi_row row;
+	enum cfi_status status;
+
+	if (!w->space->find(w->space, at, &m)) {
+		if (!add_frame(w, 0, at, 0))
+			return end(w, RING_END_DEPTH);
+		return step_frame_pointer(w);
+	}
+	if (!add_frame(w, m.number, at, m.bias))
+		return end(w, RING_END_DEPTH);
+	status = cfi_find(&m.section, at, w->space->work, &row);
+	if (status == CFI_NONE && restorer_without_rules(&m, at))
+		return step_signal(w);
+	if (status != CFI_OK)
+		return end(w, status == CFI_NONE ? RING_END_NO_CFI :
+			      status == CFI_LONG ? RING_END_BUDGET :
+						   RING_END_BAD_CFI);
+	if (row.signal_frame)
+		return step_signal(w);
+	if (row.reg[row.return_register].how == CFI_UNDEFINED)
+		return end(w, RING_END_ROOT);
+	return apply(w, &m, &row);
+}
+
+static void start(struct walk *w, const struct unwind_space *space, const uint64_t *reg, uint64_t pc,
+		  bool caller)
+{
+	w->space = space;
+	w->stack = space->stack;
+	__builtin_memcpy(w->reg, reg, sizeof(w->reg));
+	w->pc = arch_code(pc);
+	w->exact = !caller;
+	w->count = 0;
+}
+
+static bool leaf_in_kernel(const struct unwind_space *space, uint64_t pc)
+{
+	struct unwind_module m;
+
+	/* Most leaves are told apart by their last byte pair alone, but that must be readable. */
+	return space->find(space, pc, &m) && code_readable(&m, pc, ARCH_SYSCALL_BYTES, 0) &&
+	       arch_is_syscall(code_at(&m, pc));
+}
+
+struct unwind_result unwind(const struct unwind_space *space, const uint64_t reg[ARCH_REGS],
+			    uint64_t pc, bool caller, uint64_t skip_below, uint64_t *ret_frames)
+{
+	struct unwind_result result = { .end = RING_END_BUDGET };
+	struct walk w = { .skip_below = skip_below, .frames = ret_frames, .result = &result };
+	enum step s = STEP_ON;
+
+	result.leaf_in_kernel = !caller && leaf_in_kernel(space, pc);
+	start(&w, space, reg, pc, caller);
+	while (s == STEP_ON)
+		s = step_fast(&w);
+	result.needs_registers = s == STEP_SLOW && space->fast_only;
+	if (s == STEP_SLOW && !space->fast_only) {
+		result.all_registers = true;
+		start(&w, space, reg, pc, caller);
+		for (s = STEP_ON; s == STEP_ON;)
+			s = step_slow(&w);
+	}
+	result.count = w.count;
+	return result;
+}
+
+void unwind_forget(struct rule *rules)
+{
+	for (size_t i = 0; i < RULES; i++)
+		__atomic_store_n(&rules[i].word, 0, __ATOMIC_RELAXED);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ingest/ingest.h"
+
+#include <string.h>
+
+#include "wire/decompress.h"
+
+#define PROTOCOL(name) extern const struct ingest_protocol ingest_##name;
+#include "ingest/protocols.def"
+#undef PROTOCOL
+
+static const struct ingest_protocol *const protocols[] = {
+#define PROTOCOL(name) &ingest_##name,
+#include "ingest/protocols.def"
+#undef PROTOCOL
+};
+
+const struct ingest_limits ingest_limits_default = {
+	.body_bytes = (size_t)32 << 20,
+	.decompressed_bytes = (size_t)128 << 20,
+	.ratio = 100,
+	.profile = {
+		.string_bytes = (size_t)64 << 20,
+		.string_max = 4096,
+		.frames = 1 << 20,
+		.nodes = 1 << 22,
+		.records = 1 << 21,
+		.labels_per_context = 64,
+		.labels_per_series = 32,
+	},
+};
+
+const struct ingest_protocol *ingest_at(size_t i)
+{
+	return i < ARRAY_LEN(protocols) ? protocols[i] : NULL;
+}
+
+const struct ingest_protocol *ingest_find(struct str name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(protocols); i++)
+		if (name.len == strlen(protocols[i]->name) &&
+		    !memcmp(name.ptr, protocols[i]->name, name.len))
+			return protocols[i];
+	return NULL;
+}
+
+const struct ingest_protocol *ingest_sniff(const struct ingest_request *request)
+{
+	for (size_t i = 0; i < ARRAY_LEN(protocols); i++)
+		if (protocols[i]->sniff && protocols[i]->sniff(request->body))
+			return protocols[i];
+	return NULL;
+}
+
+int ingest_decompress(const void *bytes, size_t len, const struct ingest_limits *limits,
+		      struct buf *ret_body, struct err *err)
+{
+	const struct decompress_limits of_wire = {
+		.compressed_bytes = limits->body_bytes,
+		.plain_bytes = limits->decompressed_bytes,
+		.ratio = limits->ratio,
+		.compressed_setting = "limits.body_bytes",
+		.plain_setting = "limits.decompressed_bytes",
+		.ratio_setting = "limits.ratio",
+	};
+
+	return wire_decompress(bytes, len, &of_wire, ret_body, err);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tests/fuzz/ingest_target.h - one body through one protocol, and a walk over what it made.
+ */
+#ifndef TESTS_FUZZ_INGEST_TARGET_H
+#define TESTS_FUZZ_INGEST_TARGET_H
+
+#include <errno.h>
+
+#include "ingest/ingest.h"
+#include "tests/fuzz/fuzz.h"
+
+/* Every number in a finished profile points at something that is there. */
+static inline void profile_walk(const struct profile *p)
+{
+	for (size_t i = 1; i < p->nodes_count; i++)
+		FUZZ_CHECK(p->nodes[i].parent < i && p->nodes[i].frame < p->frames_count);
+	for (size_t i = 0; i < p->frames_count; i++)
+		FUZZ_CHECK(p->frames[i].module < p->modules_count &&
+			   p->frames[i].function < p->strings.count &&
+			   p->frames[i].file < p->strings.count);
+	for (size_t i = 0; i < p->series_count; i++)
+		FUZZ_CHECK(p->series[i].kind < p->kinds_count &&
+			   p->series[i].labels.at + p->series[i].labels.count <= p->labels_count);
+	for (size_t i = 0; i < p->contexts_count; i++)
+		FUZZ_CHECK(p->contexts[i].at + p->contexts[i].count <= p->labels_count);
+	for (size_t i = 0; i < p->records_count; i++) {
+		const struct profile_record *r = &p->records[i];
+
+		FUZZ_CHECK(r->series < p->series_count && r->node < p->nodes_count &&
+			   r->context < p->contexts_count && r->count);
+		FUZZ_CHECK(r->values_at + p->kinds[p->series[r->series].kind].columns_count <=
+			   p->values_count);
+	}
+}
+
+static inline int ingest_one(const struct ingest_protocol *protocol, const uint8_t *bytes,
+			     size_t len)
+{
+	const struct ingest_label labels[] = { { STR("service"), STR("fuzzed") } };
+	struct ingest_limits limits = ingest_limits_default;
+	struct profile_builder *out;
+	struct err err = { 0 };
+
+	limits.decompressed_bytes = (size_t)8 << 20;
+	limits.profile.string_bytes = (size_t)1 << 20;
+	struct ingest_request request = { .body = { (const char *)bytes, len },
+					  .labels = labels,
+					  .labels_count = 1,
+					  .now_ns = NS_PER_S * 1000,
+					  .accept_from_ns = NS_PER_S,
+					  .accept_until_ns = NS_PER_S * 2000,
+					  .limits = &limits };
+
+	(void)ingest_sniff(&request);
+	if (profile_builder_new(&limits.profile, &out) < 0)
+		return 0;
+	int rc = protocol->decode(&request, out, &err);
+
+	FUZZ_CHECK(rc == 0 || rc == -EINVAL || rc == -EOPNOTSUPP || rc == -E2BIG || rc == -ENOMEM);
+	FUZZ_CHECK(rc == 0 || err.message[0]);
+	if (rc) {
+		profile_builder_free(out);
+		return 0;
+	}
+	struct profile *p = profile_builder_finish(out);
+
+	FUZZ_CHECK(p);
+	profile_walk(p);
+	profile_free(p);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/cmocka.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "wire/protobuf.h"
+
+/* Numbers of every length come back, alone and packed, also at the very end of the bytes. */
+static void test_numbers(void **state)
+{
+	(void)state;
+	for (unsigned bits = 0; bits <= 64; bits++) {
+		uint64_t value = bits == 64 ? UINT64_MAX : UINT64_C(1) << bits, packed = 0;
+		struct proto_field f;
+		struct buf to;
+
+		buf_init(&to, BUF_UNLIMITED);
+		proto_put_varint(&to, 3, value);
+		size_t at = proto_message_begin(&to, 500);
+
+		(void)buf_add_varint(&to, value);
+		(void)buf_add_varint(&to, 5);
+		proto_message_end(&to, at);
+		struct proto_reader r = proto_reader_of(to.data, to.len);
+
+		assert_int_equal(proto_next(&r, &f), 1);
+		assert_int_equal(f.number, 3);
+		assert_int_equal(f.type, PROTO_VARINT);
+		assert_true(f.value == value);
+		assert_int_equal(proto_next(&r, &f), 1);
+		assert_int_equal(f.number, 500);
+		assert_int_equal(proto_packed_count(f.bytes), 2);
+		assert_true(proto_packed_next(&f.bytes, &packed) && packed == value);
+		assert_true(proto_packed_next(&f.bytes, &packed) && packed == 5);
+		assert_int_equal(proto_left(&f.bytes), 0);
+		assert_int_equal(proto_next(&r, &f), 0);
+		buf_release(&to);
+	}
+}
+
+/* Lengths around where their own encoding grows. */
+static void test_lengths(void **state)
+{
+	(void)state;
+	const size_t lengths[] = { 0, 1, 127, 128, 129, 16383, 16384, 70000 };
+	static char zeros[70000];
+
+	for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
+		struct proto_field f;
+		struct buf to;
+
+		buf_init(&to, BUF_UNLIMITED);
+		proto_put_bytes(&to, 6, zeros, lengths[i]);
+		for (size_t cut = 0; cut <= 1; cut++) {
+			struct proto_reader r = proto_reader_of(to.data, to.len - cut);
+
+			assert_int_equal(proto_next(&r, &f), cut ? -EINVAL : 1);
+			if (!cut)
+				assert_int_equal(proto_left(&f.bytes), lengths[i]);
+		}
+		buf_release(&to);
+	}
+}
+
+static void test_packed_count(void **state)
+{
+	(void)state;
+	uint8_t bytes[64];
+
+	for (size_t len = 0; len <= sizeof(bytes); len++) {
+		size_t want = 0;
+
+		for (size_t i = 0; i < len; i++) {
+			bytes[i] = i % 3 ? 0x80 : 0x7f;
+			want += bytes[i] < 0x80;
+		}
+		assert_int_equal(proto_packed_count(proto_reader_of(bytes, len)), want);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_numbers),
+					    cmocka_unit_test(test_lengths),
+					    cmocka_unit_test(test_packed_count) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wire/protobuf.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* A tag or a length: at most five bytes, so that overlong forms other decoders refuse are refused. */
+static const uint8_t *header_get(const uint8_t *at, const uint8_t *end, uint64_t *ret_value)
+{
+	if (end - at > PROTO_HEADER_MAX)
+		end = at + PROTO_HEADER_MAX;
+	return varint_get(at, end, ret_value);
+}
+
+static const uint8_t *fixed_get(const uint8_t *at, const uint8_t *end, size_t len,
+				uint64_t *ret_value)
+{
+	if ((size_t)(end - at) < len)
+		return NULL;
+	*ret_value = 0;
+	for (size_t i = 0; i < len; i++)
+		*ret_value |= (uint64_t)at[i] << (8 * i);
+	return at + len;
+}
+
+/* One field, or why not. Both proto_next and proto_wrong are this. */
+static const char *field_get(const struct proto_reader *reader, struct proto_field *f,
+			     const uint8_t **ret_next)
+{
+	const uint8_t *at = reader->at, *end = reader->end;
+	uint64_t tag, len;
+
+	at = header_get(at, end, &tag);
+	if (!at || tag > UINT32_MAX)
+		return "a field's tag is cut short or too long";
+	*f = (struct proto_field){ .number = (uint32_t)tag >> 3, .type = tag & 7 };
+	if (!f->number)
+		return "field number 0";
+	switch (f->type) {
+	case PROTO_VARINT:
+		at = varint_get(at, end, &f->value);
+		break;
+	case PROTO_FIXED64:
+		at = fixed_get(at, end, 8, &f->value);
+		break;
+	case PROTO_FIXED32:
+		at = fixed_get(at, end, 4, &f->value);
+		break;
+	case PROTO_BYTES:
+		at = header_get(at, end, &len);
+		if (!at)
+			return "a field's length is cut short or too long";
+		if (len > PROTO_LENGTH_MAX || len > (uint64_t)(end - at))
+			return "a field is longer than what remains";
+		f->bytes = (struct proto_reader){ at, at + len };
+		at += len;
+		break;
+	default:
+		return "a group or an unknown wire type";
+	}
+	if (!at)
+		return "a number is cut short or too long";
+	*ret_next = at;
+	return NULL;
+}
+
+int proto_next_slow(struct proto_reader *reader, struct proto_field *ret_field)
+{
+	if (reader->at == reader->end)
+		return 0;
+	return field_get(reader, ret_field, &reader->at) ? -EINVAL : 1;
+}
+
+const char *proto_wrong(const struct proto_reader *reader)
+{
+	struct proto_field field;
+	const uint8_t *next;
+	const char *why = field_get(reader, &field, &next);
+
+	return why ? why : "nothing";
+}
+
+size_t proto_packed_count(struct proto_reader bytes)
+{
+	const uint64_t high_bits = UINT64_C(0x8080808080808080);
+	size_t count = 0;
+
+	for (; bytes.end - bytes.at >= 8; bytes.at += 8) {
+		uint64_t word;
+
+		memcpy(&word, bytes.at, sizeof(word));
+		/* One bit per ending byte; the product adds the eight up in the top byte. */
+		word = (~word & high_bits) >> 7;
+		count += (word * UINT64_C(0x0101010101010101)) >> 56;
+	}
+	for (; bytes.at < bytes.end; bytes.at++)
+		count += *bytes.at < 0x80;
+	return count;
+}
+
+static void put_tag(struct buf *to, uint32_t number, enum proto_type type)
+{
+	(void)buf_add_varint(to, (uint64_t)number << 3 | type);
+}
+
+void proto_put_varint(struct buf *to, uint32_t number, uint64_t value)
+{
+	put_tag(to, number, PROTO_VARINT);
+	(void)buf_add_varint(to, value);
+}
+
+void proto_put_bytes(struct buf *to, uint32_t number, const void *bytes, size_t len)
+{
+	put_tag(to, number, PROTO_BYTES);
+	(void)buf_add_varint(to, len);
+	(void)buf_add(to, bytes, len);
+}
+
+size_t proto_message_begin(struct buf *to, uint32_t number)
+{
+	put_tag(to, number, PROTO_BYTES);
+	return to->len;
+}
+
+/* The length stands before the content and its size is known only now, so the content moves. */
+void proto_message_end(struct buf *to, size_t begin)
+{
+	uint8_t header[VARINT_MAX];
+
+	if (to->failed)
+		return;
+	size_t len = to->len - begin;
+	size_t header_len = varint_put(header, len);
+
+	if (!buf_reserve(to, header_len))
+		return;
+	memmove(to->data + begin + header_len, to->data + begin, len);
+	memcpy(to->data + begin, header, header_len);
+	to->len += header_len;
+}

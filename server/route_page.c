@@ -35,11 +35,16 @@ static void file_send(struct route_call *call, const struct page_file *file)
 		(void)buf_add(&answer->body, file->gzip, file->gzip_len);
 		return;
 	}
-	const struct wire_limits limits = { .decompressed_bytes = file->plain_len };
+	const struct decompress_limits limits = { .plain_bytes = file->plain_len };
 	struct err err = { 0 };
+	struct buf plain;
 
-	if (wire_decompress(file->gzip, file->gzip_len, &limits, &answer->body, &err))
+	if (wire_decompress(file->gzip, file->gzip_len, &limits, &plain, &err)) {
 		http_problem(answer, 500, "%s", err.message);
+		return;
+	}
+	buf_release(&answer->body);
+	answer->body = plain;
 }
 
 void route_page(struct route_call *call)

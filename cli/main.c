@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cli/main.c - finds the verb. */
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/verb.h"
+
+#define VERB(name, about) extern const struct verb verb_##name;
+#include "cli/verbs.def"
+#undef VERB
+
+static const struct {
+	const struct verb *verb;
+	const char *about;
+} verbs[] = {
+#define VERB(name, about) { &verb_##name, about },
+#include "cli/verbs.def"
+#undef VERB
+};
+
+int complain(int code, const char *fmt, ...)
+{
+	va_list args;
+
+	(void)fputs("hearth: ", stderr);
+	va_start(args, fmt);
+	(void)vfprintf(stderr, fmt, args);
+	va_end(args);
+	(void)fputc('\n', stderr);
+	return code;
+}
+
+static void help(FILE *to)
+{
+	(void)fputs("usage: hearth VERB [OPTIONS]\n\n", to);
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		(void)fprintf(to, "  %-10s %s\n", verbs[i].verb->name, verbs[i].about);
+	(void)fputs("\n`hearth VERB --help` says more. Exit status: 0 ok, 1 failure, 2 usage, 3 no "
+		    "matching data,\n4 agent unreachable, 5 threshold exceeded; `run` returns its "
+		    "command's own.\n",
+		    to);
+}
+
+int main(int argc, char **argv)
+{
+	(void)signal(SIGPIPE, SIG_DFL);
+	if (argc < 2) {
+		help(stderr);
+		return EXIT_USAGE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) {
+		help(stdout);
+		return EXIT_OK;
+	}
+	const char *name = strcmp(argv[1], "--version") ? argv[1] : "version";
+
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		if (!strcmp(verbs[i].verb->name, name))
+			return verbs[i].verb->run(argc - 1, argv + 1);
+	return complain(EXIT_USAGE, "there is no verb \"%.40s\"; `hearth --help` lists them", argv[1]);
+}

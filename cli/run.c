@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `hearth run`: sets the environment and becomes the command, so its status is the command's own,
+ * and no process of ours stays beside it.
+ */
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "cli/ask.h"
+
+#define LIBRARY "libhearth-preload.so"
+
+static const char usage[] =
+	"usage: hearth run [--service NAME] [--server unix:PATH] [-q] -- COMMAND [ARGUMENT...]\n"
+	"\n"
+	"Starts COMMAND with the profiler preloaded and ends with COMMAND's own status.\n"
+	"\n"
+	"  -S, --service NAME  how the profile is called (default: the command's name)\n"
+	"  --server unix:PATH  the agent's run directory or socket\n"
+	"  -q, --quiet         say nothing\n"
+	"\n"
+	"HEARTH_ENV, HEARTH_VERSION and HEARTH_TAGS=key:value,... add labels.\n";
+
+static bool library_find(char *path, size_t max)
+{
+	static const char *const beside[] = { "../lib", "../lib/hearth", "../lib/x86_64-linux-gnu/hearth",
+					      "../lib/aarch64-linux-gnu/hearth" };
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	if (n <= 0)
+		return false;
+	self[n] = '\0';
+	*strrchr(self, '/') = '\0';
+	for (size_t i = 0; i < ARRAY_LEN(beside); i++) {
+		char candidate[PATH_MAX + 64], whole[PATH_MAX];
+
+		(void)snprintf(candidate, sizeof(candidate), "%s/%s/" LIBRARY, self, beside[i]);
+		if (realpath(candidate, whole) && strlen(whole) < max) {
+			(void)snprintf(path, max, "%s", whole);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Why the preload would do nothing or harm: NULL when it is fine. */
+static const char *objection(const char *file, size_t len)
+{
+	const Elf64_Ehdr *head = (const void *)file;
+	bool dynamic = false;
+
+	if (len < sizeof(*head) || memcmp(head->e_ident, ELFMAG, SELFMAG))
+		return NULL; /* a script: its interpreter is another program */
+	if (head->e_ident[EI_CLASS] != ELFCLASS64)
+		return "is not a 64-bit program";
+	for (size_t i = 0; i < head->e_phnum; i++) {
+		size_t at = head->e_phoff + i * sizeof(Elf64_Phdr);
+
+		if (at > len || len - at < sizeof(Elf64_Phdr))
+			break;
+		dynamic = dynamic || ((const Elf64_Phdr *)(const void *)(file + at))->p_type == PT_INTERP;
+	}
+	if (!dynamic)
+		return "is statically linked, so nothing can be preloaded; link libhearth.a instead";
+	if (memmem(file, len, "__asan_init", 11) || memmem(file, len, "__tsan_init", 11) ||
+	    memmem(file, len, "__msan_init", 11))
+		return "was built with a sanitizer, whose own hooks come first";
+	return NULL;
+}
+
+static const char *program_check(const char *path)
+{
+	struct stat st;
+	int CLOSING fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size <= 0)
+		return NULL; /* exec will say what is wrong */
+	if (st.st_mode & (S_ISUID | S_ISGID))
+		return "is setuid or setgid, where the loader ignores preloads";
+	char *file = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+
+	if (file == MAP_FAILED)
+		return NULL;
+	const char *why = objection(file, (size_t)st.st_size);
+
+	(void)munmap(file, (size_t)st.st_size);
+	return why;
+}
+
+static bool command_find(const char *name, char *path, size_t max)
+{
+	const char *search = getenv("PATH");
+
+	if (strchr(name, '/')) {
+		(void)snprintf(path, max, "%s", name);
+		return true;
+	}
+	while (search && *search) {
+		size_t len = strcspn(search, ":");
+
+		(void)snprintf(path, max, "%.*s/%s", (int)len, search, name);
+		if (access(path, X_OK) == 0)
+			return true;
+		search += len + (search[len] == ':');
+	}
+	return false;
+}
+
+static int environment_set(const char *library, const struct options *o)
+{
+	const char *preload = getenv("LD_PRELOAD");
+	char joined[PATH_MAX * 2];
+	struct place place;
+
+	(void)snprintf(joined, sizeof(joined), "%s%s%s", library, preload && *preload ? ":" : "",
+		       preload ? preload : "");
+	(void)setenv("LD_PRELOAD", joined, 1);
+	(void)setenv("HEARTH_ENABLED", "1", 1);
+	if (o->service)
+		(void)setenv("HEARTH_SERVICE", o->service, 1);
+	if (!o->server && !getenv("HEARTH_SERVER"))
+		return EXIT_OK; /* the library looks where we would */
+	int code = place_find(o->server, &place);
+
+	if (code)
+		return code;
+	if (!place.directory[0])
+		return complain(EXIT_USAGE, "run: a ring cannot cross TCP; name the agent with "
+					    "--server unix:DIRECTORY");
+	(void)snprintf(joined, sizeof(joined), "unix:%s/agent.sock", place.directory);
+	(void)setenv("HEARTH_AGENT", joined, 1);
+	return EXIT_OK;
+}
+
+static int run(int argc, char **argv)
+{
+	extern const struct verb verb_run;
+	char library[PATH_MAX], path[PATH_MAX];
+	struct options o;
+	int rest, code = options_parse(&verb_run, argc, argv, &o, &rest);
+
+	if (code >= 0)
+		return code;
+	if (rest == argc)
+		return complain(EXIT_USAGE, "run: name a command behind --");
+	const char *why = command_find(argv[rest], path, sizeof(path)) ? program_check(path) : NULL;
+
+	if (why) {
+		(void)complain(0, "%s %s; it runs without the profiler", argv[rest], why);
+	} else if (!library_find(library, sizeof(library))) {
+		(void)complain(0, LIBRARY " is not beside this program; the command runs without it");
+	} else {
+		code = environment_set(library, &o);
+		if (code)
+			return code;
+		if (!o.quiet)
+			(void)fprintf(stderr, "hearth: profiling %s; see it with `hearth top`, `hearth ui`\n",
+				      argv[rest]);
+	}
+	(void)execvp(argv[rest], argv + rest);
+	code = errno == ENOENT ? 127 : 126;
+	return complain(code, "%s: %s", argv[rest], strerror(errno));
+}
+
+const struct verb verb_run = { .name = "run", .usage = usage, .run = run };

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/ask.h"
+#include "cli/value.h"
+
+static const char usage[] =
+	"usage: hearth status [--json] [-q] [--server unix:PATH|URL]\n"
+	"\n"
+	"Says how the agent is doing, what is attached, and what was lost and why.\n"
+	"\n"
+	"  --json       the agent's answer as it is\n"
+	"  -q, --quiet  nothing but the exit status: 0 when the agent answers\n";
+
+static double number(json_t *object, const char *key)
+{
+	return json_number_value(json_object_get(object, key));
+}
+
+static const char *string(json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
+static void counts_print(const char *indent, const char *what, json_t *counts)
+{
+	const char *name;
+	json_t *count;
+
+	json_object_foreach(counts, name, count)
+		if (json_integer_value(count))
+			(void)printf("%s%s %s: %lld\n", indent, what, name,
+				     (long long)json_integer_value(count));
+}
+
+static void process_print(json_t *p)
+{
+	double cpu = number(p, "cpu_ns"), cost = number(p, "own_cost_ns");
+	char text[32];
+
+	(void)printf("  ");
+	name_print(string(p, "service"));
+	value_format(cpu, "nanoseconds", text, sizeof(text));
+	(void)printf("  pid %.0f, uid %.0f, %s, %s, %.0f threads, %.0f samples, cpu %s", number(p, "pid"),
+		     number(p, "uid"), string(p, "state"), string(p, "engine"), number(p, "threads"),
+		     number(p, "samples"), text);
+	if (cpu > 0)
+		(void)printf(", own cost %.3f%%", 100 * cost / cpu);
+	(void)putchar('\n');
+	if (number(p, "threads_departing") + number(p, "threads_unsampled") > 0)
+		(void)printf("    %.0f threads whose samples do not follow their clock, %.0f never "
+			     "sampled\n",
+			     number(p, "threads_departing"), number(p, "threads_unsampled"));
+	counts_print("    ", "lost", json_object_get(p, "lost"));
+}
+
+static void status_print(json_t *s)
+{
+	json_t *storage = json_object_get(s, "storage"), *processes = json_object_get(s, "processes");
+	json_t *native = json_object_get(s, "native"), *symbols = json_object_get(s, "symbols"), *p;
+	char bytes[32];
+	size_t i;
+
+	(void)printf("hearthd %s on %s, pid %.0f\n", string(s, "version"), string(s, "host"),
+		     number(s, "pid"));
+	value_format(number(storage, "bytes"), "bytes", bytes, sizeof(bytes));
+	(void)printf("store: %s, %s, %s, %.0f profiles and %.0f records since the start\n",
+		     string(storage, "location"), string(storage, "version"), bytes,
+		     number(storage, "profiles"), number(storage, "records"));
+	if (string(storage, "trouble")[0])
+		(void)printf("store: TROUBLE: %s\n", string(storage, "trouble"));
+	if (string(storage, "note")[0])
+		(void)printf("store: %s\n", string(storage, "note"));
+	(void)printf("symbols: %.0f binaries read, %.0f failed, %.0f waiting\n", number(symbols, "read"),
+		     number(symbols, "failed"), number(symbols, "queued"));
+	(void)printf("processes: %zu attached, %.0f ended\n", json_array_size(processes),
+		     number(native, "ended"));
+	json_array_foreach(processes, i, p)
+		process_print(p);
+	counts_print("", "stacks that ended at", json_object_get(native, "stacks"));
+	counts_print("", "lost", json_object_get(native, "lost"));
+}
+
+static int run(int argc, char **argv)
+{
+	extern const struct verb verb_status;
+	struct place place;
+	struct options o;
+	struct buf body = { 0 };
+	int rest, code = options_parse(&verb_status, argc, argv, &o, &rest);
+
+	if (code >= 0)
+		return code;
+	code = place_find(o.server, &place);
+	if (!code)
+		code = ask(&place, "/api/v1/status", NULL, 0, NULL, 0, &body);
+	json_t *status = code ? NULL : json_loadb(body.data ? body.data : "", body.len, 0, NULL);
+
+	if (!code && !status)
+		code = complain(EXIT_RUNTIME, "the agent's answer is not JSON");
+	if (!code && o.json)
+		(void)printf("%.*s\n", (int)body.len, body.data);
+	else if (!code && !o.quiet)
+		status_print(status);
+	json_decref(status);
+	buf_release(&body);
+	return code;
+}
+
+const struct verb verb_status = { .name = "status", .usage = usage, .run = run };

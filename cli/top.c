@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/ask.h"
+#include "cli/value.h"
+
+static const char usage[] =
+	"usage: hearth top [-t TYPE] [--by WHAT] [-n COUNT] [SELECTION] [--json]\n"
+	"\n"
+	"Prints what costs most, in pprof's columns: flat is a row's own, cum includes what it calls.\n"
+	"\n"
+	"  -t, --type TYPE    cpu (default), wall, block_delay, ... or a full type id\n"
+	"  --by WHAT          function (default), line, file, library, thread, or a label's name\n"
+	"  -n, --limit COUNT  rows (default 20; 0: all)\n"
+	"  -S, --service NAME, -s, --select '{label=\"value\"}'   what to look at\n"
+	"  --since 1h, --from TIME, --to TIME                   when (default: the last hour)\n"
+	"  --server unix:PATH|URL                               which agent\n"
+	"  --json             the agent's answer as it is\n";
+
+static double number(json_t *row, const char *key)
+{
+	return json_number_value(json_object_get(row, key));
+}
+
+static const char *string(json_t *row, const char *key)
+{
+	const char *text = json_string_value(json_object_get(row, key));
+
+	return text ? text : "";
+}
+
+static void row_print(json_t *row, const char *unit, double total, double *sum)
+{
+	double self = number(row, "self"), all = number(row, "total");
+	char flat[32], cum[32];
+
+	*sum += self;
+	value_format(self, unit, flat, sizeof(flat));
+	value_format(all, unit, cum, sizeof(cum));
+	(void)printf("%10s %5.2f%% %6.2f%% %10s %6.2f%%  ", flat, 100 * self / total,
+		     100 * *sum / total, cum, 100 * all / total);
+	name_print(string(row, "name"));
+	if (string(row, "file")[0]) {
+		(void)printf("  ");
+		name_print(string(row, "file"));
+		if (number(row, "line") > 0)
+			(void)printf(":%.0f", number(row, "line"));
+	}
+	(void)putchar('\n');
+}
+
+static void notes_print(json_t *answer, size_t shown)
+{
+	double hidden = number(json_object_get(answer, "hidden"), "rows");
+	const char *reason;
+	json_t *count;
+
+	if (hidden > 0)
+		(void)fprintf(stderr, "hearth: %zu rows shown, %.0f more with -n 0\n", shown, hidden);
+	if (json_is_true(json_object_get(answer, "partial")))
+		(void)fprintf(stderr, "hearth: the deadline came first: this is a part of the answer\n");
+	json_object_foreach(json_object_get(answer, "lost"), reason, count)
+		(void)fprintf(stderr, "hearth: lost %lld (%s)\n",
+			      (long long)json_integer_value(count), reason);
+}
+
+static int table_print(json_t *answer)
+{
+	const char *unit = string(answer, "unit");
+	double total = number(answer, "total"), sum = 0;
+	json_t *rows = json_object_get(answer, "rows"), *row;
+	char text[32];
+	size_t i;
+
+	if (!json_array_size(rows) || total == 0)
+		return complain(EXIT_NO_DATA,
+				"no samples of %s in this selection; `hearth services` lists what there is",
+				string(answer, "type"));
+	value_format(total, unit, text, sizeof(text));
+	(void)printf("Type: %s\nTotal: %s, %.0f samples\n", string(answer, "type"), text,
+		     number(answer, "samples"));
+	(void)printf("%10s %6s %7s %10s %7s\n", "flat", "flat%", "sum%", "cum", "cum%");
+	json_array_foreach(rows, i, row)
+		row_print(row, unit, total, &sum);
+	notes_print(answer, json_array_size(rows));
+	return EXIT_OK;
+}
+
+static int run(int argc, char **argv)
+{
+	extern const struct verb verb_top;
+	struct options o;
+	struct buf body;
+	int rest, code = options_parse(&verb_top, argc, argv, &o, &rest);
+
+	if (code >= 0)
+		return code;
+	if (rest < argc)
+		return complain(EXIT_USAGE, "top: \"%s\" is not understood", argv[rest]);
+	const struct parameter extra[] = { { "type", o.type ? o.type : "cpu" },
+					   { "by", o.by },
+					   { "limit", o.limit ? o.limit : "20" } };
+	code = ask_selected(&o, "/api/v1/top", extra, ARRAY_LEN(extra), &body);
+	json_t *answer = code ? NULL : json_loadb(body.data ? body.data : "", body.len, 0, NULL);
+
+	if (!code && !answer)
+		code = complain(EXIT_RUNTIME, "the agent's answer is not JSON");
+	if (!code && o.json) {
+		(void)fwrite(body.data, 1, body.len, stdout);
+		(void)putchar('\n');
+		code = number(answer, "total") == 0 ? EXIT_NO_DATA : EXIT_OK;
+	} else if (!code) {
+		code = table_print(answer);
+	}
+	json_decref(answer);
+	buf_release(&body);
+	return code;
+}
+
+const struct verb verb_top = { .name = "top", .usage = usage, .run = run };

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cli/value.h - numbers and names as a person reads them on a terminal.
+ */
+#ifndef CLI_VALUE_H
+#define CLI_VALUE_H
+
+#include <stddef.h>
+
+/* "1.23s", "45ms", "3.10MB", "120": as pprof's text report scales them. */
+void value_format(double value, const char *unit, char *to, size_t max);
+
+/* Print a name with control characters shown as \xNN, so that it cannot drive the terminal. */
+void name_print(const char *name);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cli/verb.h - what a verb of `hearth` is, and the options that verbs share.
+ *
+ * Data goes to stdout, everything else to stderr.  Exit codes are those of enum exit_code; `run`
+ * returns its command's own status.
+ */
+#ifndef CLI_VERB_H
+#define CLI_VERB_H
+
+#include <getopt.h>
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+enum exit_code {
+	EXIT_OK = 0,
+	EXIT_RUNTIME = 1,
+	EXIT_USAGE = 2,
+	EXIT_NO_DATA = 3,
+	EXIT_NO_AGENT = 4,
+	EXIT_THRESHOLD = 5,
+};
+
+struct verb {
+	const char *name;
+	const char *usage; /* whole text of --help */
+	int (*run)(int argc, char **argv); /* argv[0] is the verb */
+};
+
+/* Options that every asking verb takes; zeroed fields mean: not given. */
+struct options {
+	const char *server, *select, *service, *type, *from, *until, *since, *by, *format, *output;
+	const char *limit, *max_nodes, *granularity;
+	bool json, all, quiet;
+};
+
+/* Parse the shared options; prints usage on --help and on errors. Returns -1 to go on (the rest
+ * stands from argv[*ret_rest] on), else the exit code. */
+int options_parse(const struct verb *verb, int argc, char **argv, struct options *ret_options,
+		  int *ret_rest);
+
+/* Print "hearth: ..." on stderr and return `code`. */
+int complain(int code, const char *fmt, ...) PRINTF(2, 3);
+
+#endif

@@ -104,7 +104,7 @@ void json_key(struct json *json, const char *key)
 	json->comma = false;
 }
 
-void json_string(struct json *json, const char *bytes, size_t len)
+void json_text(struct json *json, const char *bytes, size_t len)
 {
 	before(json);
 	quoted(json->out, bytes, len);
@@ -113,7 +113,7 @@ void json_string(struct json *json, const char *bytes, size_t len)
 void json_cstring(struct json *json, const char *text)
 {
 	if (text) {
-		json_string(json, text, strlen(text));
+		json_text(json, text, strlen(text));
 		return;
 	}
 	before(json);

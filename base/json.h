@@ -21,7 +21,7 @@ void json_init(struct json *json, struct buf *out);
 void json_open(struct json *json, char bracket);  /* '{' or '[' */
 void json_close(struct json *json, char bracket); /* '}' or ']' */
 void json_key(struct json *json, const char *key);
-void json_string(struct json *json, const char *bytes, size_t len);
+void json_text(struct json *json, const char *bytes, size_t len);
 void json_cstring(struct json *json, const char *text); /* NULL writes null */
 void json_int(struct json *json, int64_t value);
 void json_uint(struct json *json, uint64_t value);

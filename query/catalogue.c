@@ -164,9 +164,9 @@ static void write_type_parts(struct json *json, struct str text)
 	json_key(json, "alias");
 	json_cstring(json, profile_type_alias(&type));
 	json_key(json, "type");
-	json_string(json, type.type.ptr, type.type.len);
+	json_text(json, type.type.ptr, type.type.len);
 	json_key(json, "unit");
-	json_string(json, type.unit.ptr, type.unit.len);
+	json_text(json, type.unit.ptr, type.unit.len);
 	json_key(json, "kind");
 	json_cstring(json, profile_type_is_gauge(type.type) ? "gauge" : "sum");
 }
@@ -180,12 +180,12 @@ static void write_entry(struct json *json, struct catalogue_call *call, uint32_t
 	struct str text = intern_get(&call->texts, id);
 
 	if (shape == SHAPE_NAMES) {
-		json_string(json, text.ptr, text.len);
+		json_text(json, text.ptr, text.len);
 		return;
 	}
 	json_open(json, '{');
 	json_key(json, shape == SHAPE_TYPES ? "id" : "name");
-	json_string(json, text.ptr, text.len);
+	json_text(json, text.ptr, text.len);
 	if (shape == SHAPE_TYPES)
 		write_type_parts(json, text);
 	write_span(json, entry);
@@ -193,7 +193,7 @@ static void write_entry(struct json *json, struct catalogue_call *call, uint32_t
 		json_key(json, "types");
 		json_open(json, '[');
 		for (uint32_t i = 1; i < entry->types.count; i++)
-			json_string(json, entry->types.strings[i].ptr, entry->types.strings[i].len);
+			json_text(json, entry->types.strings[i].ptr, entry->types.strings[i].len);
 		json_close(json, ']');
 	}
 	json_close(json, '}');

@@ -83,7 +83,7 @@ static void body_write(struct writer *w, struct buf *out)
 	json_key(&json, "names");
 	json_open(&json, '[');
 	for (uint32_t i = 1; i < w->names.count; i++)
-		json_string(&json, w->names.strings[i].ptr, w->names.strings[i].len);
+		json_text(&json, w->names.strings[i].ptr, w->names.strings[i].len);
 	json_close(&json, ']');
 	json_key(&json, "levels");
 	json_open(&json, '[');

@@ -93,7 +93,7 @@ static void write_names(struct json *json, const char *key, const struct names *
 	for (size_t i = 0; i < names->count; i++) {
 		struct str s = intern_get(&view->tree->strings, names->strings[i]);
 
-		json_string(json, s.ptr, s.len);
+		json_text(json, s.ptr, s.len);
 	}
 	json_close(json, ']');
 }

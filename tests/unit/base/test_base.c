@@ -118,7 +118,7 @@ static void json_escapes(void **state)
 	json_init(&json, &buf);
 	json_open(&json, '{');
 	json_key(&json, "a\"b");
-	json_string(&json, "x\n\x01\xff\xc3\xa9</script>", 15);
+	json_text(&json, "x\n\x01\xff\xc3\xa9</script>", 15);
 	json_key(&json, "list");
 	json_open(&json, '[');
 	json_int(&json, -1);

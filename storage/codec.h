@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * storage/codec.h - columns to bytes and back.  Private to storage/.
+ *
+ * A block, before zstd (docs/formats/storage.md):
+ *
+ *	varint  records, value columns, parts (enum codec_part)
+ *	varint  length of each column that follows, in this order
+ *	bytes   times     zigzag deltas        (CODEC_TIMES)
+ *	bytes   nodes     zigzag deltas
+ *	bytes   contexts  zigzag deltas        (CODEC_CONTEXTS)
+ *	bytes   counts    varints
+ *	bytes   values    zigzag, for each value column
+ *
+ * A codec holds the zstd contexts and scratch memory of one thread.
+ */
+#ifndef STORAGE_CODEC_H
+#define STORAGE_CODEC_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "profile/type.h"
+
+#define CODEC_RECORDS_MAX ((size_t)1 << 16)  /* of an L0 block; a longer run is split */
+#define CODEC_RAW_MAX ((size_t)256 << 20)    /* of any packed thing; more is damage */
+
+enum codec_part { CODEC_TIMES = 1, CODEC_CONTEXTS = 2 };
+
+/* Columns of one block; the codec grows and owns the arrays. */
+struct codec_columns {
+	size_t count, values_count, capacity;
+	int64_t *times;
+	uint32_t *nodes, *contexts;
+	uint64_t *counts;
+	int64_t *values[PROFILE_COLUMNS_MAX];
+};
+
+struct codec;
+
+MUST_CHECK int codec_new(struct codec **ret_codec);
+void codec_free(struct codec *codec);
+
+/* Room for `count` records of `values_count` columns. Returns 0 or -ENOMEM. */
+MUST_CHECK int codec_columns_reserve(struct codec_columns *columns, size_t count,
+				     size_t values_count);
+void codec_columns_release(struct codec_columns *columns);
+
+/* Compress; the result is the codec's until its next call. Returns 0 or -ENOMEM. */
+MUST_CHECK int codec_pack(struct codec *codec, const void *raw, size_t len, struct str *ret_packed);
+/* Returns 0, -EBADMSG (damaged) or -ENOMEM. */
+MUST_CHECK int codec_unpack(struct codec *codec, const void *packed, size_t len,
+			    struct str *ret_raw);
+
+MUST_CHECK int codec_encode(struct codec *codec, const struct codec_columns *columns,
+			    unsigned parts, struct str *ret_packed);
+
+/* `column` is the one value column to read into values[column], or -1 for all. */
+MUST_CHECK int codec_decode(struct codec *codec, const void *packed, size_t len, int column,
+			    struct codec_columns *columns);
+
+#endif

@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/dict.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define TEXT_MAX ((size_t)2 << 30)
+
+#define GROW(d, table, extra)                                                                      \
+	array_grow(&(d)->t.table, sizeof(*(d)->t.table), &(d)->capacity.table,                     \
+		   (d)->t.table##_count + (extra))
+
+int dict_init(struct dict *d, bool indexed)
+{
+	memset(d, 0, sizeof(*d));
+	d->indexed = indexed;
+	int rc = intern_init(&d->strings, TEXT_MAX);
+
+	if (rc || GROW(d, modules, 1) || GROW(d, frames, 1) || GROW(d, nodes, 1) ||
+	    GROW(d, contexts, 1) || GROW(d, instances, 1) ||
+	    array_grow(&d->t.node_hashes, sizeof(*d->t.node_hashes), &d->hashes_capacity, 1)) {
+		dict_release(d);
+		return -ENOMEM;
+	}
+	memset(&d->t.modules[0], 0, sizeof(d->t.modules[0]));
+	memset(&d->t.frames[0], 0, sizeof(d->t.frames[0]));
+	memset(&d->t.nodes[0], 0, sizeof(d->t.nodes[0]));
+	memset(&d->t.node_hashes[0], 0, sizeof(d->t.node_hashes[0]));
+	memset(&d->t.contexts[0], 0, sizeof(d->t.contexts[0]));
+	memset(&d->t.instances[0], 0, sizeof(d->t.instances[0]));
+	d->t.modules_count = d->t.frames_count = d->t.nodes_count = 1;
+	d->t.contexts_count = d->t.instances_count = 1;
+	d->t.strings = d->strings.strings;
+	d->t.strings_count = d->strings.count;
+	d->written = (struct dict_counts){ 1, 1, 1, 1, 0, 1, 0, 1 };
+	return 0;
+}
+
+void dict_release(struct dict *d)
+{
+	intern_release(&d->strings);
+	free(d->t.modules);
+	free(d->t.frames);
+	free(d->t.nodes);
+	free(d->t.node_hashes);
+	free(d->t.labels);
+	free(d->t.contexts);
+	free(d->t.series);
+	free(d->t.instances);
+	index_release(&d->modules);
+	index_release(&d->frames);
+	index_release(&d->nodes);
+	index_release(&d->contexts);
+	index_release(&d->series);
+	index_release(&d->instances);
+	memset(d, 0, sizeof(*d));
+}
+
+uint32_t dict_find_series(const struct dict *d, struct hash128 identity)
+{
+	return index_find(&d->series, identity);
+}
+
+/* ---- adding things in the dictionary's own numbers; used by imports and by dict_decode ---- */
+
+int dict_add_string(struct dict *d, struct str text, uint32_t *ret_id)
+{
+	int rc = intern_put(&d->strings, text.ptr, text.len, ret_id);
+
+	d->t.strings = d->strings.strings;
+	d->t.strings_count = d->strings.count;
+	return rc;
+}
+
+static struct hash128 module_key(const struct profile_module *m)
+{
+	return hash128(m, sizeof(*m));
+}
+
+int dict_add_module(struct dict *d, const struct profile_module *module)
+{
+	struct profile_module m;
+
+	memset(&m, 0, sizeof(m)); /* the padding is part of the key */
+	memcpy(m.build_id, module->build_id, sizeof(m.build_id));
+	m.build_id_len = module->build_id_len;
+	m.is_hash = module->is_hash;
+	m.path = module->path;
+	int rc = GROW(d, modules, 1);
+
+	if (!rc && d->indexed)
+		rc = index_put(&d->modules, module_key(&m), (uint32_t)d->t.modules_count);
+	if (!rc)
+		d->t.modules[d->t.modules_count++] = m;
+	return rc;
+}
+
+int dict_add_frame(struct dict *d, const struct profile_frame *frame)
+{
+	int rc = GROW(d, frames, 1);
+
+	if (!rc && d->indexed)
+		rc = index_put(&d->frames, hash128(frame, sizeof(*frame)),
+			       (uint32_t)d->t.frames_count);
+	if (!rc)
+		d->t.frames[d->t.frames_count++] = *frame;
+	return rc;
+}
+
+int dict_add_node(struct dict *d, struct profile_node node, struct hash128 hash)
+{
+	int rc = GROW(d, nodes, 1);
+
+	if (!rc)
+		rc = array_grow(&d->t.node_hashes, sizeof(hash), &d->hashes_capacity,
+				d->t.nodes_count + 1);
+	if (!rc && d->indexed)
+		rc = index_put(&d->nodes, hash, (uint32_t)d->t.nodes_count);
+	if (rc)
+		return rc;
+	d->t.node_hashes[d->t.nodes_count] = hash;
+	d->t.nodes[d->t.nodes_count++] = node;
+	return 0;
+}
+
+static int add_labels(struct dict *d, const struct profile_label *labels, size_t count,
+		      struct profile_labels *ret_run)
+{
+	int rc = GROW(d, labels, count);
+
+	if (rc)
+		return rc;
+	*ret_run = (struct profile_labels){ (uint32_t)d->t.labels_count, (uint32_t)count };
+	if (count)
+		memcpy(d->t.labels + d->t.labels_count, labels, count * sizeof(*labels));
+	d->t.labels_count += count;
+	return 0;
+}
+
+int dict_add_context(struct dict *d, const struct profile_label *labels, size_t count)
+{
+	int rc = GROW(d, contexts, 1);
+
+	if (!rc && d->indexed)
+		rc = index_put(&d->contexts, hash128(labels, count * sizeof(*labels)),
+			       (uint32_t)d->t.contexts_count);
+	if (!rc)
+		rc = add_labels(d, labels, count, &d->t.contexts[d->t.contexts_count]);
+	if (!rc)
+		d->t.contexts_count++;
+	return rc;
+}
+
+/* Readers look series up as well, so this index is always there. */
+int dict_add_series(struct dict *d, const struct dict_series *series,
+		    const struct profile_label *labels)
+{
+	int rc = GROW(d, series, 1);
+
+	if (!rc)
+		rc = index_put(&d->series, series->identity, (uint32_t)d->t.series_count);
+	if (rc)
+		return rc;
+	struct dict_series *s = &d->t.series[d->t.series_count];
+
+	*s = *series;
+	rc = add_labels(d, labels, series->labels.count, &s->labels);
+	if (!rc)
+		d->t.series_count++;
+	return rc;
+}
+
+static struct hash128 instance_key(const struct profile_instance *i)
+{
+	struct {
+		uint8_t runtime_id[16];
+		int64_t pid, start_ns;
+		uint32_t owner, container, executable, zero;
+	} key = { .pid = i->pid,
+		  .start_ns = i->start_ns,
+		  .owner = i->owner,
+		  .container = i->container,
+		  .executable = i->executable };
+
+	memcpy(key.runtime_id, i->runtime_id, sizeof(key.runtime_id));
+	return hash128(&key, sizeof(key));
+}
+
+int dict_add_instance(struct dict *d, const struct profile_instance *instance)
+{
+	int rc = GROW(d, instances, 1);
+
+	if (!rc && d->indexed)
+		rc = index_put(&d->instances, instance_key(instance),
+			       (uint32_t)d->t.instances_count);
+	if (!rc)
+		d->t.instances[d->t.instances_count++] = *instance;
+	return rc;
+}
+
+/* ---- importing ---- */
+
+static uint32_t *unmet(size_t count)
+{
+	uint32_t *map = malloc((count + 1) * sizeof(*map));
+
+	if (map)
+		memset(map, 0xff, (count + 1) * sizeof(*map));
+	return map;
+}
+
+int dict_import_init(struct dict_import *im, struct dict *to, const struct dict_tables *from)
+{
+	memset(im, 0, sizeof(*im));
+	im->to = to;
+	im->from = *from;
+	im->strings = unmet(from->strings_count);
+	im->modules = unmet(from->modules_count);
+	im->frames = unmet(from->frames_count);
+	im->nodes = unmet(from->nodes_count);
+	im->contexts = unmet(from->contexts_count);
+	if (!im->strings || !im->modules || !im->frames || !im->nodes || !im->contexts) {
+		dict_import_release(im);
+		return -ENOMEM;
+	}
+	im->strings[0] = im->modules[0] = im->frames[0] = im->nodes[0] = im->contexts[0] = 0;
+	return 0;
+}
+
+void dict_import_release(struct dict_import *im)
+{
+	free(im->strings);
+	free(im->modules);
+	free(im->frames);
+	free(im->nodes);
+	free(im->contexts);
+	free(im->path);
+	memset(im, 0, sizeof(*im));
+}
+
+int dict_import_string(struct dict_import *im, uint32_t id, uint32_t *ret_id)
+{
+	if (id >= im->from.strings_count)
+		id = 0;
+	if (im->strings[id] == INDEX_NONE) {
+		int rc = dict_add_string(im->to, im->from.strings[id], &im->strings[id]);
+
+		if (rc) {
+			im->strings[id] = INDEX_NONE;
+			return rc;
+		}
+	}
+	*ret_id = im->strings[id];
+	return 0;
+}
+
+static int import_module(struct dict_import *im, uint32_t id, uint32_t *ret_id)
+{
+	if (im->modules[id] == INDEX_NONE) {
+		struct profile_module m;
+
+		memset(&m, 0, sizeof(m));
+		memcpy(m.build_id, im->from.modules[id].build_id, sizeof(m.build_id));
+		m.build_id_len = im->from.modules[id].build_id_len;
+		m.is_hash = im->from.modules[id].is_hash;
+		int rc = dict_import_string(im, im->from.modules[id].path, &m.path);
+
+		if (rc)
+			return rc;
+		uint32_t found = index_find(&im->to->modules, module_key(&m));
+
+		if (found == INDEX_NONE) {
+			found = (uint32_t)im->to->t.modules_count;
+			rc = dict_add_module(im->to, &m);
+		}
+		if (rc)
+			return rc;
+		im->modules[id] = found;
+	}
+	*ret_id = im->modules[id];
+	return 0;
+}
+
+static int import_frame(struct dict_import *im, uint32_t id, uint32_t *ret_id)
+{
+	if (im->frames[id] == INDEX_NONE) {
+		struct profile_frame f = im->from.frames[id];
+		int rc = import_module(im, f.module, &f.module);
+
+		if (!rc)
+			rc = dict_import_string(im, f.function, &f.function);
+		if (!rc)
+			rc = dict_import_string(im, f.file, &f.file);
+		if (rc)
+			return rc;
+		uint32_t found = index_find(&im->to->frames, hash128(&f, sizeof(f)));
+
+		if (found == INDEX_NONE) {
+			found = (uint32_t)im->to->t.frames_count;
+			rc = dict_add_frame(im->to, &f);
+		}
+		if (rc)
+			return rc;
+		im->frames[id] = found;
+	}
+	*ret_id = im->frames[id];
+	return 0;
+}
+
+/* Add a node whose parent is mapped. */
+static int import_child(struct dict_import *im, uint32_t id)
+{
+	struct profile_node node = { .parent = im->nodes[im->from.nodes[id].parent] };
+	int rc = import_frame(im, im->from.nodes[id].frame, &node.frame);
+
+	if (rc)
+		return rc;
+	if (im->to->t.nodes_count >= INDEX_NONE)
+		return -E2BIG;
+	im->nodes[id] = (uint32_t)im->to->t.nodes_count;
+	return dict_add_node(im->to, node, im->from.node_hashes[id]);
+}
+
+int dict_import_node(struct dict_import *im, uint32_t id, uint32_t *ret_id)
+{
+	size_t depth = 0;
+	int rc = 0;
+
+	/* Up to what is known by number or by hash, then down again: parents come first. */
+	for (uint32_t at = id; im->nodes[at] == INDEX_NONE; at = im->from.nodes[at].parent) {
+		im->nodes[at] = index_find(&im->to->nodes, im->from.node_hashes[at]);
+		if (im->nodes[at] != INDEX_NONE)
+			break;
+		rc = array_grow(&im->path, sizeof(*im->path), &im->path_capacity, depth + 1);
+		if (rc)
+			return rc;
+		im->path[depth++] = at;
+	}
+	while (!rc && depth)
+		rc = import_child(im, im->path[--depth]);
+	if (!rc)
+		*ret_id = im->nodes[id];
+	return rc;
+}
+
+/* Copy labels into our numbers, with zeroed padding, so that equal ones are equal bytes. */
+static int import_labels(struct dict_import *im, struct profile_labels run,
+			 struct profile_label **ret_labels)
+{
+	struct profile_label *labels = calloc(run.count + 1, sizeof(*labels));
+	int rc = labels ? 0 : -ENOMEM;
+
+	for (uint32_t i = 0; !rc && i < run.count; i++) {
+		const struct profile_label *from = &im->from.labels[run.at + i];
+
+		labels[i].is_number = from->is_number;
+		labels[i].number = from->is_number ? from->number : 0;
+		rc = dict_import_string(im, from->key, &labels[i].key);
+		if (!rc)
+			rc = dict_import_string(im, from->text, &labels[i].text);
+		if (!rc)
+			rc = dict_import_string(im, from->unit, &labels[i].unit);
+	}
+	if (rc) {
+		free(labels);
+		return rc;
+	}
+	*ret_labels = labels;
+	return 0;
+}
+
+/* One label that says so stands for every context beyond the limit. */
+static int overflow_context(struct dict_import *im, uint32_t *ret_id)
+{
+	struct profile_label label;
+
+	memset(&label, 0, sizeof(label));
+	int rc = dict_add_string(im->to, STR("hearth.overflow"), &label.key);
+
+	if (!rc)
+		rc = dict_add_string(im->to, STR("context"), &label.text);
+	if (rc)
+		return rc;
+	*ret_id = index_find(&im->to->contexts, hash128(&label, sizeof(label)));
+	if (*ret_id != INDEX_NONE)
+		return 0;
+	*ret_id = (uint32_t)im->to->t.contexts_count;
+	return dict_add_context(im->to, &label, 1);
+}
+
+int dict_import_context(struct dict_import *im, uint32_t id, uint32_t *ret_id)
+{
+	if (im->contexts[id] == INDEX_NONE) {
+		struct profile_label *labels CLEANUP(cleanup_free) = NULL;
+		struct profile_labels run = im->from.contexts[id];
+		int rc = import_labels(im, run, &labels);
+
+		if (rc)
+			return rc;
+		uint32_t found =
+			index_find(&im->to->contexts, hash128(labels, run.count * sizeof(*labels)));
+
+		if (found == INDEX_NONE && im->to->t.contexts_count >= DICT_CONTEXTS_MAX) {
+			rc = overflow_context(im, &found);
+		} else if (found == INDEX_NONE) {
+			found = (uint32_t)im->to->t.contexts_count;
+			rc = dict_add_context(im->to, labels, run.count);
+		}
+		if (rc)
+			return rc;
+		im->contexts[id] = found;
+	}
+	*ret_id = im->contexts[id];
+	return 0;
+}
+
+int dict_import_series(struct dict_import *im, const struct dict_series *series, uint32_t *ret_id)
+{
+	struct profile_label *labels CLEANUP(cleanup_free) = NULL;
+	struct dict_series s = *series;
+	uint32_t found = index_find(&im->to->series, series->identity);
+	int rc;
+
+	if (found != INDEX_NONE) {
+		*ret_id = found;
+		return 0;
+	}
+	rc = import_labels(im, series->labels, &labels);
+	if (!rc)
+		rc = dict_import_string(im, s.name, &s.name);
+	if (!rc)
+		rc = dict_import_string(im, s.period_type, &s.period_type);
+	if (!rc)
+		rc = dict_import_string(im, s.period_unit, &s.period_unit);
+	for (uint32_t i = 0; !rc && i < s.columns_count; i++) {
+		rc = dict_import_string(im, s.columns[i].type, &s.columns[i].type);
+		if (!rc)
+			rc = dict_import_string(im, s.columns[i].unit, &s.columns[i].unit);
+	}
+	if (rc)
+		return rc;
+	*ret_id = (uint32_t)im->to->t.series_count;
+	return dict_add_series(im->to, &s, labels);
+}
+
+int dict_import_instance(struct dict_import *im, const struct profile_instance *instance,
+			 uint32_t *ret_id)
+{
+	struct profile_instance i = *instance;
+	int rc = dict_import_string(im, i.container, &i.container);
+
+	i.ended = false;
+	if (!rc)
+		rc = dict_import_string(im, i.executable, &i.executable);
+	if (rc)
+		return rc;
+	*ret_id = index_find(&im->to->instances, instance_key(&i));
+	if (*ret_id != INDEX_NONE)
+		return 0;
+	*ret_id = (uint32_t)im->to->t.instances_count;
+	return dict_add_instance(im->to, &i);
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * storage/dict.h - the tables that the blocks of one file name things by.  Private to storage/.
+ *
+ * Strings, modules, frames, stack nodes, contexts, series and process instances get dense numbers in
+ * the order in which the file first saw them; a parent is numbered below its children; 0 is "none"
+ * (the root for nodes), except for series, which start at 0 themselves.  A dictionary only grows.  What
+ * a transaction added is one packed segment, written in that transaction; a reader that has read
+ * n segments reads the later ones and goes on.
+ *
+ * One thread.  After a rollback the dictionary knows more than the file: drop it and load again.
+ */
+#ifndef STORAGE_DICT_H
+#define STORAGE_DICT_H
+
+#include "profile/profile.h"
+#include "base/buf.h"
+#include "storage/index.h"
+
+#define DICT_CONTEXTS_MAX ((size_t)1 << 20) /* a file; later ones share the overflow context */
+
+struct dict_series {
+	struct hash128 identity;
+	uint32_t owner;
+	uint32_t name, period_type, period_unit; /* strings */
+	int64_t period;
+	uint32_t columns_count;
+	struct {
+		uint32_t type, unit;
+		bool gauge;
+	} columns[PROFILE_COLUMNS_MAX];
+	struct profile_labels labels; /* key and text of each count */
+};
+
+/* Growing tables; also what an import reads from, whatever its origin. */
+struct dict_tables {
+	const struct str *strings;
+	size_t strings_count;
+	struct profile_module *modules;
+	struct profile_frame *frames;
+	struct profile_node *nodes;
+	struct hash128 *node_hashes;
+	struct profile_label *labels;
+	struct profile_labels *contexts;
+	struct dict_series *series;
+	struct profile_instance *instances; /* `ended` is not used */
+	size_t modules_count, frames_count, nodes_count, labels_count, contexts_count,
+		series_count, instances_count;
+};
+
+struct dict_counts {
+	size_t strings, modules, frames, nodes, labels, contexts, series, instances;
+};
+
+struct dict {
+	struct dict_tables t;
+	struct intern strings;
+	struct dict_counts capacity, written;
+	size_t hashes_capacity;
+	bool indexed; /* for writing */
+	struct index modules, frames, nodes, contexts, series, instances;
+};
+
+/* `indexed`: things will be added, not only loaded. Returns 0 or -ENOMEM. */
+MUST_CHECK int dict_init(struct dict *dict, bool indexed);
+void dict_release(struct dict *dict);
+
+/* Whether there is anything that no segment holds yet. */
+bool dict_is_dirty(const struct dict *dict);
+
+/* Append what is not written to `to`, and count it as written. Returns 0 or -ENOMEM. */
+MUST_CHECK int dict_encode(struct dict *dict, struct buf *to);
+
+/* Add a segment. Returns 0, -EBADMSG (damaged) or -ENOMEM. */
+MUST_CHECK int dict_decode(struct dict *dict, struct str segment);
+
+/* The number of a series, or INDEX_NONE. */
+uint32_t dict_find_series(const struct dict *dict, struct hash128 identity);
+
+/* Adding what is known to be new, in the dictionary's own numbers. Each returns 0 or -ENOMEM. */
+MUST_CHECK int dict_add_string(struct dict *dict, struct str text, uint32_t *ret_id);
+MUST_CHECK int dict_add_module(struct dict *dict, const struct profile_module *module);
+MUST_CHECK int dict_add_frame(struct dict *dict, const struct profile_frame *frame);
+MUST_CHECK int dict_add_node(struct dict *dict, struct profile_node node, struct hash128 hash);
+MUST_CHECK int dict_add_context(struct dict *dict, const struct profile_label *labels,
+				size_t count);
+MUST_CHECK int dict_add_series(struct dict *dict, const struct dict_series *series,
+			       const struct profile_label *labels);
+MUST_CHECK int dict_add_instance(struct dict *dict, const struct profile_instance *instance);
+
+/* Adding with the numbers of another set of tables, remembered from call to call. */
+struct dict_import {
+	struct dict *to;
+	struct dict_tables from;
+	uint32_t *strings, *modules, *frames, *nodes, *contexts; /* INDEX_NONE: not met yet */
+	uint32_t *path;
+	size_t path_capacity;
+};
+
+/* `from` is borrowed until release. Returns 0 or -ENOMEM. */
+MUST_CHECK int dict_import_init(struct dict_import *import, struct dict *to,
+				const struct dict_tables *from);
+void dict_import_release(struct dict_import *import);
+
+/* Each returns 0, -ENOMEM, or -E2BIG when the file's text or numbers are used up. */
+MUST_CHECK int dict_import_string(struct dict_import *import, uint32_t id, uint32_t *ret_id);
+MUST_CHECK int dict_import_node(struct dict_import *import, uint32_t id, uint32_t *ret_id);
+MUST_CHECK int dict_import_context(struct dict_import *import, uint32_t id, uint32_t *ret_id);
+/* `series` and `instance` are described with the numbers of `from`. */
+MUST_CHECK int dict_import_series(struct dict_import *import, const struct dict_series *series,
+				  uint32_t *ret_id);
+MUST_CHECK int dict_import_instance(struct dict_import *import,
+				    const struct profile_instance *instance, uint32_t *ret_id);
+
+#endif

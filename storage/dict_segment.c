@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A dictionary's segment: for each table the number of new entries, then the entries, as varints;
+ * numbers of parents and frames are deltas from the entry before.  The layout stands in
+ * docs/formats/storage.md.
+ */
+#include "storage/dict.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/varint.h"
+
+static void put(struct buf *to, uint64_t value)
+{
+	(void)buf_add_varint(to, value);
+}
+
+static void put_label(struct buf *to, const struct profile_label *label)
+{
+	put(to, label->key);
+	put(to, label->text);
+	put(to, label->unit);
+	put(to, label->is_number);
+	if (label->is_number)
+		put(to, zigzag_put(label->number));
+}
+
+static void put_labels(struct buf *to, const struct dict *d, struct profile_labels run)
+{
+	put(to, run.count);
+	for (uint32_t i = 0; i < run.count; i++)
+		put_label(to, &d->t.labels[run.at + i]);
+}
+
+static void put_strings(struct buf *to, const struct dict *d)
+{
+	put(to, d->strings.count - d->written.strings);
+	for (size_t i = d->written.strings; i < d->strings.count; i++) {
+		put(to, d->strings.strings[i].len);
+		(void)buf_add(to, d->strings.strings[i].ptr, d->strings.strings[i].len);
+	}
+}
+
+static void put_modules(struct buf *to, const struct dict *d)
+{
+	put(to, d->t.modules_count - d->written.modules);
+	for (size_t i = d->written.modules; i < d->t.modules_count; i++) {
+		const struct profile_module *m = &d->t.modules[i];
+
+		put(to, m->build_id_len);
+		(void)buf_add(to, m->build_id, m->build_id_len);
+		put(to, m->is_hash);
+		put(to, m->path);
+	}
+}
+
+static void put_frames(struct buf *to, const struct dict *d)
+{
+	put(to, d->t.frames_count - d->written.frames);
+	for (size_t i = d->written.frames; i < d->t.frames_count; i++) {
+		const struct profile_frame *f = &d->t.frames[i];
+
+		put(to, f->flags);
+		put(to, f->module);
+		put(to, f->address);
+		put(to, f->function);
+		put(to, f->file);
+		put(to, f->line);
+		put(to, f->start_line);
+	}
+}
+
+static void put_nodes(struct buf *to, const struct dict *d)
+{
+	struct profile_node last = { 0, 0 };
+
+	put(to, d->t.nodes_count - d->written.nodes);
+	for (size_t i = d->written.nodes; i < d->t.nodes_count; i++) {
+		struct profile_node n = d->t.nodes[i];
+
+		put(to, zigzag_put((int64_t)n.parent - last.parent));
+		put(to, zigzag_put((int64_t)n.frame - last.frame));
+		last = n;
+	}
+	if (d->t.nodes_count > d->written.nodes)
+		(void)buf_add(to, &d->t.node_hashes[d->written.nodes],
+			      (d->t.nodes_count - d->written.nodes) * sizeof(struct hash128));
+}
+
+static void put_series(struct buf *to, const struct dict *d)
+{
+	put(to, d->t.series_count - d->written.series);
+	for (size_t i = d->written.series; i < d->t.series_count; i++) {
+		const struct dict_series *s = &d->t.series[i];
+
+		(void)buf_add(to, &s->identity, sizeof(s->identity));
+		put(to, s->owner);
+		put(to, s->name);
+		put(to, s->period_type);
+		put(to, s->period_unit);
+		put(to, zigzag_put(s->period));
+		put(to, s->columns_count);
+		for (uint32_t c = 0; c < s->columns_count; c++) {
+			put(to, s->columns[c].type);
+			put(to, s->columns[c].unit);
+			put(to, s->columns[c].gauge);
+		}
+		put_labels(to, d, s->labels);
+	}
+}
+
+static void put_instances(struct buf *to, const struct dict *d)
+{
+	put(to, d->t.instances_count - d->written.instances);
+	for (size_t i = d->written.instances; i < d->t.instances_count; i++) {
+		const struct profile_instance *p = &d->t.instances[i];
+
+		(void)buf_add(to, p->runtime_id, sizeof(p->runtime_id));
+		put(to, zigzag_put(p->pid));
+		put(to, zigzag_put(p->start_ns));
+		put(to, p->owner);
+		put(to, p->container);
+		put(to, p->executable);
+	}
+}
+
+static struct dict_counts counts_of(const struct dict *d)
+{
+	return (struct dict_counts){ d->strings.count,	  d->t.modules_count,  d->t.frames_count,
+				     d->t.nodes_count,	  d->t.labels_count,   d->t.contexts_count,
+				     d->t.series_count,	  d->t.instances_count };
+}
+
+bool dict_is_dirty(const struct dict *d)
+{
+	struct dict_counts now = counts_of(d);
+
+	return memcmp(&now, &d->written, sizeof(now)) != 0;
+}
+
+int dict_encode(struct dict *d, struct buf *to)
+{
+	put_strings(to, d);
+	put_modules(to, d);
+	put_frames(to, d);
+	put_nodes(to, d);
+	put(to, d->t.contexts_count - d->written.contexts);
+	for (size_t i = d->written.contexts; i < d->t.contexts_count; i++)
+		put_labels(to, d, d->t.contexts[i]);
+	put_series(to, d);
+	put_instances(to, d);
+	if (to->failed)
+		return -ENOMEM;
+	d->written = counts_of(d);
+	return 0;
+}
+
+/* ---- reading: everything is checked, for a file may be damaged where no checksum looks ---- */
+
+struct in {
+	const uint8_t *p, *end;
+	struct dict *d;
+	int failed; /* 0, -EBADMSG or -ENOMEM; sticky */
+};
+
+static uint64_t get(struct in *in)
+{
+	uint64_t value = 0;
+
+	if (!in->failed) {
+		in->p = varint_get(in->p, in->end, &value);
+		if (!in->p)
+			in->failed = -EBADMSG;
+	}
+	return in->failed ? 0 : value;
+}
+
+/* A number below `limit`. */
+static uint32_t get_below(struct in *in, size_t limit)
+{
+	uint64_t value = get(in);
+
+	if (!in->failed && value >= limit)
+		in->failed = -EBADMSG;
+	return in->failed ? 0 : (uint32_t)value;
+}
+
+static uint32_t get_string(struct in *in)
+{
+	return get_below(in, in->d->strings.count);
+}
+
+static const void *get_bytes(struct in *in, size_t len)
+{
+	const void *p = in->p;
+
+	if (!in->failed && len > (size_t)(in->end - in->p))
+		in->failed = -EBADMSG;
+	if (in->failed)
+		return NULL;
+	in->p += len;
+	return p;
+}
+
+static void get_into(struct in *in, void *to, size_t len)
+{
+	const void *from = get_bytes(in, len);
+
+	if (from && len)
+		memcpy(to, from, len);
+}
+
+/* How many entries follow; each takes at least a byte. */
+static size_t get_count(struct in *in)
+{
+	return get_below(in, (size_t)(in->end - in->p) + 1);
+}
+
+static void done(struct in *in, int rc)
+{
+	if (!in->failed && rc)
+		in->failed = rc;
+}
+
+static void get_strings(struct in *in)
+{
+	for (size_t n = get_count(in); !in->failed && n > 0; n--) {
+		size_t before = in->d->strings.count, len = (size_t)get(in);
+		const char *text = get_bytes(in, len);
+		uint32_t id;
+
+		if (!text)
+			return;
+		done(in, dict_add_string(in->d, (struct str){ text, len }, &id));
+		/* A text that was there would shift every number behind it. */
+		if (!in->failed && id != before)
+			in->failed = -EBADMSG;
+	}
+}
+
+static void get_modules(struct in *in)
+{
+	for (size_t n = get_count(in); !in->failed && n > 0; n--) {
+		struct profile_module m = { 0 };
+
+		m.build_id_len = (uint8_t)get_below(in, PROFILE_BUILD_ID_MAX + 1);
+		get_into(in, m.build_id, m.build_id_len);
+		m.is_hash = get_below(in, 2);
+		m.path = get_string(in);
+		if (!in->failed)
+			done(in, dict_add_module(in->d, &m));
+	}
+}
+
+static void get_frames(struct in *in)
+{
+	for (size_t n = get_count(in); !in->failed && n > 0; n--) {
+		struct profile_frame f = { 0 };
+
+		f.flags = get_below(in, UINT32_MAX);
+		f.module = get_below(in, in->d->t.modules_count);
+		f.address = get(in);
+		f.function = get_string(in);
+		f.file = get_string(in);
+		f.line = get_below(in, (size_t)UINT32_MAX + 1);
+		f.start_line = get_below(in, (size_t)UINT32_MAX + 1);
+		if (!in->failed)
+			done(in, dict_add_frame(in->d, &f));
+	}
+}
+
+static void get_nodes(struct in *in)
+{
+	size_t count = get_count(in), first = in->d->t.nodes_count;
+	struct profile_node *nodes CLEANUP(cleanup_free) = malloc((count + 1) * sizeof(*nodes));
+	int64_t parent = 0, frame = 0;
+
+	if (!nodes)
+		done(in, -ENOMEM);
+	for (size_t i = 0; !in->failed && i < count; i++) {
+		int64_t up = zigzag_get(get(in)), over = zigzag_get(get(in));
+
+		if (__builtin_add_overflow(parent, up, &parent) ||
+		    __builtin_add_overflow(frame, over, &frame) || parent < 0 || frame < 0 ||
+		    (uint64_t)parent >= first + i || (uint64_t)frame >= in->d->t.frames_count) {
+			done(in, -EBADMSG);
+			return;
+		}
+		nodes[i] = (struct profile_node){ (uint32_t)parent, (uint32_t)frame };
+	}
+	for (size_t i = 0; !in->failed && i < count; i++) {
+		struct hash128 hash = { 0, 0 };
+
+		get_into(in, &hash, sizeof(hash));
+		if (!in->failed)
+			done(in, dict_add_node(in->d, nodes[i], hash));
+	}
+}
+
+/* The labels are the caller's to free; NULL after a failure. */
+static struct profile_label *get_labels(struct in *in, uint32_t *ret_count)
+{
+	size_t count = get_count(in);
+	struct profile_label *labels = calloc(count + 1, sizeof(*labels));
+
+	if (!labels)
+		done(in, -ENOMEM);
+	for (size_t i = 0; !in->failed && i < count; i++) {
+		labels[i].key = get_string(in);
+		labels[i].text = get_string(in);
+		labels[i].unit = get_string(in);
+		labels[i].is_number = get_below(in, 2);
+		if (labels[i].is_number)
+			labels[i].number = zigzag_get(get(in));
+	}
+	*ret_count = (uint32_t)count;
+	return labels;
+}
+
+static void get_contexts(struct in *in)
+{
+	for (size_t n = get_count(in); !in->failed && n > 0; n--) {
+		uint32_t count;
+		struct profile_label *labels CLEANUP(cleanup_free) = get_labels(in, &count);
+
+		if (!in->failed)
+			done(in, dict_add_context(in->d, labels, count));
+	}
+}
+
+static void get_series(struct in *in)
+{
+	for (size_t n = get_count(in); !in->failed && n > 0; n--) {
+		struct dict_series s = { 0 };
+
+		get_into(in, &s.identity, sizeof(s.identity));
+		s.owner = get_below(in, (size_t)UINT32_MAX + 1);
+		s.name = get_string(in);
+		s.period_type = get_string(in);
+		s.period_unit = get_string(in);
+		s.period = zigzag_get(get(in));
+		s.columns_count = get_below(in, PROFILE_COLUMNS_MAX + 1);
+		for (uint32_t c = 0; c < s.columns_count; c++) {
+			s.columns[c].type = get_string(in);
+			s.columns[c].unit = get_string(in);
+			s.columns[c].gauge = get_below(in, 2);
+		}
+		struct profile_label *labels CLEANUP(cleanup_free) =
+			get_labels(in, &s.labels.count);
+
+		if (!in->failed)
+			done(in, dict_add_series(in->d, &s, labels));
+	}
+}
+
+static void get_instances(struct in *in)
+{
+	for (size_t n = get_count(in); !in->failed && n > 0; n--) {
+		struct profile_instance i = { 0 };
+
+		get_into(in, i.runtime_id, sizeof(i.runtime_id));
+		i.pid = zigzag_get(get(in));
+		i.start_ns = zigzag_get(get(in));
+		i.owner = get_below(in, (size_t)UINT32_MAX + 1);
+		i.container = get_string(in);
+		i.executable = get_string(in);
+		if (!in->failed)
+			done(in, dict_add_instance(in->d, &i));
+	}
+}
+
+int dict_decode(struct dict *d, struct str segment)
+{
+	struct in in = { (const uint8_t *)segment.ptr, (const uint8_t *)segment.ptr + segment.len,
+			 d, 0 };
+
+	get_strings(&in);
+	get_modules(&in);
+	get_frames(&in);
+	get_nodes(&in);
+	get_contexts(&in);
+	get_series(&in);
+	get_instances(&in);
+	if (!in.failed && in.p != in.end)
+		in.failed = -EBADMSG;
+	d->written = counts_of(d);
+	return in.failed;
+}

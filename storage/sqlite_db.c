@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/sqlite_db.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define APPLICATION_ID 0x68727468 /* "hrth" */
+
+static const struct {
+	enum db_kind kind;
+	int version;
+	const char *sql;
+} migrations[] = {
+#define l0 DB_L0
+#define l1 DB_L1
+#define symbols DB_SYMBOLS
+#define SCHEMA(kind, version, sql) { kind, version, sql },
+#include "schema.inc"
+#undef SCHEMA
+#undef l0
+#undef l1
+#undef symbols
+};
+
+bool db_library_is_affected(void)
+{
+	int v = sqlite3_libversion_number();
+
+	if (v < 3007000 || v > 3051002 || v == 3044006)
+		return false;
+	return v < 3050007 || v >= 3051000;
+}
+
+static int fail_code(sqlite3 *handle)
+{
+	int code = handle ? sqlite3_extended_errcode(handle) : SQLITE_NOMEM;
+	int cause = handle ? sqlite3_system_errno(handle) : 0;
+
+	switch (code & 0xff) {
+	case SQLITE_FULL:
+		return -ENOSPC;
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		return -EBADMSG;
+	case SQLITE_NOMEM:
+		return -ENOMEM;
+	case SQLITE_CANTOPEN:
+		if (cause == ENOENT)
+			return -ENOENT;
+		break;
+	case SQLITE_IOERR:
+		if (code == SQLITE_IOERR_SHMSIZE)
+			return -ENOSPC;
+		/* The file is shorter than its own header says. */
+		if (code == SQLITE_IOERR_SHORT_READ)
+			return -EBADMSG;
+		break;
+	default:
+		return -EIO;
+	}
+	return cause == ENOSPC || cause == EDQUOT || cause == EFBIG ? -ENOSPC : -EIO;
+}
+
+int db_fail(struct db *db, struct err *err)
+{
+	const char *path = db->handle ? sqlite3_db_filename(db->handle, "main") : NULL;
+
+	return err_set(err, fail_code(db->handle), "storage: %s: %s", path ? path : "sqlite",
+		       db->handle ? sqlite3_errmsg(db->handle) : "out of memory");
+}
+
+void db_close(struct db *db)
+{
+	for (size_t i = 0; i < db->statements_count; i++)
+		(void)sqlite3_finalize(db->statements[i].stmt);
+	(void)sqlite3_close(db->handle);
+	memset(db, 0, sizeof(*db));
+}
+
+int db_exec(struct db *db, const char *sql, struct err *err)
+{
+	return sqlite3_exec(db->handle, sql, NULL, NULL, NULL) ? db_fail(db, err) : 0;
+}
+
+void db_rollback(struct db *db)
+{
+	for (size_t i = 0; i < db->statements_count; i++)
+		(void)sqlite3_reset(db->statements[i].stmt);
+	if (db->handle && !sqlite3_get_autocommit(db->handle))
+		(void)sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+}
+
+void db_checkpoint(struct db *db, bool shrink)
+{
+	if (shrink) {
+		/* TRUNCATE waits for readers by the busy handler, and would hold up every put. */
+		(void)sqlite3_busy_timeout(db->handle, 0);
+		(void)sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL,
+						NULL);
+		(void)sqlite3_busy_timeout(db->handle, 5000);
+		return;
+	}
+	(void)sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+}
+
+static int pragma_int(struct db *db, const char *sql, int *ret_value, struct err *err)
+{
+	sqlite3_stmt *stmt = NULL;
+
+	if (sqlite3_prepare_v2(db->handle, sql, -1, &stmt, NULL))
+		return db_fail(db, err);
+	int rc = db_step(db, stmt, err);
+
+	if (rc > 0)
+		*ret_value = sqlite3_column_int(stmt, 0);
+	(void)sqlite3_finalize(stmt);
+	return rc < 0 ? rc : 0;
+}
+
+/* Each migration is one transaction: a file is at a version or not. */
+static int migrate(struct db *db, enum db_kind kind, struct err *err)
+{
+	int version = 0, id = 0, newest = 0;
+	int rc = pragma_int(db, "PRAGMA user_version", &version, err);
+
+	if (!rc)
+		rc = pragma_int(db, "PRAGMA application_id", &id, err);
+	if (!rc && version && id != APPLICATION_ID)
+		return err_set(err, -EBADMSG, "storage: %s is not hearth's",
+			       sqlite3_db_filename(db->handle, "main"));
+	for (size_t i = 0; !rc && i < ARRAY_LEN(migrations); i++) {
+		char *sql;
+
+		if (migrations[i].kind != kind)
+			continue;
+		newest = migrations[i].version;
+		if (newest <= version)
+			continue;
+		sql = sqlite3_mprintf(
+			"BEGIN IMMEDIATE; %s PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT",
+			migrations[i].sql, APPLICATION_ID, newest);
+		rc = sql ? db_exec(db, sql, err) : err_set(err, -ENOMEM, "storage: out of memory");
+		sqlite3_free(sql);
+	}
+	if (rc)
+		db_rollback(db);
+	if (!rc && version > newest)
+		rc = err_set(err, -ENOTSUP, "storage: %s was written by a newer release (schema %d)",
+			     sqlite3_db_filename(db->handle, "main"), version);
+	return rc;
+}
+
+static void config(struct db *db, int option, int on)
+{
+	(void)sqlite3_db_config(db->handle, option, on, NULL);
+}
+
+static int open_any(struct db *db, const char *path, int flags, struct err *err)
+{
+	memset(db, 0, sizeof(*db));
+	if (sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL)) {
+		int rc = db_fail(db, err);
+
+		db_close(db);
+		return rc;
+	}
+	(void)sqlite3_extended_result_codes(db->handle, 1);
+	(void)sqlite3_busy_timeout(db->handle, 5000);
+	config(db, SQLITE_DBCONFIG_DEFENSIVE, 1);
+	config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0);
+	return 0;
+}
+
+int db_open_writer(struct db *db, const char *path, enum db_kind kind, bool create, struct err *err)
+{
+	int flags = SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0);
+	int rc = open_any(db, path, flags, err);
+
+	if (rc)
+		return rc;
+	/* FULL: a commit is on disk before it is acknowledged.  mmap would turn an I/O error into
+	 * SIGBUS. */
+	rc = db_exec(db,
+		     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=0;"
+		     "PRAGMA wal_autocheckpoint=1000; PRAGMA journal_size_limit=8388608;"
+		     "PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-4096",
+		     err);
+	if (!rc)
+		rc = migrate(db, kind, err);
+	if (rc)
+		db_close(db);
+	return rc;
+}
+
+int db_open_reader(struct db *db, const char *path, struct err *err)
+{
+	int rc = open_any(db, path, SQLITE_OPEN_READONLY, err);
+
+	if (rc)
+		return rc;
+	config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1);
+	rc = db_exec(db,
+		     "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0; PRAGMA mmap_size=0;"
+		     "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-2048",
+		     err);
+	if (rc)
+		db_close(db);
+	return rc;
+}
+
+int db_check(struct db *db, struct err *err)
+{
+	sqlite3_stmt *stmt = NULL;
+
+	if (sqlite3_prepare_v2(db->handle, "PRAGMA quick_check(1)", -1, &stmt, NULL))
+		return db_fail(db, err);
+	int rc = db_step(db, stmt, err);
+	const char *text = rc > 0 ? (const char *)sqlite3_column_text(stmt, 0) : NULL;
+
+	if (rc >= 0)
+		rc = text && !strcmp(text, "ok") ?
+			     0 :
+			     err_set(err, -EBADMSG, "storage: %s: %s",
+				     sqlite3_db_filename(db->handle, "main"), text ? text : "?");
+	(void)sqlite3_finalize(stmt);
+	return rc;
+}
+
+int db_prepare(struct db *db, const char *sql, sqlite3_stmt **ret_stmt, struct err *err)
+{
+	sqlite3_stmt *stmt = NULL;
+
+	for (size_t i = 0; i < db->statements_count; i++) {
+		if (db->statements[i].sql != sql)
+			continue;
+		stmt = db->statements[i].stmt;
+		(void)sqlite3_reset(stmt);
+		(void)sqlite3_clear_bindings(stmt);
+		*ret_stmt = stmt;
+		return 0;
+	}
+	if (db->statements_count == DB_STATEMENTS_MAX)
+		return err_set(err, -EIO, "storage: too many statements");
+	if (sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &stmt, NULL))
+		return db_fail(db, err);
+	db->statements[db->statements_count].sql = sql;
+	db->statements[db->statements_count++].stmt = stmt;
+	*ret_stmt = stmt;
+	return 0;
+}
+
+void db_bind_int(sqlite3_stmt *stmt, const char *name, int64_t value)
+{
+	(void)sqlite3_bind_int64(stmt, sqlite3_bind_parameter_index(stmt, name), value);
+}
+
+void db_bind_blob(sqlite3_stmt *stmt, const char *name, const void *bytes, size_t len)
+{
+	int at = sqlite3_bind_parameter_index(stmt, name);
+
+	if (bytes)
+		(void)sqlite3_bind_blob64(stmt, at, bytes, len, SQLITE_STATIC);
+	else
+		(void)sqlite3_bind_null(stmt, at);
+}
+
+int db_step(struct db *db, sqlite3_stmt *stmt, struct err *err)
+{
+	int rc = sqlite3_step(stmt);
+
+	if (rc == SQLITE_ROW)
+		return 1;
+	int failed = rc == SQLITE_DONE ? 0 : db_fail(db, err);
+
+	(void)sqlite3_reset(stmt);
+	return failed;
+}
+
+int db_run(struct db *db, sqlite3_stmt *stmt, struct err *err)
+{
+	int rc = db_step(db, stmt, err);
+
+	(void)sqlite3_reset(stmt);
+	return rc < 0 ? rc : 0;
+}
+
+struct str db_column_blob(sqlite3_stmt *stmt, int column)
+{
+	const void *bytes = sqlite3_column_blob(stmt, column);
+
+	return (struct str){ bytes ? bytes : "", (size_t)sqlite3_column_bytes(stmt, column) };
+}

@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/sqlite_store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+
+void extent_add_record(struct extent *e, int64_t time_ns)
+{
+	extent_add(e, time_ns);
+	e->first_ns = MIN(e->first_ns, time_ns);
+	e->last_ns = MAX(e->last_ns, time_ns);
+	e->records++;
+}
+
+void extent_join(struct extent *e, const struct extent *other)
+{
+	e->min_ns = MIN(e->min_ns, other->min_ns);
+	e->max_ns = MAX(e->max_ns, other->max_ns);
+	e->first_ns = MIN(e->first_ns, other->first_ns);
+	e->last_ns = MAX(e->last_ns, other->last_ns);
+	e->records += other->records;
+}
+
+/* ---- names ---- */
+
+static const int64_t widths[SQLITE_LEVELS] = { STORAGE_L0_FILE_NS, STORAGE_L1_FILE_NS };
+
+int64_t files_period_start(int level, int64_t time_ns)
+{
+	return clock_window_ns(time_ns, widths[level]);
+}
+
+static void name_of(int level, int64_t start_ns, char *to, size_t size)
+{
+	time_t seconds = (time_t)(start_ns / NS_PER_S);
+	struct tm tm;
+
+	(void)gmtime_r(&seconds, &tm);
+	(void)strftime(to, size, level ? "l1/%Y%m%d.db" : "l0/%Y%m%dT%H.db", &tm);
+}
+
+/* Whether `name` (within the level's folder) is a period file, and which. */
+static bool name_parse(int level, const char *name, int64_t *ret_start_ns)
+{
+	struct tm tm = { 0 };
+	char again[40];
+	const char *end = strptime(name, level ? "%Y%m%d.db" : "%Y%m%dT%H.db", &tm);
+
+	if (!end || *end)
+		return false;
+	*ret_start_ns = (int64_t)timegm(&tm) * NS_PER_S;
+	name_of(level, *ret_start_ns, again, sizeof(again));
+	return !strcmp(again + 3, name);
+}
+
+void files_path(const struct sqlite_store *s, const char *name, const char *suffix, char *to)
+{
+	(void)snprintf(to, SQLITE_PATH_MAX, "%s/%s%s", s->dir, name, suffix);
+}
+
+uint64_t files_bytes(const struct sqlite_store *s, const char *name)
+{
+	char path[SQLITE_PATH_MAX];
+	uint64_t bytes = 0;
+	struct stat st;
+
+	/* stat alone: opening and closing a file of SQLite's would drop its locks. */
+	files_path(s, name, "", path);
+	if (!stat(path, &st))
+		bytes += (uint64_t)st.st_size;
+	files_path(s, name, "-wal", path);
+	if (!stat(path, &st))
+		bytes += (uint64_t)st.st_size;
+	return bytes;
+}
+
+/* ---- the catalogue ---- */
+
+static void file_free(struct period_file *file)
+{
+	free(file);
+}
+
+struct period_file *files_ref(struct sqlite_store *s, struct period_file *file)
+{
+	(void)s;
+	file->refs++;
+	return file;
+}
+
+static void unref_locked(struct period_file *file)
+{
+	if (--file->refs == 0)
+		file_free(file);
+}
+
+void files_unref(struct sqlite_store *s, struct period_file *file)
+{
+	pthread_mutex_lock(&s->lock);
+	unref_locked(file);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static int compare(const struct period_file *a, const struct period_file *b)
+{
+	if (a->level != b->level)
+		return a->level - b->level;
+	return (a->start_ns > b->start_ns) - (a->start_ns < b->start_ns);
+}
+
+/* The catalogue's reference is the one that `file` comes with. */
+static int catalogue_add(struct sqlite_store *s, struct period_file *file)
+{
+	pthread_mutex_lock(&s->lock);
+	int rc = array_grow(&s->files, sizeof(*s->files), &s->files_capacity, s->files_count + 1);
+	size_t at = s->files_count;
+
+	if (!rc) {
+		for (; at && compare(s->files[at - 1], file) > 0; at--)
+			s->files[at] = s->files[at - 1];
+		s->files[at] = file;
+		s->files_count++;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return rc;
+}
+
+void files_remove(struct sqlite_store *s, struct period_file *file)
+{
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < s->files_count; i++) {
+		if (s->files[i] != file)
+			continue;
+		memmove(s->files + i, s->files + i + 1,
+			(--s->files_count - i) * sizeof(*s->files));
+		file->gone = true;
+		unref_locked(file);
+		break;
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+void files_widen(struct sqlite_store *s, struct period_file *file, const struct extent *extent)
+{
+	pthread_mutex_lock(&s->lock);
+	extent_join(&file->extent, extent);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static struct period_file *file_find(struct sqlite_store *s, int level, int64_t start_ns)
+{
+	for (size_t i = 0; i < s->files_count; i++)
+		if (s->files[i]->level == level && s->files[i]->start_ns == start_ns)
+			return s->files[i];
+	return NULL;
+}
+
+static struct period_file *file_new(int level, int64_t start_ns)
+{
+	static const struct extent empty = EXTENT_EMPTY;
+	struct period_file *file = calloc(1, sizeof(*file));
+
+	if (!file)
+		return NULL;
+	file->level = level;
+	file->start_ns = start_ns;
+	file->end_ns = start_ns + widths[level];
+	file->extent = empty;
+	file->refs = 1;
+	file->derived = -1;
+	name_of(level, start_ns, file->name, sizeof(file->name));
+	return file;
+}
+
+/* ---- open files ---- */
+
+void open_file_free(struct sqlite_store *s, struct open_file *file)
+{
+	if (!file)
+		return;
+	db_close(&file->db);
+	dict_release(&file->dict);
+	if (file->entry)
+		files_unref(s, file->entry);
+	free(file);
+}
+
+int open_file_load(struct open_file *file, struct codec *codec, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int rc = db_prepare(&file->db, "SELECT id, data FROM dict WHERE id > :last ORDER BY id",
+			    &stmt, err);
+
+	if (rc)
+		return rc;
+	db_bind_int(stmt, ":last", file->dict_id);
+	while ((rc = db_step(&file->db, stmt, err)) > 0) {
+		struct str packed = db_column_blob(stmt, 1), segment;
+
+		rc = codec_unpack(codec, packed.ptr, packed.len, &segment);
+		if (!rc)
+			rc = dict_decode(&file->dict, segment);
+		if (rc) {
+			(void)sqlite3_reset(stmt);
+			return err_set(err, rc, "storage: %s: a dictionary segment is damaged",
+				       file->entry->name);
+		}
+		file->dict_id = sqlite3_column_int64(stmt, 0);
+	}
+	return rc;
+}
+
+int open_file_store(struct open_file *file, struct codec *codec, struct err *err)
+{
+	struct buf raw CLEANUP(buf_release);
+	sqlite3_stmt *stmt;
+	struct str packed;
+
+	buf_init(&raw, CODEC_RAW_MAX);
+	if (!dict_is_dirty(&file->dict))
+		return 0;
+	if (dict_encode(&file->dict, &raw) || codec_pack(codec, raw.data, raw.len, &packed))
+		return err_set(err, -ENOMEM, "storage: out of memory");
+	int rc = db_prepare(&file->db, "INSERT INTO dict(id, data) VALUES (:id, :data)", &stmt, err);
+
+	if (rc)
+		return rc;
+	db_bind_int(stmt, ":id", file->dict_id + 1);
+	db_bind_blob(stmt, ":data", packed.ptr, packed.len);
+	rc = db_run(&file->db, stmt, err);
+	file->dict_id += !rc;
+	return rc;
+}
+
+int open_file_widen(struct open_file *file, const struct extent *e, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int rc = db_prepare(&file->db,
+			    "UPDATE meta SET min_ns = min(min_ns, :min), max_ns = max(max_ns, :max),"
+			    " first_ns = min(first_ns, :first), last_ns = max(last_ns, :last),"
+			    " records = records + :records",
+			    &stmt, err);
+
+	if (rc)
+		return rc;
+	db_bind_int(stmt, ":min", e->min_ns);
+	db_bind_int(stmt, ":max", e->max_ns);
+	db_bind_int(stmt, ":first", e->first_ns);
+	db_bind_int(stmt, ":last", e->last_ns);
+	db_bind_int(stmt, ":records", (int64_t)e->records);
+	return db_run(&file->db, stmt, err);
+}
+
+int open_file_series(struct open_file *file, uint32_t series, int64_t first_ns, int64_t last_ns,
+		     struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int rc = db_prepare(&file->db,
+			    "INSERT INTO series(id, first_ns, last_ns) VALUES (:id, :first, :last)"
+			    " ON CONFLICT (id) DO UPDATE SET first_ns = min(first_ns, :first),"
+			    " last_ns = max(last_ns, :last)",
+			    &stmt, err);
+
+	if (rc)
+		return rc;
+	db_bind_int(stmt, ":id", series);
+	db_bind_int(stmt, ":first", first_ns);
+	db_bind_int(stmt, ":last", last_ns);
+	return db_run(&file->db, stmt, err);
+}
+
+/* ---- opening for writing ---- */
+
+static int meta_create(struct db *db, struct period_file *file, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int64_t id = 0;
+	int rc = db_prepare(db,
+			    "INSERT INTO meta VALUES (1, :id, :start, :max, :min, :max, :min, 0)",
+			    &stmt, err);
+
+	if (getrandom(&id, sizeof(id), 0) != sizeof(id))
+		return err_set(err, -EIO, "storage: no random numbers");
+	if (rc)
+		return rc;
+	db_bind_int(stmt, ":id", id);
+	db_bind_int(stmt, ":start", file->start_ns);
+	db_bind_int(stmt, ":max", INT64_MAX);
+	db_bind_int(stmt, ":min", INT64_MIN);
+	file->file_id = id;
+	return db_run(db, stmt, err);
+}
+
+static int meta_read(struct db *db, struct period_file *file, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int rc = db_prepare(db,
+			    "SELECT file_id, min_ns, max_ns, first_ns, last_ns, records, start_ns"
+			    " FROM meta",
+			    &stmt, err);
+
+	if (!rc)
+		rc = db_step(db, stmt, err);
+	if (rc <= 0)
+		return rc ? rc : meta_create(db, file, err);
+	file->file_id = sqlite3_column_int64(stmt, 0);
+	file->extent.min_ns = sqlite3_column_int64(stmt, 1);
+	file->extent.max_ns = sqlite3_column_int64(stmt, 2);
+	file->extent.first_ns = sqlite3_column_int64(stmt, 3);
+	file->extent.last_ns = sqlite3_column_int64(stmt, 4);
+	file->extent.records = (uint64_t)sqlite3_column_int64(stmt, 5);
+	bool named_right = sqlite3_column_int64(stmt, 6) == file->start_ns;
+
+	(void)sqlite3_reset(stmt);
+	return named_right ? 0 :
+			     err_set(err, -EBADMSG, "storage: %s holds another period", file->name);
+}
+
+/* A new file's name must be as durable as what will be in it. */
+static void sync_folder(const struct sqlite_store *s, int level)
+{
+	char path[SQLITE_PATH_MAX];
+
+	files_path(s, level ? "l1" : "l0", "", path);
+	int fd CLOSING = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0)
+		(void)fsync(fd);
+}
+
+static int writer_open(struct sqlite_store *s, struct period_file *entry, bool create,
+		       struct open_file **ret_file, struct err *err)
+{
+	char path[SQLITE_PATH_MAX];
+	struct open_file *file = calloc(1, sizeof(*file));
+	int rc = file ? dict_init(&file->dict, true) : -ENOMEM;
+
+	if (rc) {
+		free(file);
+		return err_set(err, rc, "storage: out of memory");
+	}
+	files_path(s, entry->name, "", path);
+	rc = db_open_writer(&file->db, path, entry->level ? DB_L1 : DB_L0, create, err);
+	if (!rc && create)
+		rc = meta_read(&file->db, entry, err);
+	pthread_mutex_lock(&s->lock);
+	file->entry = files_ref(s, entry);
+	pthread_mutex_unlock(&s->lock);
+	if (!rc)
+		rc = open_file_load(file, s->codec, err);
+	/* After a failed commit the file knows better than we do what is in it. */
+	if (!rc && entry->level == 0)
+		rc = known_load(&s->known, &file->db, entry->start_ns, err);
+	if (rc) {
+		open_file_free(s, file);
+		return rc;
+	}
+	if (create)
+		sync_folder(s, entry->level);
+	*ret_file = file;
+	return 0;
+}
+
+static struct open_file **writer_slot(struct sqlite_store *s)
+{
+	struct open_file **slot = &s->writing[0];
+
+	for (size_t i = 0; i < SQLITE_WRITERS_MAX; i++) {
+		if (!s->writing[i])
+			return &s->writing[i];
+		if (s->writing[i]->used < (*slot)->used)
+			slot = &s->writing[i];
+	}
+	db_checkpoint(&(*slot)->db, true);
+	open_file_free(s, *slot);
+	*slot = NULL;
+	return slot;
+}
+
+int files_writer(struct sqlite_store *s, int level, int64_t start_ns, bool create,
+		 struct open_file **ret_file, struct err *err)
+{
+	struct period_file *entry = file_find(s, level, start_ns), *made = NULL;
+	struct open_file *file;
+
+	for (size_t i = 0; entry && i < SQLITE_WRITERS_MAX; i++)
+		if (s->writing[i] && s->writing[i]->entry == entry) {
+			s->writing[i]->used = ++s->used;
+			*ret_file = s->writing[i];
+			return 0;
+		}
+	if (!entry && !create)
+		return -ENOENT;
+	if (!entry)
+		entry = made = file_new(level, start_ns);
+	if (!entry)
+		return err_set(err, -ENOMEM, "storage: out of memory");
+	struct open_file **slot = writer_slot(s);
+	int rc = writer_open(s, entry, made != NULL, &file, err);
+
+	if (!rc && made && catalogue_add(s, made)) {
+		open_file_free(s, file);
+		rc = err_set(err, -ENOMEM, "storage: out of memory");
+	}
+	if (rc) {
+		if (made)
+			files_unref(s, made);
+		return rc;
+	}
+	file->used = ++s->used;
+	*slot = *ret_file = file;
+	return 0;
+}
+
+void files_writer_drop(struct sqlite_store *s, const struct period_file *file)
+{
+	for (size_t i = 0; i < SQLITE_WRITERS_MAX; i++) {
+		if (!s->writing[i] || s->writing[i]->entry != file)
+			continue;
+		db_rollback(&s->writing[i]->db);
+		open_file_free(s, s->writing[i]);
+		s->writing[i] = NULL;
+	}
+}
+
+/* ---- at the start ---- */
+
+/* Read one file into the catalogue, or put it aside.  A WAL that is left over says that the agent
+ * did not close the file: look closer. */
+static int load_one(struct sqlite_store *s, int level, int64_t start_ns, struct err *err)
+{
+	struct period_file *entry = file_new(level, start_ns);
+	char path[SQLITE_PATH_MAX], wal[SQLITE_PATH_MAX];
+	struct err why = { 0 };
+	struct stat st;
+	struct db db;
+
+	if (!entry)
+		return err_set(err, -ENOMEM, "storage: out of memory");
+	files_path(s, entry->name, "", path);
+	files_path(s, entry->name, "-wal", wal);
+	bool unclean = !stat(wal, &st) && st.st_size > 0;
+	int rc = db_open_writer(&db, path, level ? DB_L1 : DB_L0, false, &why);
+
+	if (!rc && unclean)
+		rc = db_check(&db, &why);
+	if (!rc)
+		rc = meta_read(&db, entry, &why);
+	if (!rc && level == 0)
+		rc = known_load(&s->known, &db, start_ns, &why);
+	db_close(&db);
+	if (!rc)
+		rc = catalogue_add(s, entry);
+	if (!rc)
+		return 0;
+	if (rc == -EBADMSG)
+		rc = retain_put_aside(s, entry->name, why.message, err);
+	else if (rc == -ENOTSUP)
+		sqlite_note(s, "%s", why.message), rc = 0;
+	else
+		rc = err_set(err, rc, "%s", why.message[0] ? why.message : "storage: no memory");
+	file_free(entry);
+	return rc;
+}
+
+static int load_level(struct sqlite_store *s, int level, struct err *err)
+{
+	char path[SQLITE_PATH_MAX];
+	int64_t start_ns;
+	int rc = 0;
+
+	files_path(s, level ? "l1" : "l0", "", path);
+	DIR *dir = opendir(path);
+
+	if (!dir)
+		return err_set(err, -errno, "storage: %s: %s", path, strerror(errno));
+	for (struct dirent *e; !rc && (e = readdir(dir));)
+		if (name_parse(level, e->d_name, &start_ns))
+			rc = load_one(s, level, start_ns, err);
+	(void)closedir(dir);
+	return rc;
+}
+
+int files_load(struct sqlite_store *s, struct err *err)
+{
+	int rc = 0;
+
+	for (int level = 0; !rc && level < SQLITE_LEVELS; level++)
+		rc = load_level(s, level, err);
+	return rc;
+}
+
+void files_release(struct sqlite_store *s)
+{
+	for (size_t i = 0; i < SQLITE_WRITERS_MAX; i++) {
+		if (s->writing[i])
+			db_checkpoint(&s->writing[i]->db, true);
+		open_file_free(s, s->writing[i]);
+	}
+	for (size_t i = 0; i < s->files_count; i++)
+		files_unref(s, s->files[i]);
+	free(s->files);
+}

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/sqlite_fold.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/varint.h"
+
+void fold_release(struct fold *f)
+{
+	index_release(&f->index);
+	free(f->buckets);
+	free(f->entries);
+	free(f->values);
+	free(f->losses);
+	free(f->ends);
+	memset(f, 0, sizeof(*f));
+}
+
+static int bucket_of(struct fold *f, const struct fold_bucket *want, uint32_t *ret_bucket)
+{
+	struct {
+		int64_t window_ns;
+		uint32_t series, instance, gauge, zero;
+	} key = { want->window_ns, want->series, want->instance, want->gauge, 0 };
+	struct hash128 h = hash128(&key, sizeof(key));
+
+	*ret_bucket = index_find(&f->index, h);
+	if (*ret_bucket != INDEX_NONE)
+		return 0;
+	int rc = array_grow(&f->buckets, sizeof(*f->buckets), &f->buckets_capacity,
+			    f->buckets_count + 1);
+
+	*ret_bucket = (uint32_t)f->buckets_count;
+	if (!rc)
+		rc = index_put(&f->index, h, *ret_bucket);
+	if (!rc)
+		f->buckets[f->buckets_count++] = *want;
+	return rc;
+}
+
+static int add_to(struct fold *f, const struct fold_bucket *want, const struct codec_columns *c,
+		  size_t i, size_t values_at)
+{
+	uint32_t at;
+	int rc = bucket_of(f, want, &at);
+
+	if (!rc)
+		rc = array_grow(&f->entries, sizeof(*f->entries), &f->entries_capacity,
+				f->entries_count + 1);
+	if (rc)
+		return rc;
+	struct fold_bucket *b = &f->buckets[at];
+
+	b->first_ns = MIN(b->first_ns, c->times[i]);
+	b->last_ns = MAX(b->last_ns, c->times[i]);
+	b->records++;
+	if (b->gauge)
+		b->time_ns = MAX(b->time_ns, c->times[i]);
+	f->entries[f->entries_count++] = (struct fold_entry){ at, c->nodes[i], c->counts[i],
+							      c->times[i], values_at };
+	return 0;
+}
+
+int fold_add(struct fold *f, const struct dict_series *described, uint32_t series,
+	     uint32_t instance, const struct codec_columns *c, size_t i)
+{
+	int64_t window_ns = clock_window_ns(c->times[i], STORAGE_L1_WINDOW_NS);
+	struct fold_bucket want = { .window_ns = window_ns,
+				    .time_ns = window_ns,
+				    .first_ns = INT64_MAX,
+				    .last_ns = INT64_MIN,
+				    .series = series };
+	size_t values_at = f->values_count;
+	bool sums = false, gauges = false;
+	int rc = array_grow(&f->values, sizeof(*f->values), &f->values_capacity,
+			    values_at + described->columns_count);
+
+	if (rc)
+		return rc;
+	for (uint32_t v = 0; v < described->columns_count; v++) {
+		f->values[f->values_count++] = c->values[v][i];
+		sums |= !described->columns[v].gauge;
+		gauges |= described->columns[v].gauge;
+	}
+	if (sums)
+		rc = add_to(f, &want, c, i, values_at);
+	if (!rc && gauges) {
+		want.gauge = true;
+		want.instance = instance;
+		want.time_ns = INT64_MIN;
+		rc = add_to(f, &want, c, i, values_at);
+	}
+	return rc;
+}
+
+int fold_add_loss(struct fold *f, struct fold_loss loss)
+{
+	int rc = array_grow(&f->losses, sizeof(loss), &f->losses_capacity, f->losses_count + 1);
+
+	if (!rc)
+		f->losses[f->losses_count++] = loss;
+	return rc;
+}
+
+int fold_add_end(struct fold *f, struct fold_end end)
+{
+	int rc = array_grow(&f->ends, sizeof(end), &f->ends_capacity, f->ends_count + 1);
+
+	if (!rc)
+		f->ends[f->ends_count++] = end;
+	return rc;
+}
+
+/* ---- writing ---- */
+
+struct writing {
+	struct fold *f;
+	struct open_file *day;
+	struct codec *codec;
+	const struct dict *from;
+	struct dict_import im;
+	int64_t source;
+	struct extent *extent;
+	struct codec_columns columns;
+};
+
+static int compare_entries(const void *x, const void *y)
+{
+	const struct fold_entry *a = x, *b = y;
+
+	if (a->bucket != b->bucket)
+		return a->bucket < b->bucket ? -1 : 1;
+	return (a->node > b->node) - (a->node < b->node);
+}
+
+/* Nodes get the day's numbers; then equal stacks of a bucket are neighbours, in ascending order. */
+static int order_entries(struct writing *w)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < w->f->entries_count; i++)
+		rc = dict_import_node(&w->im, w->f->entries[i].node, &w->f->entries[i].node);
+	if (!rc && w->f->entries_count)
+		qsort(w->f->entries, w->f->entries_count, sizeof(*w->f->entries), compare_entries);
+	return rc;
+}
+
+/* Sum the entries of one bucket into the columns; returns how many entries that were. */
+static int sum_bucket(struct writing *w, size_t at, size_t width, size_t *ret_end)
+{
+	struct codec_columns *c = &w->columns;
+	const struct fold_entry *e = &w->f->entries[at];
+	const struct fold_bucket *b = &w->f->buckets[e->bucket];
+	uint32_t bucket = e->bucket;
+
+	c->count = 0;
+	c->values_count = width;
+	for (; at < w->f->entries_count && w->f->entries[at].bucket == bucket; at++) {
+		e = &w->f->entries[at];
+		if (b->gauge && e->time_ns != b->time_ns)
+			continue; /* an earlier snapshot */
+		if (!c->count || c->nodes[c->count - 1] != e->node) {
+			int rc = codec_columns_reserve(c, c->count + 1, width);
+
+			if (rc)
+				return rc;
+			c->nodes[c->count] = e->node;
+			c->counts[c->count] = 0;
+			for (size_t v = 0; v < width; v++)
+				c->values[v][c->count] = 0;
+			c->count++;
+		}
+		c->counts[c->count - 1] += e->count;
+		for (size_t v = 0; v < width; v++)
+			c->values[v][c->count - 1] = storage_add(c->values[v][c->count - 1],
+								 w->f->values[e->values_at + v]);
+	}
+	*ret_end = at;
+	return 0;
+}
+
+static int write_block(struct writing *w, int64_t id, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	struct str packed;
+
+	if (codec_encode(w->codec, &w->columns, 0, &packed))
+		return err_set(err, -ENOMEM, "storage: out of memory");
+	int rc = db_prepare(&w->day->db, "INSERT INTO block(id, data) VALUES (:id, :data)", &stmt,
+			    err);
+
+	if (rc)
+		return rc;
+	db_bind_int(stmt, ":id", id);
+	db_bind_blob(stmt, ":data", packed.ptr, packed.len);
+	return db_run(&w->day->db, stmt, err);
+}
+
+/* The window's row holds what a timeline needs: the sums of each column. */
+static int write_window(struct writing *w, const struct fold_bucket *b, uint32_t series,
+			uint32_t instance, struct err *err)
+{
+	uint8_t sums[VARINT_MAX * PROFILE_COLUMNS_MAX];
+	const struct codec_columns *c = &w->columns;
+	size_t len = 0;
+	uint64_t count = 0;
+	sqlite3_stmt *stmt;
+
+	for (size_t i = 0; i < c->count; i++)
+		count += c->counts[i];
+	for (size_t v = 0; v < c->values_count; v++) {
+		int64_t sum = 0;
+
+		for (size_t i = 0; i < c->count; i++)
+			sum = storage_add(sum, c->values[v][i]);
+		len += varint_put(sums + len, zigzag_put(sum));
+	}
+	int rc = db_prepare(
+		&w->day->db,
+		"INSERT INTO window(series, window_ns, source, gauge, instance, time_ns, count, sums)"
+		" VALUES (:series, :window, :source, :gauge, :instance, :time, :count, :sums)",
+		&stmt, err);
+
+	if (rc)
+		return rc;
+	db_bind_int(stmt, ":series", series);
+	db_bind_int(stmt, ":window", b->window_ns);
+	db_bind_int(stmt, ":source", w->source);
+	db_bind_int(stmt, ":gauge", b->gauge);
+	db_bind_int(stmt, ":instance", instance);
+	db_bind_int(stmt, ":time", b->time_ns);
+	db_bind_int(stmt, ":count", (int64_t)count);
+	db_bind_blob(stmt, ":sums", sums, len);
+	rc = db_run(&w->day->db, stmt, err);
+	return rc ? rc : write_block(w, sqlite3_last_insert_rowid(w->day->db.handle), err);
+}
+
+static void extend(struct writing *w, const struct fold_bucket *b)
+{
+	extent_add(w->extent, b->window_ns);
+	extent_add(w->extent, b->last_ns);
+	w->extent->first_ns = MIN(w->extent->first_ns, b->first_ns);
+	w->extent->last_ns = MAX(w->extent->last_ns, b->last_ns);
+	w->extent->records += b->records;
+}
+
+static int write_buckets(struct writing *w, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t at = 0; !rc && at < w->f->entries_count;) {
+		const struct fold_bucket *b = &w->f->buckets[w->f->entries[at].bucket];
+		const struct dict_series *described = &w->from->t.series[b->series];
+		uint32_t series, instance;
+
+		rc = dict_import_series(&w->im, described, &series);
+		if (!rc)
+			rc = dict_import_instance(&w->im, &w->from->t.instances[b->instance],
+						  &instance);
+		if (!rc)
+			rc = sum_bucket(w, at, described->columns_count, &at);
+		if (rc)
+			return err_set(err, rc, "storage: %s: the dictionary is full",
+				       w->day->entry->name);
+		rc = write_window(w, b, series, b->gauge ? instance : 0, err);
+		if (!rc)
+			rc = open_file_series(w->day, series, b->first_ns, b->last_ns, err);
+		extend(w, b);
+	}
+	return rc;
+}
+
+static int write_losses(struct writing *w, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < w->f->losses_count; i++) {
+		const struct fold_loss *loss = &w->f->losses[i];
+		uint32_t series, reason;
+		sqlite3_stmt *stmt;
+
+		rc = dict_import_series(&w->im, &w->from->t.series[loss->series], &series);
+		if (!rc)
+			rc = dict_import_string(&w->im, loss->reason, &reason);
+		if (!rc)
+			rc = db_prepare(&w->day->db,
+					"INSERT INTO loss(window_ns, series, reason, source, count)"
+					" VALUES (:window, :series, :reason, :source, :count)"
+					" ON CONFLICT DO UPDATE SET count = count + :count",
+					&stmt, err);
+		if (rc)
+			return rc;
+		db_bind_int(stmt, ":window", loss->window_ns);
+		db_bind_int(stmt, ":series", series);
+		db_bind_int(stmt, ":reason", reason);
+		db_bind_int(stmt, ":source", w->source);
+		db_bind_int(stmt, ":count", (int64_t)loss->count);
+		rc = db_run(&w->day->db, stmt, err);
+		extent_add(w->extent, loss->window_ns);
+		extent_add(w->extent, loss->window_ns + STORAGE_L1_WINDOW_NS - 1);
+	}
+	return rc;
+}
+
+static int write_ends(struct writing *w, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < w->f->ends_count; i++) {
+		const struct fold_end *end = &w->f->ends[i];
+		sqlite3_stmt *stmt;
+		uint32_t instance;
+
+		rc = dict_import_instance(&w->im, &w->from->t.instances[end->instance], &instance);
+		if (!rc)
+			rc = db_prepare(&w->day->db,
+					"INSERT OR IGNORE INTO ended(ended_ns, instance)"
+					" VALUES (:ended, :instance)",
+					&stmt, err);
+		if (rc)
+			return rc;
+		db_bind_int(stmt, ":ended", end->ended_ns);
+		db_bind_int(stmt, ":instance", instance);
+		rc = db_run(&w->day->db, stmt, err);
+		extent_add(w->extent, end->ended_ns);
+	}
+	return rc;
+}
+
+int fold_write(struct fold *f, struct open_file *day, struct codec *codec, const struct dict *from,
+	       int64_t source, struct extent *ret_extent, struct err *err)
+{
+	struct writing w = { .f = f,
+			     .day = day,
+			     .codec = codec,
+			     .from = from,
+			     .source = source,
+			     .extent = ret_extent };
+	int rc = dict_import_init(&w.im, &day->dict, &from->t);
+
+	if (!rc)
+		rc = order_entries(&w);
+	if (rc)
+		(void)err_set(err, rc, "storage: %s: the dictionary is full", day->entry->name);
+	if (!rc)
+		rc = write_buckets(&w, err);
+	if (!rc)
+		rc = write_losses(&w, err);
+	if (!rc)
+		rc = write_ends(&w, err);
+	dict_import_release(&w.im);
+	codec_columns_release(&w.columns);
+	return rc;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * storage/sqlite_fold.h - records of one L0 file on their way into one L1 file: gathered, then summed
+ * up by (series, window) and stack.  Private to the sqlite backend.  Writer thread.
+ *
+ * Numbers are those of the L0 file.  A series with a gauge column also gets, for each process
+ * instance, the last snapshot of each window; one with a sum column gets the sums.
+ */
+#ifndef STORAGE_SQLITE_FOLD_H
+#define STORAGE_SQLITE_FOLD_H
+
+#include "storage/sqlite_store.h"
+
+struct fold_bucket {
+	int64_t window_ns, time_ns; /* time: of the snapshot that counts; of sums, the window's */
+	int64_t first_ns, last_ns;  /* of its records */
+	uint64_t records;
+	uint32_t series, instance;
+	bool gauge;
+};
+
+struct fold_entry {
+	uint32_t bucket, node;
+	uint64_t count;
+	int64_t time_ns;
+	size_t values_at;
+};
+
+struct fold_loss {
+	int64_t window_ns;
+	uint32_t series, reason;
+	uint64_t count;
+};
+
+struct fold_end {
+	int64_t ended_ns;
+	uint32_t instance;
+};
+
+/* What goes into one day. */
+struct fold {
+	int64_t day_ns, derived; /* batches up to `derived` are there already */
+	struct index index;
+	struct fold_bucket *buckets;
+	struct fold_entry *entries;
+	int64_t *values;
+	struct fold_loss *losses;
+	struct fold_end *ends;
+	size_t buckets_count, buckets_capacity, entries_count, entries_capacity, values_count,
+		values_capacity, losses_count, losses_capacity, ends_count, ends_capacity;
+};
+
+void fold_release(struct fold *fold);
+
+/* Each returns 0 or -ENOMEM. */
+MUST_CHECK int fold_add(struct fold *fold, const struct dict_series *described, uint32_t series,
+			uint32_t instance, const struct codec_columns *columns, size_t i);
+MUST_CHECK int fold_add_loss(struct fold *fold, struct fold_loss loss);
+MUST_CHECK int fold_add_end(struct fold *fold, struct fold_end end);
+
+/* Write it all into the day's file, inside the caller's transaction, as coming from `source`. */
+MUST_CHECK int fold_write(struct fold *fold, struct open_file *day, struct codec *codec,
+			  const struct dict *from, int64_t source, struct extent *ret_extent,
+			  struct err *err);
+
+#endif

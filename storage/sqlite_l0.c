@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * put: profiles into the hourly file that each belongs to, one transaction for each file.
+ *
+ * A profile becomes one batch row, one block for each of its series (more when it is long), and what
+ * the dictionary learns from it.  The batch number is what L1 counts by: a batch is derived or it is
+ * not.
+ */
+#include "storage/sqlite_store.h"
+
+#include <errno.h>
+#include <string.h>
+
+
+/* The profiles of one put that go into one file. */
+struct group {
+	struct sqlite_store *s;
+	struct open_file *file;
+	struct extent extent;
+	uint64_t records;
+};
+
+static int64_t home_of(const struct profile *p)
+{
+	if (p->cursors_count || !p->until_ns)
+		return files_period_start(0, p->arrived_ns);
+	return files_period_start(0, p->from_ns + (p->until_ns - p->from_ns) / 2);
+}
+
+static int insert_batch(struct group *g, const struct profile *p, uint32_t instance,
+			int64_t *ret_batch, struct err *err)
+{
+	struct hash128 upload = storage_upload_key(p);
+	sqlite3_stmt *stmt;
+	int rc = db_prepare(&g->file->db,
+			    "INSERT INTO batch(arrived_ns, instance, upload, ended_ns, clamped)"
+			    " VALUES (:arrived, :instance, :upload, :ended, :clamped)",
+			    &stmt, err);
+
+	if (rc)
+		return rc;
+	db_bind_int(stmt, ":arrived", p->arrived_ns);
+	db_bind_int(stmt, ":instance", instance);
+	db_bind_blob(stmt, ":upload", p->upload_id ? &upload : NULL, sizeof(upload));
+	db_bind_int(stmt, ":clamped", p->clamped);
+	if (p->instance.ended) {
+		db_bind_int(stmt, ":ended", storage_ended_ns(p));
+		extent_add(&g->extent, storage_ended_ns(p));
+	}
+	rc = db_run(&g->file->db, stmt, err);
+	*ret_batch = sqlite3_last_insert_rowid(g->file->db.handle);
+	return rc;
+}
+
+struct block {
+	int64_t batch, min_ns, max_ns;
+	uint32_t series, instance;
+};
+
+static int insert_block(struct group *g, const struct block *b, const struct codec_columns *columns,
+			struct err *err)
+{
+	struct str packed;
+	sqlite3_stmt *stmt;
+
+	if (codec_encode(g->s->codec, columns, CODEC_TIMES | CODEC_CONTEXTS, &packed))
+		return err_set(err, -ENOMEM, "storage: out of memory");
+	int rc = db_prepare(
+		&g->file->db,
+		"INSERT INTO block(batch, series, instance, min_ns, max_ns, records, data)"
+		" VALUES (:batch, :series, :instance, :min, :max, :records, :data)",
+		&stmt, err);
+
+	if (rc)
+		return rc;
+	db_bind_int(stmt, ":batch", b->batch);
+	db_bind_int(stmt, ":series", b->series);
+	db_bind_int(stmt, ":instance", b->instance);
+	db_bind_int(stmt, ":min", b->min_ns);
+	db_bind_int(stmt, ":max", b->max_ns);
+	db_bind_int(stmt, ":records", (int64_t)columns->count);
+	db_bind_blob(stmt, ":data", packed.ptr, packed.len);
+	return db_run(&g->file->db, stmt, err);
+}
+
+/* Fill the columns from the records of one series, from *at on; moves *at behind the last one. */
+static int gather(struct group *g, struct dict_import *im, const struct profile *p, uint32_t series,
+		  size_t *at, struct codec_columns *to, struct block *b)
+{
+	size_t width = p->kinds[p->series[series].kind].columns_count;
+
+	to->count = 0;
+	to->values_count = width;
+	b->min_ns = INT64_MAX;
+	b->max_ns = INT64_MIN;
+	for (; *at < p->records_count && to->count < CODEC_RECORDS_MAX; ++*at) {
+		const struct profile_record *r = &p->records[*at];
+
+		if (r->series != series)
+			continue;
+		size_t i = to->count;
+		int rc = codec_columns_reserve(to, i + 1, width);
+
+		if (!rc)
+			rc = dict_import_node(im, r->node, &to->nodes[i]);
+		if (!rc)
+			rc = dict_import_context(im, r->context, &to->contexts[i]);
+		if (rc)
+			return rc;
+		to->times[i] = r->time_ns;
+		to->counts[i] = r->count;
+		for (size_t v = 0; v < width; v++)
+			to->values[v][i] = p->values[r->values_at + v];
+		b->min_ns = MIN(b->min_ns, r->time_ns);
+		b->max_ns = MAX(b->max_ns, r->time_ns);
+		extent_add_record(&g->extent, r->time_ns);
+		to->count++;
+	}
+	return 0;
+}
+
+static int insert_records(struct group *g, struct dict_import *im, const struct profile *p,
+			  uint32_t series, struct block *b, struct err *err)
+{
+	struct codec_columns columns CLEANUP(codec_columns_release) = { 0 };
+	size_t at = 0;
+	int rc = 0;
+
+	while (!rc && at < p->records_count) {
+		rc = gather(g, im, p, series, &at, &columns, b);
+		if (rc)
+			return err_set(err, rc, "storage: %s: the dictionary is full",
+				       g->file->entry->name);
+		if (!columns.count)
+			break;
+		rc = insert_block(g, b, &columns, err);
+		if (!rc)
+			rc = open_file_series(g->file, b->series, b->min_ns, b->max_ns, err);
+	}
+	return rc;
+}
+
+static struct dict_series series_of(const struct profile *p, uint32_t series)
+{
+	const struct profile_kind *kind = &p->kinds[p->series[series].kind];
+	struct dict_series s = { .identity = p->series[series].identity,
+				 .owner = p->instance.owner,
+				 .name = kind->name,
+				 .period_type = kind->period_type,
+				 .period_unit = kind->period_unit,
+				 .period = kind->period,
+				 .columns_count = kind->columns_count,
+				 .labels = p->series[series].labels };
+
+	for (uint32_t i = 0; i < kind->columns_count; i++) {
+		s.columns[i].type = kind->columns[i].type;
+		s.columns[i].unit = kind->columns[i].unit;
+		s.columns[i].gauge = kind->columns[i].gauge;
+	}
+	return s;
+}
+
+static int insert_losses(struct group *g, struct dict_import *im, const struct profile *p,
+			 const uint32_t *series, int64_t batch, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < p->losses_count; i++) {
+		const struct profile_loss *loss = &p->losses[i];
+		sqlite3_stmt *stmt;
+		uint32_t reason;
+
+		rc = dict_import_string(im, loss->reason, &reason);
+		if (!rc)
+			rc = db_prepare(&g->file->db,
+					"INSERT INTO loss(batch, series, reason, time_ns, count)"
+					" VALUES (:batch, :series, :reason, :time, :count)",
+					&stmt, err);
+		if (rc)
+			return rc;
+		db_bind_int(stmt, ":batch", batch);
+		db_bind_int(stmt, ":series", series[loss->series]);
+		db_bind_int(stmt, ":reason", reason);
+		db_bind_int(stmt, ":time", loss->time_ns);
+		db_bind_int(stmt, ":count", (int64_t)loss->count);
+		rc = db_run(&g->file->db, stmt, err);
+		extent_add(&g->extent, loss->time_ns);
+	}
+	return rc;
+}
+
+static int insert_cursors(struct group *g, const struct profile *p, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < p->cursors_count; i++) {
+		sqlite3_stmt *stmt;
+
+		rc = db_prepare(&g->file->db,
+				"INSERT INTO cursor(runtime_id, ring, position)"
+				" VALUES (:id, :ring, :position) ON CONFLICT DO UPDATE"
+				" SET position = max(position, :position)",
+				&stmt, err);
+		if (rc)
+			return rc;
+		db_bind_blob(stmt, ":id", p->cursors[i].runtime_id, 16);
+		db_bind_int(stmt, ":ring", p->cursors[i].ring);
+		db_bind_int(stmt, ":position", (int64_t)p->cursors[i].position);
+		rc = db_run(&g->file->db, stmt, err);
+	}
+	return rc;
+}
+
+static int insert_profile(struct group *g, const struct profile *p, struct err *err)
+{
+	struct dict_tables from = { .strings = p->strings.strings,
+				    .strings_count = p->strings.count,
+				    .modules = p->modules,
+				    .modules_count = p->modules_count,
+				    .frames = p->frames,
+				    .frames_count = p->frames_count,
+				    .nodes = p->nodes,
+				    .node_hashes = p->node_hashes,
+				    .nodes_count = p->nodes_count,
+				    .labels = p->labels,
+				    .labels_count = p->labels_count,
+				    .contexts = p->contexts,
+				    .contexts_count = p->contexts_count };
+	struct dict_import im CLEANUP(dict_import_release) = { 0 };
+	uint32_t *series CLEANUP(cleanup_free) = calloc(p->series_count + 1, sizeof(*series));
+	struct block b = { 0 };
+	int rc = series ? dict_import_init(&im, &g->file->dict, &from) : -ENOMEM;
+
+	if (!rc)
+		rc = dict_import_instance(&im, &p->instance, &b.instance);
+	for (uint32_t i = 0; !rc && i < p->series_count; i++) {
+		struct dict_series described = series_of(p, i);
+
+		rc = dict_import_series(&im, &described, &series[i]);
+	}
+	if (rc)
+		return err_set(err, rc, "storage: %s: the dictionary is full", g->file->entry->name);
+	rc = insert_batch(g, p, b.instance, &b.batch, err);
+	for (uint32_t i = 0; !rc && i < p->series_count; i++) {
+		b.series = series[i];
+		rc = insert_records(g, &im, p, i, &b, err);
+	}
+	if (!rc)
+		rc = insert_losses(g, &im, p, series, b.batch, err);
+	if (!rc)
+		rc = insert_cursors(g, p, err);
+	g->records += p->records_count;
+	return rc;
+}
+
+/* ---- a group: the profiles whose result is `mark` ---- */
+
+enum { PENDING = -ECANCELED, IN_GROUP = -EINPROGRESS, AGAIN_IN_GROUP = -EALREADY };
+
+static int commit_group(struct group *g, const struct profile *const *profiles, size_t count,
+			const int *results, struct err *err)
+{
+	struct db *db = &g->file->db;
+	int rc = db_exec(db, "BEGIN IMMEDIATE", err);
+
+	for (size_t i = 0; !rc && i < count; i++)
+		if (results[i] == IN_GROUP)
+			rc = insert_profile(g, profiles[i], err);
+	if (!rc)
+		rc = open_file_store(g->file, g->s->codec, err);
+	if (!rc)
+		rc = open_file_widen(g->file, &g->extent, err);
+	if (!rc)
+		rc = db_exec(db, "COMMIT", err);
+	return rc;
+}
+
+/* What has been committed is known from now on; without memory for that, the file is read again. */
+static void remember(struct sqlite_store *s, int64_t start_ns, const struct profile *p)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < p->cursors_count; i++)
+		rc = known_add_cursor(&s->known, p->cursors[i].runtime_id, p->cursors[i].ring,
+				      p->cursors[i].position, start_ns);
+	if (!rc && p->upload_id)
+		rc = known_add_upload(&s->known, storage_upload_key(p), p->arrived_ns);
+	(void)rc;
+}
+
+static int put_group(struct sqlite_store *s, int64_t start_ns,
+		     const struct profile *const *profiles, size_t count, const int *results,
+		     struct err *err)
+{
+	static const struct extent empty = EXTENT_EMPTY;
+	struct group g = { .s = s, .extent = empty };
+	int rc = files_writer(s, 0, start_ns, true, &g.file, err);
+
+	if (rc)
+		return rc;
+	rc = commit_group(&g, profiles, count, results, err);
+	if (rc) {
+		/* The dictionary in memory knows what was rolled back: it goes with the connection. */
+		struct period_file *entry = g.file->entry;
+
+		if (rc == -EBADMSG) {
+			pthread_mutex_lock(&s->lock);
+			entry->damaged = true;
+			pthread_mutex_unlock(&s->lock);
+		}
+		files_writer_drop(s, entry);
+		return rc;
+	}
+	files_widen(s, g.file->entry, &g.extent);
+	pthread_mutex_lock(&s->lock);
+	s->records += g.records;
+	pthread_mutex_unlock(&s->lock);
+	return 0;
+}
+
+static bool same_upload(const struct profile *a, const struct profile *b)
+{
+	return a->upload_id && b->upload_id &&
+	       hash128_equal(storage_upload_key(a), storage_upload_key(b));
+}
+
+/* Mark what goes into the file of `start_ns`, leaving out what is there already. */
+static void mark_group(struct sqlite_store *s, int64_t start_ns,
+		       const struct profile *const *profiles, size_t count, int *results)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (results[i] != PENDING || home_of(profiles[i]) != start_ns)
+			continue;
+		results[i] = IN_GROUP;
+		if (!profiles[i]->upload_id)
+			continue;
+		if (known_has_upload(&s->known, storage_upload_key(profiles[i]),
+				     profiles[i]->arrived_ns))
+			results[i] = STORAGE_DUPLICATE;
+		for (size_t k = 0; results[i] == IN_GROUP && k < i; k++)
+			if (results[k] == IN_GROUP && same_upload(profiles[i], profiles[k]))
+				results[i] = AGAIN_IN_GROUP;
+	}
+}
+
+static void settle_group(struct sqlite_store *s, int64_t start_ns,
+			 const struct profile *const *profiles, size_t count, int *results, int rc)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (results[i] != IN_GROUP && results[i] != AGAIN_IN_GROUP)
+			continue;
+		if (rc) {
+			results[i] = rc;
+		} else if (results[i] == IN_GROUP) {
+			results[i] = STORAGE_STORED;
+			remember(s, start_ns, profiles[i]);
+		} else {
+			results[i] = STORAGE_DUPLICATE;
+		}
+	}
+}
+
+static void count_results(struct sqlite_store *s, const int *results, size_t count)
+{
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < count; i++) {
+		s->profiles += results[i] == STORAGE_STORED;
+		s->duplicates += results[i] == STORAGE_DUPLICATE;
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+int sqlite_put(struct storage *store, const struct profile *const *profiles, size_t count,
+	       int *results, struct err *err)
+{
+	struct sqlite_store *s = sqlite_of(store);
+	int first = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		int rc = storage_check(profiles[i], first ? NULL : err);
+
+		results[i] = rc ? rc : PENDING;
+		first = first ? first : rc;
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (results[i] != PENDING)
+			continue;
+		int64_t start_ns = home_of(profiles[i]);
+		int rc = 0;
+
+		mark_group(s, start_ns, profiles, count, results);
+		if (results[i] == IN_GROUP) {
+			rc = put_group(s, start_ns, profiles, count, results, first ? NULL : err);
+			/* The rest of a damaged file is put aside, and a new one takes its place. */
+			if (rc == -EBADMSG && !retain_damaged(s, NULL))
+				rc = put_group(s, start_ns, profiles, count, results,
+					       first ? NULL : err);
+			if (rc == -EBADMSG)
+				rc = -EIO;
+		}
+		settle_group(s, start_ns, profiles, count, results, rc);
+		first = first ? first : rc;
+	}
+	count_results(s, results, count);
+	return first;
+}

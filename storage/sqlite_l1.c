@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Deriving L1.  Exactly once: each L1 file says how far (by batch) it holds each L0 file, and that
+ * number is committed with the windows themselves.  A transaction touches one file, so a crash
+ * between two days leaves one of them behind, and the next call adds only what is missing there.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "storage/sqlite_fold.h"
+
+#define RECORDS_PER_CALL ((size_t)1 << 18) /* the writer thread has puts to do as well */
+#define STEPPED_BACK_NS (INT64_C(600) * NS_PER_S)
+#define DAYS_MAX 4 /* that are worth a look at their watermarks */
+
+struct deriving {
+	struct sqlite_store *s;
+	struct period_file *source;
+	struct open_file *l0;
+	struct fold *days;
+	size_t days_count, days_capacity, records;
+	int64_t upto;
+	struct codec_columns columns;
+};
+
+/* How far `day` holds the source; 0 when it holds nothing of it. */
+static int watermark(struct sqlite_store *s, int64_t day_ns, const struct period_file *source,
+		     int64_t *ret_derived, struct err *err)
+{
+	struct open_file *day;
+	sqlite3_stmt *stmt;
+	int rc = files_writer(s, 1, day_ns, false, &day, err);
+
+	*ret_derived = 0;
+	if (rc)
+		return rc == -ENOENT ? 0 : rc;
+	rc = db_prepare(&day->db, "SELECT derived FROM source WHERE file_id = :id", &stmt, err);
+	if (rc)
+		return rc;
+	db_bind_int(stmt, ":id", source->file_id);
+	rc = db_step(&day->db, stmt, err);
+	if (rc > 0)
+		*ret_derived = sqlite3_column_int64(stmt, 0);
+	(void)sqlite3_reset(stmt);
+	return rc < 0 ? rc : 0;
+}
+
+/* Where to go on after a start: no day that the file touches is further behind. */
+static int find_start(struct sqlite_store *s, struct period_file *source, struct err *err)
+{
+	int64_t day_ns = files_period_start(1, source->extent.min_ns), least = INT64_MAX;
+
+	source->derived = 0;
+	if (source->extent.min_ns > source->extent.max_ns)
+		return 0;
+	for (int n = 0; day_ns <= source->extent.max_ns; day_ns += STORAGE_L1_FILE_NS, n++) {
+		int64_t derived = 0;
+		int rc = n < DAYS_MAX ? watermark(s, day_ns, source, &derived, err) : 0;
+
+		if (rc)
+			return rc;
+		least = MIN(least, derived);
+		if (!least)
+			break;
+	}
+	source->derived = least;
+	return 0;
+}
+
+static int day_of(struct deriving *d, int64_t time_ns, struct fold **ret_day, struct err *err)
+{
+	int64_t day_ns = files_period_start(1, time_ns);
+	struct fold fold = { .day_ns = day_ns };
+
+	for (size_t i = d->days_count; i-- > 0;)
+		if (d->days[i].day_ns == day_ns) {
+			*ret_day = &d->days[i];
+			return 0;
+		}
+	int rc = watermark(d->s, day_ns, d->source, &fold.derived, err);
+
+	if (!rc && array_grow(&d->days, sizeof(*d->days), &d->days_capacity, d->days_count + 1))
+		rc = err_set(err, -ENOMEM, "storage: out of memory");
+	if (rc)
+		return rc;
+	d->days[d->days_count++] = fold;
+	*ret_day = &d->days[d->days_count - 1];
+	/* The day's file may have taken a place among the open ones: keep ours in use. */
+	return files_writer(d->s, 0, d->source->start_ns, false, &d->l0, err);
+}
+
+static int damaged(struct deriving *d, struct err *err)
+{
+	pthread_mutex_lock(&d->s->lock);
+	d->source->damaged = true;
+	pthread_mutex_unlock(&d->s->lock);
+	return err_set(err, -EBADMSG, "storage: %s: a block does not decode", d->source->name);
+}
+
+static int gather_block(struct deriving *d, int64_t batch, sqlite3_stmt *stmt, struct err *err)
+{
+	struct codec_columns *c = &d->columns;
+	struct str data = db_column_blob(stmt, 2);
+	uint32_t series = (uint32_t)sqlite3_column_int64(stmt, 0);
+	uint32_t instance = (uint32_t)sqlite3_column_int64(stmt, 1);
+	const struct dict *dict = &d->l0->dict;
+	struct fold *day = NULL;
+	int rc = codec_decode(d->s->codec, data.ptr, data.len, -1, c);
+
+	if (rc == -EBADMSG || series >= dict->t.series_count ||
+	    instance >= dict->t.instances_count ||
+	    (!rc && c->values_count != dict->t.series[series].columns_count))
+		return damaged(d, err);
+	for (size_t i = 0; !rc && i < c->count; i++) {
+		if (c->nodes[i] >= dict->t.nodes_count)
+			return damaged(d, err);
+		if (!day || files_period_start(1, c->times[i]) != day->day_ns)
+			rc = day_of(d, c->times[i], &day, err);
+		if (!rc && batch > day->derived)
+			rc = fold_add(day, &dict->t.series[series], series, instance, c, i);
+	}
+	d->records += c->count;
+	return rc == -ENOMEM ? err_set(err, rc, "storage: out of memory") : rc;
+}
+
+static int gather_blocks(struct deriving *d, int64_t batch, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int rc = db_prepare(&d->l0->db,
+			    "SELECT series, instance, data FROM block WHERE batch = :batch", &stmt,
+			    err);
+
+	if (rc)
+		return rc;
+	db_bind_int(stmt, ":batch", batch);
+	while ((rc = db_step(&d->l0->db, stmt, err)) > 0) {
+		rc = gather_block(d, batch, stmt, err);
+		if (rc)
+			break;
+	}
+	(void)sqlite3_reset(stmt);
+	return rc;
+}
+
+static int gather_losses(struct deriving *d, int64_t batch, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int rc = db_prepare(&d->l0->db,
+			    "SELECT series, reason, time_ns, count FROM loss WHERE batch = :batch",
+			    &stmt, err);
+
+	if (rc)
+		return rc;
+	db_bind_int(stmt, ":batch", batch);
+	while (!rc && (rc = db_step(&d->l0->db, stmt, err)) > 0) {
+		int64_t time_ns = sqlite3_column_int64(stmt, 2);
+		struct fold_loss loss = {
+			.window_ns = clock_window_ns(time_ns, STORAGE_L1_WINDOW_NS),
+			.series = (uint32_t)sqlite3_column_int64(stmt, 0),
+			.reason = (uint32_t)sqlite3_column_int64(stmt, 1),
+			.count = (uint64_t)sqlite3_column_int64(stmt, 3),
+		};
+		struct fold *day;
+
+		rc = loss.series < d->l0->dict.t.series_count ? day_of(d, time_ns, &day, err) :
+								damaged(d, err);
+		if (!rc && batch > day->derived)
+			rc = fold_add_loss(day, loss);
+	}
+	(void)sqlite3_reset(stmt);
+	return rc;
+}
+
+static int gather_end(struct deriving *d, int64_t batch, int64_t ended_ns, uint32_t instance,
+		      struct err *err)
+{
+	struct fold *day;
+	int rc = instance < d->l0->dict.t.instances_count ? day_of(d, ended_ns, &day, err) :
+							    damaged(d, err);
+
+	if (!rc && batch > day->derived)
+		rc = fold_add_end(day, (struct fold_end){ ended_ns, instance });
+	return rc;
+}
+
+/* Whether a batch has arrived long enough ago; one from the far future is a clock that was set. */
+static bool is_due(int64_t arrived_ns, int64_t arrived_before_ns)
+{
+	return arrived_ns < arrived_before_ns || arrived_ns - STEPPED_BACK_NS > arrived_before_ns;
+}
+
+/* Read batches until the call has enough or comes to one that is not due. */
+static int gather(struct deriving *d, int64_t arrived_before_ns, bool *ret_more, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int rc = db_prepare(&d->l0->db,
+			    "SELECT id, arrived_ns, instance, ended_ns FROM batch WHERE id > :after"
+			    " ORDER BY id",
+			    &stmt, err);
+
+	*ret_more = false;
+	if (rc)
+		return rc;
+	db_bind_int(stmt, ":after", d->source->derived);
+	while ((rc = db_step(&d->l0->db, stmt, err)) > 0) {
+		int64_t batch = sqlite3_column_int64(stmt, 0);
+
+		rc = 0;
+		if (!is_due(sqlite3_column_int64(stmt, 1), arrived_before_ns))
+			break;
+		*ret_more = d->records >= RECORDS_PER_CALL;
+		if (*ret_more)
+			break;
+		rc = gather_blocks(d, batch, err);
+		if (!rc)
+			rc = gather_losses(d, batch, err);
+		if (!rc && sqlite3_column_type(stmt, 3) != SQLITE_NULL)
+			rc = gather_end(d, batch, sqlite3_column_int64(stmt, 3),
+					(uint32_t)sqlite3_column_int64(stmt, 2), err);
+		if (rc)
+			break;
+		d->upto = batch;
+	}
+	(void)sqlite3_reset(stmt);
+	return rc;
+}
+
+static int commit_source(struct open_file *day, int64_t file_id, int64_t upto, int64_t *ret_source,
+			 struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int rc = db_prepare(&day->db,
+			    "INSERT INTO source(file_id, derived) VALUES (:id, :upto)"
+			    " ON CONFLICT (file_id) DO UPDATE SET derived = :upto RETURNING id",
+			    &stmt, err);
+
+	if (rc)
+		return rc;
+	db_bind_int(stmt, ":id", file_id);
+	db_bind_int(stmt, ":upto", upto);
+	rc = db_step(&day->db, stmt, err);
+	if (rc <= 0)
+		return rc ? rc : err_set(err, -EIO, "storage: no source");
+	*ret_source = sqlite3_column_int64(stmt, 0);
+	return db_run(&day->db, stmt, err);
+}
+
+static int write_day(struct deriving *d, struct fold *fold, struct open_file *day, struct err *err)
+{
+	struct extent extent = EXTENT_EMPTY;
+	int64_t source = 0;
+	int rc = db_exec(&day->db, "BEGIN IMMEDIATE", err);
+
+	if (!rc)
+		rc = commit_source(day, d->source->file_id, d->upto, &source, err);
+	if (!rc)
+		rc = fold_write(fold, day, d->s->codec, &d->l0->dict, source, &extent, err);
+	if (!rc)
+		rc = open_file_store(day, d->s->codec, err);
+	if (!rc)
+		rc = open_file_widen(day, &extent, err);
+	if (!rc)
+		rc = db_exec(&day->db, "COMMIT", err);
+	if (!rc)
+		files_widen(d->s, day->entry, &extent);
+	return rc;
+}
+
+static int commit_day(struct deriving *d, struct fold *fold, struct err *err)
+{
+	struct open_file *day;
+	int rc;
+
+	if (d->upto <= fold->derived)
+		return 0;
+	rc = files_writer(d->s, 0, d->source->start_ns, false, &d->l0, err);
+	if (!rc)
+		rc = files_writer(d->s, 1, fold->day_ns, true, &day, err);
+	if (rc)
+		return rc;
+	rc = write_day(d, fold, day, err);
+	if (rc) {
+		struct period_file *entry = day->entry;
+
+		if (rc == -EBADMSG) {
+			pthread_mutex_lock(&d->s->lock);
+			entry->damaged = true;
+			pthread_mutex_unlock(&d->s->lock);
+		}
+		files_writer_drop(d->s, entry);
+	}
+	return rc;
+}
+
+int l1_derive(struct sqlite_store *s, struct period_file *source, int64_t arrived_before_ns,
+	      bool *ret_more, struct err *err)
+{
+	struct deriving d = { .s = s, .source = source };
+	int rc = source->derived < 0 ? find_start(s, source, err) : 0;
+
+	if (!rc)
+		rc = files_writer(s, 0, source->start_ns, false, &d.l0, err);
+	d.upto = source->derived;
+	if (!rc)
+		rc = gather(&d, arrived_before_ns, ret_more, err);
+	for (size_t i = 0; !rc && i < d.days_count; i++)
+		rc = commit_day(&d, &d.days[i], err);
+	if (!rc)
+		source->derived = d.upto;
+	for (size_t i = 0; i < d.days_count; i++)
+		fold_release(&d.days[i]);
+	free(d.days);
+	codec_columns_release(&d.columns);
+	return rc;
+}

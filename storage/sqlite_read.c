@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/sqlite_read.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+#define RETRIES 4 /* of a plan whose files went while it opened them */
+
+int sqlite_reader_open(struct storage *store, struct storage_reader **ret_reader, struct err *err)
+{
+	struct sqlite_reader *r = calloc(1, sizeof(*r));
+
+	if (!r || codec_new(&r->codec)) {
+		free(r);
+		return err_set(err, -ENOMEM, "storage: out of memory");
+	}
+	r->s = sqlite_of(store);
+	*ret_reader = &r->base;
+	return 0;
+}
+
+void sqlite_reader_close(struct storage_reader *reader)
+{
+	struct sqlite_reader *r = reader_of(reader);
+
+	for (size_t i = 0; i < r->files_count; i++)
+		open_file_free(r->s, r->files[i]);
+	free(r->files);
+	db_close(&r->symbols);
+	codec_columns_release(&r->columns);
+	codec_free(r->codec);
+	free(r);
+}
+
+/* ---- the reader's files ---- */
+
+/* Close what is gone, and the least used beyond the limit.  Between two calls only. */
+static void tidy(struct sqlite_reader *r)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < r->files_count; i++) {
+		pthread_mutex_lock(&r->s->lock);
+		bool gone = r->files[i]->entry->gone;
+
+		pthread_mutex_unlock(&r->s->lock);
+		if (gone || (r->files_count > READER_FILES_MAX && r->files[i]->used + 2 < r->used))
+			open_file_free(r->s, r->files[i]);
+		else
+			r->files[kept++] = r->files[i];
+	}
+	r->files_count = kept;
+}
+
+/* Open and read once: only then does SQLite hold the WAL too, and unlinking does no harm. */
+static int open_entry(struct sqlite_reader *r, struct period_file *entry,
+		      struct open_file **ret_file, struct err *err)
+{
+	char path[SQLITE_PATH_MAX];
+	struct open_file *file = calloc(1, sizeof(*file));
+	int rc = file ? dict_init(&file->dict, false) : -ENOMEM;
+
+	if (rc) {
+		free(file);
+		return err_set(err, rc, "storage: out of memory");
+	}
+	pthread_mutex_lock(&r->s->lock);
+	file->entry = files_ref(r->s, entry);
+	pthread_mutex_unlock(&r->s->lock);
+	files_path(r->s, entry->name, "", path);
+	rc = db_open_reader(&file->db, path, err);
+	if (!rc)
+		rc = db_exec(&file->db, "SELECT file_id FROM meta", err);
+	if (!rc && array_grow(&r->files, sizeof(struct open_file *), &r->files_capacity,
+			      r->files_count + 1))
+		rc = err_set(err, -ENOMEM, "storage: out of memory");
+	if (rc) {
+		open_file_free(r->s, file);
+		return rc;
+	}
+	*ret_file = r->files[r->files_count++] = file;
+	return 0;
+}
+
+static int get_file(struct sqlite_reader *r, struct period_file *entry, struct open_file **ret_file,
+		    struct err *err)
+{
+	int rc = 0;
+
+	*ret_file = NULL;
+	for (size_t i = 0; !*ret_file && i < r->files_count; i++)
+		if (r->files[i]->entry == entry)
+			*ret_file = r->files[i];
+	if (!*ret_file)
+		rc = open_entry(r, entry, ret_file, err);
+	pthread_mutex_lock(&r->s->lock);
+	if (rc == -EBADMSG)
+		entry->damaged = true;
+	if (entry->gone)
+		rc = -ESTALE;
+	pthread_mutex_unlock(&r->s->lock);
+	if (!rc)
+		(*ret_file)->used = r->used;
+	return rc;
+}
+
+/* ---- the plan ---- */
+
+void plan_release(struct plan *p)
+{
+	free(p->files);
+	free(p->sources);
+	free(p->marks);
+	memset(p, 0, sizeof(*p));
+}
+
+/* References to the files that the range touches; the ids of all L0 files. */
+static int snapshot(struct plan *p, struct period_file ***ret_entries, size_t *ret_count)
+{
+	struct sqlite_store *s = p->r->s;
+	struct period_file **entries;
+	size_t count = 0;
+
+	pthread_mutex_lock(&s->lock);
+	entries = malloc((s->files_count + 1) * sizeof(struct period_file *));
+	p->sources = malloc((s->files_count + 1) * sizeof(*p->sources));
+	p->files = malloc((s->files_count + 1) * sizeof(struct open_file *));
+	bool ok = entries && p->sources && p->files;
+
+	for (size_t i = 0; ok && i < s->files_count; i++) {
+		struct period_file *f = s->files[i];
+
+		if (f->level == 0)
+			p->sources[p->sources_count++] = f->file_id;
+		if (f->extent.min_ns < p->scan->until_ns && f->extent.max_ns >= p->scan->from_ns)
+			entries[count++] = files_ref(s, f);
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (!ok) {
+		free(entries);
+		return -ENOMEM;
+	}
+	*ret_entries = entries;
+	*ret_count = count;
+	return 0;
+}
+
+static int plan_try(struct plan *p, struct err *err)
+{
+	struct period_file **entries = NULL;
+	size_t count = 0;
+	int rc = snapshot(p, &entries, &count);
+
+	if (rc)
+		return err_set(err, rc, "storage: out of memory");
+	for (size_t i = 0; i < count; i++) {
+		if (!rc)
+			rc = get_file(p->r, entries[i], &p->files[p->files_count], err);
+		p->files_count += !rc;
+		files_unref(p->r->s, entries[i]);
+	}
+	free(entries);
+	return rc;
+}
+
+int plan_init(struct plan *p, struct sqlite_reader *r, const struct storage_scan *scan,
+	      int64_t step_ns, struct err *err)
+{
+	int rc = -ESTALE;
+
+	r->used++;
+	tidy(r);
+	for (int i = 0; rc == -ESTALE && i < RETRIES; i++) {
+		plan_release(p);
+		*p = (struct plan){ .r = r, .scan = scan, .step_ns = step_ns };
+		rc = plan_try(p, err);
+	}
+	if (rc == -ESTALE)
+		return err_set(err, -EIO, "storage: files go faster than they can be opened");
+	return rc == -EBADMSG || rc == -ENOENT ? -EIO : rc;
+}
+
+struct open_file *plan_file(const struct plan *p, size_t i)
+{
+	return p->files[p->files_count - 1 - i]; /* the catalogue has L0 first */
+}
+
+static uint64_t step_of(const struct plan *p, int64_t time_ns)
+{
+	return (uint64_t)(time_ns - p->scan->from_ns) / (uint64_t)p->step_ns;
+}
+
+bool plan_is_whole(const struct plan *p, int64_t window_ns)
+{
+	int64_t last_ns = window_ns + STORAGE_L1_WINDOW_NS - 1;
+
+	return window_ns >= p->scan->from_ns && last_ns < p->scan->until_ns &&
+	       step_of(p, window_ns) == step_of(p, last_ns);
+}
+
+bool plan_takes_window(const struct plan *p, int64_t window_ns, bool source_is_there)
+{
+	if (plan_is_whole(p, window_ns))
+		return true;
+	return !source_is_there && window_ns >= p->scan->from_ns && window_ns < p->scan->until_ns;
+}
+
+static int64_t derived_of(const struct plan *p, int64_t file_id, int64_t time_ns)
+{
+	int64_t day_ns = files_period_start(1, time_ns);
+
+	for (size_t i = 0; i < p->marks_count; i++)
+		if (p->marks[i].file_id == file_id && p->marks[i].day_ns == day_ns)
+			return p->marks[i].derived;
+	return 0;
+}
+
+bool plan_takes_record(const struct plan *p, int64_t file_id, int64_t batch, int64_t time_ns)
+{
+	if (time_ns < p->scan->from_ns || time_ns >= p->scan->until_ns)
+		return false;
+	if (p->l0_only ||
+	    !plan_is_whole(p, clock_window_ns(time_ns, STORAGE_L1_WINDOW_NS)))
+		return true;
+	return batch > derived_of(p, file_id, time_ns);
+}
+
+static int load_watermarks(struct plan *p, struct open_file *l1, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int rc = db_prepare(&l1->db, "SELECT file_id, derived FROM source", &stmt, err);
+
+	/* A second pass sees what was derived since the first, and so must its watermarks. */
+	for (size_t i = 0; i < p->marks_count;)
+		if (p->marks[i].day_ns == l1->entry->start_ns)
+			p->marks[i] = p->marks[--p->marks_count];
+		else
+			i++;
+	while (!rc && (rc = db_step(&l1->db, stmt, err)) > 0) {
+		struct watermark mark = { l1->entry->start_ns, sqlite3_column_int64(stmt, 0),
+					  sqlite3_column_int64(stmt, 1) };
+
+		rc = array_grow(&p->marks, sizeof(mark), &p->marks_capacity, p->marks_count + 1);
+		if (!rc)
+			p->marks[p->marks_count++] = mark;
+	}
+	return rc == -ENOMEM ? err_set(err, rc, "storage: out of memory") : rc;
+}
+
+int plan_begin(struct plan *p, struct open_file *file, struct err *err)
+{
+	int rc = storage_scan_late(p->scan, err);
+
+	if (!rc)
+		rc = db_exec(&file->db, "BEGIN", err);
+	if (!rc)
+		rc = open_file_load(file, p->r->codec, err);
+	if (!rc && file->entry->level == 1)
+		rc = load_watermarks(p, file, err);
+	return rc;
+}
+
+int plan_end(struct plan *p, struct open_file *file, int rc, struct err *err)
+{
+	db_rollback(&file->db);
+	if (rc != -EBADMSG)
+		return rc;
+	pthread_mutex_lock(&p->r->s->lock);
+	file->entry->damaged = true;
+	pthread_mutex_unlock(&p->r->s->lock);
+	/* The dictionary may be half loaded. */
+	for (size_t i = 0; i < p->r->files_count; i++) {
+		if (p->r->files[i] != file)
+			continue;
+		p->r->files[i] = p->r->files[--p->r->files_count];
+		for (size_t k = 0; k < p->files_count; k++)
+			if (p->files[k] == file)
+				p->files[k] = NULL;
+		open_file_free(p->r->s, file);
+		break;
+	}
+	if (err && !err->code)
+		(void)err_set(err, -EIO, "storage: a file is damaged");
+	return -EIO;
+}
+
+bool plan_source_is_there(const struct plan *p, struct open_file *l1, int64_t source)
+{
+	sqlite3_stmt *stmt;
+	bool there = false;
+
+	if (db_prepare(&l1->db, "SELECT file_id FROM source WHERE id = :id", &stmt, NULL))
+		return false;
+	db_bind_int(stmt, ":id", source);
+	if (db_step(&l1->db, stmt, NULL) > 0)
+		for (size_t i = 0; !there && i < p->sources_count; i++)
+			there = p->sources[i] == sqlite3_column_int64(stmt, 0);
+	(void)sqlite3_reset(stmt);
+	return there;
+}
+
+struct storage_segment segment_of_dict(const struct dict *dict, uint32_t owner)
+{
+	return (struct storage_segment){
+		.nodes = dict->t.nodes,
+		.node_hashes = dict->t.node_hashes,
+		.nodes_count = dict->t.nodes_count,
+		.frames = dict->t.frames,
+		.frames_count = dict->t.frames_count,
+		.modules = dict->t.modules,
+		.modules_count = dict->t.modules_count,
+		.strings = dict->t.strings,
+		.strings_count = dict->t.strings_count,
+		.owner = owner,
+	};
+}
+
+/* ---- stats and symbols ---- */
+
+int sqlite_stats(struct storage_reader *reader, struct storage_stats *ret, struct err *err)
+{
+	struct sqlite_store *s = reader_of(reader)->s;
+
+	(void)err;
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < s->files_count; i++) {
+		const struct period_file *f = s->files[i];
+		uint64_t bytes = files_bytes(s, f->name);
+
+		*(f->level ? &ret->l1_bytes : &ret->l0_bytes) += bytes;
+		if (f->extent.first_ns > f->extent.last_ns)
+			continue;
+		if (!ret->newest_ns || f->extent.first_ns < ret->oldest_ns)
+			ret->oldest_ns = f->extent.first_ns;
+		ret->newest_ns = MAX(ret->newest_ns, f->extent.last_ns);
+	}
+	ret->files = s->files_count;
+	ret->records = s->records;
+	ret->profiles = s->profiles;
+	ret->duplicates = s->duplicates;
+	(void)snprintf(ret->note, sizeof(ret->note), "%s", s->note);
+	pthread_mutex_unlock(&s->lock);
+	ret->symbols_bytes = files_bytes(s, "symbols.db");
+	ret->bytes = ret->l0_bytes + ret->l1_bytes + ret->symbols_bytes;
+	(void)snprintf(ret->version, sizeof(ret->version), "SQLite %s", sqlite3_libversion());
+	if (!ret->note[0] && db_library_is_affected())
+		(void)snprintf(ret->note, sizeof(ret->note),
+			       "SQLite %s has the WAL-reset bug; one connection does every "
+			       "checkpoint here, which avoids it",
+			       sqlite3_libversion());
+	return 0;
+}
+
+static int symbols_copy(struct sqlite_reader *r, struct str packed, void **ret_table,
+			size_t *ret_len, struct err *err)
+{
+	struct str raw;
+	int rc = codec_unpack(r->codec, packed.ptr, packed.len, &raw);
+	void *copy = rc ? NULL : malloc(raw.len + 1);
+
+	if (!copy)
+		return err_set(err, rc == -EBADMSG ? -EIO : -ENOMEM,
+			       "storage: a symbol table cannot be read");
+	memcpy(copy, raw.ptr, raw.len);
+	*ret_table = copy;
+	*ret_len = raw.len;
+	return 0;
+}
+
+int sqlite_symbols_get(struct storage_reader *reader, uint64_t scope, const uint8_t *build_id,
+		       size_t build_id_len, void **ret_table, size_t *ret_len, uint64_t *ret_epoch,
+		       struct err *err)
+{
+	struct sqlite_reader *r = reader_of(reader);
+	char path[SQLITE_PATH_MAX];
+	sqlite3_stmt *stmt;
+	int rc = 0;
+
+	files_path(r->s, "symbols.db", "", path);
+	if (!r->symbols.handle)
+		rc = db_open_reader(&r->symbols, path, err);
+	if (!rc)
+		rc = db_prepare(&r->symbols,
+				"SELECT data, epoch FROM symbols"
+				" WHERE scope = :scope AND build_id = :id",
+				&stmt, err);
+	if (rc)
+		return rc == -EBADMSG ? -EIO : rc;
+	db_bind_int(stmt, ":scope", (int64_t)scope);
+	db_bind_blob(stmt, ":id", build_id, build_id_len);
+	rc = db_step(&r->symbols, stmt, err);
+	if (!rc)
+		return err_set(err, -ENOENT, "storage: no symbols for this build id");
+	if (rc > 0) {
+		uint64_t epoch = (uint64_t)sqlite3_column_int64(stmt, 1);
+
+		rc = symbols_copy(r, db_column_blob(stmt, 0), ret_table, ret_len, err);
+		if (!rc)
+			*ret_epoch = epoch;
+	}
+	(void)sqlite3_reset(stmt);
+	return rc == -EBADMSG ? -EIO : rc;
+}

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* records (from L0 alone) and losses. */
+#include <errno.h>
+#include <string.h>
+
+#include "storage/sqlite_read.h"
+
+/* ---- records: one block a transaction, so that a callback never holds one ---- */
+
+struct position { /* of a block in the index block_series */
+	int64_t min_ns, max_ns, batch, id;
+};
+
+struct page {
+	struct plan *plan;
+	struct open_file *file;
+	size_t series; /* in the scan */
+	uint32_t number;
+	struct position at;
+	int64_t instance;
+};
+
+static void bind_page(sqlite3_stmt *stmt, const struct page *page)
+{
+	db_bind_int(stmt, ":series", page->number);
+	db_bind_int(stmt, ":from", page->plan->scan->from_ns);
+	db_bind_int(stmt, ":until", page->plan->scan->until_ns);
+	db_bind_int(stmt, ":min", page->at.min_ns);
+	db_bind_int(stmt, ":max", page->at.max_ns);
+	db_bind_int(stmt, ":batch", page->at.batch);
+	db_bind_int(stmt, ":id", page->at.id);
+}
+
+/* Decode the next block into the reader's columns. Returns 1, 0 at the end, or an error. */
+static int next_block(struct page *page, struct err *err)
+{
+	struct sqlite_reader *r = page->plan->r;
+	sqlite3_stmt *stmt;
+	int rc = db_prepare(&page->file->db,
+			    "SELECT min_ns, max_ns, batch, id, instance, data FROM block"
+			    " WHERE series = :series AND min_ns < :until AND max_ns >= :from"
+			    " AND (min_ns, max_ns, batch, id) > (:min, :max, :batch, :id)"
+			    " ORDER BY min_ns, max_ns, batch, id LIMIT 1",
+			    &stmt, err);
+
+	if (rc)
+		return rc;
+	bind_page(stmt, page);
+	rc = db_step(&page->file->db, stmt, err);
+	if (rc <= 0)
+		return rc;
+	page->at = (struct position){ sqlite3_column_int64(stmt, 0), sqlite3_column_int64(stmt, 1),
+				      sqlite3_column_int64(stmt, 2), sqlite3_column_int64(stmt, 3) };
+	page->instance = sqlite3_column_int64(stmt, 4);
+	struct str data = db_column_blob(stmt, 5);
+
+	rc = codec_decode(r->codec, data.ptr, data.len, (int)page->plan->scan->column, &r->columns);
+	(void)sqlite3_reset(stmt);
+	return rc ? err_set(err, rc, "storage: %s: a block does not decode",
+			    page->file->entry->name) :
+		    1;
+}
+
+/* Everything that a block names must be there. */
+static bool block_fits(const struct page *page)
+{
+	const struct dict_tables *t = &page->file->dict.t;
+	const struct codec_columns *c = &page->plan->r->columns;
+
+	if (page->instance < 0 || (size_t)page->instance >= t->instances_count ||
+	    c->values_count <= page->plan->scan->column)
+		return false;
+	for (size_t i = 0; i < c->count; i++)
+		if (c->nodes[i] >= t->nodes_count || c->contexts[i] >= t->contexts_count)
+			return false;
+	return true;
+}
+
+static int emit_block(struct page *page, storage_records_fn fn, void *arg)
+{
+	const struct storage_scan *scan = page->plan->scan;
+	const struct dict_tables *t = &page->file->dict.t;
+	struct codec_columns *c = &page->plan->r->columns;
+	int64_t *values = c->values[scan->column];
+	size_t n = 0;
+	uint32_t *counts CLEANUP(cleanup_free) = malloc((c->count + 1) * sizeof(*counts));
+	uint32_t *series CLEANUP(cleanup_free) = malloc((c->count + 1) * sizeof(*series));
+
+	if (!counts || !series)
+		return -ENOMEM;
+	for (size_t i = 0; i < c->count; i++) {
+		if (c->times[i] < scan->from_ns || c->times[i] >= scan->until_ns)
+			continue;
+		c->times[n] = c->times[i];
+		c->nodes[n] = c->nodes[i];
+		c->contexts[n] = c->contexts[i];
+		counts[n] = (uint32_t)c->counts[i];
+		series[n] = (uint32_t)page->series;
+		values[n++] = values[i];
+	}
+	struct storage_records records = {
+		.segment = segment_of_dict(&page->file->dict, t->series[page->number].owner),
+		.contexts = t->contexts,
+		.labels = t->labels,
+		.runtime_id = t->instances[page->instance].runtime_id,
+		.pid = t->instances[page->instance].pid,
+		.count = n,
+		.series = series,
+		.nodes = c->nodes,
+		.context = c->contexts,
+		.times_ns = c->times,
+		.values = values,
+		.counts = counts,
+	};
+
+	return n ? fn(arg, &records) : 0;
+}
+
+static int records_of_series(struct page *page, storage_records_fn fn, void *arg, struct err *err)
+{
+	int rc = 1;
+
+	page->at = (struct position){ INT64_MIN, 0, 0, 0 };
+	while (rc > 0) {
+		rc = plan_begin(page->plan, page->file, err);
+		if (!rc)
+			rc = next_block(page, err);
+		if (rc > 0 && !block_fits(page))
+			rc = err_set(err, -EBADMSG, "storage: %s: a block names what is not there",
+				     page->file->entry->name);
+		rc = plan_end(page->plan, page->file, rc, err);
+		if (rc <= 0)
+			return rc;
+		rc = emit_block(page, fn, arg);
+		if (rc)
+			return rc;
+		rc = 1;
+	}
+	return rc;
+}
+
+int sqlite_records(struct storage_reader *reader, const struct storage_scan *scan,
+		   storage_records_fn fn, void *arg, struct err *err)
+{
+	struct plan plan CLEANUP(plan_release) = { 0 };
+	int rc = plan_init(&plan, reader_of(reader), scan, scan->until_ns - scan->from_ns, err);
+
+	for (size_t i = 0; !rc && i < plan.files_count; i++) {
+		struct page page = { .plan = &plan, .file = plan_file(&plan, i) };
+
+		if (page.file->entry->level)
+			continue;
+		rc = plan_begin(&plan, page.file, err);
+		rc = plan_end(&plan, page.file, rc, err);
+		for (; !rc && page.series < scan->series_count; page.series++) {
+			page.number = dict_find_series(&page.file->dict, scan->series[page.series]);
+			if (page.number != INDEX_NONE &&
+			    scan->column < page.file->dict.t.series[page.number].columns_count)
+				rc = records_of_series(&page, fn, arg, err);
+		}
+	}
+	return rc;
+}
+
+/* ---- losses: few, so they are gathered and then told ---- */
+
+struct told {
+	struct hash128 series;
+	uint32_t reason;
+	uint64_t count;
+};
+
+struct tally {
+	struct told *list;
+	size_t count, capacity;
+};
+
+static void tally_release(struct tally *t)
+{
+	free(t->list);
+}
+
+static int tally_add(struct tally *t, const struct plan *p, const struct open_file *file,
+		     sqlite3_stmt *stmt, struct err *err)
+{
+	int64_t series = sqlite3_column_int64(stmt, 2), reason = sqlite3_column_int64(stmt, 3);
+	const struct dict_tables *d = &file->dict.t;
+
+	if (series < 0 || (size_t)series >= d->series_count || reason < 0 ||
+	    (size_t)reason >= d->strings_count)
+		return err_set(err, -EBADMSG, "storage: %s: a loss names what is not there",
+			       file->entry->name);
+	if (storage_scan_find(p->scan, d->series[series].identity) < 0)
+		return 0;
+	if (array_grow(&t->list, sizeof(*t->list), &t->capacity, t->count + 1))
+		return err_set(err, -ENOMEM, "storage: out of memory");
+	t->list[t->count++] = (struct told){ d->series[series].identity, (uint32_t)reason,
+					     (uint64_t)sqlite3_column_int64(stmt, 4) };
+	return 0;
+}
+
+static int gather_losses(struct tally *t, struct plan *p, struct open_file *file, struct err *err)
+{
+	static const char l0[] = "SELECT batch, time_ns, series, reason, count FROM loss"
+				 " WHERE time_ns > :after AND time_ns < :until";
+	static const char l1[] = "SELECT source, window_ns, series, reason, count FROM loss"
+				 " WHERE window_ns > :after AND window_ns < :until";
+	bool windows = file->entry->level == 1;
+	sqlite3_stmt *stmt;
+	int rc = db_prepare(&file->db, windows ? l1 : l0, &stmt, err);
+
+	if (rc)
+		return rc;
+	db_bind_int(stmt, ":after", p->scan->from_ns - STORAGE_L1_WINDOW_NS);
+	db_bind_int(stmt, ":until", p->scan->until_ns);
+	while (!rc && (rc = db_step(&file->db, stmt, err)) > 0) {
+		int64_t batch = sqlite3_column_int64(stmt, 0), time_ns = sqlite3_column_int64(stmt, 1);
+		bool takes = windows ?
+				     plan_takes_window(p, time_ns,
+						       plan_source_is_there(p, file, batch)) :
+				     plan_takes_record(p, file->entry->file_id, batch, time_ns);
+
+		rc = takes ? tally_add(t, p, file, stmt, err) : 0;
+	}
+	(void)sqlite3_reset(stmt);
+	return rc;
+}
+
+int sqlite_losses(struct storage_reader *reader, const struct storage_scan *scan,
+		  storage_loss_fn fn, void *arg, struct err *err)
+{
+	struct plan plan CLEANUP(plan_release) = { 0 };
+	int rc = plan_init(&plan, reader_of(reader), scan, scan->until_ns - scan->from_ns, err);
+
+	for (size_t i = 0; !rc && i < plan.files_count; i++) {
+		struct tally tally CLEANUP(tally_release) = { 0 };
+		struct open_file *file = plan_file(&plan, i);
+
+		rc = plan_begin(&plan, file, err);
+		if (!rc)
+			rc = gather_losses(&tally, &plan, file, err);
+		rc = plan_end(&plan, file, rc, err);
+		for (size_t k = 0; !rc && k < tally.count; k++)
+			rc = fn(arg, tally.list[k].series,
+				file->dict.t.strings[tally.list[k].reason], tally.list[k].count);
+	}
+	return rc;
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What goes and what is put aside: retention by age and bytes, damaged files, and maintain. */
+#include "storage/sqlite_store.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+/* What arrived in a window may still come in for so long before it is derived. */
+#define GRACE_NS (INT64_C(5) * NS_PER_S)
+#define DERIVE_CALLS_MAX 8 /* of one maintain: puts are waiting */
+#define FORGET_EVERY_NS (INT64_C(3600) * NS_PER_S)
+
+void sqlite_note(struct sqlite_store *s, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	pthread_mutex_lock(&s->lock);
+	if (!s->note[0])
+		(void)vsnprintf(s->note, sizeof(s->note), fmt, args);
+	pthread_mutex_unlock(&s->lock);
+	va_end(args);
+}
+
+/* ---- damage ---- */
+
+int retain_put_aside(struct sqlite_store *s, const char *name, const char *why, struct err *err)
+{
+	char from[SQLITE_PATH_MAX], to[SQLITE_PATH_MAX], aside[80];
+
+	for (unsigned n = 1; n < 10000; n++) {
+		(void)snprintf(aside, sizeof(aside), "%s.damaged-%u", name, n);
+		files_path(s, aside, "", to);
+		if (access(to, F_OK))
+			break;
+	}
+	files_path(s, name, "", from);
+	if (rename(from, to))
+		return err_set(err, -errno, "storage: %s cannot be put aside: %s", from,
+			       strerror(errno));
+	/* The WAL goes along under the name that belongs to the file's new one. */
+	files_path(s, name, "-wal", from);
+	files_path(s, aside, "-wal", to);
+	(void)rename(from, to);
+	files_path(s, name, "-shm", from);
+	(void)unlink(from);
+	sqlite_note(s, "%s was damaged and is kept as %s", name, aside);
+	return err_set(err, 0, "storage: %s was damaged and is kept as %s (%s)", name, aside, why);
+}
+
+static struct period_file *damaged_file(struct sqlite_store *s)
+{
+	struct period_file *found = NULL;
+
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; !found && i < s->files_count; i++)
+		if (s->files[i]->damaged)
+			found = files_ref(s, s->files[i]);
+	if (found)
+		found->damaged = false;
+	pthread_mutex_unlock(&s->lock);
+	return found;
+}
+
+int retain_damaged(struct sqlite_store *s, struct err *err)
+{
+	struct period_file *file;
+	int rc = 0;
+
+	while (!rc && (file = damaged_file(s))) {
+		char path[SQLITE_PATH_MAX];
+		struct err why = { 0 };
+		struct db db;
+
+		files_writer_drop(s, file);
+		files_path(s, file->name, "", path);
+		int found = db_open_writer(&db, path, file->level ? DB_L1 : DB_L0, false, &why);
+
+		if (!found)
+			found = db_check(&db, &why);
+		db_close(&db);
+		/* SQLite finds nothing, but what is in the rows made no sense to us: as bad. */
+		if (!found && !why.message[0])
+			(void)err_set(&why, 0, "its contents do not decode");
+		files_remove(s, file);
+		rc = retain_put_aside(s, file->name, why.message, err);
+		/* What a lost day held of the L0 files that are still there can be derived again. */
+		for (size_t i = 0; file->level && i < s->files_count; i++)
+			s->files[i]->derived = -1;
+		files_unref(s, file);
+	}
+	return rc;
+}
+
+/* ---- retention ---- */
+
+static void drop_file(struct sqlite_store *s, struct period_file *file)
+{
+	static const char *const suffixes[] = { "", "-wal", "-shm" };
+	char path[SQLITE_PATH_MAX], name[sizeof(file->name)];
+
+	memcpy(name, file->name, sizeof(name));
+	files_writer_drop(s, file);
+	files_remove(s, file);
+	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+		files_path(s, name, suffixes[i], path);
+		(void)unlink(path);
+	}
+}
+
+/* The oldest file of a level, unless it is the only one. */
+static struct period_file *oldest(struct sqlite_store *s, int level)
+{
+	for (size_t i = 0; i + 1 < s->files_count; i++)
+		if (s->files[i]->level == level)
+			return s->files[i + 1]->level == level ? s->files[i] : NULL;
+	return NULL;
+}
+
+static bool is_too_old(const struct period_file *file, int64_t age_ns, int64_t now_ns)
+{
+	return MAX(file->end_ns, file->extent.max_ns) < now_ns - age_ns;
+}
+
+/* L1 gets what L0 still has alone before that goes; a full disk is the one reason not to wait. */
+static int drop_l0(struct sqlite_store *s, struct period_file *file, struct err *err)
+{
+	bool more = true;
+	int rc = 0;
+
+	while (!rc && more)
+		rc = l1_derive(s, file, INT64_MAX, &more, err);
+	if (rc == -ENOSPC)
+		sqlite_note(s, "disk full: %s went before it was rolled up", file->name);
+	else if (rc)
+		return rc;
+	drop_file(s, file);
+	return 0;
+}
+
+static uint64_t level_bytes(struct sqlite_store *s, int level)
+{
+	uint64_t bytes = level < 0 ? files_bytes(s, "symbols.db") : 0;
+
+	for (size_t i = 0; i < s->files_count; i++)
+		if (s->files[i]->level == level)
+			bytes += files_bytes(s, s->files[i]->name);
+	return bytes;
+}
+
+static int apply_retention(struct sqlite_store *s, int64_t now_ns, struct err *err)
+{
+	struct period_file *file;
+	int rc = 0;
+
+	while (!rc && (file = oldest(s, 0)) &&
+	       (is_too_old(file, s->options.l0_age_ns, now_ns) ||
+		level_bytes(s, 0) > s->options.l0_bytes_max))
+		rc = drop_l0(s, file, err);
+	while (!rc && (file = oldest(s, 1)) && is_too_old(file, s->options.l1_age_ns, now_ns))
+		drop_file(s, file);
+	/* Over the whole budget the detail goes first, as long as L1 has the same sums. */
+	while (!rc && level_bytes(s, -1) + level_bytes(s, 0) + level_bytes(s, 1) >
+			      s->options.bytes_max) {
+		file = oldest(s, 0);
+		if (file)
+			rc = drop_l0(s, file, err);
+		else if ((file = oldest(s, 1)))
+			drop_file(s, file);
+		else
+			break;
+	}
+	return rc;
+}
+
+/* ---- maintain ---- */
+
+static int derive_all(struct sqlite_store *s, int64_t now_ns, struct err *err)
+{
+	int64_t closed_ns = clock_window_ns(now_ns - GRACE_NS, STORAGE_L1_WINDOW_NS);
+	int calls = 0, rc = 0;
+
+	for (size_t i = 0; !rc && i < s->files_count && s->files[i]->level == 0; i++) {
+		struct period_file *source = s->files[i];
+		bool more = true;
+
+		while (!rc && more && calls++ < DERIVE_CALLS_MAX)
+			rc = l1_derive(s, source, closed_ns, &more, err);
+		if (rc == -EBADMSG)
+			rc = retain_damaged(s, err);
+		/* Deriving can add L1 files, which stand behind; damage can take this one away. */
+		if (i < s->files_count && s->files[i] != source)
+			i--;
+	}
+	return rc;
+}
+
+int sqlite_maintain(struct storage *store, int64_t now_ns, struct err *err)
+{
+	struct sqlite_store *s = sqlite_of(store);
+	int rc = retain_damaged(s, err);
+
+	if (!rc)
+		rc = derive_all(s, now_ns, err);
+	if (!rc || rc == -ENOSPC) {
+		int retained = apply_retention(s, now_ns, err);
+
+		rc = rc ? rc : retained;
+	}
+	if (!rc && now_ns - s->forgotten_ns > FORGET_EVERY_NS) {
+		s->forgotten_ns = now_ns;
+		if (known_forget(&s->known, now_ns - STORAGE_UPLOAD_ID_NS,
+				 now_ns - s->options.l0_age_ns - STORAGE_L0_FILE_NS))
+			rc = err_set(err, -ENOMEM, "storage: out of memory");
+	}
+	for (size_t i = 0; i < SQLITE_WRITERS_MAX; i++)
+		if (s->writing[i])
+			db_checkpoint(&s->writing[i]->db,
+				      s->writing[i]->entry->end_ns + GRACE_NS < now_ns);
+	return rc == -EBADMSG ? -EIO : rc;
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * storage/sqlite_store.h - the parts that the files of the sqlite backend share.  Private to them.
+ *
+ *	sqlite.c          opening and closing a store, the lock, the plug-in
+ *	sqlite_db.c       one connection
+ *	sqlite_files.c    the catalogue of period files; opening one
+ *	sqlite_known.c    cursors and upload ids, in memory
+ *	sqlite_l0.c       put
+ *	sqlite_l1.c       deriving windows from L0; sqlite_fold.c sums them up
+ *	sqlite_read.c     a reader, its files, what to take from which level
+ *	sqlite_scan.c     scan and timeline
+ *	sqlite_records.c  records, losses, series
+ *	sqlite_symbols.c  the symbol store
+ *	sqlite_retain.c   retention, damaged files
+ *
+ * The store belongs to the writer thread, but for what `lock` guards.
+ */
+#ifndef STORAGE_SQLITE_STORE_H
+#define STORAGE_SQLITE_STORE_H
+
+#include <pthread.h>
+
+#include "storage/backend.h"
+#include "storage/codec.h"
+#include "storage/dict.h"
+#include "storage/sqlite_db.h"
+
+#define SQLITE_PATH_MAX 4096
+#define SQLITE_DIR_MAX (SQLITE_PATH_MAX - 256) /* leaves room for a file's name */
+#define SQLITE_WRITERS_MAX 6 /* period files open for writing at once */
+#define SQLITE_LEVELS 2
+
+/* What a file's records, losses and ends span. Empty: min above max. */
+struct extent {
+	int64_t min_ns, max_ns;	    /* of anything */
+	int64_t first_ns, last_ns; /* of records */
+	uint64_t records;
+};
+
+#define EXTENT_EMPTY { INT64_MAX, INT64_MIN, INT64_MAX, INT64_MIN, 0 }
+
+static inline void extent_add(struct extent *e, int64_t time_ns)
+{
+	e->min_ns = MIN(e->min_ns, time_ns);
+	e->max_ns = MAX(e->max_ns, time_ns);
+}
+
+void extent_add_record(struct extent *e, int64_t time_ns);
+void extent_join(struct extent *e, const struct extent *other);
+
+/* A file of the catalogue.  Immutable but for what is marked. */
+struct period_file {
+	int level;
+	char name[40]; /* "l0/20260101T00.db" */
+	int64_t start_ns, end_ns;
+	int64_t file_id;      /* drawn at its creation: a name may come again, this does not */
+	struct extent extent; /* guarded by the store's lock */
+	bool gone;	      /* guarded: unlinked or put aside */
+	bool damaged;	      /* guarded: a reader or the writer met damage */
+	unsigned refs;	      /* guarded */
+	int64_t derived;      /* L0, writer only: batches up to here are in L1 */
+};
+
+/* A period file with a connection and its dictionary, on one thread. */
+struct open_file {
+	struct period_file *entry; /* a reference */
+	struct db db;
+	struct dict dict;
+	int64_t dict_id; /* the last segment that was loaded or written */
+	uint64_t used;	 /* for the choice of what to close */
+};
+
+struct known_cursor {
+	struct hash128 key;
+	uint64_t position;
+	int64_t file_ns; /* start of the file that holds it */
+};
+
+struct known_upload {
+	struct hash128 key;
+	int64_t arrived_ns;
+};
+
+struct known {
+	struct index cursor_index, upload_index;
+	struct known_cursor *cursors;
+	struct known_upload *uploads;
+	size_t cursors_count, cursors_capacity, uploads_count, uploads_capacity;
+};
+
+struct sqlite_store {
+	struct storage base;
+	char dir[SQLITE_DIR_MAX];
+	int lock_fd;
+	struct storage_options options; /* with the defaults filled in */
+	struct codec *codec;
+	struct open_file *writing[SQLITE_WRITERS_MAX];
+	uint64_t used;
+	struct known known;
+	int64_t forgotten_ns; /* when known was last pruned */
+	struct db symbols;
+
+	pthread_mutex_t lock; /* of everything below, and of the guarded parts of entries */
+	struct period_file **files; /* by level, then start */
+	size_t files_count, files_capacity;
+	uint64_t records, profiles, duplicates;
+	char note[160];
+};
+
+static inline struct sqlite_store *sqlite_of(struct storage *store)
+{
+	return (struct sqlite_store *)store;
+}
+
+/* Say something to the operator; the first thing said stays. */
+void sqlite_note(struct sqlite_store *s, const char *fmt, ...) PRINTF(2, 3);
+
+/* ---- the catalogue (sqlite_files.c) ---- */
+
+/* Fill it from the directory; files that cannot serve are put aside. */
+MUST_CHECK int files_load(struct sqlite_store *s, struct err *err);
+void files_release(struct sqlite_store *s);
+void files_path(const struct sqlite_store *s, const char *name, const char *suffix, char *to);
+int64_t files_period_start(int level, int64_t time_ns);
+
+struct period_file *files_ref(struct sqlite_store *s, struct period_file *file);
+void files_unref(struct sqlite_store *s, struct period_file *file);
+/* Take a file out of the catalogue; readers that have it open go on. */
+void files_remove(struct sqlite_store *s, struct period_file *file);
+void files_widen(struct sqlite_store *s, struct period_file *file, const struct extent *extent);
+/* Bytes on disk, with the WAL. */
+uint64_t files_bytes(const struct sqlite_store *s, const char *name);
+
+/* The file of `start_ns` open for writing, made when it is not there and `create`; it stays the
+ * store's.  -ENOENT without `create`. */
+MUST_CHECK int files_writer(struct sqlite_store *s, int level, int64_t start_ns, bool create,
+			    struct open_file **ret_file, struct err *err);
+/* Close a file open for writing, when it is: after a failure, or before unlinking. */
+void files_writer_drop(struct sqlite_store *s, const struct period_file *file);
+
+void open_file_free(struct sqlite_store *s, struct open_file *file);
+/* Load the dictionary's segments that came since the last time; inside a transaction. */
+MUST_CHECK int open_file_load(struct open_file *file, struct codec *codec, struct err *err);
+/* Write what the dictionary learned; inside a transaction. */
+MUST_CHECK int open_file_store(struct open_file *file, struct codec *codec, struct err *err);
+/* Write the file's extent and the span of one series; inside a transaction. */
+MUST_CHECK int open_file_widen(struct open_file *file, const struct extent *extent, struct err *err);
+MUST_CHECK int open_file_series(struct open_file *file, uint32_t series, int64_t first_ns,
+				int64_t last_ns, struct err *err);
+
+/* ---- cursors and upload ids (sqlite_known.c) ---- */
+
+void known_release(struct known *known);
+/* Add those of an L0 file. */
+MUST_CHECK int known_load(struct known *known, struct db *db, int64_t file_ns, struct err *err);
+MUST_CHECK int known_add_cursor(struct known *known, const uint8_t runtime_id[16], uint32_t ring,
+				uint64_t position, int64_t file_ns);
+uint64_t known_cursor(const struct known *known, const uint8_t runtime_id[16], uint32_t ring);
+MUST_CHECK int known_add_upload(struct known *known, struct hash128 key, int64_t arrived_ns);
+bool known_has_upload(const struct known *known, struct hash128 key, int64_t arrived_ns);
+/* Forget uploads that arrived before and cursors of files from before. */
+MUST_CHECK int known_forget(struct known *known, int64_t arrived_before_ns, int64_t file_before_ns);
+
+/* ---- the rest ---- */
+
+int sqlite_put(struct storage *store, const struct profile *const *profiles, size_t count,
+	       int *results, struct err *err);
+
+/* Derive what arrived before `arrived_before_ns` from one L0 file; *ret_more: there is more than one
+ * call takes. */
+MUST_CHECK int l1_derive(struct sqlite_store *s, struct period_file *source,
+			 int64_t arrived_before_ns, bool *ret_more, struct err *err);
+
+/* Put a file aside as <name>.damaged-<n>, with its WAL, and say so. */
+MUST_CHECK int retain_put_aside(struct sqlite_store *s, const char *name, const char *why,
+				struct err *err);
+/* Look at the files that are marked as damaged, and put those aside that are. */
+MUST_CHECK int retain_damaged(struct sqlite_store *s, struct err *err);
+int sqlite_maintain(struct storage *store, int64_t now_ns, struct err *err);
+
+int sqlite_symbols_put(struct storage *store, uint64_t scope, const uint8_t *build_id,
+		       size_t build_id_len, const void *table, size_t len, uint64_t *ret_epoch,
+		       struct err *err);
+
+#endif

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -124,6 +125,16 @@ static void caller_find(struct call *call, struct MHD_Connection *connection)
 						http_header(&call->request, "Cookie"));
 }
 
+/* "http://host/path" means the same as "/path"; the host was checked with the head. */
+static const char *path_of(const char *url)
+{
+	if (strncasecmp(url, "http://", 7))
+		return url;
+	const char *slash = strchr(url + 7, '/');
+
+	return slash ? slash : "/";
+}
+
 static struct call *call_new(struct http *http, struct MHD_Connection *connection,
 			     const char *path, const char *method)
 {
@@ -133,7 +144,7 @@ static struct call *call_new(struct http *http, struct MHD_Connection *connectio
 		return NULL;
 	call->http = http;
 	call->request = (struct http_request){ .method = method,
-					       .path = path,
+					       .path = path_of(path),
 					       .connection = connection };
 	call->answer = (struct http_answer){ .status = 200, .content_type = "application/json" };
 	buf_init(&call->answer.body, (size_t)512 << 20);

@@ -158,6 +158,13 @@ void process_heartbeat(struct process *p)
 	write_at(p, &beat, sizeof(beat), AT_AGENT);
 }
 
+void process_farewell(struct process *p)
+{
+	const int64_t stopped = 0;
+
+	write_at(p, &stopped, sizeof(stopped), AT_AGENT);
+}
+
 bool process_is_gone(struct process *p)
 {
 	char stat[512];

@@ -58,6 +58,9 @@ void process_commit(struct process *process);
 /* Tell the client that the agent lives. */
 void process_heartbeat(struct process *process);
 
+/* Tell it that the agent stops, so that it looks for another without waiting. */
+void process_farewell(struct process *process);
+
 /* Has /proc said that it is gone? */
 bool process_is_gone(struct process *process);
 

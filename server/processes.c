@@ -492,8 +492,10 @@ void processes_stop(struct processes *all)
 		(void)unlink(all->socket_path);
 	/* What is in the rings stays there for the next agent, which reads from the same cursors; a
 	 * process that is gone has nobody to hand its ring over, so this is its last chance. */
-	for (struct process *p = all->first; p; p = p->next)
+	for (struct process *p = all->first; p; p = p->next) {
 		process_turn(p, true);
+		process_farewell(p);
+	}
 }
 
 void processes_free(struct processes *all)

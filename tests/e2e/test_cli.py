@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands, as a person runs them."""
+import os
+import pathlib
+import shutil
+import tempfile
+import xml.etree.ElementTree
+
+from support import Agent, BIN, PROGRAMS, main, run
+
+HEARTH = BIN / "hearth"
+
+
+def a_profile_from_run_to_svg():
+    with Agent() as agent:
+        env = dict(os.environ, HEARTH_SERVER=f"unix:{agent.run}")
+        done = run([HEARTH, "run", "--service", "cli", "--", PROGRAMS / "shares", 2, 3], env=env)
+        assert done.returncode == 0 and b"total" in done.stdout and b"profiling" in done.stderr, done
+        agent.settled()
+        done = run([HEARTH, "top", "-S", "cli", "-n", 3], env=env)
+        lines = done.stdout.decode().splitlines()
+        assert done.returncode == 0 and "burn_sixty" in lines[3] and "shares.c:" in lines[3], done
+        done = run([HEARTH, "services"], env=env)
+        assert done.returncode == 0 and b"cli" in done.stdout, done
+        svg = agent.directory / "x.svg"
+        done = run([HEARTH, "flame", "-S", "cli", "-o", svg], env=env)
+        assert done.returncode == 0, done
+        text = svg.read_text()
+        xml.etree.ElementTree.fromstring(text)
+        assert "burn_thirty" in text
+        folded = run([HEARTH, "export", "-S", "cli"], env=env).stdout.decode()
+        assert any(line.split(" ")[0].endswith("burn_ten") for line in folded.splitlines()), folded
+        done = run([HEARTH, "status"], env=env)
+        assert done.returncode == 0 and b"1 ended" in done.stdout, done
+
+
+def exit_codes_are_those_of_the_contract():
+    with Agent() as agent:
+        env = dict(os.environ, HEARTH_SERVER=f"unix:{agent.run}")
+        for command, code in ((["top"], 3), (["export"], 3), (["services"], 3), (["bogus"], 2),
+                              (["top", "--bogus"], 2), (["flame"], 2), (["version"], 0),
+                              (["status", "-q"], 0), (["top", "--from", "bogus"], 1),
+                              (["run", "-q", "--", "false"], 1), (["run", "-q", "--", "/no/such"], 127),
+                              (["run", "-q", "--", "/etc/passwd"], 126), (["run"], 2)):
+            done = run([HEARTH, *command], env=env)
+            assert done.returncode == code, (command, done)
+        agent.kill()
+        assert run([HEARTH, "top"], env=env).returncode == 4
+
+
+def programs_that_cannot_be_preloaded_run_without():
+    with Agent() as agent:
+        env = dict(os.environ, HEARTH_SERVER=f"unix:{agent.run}")
+        folder = pathlib.Path(tempfile.mkdtemp())
+        try:
+            (folder / "x.c").write_text("int main(void) { return 5; }\n")
+            for flags, words in ((["-static"], b"statically"), (["-fsanitize=address"], b"sanitizer")):
+                built = run(["gcc", *flags, folder / "x.c", "-o", folder / "x"])
+                assert built.returncode == 0, built
+                done = run([HEARTH, "run", "--", folder / "x"], env=env)
+                assert done.returncode == 5 and words in done.stderr, done
+        finally:
+            shutil.rmtree(folder)
+
+
+main(a_profile_from_run_to_svg, exit_codes_are_those_of_the_contract,
+     programs_that_cannot_be_preloaded_run_without)

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Known answers: what a program did, it is shown to have done."""
+import math
+import os
+
+from support import Agent, PRELOAD, PROGRAMS, main, run, within
+
+# A right program fails a bound of five standard errors less than once in a million runs.
+ERRORS = 5
+
+
+def truths(out):
+    return {line.split()[0]: int(line.split()[1]) for line in out.decode().splitlines()}
+
+
+def leaf_sums(stacks):
+    sums = {}
+    for stack, value in stacks.items():
+        leaf = stack.rsplit(";", 1)[-1]
+        sums[leaf] = sums.get(leaf, 0) + value
+    return sums
+
+
+def check_shares(*library):
+    with Agent() as agent:
+        done = run([PROGRAMS / "shares", 4, os.getpid(), *library], env=agent.environment())
+        assert done.returncode == 0, done
+        truth = truths(done.stdout)
+        agent.settled()
+        stacks = agent.folded(type="cpu")
+        samples = sum(agent.folded(type="cpu_samples").values())
+        total = sum(stacks.values())
+        # 1 % by the exact clocks: no sampling error is in the total.
+        assert abs(total - truth["total"]) <= 0.01 * truth["total"], (total, truth)
+        named = {name: sum(v for stack, v in stacks.items() if name in stack.split(";"))
+                 for name in ("burn_sixty", "burn_thirty", "burn_ten")}
+        for name, value in named.items():
+            share = truth[name] / truth["total"]
+            print(f"# {name}: {value / total:.4f}, in truth {share:.4f}, n {samples}")
+            assert within(value / total, share, samples, ERRORS), (name, value / total, share)
+        top = agent.get("/api/v1/top", type="cpu")["rows"][0]
+        assert top["name"] == "burn_sixty" and top["file"].endswith("shares.c") and top["line"] > 0, top
+        assert top["library"] == ("shares_library.so" if library else "shares"), top
+
+
+def shares_of_the_program_itself():
+    check_shares()
+
+
+def shares_in_a_library_opened_at_run_time():
+    check_shares(PROGRAMS / "shares_library.so")
+
+
+def a_sleeping_half_is_in_wall_and_not_in_cpu():
+    with Agent() as agent:
+        done = run([PROGRAMS / "halves", 3], env=agent.environment())
+        cpu, wall, asleep = (int(word) for word in done.stdout.split())
+        agent.settled()
+        in_cpu = sum(v for k, v in agent.folded(type="cpu").items() if "nanosleep" in k)
+        slept = sum(v for k, v in agent.folded(type="wall").items()
+                    if "nanosleep" in k and "rest" in k)
+        worked = sum(v for k, v in agent.folded(type="wall").items() if ";work" in k)
+        naps = asleep / 20e6
+        # A nap is measured in ticks of 4 ms, crossed or not: its sum has a standard error of at most
+        # half a tick times the square root of the naps.
+        se = 0.5 * 4e6 * math.sqrt(naps)
+        print(f"# slept {slept / 1e6:.1f} ms, in truth {asleep / 1e6:.1f} ms +- {se / 1e6:.1f}; "
+              f"worked {worked / 1e6:.1f} ms of {cpu / 1e6:.1f}")
+        assert in_cpu < 0.02 * cpu, in_cpu
+        assert abs(slept - asleep) <= 5 * se + 4e6, (slept, asleep, se)
+        assert abs(worked - cpu) <= 0.05 * cpu + 30e6, (worked, cpu)
+
+
+def without_an_agent_nothing_changes():
+    env = dict(os.environ)
+    plain = run(["sh", "-c", "echo out; echo err >&2; exit 7"], env=env)
+    env.update(LD_PRELOAD=str(PRELOAD), HEARTH_ENABLED="1", HEARTH_AGENT="unix:/nonexistent/agent.sock")
+    watched = run(["sh", "-c", "echo out; echo err >&2; exit 7"], env=env)
+    assert (plain.returncode, plain.stdout, plain.stderr) == (
+        watched.returncode, watched.stdout, watched.stderr), watched
+    watched = run([PROGRAMS / "shares", 0.3, 1], env=env)
+    assert watched.returncode == 0 and watched.stderr == b"", watched
+
+
+def every_stack_reaches_its_thread_s_first_frame():
+    with Agent() as agent:
+        assert run([PROGRAMS / "shares", 3, 2], env=agent.environment()).returncode == 0
+        stacks = agent.settled()["native"]["stacks"]
+        total = sum(stacks.values())
+        assert total > 100 and stacks["root"] >= 0.995 * total, stacks
+
+
+main(shares_of_the_program_itself, shares_in_a_library_opened_at_run_time,
+     a_sleeping_half_is_in_wall_and_not_in_cpu, without_an_agent_nothing_changes,
+     every_stack_reaches_its_thread_s_first_frame)

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Profiles that other programs made go in, and come out with the same totals."""
+import csv
+import gzip
+import os
+import shutil
+import subprocess
+import urllib.parse
+
+from support import Agent, SOURCE, main, wait_for
+
+CORPUS = os.environ.get("HEARTH_CORPUS", str(SOURCE / "../shared/corpus"))
+# What another program calls by its own name and hearth by its one (profile/mapping.def).
+MAPPED = {"objects/count": "inuse_objects/count", "space/bytes": "inuse_space/bytes"}
+
+
+def expected():
+    with open(f"{CORPUS}/expected.tsv", newline="") as file:
+        for row in csv.reader(file, delimiter="\t"):
+            if row and not row[0].startswith("#"):
+                totals = [] if row[2].startswith("-") else row[2].split()
+                yield row[0], {t.split("=")[0]: int(t.split("=")[1]) for t in totals}
+
+
+def upload(agent, body, **parameters):
+    return agent.request("POST", "/api/v1/profiles", body=body, **parameters)
+
+
+def types_of(agent, service):
+    query = '{service="%s"}' % service
+    answer = agent.get("/api/v1/types", query=query, **{"from": "now-24h", "until": "now+1h"})
+    return {f'{t["type"]}/{t["unit"]}': t["id"] for t in answer["types"]}
+
+
+def total(agent, service, type_id):
+    return sum(agent.folded(type=type_id, query='{service="%s"}' % service,
+                            **{"from": "now-24h", "until": "now+1h"}).values())
+
+
+def every_file_of_the_corpus_keeps_its_totals():
+    if not os.path.exists(f"{CORPUS}/expected.tsv"):
+        return "the corpus is not here"
+    with Agent() as agent:
+        count = 0
+        for name, totals in expected():
+            with open(f"{CORPUS}/pprof/{name}", "rb") as file:
+                status, body, _ = upload(agent, file.read(), service=name)
+            assert status == 200, (name, status, body)
+            types = types_of(agent, name)
+            if not totals:
+                assert types, name
+            for kind, value in totals.items():
+                kind = kind if kind in types else MAPPED.get(kind, kind)
+                assert kind in types, (name, kind, types)
+                assert total(agent, name, types[kind]) == value, (name, kind, value)
+                count += 1
+        print(f"# {count} totals agree")
+
+
+FOLDED = b"main;work;spin 30\nmain;work 10\nmain;idle 5\n"
+
+
+def folded_compressed_and_plain_are_the_same():
+    with Agent() as agent:
+        bodies = {"plain": FOLDED, "gzip": gzip.compress(FOLDED)}
+        if shutil.which("zstd"):
+            bodies["zstd"] = subprocess.run(["zstd", "-c"], input=FOLDED, capture_output=True).stdout
+        for name, body in bodies.items():
+            status, answer, _ = upload(agent, body, service=name, format="folded")
+            assert status == 200, answer
+            (type_id,) = types_of(agent, name).values()
+            assert total(agent, name, type_id) == 45, name
+
+
+def a_retry_with_the_same_id_counts_once():
+    with Agent() as agent:
+        for _ in range(3):
+            status, _, _ = upload(agent, FOLDED, service="a", format="folded", id="one")
+            assert status == 200
+        for _ in range(2):
+            status, _, _ = upload(agent, FOLDED, service="b", format="folded")
+            assert status == 200
+        agent.kill()
+        agent.start()
+        status, _, _ = upload(agent, FOLDED, service="a", format="folded", id="one")
+        assert status == 200
+        for service, times in (("a", 1), ("b", 2)):
+            (type_id,) = types_of(agent, service).values()
+            assert total(agent, service, type_id) == 45 * times, service
+
+
+def bad_bodies_are_refused_with_a_reason():
+    with Agent() as agent:
+        for body, status, words in (
+                (b"", 415, b"format"),
+                (b"\xff\xfe\xfd nothing", 415, b"format"),
+                (gzip.compress(b"\0" * (64 << 20)), 413, b"limits.ratio"),
+                (b"\x1f\x8b broken", 400, b"gzip")):
+            got, answer, _ = upload(agent, body, service="x")
+            assert got == status and words in answer, (got, answer, status, words)
+        got, answer, _ = upload(agent, b"a;b notanumber\n", service="x", format="folded")
+        assert got == 400 and b"line 1" in answer, answer
+        assert agent.get("/api/v1/services", **{"from": "now-24h"})["services"] == []
+
+
+def what_was_answered_is_there_after_a_kill():
+    with Agent() as agent:
+        for i in range(20):
+            assert upload(agent, FOLDED, service="s", format="folded", id=str(i))[0] == 200
+        agent.kill()
+        agent.start()
+        (type_id,) = types_of(agent, "s").values()
+        assert total(agent, "s", type_id) == 20 * 45
+
+
+main(every_file_of_the_corpus_keeps_its_totals, folded_compressed_and_plain_are_the_same,
+     a_retry_with_the_same_id_counts_once, bad_bodies_are_refused_with_a_reason,
+     what_was_answered_is_there_after_a_kill)

@@ -32,6 +32,33 @@ bool db_library_is_affected(void)
 	return v < 3050007 || v >= 3051000;
 }
 
+static int last_errno(sqlite3_file *file)
+{
+	int cause = 0;
+
+	if (file && file->pMethods)
+		(void)file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &cause);
+	return cause;
+}
+
+/* A quota or a file size limit is a full disk too, but SQLite says "disk I/O error" and keeps the
+ * errno with the file that had it, the database's or the WAL's. */
+static bool disk_is_full(sqlite3 *handle)
+{
+	static const int pointers[] = { SQLITE_FCNTL_FILE_POINTER, SQLITE_FCNTL_JOURNAL_POINTER };
+	int cause = sqlite3_system_errno(handle);
+
+	for (size_t i = 0; i < ARRAY_LEN(pointers); i++) {
+		sqlite3_file *file = NULL;
+
+		if (cause == ENOSPC || cause == EDQUOT || cause == EFBIG)
+			return true;
+		(void)sqlite3_file_control(handle, "main", pointers[i], &file);
+		cause = last_errno(file);
+	}
+	return cause == ENOSPC || cause == EDQUOT || cause == EFBIG;
+}
+
 static int fail_code(sqlite3 *handle)
 {
 	int code = handle ? sqlite3_extended_errcode(handle) : SQLITE_NOMEM;
@@ -59,7 +86,7 @@ static int fail_code(sqlite3 *handle)
 	default:
 		return -EIO;
 	}
-	return cause == ENOSPC || cause == EDQUOT || cause == EFBIG ? -ENOSPC : -EIO;
+	return disk_is_full(handle) ? -ENOSPC : -EIO;
 }
 
 int db_fail(struct db *db, struct err *err)

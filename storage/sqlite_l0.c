@@ -324,23 +324,26 @@ static bool same_upload(const struct profile *a, const struct profile *b)
 	       hash128_equal(storage_upload_key(a), storage_upload_key(b));
 }
 
-/* Mark what goes into the file of `start_ns`, leaving out what is there already. */
-static void mark_group(struct sqlite_store *s, int64_t start_ns,
+/* Mark what goes into the file of `start_ns`, leaving out what is there already; how many go. */
+static size_t mark_group(struct sqlite_store *s, int64_t start_ns,
 		       const struct profile *const *profiles, size_t count, int *results)
 {
+	size_t marked = 0;
+
 	for (size_t i = 0; i < count; i++) {
 		if (results[i] != PENDING || home_of(profiles[i]) != start_ns)
 			continue;
 		results[i] = IN_GROUP;
-		if (!profiles[i]->upload_id)
-			continue;
-		if (known_has_upload(&s->known, storage_upload_key(profiles[i]),
+		if (profiles[i]->upload_id &&
+		    known_has_upload(&s->known, storage_upload_key(profiles[i]),
 				     profiles[i]->arrived_ns))
 			results[i] = STORAGE_DUPLICATE;
 		for (size_t k = 0; results[i] == IN_GROUP && k < i; k++)
 			if (results[k] == IN_GROUP && same_upload(profiles[i], profiles[k]))
 				results[i] = AGAIN_IN_GROUP;
+		marked += results[i] == IN_GROUP;
 	}
+	return marked;
 }
 
 static void settle_group(struct sqlite_store *s, int64_t start_ns,
@@ -388,8 +391,7 @@ int sqlite_put(struct storage *store, const struct profile *const *profiles, siz
 		int64_t start_ns = home_of(profiles[i]);
 		int rc = 0;
 
-		mark_group(s, start_ns, profiles, count, results);
-		if (results[i] == IN_GROUP) {
+		if (mark_group(s, start_ns, profiles, count, results)) {
 			rc = put_group(s, start_ns, profiles, count, results, first ? NULL : err);
 			/* The rest of a damaged file is put aside, and a new one takes its place. */
 			if (rc == -EBADMSG && !retain_damaged(s, NULL))

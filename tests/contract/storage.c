@@ -504,6 +504,35 @@ static void an_upload_id_counts_once_in_a_batch_and_belongs_to_its_owner(void **
 	assert_int_equal(stats.records, 2);
 }
 
+static void a_duplicate_takes_nothing_else_of_its_batch_along(void **state)
+{
+	struct hash128 id = cpu_series();
+	struct storage_scan scan = scan_of(&id, 0, T0, T0 + SECONDS(10));
+	struct profile *profiles[2];
+	int results[2];
+
+	(void)state;
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < 2; i++) {
+			struct maker m;
+
+			maker_init(&m, 1000, 0);
+			maker_upload(&m, i ? (round ? "third" : "second") : "first");
+			maker_series(&m, PROFILE_KIND_CPU, "service=a");
+			maker_record(&m, i ? (round ? "third" : "second") : "first", T0, 1, 1, 1);
+			profiles[i] = maker_finish(&m);
+		}
+		const struct profile *list[] = { profiles[0], profiles[1] };
+
+		assert_int_equal(storage_put(f.store, list, 2, results, NULL), 0);
+		assert_int_equal(results[0], round ? STORAGE_DUPLICATE : STORAGE_STORED);
+		assert_int_equal(results[1], STORAGE_STORED);
+		profile_free(profiles[0]);
+		profile_free(profiles[1]);
+	}
+	expect_at_every_level(&scan, "first 1/1\nsecond 1/1\nthird 1/1\n");
+}
+
 static void cursors_are_kept_with_their_samples(void **state)
 {
 	uint8_t id[16];
@@ -720,6 +749,7 @@ static int run_suite(const struct storage_backend *which)
 		CASE(losses_are_counted_by_reason),
 		CASE(an_upload_id_counts_once_a_day),
 		CASE(an_upload_id_counts_once_in_a_batch_and_belongs_to_its_owner),
+		CASE(a_duplicate_takes_nothing_else_of_its_batch_along),
 		CASE(cursors_are_kept_with_their_samples),
 		CASE(a_time_outside_the_calendar_is_refused_alone),
 		CASE(readers_see_what_was_put_before_they_ask),

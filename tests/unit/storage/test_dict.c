@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/cmocka.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "storage/dict.h"
+#include "tests/support/profiles.h"
+
+static struct profile *sample(int variant)
+{
+	struct maker m;
+
+	maker_init(&m, 1000, 1);
+	if (variant)
+		maker_series(&m, PROFILE_KIND_WALL, "service=other");
+	maker_series(&m, PROFILE_KIND_CPU, "service=a,env=prod");
+	maker_context(&m, "thread=x,span=#-9");
+	maker_record(&m, "main;a;0x10@app;b", T0, 1, 1, 1);
+	maker_record(&m, variant ? "main;a;c" : "main;d", T0, 1, 1, 1);
+	return maker_finish(&m);
+}
+
+static struct dict_tables tables_of(const struct profile *p)
+{
+	return (struct dict_tables){ .strings = p->strings.strings,
+				     .strings_count = p->strings.count,
+				     .modules = p->modules,
+				     .modules_count = p->modules_count,
+				     .frames = p->frames,
+				     .frames_count = p->frames_count,
+				     .nodes = p->nodes,
+				     .node_hashes = p->node_hashes,
+				     .nodes_count = p->nodes_count,
+				     .labels = p->labels,
+				     .labels_count = p->labels_count,
+				     .contexts = p->contexts,
+				     .contexts_count = p->contexts_count };
+}
+
+static void import_all(struct dict *d, const struct profile *p, uint32_t *ret_leaf)
+{
+	struct dict_tables from = tables_of(p);
+	struct dict_import im;
+	uint32_t id;
+
+	assert_int_equal(dict_import_init(&im, d, &from), 0);
+	for (size_t i = 0; i < p->records_count; i++)
+		assert_int_equal(dict_import_node(&im, p->records[i].node, &id), 0);
+	assert_int_equal(dict_import_node(&im, p->records[0].node, ret_leaf), 0);
+	assert_int_equal(dict_import_context(&im, p->records[0].context, &id), 0);
+	assert_int_equal(dict_import_instance(&im, &p->instance, &id), 0);
+	dict_import_release(&im);
+}
+
+static void equal_things_get_one_number(void **state)
+{
+	struct profile *a = sample(0), *b = sample(1);
+	struct dict d;
+	uint32_t first, second;
+
+	(void)state;
+	assert_int_equal(dict_init(&d, true), 0);
+	import_all(&d, a, &first);
+	size_t nodes = d.t.nodes_count, contexts = d.t.contexts_count;
+
+	import_all(&d, b, &second);
+	assert_int_equal(first, second);
+	assert_int_equal(d.t.nodes_count, nodes + 1); /* only main;a;c is new */
+	assert_int_equal(d.t.contexts_count, contexts);
+	assert_int_equal(d.t.instances_count, 2);
+	for (size_t i = 1; i < d.t.nodes_count; i++)
+		assert_true(d.t.nodes[i].parent < i);
+	dict_release(&d);
+	profile_free(a);
+	profile_free(b);
+}
+
+/* Segments written one after the other give a reader the same tables. */
+static void segments_rebuild_the_dictionary(void **state)
+{
+	struct dict d, read;
+
+	(void)state;
+	assert_int_equal(dict_init(&d, true), 0);
+	assert_int_equal(dict_init(&read, false), 0);
+	for (int variant = 0; variant < 2; variant++) {
+		struct profile *p = sample(variant);
+		struct buf segment CLEANUP(buf_release);
+		uint32_t leaf;
+
+		buf_init(&segment, BUF_UNLIMITED);
+		import_all(&d, p, &leaf);
+		assert_true(dict_is_dirty(&d));
+		assert_int_equal(dict_encode(&d, &segment), 0);
+		assert_false(dict_is_dirty(&d));
+		assert_int_equal(dict_decode(&read, (struct str){ segment.data, segment.len }), 0);
+		profile_free(p);
+	}
+	assert_int_equal(read.t.nodes_count, d.t.nodes_count);
+	assert_memory_equal(read.t.nodes, d.t.nodes, d.t.nodes_count * sizeof(*d.t.nodes));
+	assert_memory_equal(read.t.node_hashes, d.t.node_hashes,
+			    d.t.nodes_count * sizeof(*d.t.node_hashes));
+	assert_memory_equal(read.t.frames, d.t.frames, d.t.frames_count * sizeof(*d.t.frames));
+	assert_memory_equal(read.t.modules, d.t.modules, d.t.modules_count * sizeof(*d.t.modules));
+	assert_memory_equal(read.t.labels, d.t.labels, d.t.labels_count * sizeof(*d.t.labels));
+	assert_int_equal(read.t.strings_count, d.t.strings_count);
+	for (size_t i = 0; i < d.t.strings_count; i++)
+		assert_string_equal(read.t.strings[i].ptr, d.t.strings[i].ptr);
+	dict_release(&d);
+	dict_release(&read);
+}
+
+static void a_damaged_segment_is_refused(void **state)
+{
+	struct profile *p = sample(0);
+	struct buf segment CLEANUP(buf_release);
+	struct dict d;
+	uint32_t leaf;
+	size_t refused = 0;
+
+	(void)state;
+	buf_init(&segment, BUF_UNLIMITED);
+	assert_int_equal(dict_init(&d, true), 0);
+	import_all(&d, p, &leaf);
+	assert_int_equal(dict_encode(&d, &segment), 0);
+	dict_release(&d);
+	for (size_t at = 0; at < segment.len; at++) {
+		for (int bit = 0; bit < 8; bit++) {
+			segment.data[at] = (char)(segment.data[at] ^ (1 << bit));
+			assert_int_equal(dict_init(&d, false), 0);
+			int rc = dict_decode(&d, (struct str){ segment.data, segment.len });
+
+			assert_true(rc == 0 || rc == -EBADMSG);
+			refused += rc != 0;
+			for (size_t i = 1; i < d.t.nodes_count; i++)
+				assert_true(d.t.nodes[i].parent < i &&
+					    d.t.nodes[i].frame < d.t.frames_count);
+			dict_release(&d);
+			segment.data[at] = (char)(segment.data[at] ^ (1 << bit));
+		}
+		assert_int_equal(dict_init(&d, false), 0);
+		assert_int_equal(dict_decode(&d, (struct str){ segment.data, at }), -EBADMSG);
+		dict_release(&d);
+	}
+	assert_true(refused > 100);
+	profile_free(p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(equal_things_get_one_number),
+		cmocka_unit_test(segments_rebuild_the_dictionary),
+		cmocka_unit_test(a_damaged_segment_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the sqlite backend promises beyond the contract: its files, its lock, damage, a full disk. */
+#include "tests/cmocka.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "tests/support/store.h"
+
+#define LATER (T0 + SECONDS(1000000))
+#define L0_FILE "l0/20260101T00.db"
+#define L1_FILE "l1/20260101.db"
+
+static struct fixture f;
+
+static int setup(void **state)
+{
+	(void)state;
+	fixture_init(&f, &storage_sqlite);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	fixture_release(&f);
+	return 0;
+}
+
+static const char *path_of(const char *name)
+{
+	static char path[256];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", f.dir, name);
+	return path;
+}
+
+static bool is_there(const char *name)
+{
+	struct stat st;
+
+	return !stat(path_of(name), &st);
+}
+
+static struct profile *cpu_at(int64_t time_ns, const char *stack, int value)
+{
+	struct maker m;
+
+	maker_init(&m, 1000, 1);
+	maker_span(&m, time_ns, time_ns, time_ns);
+	maker_series(&m, PROFILE_KIND_CPU, "service=a");
+	maker_record(&m, stack, time_ns, 1, value, 1);
+	maker_loss(&m, "ring_full", (uint64_t)value, time_ns);
+	return maker_finish(&m);
+}
+
+static struct storage_scan scan_of(const struct hash128 *id, int64_t from_ns, int64_t until_ns)
+{
+	return (struct storage_scan){ .series = id,
+				      .series_count = 1,
+				      .from_ns = from_ns,
+				      .until_ns = until_ns };
+}
+
+static struct hash128 cpu_series(void)
+{
+	return series_id(1000, PROFILE_KIND_CPU, "service=a");
+}
+
+static void execute(const char *name, const char *sql)
+{
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(path_of(name), &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+static void expect_note(const char *part)
+{
+	struct storage_stats stats;
+
+	assert_int_equal(storage_stats(f.reader, &stats, NULL), 0);
+	if (!strstr(stats.note, part))
+		fail_msg("the note is '%s', not '%s'", stats.note, part);
+}
+
+/* ---- files ---- */
+
+static void files_are_private_and_named_by_their_hour(void **state)
+{
+	struct stat st;
+
+	(void)state;
+	fixture_put(&f, cpu_at(T0 + SECONDS(3599), "main", 1));
+	fixture_put(&f, cpu_at(T0 + SECONDS(3600), "main", 1));
+	fixture_maintain(&f, LATER);
+	assert_true(is_there(L0_FILE));
+	assert_true(is_there("l0/20260101T01.db"));
+	assert_true(is_there(L1_FILE));
+	assert_int_equal(stat(f.dir, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0700);
+	fixture_close(&f);
+	assert_false(is_there(L0_FILE "-wal"));
+	fixture_open(&f);
+}
+
+static void a_native_batch_goes_where_it_arrived_and_an_upload_where_it_was(void **state)
+{
+	struct maker m;
+
+	(void)state;
+	for (int native = 0; native < 2; native++) {
+		maker_init(&m, 1000, 1);
+		maker_span(&m, T0 + SECONDS(3000), T0 + SECONDS(4000), T0 + SECONDS(9000));
+		maker_series(&m, PROFILE_KIND_CPU, "service=a");
+		maker_record(&m, "main", T0 + SECONDS(3500), 1, 1, 1);
+		if (native)
+			maker_cursor(&m, 0, 10);
+		fixture_put(&f, maker_finish(&m));
+		assert_int_equal(is_there(L0_FILE), 1);
+		assert_int_equal(is_there("l0/20260101T02.db"), native);
+	}
+}
+
+static void the_library_is_named_and_judged(void **state)
+{
+	struct storage_stats stats;
+	int v = sqlite3_libversion_number();
+
+	(void)state;
+	assert_int_equal(storage_stats(f.reader, &stats, NULL), 0);
+	assert_non_null(strstr(stats.version, sqlite3_libversion()));
+	if (v <= 3044005)
+		expect_note("WAL-reset");
+}
+
+/* L1 alone answers what is left when L0 is gone: whole windows, at their start. */
+static void a_cut_window_without_l0_counts_at_its_start(void **state)
+{
+	struct hash128 id = cpu_series();
+	struct storage_scan late = scan_of(&id, T0 + SECONDS(5), T0 + SECONDS(40));
+	struct storage_scan early = scan_of(&id, T0, T0 + SECONDS(35));
+	struct answer losses CLEANUP(answer_release) = { 0 };
+
+	(void)state;
+	f.options.l0_age_ns = SECONDS(3600);
+	fixture_close(&f);
+	fixture_open(&f);
+	fixture_put(&f, cpu_at(T0 + SECONDS(7), "first", 1));
+	fixture_put(&f, cpu_at(T0 + SECONDS(20), "middle", 2));
+	fixture_put(&f, cpu_at(T0 + SECONDS(37), "last", 4));
+	fixture_put(&f, cpu_at(T0 + SECONDS(86400 * 5), "newest", 8));
+	fixture_maintain(&f, T0 + SECONDS(100));
+	assert_true(is_there(L0_FILE));
+	expect_scan(&f, &late, "first 1/1\nlast 4/1\nmiddle 2/1\n");
+	expect_scan(&f, &early, "first 1/1\nmiddle 2/1\n");
+	fixture_maintain(&f, LATER);
+	assert_false(is_there(L0_FILE));
+	assert_false(is_there(L0_FILE "-wal"));
+	assert_false(is_there(L0_FILE "-shm"));
+	expect_scan(&f, &late, "last 4/1\nmiddle 2/1\n");
+	expect_scan(&f, &early, "first 1/1\nlast 4/1\nmiddle 2/1\n");
+	assert_int_equal(store_losses(f.reader, &late, &losses), 0);
+	char *text CLEANUP(cleanup_free) = answer_text(&losses);
+
+	assert_string_equal(text, "0 ring_full 0/6\n");
+	fixture_reopen(&f);
+	expect_scan(&f, &late, "last 4/1\nmiddle 2/1\n");
+}
+
+/* Nothing goes from L0 before L1 has it, even when maintain was never called in time. */
+static void retention_rolls_up_first(void **state)
+{
+	struct hash128 id = cpu_series();
+	struct storage_scan scan = scan_of(&id, T0, LATER);
+
+	(void)state;
+	f.options.l0_age_ns = SECONDS(3600);
+	fixture_close(&f);
+	fixture_open(&f);
+	fixture_put(&f, cpu_at(T0, "old", 1));
+	fixture_put(&f, cpu_at(T0 + SECONDS(86400), "new", 2));
+	fixture_maintain(&f, T0 + SECONDS(86401));
+	assert_false(is_there(L0_FILE));
+	expect_scan(&f, &scan, "new 2/1\nold 1/1\n");
+	/* A late batch makes the hour anew; its batches are not those of the file that went. */
+	fixture_put(&f, cpu_at(T0 + SECONDS(1), "again", 4));
+	expect_scan(&f, &scan, "again 4/1\nnew 2/1\nold 1/1\n");
+	fixture_maintain(&f, T0 + SECONDS(86401));
+	expect_scan(&f, &scan, "again 4/1\nnew 2/1\nold 1/1\n");
+}
+
+static void the_wal_stays_bounded(void **state)
+{
+	struct stat st;
+	off_t largest = 0;
+
+	(void)state;
+	for (int i = 0; i < 300; i++) {
+		struct maker m;
+
+		maker_init(&m, 1000, 1);
+		maker_span(&m, T0, T0, T0 + i);
+		maker_series(&m, PROFILE_KIND_CPU, "service=a");
+		for (int k = 0; k < 500; k++) {
+			char stack[64];
+
+			(void)snprintf(stack, sizeof(stack), "f%d;g%d", i, k * 7919);
+			maker_record(&m, stack, T0 + k, 1, k, 1);
+		}
+		fixture_put(&f, maker_finish(&m));
+		if (i % 10 == 0)
+			fixture_maintain(&f, T0);
+		if (!stat(path_of(L0_FILE "-wal"), &st))
+			largest = MAX(largest, st.st_size);
+	}
+	assert_true(largest > 0);
+	assert_true(largest < 12 << 20);
+}
+
+/* ---- the lock ---- */
+
+static void a_second_writer_is_refused(void **state)
+{
+	struct storage *second;
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(storage_open(f.location, NULL, &second, &err), -EBUSY);
+	assert_non_null(strstr(err.message, "in use by process"));
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (!pid)
+		_exit(storage_open(f.location, NULL, &second, NULL) == -EBUSY ? 7 : 1);
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+	/* The losers left the winner's lock and files alone. */
+	fixture_put(&f, cpu_at(T0, "main", 1));
+	assert_int_equal(storage_open(f.location, NULL, &second, &err), -EBUSY);
+}
+
+/* ---- damage ---- */
+
+static void overwrite(const char *name, off_t at, size_t len)
+{
+	char *junk CLEANUP(cleanup_free) = malloc(len);
+	int fd CLOSING = open(path_of(name), O_WRONLY | O_CLOEXEC);
+
+	memset(junk, 0x5a, len);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, junk, len, at), (ssize_t)len);
+}
+
+static void what_is_no_database_is_put_aside(void **state)
+{
+	struct hash128 id = cpu_series();
+	struct storage_scan scan = scan_of(&id, T0, LATER);
+	struct err err = { 0 };
+
+	(void)state;
+	fixture_put(&f, cpu_at(T0, "gone", 1));
+	fixture_put(&f, cpu_at(T0 + SECONDS(3600), "kept", 2));
+	for (int n = 1; n <= 2; n++) {
+		char aside[64];
+
+		fixture_close(&f);
+		overwrite(L0_FILE, 0, 4096);
+		assert_int_equal(storage_open(f.location, &f.options, &f.store, &err), 0);
+		assert_non_null(strstr(err.message, "damaged"));
+		assert_int_equal(storage_reader_open(f.store, &f.reader, NULL), 0);
+		(void)snprintf(aside, sizeof(aside), "%s.damaged-%d", L0_FILE, n);
+		assert_true(is_there(aside));
+		assert_false(is_there(L0_FILE));
+		expect_note("damaged");
+		expect_scan(&f, &scan, "kept 2/1\n");
+		fixture_put(&f, cpu_at(T0, "gone", 1));
+		expect_scan(&f, &scan, "gone 1/1\nkept 2/1\n");
+	}
+}
+
+/* A page that goes bad while the store is open: the next question says so, then the rest serves. */
+static void damage_that_a_reader_meets_is_put_aside_by_the_writer(void **state)
+{
+	struct hash128 id = cpu_series();
+	struct storage_scan scan = scan_of(&id, T0, LATER);
+	struct answer got CLEANUP(answer_release) = { 0 };
+
+	(void)state;
+	fixture_put(&f, cpu_at(T0, "gone", 1));
+	fixture_put(&f, cpu_at(T0 + SECONDS(3600), "kept", 2));
+	fixture_close(&f);
+	execute(L0_FILE, "UPDATE block SET data = x'00112233445566778899'");
+	fixture_open(&f);
+	assert_int_equal(store_scan(f.reader, &scan, &got), -EIO);
+	fixture_maintain(&f, T0);
+	assert_true(is_there(L0_FILE ".damaged-1"));
+	expect_scan(&f, &scan, "kept 2/1\n");
+	expect_note("damaged");
+}
+
+static void a_lost_day_is_derived_again(void **state)
+{
+	struct hash128 id = cpu_series();
+	struct storage_scan scan = scan_of(&id, T0, T0 + SECONDS(60));
+
+	(void)state;
+	fixture_put(&f, cpu_at(T0, "main", 1));
+	fixture_maintain(&f, LATER);
+	fixture_close(&f);
+	overwrite(L1_FILE, 0, 4096);
+	fixture_open(&f);
+	assert_true(is_there(L1_FILE ".damaged-1"));
+	expect_scan(&f, &scan, "main 1/1\n");
+	f.options.l0_age_ns = SECONDS(1);
+	fixture_put(&f, cpu_at(T0 + SECONDS(86400), "other", 1));
+	fixture_close(&f);
+	fixture_open(&f);
+	fixture_maintain(&f, LATER);
+	assert_false(is_there(L0_FILE));
+	expect_scan(&f, &scan, "main 1/1\n");
+}
+
+static void a_file_of_a_newer_release_is_left_alone(void **state)
+{
+	struct hash128 id = cpu_series();
+	struct storage_scan scan = scan_of(&id, T0, LATER);
+	struct profile *p = cpu_at(T0, "main", 1);
+	const struct profile *list[] = { p };
+	int result;
+
+	(void)state;
+	fixture_put(&f, cpu_at(T0, "newer", 1));
+	fixture_put(&f, cpu_at(T0 + SECONDS(3600), "kept", 2));
+	fixture_close(&f);
+	execute(L0_FILE, "PRAGMA user_version = 99");
+	fixture_open(&f);
+	expect_note("newer release");
+	expect_scan(&f, &scan, "kept 2/1\n");
+	assert_int_equal(storage_put(f.store, list, 1, &result, NULL), -ENOTSUP);
+	assert_int_equal(result, -ENOTSUP);
+	assert_true(is_there(L0_FILE));
+	profile_free(p);
+}
+
+/* ---- a full disk ---- */
+
+static struct profile *large(int n)
+{
+	struct maker m;
+
+	maker_init(&m, 1000, 1);
+	maker_span(&m, T0, T0, T0 + n);
+	maker_series(&m, PROFILE_KIND_CPU, "service=a");
+	for (int k = 0; k < 300; k++) {
+		char stack[64];
+
+		(void)snprintf(stack, sizeof(stack), "f%d;g%d", n, k * 7919 + n);
+		maker_record(&m, stack, T0 + k, 1, 1, 1);
+	}
+	maker_cursor(&m, 0, (uint64_t)n + 1);
+	return maker_finish(&m);
+}
+
+/* Put until it fails; returns how many were acknowledged. */
+static int fill_up(int from)
+{
+	for (int n = from; n < from + 5000; n++) {
+		struct profile *p = large(n);
+		const struct profile *list[] = { p };
+		struct err err = { 0 };
+		int result = -1, rc = storage_put(f.store, list, 1, &result, &err);
+
+		profile_free(p);
+		if (!rc)
+			continue;
+		if (rc != -ENOSPC)
+			fail_msg("put %d: %d, %s", n, rc, err.message);
+		assert_int_equal(result, -ENOSPC);
+		return n;
+	}
+	fail_msg("the disk never filled up");
+	return 0;
+}
+
+static void expect_acknowledged(int count)
+{
+	struct hash128 id = cpu_series();
+	struct storage_scan scan = scan_of(&id, T0, LATER);
+	struct answer got CLEANUP(answer_release) = { 0 };
+	uint8_t runtime[16];
+	uint64_t cursor;
+
+	instance_id(1, runtime);
+	assert_int_equal(storage_cursor(f.store, runtime, 0, &cursor, NULL), 0);
+	assert_int_equal(cursor, count);
+	assert_int_equal(store_scan(f.reader, &scan, &got), 0);
+	assert_int_equal(got.count, count * 300);
+}
+
+static void a_full_disk_refuses_whole_puts_until_there_is_room(void **state)
+{
+	struct rlimit before, small;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	(void)signal(SIGXFSZ, SIG_IGN);
+	small = before;
+	small.rlim_cur = 600 << 10;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	/* After a failure the file is opened anew, which can make a little room: go on to the end. */
+	int acked = fill_up(fill_up(fill_up(0)));
+
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	expect_acknowledged(acked);
+	fixture_put(&f, large(acked));
+	expect_acknowledged(acked + 1);
+	fixture_reopen(&f);
+	expect_acknowledged(acked + 1);
+}
+
+static void a_full_file_system_as_well(void **state)
+{
+	char ballast[256];
+
+	(void)state;
+	fixture_close(&f);
+	if (mount("tmpfs", f.dir, "tmpfs", 0, "size=3m,mode=0700")) {
+		fixture_open(&f);
+		skip();
+	}
+	fixture_open(&f);
+	(void)snprintf(ballast, sizeof(ballast), "%s/ballast", f.dir);
+	int fd = open(ballast, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	assert_int_equal(posix_fallocate(fd, 0, 1 << 20), 0);
+	int acked = fill_up(0);
+
+	expect_acknowledged(acked);
+	acked = fill_up(acked);
+	(void)close(fd);
+	assert_int_equal(unlink(ballast), 0);
+	fixture_put(&f, large(acked));
+	expect_acknowledged(acked + 1);
+	fixture_reopen(&f);
+	expect_acknowledged(acked + 1);
+	fixture_close(&f);
+	assert_int_equal(umount2(f.dir, MNT_DETACH), 0);
+	fixture_open(&f);
+}
+
+#define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(files_are_private_and_named_by_their_hour),
+		CASE(a_native_batch_goes_where_it_arrived_and_an_upload_where_it_was),
+		CASE(the_library_is_named_and_judged),
+		CASE(a_cut_window_without_l0_counts_at_its_start),
+		CASE(retention_rolls_up_first),
+		CASE(the_wal_stays_bounded),
+		CASE(a_second_writer_is_refused),
+		CASE(what_is_no_database_is_put_aside),
+		CASE(damage_that_a_reader_meets_is_put_aside_by_the_writer),
+		CASE(a_lost_day_is_derived_again),
+		CASE(a_file_of_a_newer_release_is_left_alone),
+		CASE(a_full_disk_refuses_whole_puts_until_there_is_room),
+		CASE(a_full_file_system_as_well),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

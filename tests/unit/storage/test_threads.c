@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One writer, eight readers: what a reader sees never falls behind what was acknowledged when it
+ * asked, never runs ahead of what was begun when it was answered, and is never counted twice while
+ * L1 is derived under it.
+ */
+#include "tests/cmocka.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/support/store.h"
+
+#define READERS 8
+#define PUTS 150
+#define RECORDS 20
+#define ASKS_MAX 400
+
+static struct {
+	struct fixture f;
+	struct hash128 series;
+	atomic_int begun, acked, wrong;
+	atomic_bool over;
+} shared;
+
+static struct profile *batch_of(int n)
+{
+	struct maker m;
+	int64_t at = T0 + SECONDS(n) * 3;
+
+	maker_init(&m, 1000, 1 + (unsigned)n % 3);
+	maker_span(&m, at, at, at);
+	maker_series(&m, PROFILE_KIND_CPU, "service=a");
+	for (int i = 0; i < RECORDS; i++) {
+		char stack[64];
+
+		(void)snprintf(stack, sizeof(stack), "main;f%d;g%d", n % 11, i);
+		maker_record(&m, stack, at + i, 1, 1, 1);
+	}
+	return maker_finish(&m);
+}
+
+static int add_segment(void *arg, const struct storage_segment *s)
+{
+	for (size_t i = 0; i < s->leaves_count; i++)
+		*(uint64_t *)arg += s->counts[i];
+	return 0;
+}
+
+static int add_total(void *arg, size_t series, int64_t start_ns, int64_t sum, uint64_t count)
+{
+	(void)series;
+	(void)start_ns;
+	(void)sum;
+	*(uint64_t *)arg += count;
+	return 0;
+}
+
+static int add_records(void *arg, const struct storage_records *r)
+{
+	*(uint64_t *)arg += r->count;
+	return 0;
+}
+
+static bool ask(struct storage_reader *reader, int kind)
+{
+	struct storage_scan scan = { .series = &shared.series,
+				     .series_count = 1,
+				     .from_ns = T0 - SECONDS(3),
+				     .until_ns = T0 + SECONDS(100003) };
+	uint64_t before = (uint64_t)atomic_load(&shared.acked) * RECORDS, got = 0;
+	struct err err = { 0 };
+	int rc = kind == 0 ? storage_scan(reader, &scan, add_segment, &got, &err) :
+		 kind == 1 ? storage_timeline(reader, &scan, SECONDS(60), add_total, &got, &err) :
+			     storage_records(reader, &scan, add_records, &got, &err);
+	uint64_t after = (uint64_t)atomic_load(&shared.begun) * RECORDS;
+
+	if (rc || got < before || got > after || got % RECORDS) {
+		(void)fprintf(stderr, "kind %d: %d (%s), %llu not in %llu..%llu\n", kind, rc,
+			      err.message, (unsigned long long)got, (unsigned long long)before,
+			      (unsigned long long)after);
+		return false;
+	}
+	return true;
+}
+
+static void *reading(void *arg)
+{
+	struct storage_reader *reader;
+	int kind = *(int *)arg;
+
+	if (storage_reader_open(shared.f.store, &reader, NULL)) {
+		atomic_fetch_add(&shared.wrong, 1);
+		return NULL;
+	}
+	for (int i = 0; i < ASKS_MAX && !atomic_load(&shared.over); i++)
+		if (!ask(reader, (kind + i) % 3))
+			atomic_fetch_add(&shared.wrong, 1);
+	if (!ask(reader, kind % 3))
+		atomic_fetch_add(&shared.wrong, 1);
+	storage_reader_close(reader);
+	return NULL;
+}
+
+static void readers_agree_with_the_writer(void **state)
+{
+	pthread_t threads[READERS];
+	int kinds[READERS];
+
+	memset(&shared, 0, sizeof(shared));
+	fixture_init(&shared.f, *state);
+	shared.series = series_id(1000, PROFILE_KIND_CPU, "service=a");
+	for (int i = 0; i < READERS; i++) {
+		kinds[i] = i;
+		assert_int_equal(pthread_create(&threads[i], NULL, reading, &kinds[i]), 0);
+	}
+	for (int n = 0; n < PUTS; n++) {
+		struct profile *p = batch_of(n);
+
+		atomic_store(&shared.begun, n + 1);
+		fixture_put(&shared.f, p);
+		atomic_store(&shared.acked, n + 1);
+		if (n % 4 == 3)
+			fixture_maintain(&shared.f, T0 + SECONDS(n) * 3 + SECONDS(10));
+	}
+	atomic_store(&shared.over, true);
+	for (int i = 0; i < READERS; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	assert_int_equal(atomic_load(&shared.wrong), 0);
+	fixture_release(&shared.f);
+}
+
+/* Files go while they are read: an answer is right for what is left, and no error. */
+static void *reading_what_goes(void *arg)
+{
+	struct storage_reader *reader;
+
+	(void)arg;
+	if (storage_reader_open(shared.f.store, &reader, NULL)) {
+		atomic_fetch_add(&shared.wrong, 1);
+		return NULL;
+	}
+	for (int i = 0; i < ASKS_MAX && !atomic_load(&shared.over); i++) {
+		struct storage_scan scan = { .series = &shared.series,
+					     .series_count = 1,
+					     .from_ns = T0,
+					     .until_ns = T0 + SECONDS(86400 * 1000) };
+		uint64_t got = 0;
+		struct err err = { 0 };
+
+		if (storage_scan(reader, &scan, add_segment, &got, &err) || got % RECORDS) {
+			(void)fprintf(stderr, "%s: %llu\n", err.message, (unsigned long long)got);
+			atomic_fetch_add(&shared.wrong, 1);
+		}
+	}
+	storage_reader_close(reader);
+	return NULL;
+}
+
+static void retention_does_not_disturb_readers(void **state)
+{
+	pthread_t threads[READERS];
+
+	memset(&shared, 0, sizeof(shared));
+	fixture_init(&shared.f, *state);
+	shared.series = series_id(1000, PROFILE_KIND_CPU, "service=a");
+	fixture_close(&shared.f);
+	shared.f.options.l0_age_ns = SECONDS(7200);
+	shared.f.options.l1_age_ns = SECONDS(2 * 86400);
+	fixture_open(&shared.f);
+	for (int i = 0; i < READERS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, reading_what_goes, NULL), 0);
+	for (int n = 0; n < 60; n++) {
+		fixture_put(&shared.f, batch_of(n * 3600)); /* three hours each */
+		fixture_maintain(&shared.f, T0 + SECONDS(n) * 3 * 3600 + SECONDS(30));
+	}
+	atomic_store(&shared.over, true);
+	for (int i = 0; i < READERS; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	assert_int_equal(atomic_load(&shared.wrong), 0);
+	fixture_release(&shared.f);
+}
+
+int main(void)
+{
+	struct storage_backend sqlite = storage_sqlite, memory = storage_memory;
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_prestate(readers_agree_with_the_writer, &sqlite),
+		cmocka_unit_test_prestate(readers_agree_with_the_writer, &memory),
+		cmocka_unit_test_prestate(retention_does_not_disturb_readers, &sqlite),
+		cmocka_unit_test_prestate(retention_does_not_disturb_readers, &memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -2,8 +2,8 @@
 /*
  * wire/pprof.h - reads a pprof profile into flat arrays.
  *
- * Two passes over the bytes: the first checks the framing and counts, the second fills arrays of
- * exactly that size, so memory is known and compared with its limit before any is taken.  Every
+ * Two passes over the bytes: the first counts the messages, the second fills flat arrays.  What
+ * they take is compared with the limit before it is taken, and is exact at the end.  Every
  * index and id is checked and resolved here; what comes out can be walked without checks.  Hides
  * the wire format.  Knows no kinds and no meaning of labels: that is ingest's.  Any thread.
  *
@@ -67,8 +67,8 @@ struct pprof_sample {
 
 struct pprof {
 	const char *body; /* borrowed: strings point into it */
-	void *memory;	  /* one block that holds every array below */
-	size_t memory_bytes;
+	void *memory;	     /* holds every array but lines, stacks and labels */
+	size_t memory_bytes; /* of all arrays */
 	struct pprof_text *strings;
 	struct pprof_type *types;
 	struct pprof_mapping *mappings;

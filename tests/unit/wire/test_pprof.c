@@ -306,9 +306,9 @@ static void test_framing(void **state)
 	REFUSED("\x32\x00\x48\xff", "number is cut short");
 	REFUSED("\x32\x00\x5a\x00\x5a\x00", "period_type twice");
 	REFUSED("\x32\x00\x12\x00", "samples without a sample type");
-	REFUSED("\x32\x00\x0a\x00\x12\x00", "0 values in 1 samples of 1 types");
-	REFUSED("\x32\x00\x0a\x00\x12\x03\x12\x01\x80", "values in 1 samples");
-	REFUSED("\x32\x00\x0a\x00\x12\x04\x10\x01\x10\x01\x12\x00", "a sample has 2 values for 1 types");
+	REFUSED("\x32\x00\x0a\x00\x12\x00", "a sample has 0 values for 1 types");
+	REFUSED("\x32\x00\x0a\x00\x12\x03\x12\x01\x80", "a packed number is cut short");
+	REFUSED("\x32\x00\x0a\x00\x12\x04\x10\x01\x10\x01\x12\x00", "a sample has more than 1 values for 1 types");
 	REFUSED("\x32\x00\x1a\x02\x08\x05\x1a\x02\x08\x05", "Mapping id 5 twice");
 	REFUSED("\x32\x00\x22\x02\x08\x05\x22\x02\x08\x05", "Location id 5 twice");
 	REFUSED("\x32\x00\x2a\x02\x08\x05\x2a\x00\x2a\x00", "Function id 0 twice");

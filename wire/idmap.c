@@ -36,13 +36,13 @@ uint32_t idmap_find_hashed(const struct idmap *map, uint64_t id)
 	return map->slots[slot_of(map, id)];
 }
 
-int64_t idmap_fill(struct idmap *map, const uint64_t *ids, size_t count, uint32_t *space,
-		   bool wide, size_t *ret_used)
+int64_t idmap_fill(struct idmap *map, const uint64_t *ids, size_t count, uint32_t *space, bool wide,
+		   size_t *ret_used)
 {
 	uint64_t max = ids_max(ids, count);
 	bool dense = max < 4 * (uint64_t)count;
 
-	*map = (struct idmap){ .ids = ids };
+	*map = (struct idmap){.ids = ids};
 	*ret_used = 0;
 	if (!count)
 		return -1;

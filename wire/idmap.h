@@ -31,8 +31,8 @@ struct idmap {
 
 /* Fill `map` using `space`, which like `ids` must live as long as it; `ret_used` is how much of it
  * was taken.  Returns the place of an id that is there twice, or -1. */
-int64_t idmap_fill(struct idmap *map, const uint64_t *ids, size_t count, uint32_t *space,
-		   bool wide, size_t *ret_used);
+int64_t idmap_fill(struct idmap *map, const uint64_t *ids, size_t count, uint32_t *space, bool wide,
+		   size_t *ret_used);
 
 uint32_t idmap_find_hashed(const struct idmap *map, uint64_t id);
 

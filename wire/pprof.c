@@ -8,53 +8,44 @@
 #include "wire/pprof_decoder.h"
 
 const struct message pprof_profile_message = {
-	"Profile",
-	MESSAGE(BIT(DROP) | BIT(KEEP) | BIT(TIME) | BIT(DURATION) | BIT(PERIOD) | BIT(COMMENT) |
-			BIT(DEFAULT_TYPE) | BIT(DOC_URL),
-		BIT(TYPE) | BIT(SAMPLE) | BIT(MAPPING) | BIT(LOCATION) | BIT(FUNCTION) |
-			BIT(STRING) | BIT(PERIOD_TYPE) | BIT(COMMENT)),
-	{ "", "sample_type", "sample", "mapping", "location", "function", "string_table",
-	  "drop_frames", "keep_frames", "time_nanos", "duration_nanos", "period_type", "period",
-	  "comment", "default_sample_type", "doc_url" }
-};
-const struct message pprof_type_message = { "ValueType",
-					     MESSAGE(BIT(1) | BIT(2), 0u),
-					     { "", "type", "unit" } };
-const struct message pprof_sample_message = { "Sample",
-					       MESSAGE(BIT(1) | BIT(2), BIT(1) | BIT(2) | BIT(3)),
-					       { "", "location_id", "value", "label" } };
-const struct message pprof_label_message = { "Label",
-					      MESSAGE(BIT(1) | BIT(2) | BIT(3) | BIT(4), 0u),
-					      { "", "key", "str", "num", "num_unit" } };
+    "Profile",
+    MESSAGE(BIT(DROP) | BIT(KEEP) | BIT(TIME) | BIT(DURATION) | BIT(PERIOD) | BIT(COMMENT) |
+		BIT(DEFAULT_TYPE) | BIT(DOC_URL),
+	    BIT(TYPE) | BIT(SAMPLE) | BIT(MAPPING) | BIT(LOCATION) | BIT(FUNCTION) | BIT(STRING) |
+		BIT(PERIOD_TYPE) | BIT(COMMENT)),
+    {"", "sample_type", "sample", "mapping", "location", "function", "string_table", "drop_frames",
+     "keep_frames", "time_nanos", "duration_nanos", "period_type", "period", "comment",
+     "default_sample_type", "doc_url"}};
+const struct message pprof_type_message = {
+    "ValueType", MESSAGE(BIT(1) | BIT(2), 0u), {"", "type", "unit"}};
+const struct message pprof_sample_message = {"Sample",
+					     MESSAGE(BIT(1) | BIT(2), BIT(1) | BIT(2) | BIT(3)),
+					     {"", "location_id", "value", "label"}};
+const struct message pprof_label_message = {
+    "Label", MESSAGE(BIT(1) | BIT(2) | BIT(3) | BIT(4), 0u), {"", "key", "str", "num", "num_unit"}};
 const struct message pprof_mapping_message = {
-	"Mapping",
-	MESSAGE(0x7feu, 0u),
-	{ "", "id", "memory_start", "memory_limit", "file_offset", "filename", "build_id",
-	  "has_functions", "has_filenames", "has_line_numbers", "has_inline_frames" }
-};
+    "Mapping",
+    MESSAGE(0x7feu, 0u),
+    {"", "id", "memory_start", "memory_limit", "file_offset", "filename", "build_id",
+     "has_functions", "has_filenames", "has_line_numbers", "has_inline_frames"}};
 const struct message pprof_location_message = {
-	"Location",
-	MESSAGE(BIT(1) | BIT(2) | BIT(3) | BIT(5), BIT(4)),
-	{ "", "id", "mapping_id", "address", "line", "is_folded" }
-};
-const struct message pprof_line_message = { "Line",
-					     MESSAGE(BIT(1) | BIT(2) | BIT(3), 0u),
-					     { "", "function_id", "line", "column" } };
+    "Location",
+    MESSAGE(BIT(1) | BIT(2) | BIT(3) | BIT(5), BIT(4)),
+    {"", "id", "mapping_id", "address", "line", "is_folded"}};
+const struct message pprof_line_message = {
+    "Line", MESSAGE(BIT(1) | BIT(2) | BIT(3), 0u), {"", "function_id", "line", "column"}};
 const struct message pprof_function_message = {
-	"Function",
-	MESSAGE(0x3eu, 0u),
-	{ "", "id", "name", "system_name", "filename", "start_line" }
-};
+    "Function", MESSAGE(0x3eu, 0u), {"", "id", "name", "system_name", "filename", "start_line"}};
 
 __attribute__((cold)) int pprof_malformed(struct pprof_decoder *d, const struct message *m,
-						     const struct proto_reader *reader)
+					  const struct proto_reader *reader)
 {
 	return err_set(d->err, -EINVAL, "pprof: %s at byte %td: %s", m->name,
 		       reader->at - d->body.at, proto_wrong(reader));
 }
 
 __attribute__((cold)) int pprof_wrong_type(struct pprof_decoder *d, const struct message *m,
-						      const struct proto_field *f)
+					   const struct proto_field *f)
 {
 	return err_set(d->err, -EINVAL, "pprof: %s.%s has wire type %" PRIu32, m->name,
 		       m->fields[f->number], f->type);
@@ -208,7 +199,8 @@ static int memory_take(struct pprof_decoder *d)
 	d->function_ids = d->mapping_ids + p->mappings_count;
 	d->location_ids = d->function_ids + p->functions_count;
 	/* First guesses: a line for each location, two bytes for each place of a stack. */
-	int rc = pprof_grow(d, &p->lines, sizeof(*p->lines), &d->lines_room, p->locations_count + 1);
+	int rc =
+	    pprof_grow(d, &p->lines, sizeof(*p->lines), &d->lines_room, p->locations_count + 1);
 
 	if (!rc)
 		rc = pprof_grow(d, &p->stacks, sizeof(*p->stacks), &d->stacks_room,
@@ -270,9 +262,9 @@ static int memory_fit(struct pprof_decoder *d)
 int pprof_decode(const void *body, size_t len, const struct pprof_limits *limits,
 		 struct pprof *ret_pprof, struct err *err)
 {
-	struct pprof p = { .body = body };
-	struct pprof_decoder d = { .p = &p, .body = proto_reader_of(body, len), .err = err,
-				   .limits = limits };
+	struct pprof p = {.body = body};
+	struct pprof_decoder d = {
+	    .p = &p, .body = proto_reader_of(body, len), .err = err, .limits = limits};
 
 	if (len > PROTO_LENGTH_MAX)
 		return err_set(err, -E2BIG, "pprof: body of %zu bytes, the format's limit is %zu",
@@ -301,7 +293,7 @@ void pprof_release(struct pprof *pprof)
 	free(pprof->lines);
 	free(pprof->stacks);
 	free(pprof->labels);
-	*pprof = (struct pprof){ 0 };
+	*pprof = (struct pprof){0};
 }
 
 #define SNIFF_FIELDS 64
@@ -310,8 +302,8 @@ bool pprof_sniff(const void *body, size_t len)
 {
 	struct proto_reader reader = proto_reader_of(body, len);
 	struct err unused;
-	struct pprof p = { .strings_count = SIZE_MAX };
-	struct pprof_decoder d = { .p = &p, .body = reader, .err = &unused };
+	struct pprof p = {.strings_count = SIZE_MAX};
+	struct pprof_decoder d = {.p = &p, .body = reader, .err = &unused};
 	struct pprof_type type;
 	struct proto_field f;
 	int rc = 0;

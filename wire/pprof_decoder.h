@@ -20,17 +20,32 @@ struct message {
 
 #define BIT(n) (UINT32_C(1) << (n))
 #define MESSAGE(numbers, bytes)                                                                    \
-	.allowed = { [PROTO_VARINT] = (numbers) | ~((numbers) | (bytes)),                          \
-		     [PROTO_BYTES] = (bytes) | ~((numbers) | (bytes)),                             \
-		     [PROTO_FIXED64] = ~((numbers) | (bytes)),                                     \
-		     [PROTO_FIXED32] = ~((numbers) | (bytes)) }
+	.allowed = {[PROTO_VARINT] = (numbers) | ~((numbers) | (bytes)),                           \
+		    [PROTO_BYTES] = (bytes) | ~((numbers) | (bytes)),                              \
+		    [PROTO_FIXED64] = ~((numbers) | (bytes)),                                      \
+		    [PROTO_FIXED32] = ~((numbers) | (bytes))}
 
-enum { TYPE = 1, SAMPLE, MAPPING, LOCATION, FUNCTION, STRING, DROP, KEEP, TIME, DURATION,
-       PERIOD_TYPE, PERIOD, COMMENT, DEFAULT_TYPE, DOC_URL };
+enum {
+	TYPE = 1,
+	SAMPLE,
+	MAPPING,
+	LOCATION,
+	FUNCTION,
+	STRING,
+	DROP,
+	KEEP,
+	TIME,
+	DURATION,
+	PERIOD_TYPE,
+	PERIOD,
+	COMMENT,
+	DEFAULT_TYPE,
+	DOC_URL
+};
 
 extern const struct message pprof_profile_message, pprof_type_message, pprof_sample_message,
-	pprof_label_message, pprof_mapping_message, pprof_location_message, pprof_line_message,
-	pprof_function_message;
+    pprof_label_message, pprof_mapping_message, pprof_location_message, pprof_line_message,
+    pprof_function_message;
 
 struct pprof_decoder {
 	struct pprof *p;
@@ -76,7 +91,8 @@ __attribute__((always_inline)) static inline bool field_bytes(struct proto_reade
 /* Whether a byte is the tag of sample_type, sample, mapping, location, function or string_table. */
 static inline bool tag_is_table(uint32_t tag)
 {
-	return (tag & 7) == PROTO_BYTES && tag - TAG_BYTES(TYPE) <= TAG_BYTES(STRING) - TAG_BYTES(TYPE);
+	return (tag & 7) == PROTO_BYTES &&
+	       tag - TAG_BYTES(TYPE) <= TAG_BYTES(STRING) - TAG_BYTES(TYPE);
 }
 
 /* One ValueType. Returns 0 or -EINVAL. */

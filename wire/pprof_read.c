@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include "wire/pprof_decoder.h"
 
-__attribute__((cold, noinline)) static int bad_packed(struct pprof_decoder *d, const struct message *m,
-						      uint32_t field)
+__attribute__((cold, noinline)) static int bad_packed(struct pprof_decoder *d,
+						      const struct message *m, uint32_t field)
 {
 	return err_set(d->err, -EINVAL, "pprof: %s.%s: a packed number is cut short or too long",
 		       m->name, m->fields[field]);
 }
 
-__attribute__((cold, noinline)) static int bad_index(struct pprof_decoder *d, const struct message *m,
-						     uint32_t field, uint64_t index)
+__attribute__((cold, noinline)) static int
+bad_index(struct pprof_decoder *d, const struct message *m, uint32_t field, uint64_t index)
 {
 	return err_set(d->err, -EINVAL, "pprof: %s.%s: string index %" PRIu64 " of %zu", m->name,
 		       m->fields[field], index, d->p->strings_count);
@@ -80,7 +81,7 @@ static uint32_t line_number(uint64_t value)
 
 int pprof_read_type(struct pprof_decoder *d, struct proto_reader reader, struct pprof_type *to)
 {
-	uint64_t n[3] = { 0 };
+	uint64_t n[3] = {0};
 	int rc = read_numbers(d, &pprof_type_message, reader, n, ARRAY_LEN(n));
 
 	if (!rc)
@@ -91,9 +92,9 @@ int pprof_read_type(struct pprof_decoder *d, struct proto_reader reader, struct 
 static int read_mapping(struct pprof_decoder *d, struct proto_reader reader,
 			struct pprof_mapping *to, uint64_t *ret_id)
 {
-	uint64_t n[11] = { 0 };
+	uint64_t n[11] = {0};
 
-	*to = (struct pprof_mapping){ 0 };
+	*to = (struct pprof_mapping){0};
 	if (read_numbers(d, &pprof_mapping_message, reader, n, ARRAY_LEN(n)) < 0 ||
 	    string_at(d, &pprof_mapping_message, n, 5, &to->filename) < 0 ||
 	    string_at(d, &pprof_mapping_message, n, 6, &to->build_id) < 0)
@@ -108,7 +109,7 @@ static int read_mapping(struct pprof_decoder *d, struct proto_reader reader,
 static int read_function(struct pprof_decoder *d, struct proto_reader reader,
 			 struct pprof_function *to, uint64_t *ret_id)
 {
-	uint64_t n[6] = { 0 };
+	uint64_t n[6] = {0};
 
 	if (read_numbers(d, &pprof_function_message, reader, n, ARRAY_LEN(n)) < 0 ||
 	    string_at(d, &pprof_function_message, n, 2, &to->name) < 0 ||
@@ -177,9 +178,8 @@ static int read_table(struct pprof_decoder *d, uint32_t number, struct proto_rea
 
 	switch (number) {
 	case STRING:
-		p->strings[at->strings++] = (struct pprof_text){
-			(uint32_t)(bytes.at - d->body.at), (uint32_t)(bytes.end - bytes.at)
-		};
+		p->strings[at->strings++] = (struct pprof_text){(uint32_t)(bytes.at - d->body.at),
+								(uint32_t)(bytes.end - bytes.at)};
 		return 0;
 	case FUNCTION:
 		place = at->functions++;
@@ -196,7 +196,7 @@ static int read_table(struct pprof_decoder *d, uint32_t number, struct proto_rea
 static int read_tables(struct pprof_decoder *d)
 {
 	struct proto_reader reader = d->body;
-	struct places at = { 0 };
+	struct places at = {0};
 	struct proto_field f;
 	int rc = 0;
 
@@ -211,8 +211,8 @@ static int read_tables(struct pprof_decoder *d)
 		rc = pprof_field_any(d, &pprof_profile_message, &reader, &f);
 		if (rc < 0)
 			return rc;
-		rc = f.number <= STRING ? read_table(d, f.number, f.bytes, &at) :
-					  read_scalar(d, &f);
+		rc =
+		    f.number <= STRING ? read_table(d, f.number, f.bytes, &at) : read_scalar(d, &f);
 	}
 	if (!rc && d->p->strings[0].len)
 		return err_set(d->err, -EINVAL, "pprof: the first string is not \"\"");
@@ -224,7 +224,7 @@ static int read_tables(struct pprof_decoder *d)
 static inline int read_line(struct pprof_decoder *d, struct proto_reader reader,
 			    struct pprof_line *to)
 {
-	uint64_t n[4] = { 0 };
+	uint64_t n[4] = {0};
 
 	if (read_numbers(d, &pprof_line_message, reader, n, ARRAY_LEN(n)) < 0)
 		return -EINVAL;
@@ -243,8 +243,8 @@ static inline int add_line(struct pprof_decoder *d, struct proto_reader bytes)
 	struct pprof *p = d->p;
 
 	if (p->lines_count == d->lines_room) {
-		int rc = pprof_grow(d, &p->lines, sizeof(*p->lines), &d->lines_room,
-				    p->lines_count + 1);
+		int rc =
+		    pprof_grow(d, &p->lines, sizeof(*p->lines), &d->lines_room, p->lines_count + 1);
 
 		if (rc)
 			return rc;
@@ -255,7 +255,7 @@ static inline int add_line(struct pprof_decoder *d, struct proto_reader bytes)
 static int read_location(struct pprof_decoder *d, struct proto_reader reader, size_t place)
 {
 	struct pprof_location *to = &d->p->locations[place];
-	uint64_t n[6] = { 0 };
+	uint64_t n[6] = {0};
 	struct proto_field f;
 
 	int rc = 0;
@@ -271,8 +271,8 @@ static int read_location(struct pprof_decoder *d, struct proto_reader reader, si
 			continue;
 		}
 		if (!(tag & 7) && tag >= 8 && tag < 8 * ARRAY_LEN(n) && tag != TAG_NUMBER(4)) {
-			const uint8_t *at = proto_number(reader.at + 1, reader.end, d->body.end,
-							 &n[tag >> 3]);
+			const uint8_t *at =
+			    proto_number(reader.at + 1, reader.end, d->body.end, &n[tag >> 3]);
 
 			if (!at)
 				return pprof_malformed(d, &pprof_location_message, &reader);
@@ -330,15 +330,13 @@ static int read_locations(struct pprof_decoder *d)
 		if (rc < 0)
 			return rc;
 	}
-	d->p->locations[place] = (struct pprof_location){
-		.lines_at = (uint32_t)d->p->lines_count
-	};
+	d->p->locations[place] = (struct pprof_location){.lines_at = (uint32_t)d->p->lines_count};
 	return rc;
 }
 
 static int read_label(struct pprof_decoder *d, struct proto_reader reader, struct pprof_label *to)
 {
-	uint64_t n[5] = { 0 };
+	uint64_t n[5] = {0};
 	uint32_t key = 0, text = 0, unit = 0;
 
 	if (read_numbers(d, &pprof_label_message, reader, n, ARRAY_LEN(n)) < 0 ||
@@ -347,11 +345,11 @@ static int read_label(struct pprof_decoder *d, struct proto_reader reader, struc
 	    string_at(d, &pprof_label_message, n, 4, &unit) < 0)
 		return -EINVAL;
 	/* A label with a text has no number, whatever else it says: so pprof reads it. */
-	*to = text ? (struct pprof_label){ .key = key, .text = text & INT32_MAX } :
-		     (struct pprof_label){ .key = key,
-					   .is_number = 1,
-					   .text = unit & INT32_MAX,
-					   .number = (int64_t)n[3] };
+	*to = text ? (struct pprof_label){.key = key, .text = text & INT32_MAX}
+		   : (struct pprof_label){.key = key,
+					  .is_number = 1,
+					  .text = unit & INT32_MAX,
+					  .number = (int64_t)n[3]};
 	return 0;
 }
 
@@ -359,6 +357,19 @@ __attribute__((cold, noinline)) static int bad_stack(struct pprof_decoder *d)
 {
 	return err_set(d->err, -EINVAL,
 		       "pprof: Sample.location_id: an id of a stack is not in the profile");
+}
+
+/* Whether eight bytes are four ids of two bytes each, and those as four 16-bit numbers: a profile
+ * of 128 to 16383 locations is made of little else. */
+static inline bool pairs_at(const uint8_t *at, uint64_t *ret_pairs)
+{
+	uint64_t word;
+
+	memcpy(&word, at, sizeof(word));
+	*ret_pairs =
+	    (word & UINT64_C(0x007f007f007f007f)) | (word >> 1 & UINT64_C(0x3f803f803f803f80));
+	return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ &&
+	       (word & UINT64_C(0x8080808080808080)) == UINT64_C(0x0080008000800080);
 }
 
 /*
@@ -373,10 +384,21 @@ static const uint8_t *read_stack_quick(const struct idmap *map, const uint8_t *a
 	const uint32_t *direct = map->direct;
 	uint64_t count = map->direct_count;
 	uint32_t *to = *stack, all = 0;
+	uint64_t pairs;
 
 	if (count < IDMAP_DIRECT_MIN)
 		return at;
 	for (const uint8_t *last = end - MIN(end - at, 2); at < last;) {
+		while (end - at >= 8 && pairs_at(at, &pairs)) {
+			all |= to[0] = direct[pairs & 0xffff];
+			all |= to[1] = direct[pairs >> 16 & 0xffff];
+			all |= to[2] = direct[pairs >> 32 & 0xffff];
+			all |= to[3] = direct[pairs >> 48];
+			to += 4;
+			at += 8;
+		}
+		if (at >= last)
+			break;
 		uint32_t id = *at++;
 
 		if (id >= 0x80) {
@@ -453,7 +475,8 @@ static int add_label(struct pprof_decoder *d, struct proto_reader bytes)
 	return read_label(d, bytes, &p->labels[p->labels_count++]);
 }
 
-__attribute__((cold, noinline)) static int bad_values(struct pprof_decoder *d, bool more, size_t count)
+__attribute__((cold, noinline)) static int bad_values(struct pprof_decoder *d, bool more,
+						      size_t count)
 {
 	return err_set(d->err, -EINVAL, "pprof: a sample has %s%zu values for %zu types",
 		       more ? "more than " : "", count, d->p->types_count);
@@ -488,8 +511,7 @@ static int read_sample_field(struct pprof_decoder *d, const struct proto_field *
 	if (f->number > 3)
 		return 0;
 	if (f->type == PROTO_BYTES)
-		return f->number == 1 ? read_stack(d, f->bytes) :
-					read_values(d, f->bytes, to);
+		return f->number == 1 ? read_stack(d, f->bytes) : read_values(d, f->bytes, to);
 	if (f->number == 2) {
 		if (to->values == to->values_end)
 			return bad_values(d, true, d->p->types_count);
@@ -521,7 +543,8 @@ static int read_sample(struct pprof_decoder *d, struct proto_reader reader, stru
 		}
 	}
 	if (!rc && to->values != to->values_end)
-		return bad_values(d, false, d->p->types_count - (size_t)(to->values_end - to->values));
+		return bad_values(d, false,
+				  d->p->types_count - (size_t)(to->values_end - to->values));
 	return rc;
 }
 
@@ -530,17 +553,17 @@ static int read_samples(struct pprof_decoder *d)
 	struct proto_reader span = d->samples, bytes;
 	struct pprof *p = d->p;
 	struct pprof_sample *sample = p->samples;
-	struct cursors to = { p->values, p->values };
+	struct cursors to = {p->values, p->values};
 	int rc;
 
 	while ((rc = span_next(d, &span, SAMPLE, &bytes)) > 0) {
-		*sample++ = (struct pprof_sample){ (uint32_t)p->stacks_count,
-						   (uint32_t)p->labels_count };
+		*sample++ =
+		    (struct pprof_sample){(uint32_t)p->stacks_count, (uint32_t)p->labels_count};
 		rc = read_sample(d, bytes, &to);
 		if (rc < 0)
 			return rc;
 	}
-	*sample = (struct pprof_sample){ (uint32_t)p->stacks_count, (uint32_t)p->labels_count };
+	*sample = (struct pprof_sample){(uint32_t)p->stacks_count, (uint32_t)p->labels_count};
 	return rc;
 }
 
@@ -596,4 +619,3 @@ int pprof_read_all(struct pprof_decoder *d)
 			     &pprof_location_message);
 	return rc ? rc : read_samples(d);
 }
-

@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
-/* A tag or a length: at most five bytes, so that overlong forms other decoders refuse are refused. */
+/* A tag or a length: at most five bytes, so that overlong forms other decoders refuse are refused.
+ */
 static const uint8_t *header_get(const uint8_t *at, const uint8_t *end, uint64_t *ret_value)
 {
 	if (end - at > PROTO_HEADER_MAX)
@@ -33,7 +34,7 @@ static const char *field_get(const struct proto_reader *reader, struct proto_fie
 	at = header_get(at, end, &tag);
 	if (!at || tag > UINT32_MAX)
 		return "a field's tag is cut short or too long";
-	*f = (struct proto_field){ .number = (uint32_t)tag >> 3, .type = tag & 7 };
+	*f = (struct proto_field){.number = (uint32_t)tag >> 3, .type = tag & 7};
 	if (!f->number)
 		return "field number 0";
 	switch (f->type) {
@@ -52,7 +53,7 @@ static const char *field_get(const struct proto_reader *reader, struct proto_fie
 			return "a field's length is cut short or too long";
 		if (len > PROTO_LENGTH_MAX || len > (uint64_t)(end - at))
 			return "a field is longer than what remains";
-		f->bytes = (struct proto_reader){ at, at + len };
+		f->bytes = (struct proto_reader){at, at + len};
 		at += len;
 		break;
 	default:

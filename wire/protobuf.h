@@ -18,7 +18,7 @@
 
 enum proto_type { PROTO_VARINT = 0, PROTO_FIXED64 = 1, PROTO_BYTES = 2, PROTO_FIXED32 = 5 };
 
-#define PROTO_HEADER_MAX 5			/* bytes of a tag or of a length */
+#define PROTO_HEADER_MAX 5                     /* bytes of a tag or of a length */
 #define PROTO_LENGTH_MAX ((uint64_t)INT32_MAX) /* of one length-delimited field */
 
 /* What is left of a message. */
@@ -28,8 +28,8 @@ struct proto_reader {
 
 struct proto_field {
 	uint32_t number;
-	uint32_t type;		   /* enum proto_type */
-	uint64_t value;		   /* of the three number types */
+	uint32_t type;             /* enum proto_type */
+	uint64_t value;            /* of the three number types */
 	struct proto_reader bytes; /* of PROTO_BYTES */
 };
 
@@ -37,7 +37,7 @@ static inline struct proto_reader proto_reader_of(const void *bytes, size_t len)
 {
 	const uint8_t *at = bytes;
 
-	return (struct proto_reader){ at, at + len };
+	return (struct proto_reader){at, at + len};
 }
 
 static inline size_t proto_left(const struct proto_reader *reader)
@@ -47,7 +47,7 @@ static inline size_t proto_left(const struct proto_reader *reader)
 
 static inline struct str proto_str(const struct proto_field *field)
 {
-	return (struct str){ (const char *)field->bytes.at, proto_left(&field->bytes) };
+	return (struct str){(const char *)field->bytes.at, proto_left(&field->bytes)};
 }
 
 /*
@@ -81,7 +81,8 @@ MUST_CHECK static inline const uint8_t *proto_number(const uint8_t *at, const ui
 	return proto_number_long(at, end, readable, ret_value);
 }
 
-/* The byte behind the integer at `at`, without its value; NULL when the general reader must look. */
+/* The byte behind the integer at `at`, without its value; NULL when the general reader must look.
+ */
 MUST_CHECK static inline const uint8_t *proto_skip(const uint8_t *at, const uint8_t *end,
 						   const uint8_t *readable)
 {

@@ -21,7 +21,7 @@
 
 static int decode_ours(const struct buf *body)
 {
-	const struct pprof_limits limits = { (size_t)256 << 20, "limit" };
+	const struct pprof_limits limits = {(size_t)256 << 20, "limit"};
 	struct pprof p;
 	int rc = pprof_decode(body->data, body->len, &limits, &p, NULL);
 
@@ -32,8 +32,8 @@ static int decode_ours(const struct buf *body)
 
 static int decode_protobuf_c(const struct buf *body)
 {
-	Perftools__Profiles__Profile *p = perftools__profiles__profile__unpack(
-		NULL, body->len, (const uint8_t *)body->data);
+	Perftools__Profiles__Profile *p =
+	    perftools__profiles__profile__unpack(NULL, body->len, (const uint8_t *)body->data);
 
 	if (!p)
 		return -EINVAL;
@@ -44,7 +44,7 @@ static int decode_protobuf_c(const struct buf *body)
 static const struct {
 	const char *name;
 	int (*decode)(const struct buf *body);
-} decoders[] = { { "hearth", decode_ours }, { "protobuf-c", decode_protobuf_c } };
+} decoders[] = {{"hearth", decode_ours}, {"protobuf-c", decode_protobuf_c}};
 
 static int run(const char *decoder, const char *input, long count)
 {
@@ -85,7 +85,8 @@ static int64_t instructions(const char *self, const char *decoder, const char *i
 
 static int64_t instructions_each(const char *self, const char *decoder, const char *input)
 {
-	int64_t few = instructions(self, decoder, input, 1), more = instructions(self, decoder, input, 4);
+	int64_t few = instructions(self, decoder, input, 1),
+		more = instructions(self, decoder, input, 4);
 
 	return few < 0 || more < 0 ? -1 : (more - few) / 3;
 }
@@ -115,13 +116,13 @@ static void print(const char *input, const char *what, double value, const char 
 
 static int measure(const char *self, const char *input)
 {
-	double speed[2] = { 0, 0 };
+	double speed[2] = {0, 0};
 	const char *source;
 	struct buf body;
 	struct pprof p;
 
 	if (bench_input(input, &body, &source) < 0 ||
-	    pprof_decode(body.data, body.len, &(struct pprof_limits){ 0 }, &p, NULL) < 0)
+	    pprof_decode(body.data, body.len, &(struct pprof_limits){0}, &p, NULL) < 0)
 		return 1;
 	for (int round = 0; round < 5; round++)
 		for (size_t d = 0; d < 2; d++)

@@ -16,7 +16,8 @@
  * there is none.
  */
 
-#define FRAMES_MAX 65536 /* of one line; the builder keeps the ends of deeper stacks than its own */
+#define FRAMES_MAX 65536 /* of one line; the builder keeps the ends of deeper stacks than its own  \
+			  */
 #define SNIFF_BYTES 65536
 
 struct line {
@@ -29,7 +30,7 @@ static struct str line_next(struct str *text)
 {
 	const char *end = memchr(text->ptr, '\n', text->len);
 	size_t len = end ? (size_t)(end - text->ptr) : text->len;
-	struct str line = { text->ptr, len };
+	struct str line = {text->ptr, len};
 
 	text->ptr += end ? len + 1 : len;
 	text->len -= end ? len + 1 : len;
@@ -62,7 +63,7 @@ static const char *line_parse(struct str text, struct line *ret_line)
 
 	if (!space)
 		return "no space before a count";
-	struct str digits = { space + 1, (size_t)(text.ptr + text.len - space - 1) };
+	struct str digits = {space + 1, (size_t)(text.ptr + text.len - space - 1)};
 	const char *wrong = count_parse(digits, &ret_line->count);
 
 	if (wrong)
@@ -89,7 +90,7 @@ static const char *line_parse(struct str text, struct line *ret_line)
 
 static bool folded_looks(struct str body)
 {
-	struct str text = { body.ptr, MIN(body.len, (size_t)SNIFF_BYTES) };
+	struct str text = {body.ptr, MIN(body.len, (size_t)SNIFF_BYTES)};
 	struct line line;
 
 	while (text.len) {
@@ -104,9 +105,9 @@ static bool folded_looks(struct str body)
 static int kind_make(const struct ingest_request *request, struct profile_builder *out,
 		     uint32_t *ret_series)
 {
-	struct profile_type type = { STR("process_cpu"), STR("samples"), STR("count"), STR("cpu"),
-				     STR("nanoseconds") };
-	struct profile_kind kind = { .columns_count = 1 };
+	struct profile_type type = {STR("process_cpu"), STR("samples"), STR("count"), STR("cpu"),
+				    STR("nanoseconds")};
+	struct profile_kind kind = {.columns_count = 1};
 	uint32_t number;
 
 	if (request->name.len && profile_type_parse(request->name, &type, NULL) < 0)
@@ -115,11 +116,11 @@ static int kind_make(const struct ingest_request *request, struct profile_builde
 	const struct {
 		struct str text;
 		uint32_t *to;
-	} parts[] = { { type.name, &kind.name },
-		      { type.type, &kind.columns[0].type },
-		      { type.unit, &kind.columns[0].unit },
-		      { type.period_type, &kind.period_type },
-		      { type.period_unit, &kind.period_unit } };
+	} parts[] = {{type.name, &kind.name},
+		     {type.type, &kind.columns[0].type},
+		     {type.unit, &kind.columns[0].unit},
+		     {type.period_type, &kind.period_type},
+		     {type.period_unit, &kind.period_unit}};
 
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
 		int rc = ingest_string(out, parts[i].text, parts[i].to);
@@ -141,8 +142,8 @@ static int frames_of(struct profile_builder *out, struct str stack, uint32_t *fr
 	while (stack.len) {
 		const char *semicolon = memrchr(stack.ptr, ';', stack.len);
 		const char *at = semicolon ? semicolon + 1 : stack.ptr;
-		struct str name = { at, (size_t)(stack.ptr + stack.len - at) };
-		struct profile_frame frame = { 0 };
+		struct str name = {at, (size_t)(stack.ptr + stack.len - at)};
+		struct profile_frame frame = {0};
 
 		if (count == FRAMES_MAX)
 			return -EMSGSIZE;
@@ -188,7 +189,8 @@ static int lines_add(struct str text, struct profile_builder *out, uint32_t *fra
 		int rc = line_add(out, &parsed, frames, record);
 
 		if (rc == -EMSGSIZE)
-			return err_set(err, -E2BIG, "folded: line %zu: more than %d frames (fixed limit)",
+			return err_set(err, -E2BIG,
+				       "folded: line %zu: more than %d frames (fixed limit)",
 				       number, FRAMES_MAX);
 		if (rc)
 			return ingest_failed(out, rc, err);
@@ -199,7 +201,7 @@ static int lines_add(struct str text, struct profile_builder *out, uint32_t *fra
 static int folded_ingest(const struct ingest_request *request, struct profile_builder *out,
 			 struct err *err)
 {
-	struct profile_record record = { 0 };
+	struct profile_record record = {0};
 	uint32_t *frames = malloc(FRAMES_MAX * sizeof(*frames));
 
 	if (!frames)
@@ -216,7 +218,7 @@ static int folded_ingest(const struct ingest_request *request, struct profile_bu
 }
 
 const struct ingest_protocol ingest_folded = {
-	.name = "folded",
-	.sniff = folded_looks,
-	.decode = folded_ingest,
+    .name = "folded",
+    .sniff = folded_looks,
+    .decode = folded_ingest,
 };

@@ -16,17 +16,18 @@ static const struct ingest_protocol *const protocols[] = {
 };
 
 const struct ingest_limits ingest_limits_default = {
-	.body_bytes = (size_t)32 << 20,
-	.decompressed_bytes = (size_t)128 << 20,
-	.ratio = 100,
-	.profile = {
-		.string_bytes = (size_t)64 << 20,
-		.string_max = 4096,
-		.frames = 1 << 20,
-		.nodes = 1 << 22,
-		.records = 1 << 21,
-		.labels_per_context = 64,
-		.labels_per_series = 32,
+    .body_bytes = (size_t)32 << 20,
+    .decompressed_bytes = (size_t)128 << 20,
+    .ratio = 100,
+    .profile =
+	{
+	    .string_bytes = (size_t)64 << 20,
+	    .string_max = 4096,
+	    .frames = 1 << 20,
+	    .nodes = 1 << 22,
+	    .records = 1 << 21,
+	    .labels_per_context = 64,
+	    .labels_per_series = 32,
 	},
 };
 
@@ -56,12 +57,12 @@ int ingest_decompress(const void *bytes, size_t len, const struct ingest_limits 
 		      struct buf *ret_body, struct err *err)
 {
 	const struct decompress_limits of_wire = {
-		.compressed_bytes = limits->body_bytes,
-		.plain_bytes = limits->decompressed_bytes,
-		.ratio = limits->ratio,
-		.compressed_setting = "limits.body_bytes",
-		.plain_setting = "limits.decompressed_bytes",
-		.ratio_setting = "limits.ratio",
+	    .compressed_bytes = limits->body_bytes,
+	    .plain_bytes = limits->decompressed_bytes,
+	    .ratio = limits->ratio,
+	    .compressed_setting = "limits.body_bytes",
+	    .plain_setting = "limits.decompressed_bytes",
+	    .ratio_setting = "limits.ratio",
 	};
 
 	return wire_decompress(bytes, len, &of_wire, ret_body, err);

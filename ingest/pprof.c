@@ -29,7 +29,7 @@ struct kind {
 	uint32_t series;
 	size_t columns_count;
 	size_t columns[PROFILE_COLUMNS_MAX]; /* places in the pprof's values */
-	size_t counter;			     /* the column that counts samples, or TYPES_MAX */
+	size_t counter;                      /* the column that counts samples, or TYPES_MAX */
 };
 
 struct job {
@@ -66,7 +66,7 @@ static int job_string(struct job *job, uint32_t string, uint32_t *ret_string)
 static int types_map(struct job *job)
 {
 	const struct pprof *p = job->pprof;
-	struct profile_foreign columns[TYPES_MAX], period = { STR(""), STR("") };
+	struct profile_foreign columns[TYPES_MAX], period = {STR(""), STR("")};
 
 	if (p->types_count > TYPES_MAX)
 		return err_set(job->err, -E2BIG, "pprof: %zu sample types, limit %d (fixed)",
@@ -76,10 +76,10 @@ static int types_map(struct job *job)
 		columns[i].unit = pprof_string(p, p->types[i].unit);
 	}
 	if (p->has_period_type)
-		period = (struct profile_foreign){ pprof_string(p, p->period_type.type),
-						   pprof_string(p, p->period_type.unit) };
-	job->kinds_count = profile_map_columns(columns, p->types_count, period, job->request->name,
-					       job->mapped);
+		period = (struct profile_foreign){pprof_string(p, p->period_type.type),
+						  pprof_string(p, p->period_type.unit)};
+	job->kinds_count =
+	    profile_map_columns(columns, p->types_count, period, job->request->name, job->mapped);
 	return 0;
 }
 
@@ -125,7 +125,8 @@ static int kind_names(struct job *job, const struct profile_type *type, struct p
 		rc = ingest_string(job->out, type->period_type, &to->period_type);
 	if (!rc)
 		rc = ingest_string(job->out, type->period_unit, &to->period_unit);
-	/* The period is in the profile's own period type, so it counts only for kinds that have it. */
+	/* The period is in the profile's own period type, so it counts only for kinds that have it.
+	 */
 	if (p->has_period_type &&
 	    str_equal(type->period_type, pprof_string(p, p->period_type.type)) &&
 	    str_equal(type->period_unit, pprof_string(p, p->period_type.unit)))
@@ -154,10 +155,10 @@ static int original_types(struct job *job, size_t group, struct profile_label *r
 	}
 	int rc = text.failed;
 
-	*ret_label = (struct profile_label){ 0 };
+	*ret_label = (struct profile_label){0};
 	if (!rc && *ret_renamed)
 		rc = profile_builder_label(job->out, STR("__types__"),
-					   (struct str){ text.data, text.len }, ret_label);
+					   (struct str){text.data, text.len}, ret_label);
 	buf_release(&text);
 	return rc;
 }
@@ -165,13 +166,13 @@ static int original_types(struct job *job, size_t group, struct profile_label *r
 static int kind_make(struct job *job, size_t group)
 {
 	struct kind *kind = &job->kinds[group];
-	struct profile_kind made = { 0 };
+	struct profile_kind made = {0};
 	struct profile_label original;
 	uint32_t number;
 	bool renamed;
 	int rc = 0;
 
-	*kind = (struct kind){ .counter = TYPES_MAX };
+	*kind = (struct kind){.counter = TYPES_MAX};
 	for (size_t i = 0; !rc && i < job->pprof->types_count; i++) {
 		if (job->mapped[i].group != group)
 			continue;
@@ -219,7 +220,7 @@ static bool hex_parse(struct str text, uint8_t *to, uint8_t *ret_len)
 /* A build id that is no hex string (Go's) is kept as its hash, which holds within one owner. */
 static int job_module(struct job *job, uint32_t mapping, uint32_t *ret_module)
 {
-	struct profile_module module = { 0 };
+	struct profile_module module = {0};
 
 	*ret_module = 0;
 	if (mapping == PPROF_NONE)
@@ -259,7 +260,7 @@ static uint32_t function_name(const struct pprof *p, const struct pprof_line *li
 static int name_frame(struct job *job, const struct pprof_line *line, uint32_t module, bool inlined,
 		      uint32_t *ret_frame)
 {
-	struct profile_frame frame = { .module = module };
+	struct profile_frame frame = {.module = module};
 	int rc = 0;
 
 	if (line) {
@@ -284,14 +285,12 @@ static int name_frame(struct job *job, const struct pprof_line *line, uint32_t m
 static int address_frame(struct job *job, const struct pprof_location *location, uint32_t module,
 			 uint32_t *ret_frame)
 {
-	struct profile_frame frame = { .flags = PROFILE_FRAME_ADDRESS,
-				       .address = location->address };
+	struct profile_frame frame = {.flags = PROFILE_FRAME_ADDRESS, .address = location->address};
 
 	if (module) {
 		const struct pprof_mapping *m = &job->pprof->mappings[location->mapping];
 
-		if (location->address >= m->start &&
-		    (!m->limit || location->address < m->limit)) {
+		if (location->address >= m->start && (!m->limit || location->address < m->limit)) {
 			frame.module = module;
 			frame.flags |= PROFILE_FRAME_FILE_OFFSET;
 			frame.address = location->address - m->start + m->file_offset;
@@ -304,7 +303,8 @@ static int location_frames(struct job *job, uint32_t place)
 {
 	const struct pprof_location *l = &job->pprof->locations[place];
 	const struct pprof_line *lines = job->pprof->lines + l[0].lines_at;
-	uint32_t count = l[1].lines_at - l[0].lines_at, module, *to = job->frames + job->frames_count;
+	uint32_t count = l[1].lines_at - l[0].lines_at, module,
+		 *to = job->frames + job->frames_count;
 	bool named = false;
 	int rc = job_module(job, l->mapping, &module);
 
@@ -320,7 +320,7 @@ static int location_frames(struct job *job, uint32_t place)
 		else
 			rc = name_frame(job, NULL, module, false, &to[i]);
 	}
-	job->locations[place] = (struct run){ (uint32_t)job->frames_count, count };
+	job->locations[place] = (struct run){(uint32_t)job->frames_count, count};
 	job->frames_count += count;
 	return rc;
 }
@@ -374,8 +374,8 @@ static int sample_context(struct job *job, const struct pprof_sample *sample, ui
 	for (size_t i = 0; !rc && i < MIN(count, (size_t)LABELS_MAX); i++) {
 		struct profile_label *to = &job->labels[i];
 
-		*to = (struct profile_label){ .is_number = labels[i].is_number,
-					      .number = labels[i].number };
+		*to = (struct profile_label){.is_number = labels[i].is_number,
+					     .number = labels[i].number};
 		rc = job_string(job, labels[i].key, &to->key);
 		if (!rc)
 			rc = job_string(job, labels[i].text,
@@ -417,7 +417,7 @@ static int samples_add(struct job *job)
 
 	for (size_t i = 0; i < p->samples_count; i++) {
 		const struct pprof_sample *sample = &p->samples[i];
-		struct profile_record record = { .time_ns = job->time_ns };
+		struct profile_record record = {.time_ns = job->time_ns};
 		size_t depth;
 		int rc = stack_gather(job, p->stacks + sample[0].stack_at,
 				      sample[1].stack_at - sample[0].stack_at, &depth);
@@ -482,11 +482,11 @@ static int pprof_ingest(const struct ingest_request *request, struct profile_bui
 			struct err *err)
 {
 	const struct ingest_limits *limits =
-		request->limits ? request->limits : &ingest_limits_default;
+	    request->limits ? request->limits : &ingest_limits_default;
 	/* Real profiles need at most twice their size; small numbers in hostile ones more. */
-	const struct pprof_limits of_wire = { .memory_bytes = 2 * limits->decompressed_bytes,
-					      .memory_setting = "2 x limits.decompressed_bytes" };
-	struct err why = { 0 };
+	const struct pprof_limits of_wire = {.memory_bytes = 2 * limits->decompressed_bytes,
+					     .memory_setting = "2 x limits.decompressed_bytes"};
+	struct err why = {0};
 	struct pprof pprof;
 	int rc = pprof_decode(request->body.ptr, request->body.len, &of_wire, &pprof, err);
 
@@ -517,7 +517,7 @@ static bool pprof_looks(struct str body)
 }
 
 const struct ingest_protocol ingest_pprof = {
-	.name = "pprof",
-	.sniff = pprof_looks,
-	.decode = pprof_ingest,
+    .name = "pprof",
+    .sniff = pprof_looks,
+    .decode = pprof_ingest,
 };

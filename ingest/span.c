@@ -58,7 +58,7 @@ int ingest_series(const struct ingest_request *request, struct profile_builder *
 	if (request->labels_count > LABELS_MAX)
 		return -E2BIG;
 	for (; count < request->labels_count; count++) {
-		struct profile_label label = { 0 };
+		struct profile_label label = {0};
 		int rc = ingest_string(out, request->labels[count].key, &label.key);
 
 		if (!rc)
@@ -77,7 +77,7 @@ int ingest_failed(const struct profile_builder *out, int code, struct err *err)
 	const char *why = profile_builder_error(out);
 
 	return err_set(err, code, "%s",
-		       *why		 ? why :
-		       code == -E2BIG ? "request: more than 128 labels" :
-					"out of memory");
+		       *why             ? why
+		       : code == -E2BIG ? "request: more than 128 labels"
+					: "out of memory");
 }

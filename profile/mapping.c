@@ -6,7 +6,7 @@
 static const struct {
 	const char *type, *unit, *alias;
 } columns_as[] = {
-#define COLUMN_AS(type, unit, alias) { type, unit, alias },
+#define COLUMN_AS(type, unit, alias) {type, unit, alias},
 #define NAME_OF(period_type, name)
 #include "profile/mapping.def"
 #undef COLUMN_AS
@@ -17,7 +17,7 @@ static const struct {
 	const char *period_type, *name;
 } names_of[] = {
 #define COLUMN_AS(type, unit, alias)
-#define NAME_OF(period_type, name) { period_type, name },
+#define NAME_OF(period_type, name) {period_type, name},
 #include "profile/mapping.def"
 #undef COLUMN_AS
 #undef NAME_OF
@@ -73,7 +73,7 @@ static struct str name_of(struct str period_type)
 {
 	for (size_t i = 0; i < ARRAY_LEN(names_of); i++)
 		if (str_is(period_type, names_of[i].period_type))
-			return (struct str){ names_of[i].name, strlen(names_of[i].name) };
+			return (struct str){names_of[i].name, strlen(names_of[i].name)};
 	return STR("other");
 }
 
@@ -119,21 +119,21 @@ size_t profile_map_columns(const struct profile_foreign *columns, size_t count,
 	for (size_t i = 0; i < count; i++) {
 		const char *alias = alias_of(&columns[i], samples);
 		struct profile_type type;
-		bool known = alias && !profile_type_parse((struct str){ alias, strlen(alias) },
-							  &type, NULL);
+		bool known =
+		    alias && !profile_type_parse((struct str){alias, strlen(alias)}, &type, NULL);
 
 		if (known && name.len)
 			type.name = name;
 		if (!known || type_taken(ret_mapped, i, &type))
-			type = (struct profile_type){ name.len ? name : name_of(period.type),
-						      columns[i].type, columns[i].unit, period.type,
-						      period.unit };
+			type = (struct profile_type){name.len ? name : name_of(period.type),
+						     columns[i].type, columns[i].unit, period.type,
+						     period.unit};
 		ret_mapped[i] = (struct profile_mapped){
-			.type = type,
-			.gauge = profile_type_is_gauge(type.type),
-			.renamed = !str_equal(type.type, columns[i].type),
-			.counts_samples = is_samples(&columns[i]) ||
-					  (alias && strstr(alias, "_samples")),
+		    .type = type,
+		    .gauge = profile_type_is_gauge(type.type),
+		    .renamed = !str_equal(type.type, columns[i].type),
+		    .counts_samples =
+			is_samples(&columns[i]) || (alias && strstr(alias, "_samples")),
 		};
 		ret_mapped[i].group = group_of(ret_mapped, i, &groups);
 	}

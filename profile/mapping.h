@@ -20,10 +20,10 @@ struct profile_foreign {
 
 struct profile_mapped {
 	struct profile_type type; /* borrows from the arguments or from constants */
-	size_t group;		  /* counted from 0 in order of appearance */
+	size_t group;             /* counted from 0 in order of appearance */
 	bool gauge;
-	bool renamed;		  /* `type.type` is not the foreign one */
-	bool counts_samples;	  /* the value is the number of samples behind a record */
+	bool renamed;        /* `type.type` is not the foreign one */
+	bool counts_samples; /* the value is the number of samples behind a record */
 };
 
 /*

@@ -47,7 +47,7 @@ static inline char *corpus_read(const char *folder, const char *name, size_t *re
 /* The same, decompressed into a buf whose memory is as long as its content. */
 static inline int corpus_plain(const char *folder, const char *name, struct buf *ret_plain)
 {
-	const struct decompress_limits none = { 0 };
+	const struct decompress_limits none = {0};
 	size_t len;
 	char *bytes = corpus_read(folder, name, &len);
 
@@ -102,7 +102,7 @@ static inline size_t seeded_mutate(uint64_t *seed, uint8_t *bytes, size_t len, s
 
 	for (size_t i = 0; i < edits && len; i++) {
 		size_t at = seeded_next(seed) % len;
-		static const uint8_t edges[] = { 0, 1, 0x7f, 0x80, 0xff, 0x0a, 0x12, 0x22 };
+		static const uint8_t edges[] = {0, 1, 0x7f, 0x80, 0xff, 0x0a, 0x12, 0x22};
 
 		switch (seeded_next(seed) % 5) {
 		case 0:

@@ -43,8 +43,8 @@ static int too_much(const struct job *job)
 
 	if (l->plain_bytes && job->most == l->plain_bytes)
 		return err_set(job->err, -E2BIG,
-			       "decompressed body of more than %zu bytes, limit %zu (%s)", job->most,
-			       l->plain_bytes, l->plain_setting);
+			       "decompressed body of more than %zu bytes, limit %zu (%s)",
+			       job->most, l->plain_bytes, l->plain_setting);
 	return err_set(job->err, -E2BIG,
 		       "body of %zu bytes decompresses to more than %zu, limit %zu times (%s)",
 		       job->len, job->most, l->ratio, l->ratio_setting);
@@ -90,7 +90,7 @@ static int gunzip_member(struct job *job, struct libdeflate_decompressor *d, con
 		if (job->out->len == job->most)
 			room = 0;
 		enum libdeflate_result result = libdeflate_gzip_decompress_ex(
-			d, *at, left, job->out->data + job->out->len, room, &used, &made);
+		    d, *at, left, job->out->data + job->out->len, room, &used, &made);
 
 		if (result == LIBDEFLATE_SUCCESS) {
 			job->out->len += made;
@@ -141,7 +141,7 @@ static int zstd_failed(const struct job *job, size_t code)
 
 static int unzstd_all(struct job *job, ZSTD_DCtx *ctx)
 {
-	ZSTD_inBuffer in = { job->bytes, job->len, 0 };
+	ZSTD_inBuffer in = {job->bytes, job->len, 0};
 	size_t left = ZSTD_DCtx_setParameter(ctx, ZSTD_d_windowLogMax, DECOMPRESS_ZSTD_WINDOW_LOG);
 
 	if (ZSTD_isError(left))
@@ -154,8 +154,8 @@ static int unzstd_all(struct job *job, ZSTD_DCtx *ctx)
 
 		if (rc)
 			return rc;
-		ZSTD_outBuffer out = { full ? &spare : job->out->data + job->out->len,
-				       full ? 1 : room, 0 };
+		ZSTD_outBuffer out = {full ? &spare : job->out->data + job->out->len,
+				      full ? 1 : room, 0};
 
 		left = ZSTD_decompressStream(ctx, &out, &in);
 		if (ZSTD_isError(left))
@@ -187,16 +187,20 @@ static int copy(struct job *job)
 {
 	if (job->len > job->most)
 		return too_much(job);
-	return buf_add(job->out, job->bytes, job->len) ?
-		       err_set(job->err, -ENOMEM, "body of %zu bytes: out of memory", job->len) :
-		       0;
+	return buf_add(job->out, job->bytes, job->len)
+		   ? err_set(job->err, -ENOMEM, "body of %zu bytes: out of memory", job->len)
+		   : 0;
 }
 
 int wire_decompress(const void *bytes, size_t len, const struct decompress_limits *limits,
 		    struct buf *ret_plain, struct err *err)
 {
-	struct job job = { .limits = limits, .bytes = bytes, .len = len, .out = ret_plain,
-			   .err = err, .most = most_of(limits, len) };
+	struct job job = {.limits = limits,
+			  .bytes = bytes,
+			  .len = len,
+			  .out = ret_plain,
+			  .err = err,
+			  .most = most_of(limits, len)};
 	int rc;
 
 	buf_init(ret_plain, BUF_UNLIMITED);

@@ -28,7 +28,8 @@ struct decompress_limits {
  * the last one are refused, and so are dictionaries.
  * Returns 0; -EINVAL damaged; -E2BIG over a limit, with limit, value and setting; -ENOMEM.
  */
-MUST_CHECK int wire_decompress(const void *bytes, size_t len, const struct decompress_limits *limits,
-			       struct buf *ret_plain, struct err *err);
+MUST_CHECK int wire_decompress(const void *bytes, size_t len,
+			       const struct decompress_limits *limits, struct buf *ret_plain,
+			       struct err *err);
 
 #endif

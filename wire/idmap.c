@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire/idmap.h"
 
+#include <string.h>
+
 static uint64_t ids_max(const uint64_t *ids, size_t count)
 {
 	uint64_t max = 0;
@@ -10,11 +12,6 @@ static uint64_t ids_max(const uint64_t *ids, size_t count)
 	return max;
 }
 
-static bool ids_dense(const uint64_t *ids, size_t count)
-{
-	return count && ids_max(ids, count) < 4 * (uint64_t)count;
-}
-
 static uint64_t slots_for(size_t count)
 {
 	uint64_t slots = 16;
@@ -22,13 +19,6 @@ static uint64_t slots_for(size_t count)
 	while (slots < 2 * (uint64_t)count)
 		slots *= 2;
 	return slots;
-}
-
-size_t idmap_space(const uint64_t *ids, size_t count)
-{
-	if (!count)
-		return 0;
-	return ids_dense(ids, count) ? ids_max(ids, count) + 1 : slots_for(count);
 }
 
 /* The slot of `id`, or the free one where it belongs. */
@@ -46,22 +36,24 @@ uint32_t idmap_find_hashed(const struct idmap *map, uint64_t id)
 	return map->slots[slot_of(map, id)];
 }
 
-int64_t idmap_fill(struct idmap *map, const uint64_t *ids, size_t count, uint32_t *space)
+int64_t idmap_fill(struct idmap *map, const uint64_t *ids, size_t count, uint32_t *space, bool wide,
+		   size_t *ret_used)
 {
-	size_t space_count = idmap_space(ids, count);
-	bool dense = ids_dense(ids, count);
+	uint64_t max = ids_max(ids, count);
+	bool dense = max < 4 * (uint64_t)count;
 
-	*map = (struct idmap){ .ids = ids };
+	*map = (struct idmap){.ids = ids};
+	*ret_used = 0;
 	if (!count)
 		return -1;
-	for (size_t i = 0; i < space_count; i++)
-		space[i] = IDMAP_NONE;
+	*ret_used = dense ? MAX(max + 1, wide ? IDMAP_DIRECT_MIN : 0) : slots_for(count);
+	memset(space, 0xff, *ret_used * sizeof(*space)); /* IDMAP_NONE */
 	if (dense) {
 		map->direct = space;
-		map->direct_count = space_count;
+		map->direct_count = *ret_used;
 	} else {
 		map->slots = space;
-		map->slots_mask = space_count - 1;
+		map->slots_mask = *ret_used - 1;
 	}
 	for (size_t i = 0; i < count; i++) {
 		uint32_t *place = dense ? &space[ids[i]] : &space[slot_of(map, ids[i])];

@@ -22,12 +22,17 @@ struct idmap {
 	uint64_t slots_mask;
 };
 
-/* How many uint32_t idmap_fill needs for these ids. */
-size_t idmap_space(const uint64_t *ids, size_t count);
+/* A plain table has at least a place for every id of two bytes on the wire, if it is there at all
+ * and `wide` was asked for. */
+#define IDMAP_DIRECT_MIN ((size_t)1 << 14)
 
-/* Fill `map` using `space`, which like `ids` must live as long as it. Returns the place of an id
- * that is there twice, or -1. */
-int64_t idmap_fill(struct idmap *map, const uint64_t *ids, size_t count, uint32_t *space);
+/* No map needs more room than this. */
+#define IDMAP_SPACE_MAX(count) (4 * (count) + IDMAP_DIRECT_MIN)
+
+/* Fill `map` using `space`, which like `ids` must live as long as it; `ret_used` is how much of it
+ * was taken.  Returns the place of an id that is there twice, or -1. */
+int64_t idmap_fill(struct idmap *map, const uint64_t *ids, size_t count, uint32_t *space, bool wide,
+		   size_t *ret_used);
 
 uint32_t idmap_find_hashed(const struct idmap *map, uint64_t id);
 

@@ -8,91 +8,62 @@
 #include "wire/pprof_decoder.h"
 
 const struct message pprof_profile_message = {
-	"Profile",
-	MESSAGE(BIT(DROP) | BIT(KEEP) | BIT(TIME) | BIT(DURATION) | BIT(PERIOD) | BIT(COMMENT) |
-			BIT(DEFAULT_TYPE) | BIT(DOC_URL),
-		BIT(TYPE) | BIT(SAMPLE) | BIT(MAPPING) | BIT(LOCATION) | BIT(FUNCTION) |
-			BIT(STRING) | BIT(PERIOD_TYPE) | BIT(COMMENT)),
-	{ "", "sample_type", "sample", "mapping", "location", "function", "string_table",
-	  "drop_frames", "keep_frames", "time_nanos", "duration_nanos", "period_type", "period",
-	  "comment", "default_sample_type", "doc_url" }
-};
-const struct message pprof_type_message = { "ValueType",
-					     MESSAGE(BIT(1) | BIT(2), 0u),
-					     { "", "type", "unit" } };
-const struct message pprof_sample_message = { "Sample",
-					       MESSAGE(BIT(1) | BIT(2), BIT(1) | BIT(2) | BIT(3)),
-					       { "", "location_id", "value", "label" } };
-const struct message pprof_label_message = { "Label",
-					      MESSAGE(BIT(1) | BIT(2) | BIT(3) | BIT(4), 0u),
-					      { "", "key", "str", "num", "num_unit" } };
+    "Profile",
+    MESSAGE(BIT(DROP) | BIT(KEEP) | BIT(TIME) | BIT(DURATION) | BIT(PERIOD) | BIT(COMMENT) |
+		BIT(DEFAULT_TYPE) | BIT(DOC_URL),
+	    BIT(TYPE) | BIT(SAMPLE) | BIT(MAPPING) | BIT(LOCATION) | BIT(FUNCTION) | BIT(STRING) |
+		BIT(PERIOD_TYPE) | BIT(COMMENT)),
+    {"", "sample_type", "sample", "mapping", "location", "function", "string_table", "drop_frames",
+     "keep_frames", "time_nanos", "duration_nanos", "period_type", "period", "comment",
+     "default_sample_type", "doc_url"}};
+const struct message pprof_type_message = {
+    "ValueType", MESSAGE(BIT(1) | BIT(2), 0u), {"", "type", "unit"}};
+const struct message pprof_sample_message = {"Sample",
+					     MESSAGE(BIT(1) | BIT(2), BIT(1) | BIT(2) | BIT(3)),
+					     {"", "location_id", "value", "label"}};
+const struct message pprof_label_message = {
+    "Label", MESSAGE(BIT(1) | BIT(2) | BIT(3) | BIT(4), 0u), {"", "key", "str", "num", "num_unit"}};
 const struct message pprof_mapping_message = {
-	"Mapping",
-	MESSAGE(0x7feu, 0u),
-	{ "", "id", "memory_start", "memory_limit", "file_offset", "filename", "build_id",
-	  "has_functions", "has_filenames", "has_line_numbers", "has_inline_frames" }
-};
+    "Mapping",
+    MESSAGE(0x7feu, 0u),
+    {"", "id", "memory_start", "memory_limit", "file_offset", "filename", "build_id",
+     "has_functions", "has_filenames", "has_line_numbers", "has_inline_frames"}};
 const struct message pprof_location_message = {
-	"Location",
-	MESSAGE(BIT(1) | BIT(2) | BIT(3) | BIT(5), BIT(4)),
-	{ "", "id", "mapping_id", "address", "line", "is_folded" }
-};
-const struct message pprof_line_message = { "Line",
-					     MESSAGE(BIT(1) | BIT(2) | BIT(3), 0u),
-					     { "", "function_id", "line", "column" } };
+    "Location",
+    MESSAGE(BIT(1) | BIT(2) | BIT(3) | BIT(5), BIT(4)),
+    {"", "id", "mapping_id", "address", "line", "is_folded"}};
+const struct message pprof_line_message = {
+    "Line", MESSAGE(BIT(1) | BIT(2) | BIT(3), 0u), {"", "function_id", "line", "column"}};
 const struct message pprof_function_message = {
-	"Function",
-	MESSAGE(0x3eu, 0u),
-	{ "", "id", "name", "system_name", "filename", "start_line" }
-};
+    "Function", MESSAGE(0x3eu, 0u), {"", "id", "name", "system_name", "filename", "start_line"}};
 
 __attribute__((cold)) int pprof_malformed(struct pprof_decoder *d, const struct message *m,
-						     const struct proto_reader *reader)
+					  const struct proto_reader *reader)
 {
 	return err_set(d->err, -EINVAL, "pprof: %s at byte %td: %s", m->name,
 		       reader->at - d->body.at, proto_wrong(reader));
 }
 
 __attribute__((cold)) int pprof_wrong_type(struct pprof_decoder *d, const struct message *m,
-						      const struct proto_field *f)
+					   const struct proto_field *f)
 {
 	return err_set(d->err, -EINVAL, "pprof: %s.%s has wire type %" PRIu32, m->name,
 		       m->fields[f->number], f->type);
 }
 
-/* ---- pass 1: framing and counts ---- */
-
-static int count_sample(struct pprof_decoder *d, struct proto_reader reader)
+int pprof_field_any(struct pprof_decoder *d, const struct message *m, struct proto_reader *reader,
+		    struct proto_field *f)
 {
-	struct pprof *p = d->p;
-	struct proto_field f;
-	int rc;
+	int rc = proto_next(reader, f);
 
-	p->samples_count++;
-	while ((rc = field_next(d, &pprof_sample_message, &reader, &f)) > 0) {
-		size_t count = f.type == PROTO_BYTES && f.number < 3 ? proto_packed_count(f.bytes) :
-								       1;
-
-		if (f.number == 1)
-			p->stacks_count += count;
-		else if (f.number == 2)
-			p->values_count += count;
-		else if (f.number == 3)
-			p->labels_count++;
-	}
-	return rc;
+	if (rc <= 0)
+		return rc ? pprof_malformed(d, m, reader) : 0;
+	if (f->number < 32 && !(m->allowed[f->type] >> f->number & 1))
+		return pprof_wrong_type(d, m, f);
+	return 1;
 }
 
-static int count_location(struct pprof_decoder *d, struct proto_reader reader)
-{
-	struct proto_field f;
-	int rc;
-
-	d->p->locations_count++;
-	while ((rc = field_next(d, &pprof_location_message, &reader, &f)) > 0)
-		d->p->lines_count += f.number == 4;
-	return rc;
-}
+/* ---- pass 1: how many of each there are ---- */
 
 /* Remember where the fields of one kind begin and end, so that pass 2 walks little else. */
 static void span_add(struct proto_reader *span, const uint8_t *from, const uint8_t *to)
@@ -102,49 +73,62 @@ static void span_add(struct proto_reader *span, const uint8_t *from, const uint8
 	span->end = to;
 }
 
+static int count_field(struct pprof_decoder *d, const uint8_t *from, uint32_t number,
+		       struct proto_reader bytes)
+{
+	struct pprof *p = d->p;
+
+	switch (number) {
+	case SAMPLE:
+		span_add(&d->samples, from, bytes.end);
+		p->samples_count++;
+		break;
+	case LOCATION:
+		span_add(&d->locations, from, bytes.end);
+		p->locations_count++;
+		break;
+	case TYPE:
+		p->types_count++;
+		break;
+	case MAPPING:
+		p->mappings_count++;
+		break;
+	case FUNCTION:
+		p->functions_count++;
+		break;
+	case STRING:
+		p->strings_count++;
+		break;
+	case PERIOD_TYPE:
+		if (p->has_period_type)
+			return err_set(d->err, -EINVAL, "pprof: period_type twice");
+		p->has_period_type = true;
+		break;
+	}
+	return 0;
+}
+
 static int count_all(struct pprof_decoder *d)
 {
 	struct proto_reader reader = d->body;
-	struct pprof *p = d->p;
 	struct proto_field f;
-	int rc;
+	int rc = 0;
 
-	for (;;) {
+	while (!rc && reader.at < reader.end) {
 		const uint8_t *from = reader.at;
+		uint32_t tag = *from;
+		struct proto_reader bytes;
 
-		rc = field_next(d, &pprof_profile_message, &reader, &f);
-		if (rc <= 0)
-			return rc;
-		switch (f.number) {
-		case TYPE:
-			p->types_count++;
-			break;
-		case SAMPLE:
-			span_add(&d->samples, from, reader.at);
-			rc = count_sample(d, f.bytes);
-			break;
-		case MAPPING:
-			p->mappings_count++;
-			break;
-		case LOCATION:
-			span_add(&d->locations, from, reader.at);
-			rc = count_location(d, f.bytes);
-			break;
-		case FUNCTION:
-			p->functions_count++;
-			break;
-		case STRING:
-			p->strings_count++;
-			break;
-		case PERIOD_TYPE:
-			if (p->has_period_type)
-				return err_set(d->err, -EINVAL, "pprof: period_type twice");
-			p->has_period_type = true;
-			break;
+		if (tag_is_table(tag) && field_bytes(&reader, &bytes)) {
+			rc = count_field(d, from, tag >> 3, bytes);
+			continue;
 		}
+		rc = pprof_field_any(d, &pprof_profile_message, &reader, &f);
 		if (rc < 0)
 			return rc;
+		rc = count_field(d, from, f.number, f.bytes);
 	}
+	return rc;
 }
 
 /* ---- memory ---- */
@@ -168,40 +152,43 @@ static size_t carve_all(struct pprof *p)
 	carve(p, &at, &p->types, p->types_count, sizeof(*p->types));
 	carve(p, &at, &p->mappings, p->mappings_count, sizeof(*p->mappings));
 	carve(p, &at, &p->functions, p->functions_count, sizeof(*p->functions));
-	carve(p, &at, &p->lines, p->lines_count, sizeof(*p->lines));
 	carve(p, &at, &p->locations, p->locations_count + 1, sizeof(*p->locations));
 	carve(p, &at, &p->samples, p->samples_count + 1, sizeof(*p->samples));
-	carve(p, &at, &p->stacks, p->stacks_count, sizeof(*p->stacks));
 	carve(p, &at, &p->values, p->values_count, sizeof(*p->values));
-	carve(p, &at, &p->labels, p->labels_count, sizeof(*p->labels));
 	return at;
 }
 
 static int check_counts(struct pprof_decoder *d)
 {
-	const struct pprof *p = d->p;
+	struct pprof *p = d->p;
 
 	if (!p->strings_count)
 		return err_set(d->err, -EINVAL, "pprof: no string table");
 	if (p->samples_count && !p->types_count)
 		return err_set(d->err, -EINVAL, "pprof: samples without a sample type");
-	/* Both factors are below 2^31. */
-	if (p->values_count != p->samples_count * p->types_count)
-		return err_set(d->err, -EINVAL, "pprof: %zu values in %zu samples of %zu types",
-			       p->values_count, p->samples_count, p->types_count);
+	/* Each takes two bytes of the body at least, so both factors are below 2^30. */
+	p->values_count = p->samples_count * p->types_count;
 	return 0;
 }
 
-/* Counts are below 2^31 each, being counts of bytes, so sums of sizes cannot overflow. */
-static int memory_take(struct pprof_decoder *d, const struct pprof_limits *limits)
+static int over_limit(struct pprof_decoder *d, size_t bytes)
+{
+	return err_set(d->err, -E2BIG, "pprof: tables of %zu bytes, limit %zu (%s)", bytes,
+		       d->limits->memory_bytes, d->limits->memory_setting);
+}
+
+/* Counts are below 2^31, values below 2^60, so sums of sizes cannot overflow. */
+static int memory_take(struct pprof_decoder *d)
 {
 	struct pprof *p = d->p;
 	size_t ids = p->mappings_count + p->functions_count + p->locations_count;
-	size_t bytes = carve_all(p), maps = ids * (sizeof(uint64_t) + 4 * sizeof(uint32_t)) + 192;
+	size_t bytes = carve_all(p);
+	size_t maps = ids * sizeof(uint64_t) +
+		      (IDMAP_SPACE_MAX(ids) + 2 * IDMAP_SPACE_MAX(0)) * sizeof(uint32_t);
 
-	if (limits->memory_bytes && bytes + maps > limits->memory_bytes)
-		return err_set(d->err, -E2BIG, "pprof: tables of %zu bytes, limit %zu (%s)",
-			       bytes + maps, limits->memory_bytes, limits->memory_setting);
+	d->taken = bytes + maps;
+	if (d->limits->memory_bytes && d->taken > d->limits->memory_bytes)
+		return over_limit(d, d->taken);
 	p->memory = malloc(bytes);
 	d->scratch = malloc(maps);
 	if (!p->memory || !d->scratch)
@@ -211,14 +198,73 @@ static int memory_take(struct pprof_decoder *d, const struct pprof_limits *limit
 	d->mapping_ids = d->scratch;
 	d->function_ids = d->mapping_ids + p->mappings_count;
 	d->location_ids = d->function_ids + p->functions_count;
+	/* First guesses: a line for each location, two bytes for each place of a stack. */
+	int rc =
+	    pprof_grow(d, &p->lines, sizeof(*p->lines), &d->lines_room, p->locations_count + 1);
+
+	if (!rc)
+		rc = pprof_grow(d, &p->stacks, sizeof(*p->stacks), &d->stacks_room,
+				(size_t)(d->samples.end - d->samples.at) / 4 + 1);
+	return rc ? rc : pprof_grow(d, &p->labels, sizeof(*p->labels), &d->labels_room, 1);
+}
+
+int pprof_grow(struct pprof_decoder *d, void *array, size_t item_bytes, size_t *room, size_t want)
+{
+	size_t most = d->limits->memory_bytes ? d->limits->memory_bytes : SIZE_MAX;
+	size_t grown = MAX(want, *room * 2), others = d->taken - *room * item_bytes;
+	void *old;
+
+	if (grown * item_bytes > most - others)
+		grown = want;
+	if (grown * item_bytes > most - others)
+		return over_limit(d, others + grown * item_bytes);
+	memcpy(&old, array, sizeof(old));
+	void *moved = realloc(old, grown * item_bytes);
+
+	if (!moved)
+		return err_set(d->err, -ENOMEM, "pprof: out of memory");
+	memcpy(array, &moved, sizeof(moved));
+	*room = grown;
+	d->taken = others + grown * item_bytes;
 	return 0;
+}
+
+/* Give back what the arrays grew too far, and say what they take. */
+static int array_fit(struct pprof_decoder *d, void *array, size_t item_bytes, size_t room,
+		     size_t count)
+{
+	size_t bytes = MAX(count, (size_t)1) * item_bytes;
+	void *old, *moved;
+
+	d->p->memory_bytes += bytes;
+	if (room * item_bytes == bytes)
+		return 0;
+	memcpy(&old, array, sizeof(old));
+	moved = realloc(old, bytes);
+	if (!moved)
+		return err_set(d->err, -ENOMEM, "pprof: out of memory");
+	memcpy(array, &moved, sizeof(moved));
+	return 0;
+}
+
+static int memory_fit(struct pprof_decoder *d)
+{
+	struct pprof *p = d->p;
+	int rc = array_fit(d, &p->lines, sizeof(*p->lines), d->lines_room, p->lines_count);
+
+	if (!rc)
+		rc = array_fit(d, &p->stacks, sizeof(*p->stacks), d->stacks_room, p->stacks_count);
+	if (!rc)
+		rc = array_fit(d, &p->labels, sizeof(*p->labels), d->labels_room, p->labels_count);
+	return rc;
 }
 
 int pprof_decode(const void *body, size_t len, const struct pprof_limits *limits,
 		 struct pprof *ret_pprof, struct err *err)
 {
-	struct pprof p = { .body = body };
-	struct pprof_decoder d = { .p = &p, .body = proto_reader_of(body, len), .err = err };
+	struct pprof p = {.body = body};
+	struct pprof_decoder d = {
+	    .p = &p, .body = proto_reader_of(body, len), .err = err, .limits = limits};
 
 	if (len > PROTO_LENGTH_MAX)
 		return err_set(err, -E2BIG, "pprof: body of %zu bytes, the format's limit is %zu",
@@ -228,9 +274,11 @@ int pprof_decode(const void *body, size_t len, const struct pprof_limits *limits
 	if (!rc)
 		rc = check_counts(&d);
 	if (!rc)
-		rc = memory_take(&d, limits);
+		rc = memory_take(&d);
 	if (!rc)
 		rc = pprof_read_all(&d);
+	if (!rc)
+		rc = memory_fit(&d);
 	free(d.scratch);
 	if (rc)
 		pprof_release(&p);
@@ -242,7 +290,10 @@ int pprof_decode(const void *body, size_t len, const struct pprof_limits *limits
 void pprof_release(struct pprof *pprof)
 {
 	free(pprof->memory);
-	*pprof = (struct pprof){ 0 };
+	free(pprof->lines);
+	free(pprof->stacks);
+	free(pprof->labels);
+	*pprof = (struct pprof){0};
 }
 
 #define SNIFF_FIELDS 64
@@ -251,22 +302,20 @@ bool pprof_sniff(const void *body, size_t len)
 {
 	struct proto_reader reader = proto_reader_of(body, len);
 	struct err unused;
-	struct pprof p = { .strings_count = SIZE_MAX };
-	struct pprof_decoder d = { .p = &p, .body = reader, .err = &unused };
+	struct pprof p = {.strings_count = SIZE_MAX};
+	struct pprof_decoder d = {.p = &p, .body = reader, .err = &unused};
 	struct pprof_type type;
 	struct proto_field f;
 	int rc = 0;
 
 	for (size_t i = 0; i < SNIFF_FIELDS; i++) {
-		rc = field_next(&d, &pprof_profile_message, &reader, &f);
+		rc = pprof_field_any(&d, &pprof_profile_message, &reader, &f);
 		if (rc <= 0)
 			break;
 		if (f.number > DOC_URL)
 			return false;
 		if (f.number == TYPE || f.number == PERIOD_TYPE)
 			rc = pprof_read_type(&d, f.bytes, &type);
-		else if (f.number == SAMPLE)
-			rc = count_sample(&d, f.bytes);
 		if (rc < 0)
 			break;
 	}

@@ -2,8 +2,8 @@
 /*
  * wire/pprof.h - reads a pprof profile into flat arrays.
  *
- * Two passes over the bytes: the first checks the framing and counts, the second fills arrays of
- * exactly that size, so memory is known and compared with its limit before any is taken.  Every
+ * Two passes over the bytes: the first counts the messages, the second fills flat arrays.  What
+ * they take is compared with the limit before it is taken, and is exact at the end.  Every
  * index and id is checked and resolved here; what comes out can be walked without checks.  Hides
  * the wire format.  Knows no kinds and no meaning of labels: that is ingest's.  Any thread.
  *
@@ -38,12 +38,12 @@ struct pprof_mapping {
 
 struct pprof_function {
 	uint32_t name, system_name, filename; /* strings */
-	uint32_t start_line;		      /* 0: unknown, or not a line number */
+	uint32_t start_line;                  /* 0: unknown, or not a line number */
 };
 
 struct pprof_line {
 	uint32_t function; /* index, or PPROF_NONE */
-	uint32_t line;	   /* 0: unknown, or not a line number */
+	uint32_t line;     /* 0: unknown, or not a line number */
 };
 
 /* lines[0] is the innermost inlined function, the last line the real one. */
@@ -61,14 +61,14 @@ struct pprof_label {
 };
 
 struct pprof_sample {
-	uint32_t stack_at;  /* leaf first */
+	uint32_t stack_at; /* leaf first */
 	uint32_t labels_at;
 };
 
 struct pprof {
-	const char *body; /* borrowed: strings point into it */
-	void *memory;	  /* one block that holds every array below */
-	size_t memory_bytes;
+	const char *body;    /* borrowed: strings point into it */
+	void *memory;        /* holds every array but lines, stacks and labels */
+	size_t memory_bytes; /* of all arrays */
 	struct pprof_text *strings;
 	struct pprof_type *types;
 	struct pprof_mapping *mappings;
@@ -80,7 +80,7 @@ struct pprof {
 	int64_t *values;  /* types_count for each sample */
 	struct pprof_label *labels;
 	size_t strings_count, types_count, mappings_count, functions_count, lines_count,
-		locations_count, samples_count, stacks_count, values_count, labels_count;
+	    locations_count, samples_count, stacks_count, values_count, labels_count;
 	bool has_period_type;
 	struct pprof_type period_type;
 	int64_t period, time_ns, duration_ns;
@@ -88,7 +88,7 @@ struct pprof {
 };
 
 struct pprof_limits {
-	size_t memory_bytes;	    /* of the arrays and what makes them; 0: no limit */
+	size_t memory_bytes;        /* of the arrays and what makes them; 0: no limit */
 	const char *memory_setting; /* its name, for the error */
 };
 
@@ -96,9 +96,10 @@ struct pprof_limits {
  * Read `len` bytes of an uncompressed profile.  `body` is borrowed as long as `ret_pprof` lives,
  * and must not change.  What it accepts, protobuf-c accepts with the same content; besides the
  * framing it refuses: ids that are declared twice or not at all (an id of 0 means "none" unless it
- * is declared; functions that have no ids at all are numbered from 1), indexes beyond the string table, a first string that is not "", and samples whose
- * number of values is not that of the types.
- * Returns 0; -EINVAL malformed; -E2BIG over the limit, named; -ENOMEM.  Release after 0 only.
+ * is declared; functions that have no ids at all are numbered from 1), indexes beyond the string
+ * table, a first string that is not "", and samples whose number of values is not that of the
+ * types. Returns 0; -EINVAL malformed; -E2BIG over the limit, named; -ENOMEM.  Release after 0
+ * only.
  */
 MUST_CHECK int pprof_decode(const void *body, size_t len, const struct pprof_limits *limits,
 			    struct pprof *ret_pprof, struct err *err);
@@ -111,7 +112,7 @@ static inline struct str pprof_string(const struct pprof *pprof, uint32_t string
 {
 	struct pprof_text text = pprof->strings[string];
 
-	return (struct str){ pprof->body + text.at, text.len };
+	return (struct str){pprof->body + text.at, text.len};
 }
 
 #endif

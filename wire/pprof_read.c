@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include "wire/pprof_decoder.h"
 
-__attribute__((cold, noinline)) static int bad_packed(struct pprof_decoder *d, const struct message *m,
-						      uint32_t field)
+__attribute__((cold, noinline)) static int bad_packed(struct pprof_decoder *d,
+						      const struct message *m, uint32_t field)
 {
 	return err_set(d->err, -EINVAL, "pprof: %s.%s: a packed number is cut short or too long",
 		       m->name, m->fields[field]);
 }
 
-__attribute__((cold, noinline)) static int bad_index(struct pprof_decoder *d, const struct message *m,
-						     uint32_t field, uint64_t index)
+__attribute__((cold, noinline)) static int
+bad_index(struct pprof_decoder *d, const struct message *m, uint32_t field, uint64_t index)
 {
 	return err_set(d->err, -EINVAL, "pprof: %s.%s: string index %" PRIu64 " of %zu", m->name,
 		       m->fields[field], index, d->p->strings_count);
@@ -27,12 +28,48 @@ __attribute__((cold, noinline)) static int bad_id(struct pprof_decoder *d, const
 
 /* ---- pass 2: tables ---- */
 
-static inline int string_index(struct pprof_decoder *d, const struct message *m,
-			       const struct proto_field *f, uint32_t *to)
+static inline int string_at(struct pprof_decoder *d, const struct message *m,
+			    const uint64_t *numbers, uint32_t field, uint32_t *to)
 {
-	if (__builtin_expect(f->value >= d->p->strings_count, 0))
+	if (__builtin_expect(numbers[field] >= d->p->strings_count, 0))
+		return bad_index(d, m, field, numbers[field]);
+	*to = (uint32_t)numbers[field];
+	return 0;
+}
+
+static int string_index(struct pprof_decoder *d, const struct message *m,
+			const struct proto_field *f, uint32_t *to)
+{
+	if (f->value >= d->p->strings_count)
 		return bad_index(d, m, f->number, f->value);
 	*to = (uint32_t)f->value;
+	return 0;
+}
+
+/* A message of numbers only, into numbers[field]; the caller zeroed them. */
+static inline int read_numbers(struct pprof_decoder *d, const struct message *m,
+			       struct proto_reader reader, uint64_t *numbers, uint32_t count)
+{
+	struct proto_field f;
+
+	while (reader.at < reader.end) {
+		uint32_t tag = *reader.at;
+
+		/* A tag of one byte, of a known field, with a number. */
+		if (__builtin_expect(!(tag & 7) && tag >= 8 && tag < count * 8, 1)) {
+			const uint8_t *next = proto_number(reader.at + 1, reader.end, d->body.end,
+							   &numbers[tag >> 3]);
+
+			if (!next)
+				return pprof_malformed(d, m, &reader);
+			reader.at = next;
+			continue;
+		}
+		if (pprof_field_any(d, m, &reader, &f) < 0)
+			return -EINVAL;
+		if (f.number < count)
+			numbers[f.number] = f.value;
+	}
 	return 0;
 }
 
@@ -44,86 +81,44 @@ static uint32_t line_number(uint64_t value)
 
 int pprof_read_type(struct pprof_decoder *d, struct proto_reader reader, struct pprof_type *to)
 {
-	struct proto_field f;
-	int rc;
+	uint64_t n[3] = {0};
+	int rc = read_numbers(d, &pprof_type_message, reader, n, ARRAY_LEN(n));
 
-	*to = (struct pprof_type){ 0 };
-	while ((rc = field_next(d, &pprof_type_message, &reader, &f)) > 0) {
-		if (f.number == 1)
-			rc = string_index(d, &pprof_type_message, &f, &to->type);
-		else if (f.number == 2)
-			rc = string_index(d, &pprof_type_message, &f, &to->unit);
-		if (rc < 0)
-			return rc;
-	}
-	return rc;
+	if (!rc)
+		rc = string_at(d, &pprof_type_message, n, 1, &to->type);
+	return rc ? rc : string_at(d, &pprof_type_message, n, 2, &to->unit);
 }
 
-static int read_mapping(struct pprof_decoder *d, struct proto_reader reader, struct pprof_mapping *to,
-			uint64_t *ret_id)
+static int read_mapping(struct pprof_decoder *d, struct proto_reader reader,
+			struct pprof_mapping *to, uint64_t *ret_id)
 {
-	struct proto_field f;
-	int rc;
+	uint64_t n[11] = {0};
 
-	*to = (struct pprof_mapping){ 0 };
-	*ret_id = 0;
-	while ((rc = field_next(d, &pprof_mapping_message, &reader, &f)) > 0) {
-		switch (f.number) {
-		case 1:
-			*ret_id = f.value;
-			break;
-		case 2:
-			to->start = f.value;
-			break;
-		case 3:
-			to->limit = f.value;
-			break;
-		case 4:
-			to->file_offset = f.value;
-			break;
-		case 5:
-			rc = string_index(d, &pprof_mapping_message, &f, &to->filename);
-			break;
-		case 6:
-			rc = string_index(d, &pprof_mapping_message, &f, &to->build_id);
-			break;
-		}
-		if (rc < 0)
-			return rc;
-	}
-	return rc;
+	*to = (struct pprof_mapping){0};
+	if (read_numbers(d, &pprof_mapping_message, reader, n, ARRAY_LEN(n)) < 0 ||
+	    string_at(d, &pprof_mapping_message, n, 5, &to->filename) < 0 ||
+	    string_at(d, &pprof_mapping_message, n, 6, &to->build_id) < 0)
+		return -EINVAL;
+	*ret_id = n[1];
+	to->start = n[2];
+	to->limit = n[3];
+	to->file_offset = n[4];
+	return 0;
 }
 
-static int read_function(struct pprof_decoder *d, struct proto_reader reader, struct pprof_function *to,
-			 uint64_t *ret_id)
+static int read_function(struct pprof_decoder *d, struct proto_reader reader,
+			 struct pprof_function *to, uint64_t *ret_id)
 {
-	struct proto_field f;
-	int rc;
+	uint64_t n[6] = {0};
 
-	*to = (struct pprof_function){ 0 };
-	*ret_id = 0;
-	while ((rc = field_next(d, &pprof_function_message, &reader, &f)) > 0) {
-		switch (f.number) {
-		case 1:
-			*ret_id = f.value;
-			break;
-		case 2:
-			rc = string_index(d, &pprof_function_message, &f, &to->name);
-			break;
-		case 3:
-			rc = string_index(d, &pprof_function_message, &f, &to->system_name);
-			break;
-		case 4:
-			rc = string_index(d, &pprof_function_message, &f, &to->filename);
-			break;
-		case 5:
-			to->start_line = line_number(f.value);
-			break;
-		}
-		if (rc < 0)
-			return rc;
-	}
-	return rc;
+	if (read_numbers(d, &pprof_function_message, reader, n, ARRAY_LEN(n)) < 0 ||
+	    string_at(d, &pprof_function_message, n, 2, &to->name) < 0 ||
+	    string_at(d, &pprof_function_message, n, 3, &to->system_name) < 0 ||
+	    string_at(d, &pprof_function_message, n, 4, &to->filename) < 0)
+		return -EINVAL;
+	*ret_id = n[1];
+	to->start_line = line_number(n[5]);
+	return 0;
 }
 
 static int check_comments(struct pprof_decoder *d, struct proto_field f)
@@ -133,7 +128,8 @@ static int check_comments(struct pprof_decoder *d, struct proto_field f)
 	if (f.type == PROTO_VARINT)
 		return string_index(d, &pprof_profile_message, &f, &unused);
 	while (proto_left(&f.bytes)) {
-		if (!proto_packed_next(&f.bytes, &f.value))
+		f.bytes.at = proto_number(f.bytes.at, f.bytes.end, d->body.end, &f.value);
+		if (!f.bytes.at)
 			return bad_packed(d, &pprof_profile_message, f.number);
 		if (string_index(d, &pprof_profile_message, &f, &unused) < 0)
 			return -EINVAL;
@@ -170,234 +166,417 @@ static int read_scalar(struct pprof_decoder *d, const struct proto_field *f)
 	return 0;
 }
 
+struct places {
+	size_t strings, types, mappings, functions;
+};
+
+static int read_table(struct pprof_decoder *d, uint32_t number, struct proto_reader bytes,
+		      struct places *at)
+{
+	struct pprof *p = d->p;
+	size_t place;
+
+	switch (number) {
+	case STRING:
+		p->strings[at->strings++] = (struct pprof_text){(uint32_t)(bytes.at - d->body.at),
+								(uint32_t)(bytes.end - bytes.at)};
+		return 0;
+	case FUNCTION:
+		place = at->functions++;
+		return read_function(d, bytes, &p->functions[place], &d->function_ids[place]);
+	case MAPPING:
+		place = at->mappings++;
+		return read_mapping(d, bytes, &p->mappings[place], &d->mapping_ids[place]);
+	case TYPE:
+		return pprof_read_type(d, bytes, &p->types[at->types++]);
+	}
+	return 0;
+}
+
 static int read_tables(struct pprof_decoder *d)
 {
 	struct proto_reader reader = d->body;
-	struct pprof *p = d->p;
-	size_t strings = 0, types = 0, mappings = 0, functions = 0;
+	struct places at = {0};
 	struct proto_field f;
-	int rc;
+	int rc = 0;
 
-	while ((rc = field_next(d, &pprof_profile_message, &reader, &f)) > 0) {
-		switch (f.number) {
-		case STRING:
-			p->strings[strings++] =
-				(struct pprof_text){ (uint32_t)(f.bytes.at - d->body.at),
-						     (uint32_t)proto_left(&f.bytes) };
-			break;
-		case TYPE:
-			rc = pprof_read_type(d, f.bytes, &p->types[types++]);
-			break;
-		case MAPPING:
-			rc = read_mapping(d, f.bytes, &p->mappings[mappings],
-					  &d->mapping_ids[mappings]);
-			mappings++;
-			break;
-		case FUNCTION:
-			rc = read_function(d, f.bytes, &p->functions[functions],
-					   &d->function_ids[functions]);
-			functions++;
-			break;
-		case SAMPLE:
-		case LOCATION:
-			break;
-		default:
-			rc = read_scalar(d, &f);
+	while (!rc && reader.at < reader.end) {
+		uint32_t tag = *reader.at;
+		struct proto_reader bytes;
+
+		if (tag_is_table(tag) && field_bytes(&reader, &bytes)) {
+			rc = read_table(d, tag >> 3, bytes, &at);
+			continue;
 		}
+		rc = pprof_field_any(d, &pprof_profile_message, &reader, &f);
 		if (rc < 0)
 			return rc;
+		rc =
+		    f.number <= STRING ? read_table(d, f.number, f.bytes, &at) : read_scalar(d, &f);
 	}
-	if (!rc && p->strings[0].len)
+	if (!rc && d->p->strings[0].len)
 		return err_set(d->err, -EINVAL, "pprof: the first string is not \"\"");
 	return rc;
 }
 
 /* ---- pass 2: locations and samples ---- */
 
-static int read_line(struct pprof_decoder *d, struct proto_reader reader, struct pprof_line *to)
+static inline int read_line(struct pprof_decoder *d, struct proto_reader reader,
+			    struct pprof_line *to)
 {
-	struct proto_field f;
-	uint64_t id = 0;
-	int rc;
+	uint64_t n[4] = {0};
 
-	to->line = 0;
-	while ((rc = field_next(d, &pprof_line_message, &reader, &f)) > 0) {
-		if (f.number == 1)
-			id = f.value;
-		else if (f.number == 2)
-			to->line = line_number(f.value);
-	}
-	to->function = idmap_find(&d->functions, id);
-	if (to->function == IDMAP_NONE && !id)
-		to->function = d->function_zero;
-	else if (to->function == IDMAP_NONE)
-		return bad_id(d, &pprof_line_message, 1, id);
-	return rc;
+	if (read_numbers(d, &pprof_line_message, reader, n, ARRAY_LEN(n)) < 0)
+		return -EINVAL;
+	to->line = line_number(n[2]);
+	to->function = idmap_find(&d->functions, n[1]);
+	if (__builtin_expect(to->function != IDMAP_NONE, 1))
+		return 0;
+	if (n[1])
+		return bad_id(d, &pprof_line_message, 1, n[1]);
+	to->function = d->function_zero;
+	return 0;
 }
 
-static int read_location(struct pprof_decoder *d, struct proto_reader reader, size_t place, size_t *line)
+static inline int add_line(struct pprof_decoder *d, struct proto_reader bytes)
 {
-	struct pprof_location *to = &d->p->locations[place];
-	uint64_t id = 0, mapping = 0;
-	struct proto_field f;
-	int rc;
+	struct pprof *p = d->p;
 
-	*to = (struct pprof_location){ .lines_at = (uint32_t)*line };
-	while ((rc = field_next(d, &pprof_location_message, &reader, &f)) > 0) {
-		if (f.number == 1)
-			id = f.value;
-		else if (f.number == 2)
-			mapping = f.value;
-		else if (f.number == 3)
-			to->address = f.value;
-		else if (f.number == 4)
-			rc = read_line(d, f.bytes, &d->p->lines[(*line)++]);
-		if (rc < 0)
+	if (p->lines_count == d->lines_room) {
+		int rc =
+		    pprof_grow(d, &p->lines, sizeof(*p->lines), &d->lines_room, p->lines_count + 1);
+
+		if (rc)
 			return rc;
 	}
-	d->location_ids[place] = id;
-	to->mapping = idmap_find(&d->mappings, mapping);
-	if (to->mapping == IDMAP_NONE && mapping)
-		return bad_id(d, &pprof_location_message, 2, mapping);
-	return rc;
+	return read_line(d, bytes, &p->lines[p->lines_count++]);
+}
+
+static int read_location(struct pprof_decoder *d, struct proto_reader reader, size_t place)
+{
+	struct pprof_location *to = &d->p->locations[place];
+	uint64_t n[6] = {0};
+	struct proto_field f;
+
+	int rc = 0;
+
+	to->lines_at = (uint32_t)d->p->lines_count;
+	while (reader.at < reader.end) {
+		uint32_t tag = *reader.at;
+
+		if (tag == TAG_BYTES(4) && field_bytes(&reader, &f.bytes)) {
+			rc = add_line(d, f.bytes);
+			if (rc)
+				return rc;
+			continue;
+		}
+		if (!(tag & 7) && tag >= 8 && tag < 8 * ARRAY_LEN(n) && tag != TAG_NUMBER(4)) {
+			const uint8_t *at =
+			    proto_number(reader.at + 1, reader.end, d->body.end, &n[tag >> 3]);
+
+			if (!at)
+				return pprof_malformed(d, &pprof_location_message, &reader);
+			reader.at = at;
+			continue;
+		}
+		if (pprof_field_any(d, &pprof_location_message, &reader, &f) < 0)
+			return -EINVAL;
+		rc = f.number == 4 ? add_line(d, f.bytes) : 0;
+		if (rc)
+			return rc;
+		if (f.number < ARRAY_LEN(n))
+			n[f.number] = f.value;
+	}
+	d->location_ids[place] = n[1];
+	to->address = n[3];
+	to->mapping = idmap_find(&d->mappings, n[2]);
+	if (to->mapping == IDMAP_NONE && n[2])
+		return bad_id(d, &pprof_location_message, 2, n[2]);
+	return 0;
+}
+
+/* The next field of this number in a span that begins with one. Returns 1, 0 or -EINVAL. */
+__attribute__((always_inline)) static inline int span_next(struct pprof_decoder *d,
+							   struct proto_reader *span,
+							   uint32_t number,
+							   struct proto_reader *ret_bytes)
+{
+	while (span->at < span->end) {
+		uint32_t tag = *span->at;
+		struct proto_field f;
+
+		if (tag_is_table(tag) && field_bytes(span, ret_bytes)) {
+			if (tag == TAG_BYTES(number))
+				return 1;
+			continue;
+		}
+		if (pprof_field_any(d, &pprof_profile_message, span, &f) < 0)
+			return -EINVAL;
+		*ret_bytes = f.bytes;
+		if (f.number == number)
+			return 1;
+	}
+	return 0;
 }
 
 static int read_locations(struct pprof_decoder *d)
 {
-	struct proto_reader reader = d->locations;
-	size_t place = 0, line = 0;
-	struct proto_field f;
+	struct proto_reader span = d->locations, bytes;
+	size_t place = 0;
 	int rc;
 
-	while ((rc = field_next(d, &pprof_profile_message, &reader, &f)) > 0) {
-		if (f.number != LOCATION)
-			continue;
-		rc = read_location(d, f.bytes, place++, &line);
+	while ((rc = span_next(d, &span, LOCATION, &bytes)) > 0) {
+		rc = read_location(d, bytes, place++);
 		if (rc < 0)
 			return rc;
 	}
-	d->p->locations[place] = (struct pprof_location){ .lines_at = (uint32_t)line };
+	d->p->locations[place] = (struct pprof_location){.lines_at = (uint32_t)d->p->lines_count};
 	return rc;
 }
 
 static int read_label(struct pprof_decoder *d, struct proto_reader reader, struct pprof_label *to)
 {
+	uint64_t n[5] = {0};
 	uint32_t key = 0, text = 0, unit = 0;
-	struct proto_field f;
-	int64_t number = 0;
-	int rc;
 
-	while ((rc = field_next(d, &pprof_label_message, &reader, &f)) > 0) {
-		if (f.number == 1)
-			rc = string_index(d, &pprof_label_message, &f, &key);
-		else if (f.number == 2)
-			rc = string_index(d, &pprof_label_message, &f, &text);
-		else if (f.number == 3)
-			number = (int64_t)f.value;
-		else if (f.number == 4)
-			rc = string_index(d, &pprof_label_message, &f, &unit);
-		if (rc < 0)
-			return rc;
-	}
+	if (read_numbers(d, &pprof_label_message, reader, n, ARRAY_LEN(n)) < 0 ||
+	    string_at(d, &pprof_label_message, n, 1, &key) < 0 ||
+	    string_at(d, &pprof_label_message, n, 2, &text) < 0 ||
+	    string_at(d, &pprof_label_message, n, 4, &unit) < 0)
+		return -EINVAL;
 	/* A label with a text has no number, whatever else it says: so pprof reads it. */
-	*to = text ? (struct pprof_label){ .key = key, .text = text & INT32_MAX } :
-		     (struct pprof_label){ .key = key,
-					   .is_number = 1,
-					   .text = unit & INT32_MAX,
-					   .number = number };
-	return rc;
+	*to = text ? (struct pprof_label){.key = key, .text = text & INT32_MAX}
+		   : (struct pprof_label){.key = key,
+					  .is_number = 1,
+					  .text = unit & INT32_MAX,
+					  .number = (int64_t)n[3]};
+	return 0;
 }
 
-static int read_stack(struct pprof_decoder *d, struct proto_field *f, uint32_t **stack)
+__attribute__((cold, noinline)) static int bad_stack(struct pprof_decoder *d)
 {
-	uint32_t *to = *stack;
+	return err_set(d->err, -EINVAL,
+		       "pprof: Sample.location_id: an id of a stack is not in the profile");
+}
 
-	if (f->type == PROTO_VARINT) {
-		*to = idmap_find(&d->location_map, f->value);
-		if (*to++ == IDMAP_NONE)
-			return bad_id(d, &pprof_sample_message, 1, f->value);
-	}
-	while (f->type == PROTO_BYTES && proto_left(&f->bytes)) {
-		if (__builtin_expect(!proto_packed_next(&f->bytes, &f->value), 0))
-			return bad_packed(d, &pprof_sample_message, 1);
-		*to = idmap_find(&d->location_map, f->value);
-		if (__builtin_expect(*to++ == IDMAP_NONE, 0))
-			return bad_id(d, &pprof_sample_message, 1, f->value);
+/* Whether eight bytes are four ids of two bytes each, and those as four 16-bit numbers: a profile
+ * of 128 to 16383 locations is made of little else. */
+static inline bool pairs_at(const uint8_t *at, uint64_t *ret_pairs)
+{
+	uint64_t word;
+
+	memcpy(&word, at, sizeof(word));
+	*ret_pairs =
+	    (word & UINT64_C(0x007f007f007f007f)) | (word >> 1 & UINT64_C(0x3f803f803f803f80));
+	return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ &&
+	       (word & UINT64_C(0x8080808080808080)) == UINT64_C(0x0080008000800080);
+}
+
+/*
+ * Ids of one or two bytes, and of three within the table, until an id is none of these or the end
+ * is near.  The table has a place for every id of two bytes (IDMAP_DIRECT_MIN), so those need no
+ * comparison, and an id that is not there is seen once at the end: IDMAP_NONE has a bit that no
+ * place has.
+ */
+static const uint8_t *read_stack_quick(const struct idmap *map, const uint8_t *at,
+				       const uint8_t *end, uint32_t **stack, uint32_t *places)
+{
+	const uint32_t *direct = map->direct;
+	uint64_t count = map->direct_count;
+	uint32_t *to = *stack, all = 0;
+	uint64_t pairs;
+
+	if (count < IDMAP_DIRECT_MIN)
+		return at;
+	for (const uint8_t *last = end - MIN(end - at, 2); at < last;) {
+		while (end - at >= 8 && pairs_at(at, &pairs)) {
+			all |= to[0] = direct[pairs & 0xffff];
+			all |= to[1] = direct[pairs >> 16 & 0xffff];
+			all |= to[2] = direct[pairs >> 32 & 0xffff];
+			all |= to[3] = direct[pairs >> 48];
+			to += 4;
+			at += 8;
+		}
+		if (at >= last)
+			break;
+		uint32_t id = *at++;
+
+		if (id >= 0x80) {
+			uint32_t next = *at++;
+
+			id += (next << 7) - 0x80;
+			if (next >= 0x80) {
+				id += ((uint32_t)*at << 14) - 0x4000;
+				if (*at >= 0x80 || id >= count) {
+					at -= 2;
+					break;
+				}
+				at++;
+			}
+		}
+		all |= *to++ = direct[id];
 	}
 	*stack = to;
-	return 0;
+	*places |= all;
+	return at;
 }
 
-static int read_values(struct pprof_decoder *d, struct proto_field *f, int64_t **values)
+/* Room for as many places as there are bytes is room enough. */
+static int stacks_room(struct pprof_decoder *d, size_t more)
 {
-	if (f->type == PROTO_VARINT)
-		*(*values)++ = (int64_t)f->value;
-	while (f->type == PROTO_BYTES && proto_left(&f->bytes)) {
-		if (!proto_packed_next(&f->bytes, &f->value))
-			return bad_packed(d, &pprof_sample_message, 2);
-		*(*values)++ = (int64_t)f->value;
+	struct pprof *p = d->p;
+
+	if (d->stacks_room - p->stacks_count >= more)
+		return 0;
+	return pprof_grow(d, &p->stacks, sizeof(*p->stacks), &d->stacks_room,
+			  p->stacks_count + more);
+}
+
+static int read_stack(struct pprof_decoder *d, struct proto_reader bytes)
+{
+	int rc = stacks_room(d, (size_t)(bytes.end - bytes.at));
+	uint32_t *to = d->p->stacks + d->p->stacks_count, places = 0;
+	uint64_t id = 0;
+
+	while (!rc && bytes.at < bytes.end) {
+		bytes.at = read_stack_quick(&d->location_map, bytes.at, bytes.end, &to, &places);
+		if (bytes.at == bytes.end || places > INT32_MAX)
+			break;
+		bytes.at = proto_number(bytes.at, bytes.end, d->body.end, &id);
+		if (!bytes.at)
+			return bad_packed(d, &pprof_sample_message, 1);
+		places |= *to++ = idmap_find(&d->location_map, id);
 	}
-	return 0;
+	d->p->stacks_count = (size_t)(to - d->p->stacks);
+	return places > INT32_MAX ? bad_stack(d) : rc;
 }
 
-/* The arrays hold what pass 1 counted in the same bytes, so nothing is written beyond them. */
-static int read_sample(struct pprof_decoder *d, struct proto_reader reader, uint32_t **stack,
-		       int64_t **values, struct pprof_label **label)
+static int read_place(struct pprof_decoder *d, uint64_t id)
 {
-	const int64_t *values_at = *values;
-	struct proto_field f;
-	int rc;
+	int rc = stacks_room(d, 1);
+	uint32_t place = idmap_find(&d->location_map, id);
 
-	while ((rc = field_next(d, &pprof_sample_message, &reader, &f)) > 0) {
-		if (f.number == 1)
-			rc = read_stack(d, &f, stack);
-		else if (f.number == 2)
-			rc = read_values(d, &f, values);
-		else if (f.number == 3)
-			rc = read_label(d, f.bytes, (*label)++);
-		if (rc < 0)
+	if (!rc)
+		d->p->stacks[d->p->stacks_count++] = place;
+	return place == IDMAP_NONE ? bad_id(d, &pprof_sample_message, 1, id) : rc;
+}
+
+static int add_label(struct pprof_decoder *d, struct proto_reader bytes)
+{
+	struct pprof *p = d->p;
+
+	if (p->labels_count == d->labels_room) {
+		int rc = pprof_grow(d, &p->labels, sizeof(*p->labels), &d->labels_room,
+				    MAX(p->labels_count + 1, (size_t)64));
+
+		if (rc)
 			return rc;
 	}
-	if ((size_t)(*values - values_at) != d->p->types_count)
-		return err_set(d->err, -EINVAL, "pprof: a sample has %td values for %zu types",
-			       *values - values_at, d->p->types_count);
+	return read_label(d, bytes, &p->labels[p->labels_count++]);
+}
+
+__attribute__((cold, noinline)) static int bad_values(struct pprof_decoder *d, bool more,
+						      size_t count)
+{
+	return err_set(d->err, -EINVAL, "pprof: a sample has %s%zu values for %zu types",
+		       more ? "more than " : "", count, d->p->types_count);
+}
+
+/* Where the next value goes, and where the values of this sample end. */
+struct cursors {
+	int64_t *values, *values_end;
+};
+
+static int read_values(struct pprof_decoder *d, struct proto_reader bytes, struct cursors *to)
+{
+	while (bytes.at < bytes.end) {
+		uint64_t value;
+
+		bytes.at = proto_number(bytes.at, bytes.end, d->body.end, &value);
+		if (!bytes.at)
+			return bad_packed(d, &pprof_sample_message, 2);
+		if (to->values == to->values_end)
+			return bad_values(d, true, d->p->types_count);
+		*to->values++ = (int64_t)value;
+	}
+	return 0;
+}
+
+/* A field of a sample that needed the general reader. */
+static int read_sample_field(struct pprof_decoder *d, const struct proto_field *f,
+			     struct cursors *to)
+{
+	if (f->number == 3)
+		return add_label(d, f->bytes);
+	if (f->number > 3)
+		return 0;
+	if (f->type == PROTO_BYTES)
+		return f->number == 1 ? read_stack(d, f->bytes) : read_values(d, f->bytes, to);
+	if (f->number == 2) {
+		if (to->values == to->values_end)
+			return bad_values(d, true, d->p->types_count);
+		*to->values++ = (int64_t)f->value;
+		return 0;
+	}
+	return read_place(d, f->value);
+}
+
+static int read_sample(struct pprof_decoder *d, struct proto_reader reader, struct cursors *to)
+{
+	int rc = 0;
+
+	to->values_end = to->values + d->p->types_count;
+	while (!rc && reader.at < reader.end) {
+		uint32_t tag = *reader.at;
+		struct proto_reader bytes;
+		struct proto_field f;
+
+		if (tag == TAG_BYTES(1) && field_bytes(&reader, &bytes)) {
+			rc = read_stack(d, bytes);
+		} else if (tag == TAG_BYTES(2) && field_bytes(&reader, &bytes)) {
+			rc = read_values(d, bytes, to);
+		} else if (tag == TAG_BYTES(3) && field_bytes(&reader, &bytes)) {
+			rc = add_label(d, bytes);
+		} else {
+			rc = pprof_field_any(d, &pprof_sample_message, &reader, &f);
+			rc = rc < 0 ? rc : read_sample_field(d, &f, to);
+		}
+	}
+	if (!rc && to->values != to->values_end)
+		return bad_values(d, false,
+				  d->p->types_count - (size_t)(to->values_end - to->values));
 	return rc;
 }
 
 static int read_samples(struct pprof_decoder *d)
 {
-	struct proto_reader reader = d->samples;
+	struct proto_reader span = d->samples, bytes;
 	struct pprof *p = d->p;
 	struct pprof_sample *sample = p->samples;
-	struct pprof_label *label = p->labels;
-	uint32_t *stack = p->stacks;
-	int64_t *values = p->values;
-	struct proto_field f;
+	struct cursors to = {p->values, p->values};
 	int rc;
 
-	while ((rc = field_next(d, &pprof_profile_message, &reader, &f)) > 0) {
-		if (f.number != SAMPLE)
-			continue;
-		*sample++ = (struct pprof_sample){ (uint32_t)(stack - p->stacks),
-						   (uint32_t)(label - p->labels) };
-		rc = read_sample(d, f.bytes, &stack, &values, &label);
+	while ((rc = span_next(d, &span, SAMPLE, &bytes)) > 0) {
+		*sample++ =
+		    (struct pprof_sample){(uint32_t)p->stacks_count, (uint32_t)p->labels_count};
+		rc = read_sample(d, bytes, &to);
 		if (rc < 0)
 			return rc;
 	}
-	*sample = (struct pprof_sample){ (uint32_t)(stack - p->stacks),
-					 (uint32_t)(label - p->labels) };
+	*sample = (struct pprof_sample){(uint32_t)p->stacks_count, (uint32_t)p->labels_count};
 	return rc;
 }
 
 static int map_ids(struct pprof_decoder *d, struct idmap *map, const uint64_t *ids, size_t count,
 		   uint32_t **space, const struct message *m)
 {
-	int64_t twice = idmap_fill(map, ids, count, *space);
+	size_t used;
+	int64_t twice = idmap_fill(map, ids, count, *space, map == &d->location_map, &used);
 
 	if (twice >= 0)
 		return err_set(d->err, -EINVAL, "pprof: %s id %" PRIu64 " twice", m->name,
 			       ids[twice]);
-	*space += idmap_space(ids, count);
+	*space += used;
 	return 0;
 }
 
@@ -440,4 +619,3 @@ int pprof_read_all(struct pprof_decoder *d)
 			     &pprof_location_message);
 	return rc ? rc : read_samples(d);
 }
-

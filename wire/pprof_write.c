@@ -105,12 +105,12 @@ void pprof_write_comment(struct pprof_writer *w, struct str text)
 
 uint64_t pprof_write_mapping(struct pprof_writer *w, const struct pprof_write_mapping *mapping)
 {
-	const uint64_t key[] = { mapping->start,
-				 mapping->limit,
-				 mapping->file_offset,
-				 string_of(w, mapping->filename),
-				 string_of(w, mapping->build_id),
-				 mapping->has_names };
+	const uint64_t key[] = {mapping->start,
+				mapping->limit,
+				mapping->file_offset,
+				string_of(w, mapping->filename),
+				string_of(w, mapping->build_id),
+				mapping->has_names};
 	bool is_new;
 	uint32_t id = number_of(w, &w->mappings, key, sizeof(key), &is_new);
 
@@ -129,8 +129,8 @@ uint64_t pprof_write_mapping(struct pprof_writer *w, const struct pprof_write_ma
 
 static uint32_t function_of(struct pprof_writer *w, const struct pprof_write_line *line)
 {
-	const uint64_t key[] = { string_of(w, line->function), string_of(w, line->system_name),
-				 string_of(w, line->file), (uint64_t)line->start_line };
+	const uint64_t key[] = {string_of(w, line->function), string_of(w, line->system_name),
+				string_of(w, line->file), (uint64_t)line->start_line};
 	bool is_new;
 	uint32_t id = number_of(w, &w->functions, key, sizeof(key), &is_new);
 

@@ -34,7 +34,8 @@ struct pprof_write_mapping {
 };
 
 /* The id of the mapping, never 0. */
-uint64_t pprof_write_mapping(struct pprof_writer *writer, const struct pprof_write_mapping *mapping);
+uint64_t pprof_write_mapping(struct pprof_writer *writer,
+			     const struct pprof_write_mapping *mapping);
 
 struct pprof_write_line {
 	struct str function, system_name, file;

@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
-/* A tag or a length: at most five bytes, so that overlong forms other decoders refuse are refused. */
+/* A tag or a length: at most five bytes, so that overlong forms other decoders refuse are refused.
+ */
 static const uint8_t *header_get(const uint8_t *at, const uint8_t *end, uint64_t *ret_value)
 {
 	if (end - at > PROTO_HEADER_MAX)
@@ -33,7 +34,7 @@ static const char *field_get(const struct proto_reader *reader, struct proto_fie
 	at = header_get(at, end, &tag);
 	if (!at || tag > UINT32_MAX)
 		return "a field's tag is cut short or too long";
-	*f = (struct proto_field){ .number = (uint32_t)tag >> 3, .type = tag & 7 };
+	*f = (struct proto_field){.number = (uint32_t)tag >> 3, .type = tag & 7};
 	if (!f->number)
 		return "field number 0";
 	switch (f->type) {
@@ -52,7 +53,7 @@ static const char *field_get(const struct proto_reader *reader, struct proto_fie
 			return "a field's length is cut short or too long";
 		if (len > PROTO_LENGTH_MAX || len > (uint64_t)(end - at))
 			return "a field is longer than what remains";
-		f->bytes = (struct proto_reader){ at, at + len };
+		f->bytes = (struct proto_reader){at, at + len};
 		at += len;
 		break;
 	default:
@@ -64,7 +65,7 @@ static const char *field_get(const struct proto_reader *reader, struct proto_fie
 	return NULL;
 }
 
-int proto_next_slow(struct proto_reader *reader, struct proto_field *ret_field)
+int proto_next(struct proto_reader *reader, struct proto_field *ret_field)
 {
 	if (reader->at == reader->end)
 		return 0;
@@ -80,18 +81,60 @@ const char *proto_wrong(const struct proto_reader *reader)
 	return why ? why : "nothing";
 }
 
-size_t proto_packed_count(struct proto_reader bytes)
+#define HIGH_BITS UINT64_C(0x8080808080808080)
+
+static uint64_t word_at(const uint8_t *at)
 {
-	const uint64_t high_bits = UINT64_C(0x8080808080808080);
+	uint64_t word;
+
+	memcpy(&word, at, sizeof(word));
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	word = __builtin_bswap64(word);
+#endif
+	return word;
+}
+
+/*
+ * Eight bytes at once: find the byte that ends the number, drop what follows, and close the gaps
+ * between the groups of seven bits in three steps.
+ */
+const uint8_t *proto_number_long(const uint8_t *at, const uint8_t *end, const uint8_t *readable,
+				 uint64_t *ret_value)
+{
+	if (readable - at < 8)
+		return varint_get(at, end, ret_value);
+	uint64_t word = word_at(at), ends = ~word & HIGH_BITS;
+
+	if (!ends)
+		return varint_get(at, end, ret_value);
+	at += (__builtin_ctzll(ends) >> 3) + 1;
+	if (at > end)
+		return NULL;
+	word &= (ends ^ (ends - 1)) & ~HIGH_BITS;
+	word = (word & UINT64_C(0x007f007f007f007f)) | (word & UINT64_C(0x7f007f007f007f00)) >> 1;
+	word = (word & UINT64_C(0x00003fff00003fff)) | (word & UINT64_C(0x3fff00003fff0000)) >> 2;
+	word = (word & UINT64_C(0x000000000fffffff)) | (word & UINT64_C(0x0fffffff00000000)) >> 4;
+	*ret_value = word;
+	return at;
+}
+
+/* One bit for each byte that ends a number; the product adds the eight up in the top byte. */
+static size_t ends_in(uint64_t word)
+{
+	return (((~word & HIGH_BITS) >> 7) * UINT64_C(0x0101010101010101)) >> 56;
+}
+
+size_t proto_packed_count(struct proto_reader bytes, const uint8_t *readable)
+{
 	size_t count = 0;
 
-	for (; bytes.end - bytes.at >= 8; bytes.at += 8) {
-		uint64_t word;
+	for (; bytes.end - bytes.at >= 8; bytes.at += 8)
+		count += ends_in(word_at(bytes.at));
+	if (bytes.at < bytes.end && readable - bytes.at >= 8) {
+		/* What is behind the end is made to look like the middle of a number. */
+		uint64_t behind = UINT64_MAX << 8 * (bytes.end - bytes.at);
 
-		memcpy(&word, bytes.at, sizeof(word));
-		/* One bit per ending byte; the product adds the eight up in the top byte. */
-		word = (~word & high_bits) >> 7;
-		count += (word * UINT64_C(0x0101010101010101)) >> 56;
+		return count + ends_in(word_at(bytes.at) | behind);
 	}
 	for (; bytes.at < bytes.end; bytes.at++)
 		count += *bytes.at < 0x80;

@@ -11,13 +11,14 @@
 #define WIRE_PROTOBUF_H
 
 #include <stdbool.h>
+#include <string.h>
 
 #include "base/buf.h"
 #include "base/varint.h"
 
 enum proto_type { PROTO_VARINT = 0, PROTO_FIXED64 = 1, PROTO_BYTES = 2, PROTO_FIXED32 = 5 };
 
-#define PROTO_HEADER_MAX 5			/* bytes of a tag or of a length */
+#define PROTO_HEADER_MAX 5                     /* bytes of a tag or of a length */
 #define PROTO_LENGTH_MAX ((uint64_t)INT32_MAX) /* of one length-delimited field */
 
 /* What is left of a message. */
@@ -27,8 +28,8 @@ struct proto_reader {
 
 struct proto_field {
 	uint32_t number;
-	uint32_t type;		   /* enum proto_type */
-	uint64_t value;		   /* of the three number types */
+	uint32_t type;             /* enum proto_type */
+	uint64_t value;            /* of the three number types */
 	struct proto_reader bytes; /* of PROTO_BYTES */
 };
 
@@ -36,7 +37,7 @@ static inline struct proto_reader proto_reader_of(const void *bytes, size_t len)
 {
 	const uint8_t *at = bytes;
 
-	return (struct proto_reader){ at, at + len };
+	return (struct proto_reader){at, at + len};
 }
 
 static inline size_t proto_left(const struct proto_reader *reader)
@@ -46,81 +47,85 @@ static inline size_t proto_left(const struct proto_reader *reader)
 
 static inline struct str proto_str(const struct proto_field *field)
 {
-	return (struct str){ (const char *)field->bytes.at, proto_left(&field->bytes) };
+	return (struct str){(const char *)field->bytes.at, proto_left(&field->bytes)};
 }
-
-/* The general case of proto_next. */
-MUST_CHECK int proto_next_slow(struct proto_reader *reader, struct proto_field *ret_field);
 
 /*
  * Read one field.  Returns 1; 0 at the message's end; or -EINVAL, with `reader->at` where the
  * field that is wrong begins and proto_wrong() to say what is.
  */
-MUST_CHECK static inline int proto_next(struct proto_reader *reader, struct proto_field *ret_field)
-{
-	const uint8_t *at = reader->at, *end = reader->end;
-
-	/* Tags of one byte and lengths of one or two are nearly all there is. */
-	if (end - at >= 3 && at[0] >= 8 && at[0] < 0x80) {
-		uint32_t type = at[0] & 7;
-
-		ret_field->number = at[0] >> 3;
-		ret_field->type = type;
-		if (type == PROTO_VARINT) {
-			const uint8_t *next = varint_get(at + 1, end, &ret_field->value);
-
-			if (next) {
-				reader->at = next;
-				return 1;
-			}
-		} else if (type == PROTO_BYTES && (at[1] & at[2]) < 0x80) {
-			size_t len = at[1];
-
-			at += 2;
-			if (len >= 0x80)
-				len = (len & 0x7f) | (size_t)*at++ << 7;
-			if (len <= (size_t)(end - at)) {
-				ret_field->bytes = (struct proto_reader){ at, at + len };
-				reader->at = at + len;
-				return 1;
-			}
-		}
-	}
-	return proto_next_slow(reader, ret_field);
-}
+MUST_CHECK int proto_next(struct proto_reader *reader, struct proto_field *ret_field);
 
 /* Why the field at `reader->at` cannot be read. */
 const char *proto_wrong(const struct proto_reader *reader);
 
-/* Read the next integer of a packed field. False when it is cut short or too long. */
-MUST_CHECK static inline bool proto_packed_next(struct proto_reader *reader, uint64_t *ret_value)
-{
-	const uint8_t *at = reader->at;
+/* The part of proto_number for more than two bytes. */
+const uint8_t *proto_number_long(const uint8_t *at, const uint8_t *end, const uint8_t *readable,
+				 uint64_t *ret_value);
 
-	if (reader->end - at >= 3) {
-		if (at[0] < 0x80) {
-			*ret_value = at[0];
-			reader->at = at + 1;
-			return true;
-		}
-		if (at[1] < 0x80) {
-			*ret_value = (at[0] & 0x7f) | (uint64_t)at[1] << 7;
-			reader->at = at + 2;
-			return true;
-		}
-		if (at[2] < 0x80) {
-			*ret_value = (at[0] & 0x7f) | (uint64_t)(at[1] & 0x7f) << 7 |
-				     (uint64_t)at[2] << 14;
-			reader->at = at + 3;
-			return true;
-		}
+/*
+ * Read the integer at `at` of a message that ends at `end`; memory may be read up to `readable`,
+ * the end of the whole body.  Returns the byte behind it, or NULL when it is cut short or too long.
+ */
+MUST_CHECK static inline const uint8_t *proto_number(const uint8_t *at, const uint8_t *end,
+						     const uint8_t *readable, uint64_t *ret_value)
+{
+	if (at < end && at[0] < 0x80) {
+		*ret_value = at[0];
+		return at + 1;
 	}
-	reader->at = varint_get(at, reader->end, ret_value);
-	return reader->at;
+	if (end - at >= 2 && at[1] < 0x80) {
+		*ret_value = (at[0] & 0x7f) | (uint32_t)at[1] << 7;
+		return at + 2;
+	}
+	return proto_number_long(at, end, readable, ret_value);
 }
 
-/* How many integers a packed field holds: the bytes that end one. */
-size_t proto_packed_count(struct proto_reader bytes);
+/* The byte behind the integer at `at`, without its value; NULL when the general reader must look.
+ */
+MUST_CHECK static inline const uint8_t *proto_skip(const uint8_t *at, const uint8_t *end,
+						   const uint8_t *readable)
+{
+	uint64_t word, ends;
+
+	if (at < end && at[0] < 0x80)
+		return at + 1;
+	if (readable - at < 8)
+		return NULL;
+	memcpy(&word, at, sizeof(word));
+	ends = ~word & UINT64_C(0x8080808080808080);
+	if (!ends || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__)
+		return NULL;
+	at += (__builtin_ctzll(ends) >> 3) + 1;
+	return at <= end ? at : NULL;
+}
+
+/*
+ * Read a tag's length and step behind it, for lengths of one or two bytes: nearly all there are.
+ * `at` is behind the tag.  Returns false, with nothing changed, when the general reader must look.
+ */
+MUST_CHECK static inline bool proto_length(const uint8_t **at, const uint8_t *end, size_t *ret_len)
+{
+	const uint8_t *p = *at;
+
+	if (end - p < 2)
+		return false;
+	size_t len = *p++;
+
+	if (len >= 0x80) {
+		if (*p >= 0x80)
+			return false;
+		len = (len & 0x7f) | (size_t)*p++ << 7;
+	}
+	if (len > (size_t)(end - p))
+		return false;
+	*ret_len = len;
+	*at = p;
+	return true;
+}
+
+/* How many integers a packed field holds: the bytes that end one. `readable` as above. */
+size_t proto_packed_count(struct proto_reader bytes, const uint8_t *readable);
 
 /* ---- writing: into a buf, whose sticky failure the caller checks at the end ---- */
 

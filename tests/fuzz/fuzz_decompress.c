@@ -7,9 +7,9 @@
 /* Whatever the bytes are: no more comes out than the limits allow. */
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
-	const struct decompress_limits limits = { (size_t)1 << 20, (size_t)4 << 20, 100,
-						  "compressed", "plain", "ratio" };
-	struct err err = { 0 };
+	const struct decompress_limits limits = {(size_t)1 << 20, (size_t)4 << 20, 100,
+						 "compressed",    "plain",         "ratio"};
+	struct err err = {0};
 	struct buf plain;
 	int rc = wire_decompress(bytes, len, &limits, &plain, &err);
 

@@ -37,20 +37,20 @@ static inline void profile_walk(const struct profile *p)
 static inline int ingest_one(const struct ingest_protocol *protocol, const uint8_t *bytes,
 			     size_t len)
 {
-	const struct ingest_label labels[] = { { STR("service"), STR("fuzzed") } };
+	const struct ingest_label labels[] = {{STR("service"), STR("fuzzed")}};
 	struct ingest_limits limits = ingest_limits_default;
 	struct profile_builder *out;
-	struct err err = { 0 };
+	struct err err = {0};
 
 	limits.decompressed_bytes = (size_t)8 << 20;
 	limits.profile.string_bytes = (size_t)1 << 20;
-	struct ingest_request request = { .body = { (const char *)bytes, len },
-					  .labels = labels,
-					  .labels_count = 1,
-					  .now_ns = NS_PER_S * 1000,
-					  .accept_from_ns = NS_PER_S,
-					  .accept_until_ns = NS_PER_S * 2000,
-					  .limits = &limits };
+	struct ingest_request request = {.body = {(const char *)bytes, len},
+					 .labels = labels,
+					 .labels_count = 1,
+					 .now_ns = NS_PER_S * 1000,
+					 .accept_from_ns = NS_PER_S,
+					 .accept_until_ns = NS_PER_S * 2000,
+					 .limits = &limits};
 
 	(void)ingest_sniff(&request);
 	if (profile_builder_new(&limits.profile, &out) < 0)

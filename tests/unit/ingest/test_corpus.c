@@ -9,7 +9,7 @@
 
 static struct profile *ingest(const char *name)
 {
-	struct ingest_request request = { .now_ns = NS_PER_S, .limits = &ingest_limits_default };
+	struct ingest_request request = {.now_ns = NS_PER_S, .limits = &ingest_limits_default};
 	char folder[4096];
 	struct profile_builder *out;
 	struct buf body;
@@ -24,7 +24,7 @@ static struct profile *ingest(const char *name)
 	if (ingest_decompress(bytes, len, &ingest_limits_default, &body, &err) < 0)
 		fail_msg("%s: %s", name, err.message);
 	free(bytes);
-	request.body = (struct str){ body.data, body.len };
+	request.body = (struct str){body.data, body.len};
 	const struct ingest_protocol *protocol = ingest_sniff(&request);
 
 	assert_ptr_equal(protocol, ingest_find(STR("pprof")));
@@ -139,8 +139,8 @@ static void test_dotnet(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_totals),
-					    cmocka_unit_test(test_dotnet) };
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_totals),
+					   cmocka_unit_test(test_dotnet)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

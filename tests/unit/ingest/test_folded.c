@@ -13,13 +13,13 @@ static int decode(const char *text, const char *name, struct profile **ret_profi
 {
 	size_t len = strlen(text);
 	char *exact = malloc(len ? len : 1);
-	struct ingest_request request = { .now_ns = 5000, .name = { name, strlen(name) } };
+	struct ingest_request request = {.now_ns = 5000, .name = {name, strlen(name)}};
 	struct profile_builder *out;
 
 	memcpy(exact, text, len);
-	request.body = (struct str){ exact, len };
+	request.body = (struct str){exact, len};
 	assert_int_equal(profile_builder_new(NULL, &out), 0);
-	err = (struct err){ 0 };
+	err = (struct err){0};
 	int rc = ingest_find(STR("folded"))->decode(&request, out, &err);
 
 	if (rc)
@@ -87,18 +87,18 @@ static void test_refuses(void **state)
 	(void)state;
 	const struct {
 		const char *text, *why;
-	} cases[] = { { "a;b", "line 1: no space" },
-		      { "a;b 1\na;b \n", "line 2: no count" },
-		      { "a 1\n\n\na 1.5\n", "line 4: the count is not a whole number" },
-		      { "a -1", "line 1: the count is not a whole number" },
-		      { "a 9223372036854775808", "line 1: the count is 2^63 or more" },
-		      { "a;;b 1", "line 1: an empty frame" },
-		      { ";a 1", "line 1: an empty frame" },
-		      { "a; 1", "line 1: an empty frame" },
-		      { " 1", "line 1: an empty frame" },
-		      { "1", "line 1: no space" },
-		      { "a\x01 1", "line 1: a control character" },
-		      { "a\r\r 1", "line 1: a control character" } };
+	} cases[] = {{"a;b", "line 1: no space"},
+		     {"a;b 1\na;b \n", "line 2: no count"},
+		     {"a 1\n\n\na 1.5\n", "line 4: the count is not a whole number"},
+		     {"a -1", "line 1: the count is not a whole number"},
+		     {"a 9223372036854775808", "line 1: the count is 2^63 or more"},
+		     {"a;;b 1", "line 1: an empty frame"},
+		     {";a 1", "line 1: an empty frame"},
+		     {"a; 1", "line 1: an empty frame"},
+		     {" 1", "line 1: an empty frame"},
+		     {"1", "line 1: no space"},
+		     {"a\x01 1", "line 1: a control character"},
+		     {"a\r\r 1", "line 1: a control character"}};
 	struct profile *p;
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -136,12 +136,13 @@ static void test_sniff(void **state)
 	const struct {
 		const char *text;
 		bool folded;
-	} cases[] = { { "a;b 1\n", true },	{ "\n\na 1", true },   { "a b c 12", true },
-		      { "", false },		{ "\n\n", false },     { "{\"a\": 1}", false },
-		      { "hello world\n", false }, { "a;b 1.5\n", false } };
+	} cases[] = {{"a;b 1\n", true},        {"\n\na 1", true},
+		     {"a b c 12", true},       {"", false},
+		     {"\n\n", false},          {"{\"a\": 1}", false},
+		     {"hello world\n", false}, {"a;b 1.5\n", false}};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct ingest_request r = { .body = { cases[i].text, strlen(cases[i].text) } };
+		struct ingest_request r = {.body = {cases[i].text, strlen(cases[i].text)}};
 
 		assert_ptr_equal(ingest_sniff(&r),
 				 cases[i].folded ? ingest_find(STR("folded")) : NULL);
@@ -150,9 +151,10 @@ static void test_sniff(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_reads), cmocka_unit_test(test_kinds),
-					    cmocka_unit_test(test_refuses),
-					    cmocka_unit_test(test_depth), cmocka_unit_test(test_sniff) };
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_reads), cmocka_unit_test(test_kinds),
+	    cmocka_unit_test(test_refuses), cmocka_unit_test(test_depth),
+	    cmocka_unit_test(test_sniff)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

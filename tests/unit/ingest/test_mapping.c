@@ -16,37 +16,40 @@ struct mapping_case {
 };
 
 static const struct mapping_case cases[] = {
-	{ "samples/count cpu/nanoseconds|cpu/nanoseconds", "",
-	  "process_cpu:samples:count:cpu:nanoseconds process_cpu:cpu:nanoseconds:cpu:nanoseconds", 1 },
-	{ "cpu/nanoseconds|", "", "process_cpu:cpu:nanoseconds:cpu:nanoseconds", 1 },
-	{ "samples/count|cpu/nanoseconds", "", "process_cpu:samples:count:cpu:nanoseconds", 1 },
-	{ "samples/count wall/nanoseconds|wall/nanoseconds", "",
-	  "wall:samples:count:wall:nanoseconds wall:wall:nanoseconds:wall:nanoseconds", 1 },
-	{ "alloc_objects/count alloc_space/bytes inuse_objects/count inuse_space/bytes|space/bytes", "",
-	  "memory:alloc_objects:count:space:bytes memory:alloc_space:bytes:space:bytes "
-	  "memory:inuse_objects:count:space:bytes memory:inuse_space:bytes:space:bytes", 1 },
-	{ "contentions/count delay/nanoseconds|contentions/count", "",
-	  "mutex:contentions:count:contentions:count mutex:delay:nanoseconds:contentions:count", 1 },
-	{ "contentions/count delay/nanoseconds|contentions/count", "block",
-	  "block:contentions:count:contentions:count block:delay:nanoseconds:contentions:count", 1 },
-	{ "cpu-samples/count cpu-time/nanoseconds wall-time/nanoseconds alloc-samples/count|", "",
-	  "process_cpu:samples:count:cpu:nanoseconds process_cpu:cpu:nanoseconds:cpu:nanoseconds "
-	  "wall:wall:nanoseconds:wall:nanoseconds memory:alloc_objects:count:space:bytes", 3 },
-	{ "lock-acquire/count lock-acquire-wait/nanoseconds lock-release-hold/nanoseconds|", "",
-	  "mutex:contentions:count:contentions:count mutex:delay:nanoseconds:contentions:count "
-	  "mutex:hold:nanoseconds:contentions:count", 1 },
-	{ "exception-samples/count heap-space/bytes|", "",
-	  "exception:exception:count:cpu:nanoseconds memory:inuse_space:bytes:space:bytes", 2 },
-	/* units are never converted: microseconds are not our wall */
-	{ "sample/count wall/microseconds|wall/microseconds", "",
-	  "wall:sample:count:wall:microseconds wall:wall:microseconds:wall:microseconds", 1 },
-	{ "space/bytes|space/bytes", "", "memory:inuse_space:bytes:space:bytes", 1 },
-	{ "goroutine/count|goroutine/count", "", "goroutines:goroutine:count:goroutine:count", 1 },
-	{ "tasks/count file-io-read-time/nanoseconds|", "",
-	  "other:tasks:count:: other:file-io-read-time:nanoseconds::", 1 },
-	/* a second column that would be ours keeps its own name: nothing is counted twice */
-	{ "alloc-space/bytes alloc-size/bytes|", "",
-	  "memory:alloc_space:bytes:space:bytes other:alloc-size:bytes::", 2 },
+    {"samples/count cpu/nanoseconds|cpu/nanoseconds", "",
+     "process_cpu:samples:count:cpu:nanoseconds process_cpu:cpu:nanoseconds:cpu:nanoseconds", 1},
+    {"cpu/nanoseconds|", "", "process_cpu:cpu:nanoseconds:cpu:nanoseconds", 1},
+    {"samples/count|cpu/nanoseconds", "", "process_cpu:samples:count:cpu:nanoseconds", 1},
+    {"samples/count wall/nanoseconds|wall/nanoseconds", "",
+     "wall:samples:count:wall:nanoseconds wall:wall:nanoseconds:wall:nanoseconds", 1},
+    {"alloc_objects/count alloc_space/bytes inuse_objects/count inuse_space/bytes|space/bytes", "",
+     "memory:alloc_objects:count:space:bytes memory:alloc_space:bytes:space:bytes "
+     "memory:inuse_objects:count:space:bytes memory:inuse_space:bytes:space:bytes",
+     1},
+    {"contentions/count delay/nanoseconds|contentions/count", "",
+     "mutex:contentions:count:contentions:count mutex:delay:nanoseconds:contentions:count", 1},
+    {"contentions/count delay/nanoseconds|contentions/count", "block",
+     "block:contentions:count:contentions:count block:delay:nanoseconds:contentions:count", 1},
+    {"cpu-samples/count cpu-time/nanoseconds wall-time/nanoseconds alloc-samples/count|", "",
+     "process_cpu:samples:count:cpu:nanoseconds process_cpu:cpu:nanoseconds:cpu:nanoseconds "
+     "wall:wall:nanoseconds:wall:nanoseconds memory:alloc_objects:count:space:bytes",
+     3},
+    {"lock-acquire/count lock-acquire-wait/nanoseconds lock-release-hold/nanoseconds|", "",
+     "mutex:contentions:count:contentions:count mutex:delay:nanoseconds:contentions:count "
+     "mutex:hold:nanoseconds:contentions:count",
+     1},
+    {"exception-samples/count heap-space/bytes|", "",
+     "exception:exception:count:cpu:nanoseconds memory:inuse_space:bytes:space:bytes", 2},
+    /* units are never converted: microseconds are not our wall */
+    {"sample/count wall/microseconds|wall/microseconds", "",
+     "wall:sample:count:wall:microseconds wall:wall:microseconds:wall:microseconds", 1},
+    {"space/bytes|space/bytes", "", "memory:inuse_space:bytes:space:bytes", 1},
+    {"goroutine/count|goroutine/count", "", "goroutines:goroutine:count:goroutine:count", 1},
+    {"tasks/count file-io-read-time/nanoseconds|", "",
+     "other:tasks:count:: other:file-io-read-time:nanoseconds::", 1},
+    /* a second column that would be ours keeps its own name: nothing is counted twice */
+    {"alloc-space/bytes alloc-size/bytes|", "",
+     "memory:alloc_space:bytes:space:bytes other:alloc-size:bytes::", 2},
 };
 
 static struct profile_foreign foreign_of(const char *text, size_t len)
@@ -54,9 +57,9 @@ static struct profile_foreign foreign_of(const char *text, size_t len)
 	const char *slash = memchr(text, '/', len);
 
 	if (!slash)
-		return (struct profile_foreign){ STR(""), STR("") };
-	return (struct profile_foreign){ { text, (size_t)(slash - text) },
-					 { slash + 1, len - (size_t)(slash - text) - 1 } };
+		return (struct profile_foreign){STR(""), STR("")};
+	return (struct profile_foreign){{text, (size_t)(slash - text)},
+					{slash + 1, len - (size_t)(slash - text) - 1}};
 }
 
 static size_t split(const char *text, struct profile_foreign *columns,
@@ -82,7 +85,7 @@ static void test_table(void **state)
 		struct profile_foreign columns[COLUMNS], period;
 		struct profile_mapped mapped[COLUMNS];
 		size_t count = split(cases[i].foreign, columns, &period);
-		struct str name = { cases[i].name, strlen(cases[i].name) };
+		struct str name = {cases[i].name, strlen(cases[i].name)};
 		char line[COLUMNS * PROFILE_TYPE_ID_MAX] = "";
 
 		assert_int_equal(profile_map_columns(columns, count, period, name, mapped),
@@ -102,7 +105,8 @@ static void test_properties(void **state)
 	(void)state;
 	struct profile_foreign columns[COLUMNS], period;
 	struct profile_mapped m[COLUMNS];
-	size_t count = split("cpu-samples/count inuse_space/bytes cpu/nanoseconds|", columns, &period);
+	size_t count =
+	    split("cpu-samples/count inuse_space/bytes cpu/nanoseconds|", columns, &period);
 
 	(void)profile_map_columns(columns, count, period, STR(""), m);
 	assert_true(m[0].counts_samples && m[0].renamed && !m[0].gauge);
@@ -115,8 +119,8 @@ static void test_properties(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_table),
-					    cmocka_unit_test(test_properties) };
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_table),
+					   cmocka_unit_test(test_properties)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

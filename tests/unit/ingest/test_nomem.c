@@ -47,10 +47,10 @@ void *__wrap_realloc(void *old, size_t bytes)
 
 static int write_profile(struct buf *to)
 {
-	const struct pprof_write_label label = { .key = STR("thread"), .text = STR("main") };
-	const struct pprof_write_line line = { .function = STR("f"), .file = STR("f.c"), .line = 1 };
-	const struct pprof_write_mapping m = { .start = 1, .limit = 99999, .filename = STR("/bin/x"),
-					       .build_id = STR("00112233") };
+	const struct pprof_write_label label = {.key = STR("thread"), .text = STR("main")};
+	const struct pprof_write_line line = {.function = STR("f"), .file = STR("f.c"), .line = 1};
+	const struct pprof_write_mapping m = {
+	    .start = 1, .limit = 99999, .filename = STR("/bin/x"), .build_id = STR("00112233")};
 	struct pprof_writer *w;
 	int rc = pprof_writer_new((size_t)1 << 20, &w);
 
@@ -58,11 +58,11 @@ static int write_profile(struct buf *to)
 		return rc;
 	pprof_write_type(w, STR("cpu"), STR("nanoseconds"));
 	for (uint64_t i = 0; i < 200; i++) {
-		const uint64_t stack[] = { pprof_write_location(w, pprof_write_mapping(w, &m), i,
-								i % 2 ? &line : NULL, i % 2),
-					   1 };
+		const uint64_t stack[] = {pprof_write_location(w, pprof_write_mapping(w, &m), i,
+							       i % 2 ? &line : NULL, i % 2),
+					  1};
 
-		pprof_write_sample(w, stack, 1, (const int64_t[]){ 1 }, &label, 1);
+		pprof_write_sample(w, stack, 1, (const int64_t[]){1}, &label, 1);
 	}
 	rc = pprof_writer_finish(w, to, NULL);
 	pprof_writer_free(w);
@@ -72,8 +72,8 @@ static int write_profile(struct buf *to)
 /* Bytes of an upload -> profile, as the server does it. Returns the first failure. */
 static int run(const struct buf *body, const char *protocol)
 {
-	const struct ingest_label labels[] = { { STR("service"), STR("shop") } };
-	struct ingest_request request = { .labels = labels, .labels_count = 1, .now_ns = 1 };
+	const struct ingest_label labels[] = {{STR("service"), STR("shop")}};
+	struct ingest_request request = {.labels = labels, .labels_count = 1, .now_ns = 1};
 	struct profile_builder *out;
 	struct buf plain;
 	struct err err;
@@ -81,11 +81,11 @@ static int run(const struct buf *body, const char *protocol)
 
 	if (rc)
 		return rc;
-	request.body = (struct str){ plain.data, plain.len };
+	request.body = (struct str){plain.data, plain.len};
 	rc = profile_builder_new(NULL, &out);
 	if (!rc) {
-		rc = ingest_find((struct str){ protocol, strlen(protocol) })->decode(&request, out,
-										    &err);
+		rc = ingest_find((struct str){protocol, strlen(protocol)})
+			 ->decode(&request, out, &err);
 		struct profile *p = rc ? NULL : profile_builder_finish(out);
 
 		if (rc)
@@ -179,8 +179,9 @@ static void test_writer(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_pprof), cmocka_unit_test(test_folded),
-					    cmocka_unit_test(test_writer) };
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_pprof),
+					   cmocka_unit_test(test_folded),
+					   cmocka_unit_test(test_writer)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

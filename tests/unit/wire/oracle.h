@@ -13,7 +13,8 @@
 #include "wire/pprof.h"
 
 /* NULL when both say the same, else what differs. */
-static inline const char *oracle_differs(const struct pprof *p, const Perftools__Profiles__Profile *o);
+static inline const char *oracle_differs(const struct pprof *p,
+					 const Perftools__Profiles__Profile *o);
 
 #define SAME(what, a, b)                                                                           \
 	do {                                                                                       \
@@ -122,7 +123,8 @@ static inline const char *oracle_tables_differ(const struct pprof *p,
 	return NULL;
 }
 
-static inline const char *oracle_differs(const struct pprof *p, const Perftools__Profiles__Profile *o)
+static inline const char *oracle_differs(const struct pprof *p,
+					 const Perftools__Profiles__Profile *o)
 {
 	const char *why = oracle_tables_differ(p, o);
 

@@ -9,9 +9,8 @@
 
 #define MIB ((size_t)1 << 20)
 
-static const struct decompress_limits usual = { 32 * MIB, 128 * MIB, 100,
-						"limits.body_bytes", "limits.decompressed_bytes",
-						"limits.ratio" };
+static const struct decompress_limits usual = {
+    32 * MIB, 128 * MIB, 100, "limits.body_bytes", "limits.decompressed_bytes", "limits.ratio"};
 static struct err err;
 
 static struct buf text_of(size_t len)
@@ -33,7 +32,7 @@ static int undo(const struct buf *packed, const struct decompress_limits *limits
 
 	if (packed->len)
 		memcpy(exact, packed->data, packed->len);
-	err = (struct err){ 0 };
+	err = (struct err){0};
 	int rc = wire_decompress(exact, packed->len, limits, plain, &err);
 
 	free(exact);
@@ -41,12 +40,12 @@ static int undo(const struct buf *packed, const struct decompress_limits *limits
 }
 
 typedef int compress_fn(const void *bytes, size_t len, struct buf *to);
-static compress_fn *const compressors[] = { wire_compress_gzip, wire_compress_zstd };
+static compress_fn *const compressors[] = {wire_compress_gzip, wire_compress_zstd};
 
 static void test_round_trip(void **state)
 {
 	(void)state;
-	const size_t sizes[] = { 0, 1, 1000, 100000, 3 * MIB };
+	const size_t sizes[] = {0, 1, 1000, 100000, 3 * MIB};
 
 	for (size_t c = 0; c < ARRAY_LEN(compressors); c++) {
 		for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
@@ -168,11 +167,11 @@ static void test_raw_limit(void **state)
 static void test_zstd_window(void **state)
 {
 	(void)state;
-	static const unsigned char frame[] = { 0x28, 0xb5, 0x2f, 0xfd, 0x00, 14 << 3,
-					       0x01, 0x00, 0x00 };
-	static const unsigned char small[] = { 0x28, 0xb5, 0x2f, 0xfd, 0x00, 13 << 3,
-					       0x01, 0x00, 0x00 };
-	struct buf packed = { .data = (char *)(uintptr_t)frame, .len = sizeof(frame) }, back;
+	static const unsigned char frame[] = {0x28,    0xb5, 0x2f, 0xfd, 0x00,
+					      14 << 3, 0x01, 0x00, 0x00};
+	static const unsigned char small[] = {0x28,    0xb5, 0x2f, 0xfd, 0x00,
+					      13 << 3, 0x01, 0x00, 0x00};
+	struct buf packed = {.data = (char *)(uintptr_t)frame, .len = sizeof(frame)}, back;
 
 	assert_limited(&packed, &usual, "8388608", "window");
 	packed.data = (char *)(uintptr_t)small;
@@ -228,10 +227,10 @@ static void test_damage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_raw),
-		cmocka_unit_test(test_nested),	    cmocka_unit_test(test_bombs),
-		cmocka_unit_test(test_raw_limit),   cmocka_unit_test(test_zstd_window),
-		cmocka_unit_test(test_zstd_skippable), cmocka_unit_test(test_damage),
+	    cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_raw),
+	    cmocka_unit_test(test_nested),         cmocka_unit_test(test_bombs),
+	    cmocka_unit_test(test_raw_limit),      cmocka_unit_test(test_zstd_window),
+	    cmocka_unit_test(test_zstd_skippable), cmocka_unit_test(test_damage),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

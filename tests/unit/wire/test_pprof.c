@@ -12,11 +12,32 @@ static const struct pprof_limits no_limit;
 
 /* Which numbers of the small profile below to replace, and by what. */
 enum place {
-	NOTHING, TYPE_TYPE, TYPE_UNIT, MAPPING_FILE, MAPPING_BUILD_ID, FUNCTION_NAME,
-	FUNCTION_SYSTEM, FUNCTION_FILE, LABEL_KEY, LABEL_TEXT, LABEL_UNIT, PERIOD_TYPE, PERIOD_UNIT,
-	DROP, KEEP, COMMENT, COMMENT_PACKED, DEFAULT_TYPE, DOC_URL, STRINGS_END,
+	NOTHING,
+	TYPE_TYPE,
+	TYPE_UNIT,
+	MAPPING_FILE,
+	MAPPING_BUILD_ID,
+	FUNCTION_NAME,
+	FUNCTION_SYSTEM,
+	FUNCTION_FILE,
+	LABEL_KEY,
+	LABEL_TEXT,
+	LABEL_UNIT,
+	PERIOD_TYPE,
+	PERIOD_UNIT,
+	DROP,
+	KEEP,
+	COMMENT,
+	COMMENT_PACKED,
+	DEFAULT_TYPE,
+	DOC_URL,
+	STRINGS_END,
 	/* ids */
-	LINE_FUNCTION, LOCATION_MAPPING, SAMPLE_LOCATION, SAMPLE_LOCATION_PACKED, PLACES
+	LINE_FUNCTION,
+	LOCATION_MAPPING,
+	SAMPLE_LOCATION,
+	SAMPLE_LOCATION_PACKED,
+	PLACES
 };
 
 static struct {
@@ -29,8 +50,8 @@ static uint64_t value_at(enum place place, uint64_t value)
 	return edit.place == place ? edit.value : value;
 }
 
-static const char *const strings[] = { "", "cpu", "nanoseconds", "main", "_main", "main.c",
-				       "/bin/app", "00112233445566ff", "thread", "worker" };
+static const char *const strings[] = {"",       "cpu",      "nanoseconds",      "main",   "_main",
+				      "main.c", "/bin/app", "00112233445566ff", "thread", "worker"};
 
 static void put_sample(struct buf *to)
 {
@@ -121,7 +142,7 @@ static struct buf small(void)
 
 static int decode(const struct buf *body, struct pprof *p, struct err *err)
 {
-	*err = (struct err){ 0 };
+	*err = (struct err){0};
 	return pprof_decode(body->data, body->len, &no_limit, p, err);
 }
 
@@ -147,7 +168,7 @@ static void test_reads_everything(void **state)
 	assert_int_equal(p.samples_count, 1);
 	assert_int_equal(p.samples[1].stack_at, 3);
 	assert_int_equal(p.samples[1].labels_at, 2);
-	const uint32_t stack[] = { 0, 1, 0 };
+	const uint32_t stack[] = {0, 1, 0};
 
 	assert_memory_equal(p.stacks, stack, sizeof(stack));
 	assert_int_equal(p.values[0], 42);
@@ -177,8 +198,14 @@ static void test_string_indexes(void **state)
 {
 	(void)state;
 	const uint64_t n = ARRAY_LEN(strings);
-	const uint64_t values[] = { n - 1, n, n + 1, UINT64_C(1) << 31, UINT64_C(1) << 32,
-				    (UINT64_C(1) << 32) + 1, UINT64_C(1) << 63, UINT64_MAX };
+	const uint64_t values[] = {n - 1,
+				   n,
+				   n + 1,
+				   UINT64_C(1) << 31,
+				   UINT64_C(1) << 32,
+				   (UINT64_C(1) << 32) + 1,
+				   UINT64_C(1) << 63,
+				   UINT64_MAX};
 
 	for (enum place place = TYPE_TYPE; place < STRINGS_END; place++) {
 		for (size_t i = 0; i < ARRAY_LEN(values); i++) {
@@ -208,21 +235,21 @@ static void test_ids(void **state)
 	const struct {
 		uint64_t value;
 		bool line_ok, mapping_ok, sample_ok;
-	} cases[] = { { 0, true, true, false },
-		      { 1, true, true, true },
-		      { 2, false, false, true },
-		      { 3, false, false, false },
-		      { UINT64_C(1) << 31, false, false, false },
-		      { UINT64_C(1) << 32, false, false, false },
-		      { (UINT64_C(1) << 32) + 1, false, false, false },
-		      { UINT64_C(1) << 63, false, false, false },
-		      { UINT64_MAX, false, false, false } };
+	} cases[] = {{0, true, true, false},
+		     {1, true, true, true},
+		     {2, false, false, true},
+		     {3, false, false, false},
+		     {UINT64_C(1) << 31, false, false, false},
+		     {UINT64_C(1) << 32, false, false, false},
+		     {(UINT64_C(1) << 32) + 1, false, false, false},
+		     {UINT64_C(1) << 63, false, false, false},
+		     {UINT64_MAX, false, false, false}};
 
 	for (enum place place = LINE_FUNCTION; place < PLACES; place++) {
 		for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-			bool ok = place == LINE_FUNCTION      ? cases[i].line_ok :
-				  place == LOCATION_MAPPING ? cases[i].mapping_ok :
-							      cases[i].sample_ok;
+			bool ok = place == LINE_FUNCTION      ? cases[i].line_ok
+				  : place == LOCATION_MAPPING ? cases[i].mapping_ok
+							      : cases[i].sample_ok;
 
 			edit.place = place;
 			edit.value = cases[i].value;
@@ -249,7 +276,7 @@ static void test_truncation(void **state)
 	size_t accepted = 0;
 
 	for (size_t len = 0; len < body.len; len++) {
-		struct buf cut = { .data = malloc(len + 1), .len = len };
+		struct buf cut = {.data = malloc(len + 1), .len = len};
 		struct pprof p;
 		struct err err;
 
@@ -272,7 +299,7 @@ static void test_truncation(void **state)
 static void assert_refused(const void *bytes, size_t len, const char *why)
 {
 	struct pprof p;
-	struct err err = { 0 };
+	struct err err = {0};
 	char *exact = malloc(len ? len : 1);
 
 	memcpy(exact, bytes, len);
@@ -306,9 +333,10 @@ static void test_framing(void **state)
 	REFUSED("\x32\x00\x48\xff", "number is cut short");
 	REFUSED("\x32\x00\x5a\x00\x5a\x00", "period_type twice");
 	REFUSED("\x32\x00\x12\x00", "samples without a sample type");
-	REFUSED("\x32\x00\x0a\x00\x12\x00", "0 values in 1 samples of 1 types");
-	REFUSED("\x32\x00\x0a\x00\x12\x03\x12\x01\x80", "values in 1 samples");
-	REFUSED("\x32\x00\x0a\x00\x12\x04\x10\x01\x10\x01\x12\x00", "a sample has 2 values for 1 types");
+	REFUSED("\x32\x00\x0a\x00\x12\x00", "a sample has 0 values for 1 types");
+	REFUSED("\x32\x00\x0a\x00\x12\x03\x12\x01\x80", "a packed number is cut short");
+	REFUSED("\x32\x00\x0a\x00\x12\x04\x10\x01\x10\x01\x12\x00",
+		"a sample has more than 1 values for 1 types");
 	REFUSED("\x32\x00\x1a\x02\x08\x05\x1a\x02\x08\x05", "Mapping id 5 twice");
 	REFUSED("\x32\x00\x22\x02\x08\x05\x22\x02\x08\x05", "Location id 5 twice");
 	REFUSED("\x32\x00\x2a\x02\x08\x05\x2a\x00\x2a\x00", "Function id 0 twice");
@@ -327,7 +355,7 @@ static void test_tolerates(void **state)
 				   "\xa0\x06\x05\xa1\x06\x01\x02\x03\x04\x05\x06\x07\x08"
 				   "\xa2\x06\x02xy\xa5\x06\x01\x02\x03\x04"
 				   "\x12\x07\x0a\x00\x12\x00\x12\x01\x07";
-	struct buf b = { .data = (char *)(uintptr_t)body, .len = sizeof(body) - 1 };
+	struct buf b = {.data = (char *)(uintptr_t)body, .len = sizeof(body) - 1};
 	struct pprof p;
 	struct err err;
 
@@ -341,11 +369,12 @@ static void test_tolerates(void **state)
 static void test_id_zero_declared(void **state)
 {
 	(void)state;
-	static const char body[] = "\x32\x00\x32\x01"
-				   "f"
-				   "\x2a\x02\x10\x01" /* function without an id: 0 */
-				   "\x22\x06\x08\x01\x22\x02\x10\x09"; /* line without a function id */
-	struct buf b = { .data = (char *)(uintptr_t)body, .len = sizeof(body) - 1 };
+	static const char body[] =
+	    "\x32\x00\x32\x01"
+	    "f"
+	    "\x2a\x02\x10\x01"                  /* function without an id: 0 */
+	    "\x22\x06\x08\x01\x22\x02\x10\x09"; /* line without a function id */
+	struct buf b = {.data = (char *)(uintptr_t)body, .len = sizeof(body) - 1};
 	struct pprof p;
 	struct err err;
 
@@ -365,7 +394,7 @@ static void test_ids_missing(void **state)
 				   "g"
 				   "\x2a\x02\x10\x01\x2a\x02\x10\x02"
 				   "\x22\x0a\x08\x01\x22\x02\x08\x02\x22\x02\x08\x01";
-	struct buf b = { .data = (char *)(uintptr_t)body, .len = sizeof(body) - 1 };
+	struct buf b = {.data = (char *)(uintptr_t)body, .len = sizeof(body) - 1};
 	struct pprof p;
 	struct err err;
 
@@ -415,7 +444,7 @@ static void test_memory_limit(void **state)
 	struct buf body = small();
 	struct pprof p;
 	struct err err;
-	struct pprof_limits limits = { 200, "limits.decompressed_bytes" };
+	struct pprof_limits limits = {200, "limits.decompressed_bytes"};
 
 	assert_int_equal(pprof_decode(body.data, body.len, &limits, &p, &err), -E2BIG);
 	assert_non_null(strstr(err.message, "limit 200 (limits.decompressed_bytes)"));
@@ -460,11 +489,17 @@ static void test_corpus(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_reads_everything), cmocka_unit_test(test_string_indexes),
-		cmocka_unit_test(test_ids),		 cmocka_unit_test(test_truncation),
-		cmocka_unit_test(test_framing),		 cmocka_unit_test(test_tolerates),
-		cmocka_unit_test(test_id_zero_declared), cmocka_unit_test(test_ids_missing), cmocka_unit_test(test_sparse_ids),
-		cmocka_unit_test(test_memory_limit),	 cmocka_unit_test(test_corpus),
+	    cmocka_unit_test(test_reads_everything),
+	    cmocka_unit_test(test_string_indexes),
+	    cmocka_unit_test(test_ids),
+	    cmocka_unit_test(test_truncation),
+	    cmocka_unit_test(test_framing),
+	    cmocka_unit_test(test_tolerates),
+	    cmocka_unit_test(test_id_zero_declared),
+	    cmocka_unit_test(test_ids_missing),
+	    cmocka_unit_test(test_sparse_ids),
+	    cmocka_unit_test(test_memory_limit),
+	    cmocka_unit_test(test_corpus),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What we accept, protobuf-c accepts with the same content: on real profiles and on damaged ones. */
+/* What we accept, protobuf-c accepts with the same content: on real profiles and on damaged ones.
+ */
 #include "tests/cmocka.h"
 
 #include <inttypes.h>
@@ -24,8 +25,7 @@ static bool compare(const char *name, const void *bytes, size_t len)
 	tried++;
 	if (pprof_decode(bytes, len, &no_limit, &p, &err) < 0)
 		return false;
-	Perftools__Profiles__Profile *o =
-		perftools__profiles__profile__unpack(NULL, len, bytes);
+	Perftools__Profiles__Profile *o = perftools__profiles__profile__unpack(NULL, len, bytes);
 
 	if (!o)
 		fail_msg("%s, seed %" PRIu64 ", case %zu: only we accept it", name, SEED, tried);
@@ -89,24 +89,24 @@ static void test_written(void **state)
 	pprof_write_type(w, STR("cpu"), STR("nanoseconds"));
 	pprof_write_period(w, STR("cpu"), STR("nanoseconds"), 10000000);
 	pprof_write_time(w, 1700000000000000000, 10000000000);
-	uint64_t mapping = pprof_write_mapping(
-		w, &(struct pprof_write_mapping){ .start = 0x400000, .limit = 0x500000,
-						  .filename = STR("/bin/app"),
-						  .build_id = STR("00112233"), .has_names = true });
+	uint64_t mapping =
+	    pprof_write_mapping(w, &(struct pprof_write_mapping){.start = 0x400000,
+								 .limit = 0x500000,
+								 .filename = STR("/bin/app"),
+								 .build_id = STR("00112233"),
+								 .has_names = true});
 
 	for (uint64_t i = 0; i < 40; i++) {
 		const struct pprof_write_line lines[] = {
-			{ .function = STR("inner"), .file = STR("a.h"), .line = (int64_t)i },
-			{ .function = STR("outer"), .file = STR("a.c"), .line = -1, .start_line = 3 }
-		};
-		const uint64_t stack[] = { pprof_write_location(w, mapping, 0x400000 + i, lines, 2),
-					   pprof_write_location(w, mapping, 0x400800 + i / 2, NULL,
-								0) };
-		const int64_t values[] = { 1, -(int64_t)i };
+		    {.function = STR("inner"), .file = STR("a.h"), .line = (int64_t)i},
+		    {.function = STR("outer"), .file = STR("a.c"), .line = -1, .start_line = 3}};
+		const uint64_t stack[] = {
+		    pprof_write_location(w, mapping, 0x400000 + i, lines, 2),
+		    pprof_write_location(w, mapping, 0x400800 + i / 2, NULL, 0)};
+		const int64_t values[] = {1, -(int64_t)i};
 		const struct pprof_write_label labels[] = {
-			{ .key = STR("thread"), .text = STR("main") },
-			{ .key = STR("size"), .number = (int64_t)i, .unit = STR("bytes") }
-		};
+		    {.key = STR("thread"), .text = STR("main")},
+		    {.key = STR("size"), .number = (int64_t)i, .unit = STR("bytes")}};
 
 		pprof_write_sample(w, stack, 2, values, labels, 2);
 	}
@@ -123,8 +123,8 @@ static void test_written(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_corpus),
-					    cmocka_unit_test(test_written) };
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_corpus),
+					   cmocka_unit_test(test_written)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,12 +26,11 @@ static void test_round_trip(void **state)
 	struct pprof p;
 	struct err err;
 	const struct pprof_write_line lines[] = {
-		{ .function = STR("inlined"), .file = STR("i.h"), .line = 5, .start_line = 4 },
-		{ .function = STR("f"), .system_name = STR("_f"), .file = STR("f.c"), .line = 99 }
-	};
-	const int64_t values[] = { 3, INT64_MIN };
-	const struct pprof_write_label label = { .key = STR("n"), .number = -7,
-						 .unit = STR("bytes") };
+	    {.function = STR("inlined"), .file = STR("i.h"), .line = 5, .start_line = 4},
+	    {.function = STR("f"), .system_name = STR("_f"), .file = STR("f.c"), .line = 99}};
+	const int64_t values[] = {3, INT64_MIN};
+	const struct pprof_write_label label = {
+	    .key = STR("n"), .number = -7, .unit = STR("bytes")};
 
 	assert_int_equal(pprof_writer_new((size_t)1 << 20, &w), 0);
 	pprof_write_type(w, STR("samples"), STR("count"));
@@ -39,8 +38,11 @@ static void test_round_trip(void **state)
 	pprof_write_period(w, STR("cpu"), STR("nanoseconds"), 77);
 	pprof_write_time(w, 123, 456);
 	pprof_write_comment(w, STR("made by a test"));
-	struct pprof_write_mapping m = { .start = 1, .limit = 9, .file_offset = 4,
-					 .filename = STR("/x"), .build_id = STR("aabb") };
+	struct pprof_write_mapping m = {.start = 1,
+					.limit = 9,
+					.file_offset = 4,
+					.filename = STR("/x"),
+					.build_id = STR("aabb")};
 	uint64_t mapping = pprof_write_mapping(w, &m);
 
 	assert_int_equal(pprof_write_mapping(w, &m), mapping);
@@ -49,7 +51,7 @@ static void test_round_trip(void **state)
 
 	assert_int_equal(pprof_write_location(w, mapping, 5, lines, 2), named);
 	assert_int_not_equal(bare, 0);
-	pprof_write_sample(w, (const uint64_t[]){ named, bare, named }, 3, values, &label, 1);
+	pprof_write_sample(w, (const uint64_t[]){named, bare, named}, 3, values, &label, 1);
 	pprof_write_sample(w, NULL, 0, values, NULL, 0);
 	buf_init(&bytes, BUF_UNLIMITED);
 	assert_int_equal(pprof_writer_finish(w, &bytes, &err), 0);
@@ -96,8 +98,8 @@ static void test_limit(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_round_trip),
-					    cmocka_unit_test(test_limit) };
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_round_trip),
+					   cmocka_unit_test(test_limit)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

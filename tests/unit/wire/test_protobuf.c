@@ -30,10 +30,19 @@ static void test_numbers(void **state)
 		assert_true(f.value == value);
 		assert_int_equal(proto_next(&r, &f), 1);
 		assert_int_equal(f.number, 500);
-		assert_int_equal(proto_packed_count(f.bytes), 2);
-		assert_true(proto_packed_next(&f.bytes, &packed) && packed == value);
-		assert_true(proto_packed_next(&f.bytes, &packed) && packed == 5);
-		assert_int_equal(proto_left(&f.bytes), 0);
+		assert_int_equal(proto_packed_count(f.bytes, r.end), 2);
+		/* Word by word inside the body, byte by byte at its end. */
+		for (size_t beyond = 0; beyond <= 8; beyond += 8) {
+			uint8_t body[VARINT_MAX + 8] = {0};
+			size_t len = varint_put(body, value);
+			const uint8_t *end = body + len;
+
+			for (size_t fill = 0; fill < beyond; fill++)
+				body[len + fill] = 0xff;
+			assert_ptr_equal(proto_number(body, end, end + beyond, &packed), end);
+			assert_true(packed == value);
+			assert_null(proto_number(body, end - 1, end + beyond, &packed));
+		}
 		assert_int_equal(proto_next(&r, &f), 0);
 		buf_release(&to);
 	}
@@ -43,7 +52,7 @@ static void test_numbers(void **state)
 static void test_lengths(void **state)
 {
 	(void)state;
-	const size_t lengths[] = { 0, 1, 127, 128, 129, 16383, 16384, 70000 };
+	const size_t lengths[] = {0, 1, 127, 128, 129, 16383, 16384, 70000};
 	static char zeros[70000];
 
 	for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
@@ -75,15 +84,18 @@ static void test_packed_count(void **state)
 			bytes[i] = i % 3 ? 0x80 : 0x7f;
 			want += bytes[i] < 0x80;
 		}
-		assert_int_equal(proto_packed_count(proto_reader_of(bytes, len)), want);
+		assert_int_equal(proto_packed_count(proto_reader_of(bytes, len), bytes + len),
+				 want);
+		assert_int_equal(
+		    proto_packed_count(proto_reader_of(bytes, len), bytes + sizeof(bytes)), want);
 	}
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_numbers),
-					    cmocka_unit_test(test_lengths),
-					    cmocka_unit_test(test_packed_count) };
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_numbers),
+					   cmocka_unit_test(test_lengths),
+					   cmocka_unit_test(test_packed_count)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -187,7 +187,7 @@ static uint64_t rule_of(struct walk *w, uint64_t pc, uint64_t *ret_bias)
 	status = cfi_find(&m.section, pc, space->work, &row);
 	if (status == CFI_OK)
 		word = pack(&m, &row, pc);
-	else if (status == CFI_NONE && restorer_without_rules(&m, pc))
+	else if (status == CFI_NONE && restorer_without_rules(&m, w->pc))
 		word = pack_none(m.number, RULE_SIGNAL);
 	else
 		word = pack_none(m.number, status == CFI_NONE ? RULE_NO_CFI : RULE_BAD_CFI);
@@ -324,6 +324,9 @@ static enum step step_fast(struct walk *w)
 {
 	uint64_t at = w->exact ? w->pc : w->pc - 1, bias, word = rule_of(w, at, &bias);
 
+	/* Nobody called the code that returns from a signal: its address is exact. */
+	if (rule_kind(word) == RULE_SIGNAL)
+		at = w->pc;
 	if (!add_frame(w, rule_module(word), at, bias))
 		return end(w, RING_END_DEPTH);
 	switch (rule_kind(word)) {
@@ -407,23 +410,24 @@ static enum step step_slow(struct walk *w)
 	struct unwind_module m;
 	struct cfi_row row;
 	enum cfi_status status;
+	bool signal;
 
 	if (!w->space->find(w->space, at, &m)) {
 		if (!add_frame(w, 0, at, 0))
 			return end(w, RING_END_DEPTH);
 		return step_frame_pointer(w);
 	}
-	if (!add_frame(w, m.number, at, m.bias))
-		return end(w, RING_END_DEPTH);
 	status = cfi_find(&m.section, at, w->space->work, &row);
-	if (status == CFI_NONE && restorer_without_rules(&m, at))
+	signal = status == CFI_OK ? row.signal_frame :
+				    status == CFI_NONE && restorer_without_rules(&m, w->pc);
+	if (!add_frame(w, m.number, signal ? w->pc : at, m.bias))
+		return end(w, RING_END_DEPTH);
+	if (signal)
 		return step_signal(w);
 	if (status != CFI_OK)
 		return end(w, status == CFI_NONE ? RING_END_NO_CFI :
 			      status == CFI_LONG ? RING_END_BUDGET :
 						   RING_END_BAD_CFI);
-	if (row.signal_frame)
-		return step_signal(w);
 	if (row.reg[row.return_register].how == CFI_UNDEFINED)
 		return end(w, RING_END_ROOT);
 	return apply(w, &m, &row);

@@ -63,12 +63,12 @@ static inline enum rule_ra rule_ra(uint64_t word)
 
 static inline int64_t rule_fp_offset(uint64_t word)
 {
-	return (int64_t)(word << 20) >> 52 << 3;
+	return ((int64_t)(word << 20) >> 52) * 8;
 }
 
 static inline int64_t rule_cfa_offset(uint64_t word)
 {
-	return (int64_t)(word << 44) >> 44 << 3;
+	return ((int64_t)(word << 44) >> 44) * 8;
 }
 
 /* Whether offsets fit into the word. */

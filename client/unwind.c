@@ -462,10 +462,12 @@ struct unwind_result unwind(const struct unwind_space *space, const uint64_t reg
 
 	result.leaf_in_kernel = !caller && leaf_in_kernel(space, pc);
 	start(&w, space, reg, pc, caller);
+	if (space->mode == UNWIND_SLOW)
+		s = STEP_SLOW;
 	while (s == STEP_ON)
 		s = step_fast(&w);
-	result.needs_registers = s == STEP_SLOW && space->fast_only;
-	if (s == STEP_SLOW && !space->fast_only) {
+	result.needs_registers = s == STEP_SLOW && space->mode == UNWIND_FAST;
+	if (s == STEP_SLOW && space->mode != UNWIND_FAST) {
 		result.all_registers = true;
 		start(&w, space, reg, pc, caller);
 		for (s = STEP_ON; s == STEP_ON;)

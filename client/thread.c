@@ -162,8 +162,9 @@ static void thread_end(void *value)
 {
 	struct thread *t = thread_self();
 
-	/* A value from before a fork, or of a thread that a scan took for gone, is not ours. */
-	if (!session_live() || t != value || t->tid != (int32_t)syscall(SYS_gettid))
+	/* A value from before a fork, or of a thread that a scan took for gone, is not ours.  Under a
+	 * seccomp filter the slot and the timer are left to the process's end. */
+	if (!session_live() || load(&session.seccomp_set) || t != value || t->tid != (int32_t)syscall(SYS_gettid))
 		return;
 	self.thread = NULL;
 	source_cpu_disarm(t);

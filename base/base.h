@@ -17,6 +17,7 @@
 #include "base/intern.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "base/util.h"
 #include "base/varint.h"
 

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 void json_init(struct json *json, struct buf *out)
 {
 	*json = (struct json){ .out = out };
@@ -28,34 +30,6 @@ void json_close(struct json *json, char bracket)
 {
 	(void)buf_add_byte(json->out, (uint8_t)bracket);
 	json->comma = true;
-}
-
-/* How many bytes of well-formed UTF-8 (Unicode 15, table 3-7) stand at p; 0 when none do. */
-static size_t utf8_length(const uint8_t *p, size_t left)
-{
-	static const struct {
-		uint8_t first, last, second_min, second_max, length;
-	} shapes[] = {
-		{ 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
-		{ 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 },
-		{ 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 },
-		{ 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
-	};
-
-	if (p[0] < 0x80)
-		return 1;
-	for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
-		if (p[0] < shapes[i].first || p[0] > shapes[i].last)
-			continue;
-		if (left < shapes[i].length || p[1] < shapes[i].second_min ||
-		    p[1] > shapes[i].second_max)
-			return 0;
-		for (size_t k = 2; k < shapes[i].length; k++)
-			if ((p[k] & 0xc0) != 0x80)
-				return 0;
-		return shapes[i].length;
-	}
-	return 0;
 }
 
 static void escape(struct buf *out, uint8_t c)
@@ -87,7 +61,7 @@ static void quoted(struct buf *out, const char *bytes, size_t len)
 		}
 		(void)buf_add(out, bytes + plain, i - plain);
 		if (!n)
-			(void)buf_add_str(out, "\xef\xbf\xbd");
+			(void)buf_add_str(out, UTF8_REPLACEMENT);
 		else
 			escape(out, p[i]);
 		plain = ++i;

@@ -20,6 +20,8 @@
 #define ARCH_SP 7
 #define ARCH_RA 16
 #define ARCH_CALL_PUSHES 1 /* a call leaves the return address on the stack */
+/* Below sp, and left alone by signals: after a pop the rules still point there. */
+#define ARCH_RED_ZONE 128
 
 /* Offsets inside the ucontext that __restore_rt finds at its stack pointer. */
 #define ARCH_SIGNAL_CONTEXT 0
@@ -78,6 +80,7 @@ static inline bool arch_is_syscall(const unsigned char *code)
 #define ARCH_SP 31
 #define ARCH_RA 30
 #define ARCH_CALL_PUSHES 0
+#define ARCH_RED_ZONE 0
 #define ARCH_SIGNAL_CONTEXT 128 /* after the siginfo */
 
 /* Pointer authentication keeps its code in the bits above the address. */

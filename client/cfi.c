@@ -282,6 +282,12 @@ struct machine {
 	uint64_t location;
 };
 
+/* A factored offset.  Malformed ones wrap; set_rule and set_cfa refuse what does not fit. */
+static int64_t scaled(int64_t factor, int64_t align)
+{
+	return (int64_t)((uint64_t)factor * (uint64_t)align);
+}
+
 static void set_rule(struct machine *m, uint64_t reg, enum cfi_how how, int64_t value)
 {
 	/* Registers that no unwinding needs (vector registers, say) are not kept. */
@@ -343,7 +349,7 @@ static void step_cfa(struct machine *m, uint8_t op)
 		break;
 	case OP_DEF_CFA_SF:
 		reg = cursor_uleb(c);
-		set_cfa(m, reg, cursor_sleb(c) * align);
+		set_cfa(m, reg, scaled(cursor_sleb(c), align));
 		break;
 	case OP_DEF_CFA_REGISTER:
 		set_cfa(m, cursor_uleb(c), m->row->cfa_offset);
@@ -352,7 +358,7 @@ static void step_cfa(struct machine *m, uint8_t op)
 		set_cfa(m, reg, (int64_t)cursor_uleb(c));
 		break;
 	case OP_DEF_CFA_OFFSET_SF:
-		set_cfa(m, reg, cursor_sleb(c) * align);
+		set_cfa(m, reg, scaled(cursor_sleb(c), align));
 		break;
 	case OP_DEF_CFA_EXPRESSION:
 		m->row->cfa_offset = (int32_t)take_expression(m);
@@ -371,16 +377,16 @@ static void step_rule(struct machine *m, uint8_t op)
 
 	switch (op) {
 	case OP_OFFSET_EXTENDED:
-		set_rule(m, reg, CFI_AT_CFA, (int64_t)cursor_uleb(c) * align);
+		set_rule(m, reg, CFI_AT_CFA, scaled((int64_t)cursor_uleb(c), align));
 		break;
 	case OP_OFFSET_EXTENDED_SF:
-		set_rule(m, reg, CFI_AT_CFA, cursor_sleb(c) * align);
+		set_rule(m, reg, CFI_AT_CFA, scaled(cursor_sleb(c), align));
 		break;
 	case OP_VAL_OFFSET:
-		set_rule(m, reg, CFI_CFA_PLUS, (int64_t)cursor_uleb(c) * align);
+		set_rule(m, reg, CFI_CFA_PLUS, scaled((int64_t)cursor_uleb(c), align));
 		break;
 	case OP_VAL_OFFSET_SF:
-		set_rule(m, reg, CFI_CFA_PLUS, cursor_sleb(c) * align);
+		set_rule(m, reg, CFI_CFA_PLUS, scaled(cursor_sleb(c), align));
 		break;
 	case OP_RESTORE_EXTENDED:
 		restore_rule(m, reg);
@@ -459,7 +465,7 @@ static enum cfi_status run(struct machine *m, uint64_t from, uint64_t to, uint64
 			break;
 		case OP_OFFSET:
 			set_rule(m, low, CFI_AT_CFA,
-				 (int64_t)cursor_uleb(&m->c) * m->cie->data_align);
+				 scaled((int64_t)cursor_uleb(&m->c), m->cie->data_align));
 			break;
 		case OP_RESTORE:
 			restore_rule(m, low);

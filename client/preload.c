@@ -37,7 +37,7 @@ int pthread_create(pthread_t *ret, const pthread_attr_t *attr, void *(*start)(vo
 	}
 	if (session_orphan())
 		(void)session_adopt_child();
-	t = session_running() ? thread_reserve() : NULL;
+	t = session_running() && !load(&session.seccomp_set) ? thread_reserve() : NULL;
 	if (!t)
 		return create(ret, attr, start, argument);
 	t->start = start;

@@ -117,8 +117,11 @@ static int start_locked(struct hearth_profiler *p, const struct hearth_start *ho
 	store_release(&session.running, 1);
 	thread_scan();
 	t = thread_self_make();
-	if (t)
+	if (t) {
+		/* Learn this stack now: the first sample may come on an alternate one. */
+		(void)thread_stack(t, (uint64_t)(uintptr_t)__builtin_frame_address(0));
 		source_cpu_arm(t);
+	}
 	return active.cpu_off == HEARTH_E_SIGNAL ? HEARTH_E_SIGNAL : HEARTH_OK;
 }
 
@@ -278,11 +281,13 @@ void profiler_exit(void)
 	if (!session_running() || !load(&active.stop_on_exit))
 		return;
 	store(&session.running, 0);
-	source_cpu_stop();
+	store(&session.counters->state, (uint64_t)RING_STOPPED);
+	/* Timers end with the process.  Under the program's own filter a call could kill it. */
+	if (load(&session.seccomp_set))
+		return;
 	t = thread_self();
 	if (t)
 		source_cpu_thread_end(t, RING_LAST);
-	store(&session.counters->state, (uint64_t)RING_STOPPED);
 	if (samples_taken() && !hello_attached(clock_coarse_ns()))
 		(void)hello_send(RING_HELLO_EXIT);
 }

@@ -2,8 +2,8 @@
 /*
  * client/rule.h - how to leave a function, packed into one word.
  *
- * Private to unwind.c and its tests.  63        51    47   45   43            31          19        0
- *                                     | module 12 | kind 4 | fp 2 | ra 2 | fp off 12 | unused 12 | cfa 20 |
+ * Private to unwind.c and its tests.  from the upper bit:
+ * module 12, kind 4, fp 2, ra 2, fp_offset 12, unused 11, after_syscall 1, cfa_offset 20.
  * Offsets are in units of 8 bytes, signed.
  */
 #ifndef CLIENT_RULE_H
@@ -31,6 +31,7 @@ struct rule_parts {
 	enum rule_kind kind;
 	enum rule_fp fp;
 	enum rule_ra ra;
+	bool after_syscall; /* the instruction before enters the kernel */
 	int32_t fp_offset, cfa_offset; /* bytes */
 };
 
@@ -38,7 +39,7 @@ static inline uint64_t rule_pack(const struct rule_parts *p)
 {
 	return (uint64_t)p->module << 52 | (uint64_t)p->kind << 48 | (uint64_t)p->fp << 46 |
 	       (uint64_t)p->ra << 44 | ((uint64_t)(p->fp_offset / 8) & 0xfff) << 32 |
-	       ((uint64_t)(p->cfa_offset / 8) & 0xfffff);
+	       (uint64_t)p->after_syscall << 20 | ((uint64_t)(p->cfa_offset / 8) & 0xfffff);
 }
 
 static inline uint32_t rule_module(uint64_t word)
@@ -61,14 +62,26 @@ static inline enum rule_ra rule_ra(uint64_t word)
 	return (enum rule_ra)(word >> 44 & 3);
 }
 
+static inline bool rule_after_syscall(uint64_t word)
+{
+	return word >> 20 & 1;
+}
+
+/* Kind, fp and ra of the word, to compare all three at once. */
+#define RULE_SHAPE(kind, fp, ra) ((kind) << 4 | (fp) << 2 | (ra))
+static inline unsigned rule_shape(uint64_t word)
+{
+	return (unsigned)(word >> 44 & 0xff);
+}
+
 static inline int64_t rule_fp_offset(uint64_t word)
 {
-	return (int64_t)(word << 20) >> 52 << 3;
+	return ((int64_t)(word << 20) >> 52) * 8;
 }
 
 static inline int64_t rule_cfa_offset(uint64_t word)
 {
-	return (int64_t)(word << 44) >> 44 << 3;
+	return ((int64_t)(word << 44) >> 44) * 8;
 }
 
 /* Whether offsets fit into the word. */

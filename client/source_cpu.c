@@ -202,7 +202,7 @@ static struct cfi_memory current_stack(struct thread *t, const ucontext_t *uc, u
 
 	*ret_beyond = (struct cfi_memory){ t->stack_lo, t->stack_hi, 0 };
 	if (!(uc->uc_stack.ss_flags & SS_DISABLE) && sp >= lo && sp < hi)
-		return (struct cfi_memory){ sp, hi, 0 };
+		return thread_stack_within(sp, lo, hi);
 	return thread_stack(t, sp);
 }
 

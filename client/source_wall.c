@@ -52,14 +52,14 @@ static __attribute__((noinline)) struct unwind_result walk(const struct blocked 
 	space.beyond = (struct cfi_memory){ b->thread->stack_lo, b->thread->stack_hi, 0 };
 	reg[ARCH_SP] = b->sp;
 	reg[ARCH_FP] = b->fp;
-	space.fast_only = true;
+	space.mode = UNWIND_FAST;
 	r = unwind(&space, reg, b->pc, true, 0, s->frames);
 	if (!r.needs_registers)
 		return r;
 	ARCH_CAPTURE(reg, pc);
 	if (space.stack.lo > reg[ARCH_SP])
 		space.stack.lo = reg[ARCH_SP];
-	space.fast_only = false;
+	space.mode = UNWIND_EITHER;
 	return unwind(&space, reg, pc, false, b->sp, s->frames);
 }
 

@@ -162,8 +162,9 @@ static void thread_end(void *value)
 {
 	struct thread *t = thread_self();
 
-	/* A value from before a fork, or of a thread that a scan took for gone, is not ours. */
-	if (!session_live() || t != value || t->tid != (int32_t)syscall(SYS_gettid))
+	/* A value from before a fork, or of a thread that a scan took for gone, is not ours.  Under a
+	 * seccomp filter the slot and the timer are left to the process's end. */
+	if (!session_live() || load(&session.seccomp_set) || t != value || t->tid != (int32_t)syscall(SYS_gettid))
 		return;
 	self.thread = NULL;
 	source_cpu_disarm(t);
@@ -257,8 +258,15 @@ struct cfi_memory thread_stack(struct thread *t, uint64_t sp)
 	if (!t->stack_hi && t->stack_tries < STACK_TRIES && !load(&session.seccomp_set))
 		learn_stack(t, sp);
 	if (sp >= t->stack_lo && sp < t->stack_hi)
-		return (struct cfi_memory){ sp, t->stack_hi, 0 };
-	return (struct cfi_memory){ sp, (sp | (RING_PAGE - 1)) + 1, 0 };
+		return thread_stack_within(sp, t->stack_lo, t->stack_hi);
+	return thread_stack_within(sp, sp & ~(uint64_t)(RING_PAGE - 1), (sp | (RING_PAGE - 1)) + 1);
+}
+
+struct cfi_memory thread_stack_within(uint64_t sp, uint64_t lo, uint64_t hi)
+{
+	uint64_t from = sp < ARCH_RED_ZONE ? 0 : sp - ARCH_RED_ZONE;
+
+	return (struct cfi_memory){ from > lo ? from : lo, hi, 0 };
 }
 
 struct thread *thread_of_value(const void *value)

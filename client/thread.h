@@ -88,6 +88,9 @@ void thread_child_started(void);
  */
 struct cfi_memory thread_stack(struct thread *t, uint64_t sp);
 
+/* What a walk from `sp` may read of a stack [lo, hi): from the red zone up. */
+struct cfi_memory thread_stack_within(uint64_t sp, uint64_t lo, uint64_t hi);
+
 /* Is `t` (from a signal's value, so anything) the state of the calling thread? */
 struct thread *thread_of_value(const void *value);
 

@@ -167,6 +167,14 @@ static uint64_t pack_none(uint32_t module, enum rule_kind kind)
 	return rule_pack(&p);
 }
 
+static uint64_t pack_syscall(const struct unwind_module *m, uint64_t pc)
+{
+	struct rule_parts p = { .after_syscall = code_readable(m, pc, ARCH_SYSCALL_BYTES, 0) &&
+						 arch_is_syscall(code_at(m, pc)) };
+
+	return rule_pack(&p);
+}
+
 /* The rule of one address: from the cache, else from the module's sections. */
 static uint64_t rule_of(struct walk *w, uint64_t pc, uint64_t *ret_bias)
 {
@@ -187,10 +195,11 @@ static uint64_t rule_of(struct walk *w, uint64_t pc, uint64_t *ret_bias)
 	status = cfi_find(&m.section, pc, space->work, &row);
 	if (status == CFI_OK)
 		word = pack(&m, &row, pc);
-	else if (status == CFI_NONE && restorer_without_rules(&m, pc))
+	else if (status == CFI_NONE && restorer_without_rules(&m, w->pc))
 		word = pack_none(m.number, RULE_SIGNAL);
 	else
 		word = pack_none(m.number, status == CFI_NONE ? RULE_NO_CFI : RULE_BAD_CFI);
+	word |= pack_syscall(&m, pc);
 	if (space->rules && status != CFI_LONG && m.number)
 		rule_put(space->rules, pc, word);
 	return word;
@@ -320,10 +329,55 @@ static enum step step_packed(struct walk *w, uint64_t word)
 	return ascend(w, cfa, pc, rule_ra(word) == RA_LINK);
 }
 
+#if ARCH_CALL_PUSHES
+/*
+ * Frames of the two shapes that nearly all code has, with their rules at hand: the same as
+ * step_packed, in a loop that keeps everything in registers.  Stops before the first frame that is
+ * not such a one.
+ */
+static void run_plain(struct walk *w)
+{
+	const struct unwind_space *space = w->space;
+	const struct cfi_memory stack = w->stack;
+	uint64_t sp = w->reg[ARCH_SP], fp = w->reg[ARCH_FP], pc = w->pc, next_fp, next_pc;
+	uint32_t count = w->count;
+
+	while (count < space->max_frames) {
+		uint64_t word = rule_get(space->rules, pc - 1), cfa;
+		unsigned shape = rule_shape(word), kind = shape >> 4;
+
+		/* FP_SAME or FP_AT_CFA, RA_PUSHED; RULE_SP or RULE_FP.  A miss has neither. */
+		if (shape & 0xb || (kind != RULE_SP && kind != RULE_FP))
+			break;
+		cfa = (kind == RULE_SP ? sp : fp) + (uint64_t)rule_cfa_offset(word);
+		next_fp = fp;
+		if (rule_fp(word) == FP_AT_CFA &&
+		    !cfi_load(&stack, cfa + (uint64_t)rule_fp_offset(word), &next_fp))
+			break;
+		if (cfa <= sp || !cfi_load(&stack, cfa - 8, &next_pc) || next_pc == 0)
+			break;
+		w->frames[count++] = ring_frame(rule_module(word),
+						pc - 1 - space->biases[rule_module(word)]);
+		sp = cfa;
+		fp = next_fp;
+		pc = next_pc;
+	}
+	w->reg[ARCH_SP] = sp;
+	w->reg[ARCH_FP] = fp;
+	w->pc = pc;
+	w->count = count;
+}
+#endif
+
 static enum step step_fast(struct walk *w)
 {
 	uint64_t at = w->exact ? w->pc : w->pc - 1, bias, word = rule_of(w, at, &bias);
 
+	if (w->count == 0 && w->exact)
+		w->result->leaf_in_kernel = rule_after_syscall(word);
+	/* Nobody called the code that returns from a signal: its address is exact. */
+	if (rule_kind(word) == RULE_SIGNAL)
+		at = w->pc;
 	if (!add_frame(w, rule_module(word), at, bias))
 		return end(w, RING_END_DEPTH);
 	switch (rule_kind(word)) {
@@ -407,23 +461,24 @@ static enum step step_slow(struct walk *w)
 	struct unwind_module m;
 	struct cfi_row row;
 	enum cfi_status status;
+	bool signal;
 
 	if (!w->space->find(w->space, at, &m)) {
 		if (!add_frame(w, 0, at, 0))
 			return end(w, RING_END_DEPTH);
 		return step_frame_pointer(w);
 	}
-	if (!add_frame(w, m.number, at, m.bias))
-		return end(w, RING_END_DEPTH);
 	status = cfi_find(&m.section, at, w->space->work, &row);
-	if (status == CFI_NONE && restorer_without_rules(&m, at))
+	signal = status == CFI_OK ? row.signal_frame :
+				    status == CFI_NONE && restorer_without_rules(&m, w->pc);
+	if (!add_frame(w, m.number, signal ? w->pc : at, m.bias))
+		return end(w, RING_END_DEPTH);
+	if (signal)
 		return step_signal(w);
 	if (status != CFI_OK)
 		return end(w, status == CFI_NONE ? RING_END_NO_CFI :
 			      status == CFI_LONG ? RING_END_BUDGET :
 						   RING_END_BAD_CFI);
-	if (row.signal_frame)
-		return step_signal(w);
 	if (row.reg[row.return_register].how == CFI_UNDEFINED)
 		return end(w, RING_END_ROOT);
 	return apply(w, &m, &row);
@@ -440,15 +495,6 @@ static void start(struct walk *w, const struct unwind_space *space, const uint64
 	w->count = 0;
 }
 
-static bool leaf_in_kernel(const struct unwind_space *space, uint64_t pc)
-{
-	struct unwind_module m;
-
-	/* Most leaves are told apart by their last byte pair alone, but that must be readable. */
-	return space->find(space, pc, &m) && code_readable(&m, pc, ARCH_SYSCALL_BYTES, 0) &&
-	       arch_is_syscall(code_at(&m, pc));
-}
-
 struct unwind_result unwind(const struct unwind_space *space, const uint64_t reg[ARCH_REGS],
 			    uint64_t pc, bool caller, uint64_t skip_below, uint64_t *ret_frames)
 {
@@ -456,12 +502,18 @@ struct unwind_result unwind(const struct unwind_space *space, const uint64_t reg
 	struct walk w = { .skip_below = skip_below, .frames = ret_frames, .result = &result };
 	enum step s = STEP_ON;
 
-	result.leaf_in_kernel = !caller && leaf_in_kernel(space, pc);
 	start(&w, space, reg, pc, caller);
-	while (s == STEP_ON)
+	if (space->mode == UNWIND_SLOW)
+		s = STEP_SLOW;
+	while (s == STEP_ON) {
+#if ARCH_CALL_PUSHES
+		if (space->rules && !w.exact && !skip_below)
+			run_plain(&w);
+#endif
 		s = step_fast(&w);
-	result.needs_registers = s == STEP_SLOW && space->fast_only;
-	if (s == STEP_SLOW && !space->fast_only) {
+	}
+	result.needs_registers = s == STEP_SLOW && space->mode == UNWIND_FAST;
+	if (s == STEP_SLOW && space->mode != UNWIND_FAST) {
 		result.all_registers = true;
 		start(&w, space, reg, pc, caller);
 		for (s = STEP_ON; s == STEP_ON;)

@@ -28,6 +28,12 @@ struct rule {
 	uint64_t key, word;
 };
 
+enum unwind_mode {
+	UNWIND_EITHER,
+	UNWIND_FAST, /* only sp and fp are known: stop where more is needed */
+	UNWIND_SLOW  /* all registers from the first frame on */
+};
+
 struct unwind_space {
 	/* Find the module at pc: false when there is none. */
 	bool (*find)(const struct unwind_space *space, uint64_t pc, struct unwind_module *ret);
@@ -38,7 +44,7 @@ struct unwind_space {
 	void *work;		  /* CFI_WORK_BYTES */
 	void *arg;		  /* for find */
 	uint32_t max_frames;
-	bool fast_only; /* only sp and fp are known: stop where more is needed */
+	enum unwind_mode mode;
 };
 
 struct unwind_result {

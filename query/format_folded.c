@@ -3,21 +3,27 @@
  * Folded stacks: "root;...;leaf value", one stack a line, as stackcollapse scripts write and flame
  * graph tools read.  What is hidden below a node stands as its own stack, ending in [hidden].
  */
-#include "query/format.h"
-
 #include <errno.h>
 #include <inttypes.h>
 
-/* A name must not end its frame or its line, nor drive a terminal. */
+#include "base/utf8.h"
+#include "query/format.h"
+
+/* A name must not end its frame or its line, nor drive a terminal, and the text is UTF-8. */
 static void add_name(struct buf *out, struct str name)
 {
-	for (size_t i = 0; i < name.len; i++) {
-		unsigned char c = (unsigned char)name.ptr[i];
+	const uint8_t *p = (const uint8_t *)name.ptr;
 
-		if (c == ';' || c < 0x20 || c == 0x7f)
-			(void)buf_printf(out, "\\x%02x", c);
-		else
-			(void)buf_add_byte(out, c);
+	for (size_t i = 0, n; i < name.len; i += n) {
+		n = utf8_length(p + i, name.len - i);
+		if (!n) {
+			(void)buf_add_str(out, UTF8_REPLACEMENT);
+			n = 1;
+		} else if (p[i] == ';' || p[i] < 0x20 || p[i] == 0x7f) {
+			(void)buf_printf(out, "\\x%02x", p[i]);
+		} else {
+			(void)buf_add(out, p + i, n);
+		}
 	}
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/utf8.h"
 #include "query/format.h"
 
 #define WIDTH 1200.0
@@ -18,29 +19,20 @@
 #define NARROWEST 0.1
 #define CHARACTER 6.6 /* advance of the 11 px monospace face */
 
+/* XML 1.0 forbids most control characters, even escaped (production 2). */
 static void add_text(struct buf *out, const char *text, size_t len)
 {
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)text[i];
+	const uint8_t *p = (const uint8_t *)text;
 
-		switch (c) {
-		case '<':
-			(void)buf_add_str(out, "&lt;");
-			break;
-		case '>':
-			(void)buf_add_str(out, "&gt;");
-			break;
-		case '&':
-			(void)buf_add_str(out, "&amp;");
-			break;
-		case '"':
-			(void)buf_add_str(out, "&quot;");
-			break;
-		default:
-			if (c < 0x20 || c >= 0x7f) /* XML forbids some; a question mark harms none */
-				(void)buf_add_byte(out, '?');
-			else
-				(void)buf_add_byte(out, c);
+	for (size_t i = 0, n; i < len; i += n) {
+		n = utf8_length(p + i, len - i);
+		if (!n || p[i] < 0x20 || p[i] == 0x7f || (n == 3 && p[i] == 0xef && p[i + 1] == 0xbf)) {
+			(void)buf_add_str(out, UTF8_REPLACEMENT);
+			n = n ? n : 1;
+		} else if (strchr("<>&\"", p[i])) {
+			(void)buf_printf(out, "&#%u;", p[i]);
+		} else {
+			(void)buf_add(out, p + i, n);
 		}
 	}
 }

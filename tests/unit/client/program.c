@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * program.c - what test_live.py profiles: one small program, a mode for each hazard.
+ *
+ * It spends CPU time by the thread's own clock, so that a loaded machine changes nothing, and prints
+ * "done" at the end; with the argument "api" before the mode it starts the profiler itself.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <hearth.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static volatile unsigned long sink;
+static struct hearth_profiler *profiler;
+
+static double cpu_seconds(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+__attribute__((noinline)) void burn_a(double seconds)
+{
+	double until = cpu_seconds(CLOCK_THREAD_CPUTIME_ID) + seconds;
+
+	while (cpu_seconds(CLOCK_THREAD_CPUTIME_ID) < until)
+		for (int i = 0; i < 20000; i++)
+			sink += (unsigned long)i * i;
+}
+
+__attribute__((noinline)) void burn_b(double seconds)
+{
+	double until = cpu_seconds(CLOCK_THREAD_CPUTIME_ID) + seconds;
+
+	while (cpu_seconds(CLOCK_THREAD_CPUTIME_ID) < until)
+		for (int i = 0; i < 20000; i++)
+			sink ^= (unsigned long)i << 3;
+}
+
+/* 70 : 30 */
+static void split(void)
+{
+	for (int i = 0; i < 50; i++) {
+		burn_a(0.028);
+		burn_b(0.012);
+	}
+}
+
+static void *burner(void *seconds)
+{
+	burn_a(*(double *)seconds);
+	return NULL;
+}
+
+static void threads(void)
+{
+	double seconds = 0.4;
+	pthread_t t[4];
+
+	for (int i = 0; i < 4; i++)
+		pthread_create(&t[i], NULL, burner, &seconds);
+	for (int i = 0; i < 4; i++)
+		pthread_join(t[i], NULL);
+}
+
+/* Threads that start after the profiler, beside a main thread that works too. */
+static void late(void)
+{
+	double seconds = 0.5;
+	pthread_t t[2];
+
+	burn_b(0.1);
+	for (int i = 0; i < 2; i++)
+		pthread_create(&t[i], NULL, burner, &seconds);
+	burn_b(0.6);
+	for (int i = 0; i < 2; i++)
+		pthread_join(t[i], NULL);
+}
+
+static void *nothing(void *arg)
+{
+	return arg;
+}
+
+static void churn(void)
+{
+	for (int i = 0; i < 20000; i++) {
+		pthread_t t;
+
+		if (pthread_create(&t, NULL, nothing, NULL))
+			abort();
+		pthread_join(t, NULL);
+	}
+	burn_a(0.2);
+}
+
+static void forks(void)
+{
+	for (int i = 0; i < 3; i++) {
+		if (fork() == 0) {
+			burn_b(0.3);
+			exit(0);
+		}
+	}
+	for (int i = 0; i < 500; i++)
+		if (fork() == 0)
+			_exit(0);
+	burn_a(0.2);
+	while (wait(NULL) > 0)
+		;
+}
+
+static void execs(void)
+{
+	burn_a(0.1);
+	for (int i = 0; i < 200; i++) {
+		int status;
+
+		if (fork() == 0) {
+			execl("/bin/true", "true", (char *)NULL);
+			_exit(1);
+		}
+		if (wait(&status) < 0 || status)
+			abort();
+	}
+}
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static int pipe_fd[2];
+
+__attribute__((noinline)) static void *locker(void *arg)
+{
+	pthread_mutex_lock(&mutex);
+	pthread_mutex_unlock(&mutex);
+	return arg;
+}
+
+__attribute__((noinline)) static void *reader(void *arg)
+{
+	char byte;
+
+	return read(pipe_fd[0], &byte, 1) == 1 ? arg : NULL;
+}
+
+static void pause_ms(long ms)
+{
+	struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
+
+	while (nanosleep(&t, &t))
+		;
+}
+
+/* A contended lock and a read that wait 300 ms each, then a read that never returns. */
+static void block(void)
+{
+	pthread_t a, b, c;
+
+	if (pipe(pipe_fd))
+		abort();
+	pthread_mutex_lock(&mutex);
+	pthread_create(&a, NULL, locker, NULL);
+	pthread_create(&b, NULL, reader, NULL);
+	pause_ms(300);
+	pthread_mutex_unlock(&mutex);
+	if (write(pipe_fd[1], "x", 1) != 1)
+		abort();
+	pthread_join(a, NULL);
+	pthread_join(b, NULL);
+	burn_a(0.1);
+	pthread_create(&c, NULL, reader, NULL);
+	pause_ms(1500);
+	pthread_cancel(c);
+	pthread_join(c, NULL);
+}
+
+static sigjmp_buf left;
+
+static void on_alarm(int number)
+{
+	(void)number;
+	siglongjmp(left, 1);
+}
+
+/* A call left by a jump must not look blocked for ever. */
+static void jump(void)
+{
+	if (pipe(pipe_fd))
+		abort();
+	signal(SIGALRM, on_alarm);
+	if (!sigsetjmp(left, 1)) {
+		ualarm(20000, 0);
+		(void)reader(NULL);
+	}
+	burn_a(2.0);
+}
+
+/* A robust mutex whose owner died: trylock has it by then, and must be believed. */
+static void *dies_holding(void *m)
+{
+	pthread_mutex_lock(m);
+	return NULL;
+}
+
+static void robust(void)
+{
+	pthread_mutexattr_t attr;
+	pthread_mutex_t m;
+	pthread_t t;
+
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+	pthread_mutex_init(&m, &attr);
+	pthread_create(&t, NULL, dies_holding, &m);
+	pthread_join(t, NULL);
+	if (pthread_mutex_lock(&m) != EOWNERDEAD)
+		abort();
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ERRORCHECK);
+	pthread_mutex_init(&m, &attr);
+	if (pthread_mutex_lock(&m) || pthread_mutex_lock(&m) != EDEADLK)
+		abort();
+}
+
+/* A daemon closes all descriptors and opens its own: ours must not be mistaken for one of them. */
+static void closeall(void)
+{
+	char path[] = "/tmp/hearth-test-XXXXXX", text[64] = { 0 };
+	int file;
+
+	for (int fd = 3; fd < 1024; fd++)
+		close(fd);
+	file = mkstemp(path);
+	unlink(path);
+	for (int fd = 100; fd < 110; fd++)
+		dup2(file, fd);
+	if (write(file, "precious", 8) != 8)
+		abort();
+	burn_a(1.5);
+	if (pread(file, text, sizeof(text), 0) != 8 || memcmp(text, "precious", 8))
+		abort();
+}
+
+static volatile sig_atomic_t taken;
+
+static void on_prof(int number)
+{
+	(void)number;
+	taken++;
+}
+
+/* The program takes SIGPROF: before it, it sees the default; after it, only its own signals. */
+static void takes_sigprof(void)
+{
+	struct sigaction old, action = { .sa_handler = on_prof };
+
+	burn_a(0.1);
+	if (sigaction(SIGPROF, NULL, &old) || old.sa_handler != SIG_DFL)
+		abort();
+	signal(SIGPROF, SIG_IGN);
+	burn_a(0.1);
+	if (signal(SIGPROF, SIG_DFL) != SIG_IGN)
+		abort();
+	if (sigaction(SIGPROF, &action, &old) || old.sa_handler != SIG_DFL)
+		abort();
+	burn_a(0.3);
+	if (taken)
+		abort();
+	raise(SIGPROF);
+	if (taken != 1)
+		abort();
+}
+
+#define ALLOW(name)                                                                                \
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 1),                                     \
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+
+/* Anything but these kills the program. */
+static void sandbox(void)
+{
+	struct sock_filter rules[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		ALLOW(write),	   ALLOW(exit_group),	 ALLOW(exit),	 ALLOW(rt_sigreturn),
+		ALLOW(newfstatat), ALLOW(clock_gettime), ALLOW(munmap),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+	};
+	struct sock_fprog program = { sizeof(rules) / sizeof(*rules), rules };
+	struct timespec began, now;
+
+	clock_gettime(CLOCK_MONOTONIC, &began);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0))
+		abort();
+	do {
+		for (int i = 0; i < 100000; i++)
+			sink += (unsigned long)i * i;
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	} while (now.tv_sec - began.tv_sec < 3);
+}
+
+/* Long enough for an agent to go away and another to come. */
+static void slow(void)
+{
+	burn_a(6.0);
+}
+
+static void spans(void)
+{
+	const unsigned char trace[16] = "0123456789abcdef";
+	struct hearth_span *outer = hearth_span_begin("request", NULL, trace, 0x1111), *inner;
+	char context[80];
+
+	hearth_thread_name("worker of spans");
+	burn_a(0.3);
+	inner = hearth_span_begin("query", NULL, NULL, 0x2222);
+	hearth_log_context(context, sizeof(context));
+	if (strcmp(context, "trace_id=30313233343536373839616263646566 span_id=0000000000002222"))
+		abort();
+	burn_b(0.3);
+	hearth_span_end(inner);
+	hearth_span_end(outer);
+	if (hearth_log_context(context, sizeof(context)) != 0 || hearth_span_end(outer) == 0)
+		abort();
+	burn_a(0.2);
+}
+
+/* Starting, stopping and misuse. */
+static void cycles(void)
+{
+	struct hearth_profiler *second = hearth_profiler_new(NULL);
+
+	if (hearth_profiler_start(second, NULL) != HEARTH_E_ACTIVE ||
+	    hearth_profiler_stop(second, false) != HEARTH_E_STOPPED ||
+	    hearth_profiler_start(NULL, NULL) != HEARTH_E_ARGUMENT)
+		abort();
+	hearth_profiler_stop(profiler, false);
+	for (int i = 0; i < 2000; i++) {
+		if (hearth_profiler_start(second, NULL) || hearth_profiler_stop(second, false))
+			abort();
+	}
+	if (hearth_profiler_start(profiler, NULL))
+		abort();
+	hearth_profiler_free(second);
+	hearth_profiler_free(NULL);
+	burn_a(0.5);
+}
+
+static void flush(void)
+{
+	struct hearth_stats stats = { .size = sizeof(stats) };
+
+	burn_a(0.3);
+	printf("stop %d\n", hearth_profiler_stop(profiler, true));
+	if (hearth_stats(&stats) || stats.cpu_samples == 0)
+		abort();
+	burn_b(0.2);
+}
+
+/* Many blocking calls: none may be interrupted. */
+static void eintr(void)
+{
+	struct timespec ms = { 0, 1000000 };
+
+	for (int i = 0; i < 400; i++) {
+		burn_a(0.0005);
+		if (nanosleep(&ms, NULL))
+			abort();
+	}
+}
+
+/* SIGPROF on an alternate stack, and on a handler's frame. */
+static void on_usr1(int number)
+{
+	(void)number;
+	burn_b(0.3);
+}
+
+static void altstack(void)
+{
+	static char memory[65536];
+	stack_t s = { .ss_sp = memory, .ss_size = sizeof(memory) };
+	struct sigaction action = { .sa_handler = on_usr1, .sa_flags = SA_ONSTACK };
+
+	sigaltstack(&s, NULL);
+	sigaction(SIGUSR1, &action, NULL);
+	raise(SIGUSR1);
+}
+
+static int descriptors(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	int n = 0;
+
+	while (d && readdir(d))
+		n++;
+	if (d)
+		closedir(d);
+	return n;
+}
+
+static void fds(void)
+{
+	burn_a(0.3);
+	printf("fds %d\n", descriptors());
+}
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+} modes[] = {
+	{ "split", split },	{ "threads", threads },	  { "churn", churn },
+	{ "forks", forks },	{ "execs", execs },	  { "block", block },
+	{ "jump", jump },	{ "robust", robust },	  { "closeall", closeall },
+	{ "sigprof", takes_sigprof }, { "sandbox", sandbox }, { "slow", slow },
+	{ "spans", spans },	{ "cycles", cycles },	  { "flush", flush },
+	{ "late", late },	{ "eintr", eintr },	{ "altstack", altstack }, { "fds", fds },
+};
+
+int main(int argc, char **argv)
+{
+	int at = argc > 1 && !strcmp(argv[1], "api") ? 2 : 1;
+
+	setvbuf(stdout, NULL, _IONBF, 0);
+	if (at == 2) {
+		profiler = hearth_profiler_new(NULL);
+		if (hearth_profiler_start(profiler, NULL))
+			return 3;
+	}
+	for (size_t i = 0; argc > at && i < sizeof(modes) / sizeof(*modes); i++) {
+		if (strcmp(modes[i].name, argv[at]))
+			continue;
+		modes[i].run();
+		if (write(1, "done\n", 5) != 5)
+			return 4;
+		return 0;
+	}
+	return 2;
+}

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/cmocka.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "ingest/native.h"
+#include "tests/unit/ingest/native_ring.h"
+
+#define MS NS_PER_MS
+#define START (INT64_C(100) * NS_PER_S) /* CLOCK_MONOTONIC of the process's start */
+#define UTC (INT64_C(1767225600) * NS_PER_S)
+
+struct fixture {
+	struct ring_head head;
+	struct native_process *process;
+	struct ring_writer writer;
+	struct ring_counters counters;
+};
+
+static void fixture_init(struct fixture *f, bool resumed)
+{
+	static const struct ingest_label labels[] = { { { "service", 7 }, { "x", 1 } } };
+	const struct native_options options = {
+		.owner = 1000, .pid = 7, .executable = "x", .labels = labels, .labels_count = 1
+	};
+
+	memset(f, 0, sizeof(*f));
+	f->head = ring_head_make();
+	f->head.start_monotonic_ns = START;
+	f->counters.interval_us = 10000;
+	buf_init(&f->writer.bytes, BUF_UNLIMITED);
+	assert_int_equal(native_process_new(&f->head, &options, &f->process), 0);
+	native_process_resume(f->process, resumed);
+}
+
+static void fixture_release(struct fixture *f)
+{
+	native_process_free(f->process);
+	buf_release(&f->writer.bytes);
+}
+
+/* Feed what was written and empty the ring. */
+static void feed(struct fixture *f)
+{
+	size_t consumed = 0;
+
+	assert_int_equal(native_process_records(f->process, 0, f->writer.start,
+						(const uint8_t *)f->writer.bytes.data,
+						f->writer.bytes.len, false, &consumed),
+			 0);
+	assert_int_equal(consumed, f->writer.bytes.len);
+	f->writer.start += consumed;
+	f->writer.bytes.len = 0;
+}
+
+static struct profile *emit(struct fixture *f, const struct native_reading *readings, size_t count,
+			    int64_t after_ns, bool ended)
+{
+	const struct native_clock clock = { UTC + after_ns, START + after_ns };
+	struct profile_builder *builder = NULL;
+	struct err err = { 0 };
+
+	assert_int_equal(profile_builder_new(NULL, &builder), 0);
+	assert_int_equal(native_process_emit(f->process, &f->counters, readings, count, &clock, ended,
+					     builder, &err),
+			 0);
+	return profile_builder_finish(builder);
+}
+
+/* Sum of column 0 over records of the kind whose name this is; `leaf` NULL: all. */
+static int64_t sum_of(const struct profile *p, const char *kind, const char *leaf)
+{
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < p->records_count; i++) {
+		const struct profile_record *r = &p->records[i];
+		const struct profile_kind *k = &p->kinds[p->series[r->series].kind];
+		const struct profile_frame *frame = &p->frames[p->nodes[r->node].frame];
+
+		if (strcmp(profile_string(p, k->name).ptr, kind))
+			continue;
+		if (!leaf || !strcmp(profile_string(p, frame->function).ptr, leaf))
+			sum += p->values[r->values_at];
+	}
+	return sum;
+}
+
+static struct native_reading reading(uint32_t tid, int64_t cpu_ns, int64_t wait_ns)
+{
+	return (struct native_reading){ .tid = tid,
+					.has_schedstat = true,
+					.cpu_ns = (uint64_t)cpu_ns,
+					.wait_ns = (uint64_t)wait_ns };
+}
+
+static void a_live_thread_adds_up_to_its_clock(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f, false);
+	for (int i = 0; i < 9; i++)
+		(void)ring_writer_cpu(&f.writer, 7, START + i * 10 * MS, 10 * MS, 0x1000);
+	feed(&f);
+	const struct native_reading readings[] = { reading(7, 97 * MS, 0) };
+	struct profile *p = emit(&f, readings, 1, 100 * MS, false);
+
+	/* Nine samples stand for 90 ms; the clock says 97. */
+	assert_in_range(sum_of(p, "process_cpu", NULL), 97 * MS - 9, 97 * MS + 9);
+	assert_int_equal(p->records[0].time_ns, UTC);
+	profile_free(p);
+	fixture_release(&f);
+}
+
+static void a_thread_without_samples_is_owed_until_it_has_one(void **state)
+{
+	struct fixture f;
+	struct native_reading readings[] = { reading(7, 6 * MS, 0) };
+
+	(void)state;
+	fixture_init(&f, false);
+	struct profile *p = emit(&f, readings, 1, 100 * MS, false);
+
+	assert_int_equal(sum_of(p, "process_cpu", NULL), 0);
+	profile_free(p);
+	(void)ring_writer_cpu(&f.writer, 7, START + 150 * MS, 10 * MS, 0x1000);
+	feed(&f);
+	readings[0] = reading(7, 11 * MS, 0);
+	p = emit(&f, readings, 1, 200 * MS, false);
+	assert_int_equal(sum_of(p, "process_cpu", NULL), 11 * MS);
+	profile_free(p);
+	fixture_release(&f);
+}
+
+static void a_thread_that_is_never_sampled_is_shown_as_such(void **state)
+{
+	struct fixture f;
+	const struct native_reading readings[] = { reading(7, 3000 * MS, 0) };
+	struct native_stats stats;
+
+	(void)state;
+	fixture_init(&f, false);
+	struct profile *p = emit(&f, readings, 1, 4000 * MS, false);
+
+	assert_int_equal(sum_of(p, "process_cpu", "[not sampled]"), 3000 * MS);
+	native_process_stats(f.process, &stats);
+	assert_int_equal(stats.threads_unsampled, 1);
+	profile_free(p);
+	fixture_release(&f);
+}
+
+static void ended_threads_keep_the_total_exact(void **state)
+{
+	struct fixture f;
+	const struct ring_cpu end = { 5 * MS, 0 };
+	int64_t total = 0;
+
+	(void)state;
+	fixture_init(&f, false);
+	/* A hundred threads of 5 ms; with a random first expiry about every second one is hit, and a
+	 * hit weighs 10 ms. Here 46 are, so 40 ms more must be spread or shown. */
+	for (uint32_t i = 0; i < 100; i++) {
+		if (i < 46)
+			(void)ring_writer_cpu(&f.writer, 1000 + i, START + i, 10 * MS, 0x1000);
+		(void)ring_writer_add(&f.writer, RING_THREAD_END, 1000 + i, START + i, &end,
+				      sizeof(end), NULL, 0);
+	}
+	feed(&f);
+	struct profile *p = emit(&f, NULL, 0, 1000 * MS, true);
+
+	total = sum_of(p, "process_cpu", NULL);
+	assert_in_range(total, 500 * MS - 100, 500 * MS + 100);
+	profile_free(p);
+	fixture_release(&f);
+}
+
+static void after_the_agent_s_restart_waiting_samples_keep_their_weight(void **state)
+{
+	struct fixture f;
+	struct native_reading readings[] = { reading(7, 5000 * MS, 0) };
+
+	(void)state;
+	fixture_init(&f, true);
+	(void)ring_writer_cpu(&f.writer, 7, START + 10 * MS, 10 * MS, 0x1000);
+	feed(&f);
+	struct profile *p = emit(&f, readings, 1, 5000 * MS, false);
+
+	assert_int_equal(sum_of(p, "process_cpu", NULL), 10 * MS);
+	profile_free(p);
+	(void)ring_writer_cpu(&f.writer, 7, START + 5010 * MS, 10 * MS, 0x1000);
+	feed(&f);
+	readings[0] = reading(7, 5012 * MS, 0);
+	p = emit(&f, readings, 1, 6000 * MS, false);
+	assert_int_equal(sum_of(p, "process_cpu", NULL), 12 * MS);
+	profile_free(p);
+	fixture_release(&f);
+}
+
+static void wall_time_is_explained_part_by_part(void **state)
+{
+	struct fixture f;
+	const struct ring_block block = { .call = RING_CALL_nanosleep,
+					  .duration_ns = 400 * MS,
+					  .since_ns = START + 100 * MS };
+	const uint64_t frames[] = { 0x1000 };
+	const struct native_reading readings[] = { reading(7, 300 * MS, 100 * MS) };
+
+	(void)state;
+	fixture_init(&f, false);
+	(void)ring_writer_cpu(&f.writer, 7, START + 50 * MS, 300 * MS, 0x1000);
+	(void)ring_writer_add(&f.writer, RING_BLOCK, 7, START + 500 * MS, &block, sizeof(block),
+			      frames, 1);
+	feed(&f);
+	struct profile *p = emit(&f, readings, 1, 1000 * MS, false);
+
+	assert_int_equal(sum_of(p, "wall", NULL), 1000 * MS);
+	assert_int_equal(sum_of(p, "wall", "nanosleep"), 400 * MS);
+	assert_int_equal(sum_of(p, "wall", "[waiting for a CPU]"), 100 * MS);
+	assert_int_equal(sum_of(p, "wall", "[off CPU, not explained]"), 200 * MS);
+	assert_int_equal(sum_of(p, "block", "nanosleep"), 400 * MS);
+	profile_free(p);
+	fixture_release(&f);
+}
+
+static void a_call_that_has_not_returned_is_charged_once(void **state)
+{
+	struct fixture f;
+	struct ring_block block = { .call = RING_CALL_poll, .since_ns = START + 100 * MS, .site = 77 };
+	const uint64_t frames[] = { 0x1000 };
+	struct native_reading readings[] = { reading(7, 0, 0) };
+
+	(void)state;
+	fixture_init(&f, false);
+	(void)ring_writer_add(&f.writer, RING_SITE, 7, START + 100 * MS, &block, sizeof(block), frames,
+			      1);
+	feed(&f);
+	readings[0].slot = (struct ring_thread){
+		.tid = 7, .call = RING_CALL_poll, .since_ns = START + 100 * MS, .site = 77
+	};
+	struct profile *p = emit(&f, readings, 1, 1000 * MS, false);
+
+	assert_int_equal(sum_of(p, "block", "poll"), 900 * MS);
+	profile_free(p);
+	/* It returns after three seconds in all: the record says all three, 0.9 are already there. */
+	block.duration_ns = 3000 * MS;
+	(void)ring_writer_add(&f.writer, RING_BLOCK, 7, START + 3100 * MS, &block, sizeof(block), frames,
+			      1);
+	feed(&f);
+	readings[0].slot.call = 0;
+	p = emit(&f, readings, 1, 3100 * MS, false);
+	assert_int_equal(sum_of(p, "block", "poll"), 2100 * MS);
+	profile_free(p);
+	fixture_release(&f);
+}
+
+static void an_open_claim_waits_and_then_expires(void **state)
+{
+	struct fixture f;
+	size_t consumed;
+	struct native_stats stats;
+
+	(void)state;
+	fixture_init(&f, false);
+	(void)ring_writer_cpu(&f.writer, 7, START, 10 * MS, 0x1000);
+	struct ring_record *open = ring_writer_cpu(&f.writer, 7, START, 10 * MS, 0x1000);
+	size_t hole = open->bytes;
+
+	open->commit = 0;
+	(void)ring_writer_cpu(&f.writer, 7, START, 10 * MS, 0x1000);
+	const uint8_t *bytes = (const uint8_t *)f.writer.bytes.data;
+
+	assert_int_equal(native_process_records(f.process, 0, 0, bytes, f.writer.bytes.len, false,
+						&consumed),
+			 0);
+	assert_int_equal(consumed, hole); /* the first, and no further */
+	assert_int_equal(native_process_records(f.process, 0, consumed, bytes + consumed,
+						f.writer.bytes.len - consumed, true, &consumed),
+			 0);
+	native_process_stats(f.process, &stats);
+	assert_int_equal(stats.samples, 2);
+	assert_int_equal(stats.abandoned_bytes, hole);
+	assert_int_equal(stats.bad_records, 0);
+	fixture_release(&f);
+}
+
+static void nonsense_is_counted_and_skipped(void **state)
+{
+	struct fixture f;
+	size_t consumed;
+	struct native_stats stats;
+
+	(void)state;
+	fixture_init(&f, false);
+	for (int i = 0; i < 5; i++) {
+		struct ring_record *record = ring_writer_cpu(&f.writer, 7, START, 10 * MS, 0x1000);
+
+		switch (i) {
+		case 0:
+			record->bytes = 0;
+			break;
+		case 1:
+			record->bytes = UINT32_MAX;
+			break;
+		case 2:
+			record->frames = RING_FRAMES_MAX + 1;
+			break;
+		case 3:
+			record->type = RING_TYPES;
+			break;
+		default:
+			break;
+		}
+	}
+	assert_int_equal(native_process_records(f.process, 0, 0,
+						(const uint8_t *)f.writer.bytes.data,
+						f.writer.bytes.len, true, &consumed),
+			 0);
+	native_process_stats(f.process, &stats);
+	assert_int_equal(consumed, f.writer.bytes.len);
+	assert_int_equal(stats.samples, 1);
+	assert_int_equal(stats.bad_records, 4);
+	fixture_release(&f);
+}
+
+static void heads_that_lie_are_refused(void **state)
+{
+	const struct ring_head right = ring_head_make();
+	struct err err;
+
+	(void)state;
+	assert_int_equal(native_head_check(&right, 1 << 20, &err), 0);
+	assert_int_equal(native_head_check(&right, (1 << 20) + 1, &err), -EINVAL);
+#define LIE(field, value)                                                                          \
+	do {                                                                                       \
+		struct ring_head head = right;                                                     \
+		head.field = (value);                                                              \
+		assert_int_equal(native_head_check(&head, 1 << 20, &err), -EINVAL);                \
+	} while (0)
+	LIE(magic, 0);
+	LIE(version, 99);
+	LIE(head_bytes, 8);
+	LIE(modules_at, RING_PAGE); /* the agent's own page */
+	LIE(modules_at, UINT32_MAX);
+	LIE(modules_max, 0);
+	LIE(modules_max, UINT32_MAX);
+	LIE(threads_at, 0);
+	LIE(threads_max, UINT32_MAX);
+	LIE(rings_count, 0);
+	LIE(rings_count, RING_RINGS_MAX + 1);
+	LIE(rings_count, 4); /* does not fit */
+	LIE(ring_bytes, 0);
+	LIE(ring_bytes, 100000); /* not a power of two */
+	LIE(ring_bytes, UINT32_MAX);
+	LIE(heap_bytes, UINT32_MAX);
+	LIE(hz, 0);
+#undef LIE
+}
+
+static void hellos_that_lie_are_refused(void **state)
+{
+	struct {
+		struct ring_hello hello;
+		char text[32];
+	} message = { .hello = { .magic = RING_HELLO_MAGIC, .version = RING_VERSION, .text_bytes = 10 },
+		      .text = "service\0x" };
+	size_t len = sizeof(message.hello) + 10;
+	struct native_hello hello;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(native_hello_parse(&message, len, &hello, &err), 0);
+	assert_int_equal(hello.labels_count, 1);
+	assert_string_equal(hello.labels[0].value.ptr, "x");
+	for (size_t cut = 0; cut < len; cut++)
+		assert_int_equal(native_hello_parse(&message, cut, &hello, &err), -EINVAL);
+	message.hello.version = 2;
+	assert_int_equal(native_hello_parse(&message, len, &hello, &err), -EINVAL);
+	message.hello.version = RING_VERSION;
+	message.hello.modules_count = RING_HELLO_MODULES_MAX + 1;
+	assert_int_equal(native_hello_parse(&message, len, &hello, &err), -EINVAL);
+	message.hello.modules_count = 0;
+	message.hello.text_bytes = 11;
+	memcpy(message.text, "service\0x\0y", 11); /* a key without its value, without its end */
+	assert_int_equal(native_hello_parse(&message, len + 1, &hello, &err), -EINVAL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_live_thread_adds_up_to_its_clock),
+		cmocka_unit_test(a_thread_without_samples_is_owed_until_it_has_one),
+		cmocka_unit_test(a_thread_that_is_never_sampled_is_shown_as_such),
+		cmocka_unit_test(ended_threads_keep_the_total_exact),
+		cmocka_unit_test(after_the_agent_s_restart_waiting_samples_keep_their_weight),
+		cmocka_unit_test(wall_time_is_explained_part_by_part),
+		cmocka_unit_test(a_call_that_has_not_returned_is_charged_once),
+		cmocka_unit_test(an_open_claim_waits_and_then_expires),
+		cmocka_unit_test(nonsense_is_counted_and_skipped),
+		cmocka_unit_test(heads_that_lie_are_refused),
+		cmocka_unit_test(hellos_that_lie_are_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

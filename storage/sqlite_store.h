@@ -4,13 +4,15 @@
  *
  *	sqlite.c          opening and closing a store, the lock, the plug-in
  *	sqlite_db.c       one connection
- *	sqlite_files.c    the catalogue of period files; opening one
+ *	sqlite_files.c    the catalogue of period files; opening one for writing
+ *	sqlite_open.c     what is done with an open one by reader and writer alike
  *	sqlite_known.c    cursors and upload ids, in memory
  *	sqlite_l0.c       put
  *	sqlite_l1.c       deriving windows from L0; sqlite_fold.c sums them up
- *	sqlite_read.c     a reader, its files, what to take from which level
+ *	sqlite_read.c     a reader, its files, what to take from which level; sqlite_walk.c takes it
  *	sqlite_scan.c     scan and timeline
- *	sqlite_records.c  records, losses, series
+ *	sqlite_records.c  records and losses
+ *	sqlite_series.c   series
  *	sqlite_symbols.c  the symbol store
  *	sqlite_retain.c   retention, damaged files
  *

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The store that is gone with the process: a list of immutable copies of the profiles that were put,
- * read by walking it.  Slow and obviously right; it proves the contract and serves tests and demos.
+ * The store that is gone with the process: a list of immutable copies of the profiles that were
+ * put, read by walking it.  Slow and obviously right; it proves the contract and serves tests and
+ * demos.
  *
- * A copy is never changed.  Readers take the list under the lock, with a reference to each copy, and
- * then read without it.  A scan gives one segment for each profile.
+ * A copy is never changed.  Readers take the list under the lock, with a reference to each copy,
+ * and then read without it.  A scan gives one segment for each profile.
  */
 #include <errno.h>
 #include <string.h>
@@ -67,7 +68,8 @@ static bool is_duplicate(const struct memory_store *m, const struct profile *p)
 	return false;
 }
 
-static struct memory_cursor *cursor_find(const struct memory_store *m, const uint8_t id[16], uint32_t ring)
+static struct memory_cursor *cursor_find(const struct memory_store *m, const uint8_t id[16],
+					 uint32_t ring)
 {
 	for (size_t i = 0; i < m->cursors_count; i++)
 		if (m->cursors[i].ring == ring && !memcmp(m->cursors[i].runtime_id, id, 16))
@@ -80,13 +82,13 @@ static int cursor_set(struct memory_store *m, const struct profile_cursor *from)
 	struct memory_cursor *c = cursor_find(m, from->runtime_id, from->ring);
 
 	if (!c) {
-		int rc = array_grow(&m->cursors, sizeof(*c), &m->cursors_capacity,
-				    m->cursors_count + 1);
+		int rc =
+		    array_grow(&m->cursors, sizeof(*c), &m->cursors_capacity, m->cursors_count + 1);
 
 		if (rc)
 			return rc;
 		c = &m->cursors[m->cursors_count++];
-		*c = (struct memory_cursor){ .ring = from->ring };
+		*c = (struct memory_cursor){.ring = from->ring};
 		memcpy(c->runtime_id, from->runtime_id, sizeof(c->runtime_id));
 	}
 	c->position = MAX(c->position, from->position);
@@ -107,8 +109,8 @@ static int put_one(struct memory_store *m, const struct profile *p, int *result,
 	}
 	*result = memory_profile_copy(p, &copy);
 	if (!*result)
-		*result = array_grow(&m->kept, sizeof(*m->kept), &m->kept_capacity,
-				     m->kept_count + 1);
+		*result =
+		    array_grow(&m->kept, sizeof(*m->kept), &m->kept_capacity, m->kept_count + 1);
 	for (size_t i = 0; !*result && i < p->cursors_count; i++)
 		*result = cursor_set(m, &p->cursors[i]);
 	if (*result)
@@ -179,7 +181,7 @@ static int memory_cursor(struct storage *store, const uint8_t runtime_id[16], ui
 /* ---- symbols ---- */
 
 static struct memory_symbols *symbols_find(const struct memory_store *m, uint64_t scope,
-				    const uint8_t *build_id, size_t build_id_len)
+					   const uint8_t *build_id, size_t build_id_len)
 {
 	for (size_t i = 0; i < m->symbols_count; i++)
 		if (m->symbols[i].scope == scope && m->symbols[i].build_id_len == build_id_len &&
@@ -202,10 +204,11 @@ static int memory_symbols_put(struct storage *store, uint64_t scope, const uint8
 	struct memory_symbols *s = symbols_find(m, scope, build_id, build_id_len);
 
 	if (!rc && !s) {
-		rc = array_grow(&m->symbols, sizeof(*s), &m->symbols_capacity, m->symbols_count + 1);
+		rc =
+		    array_grow(&m->symbols, sizeof(*s), &m->symbols_capacity, m->symbols_count + 1);
 		s = rc ? NULL : &m->symbols[m->symbols_count++];
 		if (s) {
-			*s = (struct memory_symbols){ .scope = scope, .build_id_len = build_id_len };
+			*s = (struct memory_symbols){.scope = scope, .build_id_len = build_id_len};
 			memcpy(s->build_id, build_id, build_id_len);
 		}
 	}
@@ -247,21 +250,21 @@ static int memory_symbols_get(struct storage_reader *reader, uint64_t scope,
 }
 
 const struct storage_backend storage_memory = {
-	.name = "memory",
-	.durable = false,
-	.open = memory_open,
-	.close = memory_close,
-	.put = memory_put,
-	.maintain = memory_maintain,
-	.cursor = memory_cursor,
-	.symbols_put = memory_symbols_put,
-	.reader_open = memory_reader_open,
-	.reader_close = memory_reader_close,
-	.stats = memory_stats,
-	.symbols_get = memory_symbols_get,
-	.series = memory_series,
-	.scan = memory_scan,
-	.timeline = memory_timeline,
-	.records = memory_records,
-	.losses = memory_losses,
+    .name = "memory",
+    .durable = false,
+    .open = memory_open,
+    .close = memory_close,
+    .put = memory_put,
+    .maintain = memory_maintain,
+    .cursor = memory_cursor,
+    .symbols_put = memory_symbols_put,
+    .reader_open = memory_reader_open,
+    .reader_close = memory_reader_close,
+    .stats = memory_stats,
+    .symbols_get = memory_symbols_get,
+    .series = memory_series,
+    .scan = memory_scan,
+    .timeline = memory_timeline,
+    .records = memory_records,
+    .losses = memory_losses,
 };

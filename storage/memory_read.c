@@ -20,8 +20,7 @@ static void taken_release(struct taken *taken)
 	free(taken->list);
 }
 
-int memory_reader_open(struct storage *store, struct storage_reader **ret_reader,
-			      struct err *err)
+int memory_reader_open(struct storage *store, struct storage_reader **ret_reader, struct err *err)
 {
 	struct memory_reader *r = calloc(1, sizeof(*r));
 
@@ -70,7 +69,7 @@ static int take(struct storage_reader *reader, int64_t from_ns, int64_t until_ns
 		struct taken *ret_taken, struct err *err)
 {
 	struct memory_store *m = memory_of_reader(reader);
-	struct taken t = { 0 };
+	struct taken t = {0};
 
 	pthread_mutex_lock(&m->lock);
 	t.list = malloc((m->kept_count + 1) * sizeof(struct memory_profile *));
@@ -107,7 +106,8 @@ static bool is_gauge(const struct profile *p, uint32_t series, size_t column)
 	return p->kinds[p->series[series].kind].columns[column].gauge;
 }
 
-static int add_totals(struct totals *totals, const struct profile *p, const struct storage_scan *scan)
+static int add_totals(struct totals *totals, const struct profile *p,
+		      const struct storage_scan *scan)
 {
 	int64_t *wanted CLEANUP(cleanup_free) = wanted_series(p, scan);
 	int rc = wanted ? 0 : -ENOMEM;
@@ -143,11 +143,11 @@ static int collect(const struct taken *taken, const struct storage_scan *scan, i
 	return rc;
 }
 
-int memory_timeline(struct storage_reader *reader, const struct storage_scan *scan,
-			   int64_t step_ns, storage_total_fn fn, void *arg, struct err *err)
+int memory_timeline(struct storage_reader *reader, const struct storage_scan *scan, int64_t step_ns,
+		    storage_total_fn fn, void *arg, struct err *err)
 {
-	struct taken taken CLEANUP(taken_release) = { 0 };
-	struct totals totals CLEANUP(totals_release) = { 0 };
+	struct taken taken CLEANUP(taken_release) = {0};
+	struct totals totals CLEANUP(totals_release) = {0};
 	int rc = take(reader, scan->from_ns, scan->until_ns, &taken, err);
 
 	if (!rc)
@@ -158,16 +158,16 @@ int memory_timeline(struct storage_reader *reader, const struct storage_scan *sc
 static struct storage_segment segment_of(const struct profile *p)
 {
 	return (struct storage_segment){
-		.nodes = p->nodes,
-		.node_hashes = p->node_hashes,
-		.nodes_count = p->nodes_count,
-		.frames = p->frames,
-		.frames_count = p->frames_count,
-		.modules = p->modules,
-		.modules_count = p->modules_count,
-		.strings = p->strings.strings,
-		.strings_count = p->strings.count,
-		.owner = p->instance.owner,
+	    .nodes = p->nodes,
+	    .node_hashes = p->node_hashes,
+	    .nodes_count = p->nodes_count,
+	    .frames = p->frames,
+	    .frames_count = p->frames_count,
+	    .modules = p->modules,
+	    .modules_count = p->modules_count,
+	    .strings = p->strings.strings,
+	    .strings_count = p->strings.count,
+	    .owner = p->instance.owner,
 	};
 }
 
@@ -188,8 +188,7 @@ static int sum_nodes(const struct profile *p, const struct storage_scan *scan,
 		if (is_gauge(p, r->series, scan->column) &&
 		    !totals_is_last(gauges, (size_t)at, p->instance.runtime_id, r->time_ns))
 			continue;
-		sums[r->node] = storage_add(sums[r->node],
-					    p->values[r->values_at + scan->column]);
+		sums[r->node] = storage_add(sums[r->node], p->values[r->values_at + scan->column]);
 		counts[r->node] += r->count;
 	}
 	return 0;
@@ -224,10 +223,10 @@ static int scan_profile(const struct profile *p, const struct storage_scan *scan
 }
 
 int memory_scan(struct storage_reader *reader, const struct storage_scan *scan,
-		       storage_segment_fn fn, void *arg, struct err *err)
+		storage_segment_fn fn, void *arg, struct err *err)
 {
-	struct taken taken CLEANUP(taken_release) = { 0 };
-	struct totals gauges CLEANUP(totals_release) = { 0 };
+	struct taken taken CLEANUP(taken_release) = {0};
+	struct totals gauges CLEANUP(totals_release) = {0};
 	int rc = take(reader, scan->from_ns, scan->until_ns, &taken, err);
 
 	if (!rc)
@@ -266,26 +265,26 @@ static int records_of(const struct profile *p, const struct storage_scan *scan,
 		times[count] = r->time_ns;
 		values[count++] = p->values[r->values_at + scan->column];
 	}
-	struct storage_records records = { .segment = segment_of(p),
-					   .contexts = p->contexts,
-					   .labels = p->labels,
-					   .runtime_id = p->instance.runtime_id,
-					   .pid = p->instance.pid,
-					   .count = count,
-					   .series = series,
-					   .nodes = nodes,
-					   .context = context,
-					   .times_ns = times,
-					   .values = values,
-					   .counts = counts };
+	struct storage_records records = {.segment = segment_of(p),
+					  .contexts = p->contexts,
+					  .labels = p->labels,
+					  .runtime_id = p->instance.runtime_id,
+					  .pid = p->instance.pid,
+					  .count = count,
+					  .series = series,
+					  .nodes = nodes,
+					  .context = context,
+					  .times_ns = times,
+					  .values = values,
+					  .counts = counts};
 
 	return count ? fn(arg, &records) : 0;
 }
 
 int memory_records(struct storage_reader *reader, const struct storage_scan *scan,
-			  storage_records_fn fn, void *arg, struct err *err)
+		   storage_records_fn fn, void *arg, struct err *err)
 {
-	struct taken taken CLEANUP(taken_release) = { 0 };
+	struct taken taken CLEANUP(taken_release) = {0};
 	int rc = take(reader, scan->from_ns, scan->until_ns, &taken, err);
 
 	for (size_t i = 0; !rc && i < taken.count; i++) {
@@ -297,9 +296,9 @@ int memory_records(struct storage_reader *reader, const struct storage_scan *sca
 }
 
 int memory_losses(struct storage_reader *reader, const struct storage_scan *scan,
-			 storage_loss_fn fn, void *arg, struct err *err)
+		  storage_loss_fn fn, void *arg, struct err *err)
 {
-	struct taken taken CLEANUP(taken_release) = { 0 };
+	struct taken taken CLEANUP(taken_release) = {0};
 	int rc = take(reader, scan->from_ns, scan->until_ns, &taken, err);
 
 	for (size_t i = 0; !rc && i < taken.count; i++) {
@@ -310,17 +309,18 @@ int memory_losses(struct storage_reader *reader, const struct storage_scan *scan
 			struct hash128 identity = p->series[loss->series].identity;
 
 			if (in_range(scan, loss->time_ns) && storage_scan_find(scan, identity) >= 0)
-				rc = fn(arg, identity, profile_string(p, loss->reason), loss->count);
+				rc =
+				    fn(arg, identity, profile_string(p, loss->reason), loss->count);
 		}
 	}
 	return rc;
 }
 
 int memory_series(struct storage_reader *reader, int64_t from_ns, int64_t until_ns,
-			 storage_series_fn fn, void *arg, struct err *err)
+		  storage_series_fn fn, void *arg, struct err *err)
 {
-	struct taken taken CLEANUP(taken_release) = { 0 };
-	struct memory_series_set set CLEANUP(memory_series_set_release) = { 0 };
+	struct taken taken CLEANUP(taken_release) = {0};
+	struct memory_series_set set CLEANUP(memory_series_set_release) = {0};
 	int rc = take(reader, from_ns, until_ns, &taken, err);
 
 	for (size_t i = 0; !rc && i < taken.count; i++)

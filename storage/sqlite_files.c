@@ -32,7 +32,7 @@ void extent_join(struct extent *e, const struct extent *other)
 
 /* ---- names ---- */
 
-static const int64_t widths[SQLITE_LEVELS] = { STORAGE_L0_FILE_NS, STORAGE_L1_FILE_NS };
+static const int64_t widths[SQLITE_LEVELS] = {STORAGE_L0_FILE_NS, STORAGE_L1_FILE_NS};
 
 int64_t files_period_start(int level, int64_t time_ns)
 {
@@ -51,7 +51,7 @@ static void name_of(int level, int64_t start_ns, char *to, size_t size)
 /* Whether `name` (within the level's folder) is a period file, and which. */
 static bool name_parse(int level, const char *name, int64_t *ret_start_ns)
 {
-	struct tm tm = { 0 };
+	struct tm tm = {0};
 	char again[40];
 	const char *end = strptime(name, level ? "%Y%m%d.db" : "%Y%m%dT%H.db", &tm);
 
@@ -140,8 +140,7 @@ void files_remove(struct sqlite_store *s, struct period_file *file)
 	for (size_t i = 0; i < s->files_count; i++) {
 		if (s->files[i] != file)
 			continue;
-		memmove(s->files + i, s->files + i + 1,
-			(--s->files_count - i) * sizeof(*s->files));
+		memmove(s->files + i, s->files + i + 1, (--s->files_count - i) * sizeof(*s->files));
 		file->gone = true;
 		unref_locked(file);
 		break;
@@ -187,9 +186,8 @@ static int meta_create(struct db *db, struct period_file *file, struct err *err)
 {
 	sqlite3_stmt *stmt;
 	int64_t id = 0;
-	int rc = db_prepare(db,
-			    "INSERT INTO meta VALUES (1, :id, :start, :max, :min, :max, :min, 0)",
-			    &stmt, err);
+	int rc = db_prepare(
+	    db, "INSERT INTO meta VALUES (1, :id, :start, :max, :min, :max, :min, 0)", &stmt, err);
 
 	if (getrandom(&id, sizeof(id), 0) != sizeof(id))
 		return err_set(err, -EIO, "storage: no random numbers");
@@ -224,8 +222,8 @@ static int meta_read(struct db *db, struct period_file *file, struct err *err)
 	bool named_right = sqlite3_column_int64(stmt, 6) == file->start_ns;
 
 	(void)sqlite3_reset(stmt);
-	return named_right ? 0 :
-			     err_set(err, -EBADMSG, "storage: %s holds another period", file->name);
+	return named_right ? 0
+			   : err_set(err, -EBADMSG, "storage: %s holds another period", file->name);
 }
 
 /* A new file's name must be as durable as what will be in it. */
@@ -343,7 +341,7 @@ static int load_one(struct sqlite_store *s, int level, int64_t start_ns, struct 
 {
 	struct period_file *entry = file_new(level, start_ns);
 	char path[SQLITE_PATH_MAX], wal[SQLITE_PATH_MAX];
-	struct err why = { 0 };
+	struct err why = {0};
 	struct stat st;
 	struct db db;
 

@@ -51,7 +51,8 @@ int open_file_store(struct open_file *file, struct codec *codec, struct err *err
 		return 0;
 	if (dict_encode(&file->dict, &raw) || codec_pack(codec, raw.data, raw.len, &packed))
 		return err_set(err, -ENOMEM, "storage: out of memory");
-	int rc = db_prepare(&file->db, "INSERT INTO dict(id, data) VALUES (:id, :data)", &stmt, err);
+	int rc =
+	    db_prepare(&file->db, "INSERT INTO dict(id, data) VALUES (:id, :data)", &stmt, err);
 
 	if (rc)
 		return rc;
@@ -65,11 +66,12 @@ int open_file_store(struct open_file *file, struct codec *codec, struct err *err
 int open_file_widen(struct open_file *file, const struct extent *e, struct err *err)
 {
 	sqlite3_stmt *stmt;
-	int rc = db_prepare(&file->db,
-			    "UPDATE meta SET min_ns = min(min_ns, :min), max_ns = max(max_ns, :max),"
-			    " first_ns = min(first_ns, :first), last_ns = max(last_ns, :last),"
-			    " records = records + :records",
-			    &stmt, err);
+	int rc =
+	    db_prepare(&file->db,
+		       "UPDATE meta SET min_ns = min(min_ns, :min), max_ns = max(max_ns, :max),"
+		       " first_ns = min(first_ns, :first), last_ns = max(last_ns, :last),"
+		       " records = records + :records",
+		       &stmt, err);
 
 	if (rc)
 		return rc;

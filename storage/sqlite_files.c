@@ -312,6 +312,11 @@ int files_writer(struct sqlite_store *s, int level, int64_t start_ns, bool creat
 		open_file_free(s, file);
 		rc = err_set(err, -ENOMEM, "storage: out of memory");
 	}
+	if (rc == -EBADMSG && !made) {
+		pthread_mutex_lock(&s->lock);
+		entry->damaged = true;
+		pthread_mutex_unlock(&s->lock);
+	}
 	if (rc) {
 		if (made)
 			files_unref(s, made);

@@ -350,6 +350,42 @@ static void damage_that_a_reader_meets_is_put_aside_by_the_writer(void **state)
 	expect_note("damaged");
 }
 
+/* The file opens, but its dictionary is gone: a put finds out, and gets a new file. */
+static void damage_that_a_put_meets_costs_no_put(void **state)
+{
+	struct hash128 id = cpu_series();
+	struct storage_scan scan = scan_of(&id, T0, LATER);
+
+	(void)state;
+	fixture_put(&f, cpu_at(T0, "gone", 1));
+	fixture_close(&f);
+	execute(L0_FILE, "UPDATE dict SET data = x'00112233445566778899'");
+	fixture_open(&f);
+	fixture_put(&f, cpu_at(T0, "kept", 2));
+	assert_true(is_there(L0_FILE ".damaged-1"));
+	expect_scan(&f, &scan, "kept 2/1\n");
+}
+
+/* Likewise a day's file that the writer meets while it derives. */
+static void damage_that_deriving_meets_loses_nothing(void **state)
+{
+	struct hash128 id = cpu_series();
+	struct storage_scan scan = scan_of(&id, T0, LATER);
+
+	(void)state;
+	fixture_put(&f, cpu_at(T0, "first", 1));
+	fixture_maintain(&f, LATER);
+	fixture_close(&f);
+	execute(L1_FILE, "UPDATE dict SET data = x'00112233445566778899'");
+	fixture_open(&f);
+	fixture_put(&f, cpu_at(T0 + SECONDS(11), "second", 2));
+	fixture_maintain(&f, LATER);
+	fixture_maintain(&f, LATER);
+	assert_true(is_there(L1_FILE ".damaged-1"));
+	assert_true(is_there(L1_FILE));
+	expect_scan(&f, &scan, "first 1/1\nsecond 2/1\n");
+}
+
 static void a_lost_day_is_derived_again(void **state)
 {
 	struct hash128 id = cpu_series();
@@ -516,6 +552,8 @@ int main(void)
 	    CASE(a_second_writer_is_refused),
 	    CASE(what_is_no_database_is_put_aside),
 	    CASE(damage_that_a_reader_meets_is_put_aside_by_the_writer),
+	    CASE(damage_that_a_put_meets_costs_no_put),
+	    CASE(damage_that_deriving_meets_loses_nothing),
 	    CASE(a_lost_day_is_derived_again),
 	    CASE(a_file_of_a_newer_release_is_left_alone),
 	    CASE(a_full_disk_refuses_whole_puts_until_there_is_room),

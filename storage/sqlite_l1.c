@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "storage/sqlite_fold.h"
 
-#define RECORDS_PER_CALL ((size_t)1 << 18) /* the writer thread has puts to do as well */
+#define RECORDS_PER_CALL ((size_t)1 << 16) /* 40 ms: the writer thread has puts to do as well */
 #define STEPPED_BACK_NS (INT64_C(600) * NS_PER_S)
 #define DAYS_MAX 4 /* that are worth a look at their watermarks */
 

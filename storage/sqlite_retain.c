@@ -12,7 +12,7 @@
 
 /* What arrived in a window may still come in for so long before it is derived. */
 #define GRACE_NS (INT64_C(5) * NS_PER_S)
-#define DERIVE_CALLS_MAX 8 /* of one maintain: puts are waiting */
+#define DERIVE_CALLS_MAX 4 /* of one maintain: puts are waiting */
 #define FORGET_EVERY_NS (INT64_C(3600) * NS_PER_S)
 
 void sqlite_note(struct sqlite_store *s, const char *fmt, ...)

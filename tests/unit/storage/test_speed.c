@@ -63,7 +63,8 @@ static void put_derive_and_scan(void **state)
 		      (double)(clock_monotonic_ns() - start) / 1e6);
 	assert_int_equal(got, 400000);
 	start = clock_monotonic_ns();
-	fixture_maintain(&f, T0 + SECONDS(4000));
+	for (int call = 0; call < 2; call++) /* bounded work a call */
+		fixture_maintain(&f, T0 + SECONDS(4000));
 	print_message("derivation of 400,000 records: %.2f ms\n",
 		      (double)(clock_monotonic_ns() - start) / 1e6);
 	got = 0;

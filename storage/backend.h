@@ -3,10 +3,10 @@
  * storage/backend.h - what a store is.  Private to storage/.
  *
  * A backend is one file that exports `const struct storage_backend storage_<name>` and one line in
- * backends.def; tests/contract/storage.c then runs against it.  The contract of each callback is that
- * of the function of the same name in storage.h; what stands here is only what a backend must know
- * beyond it.  No callback may be NULL.  A backend embeds `struct storage` and `struct storage_reader`
- * as the first members of its own; the front fills them in.
+ * backends.def; tests/contract/storage.c then runs against it.  The contract of each callback is
+ * that of the function of the same name in storage.h; what stands here is only what a backend must
+ * know beyond it.  No callback may be NULL.  A backend embeds `struct storage` and `struct
+ * storage_reader` as the first members of its own; the front fills them in.
  *
  * Callbacks from `open` to `reader_open` run on the writer thread, except reader_open, which any
  * thread may call at any time; those from `reader_close` on run on the thread that owns the reader.
@@ -27,10 +27,10 @@ struct storage_reader {
 
 struct storage_backend {
 	const char *name; /* what stands before ':' in a location */
-	bool durable;	  /* whether what was put is there after close and open */
+	bool durable;     /* whether what was put is there after close and open */
 
-	/* `rest` is what follows the ':'.  `options` is never NULL; its zeroes mean the backend's own
-	 * defaults.  May put a warning into `err` and still return 0. */
+	/* `rest` is what follows the ':'.  `options` is never NULL; its zeroes mean the backend's
+	 * own defaults.  May put a warning into `err` and still return 0. */
 	int (*open)(const char *rest, const struct storage_options *options,
 		    struct storage **ret_store, struct err *err);
 	/* Never NULL; frees the handle whatever fails. */

@@ -103,7 +103,7 @@ int codec_pack(struct codec *c, const void *raw, size_t len, struct str *ret_pac
 
 	if (ZSTD_isError(n))
 		return -ENOMEM;
-	*ret_packed = (struct str){ to, n };
+	*ret_packed = (struct str){to, n};
 	return 0;
 }
 
@@ -124,7 +124,7 @@ int codec_unpack(struct codec *c, const void *packed, size_t len, struct str *re
 
 	if (ZSTD_isError(n) || n != size)
 		return -EBADMSG;
-	*ret_raw = (struct str){ to, n };
+	*ret_raw = (struct str){to, n};
 	return 0;
 }
 
@@ -161,7 +161,8 @@ int codec_encode(struct codec *c, const struct codec_columns *columns, unsigned 
 	buf_clear(body);
 	lengths[0] = parts & CODEC_TIMES ? put_times(body, columns->times, columns->count) : 0;
 	lengths[1] = put_deltas(body, columns->nodes, columns->count);
-	lengths[2] = parts & CODEC_CONTEXTS ? put_deltas(body, columns->contexts, columns->count) : 0;
+	lengths[2] =
+	    parts & CODEC_CONTEXTS ? put_deltas(body, columns->contexts, columns->count) : 0;
 	before = body->len;
 	for (size_t i = 0; i < columns->count; i++)
 		(void)buf_add_varint(body, columns->counts[i]);
@@ -283,8 +284,8 @@ int codec_decode(struct codec *c, const void *packed, size_t len, int column,
 	p += lengths[0];
 	ok = ok && get_deltas(p, lengths[1], to->nodes, to->count);
 	p += lengths[1];
-	ok = ok && (!(head[2] & CODEC_CONTEXTS) ||
-		    get_deltas(p, lengths[2], to->contexts, to->count));
+	ok = ok &&
+	     (!(head[2] & CODEC_CONTEXTS) || get_deltas(p, lengths[2], to->contexts, to->count));
 	p += lengths[2];
 	ok = ok && get_counts(p, lengths[3], to->counts, to->count);
 	p += lengths[3];

@@ -21,8 +21,8 @@
 #include "base/err.h"
 #include "profile/type.h"
 
-#define CODEC_RECORDS_MAX ((size_t)1 << 16)  /* of an L0 block; a longer run is split */
-#define CODEC_RAW_MAX ((size_t)256 << 20)    /* of any packed thing; more is damage */
+#define CODEC_RECORDS_MAX ((size_t)1 << 16) /* of an L0 block; a longer run is split */
+#define CODEC_RAW_MAX ((size_t)256 << 20)   /* of any packed thing; more is damage */
 
 enum codec_part { CODEC_TIMES = 1, CODEC_CONTEXTS = 2 };
 

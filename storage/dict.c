@@ -32,7 +32,7 @@ int dict_init(struct dict *d, bool indexed)
 	d->t.contexts_count = d->t.instances_count = 1;
 	d->t.strings = d->strings.strings;
 	d->t.strings_count = d->strings.count;
-	d->written = (struct dict_counts){ 1, 1, 1, 1, 0, 1, 0, 1 };
+	d->written = (struct dict_counts){1, 1, 1, 1, 0, 1, 0, 1};
 	return 0;
 }
 
@@ -130,7 +130,7 @@ static int add_labels(struct dict *d, const struct profile_label *labels, size_t
 
 	if (rc)
 		return rc;
-	*ret_run = (struct profile_labels){ (uint32_t)d->t.labels_count, (uint32_t)count };
+	*ret_run = (struct profile_labels){(uint32_t)d->t.labels_count, (uint32_t)count};
 	if (count)
 		memcpy(d->t.labels + d->t.labels_count, labels, count * sizeof(*labels));
 	d->t.labels_count += count;
@@ -176,11 +176,11 @@ static struct hash128 instance_key(const struct profile_instance *i)
 		uint8_t runtime_id[16];
 		int64_t pid, start_ns;
 		uint32_t owner, container, executable, zero;
-	} key = { .pid = i->pid,
-		  .start_ns = i->start_ns,
-		  .owner = i->owner,
-		  .container = i->container,
-		  .executable = i->executable };
+	} key = {.pid = i->pid,
+		 .start_ns = i->start_ns,
+		 .owner = i->owner,
+		 .container = i->container,
+		 .executable = i->executable};
 
 	memcpy(key.runtime_id, i->runtime_id, sizeof(key.runtime_id));
 	return hash128(&key, sizeof(key));
@@ -310,7 +310,7 @@ static int import_frame(struct dict_import *im, uint32_t id, uint32_t *ret_id)
 /* Add a node whose parent is mapped. */
 static int import_child(struct dict_import *im, uint32_t id)
 {
-	struct profile_node node = { .parent = im->nodes[im->from.nodes[id].parent] };
+	struct profile_node node = {.parent = im->nodes[im->from.nodes[id].parent]};
 	int rc = import_frame(im, im->from.nodes[id].frame, &node.frame);
 
 	if (rc)
@@ -398,7 +398,7 @@ int dict_import_context(struct dict_import *im, uint32_t id, uint32_t *ret_id)
 		if (rc)
 			return rc;
 		uint32_t found =
-			index_find(&im->to->contexts, hash128(labels, run.count * sizeof(*labels)));
+		    index_find(&im->to->contexts, hash128(labels, run.count * sizeof(*labels)));
 
 		if (found == INDEX_NONE && im->to->t.contexts_count >= DICT_CONTEXTS_MAX) {
 			rc = overflow_context(im, &found);

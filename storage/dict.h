@@ -2,11 +2,11 @@
 /*
  * storage/dict.h - the tables that the blocks of one file name things by.  Private to storage/.
  *
- * Strings, modules, frames, stack nodes, contexts, series and process instances get dense numbers in
- * the order in which the file first saw them; a parent is numbered below its children; 0 is "none"
- * (the root for nodes), except for series, which start at 0 themselves.  A dictionary only grows.  What
- * a transaction added is one packed segment, written in that transaction; a reader that has read
- * n segments reads the later ones and goes on.
+ * Strings, modules, frames, stack nodes, contexts, series and process instances get dense numbers
+ * in the order in which the file first saw them; a parent is numbered below its children; 0 is
+ * "none" (the root for nodes), except for series, which start at 0 themselves.  A dictionary only
+ * grows.  What a transaction added is one packed segment, written in that transaction; a reader
+ * that has read n segments reads the later ones and goes on.
  *
  * One thread.  After a rollback the dictionary knows more than the file: drop it and load again.
  */
@@ -44,8 +44,8 @@ struct dict_tables {
 	struct profile_labels *contexts;
 	struct dict_series *series;
 	struct profile_instance *instances; /* `ended` is not used */
-	size_t modules_count, frames_count, nodes_count, labels_count, contexts_count,
-		series_count, instances_count;
+	size_t modules_count, frames_count, nodes_count, labels_count, contexts_count, series_count,
+	    instances_count;
 };
 
 struct dict_counts {

@@ -74,7 +74,7 @@ static void put_frames(struct buf *to, const struct dict *d)
 
 static void put_nodes(struct buf *to, const struct dict *d)
 {
-	struct profile_node last = { 0, 0 };
+	struct profile_node last = {0, 0};
 
 	put(to, d->t.nodes_count - d->written.nodes);
 	for (size_t i = d->written.nodes; i < d->t.nodes_count; i++) {
@@ -128,9 +128,9 @@ static void put_instances(struct buf *to, const struct dict *d)
 
 static struct dict_counts counts_of(const struct dict *d)
 {
-	return (struct dict_counts){ d->strings.count,	  d->t.modules_count,  d->t.frames_count,
-				     d->t.nodes_count,	  d->t.labels_count,   d->t.contexts_count,
-				     d->t.series_count,	  d->t.instances_count };
+	return (struct dict_counts){d->strings.count,  d->t.modules_count,  d->t.frames_count,
+				    d->t.nodes_count,  d->t.labels_count,   d->t.contexts_count,
+				    d->t.series_count, d->t.instances_count};
 }
 
 bool dict_is_dirty(const struct dict *d)
@@ -233,7 +233,7 @@ static void get_strings(struct in *in)
 
 		if (!text)
 			return;
-		done(in, dict_add_string(in->d, (struct str){ text, len }, &id));
+		done(in, dict_add_string(in->d, (struct str){text, len}, &id));
 		/* A text that was there would shift every number behind it. */
 		if (!in->failed && id != before)
 			in->failed = -EBADMSG;
@@ -243,7 +243,7 @@ static void get_strings(struct in *in)
 static void get_modules(struct in *in)
 {
 	for (size_t n = get_count(in); !in->failed && n > 0; n--) {
-		struct profile_module m = { 0 };
+		struct profile_module m = {0};
 
 		m.build_id_len = (uint8_t)get_below(in, PROFILE_BUILD_ID_MAX + 1);
 		get_into(in, m.build_id, m.build_id_len);
@@ -257,7 +257,7 @@ static void get_modules(struct in *in)
 static void get_frames(struct in *in)
 {
 	for (size_t n = get_count(in); !in->failed && n > 0; n--) {
-		struct profile_frame f = { 0 };
+		struct profile_frame f = {0};
 
 		f.flags = get_below(in, UINT32_MAX);
 		f.module = get_below(in, in->d->t.modules_count);
@@ -288,10 +288,10 @@ static void get_nodes(struct in *in)
 			done(in, -EBADMSG);
 			return;
 		}
-		nodes[i] = (struct profile_node){ (uint32_t)parent, (uint32_t)frame };
+		nodes[i] = (struct profile_node){(uint32_t)parent, (uint32_t)frame};
 	}
 	for (size_t i = 0; !in->failed && i < count; i++) {
-		struct hash128 hash = { 0, 0 };
+		struct hash128 hash = {0, 0};
 
 		get_into(in, &hash, sizeof(hash));
 		if (!in->failed)
@@ -333,7 +333,7 @@ static void get_contexts(struct in *in)
 static void get_series(struct in *in)
 {
 	for (size_t n = get_count(in); !in->failed && n > 0; n--) {
-		struct dict_series s = { 0 };
+		struct dict_series s = {0};
 
 		get_into(in, &s.identity, sizeof(s.identity));
 		s.owner = get_below(in, (size_t)UINT32_MAX + 1);
@@ -348,7 +348,7 @@ static void get_series(struct in *in)
 			s.columns[c].gauge = get_below(in, 2);
 		}
 		struct profile_label *labels CLEANUP(cleanup_free) =
-			get_labels(in, &s.labels.count);
+		    get_labels(in, &s.labels.count);
 
 		if (!in->failed)
 			done(in, dict_add_series(in->d, &s, labels));
@@ -358,7 +358,7 @@ static void get_series(struct in *in)
 static void get_instances(struct in *in)
 {
 	for (size_t n = get_count(in); !in->failed && n > 0; n--) {
-		struct profile_instance i = { 0 };
+		struct profile_instance i = {0};
 
 		get_into(in, i.runtime_id, sizeof(i.runtime_id));
 		i.pid = zigzag_get(get(in));
@@ -373,8 +373,8 @@ static void get_instances(struct in *in)
 
 int dict_decode(struct dict *d, struct str segment)
 {
-	struct in in = { (const uint8_t *)segment.ptr, (const uint8_t *)segment.ptr + segment.len,
-			 d, 0 };
+	struct in in = {(const uint8_t *)segment.ptr, (const uint8_t *)segment.ptr + segment.len, d,
+			0};
 
 	get_strings(&in);
 	get_modules(&in);

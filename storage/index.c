@@ -6,7 +6,7 @@
 void index_release(struct index *index)
 {
 	free(index->slots);
-	*index = (struct index){ 0 };
+	*index = (struct index){0};
 }
 
 static struct index_slot *slot_of(const struct index *index, struct hash128 key)
@@ -26,7 +26,7 @@ uint32_t index_find(const struct index *index, struct hash128 key)
 
 static int grow(struct index *index)
 {
-	struct index bigger = { .slots_count = index->slots_count ? index->slots_count * 2 : 64 };
+	struct index bigger = {.slots_count = index->slots_count ? index->slots_count * 2 : 64};
 
 	bigger.slots = malloc(bigger.slots_count * sizeof(*bigger.slots));
 	if (!bigger.slots)
@@ -51,6 +51,6 @@ int index_put(struct index *index, struct hash128 key, uint32_t value)
 	struct index_slot *slot = slot_of(index, key);
 
 	index->count += slot->value == INDEX_NONE;
-	*slot = (struct index_slot){ key, value };
+	*slot = (struct index_slot){key, value};
 	return 0;
 }

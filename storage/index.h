@@ -16,7 +16,7 @@ struct index {
 	struct index_slot {
 		struct hash128 key;
 		uint32_t value; /* INDEX_NONE is free */
-	} *slots;
+	} * slots;
 	size_t count, slots_count;
 };
 

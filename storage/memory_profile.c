@@ -32,7 +32,8 @@ static int tables_copy(struct profile *to, const struct profile *from, uint64_t 
 {
 	bool all = true;
 
-#define COPY(table, size) all &= !!(to->table = copied(from->table, sizeof(*to->table), size, bytes))
+#define COPY(table, size)                                                                          \
+	all &= !!(to->table = copied(from->table, sizeof(*to->table), size, bytes))
 	COPY(modules, from->modules_count);
 	COPY(frames, from->frames_count);
 	COPY(nodes, from->nodes_count);
@@ -137,7 +138,7 @@ static struct memory_series *series_get(struct memory_series_set *set, const str
 	}
 	if (array_grow(&set->list, sizeof(*set->list), &set->capacity, set->count + 1))
 		return NULL;
-	set->list[set->count] = (struct memory_series){ p, series, INT64_MAX, INT64_MIN, false };
+	set->list[set->count] = (struct memory_series){p, series, INT64_MAX, INT64_MIN, false};
 	return &set->list[set->count++];
 }
 
@@ -165,7 +166,7 @@ static int series_emit(const struct memory_series *s, storage_series_fn fn, void
 	const struct profile_kind *kind = &p->kinds[series->kind];
 	struct storage_column columns[PROFILE_COLUMNS_MAX];
 	struct storage_label *labels CLEANUP(cleanup_free) =
-		malloc((series->labels.count + 1) * sizeof(*labels));
+	    malloc((series->labels.count + 1) * sizeof(*labels));
 
 	if (!labels)
 		return -ENOMEM;
@@ -181,18 +182,18 @@ static int series_emit(const struct memory_series *s, storage_series_fn fn, void
 		labels[i].value = profile_string(p, label->text);
 	}
 	struct storage_series out = {
-		.identity = series->identity,
-		.owner = p->instance.owner,
-		.name = profile_string(p, kind->name),
-		.period_type = profile_string(p, kind->period_type),
-		.period_unit = profile_string(p, kind->period_unit),
-		.period = kind->period,
-		.columns = columns,
-		.columns_count = kind->columns_count,
-		.labels = labels,
-		.labels_count = series->labels.count,
-		.first_ns = s->first_ns,
-		.last_ns = s->last_ns,
+	    .identity = series->identity,
+	    .owner = p->instance.owner,
+	    .name = profile_string(p, kind->name),
+	    .period_type = profile_string(p, kind->period_type),
+	    .period_unit = profile_string(p, kind->period_unit),
+	    .period = kind->period,
+	    .columns = columns,
+	    .columns_count = kind->columns_count,
+	    .labels = labels,
+	    .labels_count = series->labels.count,
+	    .first_ns = s->first_ns,
+	    .last_ns = s->last_ns,
 	};
 
 	return fn(arg, &out);

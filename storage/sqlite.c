@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The store on the host's disk: a directory with one SQLite file for each hour of L0 and each day of
- * L1, and one for symbols.  docs/formats/storage.md describes the files; sqlite_store.h maps the code.
+ * The store on the host's disk: a directory with one SQLite file for each hour of L0 and each day
+ * of L1, and one for symbols.  docs/formats/storage.md describes the files; sqlite_store.h maps the
+ * code.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -61,7 +62,7 @@ static void sync_dir(const struct sqlite_store *s)
 static int load_symbols(struct sqlite_store *s, struct err *err)
 {
 	char path[SQLITE_PATH_MAX];
-	struct err why = { 0 };
+	struct err why = {0};
 	struct stat st;
 
 	files_path(s, "symbols.db", "", path);
@@ -161,21 +162,21 @@ static int sqlite_cursor(struct storage *store, const uint8_t runtime_id[16], ui
 }
 
 const struct storage_backend storage_sqlite = {
-	.name = "sqlite",
-	.durable = true,
-	.open = sqlite_open,
-	.close = sqlite_close,
-	.put = sqlite_put,
-	.maintain = sqlite_maintain,
-	.cursor = sqlite_cursor,
-	.symbols_put = sqlite_symbols_put,
-	.reader_open = sqlite_reader_open,
-	.reader_close = sqlite_reader_close,
-	.stats = sqlite_stats,
-	.symbols_get = sqlite_symbols_get,
-	.series = sqlite_series,
-	.scan = sqlite_scan,
-	.timeline = sqlite_timeline,
-	.records = sqlite_records,
-	.losses = sqlite_losses,
+    .name = "sqlite",
+    .durable = true,
+    .open = sqlite_open,
+    .close = sqlite_close,
+    .put = sqlite_put,
+    .maintain = sqlite_maintain,
+    .cursor = sqlite_cursor,
+    .symbols_put = sqlite_symbols_put,
+    .reader_open = sqlite_reader_open,
+    .reader_close = sqlite_reader_close,
+    .stats = sqlite_stats,
+    .symbols_get = sqlite_symbols_get,
+    .series = sqlite_series,
+    .scan = sqlite_scan,
+    .timeline = sqlite_timeline,
+    .records = sqlite_records,
+    .losses = sqlite_losses,
 };

@@ -15,7 +15,7 @@ static const struct {
 #define l0 DB_L0
 #define l1 DB_L1
 #define symbols DB_SYMBOLS
-#define SCHEMA(kind, version, sql) { kind, version, sql },
+#define SCHEMA(kind, version, sql) {kind, version, sql},
 #include "schema.inc"
 #undef SCHEMA
 #undef l0
@@ -45,7 +45,7 @@ static int last_errno(sqlite3_file *file)
  * errno with the file that had it, the database's or the WAL's. */
 static bool disk_is_full(sqlite3 *handle)
 {
-	static const int pointers[] = { SQLITE_FCNTL_FILE_POINTER, SQLITE_FCNTL_JOURNAL_POINTER };
+	static const int pointers[] = {SQLITE_FCNTL_FILE_POINTER, SQLITE_FCNTL_JOURNAL_POINTER};
 	int cause = sqlite3_system_errno(handle);
 
 	for (size_t i = 0; i < ARRAY_LEN(pointers); i++) {
@@ -165,16 +165,17 @@ static int migrate(struct db *db, enum db_kind kind, struct err *err)
 		if (newest <= version)
 			continue;
 		sql = sqlite3_mprintf(
-			"BEGIN IMMEDIATE; %s PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT",
-			migrations[i].sql, APPLICATION_ID, newest);
+		    "BEGIN IMMEDIATE; %s PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT",
+		    migrations[i].sql, APPLICATION_ID, newest);
 		rc = sql ? db_exec(db, sql, err) : err_set(err, -ENOMEM, "storage: out of memory");
 		sqlite3_free(sql);
 	}
 	if (rc)
 		db_rollback(db);
 	if (!rc && version > newest)
-		rc = err_set(err, -ENOTSUP, "storage: %s was written by a newer release (schema %d)",
-			     sqlite3_db_filename(db->handle, "main"), version);
+		rc =
+		    err_set(err, -ENOTSUP, "storage: %s was written by a newer release (schema %d)",
+			    sqlite3_db_filename(db->handle, "main"), version);
 	return rc;
 }
 
@@ -246,10 +247,10 @@ int db_check(struct db *db, struct err *err)
 	const char *text = rc > 0 ? (const char *)sqlite3_column_text(stmt, 0) : NULL;
 
 	if (rc >= 0)
-		rc = text && !strcmp(text, "ok") ?
-			     0 :
-			     err_set(err, -EBADMSG, "storage: %s: %s",
-				     sqlite3_db_filename(db->handle, "main"), text ? text : "?");
+		rc = text && !strcmp(text, "ok")
+			 ? 0
+			 : err_set(err, -EBADMSG, "storage: %s: %s",
+				   sqlite3_db_filename(db->handle, "main"), text ? text : "?");
 	(void)sqlite3_finalize(stmt);
 	return rc;
 }
@@ -316,5 +317,5 @@ struct str db_column_blob(sqlite3_stmt *stmt, int column)
 {
 	const void *bytes = sqlite3_column_blob(stmt, column);
 
-	return (struct str){ bytes ? bytes : "", (size_t)sqlite3_column_bytes(stmt, column) };
+	return (struct str){bytes ? bytes : "", (size_t)sqlite3_column_bytes(stmt, column)};
 }

@@ -32,7 +32,7 @@ void extent_join(struct extent *e, const struct extent *other)
 
 /* ---- names ---- */
 
-static const int64_t widths[SQLITE_LEVELS] = { STORAGE_L0_FILE_NS, STORAGE_L1_FILE_NS };
+static const int64_t widths[SQLITE_LEVELS] = {STORAGE_L0_FILE_NS, STORAGE_L1_FILE_NS};
 
 int64_t files_period_start(int level, int64_t time_ns)
 {
@@ -51,7 +51,7 @@ static void name_of(int level, int64_t start_ns, char *to, size_t size)
 /* Whether `name` (within the level's folder) is a period file, and which. */
 static bool name_parse(int level, const char *name, int64_t *ret_start_ns)
 {
-	struct tm tm = { 0 };
+	struct tm tm = {0};
 	char again[40];
 	const char *end = strptime(name, level ? "%Y%m%d.db" : "%Y%m%dT%H.db", &tm);
 
@@ -140,8 +140,7 @@ void files_remove(struct sqlite_store *s, struct period_file *file)
 	for (size_t i = 0; i < s->files_count; i++) {
 		if (s->files[i] != file)
 			continue;
-		memmove(s->files + i, s->files + i + 1,
-			(--s->files_count - i) * sizeof(*s->files));
+		memmove(s->files + i, s->files + i + 1, (--s->files_count - i) * sizeof(*s->files));
 		file->gone = true;
 		unref_locked(file);
 		break;
@@ -181,112 +180,14 @@ static struct period_file *file_new(int level, int64_t start_ns)
 	return file;
 }
 
-/* ---- open files ---- */
-
-void open_file_free(struct sqlite_store *s, struct open_file *file)
-{
-	if (!file)
-		return;
-	db_close(&file->db);
-	dict_release(&file->dict);
-	if (file->entry)
-		files_unref(s, file->entry);
-	free(file);
-}
-
-int open_file_load(struct open_file *file, struct codec *codec, struct err *err)
-{
-	sqlite3_stmt *stmt;
-	int rc = db_prepare(&file->db, "SELECT id, data FROM dict WHERE id > :last ORDER BY id",
-			    &stmt, err);
-
-	if (rc)
-		return rc;
-	db_bind_int(stmt, ":last", file->dict_id);
-	while ((rc = db_step(&file->db, stmt, err)) > 0) {
-		struct str packed = db_column_blob(stmt, 1), segment;
-
-		rc = codec_unpack(codec, packed.ptr, packed.len, &segment);
-		if (!rc)
-			rc = dict_decode(&file->dict, segment);
-		if (rc) {
-			(void)sqlite3_reset(stmt);
-			return err_set(err, rc, "storage: %s: a dictionary segment is damaged",
-				       file->entry->name);
-		}
-		file->dict_id = sqlite3_column_int64(stmt, 0);
-	}
-	return rc;
-}
-
-int open_file_store(struct open_file *file, struct codec *codec, struct err *err)
-{
-	struct buf raw CLEANUP(buf_release);
-	sqlite3_stmt *stmt;
-	struct str packed;
-
-	buf_init(&raw, CODEC_RAW_MAX);
-	if (!dict_is_dirty(&file->dict))
-		return 0;
-	if (dict_encode(&file->dict, &raw) || codec_pack(codec, raw.data, raw.len, &packed))
-		return err_set(err, -ENOMEM, "storage: out of memory");
-	int rc = db_prepare(&file->db, "INSERT INTO dict(id, data) VALUES (:id, :data)", &stmt, err);
-
-	if (rc)
-		return rc;
-	db_bind_int(stmt, ":id", file->dict_id + 1);
-	db_bind_blob(stmt, ":data", packed.ptr, packed.len);
-	rc = db_run(&file->db, stmt, err);
-	file->dict_id += !rc;
-	return rc;
-}
-
-int open_file_widen(struct open_file *file, const struct extent *e, struct err *err)
-{
-	sqlite3_stmt *stmt;
-	int rc = db_prepare(&file->db,
-			    "UPDATE meta SET min_ns = min(min_ns, :min), max_ns = max(max_ns, :max),"
-			    " first_ns = min(first_ns, :first), last_ns = max(last_ns, :last),"
-			    " records = records + :records",
-			    &stmt, err);
-
-	if (rc)
-		return rc;
-	db_bind_int(stmt, ":min", e->min_ns);
-	db_bind_int(stmt, ":max", e->max_ns);
-	db_bind_int(stmt, ":first", e->first_ns);
-	db_bind_int(stmt, ":last", e->last_ns);
-	db_bind_int(stmt, ":records", (int64_t)e->records);
-	return db_run(&file->db, stmt, err);
-}
-
-int open_file_series(struct open_file *file, uint32_t series, int64_t first_ns, int64_t last_ns,
-		     struct err *err)
-{
-	sqlite3_stmt *stmt;
-	int rc = db_prepare(&file->db,
-			    "INSERT INTO series(id, first_ns, last_ns) VALUES (:id, :first, :last)"
-			    " ON CONFLICT (id) DO UPDATE SET first_ns = min(first_ns, :first),"
-			    " last_ns = max(last_ns, :last)",
-			    &stmt, err);
-
-	if (rc)
-		return rc;
-	db_bind_int(stmt, ":id", series);
-	db_bind_int(stmt, ":first", first_ns);
-	db_bind_int(stmt, ":last", last_ns);
-	return db_run(&file->db, stmt, err);
-}
-
 /* ---- opening for writing ---- */
 
 static int meta_create(struct db *db, struct period_file *file, struct err *err)
 {
 	sqlite3_stmt *stmt;
 	int64_t id = 0;
-	int rc = db_prepare(db,
-			    "INSERT INTO meta VALUES (1, :id, :start, :max, :min, :max, :min, 0)",
-			    &stmt, err);
+	int rc = db_prepare(
+	    db, "INSERT INTO meta VALUES (1, :id, :start, :max, :min, :max, :min, 0)", &stmt, err);
 
 	if (getrandom(&id, sizeof(id), 0) != sizeof(id))
 		return err_set(err, -EIO, "storage: no random numbers");
@@ -321,8 +222,8 @@ static int meta_read(struct db *db, struct period_file *file, struct err *err)
 	bool named_right = sqlite3_column_int64(stmt, 6) == file->start_ns;
 
 	(void)sqlite3_reset(stmt);
-	return named_right ? 0 :
-			     err_set(err, -EBADMSG, "storage: %s holds another period", file->name);
+	return named_right ? 0
+			   : err_set(err, -EBADMSG, "storage: %s holds another period", file->name);
 }
 
 /* A new file's name must be as durable as what will be in it. */
@@ -411,6 +312,11 @@ int files_writer(struct sqlite_store *s, int level, int64_t start_ns, bool creat
 		open_file_free(s, file);
 		rc = err_set(err, -ENOMEM, "storage: out of memory");
 	}
+	if (rc == -EBADMSG && !made) {
+		pthread_mutex_lock(&s->lock);
+		entry->damaged = true;
+		pthread_mutex_unlock(&s->lock);
+	}
 	if (rc) {
 		if (made)
 			files_unref(s, made);
@@ -440,7 +346,7 @@ static int load_one(struct sqlite_store *s, int level, int64_t start_ns, struct 
 {
 	struct period_file *entry = file_new(level, start_ns);
 	char path[SQLITE_PATH_MAX], wal[SQLITE_PATH_MAX];
-	struct err why = { 0 };
+	struct err why = {0};
 	struct stat st;
 	struct db db;
 

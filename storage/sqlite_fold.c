@@ -23,7 +23,7 @@ static int bucket_of(struct fold *f, const struct fold_bucket *want, uint32_t *r
 	struct {
 		int64_t window_ns;
 		uint32_t series, instance, gauge, zero;
-	} key = { want->window_ns, want->series, want->instance, want->gauge, 0 };
+	} key = {want->window_ns, want->series, want->instance, want->gauge, 0};
 	struct hash128 h = hash128(&key, sizeof(key));
 
 	*ret_bucket = index_find(&f->index, h);
@@ -58,8 +58,8 @@ static int add_to(struct fold *f, const struct fold_bucket *want, const struct c
 	b->records++;
 	if (b->gauge)
 		b->time_ns = MAX(b->time_ns, c->times[i]);
-	f->entries[f->entries_count++] = (struct fold_entry){ at, c->nodes[i], c->counts[i],
-							      c->times[i], values_at };
+	f->entries[f->entries_count++] =
+	    (struct fold_entry){at, c->nodes[i], c->counts[i], c->times[i], values_at};
 	return 0;
 }
 
@@ -67,11 +67,11 @@ int fold_add(struct fold *f, const struct dict_series *described, uint32_t serie
 	     uint32_t instance, const struct codec_columns *c, size_t i)
 {
 	int64_t window_ns = clock_window_ns(c->times[i], STORAGE_L1_WINDOW_NS);
-	struct fold_bucket want = { .window_ns = window_ns,
-				    .time_ns = window_ns,
-				    .first_ns = INT64_MAX,
-				    .last_ns = INT64_MIN,
-				    .series = series };
+	struct fold_bucket want = {.window_ns = window_ns,
+				   .time_ns = window_ns,
+				   .first_ns = INT64_MAX,
+				   .last_ns = INT64_MIN,
+				   .series = series};
 	size_t values_at = f->values_count;
 	bool sums = false, gauges = false;
 	int rc = array_grow(&f->values, sizeof(*f->values), &f->values_capacity,
@@ -174,8 +174,8 @@ static int sum_bucket(struct writing *w, size_t at, size_t width, size_t *ret_en
 		}
 		c->counts[c->count - 1] += e->count;
 		for (size_t v = 0; v < width; v++)
-			c->values[v][c->count - 1] = storage_add(c->values[v][c->count - 1],
-								 w->f->values[e->values_at + v]);
+			c->values[v][c->count - 1] =
+			    storage_add(c->values[v][c->count - 1], w->f->values[e->values_at + v]);
 	}
 	*ret_end = at;
 	return 0;
@@ -188,8 +188,8 @@ static int write_block(struct writing *w, int64_t id, struct err *err)
 
 	if (codec_encode(w->codec, &w->columns, 0, &packed))
 		return err_set(err, -ENOMEM, "storage: out of memory");
-	int rc = db_prepare(&w->day->db, "INSERT INTO block(id, data) VALUES (:id, :data)", &stmt,
-			    err);
+	int rc =
+	    db_prepare(&w->day->db, "INSERT INTO block(id, data) VALUES (:id, :data)", &stmt, err);
 
 	if (rc)
 		return rc;
@@ -218,10 +218,10 @@ static int write_window(struct writing *w, const struct fold_bucket *b, uint32_t
 		len += varint_put(sums + len, zigzag_put(sum));
 	}
 	int rc = db_prepare(
-		&w->day->db,
-		"INSERT INTO window(series, window_ns, source, gauge, instance, time_ns, count, sums)"
-		" VALUES (:series, :window, :source, :gauge, :instance, :time, :count, :sums)",
-		&stmt, err);
+	    &w->day->db,
+	    "INSERT INTO window(series, window_ns, source, gauge, instance, time_ns, count, sums)"
+	    " VALUES (:series, :window, :source, :gauge, :instance, :time, :count, :sums)",
+	    &stmt, err);
 
 	if (rc)
 		return rc;
@@ -332,12 +332,12 @@ static int write_ends(struct writing *w, struct err *err)
 int fold_write(struct fold *f, struct open_file *day, struct codec *codec, const struct dict *from,
 	       int64_t source, struct extent *ret_extent, struct err *err)
 {
-	struct writing w = { .f = f,
-			     .day = day,
-			     .codec = codec,
-			     .from = from,
-			     .source = source,
-			     .extent = ret_extent };
+	struct writing w = {.f = f,
+			    .day = day,
+			    .codec = codec,
+			    .from = from,
+			    .source = source,
+			    .extent = ret_extent};
 	int rc = dict_import_init(&w.im, &day->dict, &from->t);
 
 	if (!rc)

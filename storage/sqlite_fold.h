@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * storage/sqlite_fold.h - records of one L0 file on their way into one L1 file: gathered, then summed
- * up by (series, window) and stack.  Private to the sqlite backend.  Writer thread.
+ * storage/sqlite_fold.h - records of one L0 file on their way into one L1 file: gathered, then
+ * summed up by (series, window) and stack.  Private to the sqlite backend.  Writer thread.
  *
  * Numbers are those of the L0 file.  A series with a gauge column also gets, for each process
  * instance, the last snapshot of each window; one with a sum column gets the sums.
@@ -47,7 +47,7 @@ struct fold {
 	struct fold_loss *losses;
 	struct fold_end *ends;
 	size_t buckets_count, buckets_capacity, entries_count, entries_capacity, values_count,
-		values_capacity, losses_count, losses_capacity, ends_count, ends_capacity;
+	    values_capacity, losses_count, losses_capacity, ends_count, ends_capacity;
 };
 
 void fold_release(struct fold *fold);

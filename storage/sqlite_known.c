@@ -45,8 +45,8 @@ static int put_cursor(struct known *k, struct known_cursor cursor)
 int known_add_cursor(struct known *k, const uint8_t runtime_id[16], uint32_t ring,
 		     uint64_t position, int64_t file_ns)
 {
-	return put_cursor(k, (struct known_cursor){ cursor_key(runtime_id, ring), position,
-						    file_ns });
+	return put_cursor(k,
+			  (struct known_cursor){cursor_key(runtime_id, ring), position, file_ns});
 }
 
 uint64_t known_cursor(const struct known *k, const uint8_t runtime_id[16], uint32_t ring)
@@ -70,7 +70,7 @@ int known_add_upload(struct known *k, struct hash128 key, int64_t arrived_ns)
 	if (!rc)
 		rc = index_put(&k->upload_index, key, (uint32_t)k->uploads_count);
 	if (!rc)
-		k->uploads[k->uploads_count++] = (struct known_upload){ key, arrived_ns };
+		k->uploads[k->uploads_count++] = (struct known_upload){key, arrived_ns};
 	return rc;
 }
 
@@ -88,7 +88,7 @@ bool known_has_upload(const struct known *k, struct hash128 key, int64_t arrived
 /* The tables cannot shrink, so what stays moves into new ones. */
 int known_forget(struct known *k, int64_t arrived_before_ns, int64_t file_before_ns)
 {
-	struct known kept = { 0 };
+	struct known kept = {0};
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < k->cursors_count; i++)
@@ -114,11 +114,11 @@ int known_load(struct known *k, struct db *db, int64_t file_ns, struct err *err)
 	while (!rc && (rc = db_step(db, stmt, err)) > 0) {
 		struct str id = db_column_blob(stmt, 0);
 
-		rc = id.len == 16 ? known_add_cursor(k, (const uint8_t *)id.ptr,
-						     (uint32_t)sqlite3_column_int64(stmt, 1),
-						     (uint64_t)sqlite3_column_int64(stmt, 2),
-						     file_ns) :
-				    0;
+		rc = id.len == 16
+			 ? known_add_cursor(k, (const uint8_t *)id.ptr,
+					    (uint32_t)sqlite3_column_int64(stmt, 1),
+					    (uint64_t)sqlite3_column_int64(stmt, 2), file_ns)
+			 : 0;
 	}
 	if (!rc)
 		rc = db_prepare(db, "SELECT upload, arrived_ns FROM batch WHERE upload IS NOT NULL",

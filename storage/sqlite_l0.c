@@ -2,15 +2,14 @@
 /*
  * put: profiles into the hourly file that each belongs to, one transaction for each file.
  *
- * A profile becomes one batch row, one block for each of its series (more when it is long), and what
- * the dictionary learns from it.  The batch number is what L1 counts by: a batch is derived or it is
- * not.
+ * A profile becomes one batch row, one block for each of its series (more when it is long), and
+ * what the dictionary learns from it.  The batch number is what L1 counts by: a batch is derived or
+ * it is not.
  */
 #include "storage/sqlite_store.h"
 
 #include <errno.h>
 #include <string.h>
-
 
 /* The profiles of one put that go into one file. */
 struct group {
@@ -65,11 +64,11 @@ static int insert_block(struct group *g, const struct block *b, const struct cod
 
 	if (codec_encode(g->s->codec, columns, CODEC_TIMES | CODEC_CONTEXTS, &packed))
 		return err_set(err, -ENOMEM, "storage: out of memory");
-	int rc = db_prepare(
-		&g->file->db,
-		"INSERT INTO block(batch, series, instance, min_ns, max_ns, records, data)"
-		" VALUES (:batch, :series, :instance, :min, :max, :records, :data)",
-		&stmt, err);
+	int rc =
+	    db_prepare(&g->file->db,
+		       "INSERT INTO block(batch, series, instance, min_ns, max_ns, records, data)"
+		       " VALUES (:batch, :series, :instance, :min, :max, :records, :data)",
+		       &stmt, err);
 
 	if (rc)
 		return rc;
@@ -122,7 +121,7 @@ static int gather(struct group *g, struct dict_import *im, const struct profile 
 static int insert_records(struct group *g, struct dict_import *im, const struct profile *p,
 			  uint32_t series, struct block *b, struct err *err)
 {
-	struct codec_columns columns CLEANUP(codec_columns_release) = { 0 };
+	struct codec_columns columns CLEANUP(codec_columns_release) = {0};
 	size_t at = 0;
 	int rc = 0;
 
@@ -143,14 +142,14 @@ static int insert_records(struct group *g, struct dict_import *im, const struct 
 static struct dict_series series_of(const struct profile *p, uint32_t series)
 {
 	const struct profile_kind *kind = &p->kinds[p->series[series].kind];
-	struct dict_series s = { .identity = p->series[series].identity,
-				 .owner = p->instance.owner,
-				 .name = kind->name,
-				 .period_type = kind->period_type,
-				 .period_unit = kind->period_unit,
-				 .period = kind->period,
-				 .columns_count = kind->columns_count,
-				 .labels = p->series[series].labels };
+	struct dict_series s = {.identity = p->series[series].identity,
+				.owner = p->instance.owner,
+				.name = kind->name,
+				.period_type = kind->period_type,
+				.period_unit = kind->period_unit,
+				.period = kind->period,
+				.columns_count = kind->columns_count,
+				.labels = p->series[series].labels};
 
 	for (uint32_t i = 0; i < kind->columns_count; i++) {
 		s.columns[i].type = kind->columns[i].type;
@@ -213,22 +212,22 @@ static int insert_cursors(struct group *g, const struct profile *p, struct err *
 
 static int insert_profile(struct group *g, const struct profile *p, struct err *err)
 {
-	struct dict_tables from = { .strings = p->strings.strings,
-				    .strings_count = p->strings.count,
-				    .modules = p->modules,
-				    .modules_count = p->modules_count,
-				    .frames = p->frames,
-				    .frames_count = p->frames_count,
-				    .nodes = p->nodes,
-				    .node_hashes = p->node_hashes,
-				    .nodes_count = p->nodes_count,
-				    .labels = p->labels,
-				    .labels_count = p->labels_count,
-				    .contexts = p->contexts,
-				    .contexts_count = p->contexts_count };
-	struct dict_import im CLEANUP(dict_import_release) = { 0 };
+	struct dict_tables from = {.strings = p->strings.strings,
+				   .strings_count = p->strings.count,
+				   .modules = p->modules,
+				   .modules_count = p->modules_count,
+				   .frames = p->frames,
+				   .frames_count = p->frames_count,
+				   .nodes = p->nodes,
+				   .node_hashes = p->node_hashes,
+				   .nodes_count = p->nodes_count,
+				   .labels = p->labels,
+				   .labels_count = p->labels_count,
+				   .contexts = p->contexts,
+				   .contexts_count = p->contexts_count};
+	struct dict_import im CLEANUP(dict_import_release) = {0};
 	uint32_t *series CLEANUP(cleanup_free) = calloc(p->series_count + 1, sizeof(*series));
-	struct block b = { 0 };
+	struct block b = {0};
 	int rc = series ? dict_import_init(&im, &g->file->dict, &from) : -ENOMEM;
 
 	if (!rc)
@@ -239,7 +238,8 @@ static int insert_profile(struct group *g, const struct profile *p, struct err *
 		rc = dict_import_series(&im, &described, &series[i]);
 	}
 	if (rc)
-		return err_set(err, rc, "storage: %s: the dictionary is full", g->file->entry->name);
+		return err_set(err, rc, "storage: %s: the dictionary is full",
+			       g->file->entry->name);
 	rc = insert_batch(g, p, b.instance, &b.batch, err);
 	for (uint32_t i = 0; !rc && i < p->series_count; i++) {
 		b.series = series[i];
@@ -293,14 +293,15 @@ static int put_group(struct sqlite_store *s, int64_t start_ns,
 		     struct err *err)
 {
 	static const struct extent empty = EXTENT_EMPTY;
-	struct group g = { .s = s, .extent = empty };
+	struct group g = {.s = s, .extent = empty};
 	int rc = files_writer(s, 0, start_ns, true, &g.file, err);
 
 	if (rc)
 		return rc;
 	rc = commit_group(&g, profiles, count, results, err);
 	if (rc) {
-		/* The dictionary in memory knows what was rolled back: it goes with the connection. */
+		/* The dictionary in memory knows what was rolled back: it goes with the connection.
+		 */
 		struct period_file *entry = g.file->entry;
 
 		if (rc == -EBADMSG) {
@@ -326,7 +327,7 @@ static bool same_upload(const struct profile *a, const struct profile *b)
 
 /* Mark what goes into the file of `start_ns`, leaving out what is there already; how many go. */
 static size_t mark_group(struct sqlite_store *s, int64_t start_ns,
-		       const struct profile *const *profiles, size_t count, int *results)
+			 const struct profile *const *profiles, size_t count, int *results)
 {
 	size_t marked = 0;
 
@@ -393,7 +394,8 @@ int sqlite_put(struct storage *store, const struct profile *const *profiles, siz
 
 		if (mark_group(s, start_ns, profiles, count, results)) {
 			rc = put_group(s, start_ns, profiles, count, results, first ? NULL : err);
-			/* The rest of a damaged file is put aside, and a new one takes its place. */
+			/* The rest of a damaged file is put aside, and a new one takes its place.
+			 */
 			if (rc == -EBADMSG && !retain_damaged(s, NULL))
 				rc = put_group(s, start_ns, profiles, count, results,
 					       first ? NULL : err);

@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "storage/sqlite_fold.h"
 
-#define RECORDS_PER_CALL ((size_t)1 << 18) /* the writer thread has puts to do as well */
+#define RECORDS_PER_CALL ((size_t)1 << 16) /* 40 ms: the writer thread has puts to do as well */
 #define STEPPED_BACK_NS (INT64_C(600) * NS_PER_S)
 #define DAYS_MAX 4 /* that are worth a look at their watermarks */
 
@@ -71,7 +71,7 @@ static int find_start(struct sqlite_store *s, struct period_file *source, struct
 static int day_of(struct deriving *d, int64_t time_ns, struct fold **ret_day, struct err *err)
 {
 	int64_t day_ns = files_period_start(1, time_ns);
-	struct fold fold = { .day_ns = day_ns };
+	struct fold fold = {.day_ns = day_ns};
 
 	for (size_t i = d->days_count; i-- > 0;)
 		if (d->days[i].day_ns == day_ns) {
@@ -127,9 +127,9 @@ static int gather_block(struct deriving *d, int64_t batch, sqlite3_stmt *stmt, s
 static int gather_blocks(struct deriving *d, int64_t batch, struct err *err)
 {
 	sqlite3_stmt *stmt;
-	int rc = db_prepare(&d->l0->db,
-			    "SELECT series, instance, data FROM block WHERE batch = :batch", &stmt,
-			    err);
+	int rc =
+	    db_prepare(&d->l0->db, "SELECT series, instance, data FROM block WHERE batch = :batch",
+		       &stmt, err);
 
 	if (rc)
 		return rc;
@@ -156,15 +156,15 @@ static int gather_losses(struct deriving *d, int64_t batch, struct err *err)
 	while (!rc && (rc = db_step(&d->l0->db, stmt, err)) > 0) {
 		int64_t time_ns = sqlite3_column_int64(stmt, 2);
 		struct fold_loss loss = {
-			.window_ns = clock_window_ns(time_ns, STORAGE_L1_WINDOW_NS),
-			.series = (uint32_t)sqlite3_column_int64(stmt, 0),
-			.reason = (uint32_t)sqlite3_column_int64(stmt, 1),
-			.count = (uint64_t)sqlite3_column_int64(stmt, 3),
+		    .window_ns = clock_window_ns(time_ns, STORAGE_L1_WINDOW_NS),
+		    .series = (uint32_t)sqlite3_column_int64(stmt, 0),
+		    .reason = (uint32_t)sqlite3_column_int64(stmt, 1),
+		    .count = (uint64_t)sqlite3_column_int64(stmt, 3),
 		};
 		struct fold *day;
 
-		rc = loss.series < d->l0->dict.t.series_count ? day_of(d, time_ns, &day, err) :
-								damaged(d, err);
+		rc = loss.series < d->l0->dict.t.series_count ? day_of(d, time_ns, &day, err)
+							      : damaged(d, err);
 		if (!rc && batch > day->derived)
 			rc = fold_add_loss(day, loss);
 	}
@@ -176,11 +176,11 @@ static int gather_end(struct deriving *d, int64_t batch, int64_t ended_ns, uint3
 		      struct err *err)
 {
 	struct fold *day;
-	int rc = instance < d->l0->dict.t.instances_count ? day_of(d, ended_ns, &day, err) :
-							    damaged(d, err);
+	int rc = instance < d->l0->dict.t.instances_count ? day_of(d, ended_ns, &day, err)
+							  : damaged(d, err);
 
 	if (!rc && batch > day->derived)
-		rc = fold_add_end(day, (struct fold_end){ ended_ns, instance });
+		rc = fold_add_end(day, (struct fold_end){ended_ns, instance});
 	return rc;
 }
 
@@ -296,7 +296,7 @@ static int commit_day(struct deriving *d, struct fold *fold, struct err *err)
 int l1_derive(struct sqlite_store *s, struct period_file *source, int64_t arrived_before_ns,
 	      bool *ret_more, struct err *err)
 {
-	struct deriving d = { .s = s, .source = source };
+	struct deriving d = {.s = s, .source = source};
 	int rc = source->derived < 0 ? find_start(s, source, err) : 0;
 
 	if (!rc)

@@ -175,7 +175,7 @@ int plan_init(struct plan *p, struct sqlite_reader *r, const struct storage_scan
 	tidy(r);
 	for (int i = 0; rc == -ESTALE && i < RETRIES; i++) {
 		plan_release(p);
-		*p = (struct plan){ .r = r, .scan = scan, .step_ns = step_ns };
+		*p = (struct plan){.r = r, .scan = scan, .step_ns = step_ns};
 		rc = plan_try(p, err);
 	}
 	if (rc == -ESTALE)
@@ -222,8 +222,7 @@ bool plan_takes_record(const struct plan *p, int64_t file_id, int64_t batch, int
 {
 	if (time_ns < p->scan->from_ns || time_ns >= p->scan->until_ns)
 		return false;
-	if (p->l0_only ||
-	    !plan_is_whole(p, clock_window_ns(time_ns, STORAGE_L1_WINDOW_NS)))
+	if (p->l0_only || !plan_is_whole(p, clock_window_ns(time_ns, STORAGE_L1_WINDOW_NS)))
 		return true;
 	return batch > derived_of(p, file_id, time_ns);
 }
@@ -240,8 +239,8 @@ static int load_watermarks(struct plan *p, struct open_file *l1, struct err *err
 		else
 			i++;
 	while (!rc && (rc = db_step(&l1->db, stmt, err)) > 0) {
-		struct watermark mark = { l1->entry->start_ns, sqlite3_column_int64(stmt, 0),
-					  sqlite3_column_int64(stmt, 1) };
+		struct watermark mark = {l1->entry->start_ns, sqlite3_column_int64(stmt, 0),
+					 sqlite3_column_int64(stmt, 1)};
 
 		rc = array_grow(&p->marks, sizeof(mark), &p->marks_capacity, p->marks_count + 1);
 		if (!rc)
@@ -305,16 +304,16 @@ bool plan_source_is_there(const struct plan *p, struct open_file *l1, int64_t so
 struct storage_segment segment_of_dict(const struct dict *dict, uint32_t owner)
 {
 	return (struct storage_segment){
-		.nodes = dict->t.nodes,
-		.node_hashes = dict->t.node_hashes,
-		.nodes_count = dict->t.nodes_count,
-		.frames = dict->t.frames,
-		.frames_count = dict->t.frames_count,
-		.modules = dict->t.modules,
-		.modules_count = dict->t.modules_count,
-		.strings = dict->t.strings,
-		.strings_count = dict->t.strings_count,
-		.owner = owner,
+	    .nodes = dict->t.nodes,
+	    .node_hashes = dict->t.node_hashes,
+	    .nodes_count = dict->t.nodes_count,
+	    .frames = dict->t.frames,
+	    .frames_count = dict->t.frames_count,
+	    .modules = dict->t.modules,
+	    .modules_count = dict->t.modules_count,
+	    .strings = dict->t.strings,
+	    .strings_count = dict->t.strings_count,
+	    .owner = owner,
 	};
 }
 

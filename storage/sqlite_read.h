@@ -7,8 +7,8 @@
  *	- Whole windows come from L1, as far as it has been derived.
  *	- Batches of L0 beyond L1's watermark, and records of cut windows, come from L0.
  *	- A cut window whose L0 file is gone counts as a whole at its start.
- * L1 is read before L0, each in one transaction, and its watermark is read in the same transaction as
- * its windows: what the writer derives in between is then in neither twice nor missing.
+ * L1 is read before L0, each in one transaction, and its watermark is read in the same transaction
+ *as its windows: what the writer derives in between is then in neither twice nor missing.
  */
 #ifndef STORAGE_SQLITE_READ_H
 #define STORAGE_SQLITE_READ_H
@@ -43,7 +43,7 @@ struct plan {
 	struct sqlite_reader *r;
 	const struct storage_scan *scan;
 	int64_t step_ns;
-	bool l0_only;		  /* records: everything in range, levels do not matter */
+	bool l0_only;             /* records: everything in range, levels do not matter */
 	struct open_file **files; /* borrowed from the reader; L0 first, then L1 */
 	size_t files_count;
 	int64_t *sources; /* ids of the L0 files that are there, in range or not */
@@ -60,14 +60,15 @@ struct visit {
 	uint32_t owner;
 	bool gauge;
 	const uint8_t *runtime_id;
-	const struct codec_columns *columns; /* times, nodes (0 without blocks), counts, values[column] */
+	const struct codec_columns
+	    *columns; /* times, nodes (0 without blocks), counts, values[column] */
 };
 
 typedef int (*visit_fn)(void *arg, const struct visit *visit);
 
 /* Which files the scan needs, opened. Returns 0 or an error. Release it in every case. */
-MUST_CHECK int plan_init(struct plan *plan, struct sqlite_reader *r, const struct storage_scan *scan,
-			 int64_t step_ns, struct err *err);
+MUST_CHECK int plan_init(struct plan *plan, struct sqlite_reader *r,
+			 const struct storage_scan *scan, int64_t step_ns, struct err *err);
 void plan_release(struct plan *plan);
 
 /* Files in the order in which they must be read: L1 before L0. */

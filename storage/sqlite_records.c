@@ -49,16 +49,16 @@ static int next_block(struct page *page, struct err *err)
 	rc = db_step(&page->file->db, stmt, err);
 	if (rc <= 0)
 		return rc;
-	page->at = (struct position){ sqlite3_column_int64(stmt, 0), sqlite3_column_int64(stmt, 1),
-				      sqlite3_column_int64(stmt, 2), sqlite3_column_int64(stmt, 3) };
+	page->at = (struct position){sqlite3_column_int64(stmt, 0), sqlite3_column_int64(stmt, 1),
+				     sqlite3_column_int64(stmt, 2), sqlite3_column_int64(stmt, 3)};
 	page->instance = sqlite3_column_int64(stmt, 4);
 	struct str data = db_column_blob(stmt, 5);
 
 	rc = codec_decode(r->codec, data.ptr, data.len, (int)page->plan->scan->column, &r->columns);
 	(void)sqlite3_reset(stmt);
 	return rc ? err_set(err, rc, "storage: %s: a block does not decode",
-			    page->file->entry->name) :
-		    1;
+			    page->file->entry->name)
+		  : 1;
 }
 
 /* Everything that a block names must be there. */
@@ -99,18 +99,18 @@ static int emit_block(struct page *page, storage_records_fn fn, void *arg)
 		values[n++] = values[i];
 	}
 	struct storage_records records = {
-		.segment = segment_of_dict(&page->file->dict, t->series[page->number].owner),
-		.contexts = t->contexts,
-		.labels = t->labels,
-		.runtime_id = t->instances[page->instance].runtime_id,
-		.pid = t->instances[page->instance].pid,
-		.count = n,
-		.series = series,
-		.nodes = c->nodes,
-		.context = c->contexts,
-		.times_ns = c->times,
-		.values = values,
-		.counts = counts,
+	    .segment = segment_of_dict(&page->file->dict, t->series[page->number].owner),
+	    .contexts = t->contexts,
+	    .labels = t->labels,
+	    .runtime_id = t->instances[page->instance].runtime_id,
+	    .pid = t->instances[page->instance].pid,
+	    .count = n,
+	    .series = series,
+	    .nodes = c->nodes,
+	    .context = c->contexts,
+	    .times_ns = c->times,
+	    .values = values,
+	    .counts = counts,
 	};
 
 	return n ? fn(arg, &records) : 0;
@@ -120,7 +120,7 @@ static int records_of_series(struct page *page, storage_records_fn fn, void *arg
 {
 	int rc = 1;
 
-	page->at = (struct position){ INT64_MIN, 0, 0, 0 };
+	page->at = (struct position){INT64_MIN, 0, 0, 0};
 	while (rc > 0) {
 		rc = plan_begin(page->plan, page->file, err);
 		if (!rc)
@@ -142,11 +142,11 @@ static int records_of_series(struct page *page, storage_records_fn fn, void *arg
 int sqlite_records(struct storage_reader *reader, const struct storage_scan *scan,
 		   storage_records_fn fn, void *arg, struct err *err)
 {
-	struct plan plan CLEANUP(plan_release) = { 0 };
+	struct plan plan CLEANUP(plan_release) = {0};
 	int rc = plan_init(&plan, reader_of(reader), scan, scan->until_ns - scan->from_ns, err);
 
 	for (size_t i = 0; !rc && i < plan.files_count; i++) {
-		struct page page = { .plan = &plan, .file = plan_file(&plan, i) };
+		struct page page = {.plan = &plan, .file = plan_file(&plan, i)};
 
 		if (page.file->entry->level)
 			continue;
@@ -194,8 +194,8 @@ static int tally_add(struct tally *t, const struct plan *p, const struct open_fi
 		return 0;
 	if (array_grow(&t->list, sizeof(*t->list), &t->capacity, t->count + 1))
 		return err_set(err, -ENOMEM, "storage: out of memory");
-	t->list[t->count++] = (struct told){ d->series[series].identity, (uint32_t)reason,
-					     (uint64_t)sqlite3_column_int64(stmt, 4) };
+	t->list[t->count++] = (struct told){d->series[series].identity, (uint32_t)reason,
+					    (uint64_t)sqlite3_column_int64(stmt, 4)};
 	return 0;
 }
 
@@ -214,11 +214,11 @@ static int gather_losses(struct tally *t, struct plan *p, struct open_file *file
 	db_bind_int(stmt, ":after", p->scan->from_ns - STORAGE_L1_WINDOW_NS);
 	db_bind_int(stmt, ":until", p->scan->until_ns);
 	while (!rc && (rc = db_step(&file->db, stmt, err)) > 0) {
-		int64_t batch = sqlite3_column_int64(stmt, 0), time_ns = sqlite3_column_int64(stmt, 1);
-		bool takes = windows ?
-				     plan_takes_window(p, time_ns,
-						       plan_source_is_there(p, file, batch)) :
-				     plan_takes_record(p, file->entry->file_id, batch, time_ns);
+		int64_t batch = sqlite3_column_int64(stmt, 0),
+			time_ns = sqlite3_column_int64(stmt, 1);
+		bool takes =
+		    windows ? plan_takes_window(p, time_ns, plan_source_is_there(p, file, batch))
+			    : plan_takes_record(p, file->entry->file_id, batch, time_ns);
 
 		rc = takes ? tally_add(t, p, file, stmt, err) : 0;
 	}
@@ -229,11 +229,11 @@ static int gather_losses(struct tally *t, struct plan *p, struct open_file *file
 int sqlite_losses(struct storage_reader *reader, const struct storage_scan *scan,
 		  storage_loss_fn fn, void *arg, struct err *err)
 {
-	struct plan plan CLEANUP(plan_release) = { 0 };
+	struct plan plan CLEANUP(plan_release) = {0};
 	int rc = plan_init(&plan, reader_of(reader), scan, scan->until_ns - scan->from_ns, err);
 
 	for (size_t i = 0; !rc && i < plan.files_count; i++) {
-		struct tally tally CLEANUP(tally_release) = { 0 };
+		struct tally tally CLEANUP(tally_release) = {0};
 		struct open_file *file = plan_file(&plan, i);
 
 		rc = plan_begin(&plan, file, err);

@@ -12,7 +12,7 @@
 
 /* What arrived in a window may still come in for so long before it is derived. */
 #define GRACE_NS (INT64_C(5) * NS_PER_S)
-#define DERIVE_CALLS_MAX 8 /* of one maintain: puts are waiting */
+#define DERIVE_CALLS_MAX 4 /* of one maintain: puts are waiting */
 #define FORGET_EVERY_NS (INT64_C(3600) * NS_PER_S)
 
 void sqlite_note(struct sqlite_store *s, const char *fmt, ...)
@@ -74,7 +74,7 @@ int retain_damaged(struct sqlite_store *s, struct err *err)
 
 	while (!rc && (file = damaged_file(s))) {
 		char path[SQLITE_PATH_MAX];
-		struct err why = { 0 };
+		struct err why = {0};
 		struct db db;
 
 		files_writer_drop(s, file);
@@ -89,7 +89,8 @@ int retain_damaged(struct sqlite_store *s, struct err *err)
 			(void)err_set(&why, 0, "its contents do not decode");
 		files_remove(s, file);
 		rc = retain_put_aside(s, file->name, why.message, err);
-		/* What a lost day held of the L0 files that are still there can be derived again. */
+		/* What a lost day held of the L0 files that are still there can be derived again.
+		 */
 		for (size_t i = 0; file->level && i < s->files_count; i++)
 			s->files[i]->derived = -1;
 		files_unref(s, file);
@@ -101,7 +102,7 @@ int retain_damaged(struct sqlite_store *s, struct err *err)
 
 static void drop_file(struct sqlite_store *s, struct period_file *file)
 {
-	static const char *const suffixes[] = { "", "-wal", "-shm" };
+	static const char *const suffixes[] = {"", "-wal", "-shm"};
 	char path[SQLITE_PATH_MAX], name[sizeof(file->name)];
 
 	memcpy(name, file->name, sizeof(name));
@@ -165,8 +166,8 @@ static int apply_retention(struct sqlite_store *s, int64_t now_ns, struct err *e
 	while (!rc && (file = oldest(s, 1)) && is_too_old(file, s->options.l1_age_ns, now_ns))
 		drop_file(s, file);
 	/* Over the whole budget the detail goes first, as long as L1 has the same sums. */
-	while (!rc && level_bytes(s, -1) + level_bytes(s, 0) + level_bytes(s, 1) >
-			      s->options.bytes_max) {
+	while (!rc &&
+	       level_bytes(s, -1) + level_bytes(s, 0) + level_bytes(s, 1) > s->options.bytes_max) {
 		file = oldest(s, 0);
 		if (file)
 			rc = drop_l0(s, file, err);

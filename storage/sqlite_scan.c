@@ -28,8 +28,8 @@ static int visit_totals(void *arg, const struct visit *v)
 /* Gather the totals of gauges, and of sums when they are wanted. */
 static int collect(struct plan *p, bool sums, struct totals *totals, struct err *err)
 {
-	void *arg[] = { p, totals };
-	struct walk walk = { .gauges = true, .sums = sums, .fn = visit_totals, .arg = arg };
+	void *arg[] = {p, totals};
+	struct walk walk = {.gauges = true, .sums = sums, .fn = visit_totals, .arg = arg};
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < p->files_count; i++) {
@@ -48,8 +48,8 @@ static int collect(struct plan *p, bool sums, struct totals *totals, struct err 
 int sqlite_timeline(struct storage_reader *reader, const struct storage_scan *scan, int64_t step_ns,
 		    storage_total_fn fn, void *arg, struct err *err)
 {
-	struct plan plan CLEANUP(plan_release) = { 0 };
-	struct totals totals CLEANUP(totals_release) = { 0 };
+	struct plan plan CLEANUP(plan_release) = {0};
+	struct totals totals CLEANUP(totals_release) = {0};
 	int rc = totals_init(&totals, scan, step_ns, err);
 
 	if (!rc)
@@ -97,7 +97,7 @@ static struct sink *sink_of(struct summing *s, const struct visit *v)
 		return NULL;
 	struct sink *sink = &s->sinks[s->sinks_count];
 
-	*sink = (struct sink){ .owner = v->owner };
+	*sink = (struct sink){.owner = v->owner};
 	sink->sums = calloc(nodes, sizeof(*sink->sums));
 	sink->counts = calloc(nodes, sizeof(*sink->counts));
 	s->sinks_count++;
@@ -149,11 +149,8 @@ static int emit(const struct open_file *file, struct sink *sink, storage_segment
 static int scan_file(struct summing *s, struct open_file *file, storage_segment_fn fn, void *arg,
 		     struct err *err)
 {
-	struct walk walk = { .with_blocks = true,
-			     .gauges = true,
-			     .sums = true,
-			     .fn = visit_sums,
-			     .arg = s };
+	struct walk walk = {
+	    .with_blocks = true, .gauges = true, .sums = true, .fn = visit_sums, .arg = s};
 	int rc = plan_begin(s->p, file, err);
 
 	if (!rc)
@@ -168,9 +165,9 @@ static int scan_file(struct summing *s, struct open_file *file, storage_segment_
 int sqlite_scan(struct storage_reader *reader, const struct storage_scan *scan,
 		storage_segment_fn fn, void *arg, struct err *err)
 {
-	struct plan plan CLEANUP(plan_release) = { 0 };
-	struct totals gauges CLEANUP(totals_release) = { 0 };
-	struct summing summing = { .p = &plan, .gauges = &gauges };
+	struct plan plan CLEANUP(plan_release) = {0};
+	struct totals gauges CLEANUP(totals_release) = {0};
+	struct summing summing = {.p = &plan, .gauges = &gauges};
 	int64_t width_ns = scan->until_ns - scan->from_ns;
 	int rc = totals_init(&gauges, scan, width_ns, err);
 

@@ -40,7 +40,7 @@ static int found_get(struct finding *f, struct hash128 identity, struct found **
 			rc = index_put(&f->index, identity, at);
 		if (rc)
 			return rc;
-		f->list[f->count++] = (struct found){ .first_ns = INT64_MAX, .last_ns = INT64_MIN };
+		f->list[f->count++] = (struct found){.first_ns = INT64_MAX, .last_ns = INT64_MIN};
 	}
 	*ret_found = &f->list[at];
 	return 0;
@@ -103,8 +103,9 @@ static int ask_l0(struct finding *f, struct open_file *file, uint32_t series, bo
 {
 	static const char begins[] = "SELECT 1 FROM block WHERE series = :series"
 				     " AND min_ns >= :from AND min_ns < :until LIMIT 1";
-	static const char ends[] = "SELECT 1 FROM block WHERE series = :series"
-				   " AND min_ns < :from AND max_ns >= :from AND max_ns < :until LIMIT 1";
+	static const char ends[] =
+	    "SELECT 1 FROM block WHERE series = :series"
+	    " AND min_ns < :from AND max_ns >= :from AND max_ns < :until LIMIT 1";
 	const struct storage_scan *scan = f->p->scan;
 	int rc = has_row(f, file, begins, series, scan->from_ns, scan->until_ns, ret_yes, err);
 
@@ -131,8 +132,8 @@ static int ask_l1(struct finding *f, struct open_file *file, uint32_t series, bo
 	db_bind_int(stmt, ":until", f->p->scan->until_ns);
 	while (!*ret_yes && (rc = db_step(&file->db, stmt, err)) > 0)
 		*ret_yes = plan_takes_window(
-			f->p, sqlite3_column_int64(stmt, 0),
-			plan_source_is_there(f->p, file, sqlite3_column_int64(stmt, 1)));
+		    f->p, sqlite3_column_int64(stmt, 0),
+		    plan_source_is_there(f->p, file, sqlite3_column_int64(stmt, 1)));
 	(void)sqlite3_reset(stmt);
 	return rc < 0 ? rc : 0;
 }
@@ -158,8 +159,8 @@ static int find_one(struct finding *f, struct open_file *file, int64_t series, i
 		found->in_range = true; /* the first or the last record is inside */
 		return 0;
 	}
-	return file->entry->level ? ask_l1(f, file, (uint32_t)series, &found->in_range, err) :
-				    ask_l0(f, file, (uint32_t)series, &found->in_range, err);
+	return file->entry->level ? ask_l1(f, file, (uint32_t)series, &found->in_range, err)
+				  : ask_l0(f, file, (uint32_t)series, &found->in_range, err);
 }
 
 static int find_in(struct finding *f, struct open_file *file, struct err *err)
@@ -179,33 +180,32 @@ static int emit(const struct found *found, storage_series_fn fn, void *arg)
 	const struct dict_series *s = &t->series[found->series];
 	struct storage_column columns[PROFILE_COLUMNS_MAX];
 	struct storage_label *labels CLEANUP(cleanup_free) =
-		malloc((s->labels.count + 1) * sizeof(*labels));
+	    malloc((s->labels.count + 1) * sizeof(*labels));
 
 	if (!labels)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < s->columns_count; i++)
-		columns[i] = (struct storage_column){ t->strings[s->columns[i].type],
-						      t->strings[s->columns[i].unit],
-						      s->columns[i].gauge };
+		columns[i] =
+		    (struct storage_column){t->strings[s->columns[i].type],
+					    t->strings[s->columns[i].unit], s->columns[i].gauge};
 	for (uint32_t i = 0; i < s->labels.count; i++) {
 		const struct profile_label *label = &t->labels[s->labels.at + i];
 
-		labels[i] = (struct storage_label){ t->strings[label->key],
-						    t->strings[label->text] };
+		labels[i] = (struct storage_label){t->strings[label->key], t->strings[label->text]};
 	}
 	struct storage_series out = {
-		.identity = s->identity,
-		.owner = s->owner,
-		.name = t->strings[s->name],
-		.period_type = t->strings[s->period_type],
-		.period_unit = t->strings[s->period_unit],
-		.period = s->period,
-		.columns = columns,
-		.columns_count = s->columns_count,
-		.labels = labels,
-		.labels_count = s->labels.count,
-		.first_ns = found->first_ns,
-		.last_ns = found->last_ns,
+	    .identity = s->identity,
+	    .owner = s->owner,
+	    .name = t->strings[s->name],
+	    .period_type = t->strings[s->period_type],
+	    .period_unit = t->strings[s->period_unit],
+	    .period = s->period,
+	    .columns = columns,
+	    .columns_count = s->columns_count,
+	    .labels = labels,
+	    .labels_count = s->labels.count,
+	    .first_ns = found->first_ns,
+	    .last_ns = found->last_ns,
 	};
 
 	return fn(arg, &out);
@@ -214,9 +214,9 @@ static int emit(const struct found *found, storage_series_fn fn, void *arg)
 int sqlite_series(struct storage_reader *reader, int64_t from_ns, int64_t until_ns,
 		  storage_series_fn fn, void *arg, struct err *err)
 {
-	struct storage_scan scan = { .from_ns = from_ns, .until_ns = until_ns };
-	struct plan plan CLEANUP(plan_release) = { 0 };
-	struct finding finding CLEANUP(finding_release) = { .p = &plan };
+	struct storage_scan scan = {.from_ns = from_ns, .until_ns = until_ns};
+	struct plan plan CLEANUP(plan_release) = {0};
+	struct finding finding CLEANUP(finding_release) = {.p = &plan};
 	int rc = plan_init(&plan, reader_of(reader), &scan, until_ns - from_ns, err);
 
 	for (size_t i = 0; !rc && i < plan.files_count; i++) {

@@ -4,13 +4,15 @@
  *
  *	sqlite.c          opening and closing a store, the lock, the plug-in
  *	sqlite_db.c       one connection
- *	sqlite_files.c    the catalogue of period files; opening one
+ *	sqlite_files.c    the catalogue of period files; opening one for writing
+ *	sqlite_open.c     what is done with an open one by reader and writer alike
  *	sqlite_known.c    cursors and upload ids, in memory
  *	sqlite_l0.c       put
  *	sqlite_l1.c       deriving windows from L0; sqlite_fold.c sums them up
- *	sqlite_read.c     a reader, its files, what to take from which level
+ *	sqlite_read.c     a reader, its files, what to take from which level; sqlite_walk.c takes it
  *	sqlite_scan.c     scan and timeline
- *	sqlite_records.c  records, losses, series
+ *	sqlite_records.c  records and losses
+ *	sqlite_series.c   series
  *	sqlite_symbols.c  the symbol store
  *	sqlite_retain.c   retention, damaged files
  *
@@ -28,17 +30,20 @@
 
 #define SQLITE_PATH_MAX 4096
 #define SQLITE_DIR_MAX (SQLITE_PATH_MAX - 256) /* leaves room for a file's name */
-#define SQLITE_WRITERS_MAX 6 /* period files open for writing at once */
+#define SQLITE_WRITERS_MAX 6                   /* period files open for writing at once */
 #define SQLITE_LEVELS 2
 
 /* What a file's records, losses and ends span. Empty: min above max. */
 struct extent {
-	int64_t min_ns, max_ns;	    /* of anything */
+	int64_t min_ns, max_ns;    /* of anything */
 	int64_t first_ns, last_ns; /* of records */
 	uint64_t records;
 };
 
-#define EXTENT_EMPTY { INT64_MAX, INT64_MIN, INT64_MAX, INT64_MIN, 0 }
+#define EXTENT_EMPTY                                                                               \
+	{                                                                                          \
+		INT64_MAX, INT64_MIN, INT64_MAX, INT64_MIN, 0                                      \
+	}
 
 static inline void extent_add(struct extent *e, int64_t time_ns)
 {
@@ -56,9 +61,9 @@ struct period_file {
 	int64_t start_ns, end_ns;
 	int64_t file_id;      /* drawn at its creation: a name may come again, this does not */
 	struct extent extent; /* guarded by the store's lock */
-	bool gone;	      /* guarded: unlinked or put aside */
-	bool damaged;	      /* guarded: a reader or the writer met damage */
-	unsigned refs;	      /* guarded */
+	bool gone;            /* guarded: unlinked or put aside */
+	bool damaged;         /* guarded: a reader or the writer met damage */
+	unsigned refs;        /* guarded */
 	int64_t derived;      /* L0, writer only: batches up to here are in L1 */
 };
 
@@ -68,7 +73,7 @@ struct open_file {
 	struct db db;
 	struct dict dict;
 	int64_t dict_id; /* the last segment that was loaded or written */
-	uint64_t used;	 /* for the choice of what to close */
+	uint64_t used;   /* for the choice of what to close */
 };
 
 struct known_cursor {
@@ -101,7 +106,7 @@ struct sqlite_store {
 	int64_t forgotten_ns; /* when known was last pruned */
 	struct db symbols;
 
-	pthread_mutex_t lock; /* of everything below, and of the guarded parts of entries */
+	pthread_mutex_t lock;       /* of everything below, and of the guarded parts of entries */
 	struct period_file **files; /* by level, then start */
 	size_t files_count, files_capacity;
 	uint64_t records, profiles, duplicates;
@@ -145,7 +150,8 @@ MUST_CHECK int open_file_load(struct open_file *file, struct codec *codec, struc
 /* Write what the dictionary learned; inside a transaction. */
 MUST_CHECK int open_file_store(struct open_file *file, struct codec *codec, struct err *err);
 /* Write the file's extent and the span of one series; inside a transaction. */
-MUST_CHECK int open_file_widen(struct open_file *file, const struct extent *extent, struct err *err);
+MUST_CHECK int open_file_widen(struct open_file *file, const struct extent *extent,
+			       struct err *err);
 MUST_CHECK int open_file_series(struct open_file *file, uint32_t series, int64_t first_ns,
 				int64_t last_ns, struct err *err);
 
@@ -167,8 +173,8 @@ MUST_CHECK int known_forget(struct known *known, int64_t arrived_before_ns, int6
 int sqlite_put(struct storage *store, const struct profile *const *profiles, size_t count,
 	       int *results, struct err *err);
 
-/* Derive what arrived before `arrived_before_ns` from one L0 file; *ret_more: there is more than one
- * call takes. */
+/* Derive what arrived before `arrived_before_ns` from one L0 file; *ret_more: there is more than
+ * one call takes. */
 MUST_CHECK int l1_derive(struct sqlite_store *s, struct period_file *source,
 			 int64_t arrived_before_ns, bool *ret_more, struct err *err);
 

@@ -9,8 +9,8 @@ static int insert(struct sqlite_store *s, uint64_t scope, const uint8_t *build_i
 		  struct err *err)
 {
 	sqlite3_stmt *stmt;
-	int rc = db_prepare(&s->symbols, "UPDATE epoch SET last = last + 1 RETURNING last", &stmt,
-			    err);
+	int rc =
+	    db_prepare(&s->symbols, "UPDATE epoch SET last = last + 1 RETURNING last", &stmt, err);
 
 	if (rc)
 		return rc;

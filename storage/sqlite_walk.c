@@ -157,8 +157,8 @@ static int walk_window(struct walking *w, sqlite3_stmt *stmt, struct err *err)
 	if (!plan_is_whole(w->p, window_ns) &&
 	    plan_source_is_there(w->p, w->file, sqlite3_column_int64(stmt, 1)))
 		return 0;
-	/* A cut window that L0 cannot answer any more: sums stand at its start, a snapshot at its own
-	 * time. */
+	/* A cut window that L0 cannot answer any more: sums stand at its start, a snapshot at its
+	 * own time. */
 	if (time_ns < w->p->scan->from_ns || time_ns >= w->p->scan->until_ns)
 		return 0;
 	int rc = storage_scan_late(w->p->scan, err);
@@ -166,8 +166,8 @@ static int walk_window(struct walking *w, sqlite3_stmt *stmt, struct err *err)
 	if (!rc)
 		rc = instance_set(w, sqlite3_column_int64(stmt, 2), err);
 	if (!rc)
-		rc = w->walk->with_blocks ? decode(w, db_column_blob(stmt, 6), err) :
-					    totals_only(w, stmt, err);
+		rc = w->walk->with_blocks ? decode(w, db_column_blob(stmt, 6), err)
+					  : totals_only(w, stmt, err);
 	for (size_t i = 0; !rc && i < c->count; i++)
 		c->times[i] = time_ns;
 	return rc ? rc : give(w, err);
@@ -182,7 +182,7 @@ static int walk_l1(struct walking *w, struct err *err)
 {
 	static const char totals[] = WINDOW_COLUMNS " FROM window w" WINDOW_WHERE;
 	static const char blocks[] =
-		WINDOW_COLUMNS ", b.data FROM window w JOIN block b USING (id)" WINDOW_WHERE;
+	    WINDOW_COLUMNS ", b.data FROM window w JOIN block b USING (id)" WINDOW_WHERE;
 	struct db *db = &w->file->db;
 	sqlite3_stmt *stmt;
 	int rc = db_prepare(db, w->walk->with_blocks ? blocks : totals, &stmt, err);
@@ -212,15 +212,15 @@ int plan_walk(struct plan *p, struct open_file *file, const struct walk *walk, s
 
 		if (series == INDEX_NONE || p->scan->column >= d->t.series[series].columns_count)
 			continue;
-		struct walking w = { .p = p,
-				     .file = file,
-				     .walk = walk,
-				     .series = series,
-				     .column = p->scan->column,
-				     .visit = { .file = file,
-						.series = i,
-						.owner = d->t.series[series].owner,
-						.columns = &p->r->columns } };
+		struct walking w = {.p = p,
+				    .file = file,
+				    .walk = walk,
+				    .series = series,
+				    .column = p->scan->column,
+				    .visit = {.file = file,
+					      .series = i,
+					      .owner = d->t.series[series].owner,
+					      .columns = &p->r->columns}};
 
 		w.visit.gauge = d->t.series[series].columns[p->scan->column].gauge;
 		if (w.visit.gauge ? walk->gauges : walk->sums)

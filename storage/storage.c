@@ -24,7 +24,8 @@ int storage_open(const char *location, const struct storage_options *options,
 
 		if (strlen(backends[i]->name) != len || memcmp(backends[i]->name, location, len))
 			continue;
-		int rc = backends[i]->open(colon + 1, options ? options : &defaults, ret_store, err);
+		int rc =
+		    backends[i]->open(colon + 1, options ? options : &defaults, ret_store, err);
 
 		if (!rc)
 			(*ret_store)->backend = backends[i];
@@ -126,8 +127,8 @@ int storage_scan(struct storage_reader *reader, const struct storage_scan *scan,
 	return scan_is_empty(scan) ? 0 : reader->backend->scan(reader, scan, fn, arg, err);
 }
 
-int storage_timeline(struct storage_reader *reader, const struct storage_scan *scan, int64_t step_ns,
-		     storage_total_fn fn, void *arg, struct err *err)
+int storage_timeline(struct storage_reader *reader, const struct storage_scan *scan,
+		     int64_t step_ns, storage_total_fn fn, void *arg, struct err *err)
 {
 	if (step_ns <= 0)
 		return err_set(err, -EINVAL, "storage: a step of %" PRId64 " ns", step_ns);
@@ -153,7 +154,7 @@ int storage_losses(struct storage_reader *reader, const struct storage_scan *sca
 struct hash128 storage_upload_key(const struct profile *profile)
 {
 	struct str id = profile_string(profile, profile->upload_id);
-	struct hash128 owner = { profile->instance.owner, 0x75706c64 };
+	struct hash128 owner = {profile->instance.owner, 0x75706c64};
 
 	return hash128_chain(owner, hash128(id.ptr, id.len));
 }

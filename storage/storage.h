@@ -9,9 +9,9 @@
  * other thread opens a reader of its own with storage_reader_open (safe from any thread while the
  * store is open) and keeps it to itself.  A reader never blocks the writer and never checkpoints.
  *
- * Levels (docs/formats/storage.md): L0 holds records with time and context in hourly files; L1 holds
- * windows of STORAGE_L1_WINDOW_NS, without context, in daily files, derived from L0.  A scan uses the
- * coarsest level that answers it exactly.
+ * Levels (docs/formats/storage.md): L0 holds records with time and context in hourly files; L1
+ * holds windows of STORAGE_L1_WINDOW_NS, without context, in daily files, derived from L0.  A scan
+ * uses the coarsest level that answers it exactly.
  */
 #ifndef STORAGE_STORAGE_H
 #define STORAGE_STORAGE_H
@@ -31,7 +31,8 @@ struct storage_options {
 };
 
 /* "sqlite:DIR" or "memory:". Creates what is missing (0700). Returns 0; -EINVAL for a location that
- * no backend knows, -EBUSY when another process has the directory open for writing, -EIO. */
+ * no backend knows, -EBUSY when another process has the directory open for writing, -EIO.  With 0
+ * `err` may still carry a warning (code 0, a message): what was damaged and put aside. */
 MUST_CHECK int storage_open(const char *location, const struct storage_options *options,
 			    struct storage **ret_store, struct err *err);
 
@@ -46,11 +47,13 @@ enum storage_put_result { STORAGE_STORED, STORAGE_DUPLICATE };
  * transaction with its cursors and upload id: the file of its from_ns..until_ns midpoint for an
  * upload, of arrived_ns for a profile with cursors.  A profile whose upload_id was stored within
  * 24 hours is STORAGE_DUPLICATE in `results` (may be NULL) and changes nothing.
- * Returns 0, -ENOSPC (nothing of the failed file's profiles was kept) or -EIO.  On failure
+ * Returns 0, -ENOSPC (nothing of the failed file's profiles was kept), -EINVAL (a profile with a
+ * time outside 1970..2199 or a number that names nothing, which alone is refused), -ENOTSUP (the
+ * file is a newer release's) or -EIO.  On failure
  * `results` of profiles that did get committed is STORAGE_STORED and of the rest is negative.
  */
-MUST_CHECK int storage_put(struct storage *store, const struct profile *const *profiles, size_t count,
-			   int *results, struct err *err);
+MUST_CHECK int storage_put(struct storage *store, const struct profile *const *profiles,
+			   size_t count, int *results, struct err *err);
 
 /* Derive L1 from L0 windows that closed before `now_ns`, apply retention, checkpoint.  Call every
  * few seconds from the writer thread; bounded work a call.  Returns 0 or -errno. */
@@ -83,8 +86,8 @@ struct storage_stats {
 	uint64_t records, profiles, duplicates; /* since the store was opened */
 	uint64_t files;
 	int64_t oldest_ns, newest_ns; /* of any record; 0: none */
-	char version[48]; /* of the backend's library: "SQLite 3.40.1" */
-	char note[160];	  /* something the operator should know, or "" */
+	char version[48];             /* of the backend's library: "SQLite 3.40.1" */
+	char note[160];               /* something the operator should know, or "" */
 };
 
 /* ---- reading ---- */
@@ -127,7 +130,8 @@ struct storage_series {
 /* 0 goes on; anything else ends the walk and is returned. */
 typedef int (*storage_series_fn)(void *arg, const struct storage_series *series);
 
-/* Every series with records in [from_ns, until_ns), each once.  Opens no sample block. */
+/* Every series with records in [from_ns, until_ns), each once.  Opens a sample block only where one
+ * spans the whole range. */
 MUST_CHECK int storage_series(struct storage_reader *reader, int64_t from_ns, int64_t until_ns,
 			      storage_series_fn fn, void *arg, struct err *err);
 
@@ -137,7 +141,7 @@ struct storage_scan {
 	size_t series_count;
 	size_t column;
 	int64_t from_ns, until_ns; /* half open; exact to the record, whatever levels are used */
-	int64_t deadline_ns;	   /* CLOCK_MONOTONIC; past it the scan ends with -ETIME. 0: none */
+	int64_t deadline_ns;       /* CLOCK_MONOTONIC; past it the scan ends with -ETIME. 0: none */
 };
 
 /*
@@ -155,22 +159,25 @@ struct storage_segment {
 	size_t modules_count;
 	const struct str *strings;
 	size_t strings_count;
-	uint32_t owner;		/* scope of modules without a build id */
+	uint32_t owner;         /* scope of modules without a build id */
 	const uint32_t *leaves; /* nodes with samples, ascending */
-	const int64_t *sums;	/* of the column, by leaf */
+	const int64_t *sums;    /* of the column, by leaf */
 	const uint64_t *counts; /* samples behind each sum */
 	size_t leaves_count;
 };
 
 typedef int (*storage_segment_fn)(void *arg, const struct storage_segment *segment);
 
-/* Sum by stack.  A gauge column gives, for each process instance, its last snapshot in the range.
- * Returns 0, -ETIME, the callback's value, or -EIO. */
+/* Sum by stack.  A gauge column gives, for each process instance, its last snapshot in the range:
+ * the records of one time; nothing when the instance ended in the range.  A record of value 0 at
+ * the root says that nothing is live. Returns 0, -ETIME, the callback's value, or -EIO. */
 MUST_CHECK int storage_scan(struct storage_reader *reader, const struct storage_scan *scan,
 			    storage_segment_fn fn, void *arg, struct err *err);
 
 /* Totals by (series of the scan, step): step i covers from_ns + i x step_ns.  `series` is the index
- * in scan->series.  A gauge gives the sum of the snapshots last seen in each step. */
+ * in scan->series.  A gauge gives the sum of the snapshots last seen in each step, as a scan of
+ * that step would.  Cheap when from_ns and step_ns are multiples of STORAGE_L1_WINDOW_NS; -E2BIG
+ * for more than 4 M cells. */
 typedef int (*storage_total_fn)(void *arg, size_t series, int64_t step_start_ns, int64_t sum,
 				uint64_t count);
 MUST_CHECK int storage_timeline(struct storage_reader *reader, const struct storage_scan *scan,

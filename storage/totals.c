@@ -14,7 +14,8 @@ int totals_init(struct totals *t, const struct storage_scan *scan, int64_t step_
 
 	memset(t, 0, sizeof(*t));
 	if (steps > TOTALS_CELLS_MAX || steps * scan->series_count > TOTALS_CELLS_MAX)
-		return err_set(err, -E2BIG, "storage: %zu series in %llu steps, at most %zu together",
+		return err_set(err, -E2BIG,
+			       "storage: %zu series in %llu steps, at most %zu together",
 			       scan->series_count, (unsigned long long)steps, TOTALS_CELLS_MAX);
 	t->from_ns = scan->from_ns;
 	t->until_ns = scan->until_ns;

@@ -3,8 +3,8 @@
  * storage/totals.h - sums by (series, step), and the last snapshot of gauges.  Private to storage/.
  *
  * A snapshot of a gauge is the records of one (series, process instance) that bear the same time.
- * An instance counts in a step with its latest snapshot there, and with nothing when it ended in that
- * step.  Adding is commutative, so levels and files may be read in any order.  A scan asks the
+ * An instance counts in a step with its latest snapshot there, and with nothing when it ended in
+ * that step.  Adding is commutative, so levels and files may be read in any order.  A scan asks the
  * same with one step over its whole range.  One thread.
  */
 #ifndef STORAGE_TOTALS_H

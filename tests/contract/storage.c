@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The store's contract, run over every line of storage/backends.def.  Where levels could matter, a case
- * asks before L1 is derived, after it, and after reopening: the answers must not change.
+ * The store's contract, run over every line of storage/backends.def.  Where levels could matter, a
+ * case asks before L1 is derived, after it, and after reopening: the answers must not change.
  */
 #include "tests/contract/storage.h"
 
@@ -35,11 +35,11 @@ static int teardown(void **state)
 static struct storage_scan scan_of(const struct hash128 *series, size_t column, int64_t from_ns,
 				   int64_t until_ns)
 {
-	return (struct storage_scan){ .series = series,
-				      .series_count = 1,
-				      .column = column,
-				      .from_ns = from_ns,
-				      .until_ns = until_ns };
+	return (struct storage_scan){.series = series,
+				     .series_count = 1,
+				     .column = column,
+				     .from_ns = from_ns,
+				     .until_ns = until_ns};
 }
 
 /* The same answer from L0, from L1 and from files that were opened again. */
@@ -130,7 +130,7 @@ static void a_root_stack_and_negative_values_count(void **state)
 
 static void a_series_that_is_not_there_is_skipped(void **state)
 {
-	struct hash128 ids[2] = { { 1, 2 }, cpu_series() };
+	struct hash128 ids[2] = {{1, 2}, cpu_series()};
 	struct storage_scan scan = scan_of(ids, 0, T0, T0 + SECONDS(60));
 
 	(void)state;
@@ -205,7 +205,7 @@ static void a_segment_names_its_owner(void **state)
 
 static void expect_timeline(const struct storage_scan *scan, int64_t step_ns, const char *expected)
 {
-	struct answer got CLEANUP(answer_release) = { 0 };
+	struct answer got CLEANUP(answer_release) = {0};
 
 	assert_int_equal(store_timeline(f.reader, scan, step_ns, &got), 0);
 	char *text CLEANUP(cleanup_free) = answer_text(&got);
@@ -244,7 +244,7 @@ static void a_timeline_of_too_many_steps_is_refused(void **state)
 {
 	struct hash128 id = cpu_series();
 	struct storage_scan scan = scan_of(&id, 0, 0, T0);
-	struct answer got = { 0 };
+	struct answer got = {0};
 
 	(void)state;
 	assert_int_equal(store_timeline(f.reader, &scan, 1, &got), -E2BIG);
@@ -307,7 +307,8 @@ static void the_end_of_an_instance_closes_its_gauges(void **state)
 static int series_checked(void *arg, const struct storage_series *s)
 {
 	++*(int *)arg;
-	assert_true(hash128_equal(s->identity, series_id(7, PROFILE_KIND_CPU, "service=a,env=prod")));
+	assert_true(
+	    hash128_equal(s->identity, series_id(7, PROFILE_KIND_CPU, "service=a,env=prod")));
 	assert_int_equal(s->owner, 7);
 	assert_true(s->name.len == 11 && !memcmp(s->name.ptr, "process_cpu", 11));
 	assert_true(s->period_type.len == 3 && !memcmp(s->period_type.ptr, "cpu", 3));
@@ -340,8 +341,7 @@ static void a_series_is_described_once(void **state)
 	for (int level = 0; level < 2; level++) {
 		seen = 0;
 		assert_int_equal(
-			storage_series(f.reader, T0, T0 + SECONDS(9), series_checked, &seen, NULL),
-			0);
+		    storage_series(f.reader, T0, T0 + SECONDS(9), series_checked, &seen, NULL), 0);
 		assert_int_equal(seen, 1);
 		fixture_maintain(&f, LATER);
 		fixture_reopen(&f);
@@ -381,7 +381,7 @@ static void a_deadline_that_passed_ends_a_scan(void **state)
 {
 	struct hash128 id = cpu_series();
 	struct storage_scan scan = scan_of(&id, 0, T0, T0 + SECONDS(10));
-	struct answer got CLEANUP(answer_release) = { 0 };
+	struct answer got CLEANUP(answer_release) = {0};
 
 	(void)state;
 	fixture_put(&f, cpu_profile(1, "main", T0, 1));
@@ -393,7 +393,7 @@ static void a_deadline_that_passed_ends_a_scan(void **state)
 
 static void records_keep_time_thread_and_process(void **state)
 {
-	struct model model = { 0 };
+	struct model model = {0};
 	struct maker m;
 	struct hash128 id = cpu_series();
 	struct storage_scan scan = scan_of(&id, 0, T0, T0 + SECONDS(10));
@@ -406,7 +406,7 @@ static void records_keep_time_thread_and_process(void **state)
 	maker_context(&m, "thread=worker,span=#43");
 	maker_record(&m, "main;a", T0 + 456, 1, 8, 1);
 	model_take(&model, maker_finish(&m));
-	const struct profile *list[] = { model.profiles[0] };
+	const struct profile *list[] = {model.profiles[0]};
 
 	assert_int_equal(storage_put(f.store, list, 1, NULL, NULL), 0);
 	expect_as_model(&f, &model, &scan, SECONDS(10));
@@ -431,7 +431,7 @@ static void losses_are_counted_by_reason(void **state)
 	maker_loss(&m, "stack_depth", 50, T0 + SECONDS(10));
 	fixture_put(&f, maker_finish(&m));
 	for (int level = 0; level < 2; level++) {
-		struct answer got CLEANUP(answer_release) = { 0 };
+		struct answer got CLEANUP(answer_release) = {0};
 
 		assert_int_equal(store_losses(f.reader, &scan, &got), 0);
 		char *text CLEANUP(cleanup_free) = answer_text(&got);
@@ -448,9 +448,9 @@ static void an_upload_id_counts_once_a_day(void **state)
 {
 	struct hash128 id = cpu_series();
 	struct storage_scan scan = scan_of(&id, 0, T0, T0 + SECONDS(200000));
-	const int64_t arrivals[] = { T0, T0 + SECONDS(5), T0 + SECONDS(86399), T0 + SECONDS(86400) };
-	const int expected[] = { STORAGE_STORED, STORAGE_DUPLICATE, STORAGE_DUPLICATE,
-				 STORAGE_STORED };
+	const int64_t arrivals[] = {T0, T0 + SECONDS(5), T0 + SECONDS(86399), T0 + SECONDS(86400)};
+	const int expected[] = {STORAGE_STORED, STORAGE_DUPLICATE, STORAGE_DUPLICATE,
+				STORAGE_STORED};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(arrivals); i++) {
@@ -463,7 +463,7 @@ static void an_upload_id_counts_once_a_day(void **state)
 		maker_series(&m, PROFILE_KIND_CPU, "service=a");
 		maker_record(&m, "main", arrivals[i], 1, 1, 1);
 		struct profile *p = maker_finish(&m);
-		const struct profile *list[] = { p };
+		const struct profile *list[] = {p};
 
 		assert_int_equal(storage_put(f.store, list, 1, &result, NULL), 0);
 		assert_int_equal(result, expected[i]);
@@ -488,7 +488,7 @@ static void an_upload_id_counts_once_in_a_batch_and_belongs_to_its_owner(void **
 		maker_record(&m, "main", T0, 1, 1, 1);
 		profiles[i] = maker_finish(&m);
 	}
-	const struct profile *list[] = { profiles[0], profiles[1], profiles[2] };
+	const struct profile *list[] = {profiles[0], profiles[1], profiles[2]};
 
 	assert_int_equal(storage_put(f.store, list, 3, results, NULL), 0);
 	assert_int_equal(results[0], STORAGE_STORED);
@@ -522,7 +522,7 @@ static void a_duplicate_takes_nothing_else_of_its_batch_along(void **state)
 			maker_record(&m, i ? (round ? "third" : "second") : "first", T0, 1, 1, 1);
 			profiles[i] = maker_finish(&m);
 		}
-		const struct profile *list[] = { profiles[0], profiles[1] };
+		const struct profile *list[] = {profiles[0], profiles[1]};
 
 		assert_int_equal(storage_put(f.store, list, 2, results, NULL), 0);
 		assert_int_equal(results[0], round ? STORAGE_DUPLICATE : STORAGE_STORED);
@@ -564,10 +564,10 @@ static void cursors_are_kept_with_their_samples(void **state)
 static void a_time_outside_the_calendar_is_refused_alone(void **state)
 {
 	struct profile *bad = cpu_profile(1, "bad", T0, 1), *good = cpu_profile(1, "good", T0, 2);
-	const struct profile *list[] = { bad, good };
+	const struct profile *list[] = {bad, good};
 	struct hash128 id = cpu_series();
 	struct storage_scan scan = scan_of(&id, 0, T0, T0 + SECONDS(10));
-	struct err err = { 0 };
+	struct err err = {0};
 	int results[2];
 
 	(void)state;
@@ -604,7 +604,7 @@ static void readers_see_what_was_put_before_they_ask(void **state)
 
 static void symbols_are_replaced_with_a_higher_epoch(void **state)
 {
-	const uint8_t build_id[20] = { 1, 2, 3 };
+	const uint8_t build_id[20] = {1, 2, 3};
 	uint64_t first = 0, second = 0, epoch = 0;
 	void *table = NULL;
 	size_t len = 0;
@@ -630,7 +630,8 @@ static void symbols_are_replaced_with_a_higher_epoch(void **state)
 	free(table);
 	assert_int_equal(storage_symbols_get(f.reader, 0, build_id, 16, &table, &len, &epoch, NULL),
 			 -ENOENT);
-	assert_int_equal(storage_symbols_put(f.store, 0, build_id, 20, "again", 5, &epoch, NULL), 0);
+	assert_int_equal(storage_symbols_put(f.store, 0, build_id, 20, "again", 5, &epoch, NULL),
+			 0);
 	assert_true(epoch > second);
 }
 
@@ -686,7 +687,7 @@ static void the_byte_budget_holds(void **state)
 	assert_true(stats.oldest_ns > T0);
 	assert_int_equal(stats.newest_ns, T0 + SECONDS(86400 * 29) + 3999);
 	scan.from_ns = T0 + SECONDS(86400 * 29);
-	struct answer got CLEANUP(answer_release) = { 0 };
+	struct answer got CLEANUP(answer_release) = {0};
 
 	assert_int_equal(store_scan(f.reader, &scan, &got), 0);
 	assert_int_equal(got.count, 4000);
@@ -714,7 +715,7 @@ static void stats_describe_the_store(void **state)
 static void a_location_that_nobody_knows_is_refused(void **state)
 {
 	struct storage *store;
-	struct err err = { 0 };
+	struct err err = {0};
 
 	(void)state;
 	assert_int_equal(storage_open("stone:tablet", NULL, &store, &err), -EINVAL);
@@ -730,35 +731,35 @@ static int run_suite(const struct storage_backend *which)
 
 	memcpy(state, which, sizeof(*which));
 	const struct CMUnitTest tests[] = {
-		CASE(sums_by_stack_over_batches_and_files),
-		CASE(columns_are_asked_one_at_a_time),
-		CASE(range_is_exact_to_the_nanosecond),
-		CASE(a_root_stack_and_negative_values_count),
-		CASE(a_series_that_is_not_there_is_skipped),
-		CASE(late_data_is_added_once),
-		CASE(owners_have_series_of_their_own),
-		CASE(a_segment_names_its_owner),
-		CASE(a_timeline_gives_the_steps_that_have_samples),
-		CASE(a_timeline_of_too_many_steps_is_refused),
-		CASE(a_gauge_is_the_last_snapshot_of_each_instance),
-		CASE(the_end_of_an_instance_closes_its_gauges),
-		CASE(a_series_is_described_once),
-		CASE(a_callback_ends_the_walk),
-		CASE(a_deadline_that_passed_ends_a_scan),
-		CASE(records_keep_time_thread_and_process),
-		CASE(losses_are_counted_by_reason),
-		CASE(an_upload_id_counts_once_a_day),
-		CASE(an_upload_id_counts_once_in_a_batch_and_belongs_to_its_owner),
-		CASE(a_duplicate_takes_nothing_else_of_its_batch_along),
-		CASE(cursors_are_kept_with_their_samples),
-		CASE(a_time_outside_the_calendar_is_refused_alone),
-		CASE(readers_see_what_was_put_before_they_ask),
-		CASE(symbols_are_replaced_with_a_higher_epoch),
-		CASE(what_is_too_old_goes_and_the_newest_stays),
-		CASE(the_byte_budget_holds),
-		CASE(stats_describe_the_store),
-		CASE(a_location_that_nobody_knows_is_refused),
-		cmocka_unit_test_prestate(random_histories_are_answered_as_by_the_model, state),
+	    CASE(sums_by_stack_over_batches_and_files),
+	    CASE(columns_are_asked_one_at_a_time),
+	    CASE(range_is_exact_to_the_nanosecond),
+	    CASE(a_root_stack_and_negative_values_count),
+	    CASE(a_series_that_is_not_there_is_skipped),
+	    CASE(late_data_is_added_once),
+	    CASE(owners_have_series_of_their_own),
+	    CASE(a_segment_names_its_owner),
+	    CASE(a_timeline_gives_the_steps_that_have_samples),
+	    CASE(a_timeline_of_too_many_steps_is_refused),
+	    CASE(a_gauge_is_the_last_snapshot_of_each_instance),
+	    CASE(the_end_of_an_instance_closes_its_gauges),
+	    CASE(a_series_is_described_once),
+	    CASE(a_callback_ends_the_walk),
+	    CASE(a_deadline_that_passed_ends_a_scan),
+	    CASE(records_keep_time_thread_and_process),
+	    CASE(losses_are_counted_by_reason),
+	    CASE(an_upload_id_counts_once_a_day),
+	    CASE(an_upload_id_counts_once_in_a_batch_and_belongs_to_its_owner),
+	    CASE(a_duplicate_takes_nothing_else_of_its_batch_along),
+	    CASE(cursors_are_kept_with_their_samples),
+	    CASE(a_time_outside_the_calendar_is_refused_alone),
+	    CASE(readers_see_what_was_put_before_they_ask),
+	    CASE(symbols_are_replaced_with_a_higher_epoch),
+	    CASE(what_is_too_old_goes_and_the_newest_stays),
+	    CASE(the_byte_budget_holds),
+	    CASE(stats_describe_the_store),
+	    CASE(a_location_that_nobody_knows_is_refused),
+	    cmocka_unit_test_prestate(random_histories_are_answered_as_by_the_model, state),
 	};
 
 	print_message("store: %s\n", which->name);

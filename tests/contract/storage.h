@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tests/contract/storage.h - the cases of the store's contract that stand in a file of their own. */
+/* tests/contract/storage.h - the cases of the store's contract that stand in a file of their own.
+ */
 #ifndef TESTS_CONTRACT_STORAGE_H
 #define TESTS_CONTRACT_STORAGE_H
 

@@ -30,7 +30,7 @@ static uint32_t draw(struct world *w, uint32_t below)
 /* Mostly around a few minutes, sometimes another hour or day: the borders of files and windows. */
 static int64_t draw_time(struct world *w)
 {
-	static const int64_t bases[] = { 0, 0, 0, 3590, 3590, 86390, -7200 };
+	static const int64_t bases[] = {0, 0, 0, 3590, 3590, 86390, -7200};
 	int64_t at = T0 + SECONDS(bases[draw(w, ARRAY_LEN(bases))] + (int64_t)draw(w, 60));
 
 	switch (draw(w, 4)) {
@@ -59,9 +59,9 @@ static void series_select(struct maker *m, unsigned which)
 
 static void records_add(struct world *w, struct maker *m)
 {
-	static const char *const names[] = { "main", "run", "parse", "0x10@app", "0x20@app", "free" };
-	static const char *const contexts[] = { "", "thread=main", "thread=pool,span=#7",
-						"endpoint=/x,thread=main" };
+	static const char *const names[] = {"main", "run", "parse", "0x10@app", "0x20@app", "free"};
+	static const char *const contexts[] = {"", "thread=main", "thread=pool,span=#7",
+					       "endpoint=/x,thread=main"};
 	int64_t snapshot = draw_time(w);
 
 	for (unsigned n = draw(w, 12); n-- > 0;) {
@@ -76,7 +76,8 @@ static void records_add(struct world *w, struct maker *m)
 			values[i] = (int64_t)draw(w, 1000) - 100;
 		maker_context(m, contexts[draw(w, ARRAY_LEN(contexts))]);
 		/* Snapshots of gauges share a time, most of them. */
-		maker_values(m, stack, draw(w, 3) ? snapshot : draw_time(w), 1 + draw(w, 5), values);
+		maker_values(m, stack, draw(w, 3) ? snapshot : draw_time(w), 1 + draw(w, 5),
+			     values);
 	}
 }
 
@@ -107,7 +108,7 @@ static void put_some(struct world *w)
 	const struct profile *batch[4];
 	int results[4];
 	size_t count = 1 + draw(w, 4);
-	struct err err = { 0 };
+	struct err err = {0};
 
 	for (size_t i = 0; i < count; i++) {
 		model_take(&w->model, draw_profile(w));
@@ -121,8 +122,8 @@ static void put_some(struct world *w)
 
 static void ask(struct world *w)
 {
-	static const int64_t steps[] = { 10, 1, 15, 60, 7 };
-	struct storage_scan scan = { .series = w->series, .series_count = SERIES_COUNT };
+	static const int64_t steps[] = {10, 1, 15, 60, 7};
+	struct storage_scan scan = {.series = w->series, .series_count = SERIES_COUNT};
 	int64_t from = draw_time(w), until = draw_time(w);
 
 	scan.column = draw(w, 2);
@@ -156,7 +157,7 @@ static void identities_set(struct world *w)
 
 static void live(const struct storage_backend *backend, uint64_t seed)
 {
-	struct world w = { .random = (seed + 1) * UINT64_C(0x9E3779B97F4A7C15) };
+	struct world w = {.random = (seed + 1) * UINT64_C(0x9E3779B97F4A7C15)};
 
 	fixture_init(&w.f, backend);
 	identities_set(&w);

@@ -26,14 +26,14 @@ void model_release(struct model *m)
 
 static struct storage_segment as_segment(const struct profile *p)
 {
-	return (struct storage_segment){ .nodes = p->nodes,
-					 .nodes_count = p->nodes_count,
-					 .frames = p->frames,
-					 .frames_count = p->frames_count,
-					 .modules = p->modules,
-					 .modules_count = p->modules_count,
-					 .strings = p->strings.strings,
-					 .strings_count = p->strings.count };
+	return (struct storage_segment){.nodes = p->nodes,
+					.nodes_count = p->nodes_count,
+					.frames = p->frames,
+					.frames_count = p->frames_count,
+					.modules = p->modules,
+					.modules_count = p->modules_count,
+					.strings = p->strings.strings,
+					.strings_count = p->strings.count};
 }
 
 static int wanted(const struct storage_scan *scan, const struct profile *p,
@@ -53,7 +53,8 @@ static bool same_instance(const struct profile *a, const struct profile *b)
 	return !memcmp(a->instance.runtime_id, b->instance.runtime_id, 16);
 }
 
-/* Is this record of a gauge in the last snapshot of its instance in the range, and is that alive? */
+/* Is this record of a gauge in the last snapshot of its instance in the range, and is that alive?
+ */
 static bool snapshot_counts(const struct model *m, const struct storage_scan *scan,
 			    const struct profile *p, const struct profile_record *r)
 {
@@ -261,7 +262,7 @@ static int total_received(void *arg, size_t series, int64_t start_ns, int64_t su
 int store_timeline(struct storage_reader *r, const struct storage_scan *scan, int64_t step_ns,
 		   struct answer *ret)
 {
-	struct receiver to = { ret, scan, step_ns };
+	struct receiver to = {ret, scan, step_ns};
 	int rc = storage_timeline(r, scan, step_ns, total_received, &to, NULL);
 
 	answer_sort(ret);
@@ -274,7 +275,7 @@ static int records_received(void *arg, const struct storage_records *records)
 
 	for (size_t i = 0; i < records->count; i++) {
 		char *stack CLEANUP(cleanup_free) =
-			segment_stack(&records->segment, records->nodes[i]);
+		    segment_stack(&records->segment, records->nodes[i]);
 
 		assert_true(records->series[i] < to->scan->series_count);
 		record_line(to->answer, stack, (int)records->series[i], records->times_ns[i],
@@ -287,7 +288,7 @@ static int records_received(void *arg, const struct storage_records *records)
 
 int store_records(struct storage_reader *r, const struct storage_scan *scan, struct answer *ret)
 {
-	struct receiver to = { ret, scan, 0 };
+	struct receiver to = {ret, scan, 0};
 	int rc = storage_records(r, scan, records_received, &to, NULL);
 
 	answer_sort(ret);
@@ -304,7 +305,7 @@ static int loss_received(void *arg, struct hash128 series, struct str reason, ui
 
 int store_losses(struct storage_reader *r, const struct storage_scan *scan, struct answer *ret)
 {
-	struct receiver to = { ret, scan, 0 };
+	struct receiver to = {ret, scan, 0};
 	int rc = storage_losses(r, scan, loss_received, &to, NULL);
 
 	answer_sort(ret);

@@ -13,7 +13,7 @@
 
 static struct str text_of(const char *s)
 {
-	return (struct str){ s, strlen(s) };
+	return (struct str){s, strlen(s)};
 }
 
 void instance_id(unsigned instance, uint8_t to[16])
@@ -60,12 +60,12 @@ static size_t labels_parse(struct maker *m, const char *text, struct profile_lab
 
 		assert_true(count <= LABELS_MAX && key < len);
 		memset(label, 0, sizeof(*label));
-		label->key = string_of(m, (struct str){ text, key });
+		label->key = string_of(m, (struct str){text, key});
 		label->is_number = text[key + 1] == '#';
 		if (label->is_number)
 			label->number = strtoll(text + key + 2, NULL, 10);
 		else
-			label->text = string_of(m, (struct str){ text + key + 1, len - key - 1 });
+			label->text = string_of(m, (struct str){text + key + 1, len - key - 1});
 		text += len + (text[len] == ',');
 	}
 	return count;
@@ -91,7 +91,7 @@ void maker_series(struct maker *m, enum profile_kind_id id, const char *labels)
 /* The text up to one of `ends`; moves behind it. */
 static struct str part(const char **at, const char *ends)
 {
-	struct str s = { *at, strcspn(*at, ends) };
+	struct str s = {*at, strcspn(*at, ends)};
 
 	*at += s.len;
 	if (**at && **at != '!')
@@ -101,7 +101,7 @@ static struct str part(const char **at, const char *ends)
 
 void maker_series_of(struct maker *m, const char *spec, const char *labels)
 {
-	struct profile_kind kind = { .period = 1 };
+	struct profile_kind kind = {.period = 1};
 	uint32_t id;
 
 	kind.name = string_of(m, part(&spec, ":"));
@@ -128,15 +128,15 @@ void maker_context(struct maker *m, const char *labels)
 
 static uint32_t frame_of(struct maker *m, struct str name)
 {
-	struct profile_frame frame = { 0 };
+	struct profile_frame frame = {0};
 	uint32_t id;
 
 	if (name.len > 2 && !memcmp(name.ptr, "0x", 2)) {
-		struct profile_module module = { .build_id_len = 20 };
+		struct profile_module module = {.build_id_len = 20};
 		const char *at = memchr(name.ptr, '@', name.len);
 
 		assert_non_null(at);
-		struct str path = { at + 1, (size_t)(name.ptr + name.len - at - 1) };
+		struct str path = {at + 1, (size_t)(name.ptr + name.len - at - 1)};
 		struct hash128 h = hash128(path.ptr, path.len);
 
 		memcpy(module.build_id, &h, sizeof(h));
@@ -160,7 +160,7 @@ static uint32_t stack_of(struct maker *m, const char *stack)
 		size_t len = strcspn(stack, ";");
 
 		assert_true(count < PROFILE_STACK_DEPTH_MAX);
-		frames[count++] = frame_of(m, (struct str){ stack, len });
+		frames[count++] = frame_of(m, (struct str){stack, len});
 		stack += len + (stack[len] == ';');
 	}
 	for (size_t i = 0; i < count; i++)
@@ -172,11 +172,11 @@ static uint32_t stack_of(struct maker *m, const char *stack)
 void maker_values(struct maker *m, const char *stack, int64_t time_ns, uint32_t count,
 		  const int64_t *values)
 {
-	struct profile_record record = { .series = m->series,
-					 .node = stack_of(m, stack),
-					 .context = m->context,
-					 .count = count,
-					 .time_ns = time_ns };
+	struct profile_record record = {.series = m->series,
+					.node = stack_of(m, stack),
+					.context = m->context,
+					.count = count,
+					.time_ns = time_ns};
 
 	assert_int_equal(profile_builder_record(m->builder, &record, values), 0);
 }
@@ -195,13 +195,13 @@ void maker_record(struct maker *m, const char *stack, int64_t time_ns, uint32_t 
 
 void maker_loss(struct maker *m, const char *reason, uint64_t count, int64_t time_ns)
 {
-	assert_int_equal(profile_builder_loss(m->builder, m->series, text_of(reason), count, time_ns),
-			 0);
+	assert_int_equal(
+	    profile_builder_loss(m->builder, m->series, text_of(reason), count, time_ns), 0);
 }
 
 void maker_cursor(struct maker *m, uint32_t ring, uint64_t position)
 {
-	struct profile_cursor cursor = { .ring = ring, .position = position };
+	struct profile_cursor cursor = {.ring = ring, .position = position};
 
 	memcpy(cursor.runtime_id, maker_profile(m)->instance.runtime_id, 16);
 	assert_int_equal(profile_builder_cursor(m->builder, &cursor), 0);
@@ -252,7 +252,7 @@ struct hash128 series_id(uint32_t owner, enum profile_kind_id kind, const char *
 void answer_add(struct answer *a, const char *text, int64_t sum, uint64_t count)
 {
 	assert_int_equal(array_grow(&a->lines, sizeof(*a->lines), &a->capacity, a->count + 1), 0);
-	a->lines[a->count++] = (struct answer_line){ strdup(text), { 0, 0 }, sum, count };
+	a->lines[a->count++] = (struct answer_line){strdup(text), {0, 0}, sum, count};
 }
 
 static int line_compare(const void *a, const void *b)
@@ -297,7 +297,7 @@ const char *answer_differs(struct answer *a, struct answer *b)
 	answer_sort(a);
 	answer_sort(b);
 	for (size_t i = 0; i < MAX(a->count, b->count); i++) {
-		struct answer_line none = { "(nothing)", { 0, 0 }, 0, 0 };
+		struct answer_line none = {"(nothing)", {0, 0}, 0, 0};
 		struct answer_line *x = i < a->count ? &a->lines[i] : &none;
 		struct answer_line *y = i < b->count ? &b->lines[i] : &none;
 

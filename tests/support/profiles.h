@@ -18,7 +18,7 @@
 #include "storage/storage.h"
 
 #define T0 INT64_C(1767225600000000000) /* 2026-01-01T00:00:00Z */
-#define SECONDS(n) ((int64_t)(n) * NS_PER_S)
+#define SECONDS(n) ((int64_t)(n)*NS_PER_S)
 
 struct maker {
 	struct profile_builder *builder;

@@ -16,7 +16,8 @@ struct fixture {
 	struct storage_reader *reader;
 };
 
-/* A fresh store that keeps everything for ever until `options` say otherwise at the next open. */
+/* A fresh store, below HEARTH_TEST_DIR or in memory, that keeps everything for ever until
+ * `options` say otherwise at the next open. */
 void fixture_init(struct fixture *f, const struct storage_backend *backend);
 void fixture_open(struct fixture *f);
 void fixture_close(struct fixture *f);

@@ -24,8 +24,8 @@ static void fill(struct codec_columns *c, size_t count)
 
 static void what_goes_in_comes_out(void **state)
 {
-	struct codec_columns in CLEANUP(codec_columns_release) = { 0 };
-	struct codec_columns out CLEANUP(codec_columns_release) = { 0 };
+	struct codec_columns in CLEANUP(codec_columns_release) = {0};
+	struct codec_columns out CLEANUP(codec_columns_release) = {0};
 	struct codec *codec;
 	struct str packed;
 
@@ -33,7 +33,8 @@ static void what_goes_in_comes_out(void **state)
 	assert_int_equal(codec_new(&codec), 0);
 	for (size_t count = 0; count < 3000; count = count * 3 + 1) {
 		fill(&in, count);
-		assert_int_equal(codec_encode(codec, &in, CODEC_TIMES | CODEC_CONTEXTS, &packed), 0);
+		assert_int_equal(codec_encode(codec, &in, CODEC_TIMES | CODEC_CONTEXTS, &packed),
+				 0);
 		char *copy CLEANUP(cleanup_free) = malloc(packed.len);
 
 		memcpy(copy, packed.ptr, packed.len);
@@ -54,8 +55,8 @@ static void what_goes_in_comes_out(void **state)
 
 static void one_column_is_read_alone(void **state)
 {
-	struct codec_columns in CLEANUP(codec_columns_release) = { 0 };
-	struct codec_columns out CLEANUP(codec_columns_release) = { 0 };
+	struct codec_columns in CLEANUP(codec_columns_release) = {0};
+	struct codec_columns out CLEANUP(codec_columns_release) = {0};
 	struct codec *codec;
 	struct str packed;
 
@@ -77,8 +78,8 @@ static void one_column_is_read_alone(void **state)
 /* Whatever is flipped or cut: an answer or -EBADMSG, never a read outside (ASan looks on). */
 static void damage_is_refused_or_decodes(void **state)
 {
-	struct codec_columns in CLEANUP(codec_columns_release) = { 0 };
-	struct codec_columns out CLEANUP(codec_columns_release) = { 0 };
+	struct codec_columns in CLEANUP(codec_columns_release) = {0};
+	struct codec_columns out CLEANUP(codec_columns_release) = {0};
 	struct codec *codec;
 	struct str packed, raw, again;
 	size_t refused = 0;
@@ -117,9 +118,9 @@ static void damage_is_refused_or_decodes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_goes_in_comes_out),
-		cmocka_unit_test(one_column_is_read_alone),
-		cmocka_unit_test(damage_is_refused_or_decodes),
+	    cmocka_unit_test(what_goes_in_comes_out),
+	    cmocka_unit_test(one_column_is_read_alone),
+	    cmocka_unit_test(damage_is_refused_or_decodes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

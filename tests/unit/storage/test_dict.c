@@ -23,19 +23,19 @@ static struct profile *sample(int variant)
 
 static struct dict_tables tables_of(const struct profile *p)
 {
-	return (struct dict_tables){ .strings = p->strings.strings,
-				     .strings_count = p->strings.count,
-				     .modules = p->modules,
-				     .modules_count = p->modules_count,
-				     .frames = p->frames,
-				     .frames_count = p->frames_count,
-				     .nodes = p->nodes,
-				     .node_hashes = p->node_hashes,
-				     .nodes_count = p->nodes_count,
-				     .labels = p->labels,
-				     .labels_count = p->labels_count,
-				     .contexts = p->contexts,
-				     .contexts_count = p->contexts_count };
+	return (struct dict_tables){.strings = p->strings.strings,
+				    .strings_count = p->strings.count,
+				    .modules = p->modules,
+				    .modules_count = p->modules_count,
+				    .frames = p->frames,
+				    .frames_count = p->frames_count,
+				    .nodes = p->nodes,
+				    .node_hashes = p->node_hashes,
+				    .nodes_count = p->nodes_count,
+				    .labels = p->labels,
+				    .labels_count = p->labels_count,
+				    .contexts = p->contexts,
+				    .contexts_count = p->contexts_count};
 }
 
 static void import_all(struct dict *d, const struct profile *p, uint32_t *ret_leaf)
@@ -94,7 +94,7 @@ static void segments_rebuild_the_dictionary(void **state)
 		assert_true(dict_is_dirty(&d));
 		assert_int_equal(dict_encode(&d, &segment), 0);
 		assert_false(dict_is_dirty(&d));
-		assert_int_equal(dict_decode(&read, (struct str){ segment.data, segment.len }), 0);
+		assert_int_equal(dict_decode(&read, (struct str){segment.data, segment.len}), 0);
 		profile_free(p);
 	}
 	assert_int_equal(read.t.nodes_count, d.t.nodes_count);
@@ -129,7 +129,7 @@ static void a_damaged_segment_is_refused(void **state)
 		for (int bit = 0; bit < 8; bit++) {
 			segment.data[at] = (char)(segment.data[at] ^ (1 << bit));
 			assert_int_equal(dict_init(&d, false), 0);
-			int rc = dict_decode(&d, (struct str){ segment.data, segment.len });
+			int rc = dict_decode(&d, (struct str){segment.data, segment.len});
 
 			assert_true(rc == 0 || rc == -EBADMSG);
 			refused += rc != 0;
@@ -140,7 +140,7 @@ static void a_damaged_segment_is_refused(void **state)
 			segment.data[at] = (char)(segment.data[at] ^ (1 << bit));
 		}
 		assert_int_equal(dict_init(&d, false), 0);
-		assert_int_equal(dict_decode(&d, (struct str){ segment.data, at }), -EBADMSG);
+		assert_int_equal(dict_decode(&d, (struct str){segment.data, at}), -EBADMSG);
 		dict_release(&d);
 	}
 	assert_true(refused > 100);
@@ -150,9 +150,9 @@ static void a_damaged_segment_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(equal_things_get_one_number),
-		cmocka_unit_test(segments_rebuild_the_dictionary),
-		cmocka_unit_test(a_damaged_segment_is_refused),
+	    cmocka_unit_test(equal_things_get_one_number),
+	    cmocka_unit_test(segments_rebuild_the_dictionary),
+	    cmocka_unit_test(a_damaged_segment_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

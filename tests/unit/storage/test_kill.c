@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What was acknowledged is there after SIGKILL, once.  A child puts numbered profiles and says over a
- * pipe which were acknowledged; it is killed somewhere; the store is opened again and must hold every
- * number up to its own cursor exactly once, and the cursor may not be behind the last acknowledged.
- * HEARTH_CYCLES says how often.
+ * What was acknowledged is there after SIGKILL, once.  A child puts numbered profiles and says over
+ * a pipe which were acknowledged; it is killed somewhere; the store is opened again and must hold
+ * every number up to its own cursor exactly once, and the cursor may not be behind the last
+ * acknowledged. HEARTH_CYCLES says how often.
  */
 #include "tests/cmocka.h"
 
@@ -61,7 +61,7 @@ static void child(const struct fixture *f, int pipe_fd)
 
 		for (size_t i = 0; i < count; i++)
 			batch[i] = numbered(first + i);
-		const struct profile *list[] = { batch[0], batch[1 % count], batch[2 % count] };
+		const struct profile *list[] = {batch[0], batch[1 % count], batch[2 % count]};
 
 		if (storage_put(store, list, count, results, NULL))
 			_exit(11);
@@ -133,19 +133,17 @@ static int record_seen(void *arg, const struct storage_records *r)
 static uint64_t check_store(struct fixture *f, uint64_t acked)
 {
 	struct hash128 id = series_id(1000, PROFILE_KIND_CPU, "service=a");
-	struct storage_scan scan = { .series = &id,
-				     .series_count = 1,
-				     .from_ns = T0,
-				     .until_ns = T0 + SECONDS(10000000) };
+	struct storage_scan scan = {
+	    .series = &id, .series_count = 1, .from_ns = T0, .until_ns = T0 + SECONDS(10000000)};
 	uint8_t runtime[16];
-	uint64_t cursor, totals[2] = { 0, 0 };
+	uint64_t cursor, totals[2] = {0, 0};
 
 	instance_id(1, runtime);
 	assert_int_equal(storage_cursor(f->store, runtime, 0, &cursor, NULL), 0);
 	if (cursor < acked)
 		fail_msg("the cursor is at %llu, %llu was acknowledged", (unsigned long long)cursor,
 			 (unsigned long long)acked);
-	struct seen seen = { calloc(cursor + 1, 1), cursor };
+	struct seen seen = {calloc(cursor + 1, 1), cursor};
 
 	assert_int_equal(storage_records(f->reader, &scan, record_seen, &seen, NULL), 0);
 	for (uint64_t n = 1; n <= cursor; n++)
@@ -155,7 +153,7 @@ static uint64_t check_store(struct fixture *f, uint64_t acked)
 			 0);
 	assert_int_equal(totals[0], cursor);
 	assert_int_equal(totals[1], cursor * (cursor + 1) / 2);
-	struct answer got CLEANUP(answer_release) = { 0 };
+	struct answer got CLEANUP(answer_release) = {0};
 	uint64_t counts = 0;
 
 	assert_int_equal(store_scan(f->reader, &scan, &got), 0);
@@ -218,7 +216,7 @@ static void killed_anywhere_nothing_acknowledged_is_lost(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(killed_anywhere_nothing_acknowledged_is_lost),
+	    cmocka_unit_test(killed_anywhere_nothing_acknowledged_is_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,10 +40,8 @@ static void put_derive_and_scan(void **state)
 	const struct profile *list[20];
 	struct storage_stats stats;
 	struct hash128 id = series_id(1000, PROFILE_KIND_CPU, "service=a");
-	struct storage_scan scan = { .series = &id,
-				     .series_count = 1,
-				     .from_ns = T0,
-				     .until_ns = T0 + SECONDS(3600) };
+	struct storage_scan scan = {
+	    .series = &id, .series_count = 1, .from_ns = T0, .until_ns = T0 + SECONDS(3600)};
 	int64_t best = INT64_MAX, start;
 	uint64_t got = 0;
 
@@ -65,7 +63,8 @@ static void put_derive_and_scan(void **state)
 		      (double)(clock_monotonic_ns() - start) / 1e6);
 	assert_int_equal(got, 400000);
 	start = clock_monotonic_ns();
-	fixture_maintain(&f, T0 + SECONDS(4000));
+	for (int call = 0; call < 2; call++) /* bounded work a call */
+		fixture_maintain(&f, T0 + SECONDS(4000));
 	print_message("derivation of 400,000 records: %.2f ms\n",
 		      (double)(clock_monotonic_ns() - start) / 1e6);
 	got = 0;
@@ -83,7 +82,7 @@ static void put_derive_and_scan(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(put_derive_and_scan) };
+	const struct CMUnitTest tests[] = {cmocka_unit_test(put_derive_and_scan)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -66,15 +66,15 @@ static int add_records(void *arg, const struct storage_records *r)
 
 static bool ask(struct storage_reader *reader, int kind)
 {
-	struct storage_scan scan = { .series = &shared.series,
-				     .series_count = 1,
-				     .from_ns = T0 - SECONDS(3),
-				     .until_ns = T0 + SECONDS(100003) };
+	struct storage_scan scan = {.series = &shared.series,
+				    .series_count = 1,
+				    .from_ns = T0 - SECONDS(3),
+				    .until_ns = T0 + SECONDS(100003)};
 	uint64_t before = (uint64_t)atomic_load(&shared.acked) * RECORDS, got = 0;
-	struct err err = { 0 };
-	int rc = kind == 0 ? storage_scan(reader, &scan, add_segment, &got, &err) :
-		 kind == 1 ? storage_timeline(reader, &scan, SECONDS(60), add_total, &got, &err) :
-			     storage_records(reader, &scan, add_records, &got, &err);
+	struct err err = {0};
+	int rc = kind == 0   ? storage_scan(reader, &scan, add_segment, &got, &err)
+		 : kind == 1 ? storage_timeline(reader, &scan, SECONDS(60), add_total, &got, &err)
+			     : storage_records(reader, &scan, add_records, &got, &err);
 	uint64_t after = (uint64_t)atomic_load(&shared.begun) * RECORDS;
 
 	if (rc || got < before || got > after || got % RECORDS) {
@@ -143,12 +143,12 @@ static void *reading_what_goes(void *arg)
 		return NULL;
 	}
 	for (int i = 0; i < ASKS_MAX && !atomic_load(&shared.over); i++) {
-		struct storage_scan scan = { .series = &shared.series,
-					     .series_count = 1,
-					     .from_ns = T0,
-					     .until_ns = T0 + SECONDS(86400 * 1000) };
+		struct storage_scan scan = {.series = &shared.series,
+					    .series_count = 1,
+					    .from_ns = T0,
+					    .until_ns = T0 + SECONDS(86400 * 1000)};
 		uint64_t got = 0;
-		struct err err = { 0 };
+		struct err err = {0};
 
 		if (storage_scan(reader, &scan, add_segment, &got, &err) || got % RECORDS) {
 			(void)fprintf(stderr, "%s: %llu\n", err.message, (unsigned long long)got);
@@ -187,10 +187,10 @@ int main(void)
 {
 	struct storage_backend sqlite = storage_sqlite, memory = storage_memory;
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_prestate(readers_agree_with_the_writer, &sqlite),
-		cmocka_unit_test_prestate(readers_agree_with_the_writer, &memory),
-		cmocka_unit_test_prestate(retention_does_not_disturb_readers, &sqlite),
-		cmocka_unit_test_prestate(retention_does_not_disturb_readers, &memory),
+	    cmocka_unit_test_prestate(readers_agree_with_the_writer, &sqlite),
+	    cmocka_unit_test_prestate(readers_agree_with_the_writer, &memory),
+	    cmocka_unit_test_prestate(retention_does_not_disturb_readers, &sqlite),
+	    cmocka_unit_test_prestate(retention_does_not_disturb_readers, &memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,7 +31,7 @@ static void publish(struct thread *t, uint32_t call, int64_t since_ns, uint64_t 
 
 	/* One writer at a time: this thread, or a handler on it, which leaves the number even. */
 	store(&slot->sequence, sequence | 1);
-	__atomic_thread_fence(__ATOMIC_RELEASE);
+	store_fence();
 	store(&slot->since_ns, since_ns);
 	store(&slot->site, site);
 	store(&slot->target, target);

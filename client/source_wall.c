@@ -45,10 +45,11 @@ static __attribute__((noinline)) struct unwind_result walk(const struct blocked 
 							   struct scratch *s)
 {
 	uint64_t reg[ARCH_REGS] = { 0 }, pc;
-	struct cfi_memory stack = thread_stack(b->thread, b->sp), none = { 0 };
-	struct unwind_space space = source_space(stack, none, s->work);
+	struct unwind_space space;
 	struct unwind_result r;
 
+	source_space(&space, s);
+	space.stack = thread_stack(b->thread, b->sp);
 	space.beyond = (struct cfi_memory){ b->thread->stack_lo, b->thread->stack_hi, 0 };
 	reg[ARCH_SP] = b->sp;
 	reg[ARCH_FP] = b->fp;

@@ -40,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct rule rules[RULES];
 	static const uint64_t biases[2] = { 0, BASE };
-	_Alignas(16) static unsigned char work[CFI_WORK_BYTES];
+	static struct cfi_work work;
 	uint64_t frames[FRAMES], reg[ARCH_REGS] = { 0 }, pc, sp;
 	uint16_t length;
 
@@ -63,7 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct unwind_space space = { .find = find,
 				      .biases = biases,
 				      .stack = { STACK, STACK + length, (uintptr_t)stack - STACK },
-				      .work = work,
+				      .work = &work,
 				      .arg = &m,
 				      .max_frames = FRAMES };
 

@@ -79,9 +79,11 @@ static struct sections *build(const char *augmentation, const unsigned char *pro
 
 static enum cfi_status look(struct sections *s, uint64_t pc, struct cfi_row *row)
 {
-	_Alignas(16) unsigned char work[CFI_WORK_BYTES];
+	static struct cfi_work work;
+	enum cfi_status status = cfi_find(&s->section, pc, &work);
 
-	return cfi_find(&s->section, pc, work, row);
+	*row = work.row;
+	return status;
 }
 
 #define BUILD(...)                                                                                 \

@@ -20,6 +20,17 @@
 #define replace(p, old, v)                                                                         \
 	__atomic_compare_exchange_n((p), (old), (v), false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)
 
+/* Stores before it are seen before stores after it.  ThreadSanitizer knows no fences; what it guards
+ * is read by another process only. */
+static inline void store_fence(void)
+{
+#ifdef __SANITIZE_THREAD__
+	__atomic_signal_fence(__ATOMIC_RELEASE);
+#else
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+#endif
+}
+
 /* Take a flag without waiting.  False when somebody else, perhaps the code that we interrupted,
  * holds it. */
 static inline bool try_take(uint32_t *flag)

@@ -480,13 +480,14 @@ static enum cfi_status run(struct machine *m, uint64_t from, uint64_t to, uint64
 	return m->c.bad ? CFI_BAD : CFI_OK;
 }
 
-enum cfi_status cfi_find(const struct cfi_section *section, uint64_t pc, void *work,
-			 struct cfi_row *ret_row)
+enum cfi_status cfi_find(const struct cfi_section *section, uint64_t pc, struct cfi_work *work)
 {
 	struct cie cie;
 	struct fde fde;
-	struct cfi_row initial;
-	struct machine m = { .section = section, .cie = &cie, .row = ret_row, .remembered = work };
+	struct machine m = { .section = section,
+			     .cie = &cie,
+			     .row = &work->row,
+			     .remembered = work->remembered };
 	uint64_t at;
 	enum cfi_status status = find_fde(section, pc, &at);
 
@@ -496,15 +497,16 @@ enum cfi_status cfi_find(const struct cfi_section *section, uint64_t pc, void *w
 		return status;
 	if (pc - fde.start >= fde.size)
 		return CFI_NONE;
-	*ret_row = (struct cfi_row){ .return_register = (uint8_t)cie.return_register,
-				     .signal_frame = cie.signal_frame };
-	ret_row->reg[ARCH_SP] = (struct cfi_rule){ 0, CFI_CFA_PLUS };
+	__builtin_memset(m.row, 0, sizeof(*m.row));
+	m.row->return_register = (uint8_t)cie.return_register;
+	m.row->signal_frame = cie.signal_frame;
+	m.row->reg[ARCH_SP].how = CFI_CFA_PLUS;
 	m.location = fde.start;
 	status = run(&m, cie.instructions, cie.end, UINT64_MAX);
 	if (status != CFI_OK)
 		return status;
-	initial = *ret_row;
-	m.initial = &initial;
+	work->initial = work->row;
+	m.initial = &work->initial;
 	m.location = fde.start;
 	return run(&m, fde.instructions, fde.end, pc);
 }

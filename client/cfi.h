@@ -62,11 +62,16 @@ enum cfi_status {
 #define CFI_REMEMBERED 6 /* depth of DW_CFA_remember_state */
 #define CFI_STEPS 2000
 #define CFI_EXPRESSION_STEPS 128
-#define CFI_WORK_BYTES (CFI_REMEMBERED * sizeof(struct cfi_row))
 
-/* Find the row for `pc`.  `work` is CFI_WORK_BYTES of room, aligned as a struct cfi_row. */
-enum cfi_status cfi_find(const struct cfi_section *section, uint64_t pc, void *work,
-			 struct cfi_row *ret_row);
+/* Room that a run needs, kept off the stack, which may be a small one. */
+struct cfi_work {
+	struct cfi_row remembered[CFI_REMEMBERED];
+	struct cfi_row initial; /* after the CIE's instructions */
+	struct cfi_row row;	/* the result */
+};
+
+/* Find the row for `pc` and leave it in work->row. */
+enum cfi_status cfi_find(const struct cfi_section *section, uint64_t pc, struct cfi_work *work);
 
 /*
  * Evaluate the expression at section->memory.lo + `offset` (its ULEB128 length first) over `reg`

@@ -32,6 +32,7 @@ static struct {
 void hello_reset(void)
 {
 	hello.sending = 0;
+	store(&hello.disabled, 0);
 	store(&hello.next_ns, 0);
 	hello.backoff_ns = SECOND;
 	hello.lost_ns = 0;

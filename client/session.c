@@ -13,7 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "client/hello.h"
 #include "client/module.h"
+#include "client/source.h"
 #include "client/syscalls.h"
 #include "client/thread.h"
 
@@ -240,6 +242,9 @@ int session_open(void)
 	session.counters->preloaded = session.preloaded;
 	session.epoch++;
 	module_table_open();
+	source_new_session();
+	hello_reset();
+	store(&session.counters->state, (uint64_t)RING_RUNNING);
 	store_release(session.cookie, SESSION_COOKIE);
 	return 0;
 }

@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "client/atomics.h"
+#include "client/cfi.h"
 #include "client/config.h"
 #include "client/ring.h"
 
@@ -28,7 +29,10 @@ struct thread;
 /* Room that a sample needs and that is too much for the program's stack. */
 struct scratch {
 	uint64_t frames[RING_FRAMES_MAX];
-	unsigned char work[SESSION_WORK_BYTES];
+	union {
+		struct cfi_work cfi;
+		_Alignas(16) unsigned char work[SESSION_WORK_BYTES];
+	};
 };
 
 struct session {

@@ -14,6 +14,7 @@
 #include "client/ring.h"
 #include "client/unwind.h"
 
+struct scratch;
 struct thread;
 
 /* Install the handler, if SIGPROF is free.  Returns 0 or -EBUSY.  The handler stays for good. */
@@ -29,6 +30,9 @@ void source_cpu_disarm(struct thread *t);
 /* Record the exact CPU time of the calling thread, which ends (flags: RING_LAST). */
 void source_cpu_thread_end(struct thread *t, uint8_t flags);
 
+/* A session was opened: forget what was packed with an earlier one's module numbers. */
+void source_new_session(void);
+
 /* In a forked child: look again after 50 ms of its CPU time. */
 void source_cpu_watch_child(void);
 
@@ -43,8 +47,8 @@ void source_chores(int64_t now_ns);
 /* The program installs a handler of its own for SIGPROF: sample no more. */
 void source_cpu_yield(void);
 
-/* The unwinder's view of this process. */
-struct unwind_space source_space(struct cfi_memory stack, struct cfi_memory beyond, void *work);
+/* The unwinder's view of this process; the caller fills in the stacks. */
+void source_space(struct unwind_space *ret, struct scratch *scratch);
 struct rule *source_rules(void);
 
 /*

@@ -43,15 +43,26 @@ struct rule *source_rules(void)
 	return cpu.rules;
 }
 
-struct unwind_space source_space(struct cfi_memory stack, struct cfi_memory beyond, void *work)
+void source_space(struct unwind_space *ret, struct scratch *scratch)
 {
-	return (struct unwind_space){ .find = module_find,
-				      .biases = module_biases(),
-				      .rules = cpu.rules,
-				      .stack = stack,
-				      .beyond = beyond,
-				      .work = work,
-				      .max_frames = profiler_config()->max_frames };
+	ret->find = module_find;
+	ret->biases = module_biases();
+	ret->rules = cpu.rules;
+	ret->work = &scratch->cfi;
+	ret->arg = NULL;
+	ret->max_frames = profiler_config()->max_frames;
+	ret->mode = UNWIND_EITHER;
+}
+
+void source_new_session(void)
+{
+	unwind_forget(cpu.rules);
+	store(&cpu.throttle, 0);
+	store(&cpu.mean_ns, 0);
+	store(&cpu.rescan, 0);
+	store(&session.counters->engine,
+	      (uint64_t)(load(&cpu.installed) && !load(&cpu.yielded) ? RING_ENGINE_TIMER :
+								       RING_ENGINE_NONE));
 }
 
 static bool killed(void)
@@ -210,7 +221,6 @@ static void write_sample(struct thread *t, const ucontext_t *uc, uint32_t sample
 			 struct scratch *s)
 {
 	uint64_t reg[ARCH_REGS], pc;
-	struct cfi_memory stack, beyond;
 	struct unwind_space space;
 	struct unwind_result r;
 	struct ring_cpu payload = { (uint64_t)t->interval_us * 1000 * samples, samples };
@@ -218,8 +228,8 @@ static void write_sample(struct thread *t, const ucontext_t *uc, uint32_t sample
 
 	arch_registers(uc, reg, &pc);
 	source_wall_correct(t, reg[ARCH_SP]);
-	stack = current_stack(t, uc, reg[ARCH_SP], &beyond);
-	space = source_space(stack, beyond, s->work);
+	source_space(&space, s);
+	space.stack = current_stack(t, uc, reg[ARCH_SP], &space.beyond);
 	r = unwind(&space, reg, pc, false, 0, s->frames);
 	add(&session.counters->ends[r.end], 1);
 	e.flags = r.leaf_in_kernel ? RING_IN_KERNEL : 0;

@@ -31,7 +31,7 @@ static void publish(struct thread *t, uint32_t call, int64_t since_ns, uint64_t 
 
 	/* One writer at a time: this thread, or a handler on it, which leaves the number even. */
 	store(&slot->sequence, sequence | 1);
-	__atomic_thread_fence(__ATOMIC_RELEASE);
+	store_fence();
 	store(&slot->since_ns, since_ns);
 	store(&slot->site, site);
 	store(&slot->target, target);
@@ -45,10 +45,11 @@ static __attribute__((noinline)) struct unwind_result walk(const struct blocked 
 							   struct scratch *s)
 {
 	uint64_t reg[ARCH_REGS] = { 0 }, pc;
-	struct cfi_memory stack = thread_stack(b->thread, b->sp), none = { 0 };
-	struct unwind_space space = source_space(stack, none, s->work);
+	struct unwind_space space;
 	struct unwind_result r;
 
+	source_space(&space, s);
+	space.stack = thread_stack(b->thread, b->sp);
 	space.beyond = (struct cfi_memory){ b->thread->stack_lo, b->thread->stack_hi, 0 };
 	reg[ARCH_SP] = b->sp;
 	reg[ARCH_FP] = b->fp;

@@ -44,11 +44,11 @@ static void show(struct thread *t, const struct hearth_span *s)
 	store(&t->span_id, s->span_id);
 
 	add(&slot->sequence, 1);
-	__atomic_thread_fence(__ATOMIC_RELEASE);
+	store_fence();
 	memcpy(slot->trace_id, s->trace_id, sizeof(slot->trace_id));
 	slot->span_id = s->span_id;
 	slot->root_span_id = s->root_span_id;
-	__atomic_thread_fence(__ATOMIC_RELEASE);
+	store_fence();
 	add(&slot->sequence, 1);
 }
 
@@ -148,10 +148,10 @@ int hearth_thread_name(const char *name)
 		return HEARTH_E_LIMIT;
 	slot = &session.slots[thread_slot(t)];
 	add(&slot->sequence, 1);
-	__atomic_thread_fence(__ATOMIC_RELEASE);
+	store_fence();
 	memset(slot->name, 0, sizeof(slot->name));
 	memcpy(slot->name, name ? name : "", bytes);
-	__atomic_thread_fence(__ATOMIC_RELEASE);
+	store_fence();
 	add(&slot->sequence, 1);
 	return HEARTH_OK;
 }

@@ -176,11 +176,12 @@ static uint64_t pack_syscall(const struct unwind_module *m, uint64_t pc)
 }
 
 /* The rule of one address: from the cache, else from the module's sections. */
-static uint64_t rule_of(struct walk *w, uint64_t pc, uint64_t *ret_bias)
+static __attribute__((noinline)) uint64_t rule_of(struct walk *w, uint64_t pc,
+						   uint64_t *ret_bias)
 {
 	const struct unwind_space *space = w->space;
 	struct unwind_module m;
-	struct cfi_row row;
+	const struct cfi_row *row = &space->work->row;
 	enum cfi_status status;
 	uint64_t word = space->rules ? rule_get(space->rules, pc) : 0;
 
@@ -192,9 +193,9 @@ static uint64_t rule_of(struct walk *w, uint64_t pc, uint64_t *ret_bias)
 	if (!space->find(space, pc, &m))
 		return pack_none(0, RULE_NO_CFI);
 	*ret_bias = m.bias;
-	status = cfi_find(&m.section, pc, space->work, &row);
+	status = cfi_find(&m.section, pc, space->work);
 	if (status == CFI_OK)
-		word = pack(&m, &row, pc);
+		word = pack(&m, row, pc);
 	else if (status == CFI_NONE && restorer_without_rules(&m, w->pc))
 		word = pack_none(m.number, RULE_SIGNAL);
 	else
@@ -236,7 +237,7 @@ static uint64_t signal_register(const struct walk *w, size_t offset, bool *ok)
 }
 
 /* Leave a handler: all registers stand in the ucontext that the kernel pushed. */
-static enum step step_signal(struct walk *w)
+static __attribute__((noinline)) enum step step_signal(struct walk *w)
 {
 	uint64_t reg[ARCH_REGS], pc;
 	bool ok = true;
@@ -455,11 +456,11 @@ static enum step apply(struct walk *w, const struct unwind_module *m, const stru
 		      row->reg[row->return_register].how == CFI_SAME && w->exact);
 }
 
-static enum step step_slow(struct walk *w)
+static __attribute__((noinline)) enum step step_slow(struct walk *w)
 {
 	uint64_t at = w->exact ? w->pc : w->pc - 1;
 	struct unwind_module m;
-	struct cfi_row row;
+	const struct cfi_row *row = &w->space->work->row;
 	enum cfi_status status;
 	bool signal;
 
@@ -468,8 +469,8 @@ static enum step step_slow(struct walk *w)
 			return end(w, RING_END_DEPTH);
 		return step_frame_pointer(w);
 	}
-	status = cfi_find(&m.section, at, w->space->work, &row);
-	signal = status == CFI_OK ? row.signal_frame :
+	status = cfi_find(&m.section, at, w->space->work);
+	signal = status == CFI_OK ? row->signal_frame :
 				    status == CFI_NONE && restorer_without_rules(&m, w->pc);
 	if (!add_frame(w, m.number, signal ? w->pc : at, m.bias))
 		return end(w, RING_END_DEPTH);
@@ -479,9 +480,9 @@ static enum step step_slow(struct walk *w)
 		return end(w, status == CFI_NONE ? RING_END_NO_CFI :
 			      status == CFI_LONG ? RING_END_BUDGET :
 						   RING_END_BAD_CFI);
-	if (row.reg[row.return_register].how == CFI_UNDEFINED)
+	if (row->reg[row->return_register].how == CFI_UNDEFINED)
 		return end(w, RING_END_ROOT);
-	return apply(w, &m, &row);
+	return apply(w, &m, row);
 }
 
 static void start(struct walk *w, const struct unwind_space *space, const uint64_t *reg, uint64_t pc,

@@ -41,7 +41,7 @@ struct unwind_space {
 	struct rule *rules;	  /* RULES of them, or NULL */
 	struct cfi_memory stack;  /* what the interrupted stack pointer is in */
 	struct cfi_memory beyond; /* a signal frame may lead here: the thread's own stack */
-	void *work;		  /* CFI_WORK_BYTES */
+	struct cfi_work *work;
 	void *arg;		  /* for find */
 	uint32_t max_frames;
 	enum unwind_mode mode;

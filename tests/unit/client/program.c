@@ -6,6 +6,7 @@
  * "done" at the end; with the argument "api" before the mode it starts the profiler itself.
  */
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <hearth.h>
@@ -20,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -402,6 +404,65 @@ static void altstack(void)
 	raise(SIGUSR1);
 }
 
+/* Stacks of 16 KB, on which a signal's frame alone takes 3. */
+static void small_stacks(void)
+{
+	double seconds = 0.3;
+	pthread_attr_t attr;
+	pthread_t t[4];
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 16384);
+	for (int i = 0; i < 4; i++)
+		if (pthread_create(&t[i], &attr, burner, &seconds))
+			abort();
+	for (int i = 0; i < 4; i++)
+		pthread_join(t[i], NULL);
+}
+
+/* Libraries that come and go while other threads are in the loader and in the allocator. */
+static void *loads(void *arg)
+{
+	static const char *const names[] = { "libz.so.1", "libm.so.6", "libbz2.so.1.0" };
+
+	for (int i = 0; i < 3000; i++) {
+		void *library = dlopen(names[i % 3], RTLD_NOW | RTLD_LOCAL);
+		char *(*version)(void) = library ? (char *(*)(void))dlsym(library, "zlibVersion") : NULL;
+
+		if (version)
+			sink += strlen(version());
+		free(malloc((size_t)i + 100));
+		if (library)
+			dlclose(library);
+	}
+	return arg;
+}
+
+static void dlopens(void)
+{
+	pthread_t t[4];
+
+	for (int i = 0; i < 4; i++)
+		pthread_create(&t[i], NULL, loads, NULL);
+	for (int i = 0; i < 4; i++)
+		pthread_join(t[i], NULL);
+}
+
+/* Nearly everything is refused: no descriptors, no timers. */
+static void limits(void)
+{
+	struct rlimit none = { 0, 0 };
+
+	hearth_profiler_stop(profiler, false);
+	setrlimit(RLIMIT_NOFILE, &none);
+	setrlimit(RLIMIT_SIGPENDING, &none);
+	for (int i = 0; i < 100; i++) {
+		hearth_profiler_start(profiler, NULL);
+		burn_a(0.002);
+		hearth_profiler_stop(profiler, true);
+	}
+}
+
 static int descriptors(void)
 {
 	DIR *d = opendir("/proc/self/fd");
@@ -429,6 +490,7 @@ static const struct {
 	{ "jump", jump },	{ "robust", robust },	  { "closeall", closeall },
 	{ "sigprof", takes_sigprof }, { "sandbox", sandbox }, { "slow", slow },
 	{ "spans", spans },	{ "cycles", cycles },	  { "flush", flush },
+	{ "small", small_stacks }, { "dlopens", dlopens }, { "limits", limits },
 	{ "late", late },	{ "eintr", eintr },	{ "altstack", altstack }, { "fds", fds },
 };
 

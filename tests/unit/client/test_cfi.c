@@ -79,9 +79,11 @@ static struct sections *build(const char *augmentation, const unsigned char *pro
 
 static enum cfi_status look(struct sections *s, uint64_t pc, struct cfi_row *row)
 {
-	_Alignas(16) unsigned char work[CFI_WORK_BYTES];
+	static struct cfi_work work;
+	enum cfi_status status = cfi_find(&s->section, pc, &work);
 
-	return cfi_find(&s->section, pc, work, row);
+	*row = work.row;
+	return status;
 }
 
 #define BUILD(...)                                                                                 \
@@ -251,7 +253,12 @@ static void test_damage(void **state)
 static void test_packed_rules(void **state)
 {
 	struct rule *rules = calloc(RULES, sizeof(*rules));
-	struct rule_parts p = { 4095, RULE_FP, FP_AT_CFA, RA_AT_OFFSET, -2048 * 8, -524288 * 8 };
+	struct rule_parts p = { .module = 4095,
+				.kind = RULE_FP,
+				.fp = FP_AT_CFA,
+				.ra = RA_AT_OFFSET,
+				.fp_offset = -2048 * 8,
+				.cfa_offset = -524288 * 8 };
 	uint64_t word = rule_pack(&p);
 
 	(void)state;
@@ -262,11 +269,15 @@ static void test_packed_rules(void **state)
 	assert_int_equal(rule_ra(word), RA_AT_OFFSET);
 	assert_int_equal(rule_fp_offset(word), -2048 * 8);
 	assert_int_equal(rule_cfa_offset(word), -524288 * 8);
+	assert_false(rule_after_syscall(word));
+	assert_int_equal(rule_shape(word), RULE_SHAPE(RULE_FP, FP_AT_CFA, RA_AT_OFFSET));
+	p.after_syscall = true;
 	p.fp_offset = 2047 * 8;
 	p.cfa_offset = 524287 * 8;
 	word = rule_pack(&p);
 	assert_int_equal(rule_fp_offset(word), 2047 * 8);
 	assert_int_equal(rule_cfa_offset(word), 524287 * 8);
+	assert_true(rule_after_syscall(word));
 	assert_false(rule_fits(0, 4));
 	assert_false(rule_fits(2048 * 8, 0));
 	assert_int_equal(rule_get(rules, CODE), 0);

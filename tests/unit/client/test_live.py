@@ -235,7 +235,7 @@ def test_agent_restart_is_noticed():
         second = r.agent.accept(20)
         took = time.monotonic() - began
         assert second and second.runtime_id == list(first.sessions)[0]
-        assert 2 < took < 9, took
+        assert took < 9, took  # 3 s until it is stale, 2 s between attempts, a busy machine
         assert taken > 0
         r.process.kill()
 
@@ -339,6 +339,26 @@ def test_walk_leaves_the_alternate_stack():
                  if {"burn_b", "altstack", "main"} <= {names[f] for f in x.frames}]
         assert len(whole) > 10 and all(x.end == "root" for x in whole), [
             ([names[f] for f in x.frames], x.end) for x in r.of(agent.CPU)][:3]
+
+
+def test_small_stacks():
+    with run("small", HEARTH_CPU_INTERVAL_US="1000") as r:
+        r.wait()
+        assert leaves(r)["burn_a"] > 1e9
+        assert r.session().counters()["ends"]["bounds"] == 0
+
+
+def test_libraries_that_come_and_go():
+    with run("dlopens", HEARTH_CPU_INTERVAL_US="1000") as r:
+        r.wait()
+        c = r.session().counters()
+        total = sum(c["ends"].values())
+        assert total > 20 and c["ends"]["root"] >= 0.98 * total, c
+
+
+def test_limits_of_the_program():
+    with run("api", "limits", preload=False) as r:
+        r.wait()
 
 
 def test_disabled_by_environment():

@@ -206,11 +206,11 @@ static void walk_ours(struct subject *s, const struct user_regs_struct *u, enum 
 {
 	static const char *const ends[] = RING_END_NAMES;
 	static uint64_t frames[DEPTH];
-	_Alignas(16) unsigned char work[CFI_WORK_BYTES];
+	static struct cfi_work work;
 	unsigned char *main_copy = NULL, *other_copy = NULL;
 	uint64_t reg[ARCH_REGS], hi, lo = u->rsp - ARCH_RED_ZONE;
 	struct unwind_space space = { .find = find, .biases = s->biases, .rules = s->rules,
-				      .work = work, .arg = s, .max_frames = DEPTH,
+				      .work = &work, .arg = s, .max_frames = DEPTH,
 				      .mode = mode };
 	struct unwind_result r;
 

@@ -99,6 +99,12 @@ static uint32_t frame_named(struct emitter *e, const char *name)
 	return id;
 }
 
+/* The frames of a pending record; NULL when it has none. */
+static const uint64_t *words_of(const struct native_process *p, const struct native_pending *pending)
+{
+	return pending->frames_count ? p->frames + pending->frames_at : NULL;
+}
+
 /* A stack of words, with `leaf` (NULL: none) as a named frame below it. */
 static uint32_t stack_node(struct emitter *e, const uint64_t *words, size_t count, bool in_kernel,
 			   const char *leaf)
@@ -333,7 +339,7 @@ static void cpu_records(struct emitter *e, const struct share *shares, double fa
 		int64_t value = (int64_t)((double)weight_of(pending) * (double)share->scaled_ns /
 						  (double)MAX(share->raw_ns, (int64_t)1) * factor +
 					  0.5);
-		uint32_t node = stack_node(e, p->frames + pending->frames_at, pending->frames_count,
+		uint32_t node = stack_node(e, words_of(p, pending), pending->frames_count,
 					   pending->in_kernel, NULL);
 		uint32_t context = context_of(e, &p->threads[t], pending, NULL);
 		int64_t time_ns = real_time(e, pending->time_ns);
@@ -421,7 +427,7 @@ static void block_record(struct emitter *e, struct native_thread *thread,
 {
 	struct native_process *p = e->process;
 	int64_t duration = (int64_t)MIN(pending->block.duration_ns, (uint64_t)86400 * 365 * NS_PER_S);
-	uint32_t node = stack_node(e, p->frames + pending->frames_at, pending->frames_count, false,
+	uint32_t node = stack_node(e, words_of(p, pending), pending->frames_count, false,
 				   call_name(pending->block.call));
 	uint32_t context = context_of(e, thread, pending, &pending->block);
 	int64_t time_ns = real_time(e, pending->time_ns);

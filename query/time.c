@@ -177,7 +177,11 @@ static int rfc3339(struct str text, int64_t *ret_ns, struct err *err)
 		return wrong(text, "time", err);
 	tm.tm_year -= 1900;
 	tm.tm_mon -= 1;
-	*ret_ns = ((int64_t)timegm(&tm) - hours * 3600 - minutes * 60) * NS_PER_S + fraction;
+	int64_t seconds = (int64_t)timegm(&tm) - hours * 3600 - minutes * 60;
+
+	if (__builtin_mul_overflow(seconds, NS_PER_S, ret_ns) ||
+	    __builtin_add_overflow(*ret_ns, fraction, ret_ns))
+		return wrong(text, "time", err);
 	return 0;
 }
 

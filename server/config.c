@@ -77,6 +77,7 @@ static const cyaml_schema_value_t file_schema = {
 };
 
 /* Keep the library's last words for the error. */
+static void file_log(cyaml_log_t level, void *arg, const char *fmt, va_list args) PRINTF(3, 0);
 static void file_log(cyaml_log_t level, void *arg, const char *fmt, va_list args)
 {
 	struct err *err = arg;

@@ -27,8 +27,8 @@ volatile uint64_t shares_sink;
 
 /* Each is the same work under another name; the compiler may not fold them into one. */
 #define BURNER(name, salt)                                                                         \
-	__attribute__((noinline, noclone)) void name(int64_t until_ns);                            \
-	__attribute__((noinline, noclone)) void name(int64_t until_ns)                             \
+	__attribute__((noinline)) void name(int64_t until_ns);                            \
+	__attribute__((noinline)) void name(int64_t until_ns)                             \
 	{                                                                                          \
 		uint64_t x = salt;                                                                 \
                                                                                                    \

@@ -46,11 +46,11 @@ static const char *const dimension_names[RING_DIMENSIONS] = RING_DIMENSION_NAMES
 
 static int64_t real_time(const struct emitter *e, int64_t monotonic_ns)
 {
-	int64_t ago = e->clock->monotonic_ns - monotonic_ns;
-
+	int64_t now = e->clock->monotonic_ns;
 	/* A client's clock cannot be ahead of ours, nor older than its start. */
-	if (ago < 0 || monotonic_ns < e->process->head.start_monotonic_ns)
-		ago = 0;
+	bool sane = monotonic_ns >= e->process->head.start_monotonic_ns && monotonic_ns <= now;
+	int64_t ago = sane ? now - monotonic_ns : 0;
+
 	return e->clock->real_ns - ago;
 }
 
@@ -228,7 +228,7 @@ static void departure_judge(struct native_thread *thread, uint64_t cpu_ns, int64
 
 	if (exact < DEPARTS_SAMPLES * interval_ns)
 		return;
-	thread->departing = difference * 100 > exact * DEPARTS_PERCENT;
+	thread->departing = difference > exact / 100 * DEPARTS_PERCENT;
 	/* Judged over the last few hundred samples, so that a thread that mends is cleared. */
 	if (exact > 4 * DEPARTS_SAMPLES * interval_ns) {
 		thread->raw_from_ns = cpu_ns;
@@ -670,6 +670,9 @@ int native_process_emit(struct native_process *p, const struct ring_counters *co
 	};
 	bool due = ended || clock->monotonic_ns >= p->wall_due_ns;
 
+	/* The client's word, and the root of differences below. */
+	if (p->head.start_monotonic_ns < 0 || p->head.start_monotonic_ns > clock->monotonic_ns)
+		p->head.start_monotonic_ns = clock->monotonic_ns;
 	if (!p->counters_known && p->resumed)
 		p->counters = *counters; /* what was lost before was written before */
 	p->counters_known = true;

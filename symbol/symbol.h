@@ -62,6 +62,7 @@ struct symbolizer_options {
 	const char *debug_roots[8]; /* NULL-terminated; default { "/usr/lib/debug" } */
 	int64_t timeout_ns;	    /* for one binary; then the child is killed. 0: 30 s */
 	size_t memory_max;	    /* RLIMIT_AS of the child; 0: 2 GiB */
+	const char *program;	    /* the child's; NULL: hearth-symbolizer beside /proc/self/exe */
 };
 
 /* Prepare; the child is started at the first job and again after it died. */
@@ -70,7 +71,8 @@ MUST_CHECK int symbolizer_new(const struct symbolizer_options *options,
 void symbolizer_free(struct symbolizer *symbolizer);
 
 /*
- * Read the ELF file `fd` (borrowed; a regular file, else -EINVAL) into a table in `ret_table`.
+ * Read the ELF file `fd` (borrowed; a regular file, else -EINVAL) into a table in `ret_table`, which
+ * is initialised here and the caller's to release after 0.
  * When `build_id_len` is not 0 the file's own build id must be equal (-ESTALE otherwise).  Separate
  * debug files are found by build id and .gnu_debuglink beneath the debug roots, opened by this
  * process with RESOLVE_BENEATH and handed to the child.  Blocks until the child answered or died.
@@ -82,6 +84,10 @@ MUST_CHECK int symbolizer_read(struct symbolizer *symbolizer, int fd, const uint
 
 /* The pid of the child, 0 when none runs: for status and tests. */
 int symbolizer_pid(const struct symbolizer *symbolizer);
+
+/* Make the child do what it may not, open a file: -EPIPE when the kernel killed it for that, as it
+ * must; 0 when the cage is open. */
+MUST_CHECK int symbolizer_self_test(struct symbolizer *symbolizer);
 
 /* Demangle one C++ or Rust name the way pprof prints it (no parameters); `to` gets the name itself
  * when it is not mangled.  Runs anywhere, but on hostile names only in the child. */

@@ -55,8 +55,13 @@ int64_t idmap_fill(struct idmap *map, const uint64_t *ids, size_t count, uint32_
 		map->slots = space;
 		map->slots_mask = *ret_used - 1;
 	}
-	for (size_t i = 0; i < count; i++) {
-		uint32_t *place = dense ? &space[ids[i]] : &space[slot_of(map, ids[i])];
+	for (size_t i = 0; dense && i < count; i++) {
+		if (space[ids[i]] != IDMAP_NONE)
+			return (int64_t)i;
+		space[ids[i]] = (uint32_t)i;
+	}
+	for (size_t i = 0; !dense && i < count; i++) {
+		uint32_t *place = &space[slot_of(map, ids[i])];
 
 		if (*place != IDMAP_NONE)
 			return (int64_t)i;

@@ -73,62 +73,59 @@ static void span_add(struct proto_reader *span, const uint8_t *from, const uint8
 	span->end = to;
 }
 
-static int count_field(struct pprof_decoder *d, const uint8_t *from, uint32_t number,
-		       struct proto_reader bytes)
+/* One field of the profile. Counted by number: a switch would cost more than the counting. */
+static inline void count_field(struct pprof_decoder *d, uint32_t number, const uint8_t *from,
+			       const uint8_t *to, size_t *counts)
 {
-	struct pprof *p = d->p;
+	if (number == SAMPLE) {
+		d->samples_together = !counts[SAMPLE] ||
+				      (d->samples_together && d->samples.end == from);
+		span_add(&d->samples, from, to);
+	} else if (number == LOCATION) {
+		span_add(&d->locations, from, to);
+	}
+	counts[number]++;
+}
 
-	switch (number) {
-	case SAMPLE:
-		span_add(&d->samples, from, bytes.end);
-		p->samples_count++;
-		break;
-	case LOCATION:
-		span_add(&d->locations, from, bytes.end);
-		p->locations_count++;
-		break;
-	case TYPE:
-		p->types_count++;
-		break;
-	case MAPPING:
-		p->mappings_count++;
-		break;
-	case FUNCTION:
-		p->functions_count++;
-		break;
-	case STRING:
-		p->strings_count++;
-		break;
-	case PERIOD_TYPE:
-		if (p->has_period_type)
-			return err_set(d->err, -EINVAL, "pprof: period_type twice");
-		p->has_period_type = true;
-		break;
+static int count_fields(struct pprof_decoder *d, size_t *counts)
+{
+	struct proto_reader reader = d->body;
+	struct proto_field f;
+
+	while (reader.at < reader.end) {
+		const uint8_t *from = reader.at;
+		uint32_t tag = *from;
+		struct proto_reader bytes;
+
+		if (tag_is_table(tag) && field_bytes(&reader, &bytes)) {
+			count_field(d, tag >> 3, from, bytes.end, counts);
+			continue;
+		}
+		if (pprof_field_any(d, &pprof_profile_message, &reader, &f) < 0)
+			return -EINVAL;
+		if (f.number <= DOC_URL)
+			count_field(d, f.number, from, reader.at, counts);
 	}
 	return 0;
 }
 
 static int count_all(struct pprof_decoder *d)
 {
-	struct proto_reader reader = d->body;
-	struct proto_field f;
-	int rc = 0;
+	size_t counts[DOC_URL + 1] = { 0 };
+	struct pprof *p = d->p;
 
-	while (!rc && reader.at < reader.end) {
-		const uint8_t *from = reader.at;
-		uint32_t tag = *from;
-		struct proto_reader bytes;
-
-		if (tag_is_table(tag) && field_bytes(&reader, &bytes)) {
-			rc = count_field(d, from, tag >> 3, bytes);
-			continue;
-		}
-		rc = pprof_field_any(d, &pprof_profile_message, &reader, &f);
-		if (rc < 0)
-			return rc;
-		rc = count_field(d, from, f.number, f.bytes);
-	}
-	return rc;
+	if (count_fields(d, counts) < 0)
+		return -EINVAL;
+	if (counts[PERIOD_TYPE] > 1)
+		return err_set(d->err, -EINVAL, "pprof: period_type twice");
+	p->types_count = counts[TYPE];
+	p->samples_count = counts[SAMPLE];
+	p->mappings_count = counts[MAPPING];
+	p->locations_count = counts[LOCATION];
+	p->functions_count = counts[FUNCTION];
+	p->strings_count = counts[STRING];
+	p->has_period_type = counts[PERIOD_TYPE];
+	return 0;
 }
 
 /* ---- memory ---- */

@@ -46,6 +46,13 @@ static int string_index(struct pprof_decoder *d, const struct message *m,
 	return 0;
 }
 
+/* The field of a tag of one byte with a number; more than any field's for every other byte: the bits
+ * of the wire type, 0 for a number, are turned to the top. */
+static inline uint32_t number_field(uint32_t tag)
+{
+	return (tag >> 3 | tag << 5) & 0xff;
+}
+
 /* A message of numbers only, into numbers[field]; the caller zeroed them. */
 static inline int read_numbers(struct pprof_decoder *d, const struct message *m,
 			       struct proto_reader reader, uint64_t *numbers, uint32_t count)
@@ -55,10 +62,11 @@ static inline int read_numbers(struct pprof_decoder *d, const struct message *m,
 	while (reader.at < reader.end) {
 		uint32_t tag = *reader.at;
 
-		/* A tag of one byte, of a known field, with a number. */
-		if (__builtin_expect(!(tag & 7) && tag >= 8 && tag < count * 8, 1)) {
+		uint32_t field = number_field(tag);
+
+		if (__builtin_expect(field - 1 < count - 1, 1)) {
 			const uint8_t *next = proto_number(reader.at + 1, reader.end, d->body.end,
-							   &numbers[tag >> 3]);
+							   &numbers[field]);
 
 			if (!next)
 				return pprof_malformed(d, m, &reader);
@@ -201,6 +209,11 @@ static int read_tables(struct pprof_decoder *d)
 	int rc = 0;
 
 	while (!rc && reader.at < reader.end) {
+		/* Nothing but samples here: they come last. */
+		if (reader.at == d->samples.at && d->samples_together)
+			reader.at = d->samples.end;
+		if (reader.at == reader.end)
+			break;
 		uint32_t tag = *reader.at;
 		struct proto_reader bytes;
 
@@ -270,9 +283,11 @@ static int read_location(struct pprof_decoder *d, struct proto_reader reader, si
 				return rc;
 			continue;
 		}
-		if (!(tag & 7) && tag >= 8 && tag < 8 * ARRAY_LEN(n) && tag != TAG_NUMBER(4)) {
+		uint32_t field = number_field(tag);
+
+		if (field - 1 < ARRAY_LEN(n) - 1 && field != 4) {
 			const uint8_t *at =
-			    proto_number(reader.at + 1, reader.end, d->body.end, &n[tag >> 3]);
+			    proto_number(reader.at + 1, reader.end, d->body.end, &n[field]);
 
 			if (!at)
 				return pprof_malformed(d, &pprof_location_message, &reader);
@@ -359,19 +374,6 @@ __attribute__((cold, noinline)) static int bad_stack(struct pprof_decoder *d)
 		       "pprof: Sample.location_id: an id of a stack is not in the profile");
 }
 
-/* Whether eight bytes are four ids of two bytes each, and those as four 16-bit numbers: a profile
- * of 128 to 16383 locations is made of little else. */
-static inline bool pairs_at(const uint8_t *at, uint64_t *ret_pairs)
-{
-	uint64_t word;
-
-	memcpy(&word, at, sizeof(word));
-	*ret_pairs =
-	    (word & UINT64_C(0x007f007f007f007f)) | (word >> 1 & UINT64_C(0x3f803f803f803f80));
-	return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ &&
-	       (word & UINT64_C(0x8080808080808080)) == UINT64_C(0x0080008000800080);
-}
-
 /*
  * Ids of one or two bytes, and of three within the table, until an id is none of these or the end
  * is near.  The table has a place for every id of two bytes (IDMAP_DIRECT_MIN), so those need no
@@ -384,21 +386,10 @@ static const uint8_t *read_stack_quick(const struct idmap *map, const uint8_t *a
 	const uint32_t *direct = map->direct;
 	uint64_t count = map->direct_count;
 	uint32_t *to = *stack, all = 0;
-	uint64_t pairs;
 
 	if (count < IDMAP_DIRECT_MIN)
 		return at;
 	for (const uint8_t *last = end - MIN(end - at, 2); at < last;) {
-		while (end - at >= 8 && pairs_at(at, &pairs)) {
-			all |= to[0] = direct[pairs & 0xffff];
-			all |= to[1] = direct[pairs >> 16 & 0xffff];
-			all |= to[2] = direct[pairs >> 32 & 0xffff];
-			all |= to[3] = direct[pairs >> 48];
-			to += 4;
-			at += 8;
-		}
-		if (at >= last)
-			break;
 		uint32_t id = *at++;
 
 		if (id >= 0x80) {

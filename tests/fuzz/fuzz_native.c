@@ -48,6 +48,8 @@ static void process_feed(const struct ring_head *head, const struct input *in, c
 		reading.comm[NATIVE_COMM_MAX - 1] = '\0';
 		reading.slot.name[sizeof(reading.slot.name) - 1] = '\0';
 		reading.has_schedstat = in->hello[2] & 1;
+		reading.cpu_ns >>= 8; /* the kernel's own sums: years at most */
+		reading.wait_ns >>= 8;
 		if (native_process_emit(process, &in->counters, &reading, 1, &clock, in->hello[3] & 1,
 					builder, &err))
 			profile_builder_free(builder);

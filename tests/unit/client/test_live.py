@@ -353,7 +353,9 @@ def test_libraries_that_come_and_go():
         r.wait()
         c = r.session().counters()
         total = sum(c["ends"].values())
-        assert total > 20 and c["ends"]["root"] >= 0.98 * total, c
+        # A library's resolvers run before the loader makes it known: those stacks are cut.
+        assert total > 20 and c["ends"]["root"] >= 0.8 * total, c
+        assert c["ends"]["bounds"] + c["ends"]["bad_cfi"] + c["ends"]["loop"] == 0, c
 
 
 def test_limits_of_the_program():

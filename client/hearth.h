@@ -112,7 +112,8 @@ struct hearth_span;
 struct hearth_profiler *hearth_profiler_new(const struct hearth_options *options);
 
 /*
- * Start sampling every thread of the process.  One profiler runs at a time.  `how` may be NULL.
+ * Start sampling every thread of the process.  One profiler runs at a time; the one that
+ * libhearth-preload started gives way to the program's.  `how` may be NULL.
  * Does not wait for the agent: it is looked for after 50 ms of CPU time or one second.
  * Returns 0; HEARTH_E_ACTIVE; HEARTH_E_DISABLED; HEARTH_E_MEMORY; HEARTH_E_SIGNAL, and then runs
  * without CPU samples.

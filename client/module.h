@@ -23,7 +23,8 @@ bool module_find(const struct unwind_space *space, uint64_t pc, struct unwind_mo
 /* By module number. */
 const uint64_t *module_biases(void);
 
-/* Once a second at most: has a known module gone, or another one come in its place? */
+/* Has a known module gone, or another one come in its place?  Then forget the rules.  Costs some 50 ns
+ * a module; done once a second, and after each dlclose that the preload sees. */
 void module_check_unloaded(struct rule *rules);
 
 #endif

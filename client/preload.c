@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * client/preload.c - what libhearth-preload.so adds at start: the profiler itself, and pthread_create.
+ * client/preload.c - what libhearth-preload.so adds at start: the profiler itself, pthread_create
+ * and dlclose.
  */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stddef.h>
 
+#include "client/module.h"
 #include "client/preload.h"
 #include "client/profiler.h"
 #include "client/session.h"
+#include "client/source.h"
 #include "client/thread.h"
 
 typedef int (*create_fn)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 
+typedef int (*close_fn)(void *);
+
 static create_fn next_create;
+static close_fn next_close;
 
 void *preload_next(const char *name, const char *version)
 {
@@ -45,6 +51,27 @@ int pthread_create(pthread_t *ret, const pthread_attr_t *attr, void *(*start)(vo
 	r = create(ret, attr, preload_thread, t);
 	if (r)
 		thread_cancel(t);
+	return r;
+}
+
+/*
+ * Another library may be mapped to the same place at once, with other rules.  dlclose does not look at
+ * who called it, so that a plain call will do; dlopen does, and is left alone.
+ */
+__attribute__((visibility("default"))) int dlclose(void *handle);
+
+int dlclose(void *handle)
+{
+	close_fn next = load(&next_close);
+	int r;
+
+	if (!next) {
+		next = (close_fn)preload_next("dlclose", NULL);
+		store(&next_close, next);
+	}
+	r = next(handle);
+	if (session_live())
+		module_check_unloaded(source_rules());
 	return r;
 }
 

@@ -30,6 +30,7 @@ static struct {
 	struct config config;
 	uint32_t stop_on_exit;
 	bool prepared;
+	bool automatic; /* started by the preload: gives way to one that the program starts */
 	int cpu_off; /* hearth_code */
 } active = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
@@ -93,12 +94,17 @@ static enum hearth_switch read_start(const struct hearth_start *how, bool childr
 	return children ? s.profile_children : s.stop_on_exit;
 }
 
+static int stop_locked(struct hearth_profiler *p);
+
 static int start_locked(struct hearth_profiler *p, const struct hearth_start *how)
 {
 	struct thread *t;
 
+	if (active.running && active.automatic)
+		(void)stop_locked(active.running);
 	if (active.running)
 		return HEARTH_E_ACTIVE;
+	active.automatic = false;
 	prepare();
 	active.config = p->config;
 	if (session_open() < 0)
@@ -262,10 +268,12 @@ void profiler_start_from_environment(void)
 	if (getauxval(AT_SECURE))
 		return;
 	p = hearth_profiler_new(NULL);
-	if (p && p->config.enabled == CONFIG_YES)
+	if (p && p->config.enabled == CONFIG_YES) {
 		(void)hearth_profiler_start(p, NULL);
-	else
+		active.automatic = true;
+	} else {
 		free(p);
+	}
 }
 
 static uint64_t samples_taken(void)

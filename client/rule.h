@@ -91,6 +91,16 @@ static inline bool rule_fits(int64_t fp_offset, int64_t cfa_offset)
 	       fp_offset < 2048 * 8 && cfa_offset >= -524288 * 8 && cfa_offset < 524288 * 8;
 }
 
+/*
+ * The rule for the code at `at` of a module; `pc` is the frame's own address, which differs by one in a
+ * caller.  *ret_status says how the module's rules were found; after CFI_LONG the word is not to be kept.
+ */
+uint64_t rule_make(const struct unwind_module *m, uint64_t at, uint64_t pc, struct cfi_work *work,
+		   enum cfi_status *ret_status);
+
+/* Whether the code at `pc` returns from a signal handler, told by its bytes. */
+bool rule_is_restorer(const struct unwind_module *m, uint64_t pc);
+
 static inline size_t rule_place(uint64_t pc)
 {
 	return (pc * UINT64_C(0x9e3779b97f4a7c15)) >> 51; /* 13 bits: RULES */

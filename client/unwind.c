@@ -26,162 +26,13 @@ static enum step end(struct walk *w, enum ring_end why)
 	return STEP_END;
 }
 
-static bool code_readable(const struct unwind_module *m, uint64_t pc, unsigned before,
-			  unsigned after)
-{
-	return pc >= m->text_lo + before && pc <= m->text_hi && m->text_hi - pc >= after;
-}
-
-static const unsigned char *code_at(const struct unwind_module *m, uint64_t pc)
-{
-	return (const unsigned char *)(uintptr_t)(pc + m->section.memory.shift);
-}
-
-static bool restorer_without_rules(const struct unwind_module *m, uint64_t pc)
-{
-	return code_readable(m, pc, 0, ARCH_RESTORER_BYTES) && arch_is_restorer(code_at(m, pc));
-}
-
-/*
- * A PLT entry's CFA is an expression of sp and pc.  pc is the cache's key, so at one pc it is
- * sp + constant: find the constant by two trials that may not read memory.
- */
-static bool expression_is_sp_plus(const struct unwind_module *m, const struct cfi_row *row,
-				  uint64_t pc, int64_t *ret_offset)
-{
-	uint64_t reg[ARCH_REGS] = { 0 }, first, second;
-	const uint64_t base = UINT64_C(1) << 40, step = 0x10008;
-
-	reg[ARCH_SP] = base;
-	if (cfi_evaluate(&m->section, row->cfa_offset, reg, pc, NULL, NULL, &first))
-		return false;
-	reg[ARCH_SP] = base + step;
-	reg[ARCH_FP] = step;
-	if (cfi_evaluate(&m->section, row->cfa_offset, reg, pc, NULL, NULL, &second))
-		return false;
-	*ret_offset = (int64_t)(first - base);
-	return second - first == step;
-}
-
-/* DW_OP_breg(fp) N [DW_OP_deref], the whole expression. */
-static bool expression_is_fp(const struct unwind_module *m, int32_t offset, bool deref,
-			     int64_t *ret_offset)
-{
-	const struct cfi_memory *memory = &m->section.memory;
-	uint64_t at = memory->lo + (uint64_t)(int64_t)offset;
-	unsigned want = deref ? 3 : 2;
-	unsigned char p[4] = { 0 };
-
-	if (at >= memory->hi || memory->hi - at < want + 1)
-		return false;
-	__builtin_memcpy(p, (const void *)(uintptr_t)(at + memory->shift), want + 1);
-	if (p[0] != want || p[1] != 0x70 + ARCH_FP || p[2] & 0x80 || (deref && p[3] != 0x06))
-		return false;
-	*ret_offset = p[2] & 0x40 ? (int64_t)p[2] - 0x80 : p[2];
-	return true;
-}
-
-static bool pack_cfa(const struct unwind_module *m, const struct cfi_row *row, uint64_t pc,
-		     struct rule_parts *p, int64_t *ret_offset)
-{
-	*ret_offset = row->cfa_offset;
-	if (row->cfa_expression) {
-		p->kind = RULE_SP;
-		if (expression_is_sp_plus(m, row, pc, ret_offset))
-			return true;
-		p->kind = RULE_FP_DEREF;
-		return expression_is_fp(m, row->cfa_offset, true, ret_offset);
-	}
-	p->kind = row->cfa_register == ARCH_SP ? RULE_SP : RULE_FP;
-	return row->cfa_register == ARCH_SP || row->cfa_register == ARCH_FP;
-}
-
-static bool pack_fp(const struct unwind_module *m, const struct cfi_row *row, struct rule_parts *p,
-		    int64_t *ret_offset)
-{
-	const struct cfi_rule *fp = &row->reg[ARCH_FP];
-
-	*ret_offset = 0;
-	switch (fp->how) {
-	case CFI_SAME:
-		p->fp = FP_SAME;
-		return true;
-	case CFI_UNDEFINED:
-		p->fp = FP_UNDEFINED;
-		return true;
-	case CFI_AT_CFA:
-		p->fp = FP_AT_CFA;
-		*ret_offset = fp->value;
-		return true;
-	case CFI_AT_EXPRESSION:
-		p->fp = FP_AT_FP;
-		return expression_is_fp(m, fp->value, false, ret_offset);
-	default:
-		return false;
-	}
-}
-
-static bool pack_ra(const struct cfi_row *row, struct rule_parts *p, int64_t *fp_offset)
-{
-	const struct cfi_rule *ra = &row->reg[row->return_register];
-
-	if (ARCH_CALL_PUSHES) {
-		p->ra = RA_PUSHED;
-		return ra->how == CFI_AT_CFA && ra->value == -8;
-	}
-	if (ra->how == CFI_SAME) {
-		p->ra = RA_LINK;
-		return true;
-	}
-	if (ra->how != CFI_AT_CFA)
-		return false;
-	p->ra = RA_AFTER_FP;
-	if (p->fp == FP_AT_CFA)
-		return ra->value == *fp_offset + 8;
-	p->ra = RA_AT_OFFSET;
-	*fp_offset = ra->value;
-	return p->fp == FP_SAME;
-}
-
-static uint64_t pack(const struct unwind_module *m, const struct cfi_row *row, uint64_t pc)
-{
-	struct rule_parts p = { .module = m->number };
-	int64_t cfa = 0, fp = 0;
-
-	if (row->signal_frame)
-		p.kind = RULE_SIGNAL;
-	else if (row->reg[row->return_register].how == CFI_UNDEFINED)
-		p.kind = RULE_ROOT;
-	else if (!pack_cfa(m, row, pc, &p, &cfa) || !pack_fp(m, row, &p, &fp) ||
-		 !pack_ra(row, &p, &fp) || !rule_fits(fp, cfa))
-		p = (struct rule_parts){ .module = m->number, .kind = RULE_SLOW };
-	else
-		p.fp_offset = (int32_t)fp, p.cfa_offset = (int32_t)cfa;
-	return rule_pack(&p);
-}
-
-static uint64_t pack_none(uint32_t module, enum rule_kind kind)
-{
-	struct rule_parts p = { .module = module, .kind = kind };
-
-	return rule_pack(&p);
-}
-
-static uint64_t pack_syscall(const struct unwind_module *m, uint64_t pc)
-{
-	struct rule_parts p = { .after_syscall = code_readable(m, pc, ARCH_SYSCALL_BYTES, 0) &&
-						 arch_is_syscall(code_at(m, pc)) };
-
-	return rule_pack(&p);
-}
-
 /* The rule of one address: from the cache, else from the module's sections. */
 static __attribute__((noinline)) uint64_t rule_of(struct walk *w, uint64_t pc,
 						   uint64_t *ret_bias)
 {
 	const struct unwind_space *space = w->space;
 	struct unwind_module m;
-	const struct cfi_row *row = &space->work->row;
+	const struct rule_parts none = { .kind = RULE_NO_CFI };
 	enum cfi_status status;
 	uint64_t word = space->rules ? rule_get(space->rules, pc) : 0;
 
@@ -191,16 +42,9 @@ static __attribute__((noinline)) uint64_t rule_of(struct walk *w, uint64_t pc,
 	}
 	*ret_bias = 0;
 	if (!space->find(space, pc, &m))
-		return pack_none(0, RULE_NO_CFI);
+		return rule_pack(&none);
 	*ret_bias = m.bias;
-	status = cfi_find(&m.section, pc, space->work);
-	if (status == CFI_OK)
-		word = pack(&m, row, pc);
-	else if (status == CFI_NONE && restorer_without_rules(&m, w->pc))
-		word = pack_none(m.number, RULE_SIGNAL);
-	else
-		word = pack_none(m.number, status == CFI_NONE ? RULE_NO_CFI : RULE_BAD_CFI);
-	word |= pack_syscall(&m, pc);
+	word = rule_make(&m, pc, w->pc, space->work, &status);
 	if (space->rules && status != CFI_LONG && m.number)
 		rule_put(space->rules, pc, word);
 	return word;
@@ -471,7 +315,7 @@ static __attribute__((noinline)) enum step step_slow(struct walk *w)
 	}
 	status = cfi_find(&m.section, at, w->space->work);
 	signal = status == CFI_OK ? row->signal_frame :
-				    status == CFI_NONE && restorer_without_rules(&m, w->pc);
+				    status == CFI_NONE && rule_is_restorer(&m, w->pc);
 	if (!add_frame(w, m.number, signal ? w->pc : at, m.bias))
 		return end(w, RING_END_DEPTH);
 	if (signal)

@@ -326,6 +326,14 @@ def test_start_and_stop_many_times():
         assert sum(leaves(r).values()) > 0.4e9
 
 
+def test_program_takes_over_from_the_preload():
+    with run("api", "split", HEARTH_SERVICE="ours") as r:
+        r.wait()
+        s = r.session()
+        assert s.counters()["preloaded"] == 1 and s.text["service"] == "ours", s.text
+        assert sum(leaves(r).values()) > 1.5e9, leaves(r)
+
+
 def test_no_call_is_interrupted():
     with run("eintr", HEARTH_CPU_INTERVAL_US="1000") as r:
         r.wait()
@@ -353,7 +361,9 @@ def test_libraries_that_come_and_go():
         r.wait()
         c = r.session().counters()
         total = sum(c["ends"].values())
-        assert total > 20 and c["ends"]["root"] >= 0.98 * total, c
+        # A library's resolvers run before the loader makes it known: those stacks are cut.
+        assert total > 20 and c["ends"]["root"] >= 0.8 * total, c
+        assert c["ends"]["bounds"] + c["ends"]["bad_cfi"] + c["ends"]["loop"] == 0, c
 
 
 def test_limits_of_the_program():

@@ -37,33 +37,23 @@ double thread_cpu_seconds()
 	return static_cast<double>(ts.tv_sec) + static_cast<double>(ts.tv_nsec) * 1e-9;
 }
 
-// Work for `seconds` of CPU time; each caller is a function of its own in the profile.
-template <int Salt> __attribute__((always_inline)) inline void burn(double seconds)
-{
-	double until = thread_cpu_seconds() + seconds;
-	std::uint64_t x = Salt;
+// Work for `seconds` of CPU time, each time under a name of its own.
+#define BURN(name, salt)                                                                           \
+	__attribute__((noinline)) void name(double seconds)                                        \
+	{                                                                                          \
+		double until = thread_cpu_seconds() + seconds;                                     \
+		std::uint64_t x = salt;                                                            \
+                                                                                                   \
+		do {                                                                               \
+			for (int i = 0; i < 40000; i++)                                            \
+				x = x * 6364136223846793005u + (salt);                             \
+			sink = x;                                                                  \
+		} while (thread_cpu_seconds() < until);                                            \
+	}
 
-	do {
-		for (int i = 0; i < 20000; i++)
-			x = x * 6364136223846793005u + Salt;
-		sink = x;
-	} while (thread_cpu_seconds() < until);
-}
-
-__attribute__((noinline)) void checksum_orders(double seconds)
-{
-	burn<1>(seconds);
-}
-
-__attribute__((noinline)) void price_cart(double seconds)
-{
-	burn<3>(seconds);
-}
-
-__attribute__((noinline)) void render_page(double seconds)
-{
-	burn<5>(seconds);
-}
+BURN(checksum_orders, 1)
+BURN(price_cart, 3)
+BURN(render_page, 5)
 
 // Bursts of random length, so that nothing keeps step with a sampling clock.
 __attribute__((noinline)) void serve_request(std::mt19937 &random)

@@ -44,7 +44,7 @@ run() { # PRESET CTEST-ARGUMENTS...
 
 run release
 run asan -LE 'timing|release-only'
-run tsan -L 'threads'
+run tsan -L 'threads|agent'
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -191,6 +191,7 @@ static void *symbols_main(void *arg)
 int symbols_start(struct writer *writer, struct readers *readers, struct symbols **ret_symbols,
 		  struct err *err)
 {
+	static const struct symbolizer_options defaults;
 	struct symbols *s = calloc(1, sizeof(*s));
 	pthread_condattr_t attributes;
 
@@ -201,7 +202,7 @@ int symbols_start(struct writer *writer, struct readers *readers, struct symbols
 	int rc = table_cache_new(&s->cache);
 
 	if (!rc)
-		rc = symbolizer_new(NULL, &s->symbolizer, err);
+		rc = symbolizer_new(&defaults, &s->symbolizer, err);
 	(void)pthread_mutex_init(&s->lock, NULL);
 	(void)pthread_cond_init(&s->wake, NULL);
 	(void)pthread_condattr_init(&attributes);

@@ -75,6 +75,8 @@ int64_t intern_find(const struct intern *intern, const char *bytes, size_t len)
 
 int intern_put(struct intern *intern, const char *bytes, size_t len, uint32_t *ret_id)
 {
+	if (!len)
+		bytes = ""; /* an empty run may stand nowhere */
 	uint64_t hash = hash_keyed(bytes, len);
 	size_t slot = slot_of(intern, hash, bytes, len);
 

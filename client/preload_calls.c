@@ -183,15 +183,15 @@ HOOK_AS(char *, __fgets_chk, (char *restrict p, size_t room, int n, FILE *restri
 	EXPORT int name(type *object);                                                             \
 	int name(type *object)                                                                     \
 	{                                                                                          \
-		struct blocked b = HERE(name, ADDRESS(object));                                    \
 		int r, saved = errno;                                                              \
                                                                                                    \
 		if (!session_running())                                                            \
 			return find_##name()(object);                                              \
 		r = find_##try_name()(object);                                                     \
-		if (!(busy))                                                                       \
+		if (__builtin_expect(!(busy), 1))                                                  \
 			return r;                                                                  \
 		errno = saved;                                                                     \
+		struct blocked b = HERE(name, ADDRESS(object));                                    \
 		source_wall_begin(&b);                                                             \
 		r = find_##name()(object);                                                         \
 		source_wall_end(&b);                                                               \

@@ -143,7 +143,10 @@ static void begin(struct blocked *b, struct thread *t)
 	describe_site(b, b->since_ns);
 	store(&t->blocked_sp, b->sp);
 	publish(t, b->call, b->since_ns, b->site, b->target);
-	source_chores(b->since_ns);
+	if (t->chores_ns != b->since_ns) {
+		t->chores_ns = b->since_ns;
+		source_chores(b->since_ns);
+	}
 }
 
 void source_wall_begin(struct blocked *b)

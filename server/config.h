@@ -3,7 +3,7 @@
  * server/config.h - settings of the agent: built-in defaults < configuration file < options.
  *
  * The file is YAML; an unknown key, a wrong type or an impossible value is an error with its place.
- * docs/man/hearthd.conf.5.scd lists every key.
+ * docs/hearthd.yaml is an example with every key.
  */
 #ifndef SERVER_CONFIG_H
 #define SERVER_CONFIG_H

@@ -193,14 +193,20 @@ static void unit_functions(struct unit *u)
 	}
 }
 
-void reader_dwarf(struct reader *r, Elf *elf)
+void reader_dwarf(struct reader *r, Elf *elf, Elf *alt)
 {
 	Dwarf *dwarf = dwarf_begin_elf(elf, DWARF_C_READ, NULL);
+	Dwarf *common = alt ? dwarf_begin_elf(alt, DWARF_C_READ, NULL) : NULL;
 	Dwarf_Off at = 0, next;
 	size_t header;
 
-	if (!dwarf)
+	if (!dwarf || (alt && !common)) {
+		(void)dwarf_end(dwarf);
+		(void)dwarf_end(common);
 		return;
+	}
+	if (common)
+		dwarf_setalt(dwarf, common);
 	while (!r->failed &&
 	       dwarf_nextcu(dwarf, at, &next, &header, NULL, NULL, NULL) == 0 && next > at) {
 		struct unit u = { .r = r };
@@ -214,5 +220,6 @@ void reader_dwarf(struct reader *r, Elf *elf)
 		at = next;
 	}
 	r->flags |= SYMBOL_HAS_DWARF;
-	dwarf_end(dwarf);
+	(void)dwarf_end(dwarf);
+	(void)dwarf_end(common);
 }

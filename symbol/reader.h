@@ -60,7 +60,9 @@ void reader_symbols(struct reader *r, Elf *elf);
 void reader_plt(struct reader *r, Elf *elf);
 void reader_mini(struct reader *r, Elf *elf); /* .gnu_debugdata */
 bool reader_has_dwarf(Elf *elf);
-void reader_dwarf(struct reader *r, Elf *elf);
+/* `alt`: what dwz moved away, or NULL.  A file that has an alt must not be read without one: libdw
+ * would go and open it. */
+void reader_dwarf(struct reader *r, Elf *elf, Elf *alt);
 
 /* Sort, resolve overlaps, and write the table. Returns 0, -E2BIG or -ENOMEM. */
 MUST_CHECK int reader_finish(struct reader *r, struct buf *to);

@@ -252,18 +252,32 @@ int symbolizer_read(struct symbolizer *s, int fd, const uint8_t *build_id, size_
 	request.build_id_len = (uint32_t)build_id_len;
 	if (build_id_len)
 		memcpy(request.build_id, build_id, build_id_len);
-	int CLOSING memfd = table_file(), CLOSING debug = -1;
+	int CLOSING memfd = table_file(), CLOSING debug = -1, CLOSING alt = -1;
+	const char *const *roots = (const char *const *)s->roots;
 	int rc = memfd < 0 ? err_set(err, memfd, "symbolizer: memfd: %s", strerror(-memfd)) :
 			     child_start(s, err);
 
 	if (!rc)
 		rc = ask(s, &request, (const int[]){ fd, memfd }, 2, deadline, &answer, err);
 	if (!rc && answer.status == SYMBOL_WANT_DEBUG) {
-		request.kind = SYMBOL_READ_FINAL;
-		debug = debug_file_open((const char *const *)s->roots, s->roots_count, fd, &answer,
-					&request.debug_bytes);
+		request.kind = SYMBOL_READ_DEBUG;
+		debug = debug_file_open(roots, s->roots_count, fd, &answer, &request.debug_bytes);
+		if (debug < 0)
+			request.debug_bytes = 0;
 		rc = ask(s, &request, (const int[]){ fd, memfd, debug }, debug < 0 ? 2 : 3, deadline,
 			 &answer, err);
+	}
+	if (!rc && answer.status == SYMBOL_WANT_ALT) {
+		size_t count = debug < 0 ? 2 : 3;
+		int fds[4] = { fd, memfd, debug };
+
+		request.kind = SYMBOL_READ_ALL;
+		alt = debug_file_open_alt(roots, s->roots_count, &answer, &request.alt_bytes);
+		if (alt < 0)
+			request.alt_bytes = 0;
+		else
+			fds[count++] = alt;
+		rc = ask(s, &request, fds, count, deadline, &answer, err);
 	}
 	if (rc)
 		return rc;

@@ -25,13 +25,12 @@
 
 static int allow(scmp_filter_ctx ctx)
 {
-	static const int calls[] = { SCMP_SYS(read),	 SCMP_SYS(pread64),	 SCMP_SYS(write),
-				     SCMP_SYS(fstat),	 SCMP_SYS(lseek),	 SCMP_SYS(close),
-				     SCMP_SYS(munmap),	 SCMP_SYS(mremap),	 SCMP_SYS(madvise),
-				     SCMP_SYS(brk),	 SCMP_SYS(recvmsg),	 SCMP_SYS(sendmsg),
-				     SCMP_SYS(futex),	 SCMP_SYS(getrandom),	 SCMP_SYS(exit),
-				     SCMP_SYS(exit_group), SCMP_SYS(rt_sigreturn),
-				     SCMP_SYS(sysinfo) /* qsort */ };
+	static const int calls[] = {
+	    SCMP_SYS(read),         SCMP_SYS(pread64),   SCMP_SYS(write),   SCMP_SYS(fstat),
+	    SCMP_SYS(lseek),        SCMP_SYS(close),     SCMP_SYS(munmap),  SCMP_SYS(mremap),
+	    SCMP_SYS(madvise),      SCMP_SYS(brk),       SCMP_SYS(recvmsg), SCMP_SYS(sendmsg),
+	    SCMP_SYS(futex),        SCMP_SYS(getrandom), SCMP_SYS(exit),    SCMP_SYS(exit_group),
+	    SCMP_SYS(rt_sigreturn), SCMP_SYS(sysinfo) /* qsort */};
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < ARRAY_LEN(calls); i++)
@@ -53,7 +52,7 @@ static int allow(scmp_filter_ctx ctx)
 
 static int limit(int what, rlim_t value)
 {
-	const struct rlimit l = { value, value };
+	const struct rlimit l = {value, value};
 
 	return setrlimit(what, &l) < 0 ? -errno : 0;
 }
@@ -67,7 +66,8 @@ static int cage(rlim_t memory, rlim_t cpu_s)
 		return -errno;
 	(void)close(STDIN_FILENO);
 	(void)close(STDOUT_FILENO);
-#ifndef __SANITIZE_ADDRESS__ /* whose shadow memory needs terabytes, and which reports on stderr */
+#ifndef __SANITIZE_ADDRESS__ /* whose shadow memory needs terabytes, and which reports on stderr   \
+			      */
 	(void)close(STDERR_FILENO);
 	if (!rc)
 		rc = limit(RLIMIT_AS, memory);
@@ -100,15 +100,16 @@ struct image {
 
 static int image_open(int fd, uint64_t len, struct image *ret)
 {
-	*ret = (struct image){ 0 };
+	*ret = (struct image){0};
 	if (!len || len > SIZE_MAX)
 		return -EINVAL;
-	/* Writable, but private: libelf decompresses sections by changing their headers in place. */
+	/* Writable, but private: libelf decompresses sections by changing their headers in place.
+	 */
 	void *bytes = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 
 	if (bytes == MAP_FAILED)
 		return errno == ENOMEM ? -ENOMEM : -EINVAL;
-	*ret = (struct image){ .bytes = bytes, .len = len, .elf = elf_memory(bytes, len) };
+	*ret = (struct image){.bytes = bytes, .len = len, .elf = elf_memory(bytes, len)};
 	return ret->elf && elf_kind(ret->elf) == ELF_K_ELF ? 0 : -EINVAL;
 }
 
@@ -154,7 +155,8 @@ static bool debug_fits(const struct image *debug, const struct symbol_answer *an
 
 	if (answer->build_id_len && len)
 		return len == answer->build_id_len && !memcmp(id, answer->build_id, len);
-	return answer->debug_link[0] && crc32_of(debug->bytes, debug->len) == answer->debug_link_crc;
+	return answer->debug_link[0] &&
+	       crc32_of(debug->bytes, debug->len) == answer->debug_link_crc;
 }
 
 /* Where dwz moved parts of the debug information to; the build id's length, 0 for nowhere. */
@@ -177,7 +179,7 @@ static size_t alt_of(Elf *elf, struct symbol_answer *answer)
 /* Whether `alt` is the alt of `elf`. */
 static bool alt_fits(Elf *elf, const struct image *alt)
 {
-	struct symbol_answer wanted = { 0 };
+	struct symbol_answer wanted = {0};
 	uint8_t id[SYMBOL_BUILD_ID_MAX];
 
 	return alt && alt_of(elf, &wanted) && build_id_of(alt->elf, id) == wanted.build_id_len &&
@@ -217,8 +219,8 @@ static int read_files(const struct image *binary, const struct image *debug,
 	intern_release(&r.strings);
 	intern_release(&r.mangled);
 	buf_release(&r.scratch);
-	void *const tables[] = { r.demangled, r.segments, r.symbols, r.subprograms,
-				 r.lines,     r.ranges,	  r.inlines };
+	void *const tables[] = {r.demangled, r.segments, r.symbols, r.subprograms,
+				r.lines,     r.ranges,   r.inlines};
 
 	for (size_t i = 0; i < ARRAY_LEN(tables); i++)
 		free(tables[i]);
@@ -275,7 +277,7 @@ static int read_binary(const struct symbol_request *request, const struct image 
 static int job(const struct symbol_request *request, const int *fds, size_t fds_count,
 	       struct symbol_answer *answer)
 {
-	struct image binary = { 0 }, debug = { 0 }, alt = { 0 };
+	struct image binary = {0}, debug = {0}, alt = {0};
 	size_t wanted = 2 + (request->debug_bytes != 0) + (request->alt_bytes != 0);
 
 	if (request->kind == SYMBOL_SELF_TEST)
@@ -284,8 +286,8 @@ static int job(const struct symbol_request *request, const int *fds, size_t fds_
 		return -EINVAL;
 	int rc = image_open(fds[0], request->binary_bytes, &binary);
 	bool has_debug = request->debug_bytes && !image_open(fds[2], request->debug_bytes, &debug);
-	bool has_alt = request->alt_bytes &&
-		       !image_open(fds[fds_count - 1], request->alt_bytes, &alt);
+	bool has_alt =
+	    request->alt_bytes && !image_open(fds[fds_count - 1], request->alt_bytes, &alt);
 
 	if (rc)
 		rc = say(answer, rc, rc == -ENOMEM ? "out of memory" : "not an ELF file");
@@ -306,7 +308,7 @@ int main(int argc, char **argv)
 		_exit(3);
 	for (;;) {
 		struct symbol_request request;
-		struct symbol_answer answer = { 0 };
+		struct symbol_answer answer = {0};
 		int fds[4];
 		size_t fds_count = ARRAY_LEN(fds);
 		ssize_t len = fd_receive(SYMBOL_SOCKET, &request, sizeof(request), fds, &fds_count);

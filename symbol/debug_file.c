@@ -26,8 +26,8 @@ bool debug_file_usable(int fd, uint64_t *ret_bytes)
 /* O_NONBLOCK: a FIFO of that name must not hold us up. */
 static int open_beneath(const char *root, const char *path, uint64_t *ret_bytes)
 {
-	const struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-				      .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
+	const struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+				     .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
 	int CLOSING dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int CLOSING fd = dir < 0 ? -1 : (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
 

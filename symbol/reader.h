@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * symbol/reader.h - ELF and DWARF -> a symbol table.  Runs in the child only: the files are hostile.
+ * symbol/reader.h - ELF and DWARF -> a symbol table.  Runs in the child only: the files are
+ * hostile.
  */
 #ifndef SYMBOL_READER_H
 #define SYMBOL_READER_H
@@ -36,7 +37,7 @@ struct reader {
 	struct reader_range *ranges;
 	struct symbol_inline *inlines;
 	size_t segments_count, symbols_count, subprograms_count, lines_count, ranges_count,
-		inlines_count;
+	    inlines_count;
 	size_t segments_room, symbols_room, subprograms_room, lines_room, ranges_room, inlines_room;
 	uint32_t flags;
 	int failed; /* sticky: -ENOMEM or -E2BIG */

@@ -73,12 +73,12 @@ static const char *parts_wrong(struct symbol_table *t, const char *bytes, size_t
 		return "not a symbol table";
 	t->header = h;
 	t->segments = part_take(&bytes, &len, h->segments_count, sizeof(*t->segments));
-	t->functions = t->segments ? part_take(&bytes, &len, h->functions_count,
-					       sizeof(*t->functions)) : NULL;
+	t->functions =
+	    t->segments ? part_take(&bytes, &len, h->functions_count, sizeof(*t->functions)) : NULL;
 	t->lines = t->functions ? part_take(&bytes, &len, h->lines_count, sizeof(*t->lines)) : NULL;
 	t->scopes = t->lines ? part_take(&bytes, &len, h->scopes_count, sizeof(*t->scopes)) : NULL;
-	t->inlines = t->scopes ? part_take(&bytes, &len, h->inlines_count, sizeof(*t->inlines)) :
-				 NULL;
+	t->inlines =
+	    t->scopes ? part_take(&bytes, &len, h->inlines_count, sizeof(*t->inlines)) : NULL;
 	t->strings = bytes;
 	if (!t->inlines || h->strings_bytes != len)
 		return "its parts do not fill it";
@@ -219,7 +219,7 @@ size_t symbol_table_find(const struct symbol_table *t, uint64_t address,
 	if (at < 0 || address >= t->functions[at].end)
 		return 0;
 	const struct symbol_function *function = &t->functions[at];
-	struct symbol_frame frame = { 0 };
+	struct symbol_frame frame = {0};
 	size_t count = 0;
 
 	line_find(t, address, &frame);
@@ -233,8 +233,8 @@ size_t symbol_table_find(const struct symbol_table *t, uint64_t address,
 		frame.start_line = inlined->start_line;
 		if (count < SYMBOL_INLINES_MAX - 1)
 			frames[count++] = frame;
-		frame = (struct symbol_frame){ .file = text(t, inlined->call_file),
-					       .line = inlined->call_line };
+		frame = (struct symbol_frame){.file = text(t, inlined->call_file),
+					      .line = inlined->call_line};
 	}
 	frame.function = text(t, function->name);
 	frame.start_line = function->start_line;
@@ -260,11 +260,11 @@ bool symbol_table_address(const struct symbol_table *t, uint64_t file_offset, ui
 void symbol_table_stats(const struct symbol_table *t, struct symbol_table_stats *ret_stats)
 {
 	*ret_stats = (struct symbol_table_stats){
-		.functions = t->header->functions_count,
-		.lines = t->header->lines_count,
-		.inlines = t->header->inlines_count ? t->header->inlines_count - 1 : 0,
-		.bytes = t->len,
-		.has_dwarf = t->header->flags & SYMBOL_HAS_DWARF,
-		.debug_separate = t->header->flags & SYMBOL_DEBUG_SEPARATE,
+	    .functions = t->header->functions_count,
+	    .lines = t->header->lines_count,
+	    .inlines = t->header->inlines_count ? t->header->inlines_count - 1 : 0,
+	    .bytes = t->len,
+	    .has_dwarf = t->header->flags & SYMBOL_HAS_DWARF,
+	    .debug_separate = t->header->flags & SYMBOL_DEBUG_SEPARATE,
 	};
 }

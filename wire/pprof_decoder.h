@@ -51,7 +51,7 @@ struct pprof_decoder {
 	struct pprof *p;
 	struct proto_reader body;
 	struct proto_reader samples, locations; /* from the first to behind the last of them */
-	bool samples_together; /* nothing else in between */
+	bool samples_together;                  /* nothing else in between */
 	uint64_t *mapping_ids, *function_ids, *location_ids;
 	struct idmap mappings, functions, location_map;
 	uint32_t function_zero; /* what a line without a function id means */

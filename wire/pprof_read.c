@@ -46,8 +46,8 @@ static int string_index(struct pprof_decoder *d, const struct message *m,
 	return 0;
 }
 
-/* The field of a tag of one byte with a number; more than any field's for every other byte: the bits
- * of the wire type, 0 for a number, are turned to the top. */
+/* The field of a tag of one byte with a number; more than any field's for every other byte: the
+ * bits of the wire type, 0 for a number, are turned to the top. */
 static inline uint32_t number_field(uint32_t tag)
 {
 	return (tag >> 3 | tag << 5) & 0xff;
@@ -65,8 +65,8 @@ static inline int read_numbers(struct pprof_decoder *d, const struct message *m,
 		uint32_t field = number_field(tag);
 
 		if (__builtin_expect(field - 1 < count - 1, 1)) {
-			const uint8_t *next = proto_number(reader.at + 1, reader.end, d->body.end,
-							   &numbers[field]);
+			const uint8_t *next =
+			    proto_number(reader.at + 1, reader.end, d->body.end, &numbers[field]);
 
 			if (!next)
 				return pprof_malformed(d, m, &reader);

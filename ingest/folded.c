@@ -16,8 +16,9 @@
  * there is none.
  */
 
-#define FRAMES_MAX 65536 /* of one line; the builder keeps the ends of deeper stacks than its own  \
-			  */
+#define FRAMES_MAX                                                                                 \
+	65536 /* of one line; the builder keeps the ends of deeper stacks than its own             \
+	       */
 #define SNIFF_BYTES 65536
 
 struct line {

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "ingest/hex.h"
 #include "ingest/span.h"
 #include "profile/mapping.h"
 #include "wire/pprof.h"
@@ -193,30 +194,6 @@ static int kind_make(struct job *job, size_t group)
 
 /* ---- frames ---- */
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-static bool hex_parse(struct str text, uint8_t *to, uint8_t *ret_len)
-{
-	if (text.len % 2 || text.len < 8 || text.len > 2 * PROFILE_BUILD_ID_MAX)
-		return false;
-	for (size_t i = 0; i < text.len; i += 2) {
-		int high = hex_digit(text.ptr[i]), low = hex_digit(text.ptr[i + 1]);
-
-		if (high < 0 || low < 0)
-			return false;
-		to[i / 2] = (uint8_t)(high << 4 | low);
-	}
-	*ret_len = (uint8_t)(text.len / 2);
-	return true;
-}
-
 /* A build id that is no hex string (Go's) is kept as its hash, which holds within one owner. */
 static int job_module(struct job *job, uint32_t mapping, uint32_t *ret_module)
 {
@@ -229,7 +206,7 @@ static int job_module(struct job *job, uint32_t mapping, uint32_t *ret_module)
 		const struct pprof_mapping *m = &job->pprof->mappings[mapping];
 		struct str id = pprof_string(job->pprof, m->build_id);
 
-		if (id.len && !hex_parse(id, module.build_id, &module.build_id_len)) {
+		if (id.len && !ingest_hex(id, module.build_id, &module.build_id_len)) {
 			struct hash128 hash = hash128(id.ptr, id.len);
 
 			memset(module.build_id, 0, sizeof(module.build_id));

@@ -25,13 +25,12 @@
 
 static int allow(scmp_filter_ctx ctx)
 {
-	static const int calls[] = { SCMP_SYS(read),	 SCMP_SYS(pread64),	 SCMP_SYS(write),
-				     SCMP_SYS(fstat),	 SCMP_SYS(lseek),	 SCMP_SYS(close),
-				     SCMP_SYS(munmap),	 SCMP_SYS(mremap),	 SCMP_SYS(madvise),
-				     SCMP_SYS(brk),	 SCMP_SYS(recvmsg),	 SCMP_SYS(sendmsg),
-				     SCMP_SYS(futex),	 SCMP_SYS(getrandom),	 SCMP_SYS(exit),
-				     SCMP_SYS(exit_group), SCMP_SYS(rt_sigreturn),
-				     SCMP_SYS(sysinfo) /* qsort */ };
+	static const int calls[] = {
+	    SCMP_SYS(read),         SCMP_SYS(pread64),   SCMP_SYS(write),   SCMP_SYS(fstat),
+	    SCMP_SYS(lseek),        SCMP_SYS(close),     SCMP_SYS(munmap),  SCMP_SYS(mremap),
+	    SCMP_SYS(madvise),      SCMP_SYS(brk),       SCMP_SYS(recvmsg), SCMP_SYS(sendmsg),
+	    SCMP_SYS(futex),        SCMP_SYS(getrandom), SCMP_SYS(exit),    SCMP_SYS(exit_group),
+	    SCMP_SYS(rt_sigreturn), SCMP_SYS(sysinfo) /* qsort */};
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < ARRAY_LEN(calls); i++)
@@ -53,7 +52,7 @@ static int allow(scmp_filter_ctx ctx)
 
 static int limit(int what, rlim_t value)
 {
-	const struct rlimit l = { value, value };
+	const struct rlimit l = {value, value};
 
 	return setrlimit(what, &l) < 0 ? -errno : 0;
 }
@@ -67,7 +66,8 @@ static int cage(rlim_t memory, rlim_t cpu_s)
 		return -errno;
 	(void)close(STDIN_FILENO);
 	(void)close(STDOUT_FILENO);
-#ifndef __SANITIZE_ADDRESS__ /* whose shadow memory needs terabytes, and which reports on stderr */
+#ifndef __SANITIZE_ADDRESS__ /* whose shadow memory needs terabytes, and which reports on stderr   \
+			      */
 	(void)close(STDERR_FILENO);
 	if (!rc)
 		rc = limit(RLIMIT_AS, memory);
@@ -100,14 +100,16 @@ struct image {
 
 static int image_open(int fd, uint64_t len, struct image *ret)
 {
-	*ret = (struct image){ 0 };
+	*ret = (struct image){0};
 	if (!len || len > SIZE_MAX)
 		return -EINVAL;
-	void *bytes = mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, 0);
+	/* Writable, but private: libelf decompresses sections by changing their headers in place.
+	 */
+	void *bytes = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 
 	if (bytes == MAP_FAILED)
 		return errno == ENOMEM ? -ENOMEM : -EINVAL;
-	*ret = (struct image){ .bytes = bytes, .len = len, .elf = elf_memory(bytes, len) };
+	*ret = (struct image){.bytes = bytes, .len = len, .elf = elf_memory(bytes, len)};
 	return ret->elf && elf_kind(ret->elf) == ELF_K_ELF ? 0 : -EINVAL;
 }
 
@@ -153,10 +155,48 @@ static bool debug_fits(const struct image *debug, const struct symbol_answer *an
 
 	if (answer->build_id_len && len)
 		return len == answer->build_id_len && !memcmp(id, answer->build_id, len);
-	return answer->debug_link[0] && crc32_of(debug->bytes, debug->len) == answer->debug_link_crc;
+	return answer->debug_link[0] &&
+	       crc32_of(debug->bytes, debug->len) == answer->debug_link_crc;
 }
 
-static int read_files(const struct image *binary, const struct image *debug, struct buf *table)
+/* Where dwz moved parts of the debug information to; the build id's length, 0 for nowhere. */
+static size_t alt_of(Elf *elf, struct symbol_answer *answer)
+{
+	Dwarf *dwarf = dwarf_begin_elf(elf, DWARF_C_READ, NULL);
+	const void *id;
+	const char *name;
+	ssize_t len = dwarf ? dwelf_dwarf_gnu_debugaltlink(dwarf, &name, &id) : 0;
+
+	if (len > 0 && len <= SYMBOL_BUILD_ID_MAX && answer) {
+		answer->build_id_len = (uint32_t)len;
+		memcpy(answer->build_id, id, (size_t)len);
+		(void)snprintf(answer->debug_link, sizeof(answer->debug_link), "%s", name);
+	}
+	(void)dwarf_end(dwarf);
+	return len > 0 ? (size_t)len : 0;
+}
+
+/* Whether `alt` is the alt of `elf`. */
+static bool alt_fits(Elf *elf, const struct image *alt)
+{
+	struct symbol_answer wanted = {0};
+	uint8_t id[SYMBOL_BUILD_ID_MAX];
+
+	return alt && alt_of(elf, &wanted) && build_id_of(alt->elf, id) == wanted.build_id_len &&
+	       !memcmp(id, wanted.build_id, wanted.build_id_len);
+}
+
+/* Debug information of a file that has it: all, or none when a part of it is missing. */
+static void read_dwarf(struct reader *r, Elf *elf, const struct image *alt)
+{
+	if (alt_fits(elf, alt))
+		reader_dwarf(r, elf, alt->elf);
+	else if (!alt_of(elf, NULL))
+		reader_dwarf(r, elf, NULL);
+}
+
+static int read_files(const struct image *binary, const struct image *debug,
+		      const struct image *alt, struct buf *table)
 {
 	struct reader r;
 	int rc = reader_init(&r);
@@ -169,19 +209,18 @@ static int read_files(const struct image *binary, const struct image *debug, str
 	if (debug) {
 		reader_symbols(&r, debug->elf);
 		r.flags |= SYMBOL_DEBUG_SEPARATE;
-		reader_dwarf(&r, debug->elf);
+		read_dwarf(&r, debug->elf, alt);
 	} else if (reader_has_dwarf(binary->elf)) {
-		reader_dwarf(&r, binary->elf);
+		read_dwarf(&r, binary->elf, alt);
 	} else {
 		reader_mini(&r, binary->elf);
 	}
-	/* Nothing of the reader is freed: the process is, when its memory runs low. */
 	rc = reader_finish(&r, table);
 	intern_release(&r.strings);
 	intern_release(&r.mangled);
 	buf_release(&r.scratch);
-	void *const tables[] = { r.demangled, r.segments, r.symbols, r.subprograms,
-				 r.lines,     r.ranges,	  r.inlines };
+	void *const tables[] = {r.demangled, r.segments, r.symbols, r.subprograms,
+				r.lines,     r.ranges,   r.inlines};
 
 	for (size_t i = 0; i < ARRAY_LEN(tables); i++)
 		free(tables[i]);
@@ -195,7 +234,8 @@ static int say(struct symbol_answer *answer, int code, const char *message)
 }
 
 static int read_binary(const struct symbol_request *request, const struct image *binary,
-		       const struct image *debug, int out, struct symbol_answer *answer)
+		       const struct image *debug, const struct image *alt, int out,
+		       struct symbol_answer *answer)
 {
 	GElf_Ehdr e;
 	GElf_Word crc = 0;
@@ -217,10 +257,15 @@ static int read_binary(const struct symbol_request *request, const struct image 
 
 	if (wants && request->kind == SYMBOL_READ && (answer->build_id_len || link))
 		return SYMBOL_WANT_DEBUG;
+	if (!wants || !debug || !debug_fits(debug, answer))
+		debug = NULL;
+	if ((debug || !wants) && request->kind != SYMBOL_READ_ALL &&
+	    alt_of(debug ? debug->elf : binary->elf, answer))
+		return SYMBOL_WANT_ALT;
 	struct buf table;
 
 	buf_init(&table, SYMBOL_TABLE_MAX);
-	int rc = read_files(binary, wants && debug && debug_fits(debug, answer) ? debug : NULL, &table);
+	int rc = read_files(binary, debug, alt, &table);
 
 	if (!rc)
 		rc = fd_write_all(out, table.data, table.len);
@@ -232,21 +277,24 @@ static int read_binary(const struct symbol_request *request, const struct image 
 static int job(const struct symbol_request *request, const int *fds, size_t fds_count,
 	       struct symbol_answer *answer)
 {
-	struct image binary = { 0 }, debug = { 0 };
-	bool has_debug = false;
+	struct image binary = {0}, debug = {0}, alt = {0};
+	size_t wanted = 2 + (request->debug_bytes != 0) + (request->alt_bytes != 0);
 
 	if (request->kind == SYMBOL_SELF_TEST)
 		return openat(AT_FDCWD, "/dev/null", O_RDONLY) < 0 ? -errno : 0;
-	if (fds_count < 2 || request->build_id_len > SYMBOL_BUILD_ID_MAX)
+	if (fds_count != wanted || request->build_id_len > SYMBOL_BUILD_ID_MAX)
 		return -EINVAL;
 	int rc = image_open(fds[0], request->binary_bytes, &binary);
+	bool has_debug = request->debug_bytes && !image_open(fds[2], request->debug_bytes, &debug);
+	bool has_alt =
+	    request->alt_bytes && !image_open(fds[fds_count - 1], request->alt_bytes, &alt);
 
 	if (rc)
 		rc = say(answer, rc, rc == -ENOMEM ? "out of memory" : "not an ELF file");
-	if (!rc && fds_count == 3)
-		has_debug = image_open(fds[2], request->debug_bytes, &debug) == 0;
-	if (!rc)
-		rc = read_binary(request, &binary, has_debug ? &debug : NULL, fds[1], answer);
+	else
+		rc = read_binary(request, &binary, has_debug ? &debug : NULL, has_alt ? &alt : NULL,
+				 fds[1], answer);
+	image_close(&alt);
 	image_close(&debug);
 	image_close(&binary);
 	return rc;
@@ -260,8 +308,8 @@ int main(int argc, char **argv)
 		_exit(3);
 	for (;;) {
 		struct symbol_request request;
-		struct symbol_answer answer = { 0 };
-		int fds[3];
+		struct symbol_answer answer = {0};
+		int fds[4];
 		size_t fds_count = ARRAY_LEN(fds);
 		ssize_t len = fd_receive(SYMBOL_SOCKET, &request, sizeof(request), fds, &fds_count);
 

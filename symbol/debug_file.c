@@ -26,8 +26,8 @@ bool debug_file_usable(int fd, uint64_t *ret_bytes)
 /* O_NONBLOCK: a FIFO of that name must not hold us up. */
 static int open_beneath(const char *root, const char *path, uint64_t *ret_bytes)
 {
-	const struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-				      .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
+	const struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+				     .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
 	int CLOSING dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int CLOSING fd = dir < 0 ? -1 : (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
 
@@ -75,14 +75,34 @@ static int by_link(const char *root, int fd, const char *link, uint64_t *ret_byt
 	return open_beneath(root, link, ret_bytes);
 }
 
+static int by_build_ids(const char *const *roots, size_t roots_count,
+			const struct symbol_answer *answer, uint64_t *ret_bytes)
+{
+	int found = -ENOENT;
+
+	if (answer->build_id_len < 2 || answer->build_id_len > SYMBOL_BUILD_ID_MAX)
+		return -ENOENT;
+	for (size_t i = 0; found < 0 && i < roots_count; i++)
+		found = by_build_id(roots[i], answer, ret_bytes);
+	return found;
+}
+
+int debug_file_open_alt(const char *const *roots, size_t roots_count,
+			const struct symbol_answer *answer, uint64_t *ret_bytes)
+{
+	const char *path = strstr(answer->debug_link, ".dwz/");
+	int found = by_build_ids(roots, roots_count, answer, ret_bytes);
+
+	for (size_t i = 0; path && found < 0 && i < roots_count; i++)
+		found = open_beneath(roots[i], path, ret_bytes);
+	return found;
+}
+
 int debug_file_open(const char *const *roots, size_t roots_count, int fd,
 		    const struct symbol_answer *answer, uint64_t *ret_bytes)
 {
-	bool has_id = answer->build_id_len >= 2 && answer->build_id_len <= SYMBOL_BUILD_ID_MAX;
-	int found = -ENOENT;
+	int found = by_build_ids(roots, roots_count, answer, ret_bytes);
 
-	for (size_t i = 0; has_id && found < 0 && i < roots_count; i++)
-		found = by_build_id(roots[i], answer, ret_bytes);
 	for (size_t i = 0; link_plain(answer->debug_link) && found < 0 && i < roots_count; i++)
 		found = by_link(roots[i], fd, answer->debug_link, ret_bytes);
 	return found;

@@ -19,6 +19,10 @@
 int debug_file_open(const char *const *roots, size_t roots_count, int fd,
 		    const struct symbol_answer *answer, uint64_t *ret_bytes);
 
+/* The same for the alt that `answer` speaks of: by build id, then by its path behind ".dwz/". */
+int debug_file_open_alt(const char *const *roots, size_t roots_count,
+			const struct symbol_answer *answer, uint64_t *ret_bytes);
+
 /* Whether `fd` is a regular file of 1 byte to DEBUG_FILE_MAX; sets its size. */
 bool debug_file_usable(int fd, uint64_t *ret_bytes);
 

@@ -6,7 +6,8 @@
 
 #include "symbol/symbol.h"
 
-#define NAME_MAX_BYTES ((size_t)64 << 10) /* in and out; the demangler itself stops at 2048 levels */
+#define NAME_MAX_BYTES                                                                             \
+	((size_t)64 << 10) /* in and out; the demangler itself stops at 2048 levels */
 
 /* Without DMGL_PARAMS a name comes without parameters and return type, templates kept. */
 int symbol_demangle(const char *name, struct buf *to)
@@ -16,9 +17,9 @@ int symbol_demangle(const char *name, struct buf *to)
 	if (strnlen(name, NAME_MAX_BYTES) < NAME_MAX_BYTES &&
 	    (!strncmp(name, "_Z", 2) || !strncmp(name, "__Z", 3) || !strncmp(name, "_R", 2)))
 		plain = cplus_demangle(name, DMGL_AUTO);
-	int rc = plain && *plain && strnlen(plain, NAME_MAX_BYTES) < NAME_MAX_BYTES ?
-			 buf_add_str(to, plain) :
-			 buf_add_str(to, name);
+	int rc = plain && *plain && strnlen(plain, NAME_MAX_BYTES) < NAME_MAX_BYTES
+		     ? buf_add_str(to, plain)
+		     : buf_add_str(to, name);
 
 	free(plain);
 	return rc;

@@ -15,7 +15,8 @@ struct unit {
 
 static const char *unit_file(const struct unit *u, uint64_t index)
 {
-	return u->files && index < u->files_count ? dwarf_filesrc(u->files, index, NULL, NULL) : NULL;
+	return u->files && index < u->files_count ? dwarf_filesrc(u->files, index, NULL, NULL)
+						  : NULL;
 }
 
 static void unit_lines(struct unit *u)
@@ -29,7 +30,7 @@ static void unit_lines(struct unit *u)
 		return;
 	for (size_t i = 0; i < count && !u->r->failed; i++) {
 		Dwarf_Line *line = dwarf_onesrcline(lines, i);
-		struct symbol_line row = { 0 };
+		struct symbol_line row = {0};
 		Dwarf_Addr address;
 		bool end = false;
 		int number = 0;
@@ -58,13 +59,13 @@ static void unit_lines(struct unit *u)
 
 static uint32_t die_name(struct reader *r, Dwarf_Die *die)
 {
-	static const unsigned attributes[] = { DW_AT_linkage_name, DW_AT_MIPS_linkage_name,
-					       DW_AT_name };
+	static const unsigned attributes[] = {DW_AT_linkage_name, DW_AT_MIPS_linkage_name,
+					      DW_AT_name};
 
 	for (size_t i = 0; i < ARRAY_LEN(attributes); i++) {
 		Dwarf_Attribute attribute;
-		const char *name = dwarf_formstring(
-			dwarf_attr_integrate(die, attributes[i], &attribute));
+		const char *name =
+		    dwarf_formstring(dwarf_attr_integrate(die, attributes[i], &attribute));
 
 		if (name && *name)
 			return reader_name(r, name);
@@ -100,7 +101,7 @@ static void add_subprogram(struct unit *u, Dwarf_Die *die)
 		struct reader_function *f = name ? READER_ADD(r, subprograms) : NULL;
 
 		if (f)
-			*f = (struct reader_function){ start, end, name, file, line, 0 };
+			*f = (struct reader_function){start, end, name, file, line, 0};
 	}
 }
 
@@ -119,17 +120,17 @@ static uint32_t add_inline(struct unit *u, Dwarf_Die *die, uint32_t parent, uint
 		struct reader_range *range = READER_ADD(r, ranges);
 
 		if (range)
-			*range = (struct reader_range){ start, end, place, depth };
+			*range = (struct reader_range){start, end, place, depth};
 		any = true;
 	}
 	if (!any || r->failed)
 		return parent;
 	struct symbol_inline made = {
-		.parent = parent,
-		.name = die_name(r, die),
-		.start_line = die_number(die, DW_AT_decl_line),
-		.call_file = reader_text(r, unit_file(u, die_number(die, DW_AT_call_file))),
-		.call_line = die_number(die, DW_AT_call_line),
+	    .parent = parent,
+	    .name = die_name(r, die),
+	    .start_line = die_number(die, DW_AT_decl_line),
+	    .call_file = reader_text(r, unit_file(u, die_number(die, DW_AT_call_file))),
+	    .call_line = die_number(die, DW_AT_call_line),
 	};
 	struct symbol_inline *to = READER_ADD(r, inlines);
 
@@ -193,17 +194,23 @@ static void unit_functions(struct unit *u)
 	}
 }
 
-void reader_dwarf(struct reader *r, Elf *elf)
+void reader_dwarf(struct reader *r, Elf *elf, Elf *alt)
 {
 	Dwarf *dwarf = dwarf_begin_elf(elf, DWARF_C_READ, NULL);
+	Dwarf *common = alt ? dwarf_begin_elf(alt, DWARF_C_READ, NULL) : NULL;
 	Dwarf_Off at = 0, next;
 	size_t header;
 
-	if (!dwarf)
+	if (!dwarf || (alt && !common)) {
+		(void)dwarf_end(dwarf);
+		(void)dwarf_end(common);
 		return;
-	while (!r->failed &&
-	       dwarf_nextcu(dwarf, at, &next, &header, NULL, NULL, NULL) == 0 && next > at) {
-		struct unit u = { .r = r };
+	}
+	if (common)
+		dwarf_setalt(dwarf, common);
+	while (!r->failed && dwarf_nextcu(dwarf, at, &next, &header, NULL, NULL, NULL) == 0 &&
+	       next > at) {
+		struct unit u = {.r = r};
 
 		if (dwarf_offdie(dwarf, at + header, &u.die)) {
 			if (dwarf_getsrcfiles(&u.die, &u.files, &u.files_count) != 0)
@@ -214,5 +221,6 @@ void reader_dwarf(struct reader *r, Elf *elf)
 		at = next;
 	}
 	r->flags |= SYMBOL_HAS_DWARF;
-	dwarf_end(dwarf);
+	(void)dwarf_end(dwarf);
+	(void)dwarf_end(common);
 }

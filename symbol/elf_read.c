@@ -23,7 +23,7 @@ void reader_segments(struct reader *r, Elf *elf)
 		struct symbol_segment *s = READER_ADD(r, segments);
 
 		if (s)
-			*s = (struct symbol_segment){ p.p_offset, p.p_filesz, p.p_vaddr };
+			*s = (struct symbol_segment){p.p_offset, p.p_filesz, p.p_vaddr};
 	}
 }
 
@@ -70,11 +70,11 @@ static void symbols_of(struct reader *r, Elf *elf, Elf_Scn *section, const GElf_
 		struct reader_function *f = READER_ADD(r, symbols);
 
 		if (f)
-			*f = (struct reader_function){ .start = sym.st_value,
-						       .end = sym.st_size ? sym.st_value + sym.st_size :
-									    0,
-						       .name = reader_name(r, name),
-						       .rank = symbol_rank(&sym) };
+			*f = (struct reader_function){
+			    .start = sym.st_value,
+			    .end = sym.st_size ? sym.st_value + sym.st_size : 0,
+			    .name = reader_name(r, name),
+			    .rank = symbol_rank(&sym)};
 	}
 }
 
@@ -97,9 +97,9 @@ static Elf_Scn *section_named(Elf *elf, const char *wanted, GElf_Shdr *ret_heade
 	if (elf_getshdrstrndx(elf, &names) < 0)
 		return NULL;
 	for (Elf_Scn *s = NULL; (s = elf_nextscn(elf, s)) && sections++ < SECTIONS_MAX;) {
-		const char *name = gelf_getshdr(s, ret_header) ?
-					   elf_strptr(elf, names, ret_header->sh_name) :
-					   NULL;
+		const char *name = gelf_getshdr(s, ret_header)
+				       ? elf_strptr(elf, names, ret_header->sh_name)
+				       : NULL;
 
 		if (name && !strcmp(name, wanted))
 			return s;
@@ -116,8 +116,8 @@ static void plt_entry(struct reader *r, uint64_t start, uint64_t end, const char
 	struct reader_function *f = READER_ADD(r, symbols);
 
 	if (f)
-		*f = (struct reader_function){ .start = start, .end = end,
-					       .name = reader_text(r, text) };
+		*f = (struct reader_function){
+		    .start = start, .end = end, .name = reader_text(r, text)};
 }
 
 /* The i-th relocation's symbol is what the i-th entry behind `head` bytes jumps to. */

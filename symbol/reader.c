@@ -6,7 +6,7 @@
 
 int reader_init(struct reader *r)
 {
-	*r = (struct reader){ 0 };
+	*r = (struct reader){0};
 	buf_init(&r->scratch, (size_t)1 << 20);
 	int rc = intern_init(&r->strings, SYMBOL_TABLE_MAX);
 
@@ -14,7 +14,7 @@ int reader_init(struct reader *r)
 		rc = intern_init(&r->mangled, SYMBOL_TABLE_MAX);
 	(void)READER_ADD(r, inlines); /* place 0 is none */
 	if (!rc && !r->failed)
-		r->inlines[0] = (struct symbol_inline){ 0 };
+		r->inlines[0] = (struct symbol_inline){0};
 	return rc ? rc : r->failed;
 }
 
@@ -99,8 +99,11 @@ static size_t functions_settle(struct reader_function *f, size_t count)
 static void put_function(struct buf *to, const struct reader_function *f, uint64_t start,
 			 uint64_t end, uint32_t *count)
 {
-	struct symbol_function out = { .start = start, .end = end, .name = f->name,
-				       .file = f->file, .start_line = f->start_line };
+	struct symbol_function out = {.start = start,
+				      .end = end,
+				      .name = f->name,
+				      .file = f->file,
+				      .start_line = f->start_line};
 
 	if (start >= end)
 		return;
@@ -108,7 +111,8 @@ static void put_function(struct buf *to, const struct reader_function *f, uint64
 	++*count;
 }
 
-/* Debug information knows a function's name best (no ".cold", no ".isra.0"); symbols fill the gaps. */
+/* Debug information knows a function's name best (no ".cold", no ".isra.0"); symbols fill the gaps.
+ */
 static void put_functions(struct reader *r, struct buf *to, uint32_t *count)
 {
 	size_t symbols = functions_settle(r->symbols, r->symbols_count), k = 0;
@@ -170,7 +174,7 @@ static void lines_sort(struct reader *r)
 		return;
 	}
 	for (size_t i = 0; i < r->lines_count; i++)
-		all[i] = (struct sorted_line){ r->lines[i], i };
+		all[i] = (struct sorted_line){r->lines[i], i};
 	qsort(all, r->lines_count, sizeof(*all), compare_lines);
 	for (size_t i = 0; i < r->lines_count; i++)
 		r->lines[i] = all[i].line;
@@ -180,7 +184,7 @@ static void lines_sort(struct reader *r)
 /* Of rows at one address the last counts; a row that says what the one before says is left out. */
 static void put_lines(struct reader *r, struct buf *to, uint32_t *count)
 {
-	struct symbol_line last = { 0 };
+	struct symbol_line last = {0};
 
 	lines_sort(r);
 	for (size_t i = 0; i < r->lines_count && !r->failed; i++) {
@@ -211,7 +215,7 @@ static int compare_ranges(const void *a, const void *b)
 
 static void put_scope(struct buf *to, uint64_t start, uint32_t inlined, uint32_t *count)
 {
-	struct symbol_scope scope = { .start = start, .inlined = inlined };
+	struct symbol_scope scope = {.start = start, .inlined = inlined};
 
 	(void)buf_add(to, &scope, sizeof(scope));
 	++*count;
@@ -285,10 +289,10 @@ static void renumber(char *part, size_t count, size_t item_bytes, size_t field,
 
 int reader_finish(struct reader *r, struct buf *to)
 {
-	struct symbol_header h = { .magic = SYMBOL_MAGIC,
-				   .flags = r->flags,
-				   .segments_count = (uint32_t)r->segments_count,
-				   .inlines_count = (uint32_t)r->inlines_count };
+	struct symbol_header h = {.magic = SYMBOL_MAGIC,
+				  .flags = r->flags,
+				  .segments_count = (uint32_t)r->segments_count,
+				  .inlines_count = (uint32_t)r->inlines_count};
 	struct buf strings;
 	size_t functions, lines, inlines;
 

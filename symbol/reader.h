@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * symbol/reader.h - ELF and DWARF -> a symbol table.  Runs in the child only: the files are hostile.
+ * symbol/reader.h - ELF and DWARF -> a symbol table.  Runs in the child only: the files are
+ * hostile.
  */
 #ifndef SYMBOL_READER_H
 #define SYMBOL_READER_H
@@ -36,7 +37,7 @@ struct reader {
 	struct reader_range *ranges;
 	struct symbol_inline *inlines;
 	size_t segments_count, symbols_count, subprograms_count, lines_count, ranges_count,
-		inlines_count;
+	    inlines_count;
 	size_t segments_room, symbols_room, subprograms_room, lines_room, ranges_room, inlines_room;
 	uint32_t flags;
 	int failed; /* sticky: -ENOMEM or -E2BIG */
@@ -60,7 +61,9 @@ void reader_symbols(struct reader *r, Elf *elf);
 void reader_plt(struct reader *r, Elf *elf);
 void reader_mini(struct reader *r, Elf *elf); /* .gnu_debugdata */
 bool reader_has_dwarf(Elf *elf);
-void reader_dwarf(struct reader *r, Elf *elf);
+/* `alt`: what dwz moved away, or NULL.  A file that has an alt must not be read without one: libdw
+ * would go and open it. */
+void reader_dwarf(struct reader *r, Elf *elf, Elf *alt);
 
 /* Sort, resolve overlaps, and write the table. Returns 0, -E2BIG or -ENOMEM. */
 MUST_CHECK int reader_finish(struct reader *r, struct buf *to);

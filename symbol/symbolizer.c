@@ -110,7 +110,7 @@ int symbolizer_pid(const struct symbolizer *s)
 static int spawn(struct symbolizer *s, int child_socket)
 {
 	char memory[32], cpu[32], name[] = "hearth-symbolizer";
-	char *argv[] = { name, memory, cpu, NULL }, *envp[] = { NULL };
+	char *argv[] = {name, memory, cpu, NULL}, *envp[] = {NULL};
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	sigset_t none, all;
@@ -135,7 +135,7 @@ static int spawn(struct symbolizer *s, int child_socket)
 	(void)posix_spawnattr_setsigdefault(&attributes, &all);
 	(void)posix_spawnattr_setpgroup(&attributes, 0);
 	(void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-							    POSIX_SPAWN_SETPGROUP);
+							POSIX_SPAWN_SETPGROUP);
 	if (!rc)
 		rc = posix_spawn(&pid, s->program, &actions, &attributes, argv, envp);
 	(void)posix_spawn_file_actions_destroy(&actions);
@@ -171,14 +171,15 @@ static int child_start(struct symbolizer *s, struct err *err)
 /* The child's answer, within what is left of the time. */
 static int answer_wait(struct symbolizer *s, int64_t deadline_ns, struct symbol_answer *ret_answer)
 {
-	struct pollfd p = { .fd = s->socket, .events = POLLIN };
+	struct pollfd p = {.fd = s->socket, .events = POLLIN};
 	size_t no_fds = 0;
 	int ready;
 
 	do {
 		int64_t left = deadline_ns - clock_monotonic_ns();
 
-		ready = left <= 0 ? 0 : poll(&p, 1, (int)MIN(left / NS_PER_MS + 1, (int64_t)INT_MAX));
+		ready =
+		    left <= 0 ? 0 : poll(&p, 1, (int)MIN(left / NS_PER_MS + 1, (int64_t)INT_MAX));
 	} while (ready < 0 && errno == EINTR);
 	if (ready <= 0)
 		return ready ? -errno : -ETIME;
@@ -242,7 +243,7 @@ static int table_file(void)
 int symbolizer_read(struct symbolizer *s, int fd, const uint8_t *build_id, size_t build_id_len,
 		    struct buf *ret_table, struct err *err)
 {
-	struct symbol_request request = { .kind = SYMBOL_READ };
+	struct symbol_request request = {.kind = SYMBOL_READ};
 	struct symbol_answer answer;
 	int64_t deadline = clock_monotonic_ns() + s->timeout_ns;
 
@@ -252,18 +253,32 @@ int symbolizer_read(struct symbolizer *s, int fd, const uint8_t *build_id, size_
 	request.build_id_len = (uint32_t)build_id_len;
 	if (build_id_len)
 		memcpy(request.build_id, build_id, build_id_len);
-	int CLOSING memfd = table_file(), CLOSING debug = -1;
-	int rc = memfd < 0 ? err_set(err, memfd, "symbolizer: memfd: %s", strerror(-memfd)) :
-			     child_start(s, err);
+	int CLOSING memfd = table_file(), CLOSING debug = -1, CLOSING alt = -1;
+	const char *const *roots = (const char *const *)s->roots;
+	int rc = memfd < 0 ? err_set(err, memfd, "symbolizer: memfd: %s", strerror(-memfd))
+			   : child_start(s, err);
 
 	if (!rc)
-		rc = ask(s, &request, (const int[]){ fd, memfd }, 2, deadline, &answer, err);
+		rc = ask(s, &request, (const int[]){fd, memfd}, 2, deadline, &answer, err);
 	if (!rc && answer.status == SYMBOL_WANT_DEBUG) {
-		request.kind = SYMBOL_READ_FINAL;
-		debug = debug_file_open((const char *const *)s->roots, s->roots_count, fd, &answer,
-					&request.debug_bytes);
-		rc = ask(s, &request, (const int[]){ fd, memfd, debug }, debug < 0 ? 2 : 3, deadline,
+		request.kind = SYMBOL_READ_DEBUG;
+		debug = debug_file_open(roots, s->roots_count, fd, &answer, &request.debug_bytes);
+		if (debug < 0)
+			request.debug_bytes = 0;
+		rc = ask(s, &request, (const int[]){fd, memfd, debug}, debug < 0 ? 2 : 3, deadline,
 			 &answer, err);
+	}
+	if (!rc && answer.status == SYMBOL_WANT_ALT) {
+		size_t count = debug < 0 ? 2 : 3;
+		int fds[4] = {fd, memfd, debug};
+
+		request.kind = SYMBOL_READ_ALL;
+		alt = debug_file_open_alt(roots, s->roots_count, &answer, &request.alt_bytes);
+		if (alt < 0)
+			request.alt_bytes = 0;
+		else
+			fds[count++] = alt;
+		rc = ask(s, &request, fds, count, deadline, &answer, err);
 	}
 	if (rc)
 		return rc;
@@ -283,9 +298,10 @@ int symbolizer_read(struct symbolizer *s, int fd, const uint8_t *build_id, size_
 
 int symbolizer_self_test(struct symbolizer *s)
 {
-	const struct symbol_request request = { .kind = SYMBOL_SELF_TEST };
+	const struct symbol_request request = {.kind = SYMBOL_SELF_TEST};
 	struct symbol_answer answer;
 	int rc = child_start(s, NULL);
 
-	return rc ? rc : ask(s, &request, NULL, 0, clock_monotonic_ns() + s->timeout_ns, &answer, NULL);
+	return rc ? rc
+		  : ask(s, &request, NULL, 0, clock_monotonic_ns() + s->timeout_ns, &answer, NULL);
 }

@@ -5,6 +5,15 @@
 #include "symbol/format.h"
 #include "symbol/symbol.h"
 
+/* Where in a sorted part to look: the first item of each of equal stretches of addresses.  A search
+ * over a large part misses the cache at every step; this leaves two or three steps of it. */
+struct index {
+	uint64_t base;
+	unsigned shift;
+	uint32_t *first; /* stretches + 1 */
+	size_t stretches;
+};
+
 struct symbol_table {
 	const struct symbol_header *header;
 	const struct symbol_segment *segments;
@@ -14,6 +23,7 @@ struct symbol_table {
 	const struct symbol_inline *inlines;
 	const char *strings;
 	size_t len;
+	struct index of_functions, of_lines, of_scopes;
 	void *copy; /* when the caller's bytes are not aligned */
 };
 
@@ -63,12 +73,12 @@ static const char *parts_wrong(struct symbol_table *t, const char *bytes, size_t
 		return "not a symbol table";
 	t->header = h;
 	t->segments = part_take(&bytes, &len, h->segments_count, sizeof(*t->segments));
-	t->functions = t->segments ? part_take(&bytes, &len, h->functions_count,
-					       sizeof(*t->functions)) : NULL;
+	t->functions =
+	    t->segments ? part_take(&bytes, &len, h->functions_count, sizeof(*t->functions)) : NULL;
 	t->lines = t->functions ? part_take(&bytes, &len, h->lines_count, sizeof(*t->lines)) : NULL;
 	t->scopes = t->lines ? part_take(&bytes, &len, h->scopes_count, sizeof(*t->scopes)) : NULL;
-	t->inlines = t->scopes ? part_take(&bytes, &len, h->inlines_count, sizeof(*t->inlines)) :
-				 NULL;
+	t->inlines =
+	    t->scopes ? part_take(&bytes, &len, h->inlines_count, sizeof(*t->inlines)) : NULL;
 	t->strings = bytes;
 	if (!t->inlines || h->strings_bytes != len)
 		return "its parts do not fill it";
@@ -76,6 +86,49 @@ static const char *parts_wrong(struct symbol_table *t, const char *bytes, size_t
 	if (!len || t->strings[0] || t->strings[len - 1])
 		return "its strings do not end";
 	return order_wrong(t);
+}
+
+static uint64_t key_at(const void *items, size_t item_bytes, size_t at)
+{
+	uint64_t key;
+
+	memcpy(&key, (const char *)items + at * item_bytes, sizeof(key));
+	return key;
+}
+
+/* About one stretch for two items. False without memory. */
+static bool index_make(struct index *index, const void *items, size_t count, size_t item_bytes)
+{
+	if (!count)
+		return true;
+	uint64_t span = key_at(items, item_bytes, count - 1) - key_at(items, item_bytes, 0);
+	size_t at = 0;
+
+	index->base = key_at(items, item_bytes, 0);
+	while (span >> index->shift > count / 2)
+		index->shift++;
+	index->stretches = (size_t)(span >> index->shift) + 1;
+	index->first = malloc((index->stretches + 1) * sizeof(*index->first));
+	if (!index->first)
+		return false;
+	for (size_t i = 0; i < index->stretches; i++) {
+		while (at < count &&
+		       (key_at(items, item_bytes, at) - index->base) >> index->shift < i)
+			at++;
+		index->first[i] = (uint32_t)at;
+	}
+	index->first[index->stretches] = (uint32_t)count;
+	return true;
+}
+
+static bool indexes_make(struct symbol_table *t)
+{
+	const struct symbol_header *h = t->header;
+
+	return index_make(&t->of_functions, t->functions, h->functions_count,
+			  sizeof(*t->functions)) &&
+	       index_make(&t->of_lines, t->lines, h->lines_count, sizeof(*t->lines)) &&
+	       index_make(&t->of_scopes, t->scopes, h->scopes_count, sizeof(*t->scopes));
 }
 
 int symbol_table_open(const void *bytes, size_t len, struct symbol_table **ret_table,
@@ -100,6 +153,10 @@ int symbol_table_open(const void *bytes, size_t len, struct symbol_table **ret_t
 		symbol_table_close(t);
 		return err_set(err, -EINVAL, "symbol table: %s", wrong);
 	}
+	if (!indexes_make(t)) {
+		symbol_table_close(t);
+		return err_set(err, -ENOMEM, "symbol table: out of memory");
+	}
 	*ret_table = t;
 	return 0;
 }
@@ -108,6 +165,9 @@ void symbol_table_close(struct symbol_table *t)
 {
 	if (!t)
 		return;
+	free(t->of_functions.first);
+	free(t->of_lines.first);
+	free(t->of_scopes.first);
 	free(t->copy);
 	free(t);
 }
@@ -117,29 +177,33 @@ static const char *text(const struct symbol_table *t, uint32_t string)
 	return string && string < t->header->strings_bytes ? t->strings + string : NULL;
 }
 
-/* The last of `count` sorted items whose first field, a uint64_t, is not above `key`; or -1.
- * Without a branch that depends on the data: half of them would be mispredicted. */
-static int64_t last_not_above(const void *items, size_t count, size_t item_bytes, uint64_t key)
+/* The last of the sorted items whose first field, a uint64_t, is not above `key`; or -1. */
+static int64_t last_not_above(const struct index *index, const void *items, size_t item_bytes,
+			      uint64_t key)
 {
-	const char *base = items;
-	uint64_t value;
-
-	if (!count)
+	if (!index->stretches || key < index->base)
 		return -1;
-	for (size_t n = count; n > 1;) {
-		size_t half = n / 2;
+	uint64_t stretch = (key - index->base) >> index->shift;
 
-		memcpy(&value, base + half * item_bytes, sizeof(value));
-		base = value <= key ? base + half * item_bytes : base;
-		n -= half;
+	if (stretch >= index->stretches)
+		stretch = index->stretches - 1;
+	size_t from = index->first[stretch], until = index->first[stretch + 1];
+
+	/* The answer is in this stretch, or is the last item before it. */
+	while (from < until) {
+		size_t middle = from + (until - from) / 2;
+
+		if (key_at(items, item_bytes, middle) <= key)
+			from = middle + 1;
+		else
+			until = middle;
 	}
-	memcpy(&value, base, sizeof(value));
-	return value <= key ? (base - (const char *)items) / (ptrdiff_t)item_bytes : -1;
+	return (int64_t)from - 1;
 }
 
 static void line_find(const struct symbol_table *t, uint64_t address, struct symbol_frame *frame)
 {
-	int64_t at = last_not_above(t->lines, t->header->lines_count, sizeof(*t->lines), address);
+	int64_t at = last_not_above(&t->of_lines, t->lines, sizeof(*t->lines), address);
 
 	if (at < 0 || !t->lines[at].file)
 		return;
@@ -150,17 +214,16 @@ static void line_find(const struct symbol_table *t, uint64_t address, struct sym
 size_t symbol_table_find(const struct symbol_table *t, uint64_t address,
 			 struct symbol_frame frames[SYMBOL_INLINES_MAX])
 {
-	int64_t at = last_not_above(t->functions, t->header->functions_count,
-				    sizeof(*t->functions), address);
+	int64_t at = last_not_above(&t->of_functions, t->functions, sizeof(*t->functions), address);
 
 	if (at < 0 || address >= t->functions[at].end)
 		return 0;
 	const struct symbol_function *function = &t->functions[at];
-	struct symbol_frame frame = { 0 };
+	struct symbol_frame frame = {0};
 	size_t count = 0;
 
 	line_find(t, address, &frame);
-	at = last_not_above(t->scopes, t->header->scopes_count, sizeof(*t->scopes), address);
+	at = last_not_above(&t->of_scopes, t->scopes, sizeof(*t->scopes), address);
 	/* Each frame's position is where the one inside it was called; the last place is kept for
 	 * the real function. */
 	for (uint32_t i = at < 0 ? 0 : t->scopes[at].inlined; i; i = t->inlines[i].parent) {
@@ -170,8 +233,8 @@ size_t symbol_table_find(const struct symbol_table *t, uint64_t address,
 		frame.start_line = inlined->start_line;
 		if (count < SYMBOL_INLINES_MAX - 1)
 			frames[count++] = frame;
-		frame = (struct symbol_frame){ .file = text(t, inlined->call_file),
-					       .line = inlined->call_line };
+		frame = (struct symbol_frame){.file = text(t, inlined->call_file),
+					      .line = inlined->call_line};
 	}
 	frame.function = text(t, function->name);
 	frame.start_line = function->start_line;
@@ -197,11 +260,11 @@ bool symbol_table_address(const struct symbol_table *t, uint64_t file_offset, ui
 void symbol_table_stats(const struct symbol_table *t, struct symbol_table_stats *ret_stats)
 {
 	*ret_stats = (struct symbol_table_stats){
-		.functions = t->header->functions_count,
-		.lines = t->header->lines_count,
-		.inlines = t->header->inlines_count ? t->header->inlines_count - 1 : 0,
-		.bytes = t->len,
-		.has_dwarf = t->header->flags & SYMBOL_HAS_DWARF,
-		.debug_separate = t->header->flags & SYMBOL_DEBUG_SEPARATE,
+	    .functions = t->header->functions_count,
+	    .lines = t->header->lines_count,
+	    .inlines = t->header->inlines_count ? t->header->inlines_count - 1 : 0,
+	    .bytes = t->len,
+	    .has_dwarf = t->header->flags & SYMBOL_HAS_DWARF,
+	    .debug_separate = t->header->flags & SYMBOL_DEBUG_SEPARATE,
 	};
 }

@@ -78,8 +78,8 @@ static inline void count_field(struct pprof_decoder *d, uint32_t number, const u
 			       const uint8_t *to, size_t *counts)
 {
 	if (number == SAMPLE) {
-		d->samples_together = !counts[SAMPLE] ||
-				      (d->samples_together && d->samples.end == from);
+		d->samples_together =
+		    !counts[SAMPLE] || (d->samples_together && d->samples.end == from);
 		span_add(&d->samples, from, to);
 	} else if (number == LOCATION) {
 		span_add(&d->locations, from, to);
@@ -111,7 +111,7 @@ static int count_fields(struct pprof_decoder *d, size_t *counts)
 
 static int count_all(struct pprof_decoder *d)
 {
-	size_t counts[DOC_URL + 1] = { 0 };
+	size_t counts[DOC_URL + 1] = {0};
 	struct pprof *p = d->p;
 
 	if (count_fields(d, counts) < 0)

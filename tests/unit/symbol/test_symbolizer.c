@@ -21,7 +21,7 @@ static struct err err;
 
 static struct symbolizer *start(const char *root)
 {
-	struct symbolizer_options options = { .program = SYMBOLIZER, .debug_roots = { root } };
+	struct symbolizer_options options = {.program = SYMBOLIZER, .debug_roots = {root}};
 	struct symbolizer *s;
 
 	assert_int_equal(symbolizer_new(&options, &s, &err), 0);
@@ -100,9 +100,10 @@ static size_t compare_one(const struct symbol_table *t, uint64_t address, char n
 	for (size_t i = 0; i < ours && *ret_same; i++) {
 		char place[1200];
 
-		(void)snprintf(place, sizeof(place), "%s:%u", base_of(frames[i].file), frames[i].line);
-		*ret_same = same_name(frames[i].function, names[i]) &&
-			    !strcmp(place, base_of(places[i]));
+		(void)snprintf(place, sizeof(place), "%s:%u", base_of(frames[i].file),
+			       frames[i].line);
+		*ret_same =
+		    same_name(frames[i].function, names[i]) && !strcmp(place, base_of(places[i]));
 	}
 	if (!*ret_same)
 		printf("at %#" PRIx64 ": we %zu %s %s:%u, addr2line %zu %s %s\n", address, ours,
@@ -127,7 +128,8 @@ static void differential(const char *name, uint64_t from, uint64_t until)
 	for (uint64_t address = from; address < until; address += 3)
 		dprintf(at, "%#" PRIx64 "\n", address);
 	(void)close(at);
-	(void)snprintf(command, sizeof(command), "addr2line -a -i -f -e %s/%s < %s", TRIED, name, list);
+	(void)snprintf(command, sizeof(command), "addr2line -a -i -f -e %s/%s < %s", TRIED, name,
+		       list);
 	FILE *f = popen(command, "r");
 
 	assert_non_null(f);
@@ -138,8 +140,8 @@ static void differential(const char *name, uint64_t from, uint64_t until)
 
 		struct symbol_frame frames[SYMBOL_INLINES_MAX];
 
-		/* Where addr2line knows no line (library start-up code), a symbol is all there is; and
-		 * the padding behind a function belongs to none. */
+		/* Where addr2line knows no line (library start-up code), a symbol is all there is;
+		 * and the padding behind a function belongs to none. */
 		if (!strncmp(places[0], "??", 2) || strstr(places[0], ":?"))
 			continue;
 		if (!symbol_table_find(t, address, frames)) {
@@ -152,8 +154,8 @@ static void differential(const char *name, uint64_t from, uint64_t until)
 	}
 	(void)pclose(f);
 	(void)unlink(list);
-	printf("%s: %zu addresses, %zu with inlined frames, %zu differ; %zu in padding\n", name, tried,
-	       inlined, differ, padding);
+	printf("%s: %zu addresses, %zu with inlined frames, %zu differ; %zu in padding\n", name,
+	       tried, inlined, differ, padding);
 	assert_true(padding * 10 < tried);
 	assert_true(tried > 50);
 	assert_true(inlined > 10);
@@ -172,8 +174,8 @@ static void text_of(const char *name, uint64_t *from, uint64_t *until)
 	unsigned long long address = 0, size = 0;
 
 	(void)snprintf(command, sizeof(command),
-		       "readelf -SW %s/%s | sed 's/\\[ *//' | awk '$2 == \".text\" {print $4, $6}'", TRIED,
-		       name);
+		       "readelf -SW %s/%s | sed 's/\\[ *//' | awk '$2 == \".text\" {print $4, $6}'",
+		       TRIED, name);
 	FILE *f = popen(command, "r");
 
 	assert_non_null(f);
@@ -186,7 +188,7 @@ static void text_of(const char *name, uint64_t *from, uint64_t *until)
 static void test_differential(void **state)
 {
 	(void)state;
-	static const char *const programs[] = { "c", "c_dwarf4", "cxx" };
+	static const char *const programs[] = {"c", "c_dwarf4", "cxx"};
 
 	for (size_t i = 0; i < ARRAY_LEN(programs); i++) {
 		uint64_t from, until;
@@ -247,7 +249,8 @@ static void test_separate_debug_file(void **state)
 	struct symbol_table *t = read_table(s, fd, &bytes);
 
 	symbol_table_stats(t, &stats);
-	assert_true(stats.has_dwarf && stats.debug_separate && stats.lines > 10 && stats.inlines > 3);
+	assert_true(stats.has_dwarf && stats.debug_separate && stats.lines > 10 &&
+		    stats.inlines > 3);
 	assert_hot(t, address_of("c", "hot"), true);
 	symbol_table_close(t);
 	buf_release(&bytes);
@@ -266,7 +269,8 @@ static void test_separate_debug_file(void **state)
 	assert_int_equal(system(command), 0);
 }
 
-/* A file without a build id finds its debug file by name and CRC; one with another CRC is not it. */
+/* A file without a build id finds its debug file by name and CRC; one with another CRC is not it.
+ */
 static void test_debug_link(void **state)
 {
 	(void)state;
@@ -275,8 +279,8 @@ static void test_debug_link(void **state)
 
 	assert_non_null(mkdtemp(root));
 	for (int damaged = 0; damaged < 2; damaged++) {
-		(void)snprintf(command, sizeof(command), "cp %s/roots/c_no_id.debug %s && %s", TRIED,
-			       root, damaged ? "echo x >>" : ":");
+		(void)snprintf(command, sizeof(command), "cp %s/roots/c_no_id.debug %s && %s",
+			       TRIED, root, damaged ? "echo x >>" : ":");
 		if (damaged)
 			(void)snprintf(command, sizeof(command), "echo x >>%s/c_no_id.debug", root);
 		assert_int_equal(system(command), 0);
@@ -298,13 +302,67 @@ static void test_debug_link(void **state)
 	assert_int_equal(system(command), 0);
 }
 
+/* Symbols of a stripped file from the compressed ones inside it; calls into libraries by name. */
+static void test_mini_debug_info(void **state)
+{
+	(void)state;
+	struct symbol_frame frames[SYMBOL_INLINES_MAX];
+	struct symbolizer *s = start("/nowhere");
+	uint64_t outer = address_of("c", "outer");
+	struct buf bytes;
+	int fd = open_tried("c_stripped");
+	struct symbol_table *t = read_table(s, fd, &bytes);
+
+	assert_true(!symbol_table_find(t, outer, frames) ||
+		    strcmp(frames[0].function, "outer") != 0);
+	symbol_table_close(t);
+	buf_release(&bytes);
+	(void)close(fd);
+	fd = open_tried("c_mini");
+	t = read_table(s, fd, &bytes);
+	assert_int_equal(symbol_table_find(t, outer, frames), 1);
+	assert_string_equal(frames[0].function, "outer");
+	symbol_table_close(t);
+	buf_release(&bytes);
+	(void)close(fd);
+	symbolizer_free(s);
+}
+
+static void test_plt(void **state)
+{
+	(void)state;
+	char command[4096];
+	unsigned long long address;
+	struct symbol_frame frames[SYMBOL_INLINES_MAX];
+	struct symbolizer *s = start("/nowhere");
+	struct buf bytes;
+	int fd = open_tried("c_stripped");
+	struct symbol_table *t = read_table(s, fd, &bytes);
+
+	/* objdump makes up the same name for the entry. */
+	(void)snprintf(command, sizeof(command),
+		       "objdump -d %s/c | sed -n 's/^0*\\([0-9a-f]*\\) <strdup@plt>:/\\1/p'",
+		       TRIED);
+	FILE *f = popen(command, "r");
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%llx", &address), 1);
+	(void)pclose(f);
+	assert_int_equal(symbol_table_find(t, address + 4, frames), 1);
+	assert_string_equal(frames[0].function, "strdup@plt");
+	symbol_table_close(t);
+	buf_release(&bytes);
+	(void)close(fd);
+	symbolizer_free(s);
+}
+
 /* ---- what is refused ---- */
 
 static void test_refuses(void **state)
 {
 	(void)state;
 	struct symbolizer *s = start("/nowhere");
-	const uint8_t other[20] = { 1 };
+	const uint8_t other[20] = {1};
 	struct buf bytes;
 	int fd = open_tried("c");
 
@@ -384,9 +442,8 @@ static void test_killed(void **state)
 static void test_timeout(void **state)
 {
 	(void)state;
-	struct symbolizer_options options = { .program = SYMBOLIZER,
-					      .debug_roots = { "/nowhere" },
-					      .timeout_ns = 200 * NS_PER_MS };
+	struct symbolizer_options options = {
+	    .program = SYMBOLIZER, .debug_roots = {"/nowhere"}, .timeout_ns = 200 * NS_PER_MS};
 	struct symbolizer *s;
 	struct buf bytes;
 	int fd = open_tried("c"), rc;
@@ -426,9 +483,9 @@ static int damaged_file(uint64_t *seed, const uint8_t *good, size_t len)
 
 	memcpy(bytes, good, len);
 	for (size_t i = 0; i < edits; i++) {
-		size_t at = next(seed) % 4 == 0 ? next(seed) % 64 :
-			    next(seed) % 2	? len - 1 - next(seed) % MIN(len, (size_t)4096) :
-						  next(seed) % len;
+		size_t at = next(seed) % 4 == 0 ? next(seed) % 64
+			    : next(seed) % 2    ? len - 1 - next(seed) % MIN(len, (size_t)4096)
+						: next(seed) % len;
 
 		bytes[at] = next(seed) % 3 ? (uint8_t)next(seed) : 0xff;
 	}
@@ -441,7 +498,8 @@ static void test_hostile(void **state)
 {
 	(void)state;
 	const char *wanted = getenv("HEARTH_MUTATIONS");
-	size_t count = wanted ? strtoul(wanted, NULL, 10) : MUTATIONS, read = 0, refused = 0, died = 0;
+	size_t count = wanted ? strtoul(wanted, NULL, 10) : MUTATIONS, read = 0, refused = 0,
+	       died = 0;
 	struct symbolizer *s = start("/nowhere");
 	uint64_t seed = 20261122;
 	struct stat st;
@@ -472,8 +530,8 @@ static void test_hostile(void **state)
 		symbol_table_close(t);
 		buf_release(&bytes);
 	}
-	printf("%zu damaged files: %zu read, %zu refused, %zu killed the child\n", count, read, refused,
-	       died);
+	printf("%zu damaged files: %zu read, %zu refused, %zu killed the child\n", count, read,
+	       refused, died);
 	assert_true(read > 0 && refused > 0);
 	/* And then it still works. */
 	struct buf bytes;
@@ -529,15 +587,15 @@ static void test_demangle(void **state)
 {
 	(void)state;
 	static const char *const names[][2] = {
-		{ "main", "main" },
-		{ "_ZN4shop8Checkout3runEi", "shop::Checkout::run" },
-		{ "_ZNSt6vectorIiSaIiEE9push_backERKi", "std::vector<int, std::allocator<int> >::push_back" },
-		{ "_ZN4core3fmt9Formatter9write_str17h0123456789abcdefE",
-		  "core::fmt::Formatter::write_str" },
-		{ "_RNvC6_123foo3bar", "123foo::bar" },
-		{ "_Z", "_Z" },
-		{ "runtime.main", "runtime.main" }
-	};
+	    {"main", "main"},
+	    {"_ZN4shop8Checkout3runEi", "shop::Checkout::run"},
+	    {"_ZNSt6vectorIiSaIiEE9push_backERKi",
+	     "std::vector<int, std::allocator<int> >::push_back"},
+	    {"_ZN4core3fmt9Formatter9write_str17h0123456789abcdefE",
+	     "core::fmt::Formatter::write_str"},
+	    {"_RNvC6_123foo3bar", "123foo::bar"},
+	    {"_Z", "_Z"},
+	    {"runtime.main", "runtime.main"}};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		struct buf to;
@@ -552,11 +610,18 @@ static void test_demangle(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_demangle),	     cmocka_unit_test(test_differential),
-		cmocka_unit_test(test_separate_debug_file), cmocka_unit_test(test_debug_link),
-		cmocka_unit_test(test_refuses),		     cmocka_unit_test(test_caged),
-		cmocka_unit_test(test_killed),		     cmocka_unit_test(test_timeout),
-		cmocka_unit_test(test_hostile),		     cmocka_unit_test(test_cost),
+	    cmocka_unit_test(test_demangle),
+	    cmocka_unit_test(test_differential),
+	    cmocka_unit_test(test_separate_debug_file),
+	    cmocka_unit_test(test_debug_link),
+	    cmocka_unit_test(test_mini_debug_info),
+	    cmocka_unit_test(test_plt),
+	    cmocka_unit_test(test_refuses),
+	    cmocka_unit_test(test_caged),
+	    cmocka_unit_test(test_killed),
+	    cmocka_unit_test(test_timeout),
+	    cmocka_unit_test(test_hostile),
+	    cmocka_unit_test(test_cost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,23 +10,26 @@
 static const char strings[] = "\0main\0main.c\0inner\0util.h\0mid\0pad";
 enum { MAIN = 1, MAIN_C = 6, INNER = 13, UTIL_H = 19, MID = 26 };
 
-static const struct symbol_header header = { .magic = SYMBOL_MAGIC, .flags = SYMBOL_HAS_DWARF,
-					     .segments_count = 2, .functions_count = 2,
-					     .lines_count = 3, .scopes_count = 3, .inlines_count = 3,
-					     .strings_bytes = 40 };
-static const struct symbol_segment segments[] = { { 0, 0x100, 0x1000 }, { 0x200, 0x50, 0x3000 } };
-static const struct symbol_function functions[] = { { 0x1000, 0x1040, MAIN, MAIN_C, 3, 0 },
-						    { 0x1050, 0x1060, INNER, 0, 0, 0 } };
-static const struct symbol_line lines[] = { { 0x1000, MAIN_C, 5 }, { 0x1010, UTIL_H, 70 },
-					    { 0x1030, 0, 0 } };
-static const struct symbol_scope scopes[] = { { 0x1010, 1, 0 }, { 0x1014, 2, 0 }, { 0x1020, 0, 0 } };
-static const struct symbol_inline inlines[] = { { 0, 0, 0, 0, 0 },
-						{ 0, MID, 60, MAIN_C, 8 },
-						{ 1, INNER, 65, UTIL_H, 61 } };
+static const struct symbol_header header = {.magic = SYMBOL_MAGIC,
+					    .flags = SYMBOL_HAS_DWARF,
+					    .segments_count = 2,
+					    .functions_count = 2,
+					    .lines_count = 3,
+					    .scopes_count = 3,
+					    .inlines_count = 3,
+					    .strings_bytes = 40};
+static const struct symbol_segment segments[] = {{0, 0x100, 0x1000}, {0x200, 0x50, 0x3000}};
+static const struct symbol_function functions[] = {{0x1000, 0x1040, MAIN, MAIN_C, 3, 0},
+						   {0x1050, 0x1060, INNER, 0, 0, 0}};
+static const struct symbol_line lines[] = {
+    {0x1000, MAIN_C, 5}, {0x1010, UTIL_H, 70}, {0x1030, 0, 0}};
+static const struct symbol_scope scopes[] = {{0x1010, 1, 0}, {0x1014, 2, 0}, {0x1020, 0, 0}};
+static const struct symbol_inline inlines[] = {
+    {0, 0, 0, 0, 0}, {0, MID, 60, MAIN_C, 8}, {1, INNER, 65, UTIL_H, 61}};
 
 static struct buf table(void)
 {
-	char text[40] = { 0 };
+	char text[40] = {0};
 	struct buf b;
 
 	memcpy(text, strings, sizeof(strings));
@@ -130,7 +133,8 @@ static void test_damage(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_find), cmocka_unit_test(test_damage) };
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_find),
+					   cmocka_unit_test(test_damage)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -120,3 +120,21 @@ void json_bool(struct json *json, bool value)
 	before(json);
 	(void)buf_add_str(json->out, value ? "true" : "false");
 }
+
+void json_key_int(struct json *json, const char *key, int64_t value)
+{
+	json_key(json, key);
+	json_int(json, value);
+}
+
+void json_key_uint(struct json *json, const char *key, uint64_t value)
+{
+	json_key(json, key);
+	json_uint(json, value);
+}
+
+void json_key_text(struct json *json, const char *key, const char *text)
+{
+	json_key(json, key);
+	json_cstring(json, text);
+}

@@ -28,4 +28,9 @@ void json_uint(struct json *json, uint64_t value);
 void json_double(struct json *json, double value); /* not finite writes null */
 void json_bool(struct json *json, bool value);
 
+/* A key and its value. */
+void json_key_int(struct json *json, const char *key, int64_t value);
+void json_key_uint(struct json *json, const char *key, uint64_t value);
+void json_key_text(struct json *json, const char *key, const char *text); /* NULL writes null */
+
 #endif

@@ -13,18 +13,6 @@ static const char usage[] =
 	"  --json       the agent's answer as it is\n"
 	"  -q, --quiet  nothing but the exit status: 0 when the agent answers\n";
 
-static double number(json_t *object, const char *key)
-{
-	return json_number_value(json_object_get(object, key));
-}
-
-static const char *string(json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text ? text : "";
-}
-
 static void counts_print(const char *indent, const char *what, json_t *counts)
 {
 	const char *name;
@@ -38,22 +26,22 @@ static void counts_print(const char *indent, const char *what, json_t *counts)
 
 static void process_print(json_t *p)
 {
-	double cpu = number(p, "cpu_ns"), cost = number(p, "own_cost_ns");
+	double cpu = answer_number(p, "cpu_ns"), cost = answer_number(p, "own_cost_ns");
 	char text[32];
 
 	(void)printf("  ");
-	name_print(string(p, "service"));
+	name_print(answer_text(p, "service"));
 	value_format(cpu, "nanoseconds", text, sizeof(text));
-	(void)printf("  pid %.0f, uid %.0f, %s, %s, %.0f threads, %.0f samples, cpu %s", number(p, "pid"),
-		     number(p, "uid"), string(p, "state"), string(p, "engine"), number(p, "threads"),
-		     number(p, "samples"), text);
+	(void)printf("  pid %.0f, uid %.0f, %s, %s, %.0f threads, %.0f samples, cpu %s", answer_number(p, "pid"),
+		     answer_number(p, "uid"), answer_text(p, "state"), answer_text(p, "engine"), answer_number(p, "threads"),
+		     answer_number(p, "samples"), text);
 	if (cpu > 0)
 		(void)printf(", own cost %.3f%%", 100 * cost / cpu);
 	(void)putchar('\n');
-	if (number(p, "threads_departing") + number(p, "threads_unsampled") > 0)
+	if (answer_number(p, "threads_departing") + answer_number(p, "threads_unsampled") > 0)
 		(void)printf("    %.0f threads whose samples do not follow their clock, %.0f never "
 			     "sampled\n",
-			     number(p, "threads_departing"), number(p, "threads_unsampled"));
+			     answer_number(p, "threads_departing"), answer_number(p, "threads_unsampled"));
 	counts_print("    ", "lost", json_object_get(p, "lost"));
 }
 
@@ -64,20 +52,20 @@ static void status_print(json_t *s)
 	char bytes[32];
 	size_t i;
 
-	(void)printf("hearthd %s on %s, pid %.0f\n", string(s, "version"), string(s, "host"),
-		     number(s, "pid"));
-	value_format(number(storage, "bytes"), "bytes", bytes, sizeof(bytes));
+	(void)printf("hearthd %s on %s, pid %.0f\n", answer_text(s, "version"), answer_text(s, "host"),
+		     answer_number(s, "pid"));
+	value_format(answer_number(storage, "bytes"), "bytes", bytes, sizeof(bytes));
 	(void)printf("store: %s, %s, %s, %.0f profiles and %.0f records since the start\n",
-		     string(storage, "location"), string(storage, "version"), bytes,
-		     number(storage, "profiles"), number(storage, "records"));
-	if (string(storage, "trouble")[0])
-		(void)printf("store: TROUBLE: %s\n", string(storage, "trouble"));
-	if (string(storage, "note")[0])
-		(void)printf("store: %s\n", string(storage, "note"));
-	(void)printf("symbols: %.0f binaries read, %.0f failed, %.0f waiting\n", number(symbols, "read"),
-		     number(symbols, "failed"), number(symbols, "queued"));
+		     answer_text(storage, "location"), answer_text(storage, "version"), bytes,
+		     answer_number(storage, "profiles"), answer_number(storage, "records"));
+	if (answer_text(storage, "trouble")[0])
+		(void)printf("store: TROUBLE: %s\n", answer_text(storage, "trouble"));
+	if (answer_text(storage, "note")[0])
+		(void)printf("store: %s\n", answer_text(storage, "note"));
+	(void)printf("symbols: %.0f binaries read, %.0f failed, %.0f waiting\n", answer_number(symbols, "read"),
+		     answer_number(symbols, "failed"), answer_number(symbols, "queued"));
 	(void)printf("processes: %zu attached, %.0f ended\n", json_array_size(processes),
-		     number(native, "ended"));
+		     answer_number(native, "ended"));
 	json_array_foreach(processes, i, p)
 		process_print(p);
 	counts_print("", "stacks that ended at", json_object_get(native, "stacks"));

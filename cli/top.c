@@ -18,21 +18,9 @@ static const char usage[] =
 	"  --server unix:PATH|URL                               which agent\n"
 	"  --json             the agent's answer as it is\n";
 
-static double number(json_t *row, const char *key)
-{
-	return json_number_value(json_object_get(row, key));
-}
-
-static const char *string(json_t *row, const char *key)
-{
-	const char *text = json_string_value(json_object_get(row, key));
-
-	return text ? text : "";
-}
-
 static void row_print(json_t *row, const char *unit, double total, double *sum)
 {
-	double self = number(row, "self"), all = number(row, "total");
+	double self = answer_number(row, "self"), all = answer_number(row, "total");
 	char flat[32], cum[32];
 
 	*sum += self;
@@ -40,19 +28,19 @@ static void row_print(json_t *row, const char *unit, double total, double *sum)
 	value_format(all, unit, cum, sizeof(cum));
 	(void)printf("%10s %5.2f%% %6.2f%% %10s %6.2f%%  ", flat, 100 * self / total,
 		     100 * *sum / total, cum, 100 * all / total);
-	name_print(string(row, "name"));
-	if (string(row, "file")[0]) {
+	name_print(answer_text(row, "name"));
+	if (answer_text(row, "file")[0]) {
 		(void)printf("  ");
-		name_print(string(row, "file"));
-		if (number(row, "line") > 0)
-			(void)printf(":%.0f", number(row, "line"));
+		name_print(answer_text(row, "file"));
+		if (answer_number(row, "line") > 0)
+			(void)printf(":%.0f", answer_number(row, "line"));
 	}
 	(void)putchar('\n');
 }
 
 static void notes_print(json_t *answer, size_t shown)
 {
-	double hidden = number(json_object_get(answer, "hidden"), "rows");
+	double hidden = answer_number(json_object_get(answer, "hidden"), "rows");
 	const char *reason;
 	json_t *count;
 
@@ -67,8 +55,8 @@ static void notes_print(json_t *answer, size_t shown)
 
 static int table_print(json_t *answer)
 {
-	const char *unit = string(answer, "unit");
-	double total = number(answer, "total"), sum = 0;
+	const char *unit = answer_text(answer, "unit");
+	double total = answer_number(answer, "total"), sum = 0;
 	json_t *rows = json_object_get(answer, "rows"), *row;
 	char text[32];
 	size_t i;
@@ -76,10 +64,10 @@ static int table_print(json_t *answer)
 	if (!json_array_size(rows) || total == 0)
 		return complain(EXIT_NO_DATA,
 				"no samples of %s in this selection; `hearth services` lists what there is",
-				string(answer, "type"));
+				answer_text(answer, "type"));
 	value_format(total, unit, text, sizeof(text));
-	(void)printf("Type: %s\nTotal: %s, %.0f samples\n", string(answer, "type"), text,
-		     number(answer, "samples"));
+	(void)printf("Type: %s\nTotal: %s, %.0f samples\n", answer_text(answer, "type"), text,
+		     answer_number(answer, "samples"));
 	(void)printf("%10s %6s %7s %10s %7s\n", "flat", "flat%", "sum%", "cum", "cum%");
 	json_array_foreach(rows, i, row)
 		row_print(row, unit, total, &sum);
@@ -109,7 +97,7 @@ static int run(int argc, char **argv)
 	if (!code && o.json) {
 		(void)fwrite(body.data, 1, body.len, stdout);
 		(void)putchar('\n');
-		code = number(answer, "total") == 0 ? EXIT_NO_DATA : EXIT_OK;
+		code = answer_number(answer, "total") == 0 ? EXIT_NO_DATA : EXIT_OK;
 	} else if (!code) {
 		code = table_print(answer);
 	}

@@ -43,6 +43,18 @@ void value_format(double value, const char *unit, char *to, size_t max)
 		(void)snprintf(to, max, "%.0f", value);
 }
 
+double answer_number(json_t *object, const char *key)
+{
+	return json_number_value(json_object_get(object, key));
+}
+
+const char *answer_text(json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
 void name_print(const char *name)
 {
 	for (const char *c = name; *c; c++) {

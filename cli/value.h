@@ -5,10 +5,15 @@
 #ifndef CLI_VALUE_H
 #define CLI_VALUE_H
 
+#include <jansson.h>
 #include <stddef.h>
 
 /* "1.23s", "45ms", "3.10MB", "120": as pprof's text report scales them. */
 void value_format(double value, const char *unit, char *to, size_t max);
+
+/* A member of an answer; 0 and "" when it is not there. */
+double answer_number(json_t *object, const char *key);
+const char *answer_text(json_t *object, const char *key);
 
 /* Print a name with control characters shown as \xNN, so that it cannot drive the terminal. */
 void name_print(const char *name);

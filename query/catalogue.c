@@ -147,12 +147,9 @@ static uint32_t *sorted(struct catalogue_call *call, size_t *ret_count)
 
 static void write_span(struct json *json, const struct entry *entry)
 {
-	json_key(json, "series");
-	json_uint(json, entry->series);
-	json_key(json, "first");
-	json_int(json, entry->first_ns);
-	json_key(json, "last");
-	json_int(json, entry->last_ns);
+	json_key_uint(json, "series", entry->series);
+	json_key_int(json, "first", entry->first_ns);
+	json_key_int(json, "last", entry->last_ns);
 }
 
 static void write_type_parts(struct json *json, struct str text)
@@ -161,14 +158,12 @@ static void write_type_parts(struct json *json, struct str text)
 
 	if (profile_type_parse(text, &type, NULL) < 0)
 		return;
-	json_key(json, "alias");
-	json_cstring(json, profile_type_alias(&type));
+	json_key_text(json, "alias", profile_type_alias(&type));
 	json_key(json, "type");
 	json_text(json, type.type.ptr, type.type.len);
 	json_key(json, "unit");
 	json_text(json, type.unit.ptr, type.unit.len);
-	json_key(json, "kind");
-	json_cstring(json, profile_type_is_gauge(type.type) ? "gauge" : "sum");
+	json_key_text(json, "kind", profile_type_is_gauge(type.type) ? "gauge" : "sum");
 }
 
 enum shape { SHAPE_SERVICES, SHAPE_TYPES, SHAPE_NAMES };
@@ -219,8 +214,7 @@ static int catalogue(const struct query *query, struct str name, storage_series_
 	if (!rc) {
 		json_init(&json, out);
 		json_open(&json, '{');
-		json_key(&json, "schema");
-		json_cstring(&json, schema);
+		json_key_text(&json, "schema", schema);
 		json_key(&json, list);
 		json_open(&json, '[');
 		for (size_t i = 0; i < count; i++)

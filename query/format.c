@@ -29,13 +29,11 @@ const struct query_format *query_format_find(struct str name)
 
 void query_facts_json(const struct query_facts *facts, struct json *json)
 {
-	json_key(json, "samples");
-	json_uint(json, facts->samples);
+	json_key_uint(json, "samples", facts->samples);
 	json_key(json, "lost");
 	json_open(json, '{');
 	for (size_t i = 0; i < facts->losses_count; i++) {
-		json_key(json, facts->losses[i].reason);
-		json_uint(json, facts->losses[i].count);
+		json_key_uint(json, facts->losses[i].reason, facts->losses[i].count);
 	}
 	json_close(json, '}');
 	json_key(json, "partial");
@@ -45,41 +43,28 @@ void query_facts_json(const struct query_facts *facts, struct json *json)
 static void head_json(struct json *json, const char *schema, const char *type_id, const char *unit)
 {
 	json_open(json, '{');
-	json_key(json, "schema");
-	json_cstring(json, schema);
-	json_key(json, "type");
-	json_cstring(json, type_id);
-	json_key(json, "unit");
-	json_cstring(json, unit);
+	json_key_text(json, "schema", schema);
+	json_key_text(json, "type", type_id);
+	json_key_text(json, "unit", unit);
 }
 
 static void range_json(struct json *json, const struct query_range *range)
 {
-	json_key(json, "from");
-	json_int(json, range->from_ns);
-	json_key(json, "until");
-	json_int(json, range->until_ns);
+	json_key_int(json, "from", range->from_ns);
+	json_key_int(json, "until", range->until_ns);
 }
 
 static void row_json(struct json *json, const struct query_row *row)
 {
 	json_open(json, '{');
-	json_key(json, "name");
-	json_cstring(json, row->name);
-	json_key(json, "file");
-	json_cstring(json, row->file);
-	json_key(json, "line");
-	json_uint(json, row->line);
-	json_key(json, "library");
-	json_cstring(json, row->library);
-	json_key(json, "self");
-	json_int(json, row->self);
-	json_key(json, "total");
-	json_int(json, row->total);
-	json_key(json, "samples");
-	json_uint(json, row->samples);
-	json_key(json, "samples_total");
-	json_uint(json, row->samples_total);
+	json_key_text(json, "name", row->name);
+	json_key_text(json, "file", row->file);
+	json_key_uint(json, "line", row->line);
+	json_key_text(json, "library", row->library);
+	json_key_int(json, "self", row->self);
+	json_key_int(json, "total", row->total);
+	json_key_uint(json, "samples", row->samples);
+	json_key_uint(json, "samples_total", row->samples_total);
 	json_close(json, '}');
 }
 
@@ -90,8 +75,7 @@ int query_table_json(const struct query_table *table, size_t limit, struct buf *
 
 	json_init(&json, out);
 	head_json(&json, "hearth.top/1", table->type_id, table->unit);
-	json_key(&json, "total");
-	json_int(&json, table->total);
+	json_key_int(&json, "total", table->total);
 	json_key(&json, "rows");
 	json_open(&json, '[');
 	for (size_t i = 0; i < shown; i++)
@@ -99,8 +83,7 @@ int query_table_json(const struct query_table *table, size_t limit, struct buf *
 	json_close(&json, ']');
 	json_key(&json, "hidden");
 	json_open(&json, '{');
-	json_key(&json, "rows");
-	json_uint(&json, table->count - shown);
+	json_key_uint(&json, "rows", table->count - shown);
 	json_close(&json, '}');
 	range_json(&json, &table->range);
 	query_facts_json(&table->facts, &json);
@@ -114,18 +97,15 @@ int query_timeline_json(const struct query_timeline *timeline, struct buf *out)
 
 	json_init(&json, out);
 	head_json(&json, "hearth.timeline/1", timeline->type_id, timeline->unit);
-	json_key(&json, "start");
-	json_int(&json, timeline->start_ns);
-	json_key(&json, "step");
-	json_int(&json, timeline->step_ns);
+	json_key_int(&json, "start", timeline->start_ns);
+	json_key_int(&json, "step", timeline->step_ns);
 	json_key(&json, "groups");
 	json_open(&json, '[');
 	for (size_t i = 0; i < timeline->lines_count; i++) {
 		const struct query_line *line = &timeline->lines[i];
 
 		json_open(&json, '{');
-		json_key(&json, "group");
-		json_cstring(&json, line->group);
+		json_key_text(&json, "group", line->group);
 		json_key(&json, "values");
 		json_open(&json, '[');
 		for (size_t k = 0; k < timeline->steps; k++)

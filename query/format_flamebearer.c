@@ -76,8 +76,7 @@ static void body_write(struct writer *w, struct buf *out)
 
 	json_init(&json, out);
 	json_open(&json, '{');
-	json_key(&json, "version");
-	json_int(&json, 1);
+	json_key_int(&json, "version", 1);
 	json_key(&json, "flamebearer");
 	json_open(&json, '{');
 	json_key(&json, "names");
@@ -93,23 +92,16 @@ static void body_write(struct writer *w, struct buf *out)
 		json_close(&json, ']');
 	}
 	json_close(&json, ']');
-	json_key(&json, "numTicks");
-	json_int(&json, tree->total);
-	json_key(&json, "maxSelf");
-	json_int(&json, w->max_self);
+	json_key_int(&json, "numTicks", tree->total);
+	json_key_int(&json, "maxSelf", w->max_self);
 	json_close(&json, '}');
 	json_key(&json, "metadata");
 	json_open(&json, '{');
-	json_key(&json, "format");
-	json_cstring(&json, "single");
-	json_key(&json, "spyName");
-	json_cstring(&json, "hearth");
-	json_key(&json, "sampleRate");
-	json_int(&json, is_time ? 1000000000 : 100);
-	json_key(&json, "units");
-	json_cstring(&json, is_time ? "samples" : strcmp(tree->unit, "bytes") ? "objects" : "bytes");
-	json_key(&json, "name");
-	json_cstring(&json, tree->type_id);
+	json_key_text(&json, "format", "single");
+	json_key_text(&json, "spyName", "hearth");
+	json_key_int(&json, "sampleRate", is_time ? 1000000000 : 100);
+	json_key_text(&json, "units", is_time ? "samples" : strcmp(tree->unit, "bytes") ? "objects" : "bytes");
+	json_key_text(&json, "name", tree->type_id);
 	json_close(&json, '}');
 	query_facts_json(&tree->facts, &json);
 	json_close(&json, '}');

@@ -142,26 +142,18 @@ static int write(const struct query_view *view, struct buf *out)
 	} else {
 		json_init(&json, out);
 		json_open(&json, '{');
-		json_key(&json, "schema");
-		json_cstring(&json, "hearth.flamegraph/1");
-		json_key(&json, "type");
-		json_cstring(&json, tree->type_id);
-		json_key(&json, "unit");
-		json_cstring(&json, tree->unit);
-		json_key(&json, "total");
-		json_int(&json, tree->total);
+		json_key_text(&json, "schema", "hearth.flamegraph/1");
+		json_key_text(&json, "type", tree->type_id);
+		json_key_text(&json, "unit", tree->unit);
+		json_key_int(&json, "total", tree->total);
 		write_body(&json, view, &names, &libraries, &files);
 		json_key(&json, "hidden");
 		json_open(&json, '{');
-		json_key(&json, "nodes");
-		json_uint(&json, view->hidden_nodes);
-		json_key(&json, "value");
-		json_int(&json, view->hidden_value);
+		json_key_uint(&json, "nodes", view->hidden_nodes);
+		json_key_int(&json, "value", view->hidden_value);
 		json_close(&json, '}');
-		json_key(&json, "from");
-		json_int(&json, tree->range.from_ns);
-		json_key(&json, "until");
-		json_int(&json, tree->range.until_ns);
+		json_key_int(&json, "from", tree->range.from_ns);
+		json_key_int(&json, "until", tree->range.until_ns);
 		query_facts_json(&tree->facts, &json);
 		json_close(&json, '}');
 	}

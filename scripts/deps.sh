@@ -9,11 +9,11 @@ set -eu
 
 build="cmake ninja-build gcc g++ pkg-config libc6-dev libevent-dev libmicrohttpd-dev libsqlite3-dev
 libprotobuf-c-dev protobuf-c-compiler protobuf-compiler libjansson-dev libzstd-dev zlib1g-dev
-libdeflate-dev libxxhash-dev libdw-dev libelf-dev libiberty-dev libseccomp-dev libpcre2-dev
+libdeflate-dev libxxhash-dev libdw-dev libelf-dev liblzma-dev libiberty-dev libseccomp-dev libpcre2-dev
 libcyaml-dev libcurl4-openssl-dev libcmocka-dev"
 run="ca-certificates"
-test="python3 git clang libclang-rt-14-dev chromium strace sqlite3 valgrind procps binutils
-golang-go"
+test="python3 git clang libclang-rt-14-dev chromium strace sqlite3 valgrind procps binutils perl
+xz-utils zstd"
 
 wanted=""
 for part in "$@"; do
@@ -26,7 +26,6 @@ for part in "$@"; do
 	run) wanted="$wanted $run" ;;
 	test)
 		wanted="$wanted $test"
-		command -v go >/dev/null 2>&1 && wanted=$(echo " $wanted " | sed 's/ golang-go / /; s/golang-go$//')
 		;;
 	*)
 		echo "usage: scripts/deps.sh build|run|test..." >&2

@@ -85,14 +85,10 @@ void http_problem(struct http_answer *answer, int status, const char *fmt, ...)
 		answer->www_authenticate = "Bearer realm=\"hearth\"";
 	json_init(&json, &answer->body);
 	json_open(&json, '{');
-	json_key(&json, "type");
-	json_cstring(&json, "about:blank");
-	json_key(&json, "title");
-	json_cstring(&json, title_of(status));
-	json_key(&json, "status");
-	json_int(&json, status);
-	json_key(&json, "detail");
-	json_cstring(&json, detail);
+	json_key_text(&json, "type", "about:blank");
+	json_key_text(&json, "title", title_of(status));
+	json_key_int(&json, "status", status);
+	json_key_text(&json, "detail", detail);
 	json_close(&json, '}');
 }
 

@@ -11,13 +11,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
 #include "server/http_private.h"
+#include "server/unix_socket.h"
+
+#define BACKLOG 1024
 
 struct http_waiting {
 	struct http_waiting *next, **before;
@@ -242,27 +243,11 @@ static void accept_ready(evutil_socket_t fd, short what, void *arg)
 
 static int bind_unix(const char *path, struct http_listener *listener, struct err *err)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	struct stat st;
-
-	if (strlen(path) >= sizeof(address.sun_path))
-		return err_set(err, -ENAMETOOLONG, "%s: longer than %zu bytes", path,
-			       sizeof(address.sun_path) - 1);
-	memcpy(address.sun_path, path, strlen(path));
-	if (lstat(path, &st) == 0) {
-		if (!S_ISSOCK(st.st_mode))
-			return err_set(err, -EEXIST, "%s is in the way and not a socket", path);
-		(void)unlink(path);
-	}
-	int CLOSING fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    chmod(path, 0666) < 0 || listen(fd, 256) < 0)
-		return err_set(err, -errno, "%s: %s", path, strerror(errno));
+	listener->fd = unix_socket_listen(path, SOCK_STREAM, BACKLOG, err);
+	if (listener->fd < 0)
+		return listener->fd;
 	listener->is_unix = true;
 	listener->path = strdup(path);
-	listener->fd = fd;
-	fd = -1;
 	return 0;
 }
 
@@ -307,7 +292,7 @@ static int bind_found(const struct addrinfo *found, const char *text, struct htt
 		socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
 
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
-	    bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, 1024) < 0)
+	    bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0)
 		return err_set(err, -errno, "%s: %s", text, strerror(errno));
 	listener->fd = fd;
 	fd = -1;

@@ -86,17 +86,14 @@ static int ready_write(struct agent *agent, struct err *err)
 	buf_init(&out, 65536);
 	json_init(&json, &out);
 	json_open(&json, '{');
-	json_key(&json, "pid");
-	json_int(&json, getpid());
+	json_key_int(&json, "pid", getpid());
 	json_key(&json, "http");
 	json_open(&json, '[');
 	for (size_t i = 0; i < agent->bound_count; i++)
 		json_cstring(&json, agent->bound[i]);
 	json_close(&json, ']');
-	json_key(&json, "socket");
-	json_cstring(&json, socket_path);
-	json_key(&json, "version");
-	json_cstring(&json, HEARTH_VERSION);
+	json_key_text(&json, "socket", socket_path);
+	json_key_text(&json, "version", HEARTH_VERSION);
 	json_close(&json, '}');
 	(void)buf_add_byte(&out, '\n');
 	int rc = out.failed ? out.failed : fd_replace_file(path, out.data, out.len, 0644, err);

@@ -7,13 +7,13 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "server/process.h"
+#include "server/unix_socket.h"
 
 #define TICK_MS 200
 #define DRAIN_NS NS_PER_S
@@ -415,33 +415,6 @@ static void tick(evutil_socket_t fd, short what, void *arg)
 
 /* ---- life ---- */
 
-static int listen_at(const char *path, struct err *err)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	struct stat st;
-
-	if (strlen(path) >= sizeof(address.sun_path))
-		return err_set(err, -ENAMETOOLONG, "%s: longer than %zu bytes", path,
-			       sizeof(address.sun_path) - 1);
-	memcpy(address.sun_path, path, strlen(path));
-	/* The directory is ours and the store's lock says that no other agent runs: what stands
-	 * there is a leftover, if it is a socket. */
-	if (lstat(path, &st) == 0) {
-		if (!S_ISSOCK(st.st_mode))
-			return err_set(err, -EEXIST, "%s is in the way and not a socket", path);
-		(void)unlink(path);
-	}
-	int CLOSING fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    chmod(path, 0666) < 0 || listen(fd, BACKLOG) < 0)
-		return err_set(err, -errno, "%s: %s", path, strerror(errno));
-	int taken = fd;
-
-	fd = -1;
-	return taken;
-}
-
 int processes_start(struct event_base *base, struct mailbox *mailbox, struct writer *writer,
 		    struct symbols *symbols, const struct processes_options *options,
 		    struct processes **ret_processes, struct err *err)
@@ -459,7 +432,9 @@ int processes_start(struct event_base *base, struct mailbox *mailbox, struct wri
 	(void)pthread_mutex_init(&all->lock, NULL);
 	(void)snprintf(all->host, sizeof(all->host), "%s", options->host);
 	all->socket_path = strdup(options->socket_path);
-	all->listener = all->socket_path ? listen_at(all->socket_path, err) : -ENOMEM;
+	all->listener = all->socket_path ? unix_socket_listen(all->socket_path, SOCK_SEQPACKET, BACKLOG,
+							      err) :
+					   -ENOMEM;
 	int rc = all->listener < 0 ? all->listener : 0;
 
 	if (!rc) {
@@ -531,8 +506,7 @@ static void ends_json(struct json *json, const struct native_stats *stats)
 	json_key(json, "stacks");
 	json_open(json, '{');
 	for (size_t i = 0; i < RING_ENDS; i++) {
-		json_key(json, end_names[i]);
-		json_uint(json, stats->ends[i]);
+		json_key_uint(json, end_names[i], stats->ends[i]);
 	}
 	json_close(json, '}');
 }
@@ -548,27 +522,20 @@ static void drops_json(struct json *json, const struct ring_counters *counters)
 			if (!counters->drops[d][r])
 				continue;
 			(void)snprintf(name, sizeof(name), "%s.%s", dimension_names[d], drop_names[r]);
-			json_key(json, name);
-			json_uint(json, counters->drops[d][r]);
+			json_key_uint(json, name, counters->drops[d][r]);
 		}
 	json_close(json, '}');
 }
 
-static void number(struct json *json, const char *key, uint64_t value)
-{
-	json_key(json, key);
-	json_uint(json, value);
-}
-
 static void native_json(struct json *json, const struct native_stats *stats)
 {
-	number(json, "samples", stats->samples);
-	number(json, "blocks", stats->blocks);
-	number(json, "cpu_ns", stats->cpu_ns);
-	number(json, "cpu_sampled_ns", stats->cpu_sampled_ns);
-	number(json, "cpu_not_sampled_ns", stats->not_sampled_ns);
-	number(json, "bad_records", stats->bad_records);
-	number(json, "abandoned_bytes", stats->abandoned_bytes);
+	json_key_uint(json, "samples", stats->samples);
+	json_key_uint(json, "blocks", stats->blocks);
+	json_key_uint(json, "cpu_ns", stats->cpu_ns);
+	json_key_uint(json, "cpu_sampled_ns", stats->cpu_sampled_ns);
+	json_key_uint(json, "cpu_not_sampled_ns", stats->not_sampled_ns);
+	json_key_uint(json, "bad_records", stats->bad_records);
+	json_key_uint(json, "abandoned_bytes", stats->abandoned_bytes);
 	ends_json(json, stats);
 }
 
@@ -578,27 +545,22 @@ static void process_json(struct json *json, const struct process *p)
 	static const char *const states[] = { "starting", "running", "throttled", "stopped" };
 
 	json_open(json, '{');
-	json_key(json, "service");
-	json_cstring(json, p->service);
-	json_key(json, "command");
-	json_cstring(json, p->comm);
-	json_key(json, "pid");
-	json_int(json, p->pid);
-	number(json, "uid", p->owner);
-	json_key(json, "engine");
-	json_cstring(json, engines[MIN(p->counters.engine, (uint64_t)2)]);
-	json_key(json, "state");
-	json_cstring(json, states[MIN(p->counters.state, (uint64_t)3)]);
+	json_key_text(json, "service", p->service);
+	json_key_text(json, "command", p->comm);
+	json_key_int(json, "pid", p->pid);
+	json_key_uint(json, "uid", p->owner);
+	json_key_text(json, "engine", engines[MIN(p->counters.engine, (uint64_t)2)]);
+	json_key_text(json, "state", states[MIN(p->counters.state, (uint64_t)3)]);
 	json_key(json, "preloaded");
 	json_bool(json, p->counters.preloaded);
-	number(json, "interval_us", p->counters.interval_us);
-	number(json, "own_cost_ns", p->counters.cost_ns);
-	number(json, "threads", p->stats.threads);
-	number(json, "threads_departing", p->stats.threads_departing);
-	number(json, "threads_unsampled", p->stats.threads_unsampled);
-	number(json, "modules", p->modules_read);
-	number(json, "ring_bytes", (uint64_t)p->head.rings_count * p->head.ring_bytes);
-	number(json, "memory_bytes", p->file_bytes);
+	json_key_uint(json, "interval_us", p->counters.interval_us);
+	json_key_uint(json, "own_cost_ns", p->counters.cost_ns);
+	json_key_uint(json, "threads", p->stats.threads);
+	json_key_uint(json, "threads_departing", p->stats.threads_departing);
+	json_key_uint(json, "threads_unsampled", p->stats.threads_unsampled);
+	json_key_uint(json, "modules", p->modules_read);
+	json_key_uint(json, "ring_bytes", (uint64_t)p->head.rings_count * p->head.ring_bytes);
+	json_key_uint(json, "memory_bytes", p->file_bytes);
 	native_json(json, &p->stats);
 	drops_json(json, &p->counters);
 	json_close(json, '}');
@@ -626,10 +588,10 @@ void processes_status(struct processes *all, struct json *json)
 	json_close(json, ']');
 	json_key(json, "native");
 	json_open(json, '{');
-	number(json, "attached", all->sums.attached);
-	number(json, "ended", all->sums.ended);
-	number(json, "refused", all->sums.refused);
-	number(json, "batches", all->sums.batches);
+	json_key_uint(json, "attached", all->sums.attached);
+	json_key_uint(json, "ended", all->sums.ended);
+	json_key_uint(json, "refused", all->sums.refused);
+	json_key_uint(json, "batches", all->sums.batches);
 	native_json(json, &sum);
 	drops_json(json, &all->sums.counters);
 	json_close(json, '}');

@@ -74,8 +74,7 @@ void route_login_code(struct route_call *call)
 	auth_code_make(call->agent->auth, code);
 	json_init(&json, &call->answer->body);
 	json_open(&json, '{');
-	json_key(&json, "address");
-	json_cstring(&json, call->agent->bound_count ? call->agent->bound[0] : NULL);
+	json_key_text(&json, "address", call->agent->bound_count ? call->agent->bound[0] : NULL);
 	json_key(&json, "path");
 	(void)buf_printf(&call->answer->body, "\"/login?code=%s\"", code);
 	json.comma = true;

@@ -62,22 +62,17 @@ static void result_write(const struct pipeline_result *result, const struct buf 
 
 	json_init(&json, out);
 	json_open(&json, '{');
-	json_key(&json, "profiles");
-	json_uint(&json, result->profiles);
-	json_key(&json, "samples");
-	json_uint(&json, result->samples);
+	json_key_uint(&json, "profiles", result->profiles);
+	json_key_uint(&json, "samples", result->samples);
 	json_key(&json, "duplicate");
 	json_bool(&json, result->duplicate);
 	json_key(&json, "clamped");
 	json_bool(&json, result->clamped);
 	json_key(&json, "cut");
 	json_open(&json, '{');
-	json_key(&json, "stacks");
-	json_uint(&json, result->cuts.stacks_truncated);
-	json_key(&json, "strings");
-	json_uint(&json, result->cuts.strings_truncated);
-	json_key(&json, "labels");
-	json_uint(&json, result->cuts.labels_dropped);
+	json_key_uint(&json, "stacks", result->cuts.stacks_truncated);
+	json_key_uint(&json, "strings", result->cuts.strings_truncated);
+	json_key_uint(&json, "labels", result->cuts.labels_dropped);
 	json_close(&json, '}');
 	json_key(&json, "series");
 	(void)buf_add(out, series->data, series->len);

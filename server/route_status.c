@@ -9,12 +9,6 @@
 #include "base/json.h"
 #include "server/route.h"
 
-static void number(struct json *json, const char *key, uint64_t value)
-{
-	json_key(json, key);
-	json_uint(json, value);
-}
-
 static void storage_json(struct agent *agent, struct json *json)
 {
 	struct storage_reader *reader = NULL;
@@ -29,31 +23,25 @@ static void storage_json(struct agent *agent, struct json *json)
 	writer_stats(agent->writer, &writer);
 	json_key(json, "storage");
 	json_open(json, '{');
-	json_key(json, "location");
-	json_cstring(json, agent->config.store);
-	json_key(json, "version");
-	json_cstring(json, stats.version);
-	json_key(json, "note");
-	json_cstring(json, rc ? err.message : stats.note);
-	number(json, "bytes", stats.bytes);
-	number(json, "raw_bytes", stats.l0_bytes);
-	number(json, "window_bytes", stats.l1_bytes);
-	number(json, "symbol_bytes", stats.symbols_bytes);
-	number(json, "files", stats.files);
-	json_key(json, "oldest");
-	json_int(json, stats.oldest_ns);
-	json_key(json, "newest");
-	json_int(json, stats.newest_ns);
-	number(json, "profiles", writer.stored);
-	number(json, "records", writer.records);
-	number(json, "duplicates", writer.duplicates);
-	number(json, "failed", writer.failed);
-	number(json, "refused", writer.refused);
-	number(json, "queued", writer.queued);
-	number(json, "commits", writer.commits);
-	number(json, "last_commit_ns", (uint64_t)writer.last_commit_ns);
-	json_key(json, "trouble");
-	json_cstring(json, writer.trouble);
+	json_key_text(json, "location", agent->config.store);
+	json_key_text(json, "version", stats.version);
+	json_key_text(json, "note", rc ? err.message : stats.note);
+	json_key_uint(json, "bytes", stats.bytes);
+	json_key_uint(json, "raw_bytes", stats.l0_bytes);
+	json_key_uint(json, "window_bytes", stats.l1_bytes);
+	json_key_uint(json, "symbol_bytes", stats.symbols_bytes);
+	json_key_uint(json, "files", stats.files);
+	json_key_int(json, "oldest", stats.oldest_ns);
+	json_key_int(json, "newest", stats.newest_ns);
+	json_key_uint(json, "profiles", writer.stored);
+	json_key_uint(json, "records", writer.records);
+	json_key_uint(json, "duplicates", writer.duplicates);
+	json_key_uint(json, "failed", writer.failed);
+	json_key_uint(json, "refused", writer.refused);
+	json_key_uint(json, "queued", writer.queued);
+	json_key_uint(json, "commits", writer.commits);
+	json_key_uint(json, "last_commit_ns", (uint64_t)writer.last_commit_ns);
+	json_key_text(json, "trouble", writer.trouble);
 	json_close(json, '}');
 }
 
@@ -64,14 +52,13 @@ static void symbols_json(struct agent *agent, struct json *json)
 	symbols_stats(agent->symbols, &stats);
 	json_key(json, "symbols");
 	json_open(json, '{');
-	number(json, "read", stats.read);
-	number(json, "failed", stats.failed);
-	number(json, "queued", stats.queued);
-	number(json, "child_deaths", stats.child_deaths);
-	number(json, "cached_tables", stats.cached_tables);
-	number(json, "cached_bytes", stats.cached_bytes);
-	json_key(json, "trouble");
-	json_cstring(json, stats.trouble);
+	json_key_uint(json, "read", stats.read);
+	json_key_uint(json, "failed", stats.failed);
+	json_key_uint(json, "queued", stats.queued);
+	json_key_uint(json, "child_deaths", stats.child_deaths);
+	json_key_uint(json, "cached_tables", stats.cached_tables);
+	json_key_uint(json, "cached_bytes", stats.cached_bytes);
+	json_key_text(json, "trouble", stats.trouble);
 	json_close(json, '}');
 }
 
@@ -87,11 +74,11 @@ static void http_json(struct agent *agent, struct json *json)
 	for (size_t i = 0; i < agent->bound_count; i++)
 		json_cstring(json, agent->bound[i]);
 	json_close(json, ']');
-	number(json, "accepted", stats.accepted);
-	number(json, "refused_head", stats.refused_head);
-	number(json, "timed_out", stats.timed_out);
-	number(json, "served", stats.served);
-	number(json, "open", stats.open);
+	json_key_uint(json, "accepted", stats.accepted);
+	json_key_uint(json, "refused_head", stats.refused_head);
+	json_key_uint(json, "timed_out", stats.timed_out);
+	json_key_uint(json, "served", stats.served);
+	json_key_uint(json, "open", stats.open);
 	json_close(json, '}');
 }
 
@@ -102,18 +89,12 @@ void route_status(struct route_call *call)
 
 	json_init(&json, &call->answer->body);
 	json_open(&json, '{');
-	json_key(&json, "schema");
-	json_cstring(&json, "hearth.status/1");
-	json_key(&json, "version");
-	json_cstring(&json, HEARTH_VERSION);
-	json_key(&json, "host");
-	json_cstring(&json, agent->host);
-	json_key(&json, "pid");
-	json_int(&json, getpid());
-	json_key(&json, "started");
-	json_int(&json, agent->started_ns);
-	json_key(&json, "now");
-	json_int(&json, call->now_ns);
+	json_key_text(&json, "schema", "hearth.status/1");
+	json_key_text(&json, "version", HEARTH_VERSION);
+	json_key_text(&json, "host", agent->host);
+	json_key_int(&json, "pid", getpid());
+	json_key_int(&json, "started", agent->started_ns);
+	json_key_int(&json, "now", call->now_ns);
 	/* Whose processes run here is for those who may see their profiles. */
 	if (call->request->caller.sees_all)
 		processes_status(agent->processes, &json);

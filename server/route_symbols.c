@@ -71,8 +71,7 @@ void route_symbols(struct route_call *call)
 	}
 	json_init(&json, &call->answer->body);
 	json_open(&json, '{');
-	json_key(&json, "schema");
-	json_cstring(&json, "hearth.symbols/1");
+	json_key_text(&json, "schema", "hearth.symbols/1");
 	json_key(&json, "stored");
 	json_bool(&json, true);
 	json_close(&json, '}');

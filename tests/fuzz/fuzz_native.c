@@ -72,7 +72,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	memcpy(&in, bytes, sizeof(in));
 	bytes += sizeof(in);
 	len -= sizeof(in);
-	(void)native_hello_parse(in.hello, sizeof(in.hello), &hello, &err);
+	if (native_hello_parse(in.hello, sizeof(in.hello), &hello, &err) == 0)
+		FUZZ_CHECK(hello.labels_count <= NATIVE_LABELS_MAX);
 	if (len >= sizeof(head)) {
 		struct ring_head other;
 

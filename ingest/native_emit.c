@@ -371,6 +371,15 @@ static void cpu_records(struct emitter *e, const struct share *shares, double fa
 	}
 }
 
+/* A thread that ended at an earlier drain, and whose clock has gone back: another has its number. */
+static void number_reused(struct native_thread *thread, const struct native_reading *reading)
+{
+	if (!thread->ended || !reading->has_schedstat || reading->cpu_ns >= thread->end_ns)
+		return;
+	thread->ended = thread->known = false;
+	thread->wall_until_ns = 0;
+}
+
 static void cpu_emit(struct emitter *e, const struct native_reading *readings, size_t count,
 		     bool ended)
 {
@@ -383,12 +392,9 @@ static void cpu_emit(struct emitter *e, const struct native_reading *readings, s
 	}
 	for (size_t i = 0; i < p->threads_count; i++)
 		shares[i].scaled_ns = shares[i].raw_ns;
-	for (size_t i = 0; !e->rc && i < count; i++) {
-		size_t t = thread_index(p, readings[i].tid);
-
-		if (readings[i].has_schedstat && !p->threads[t].ended)
-			share_live(e, &p->threads[t], &shares[t], &readings[i]);
-	}
+	for (size_t i = 0; i < count; i++)
+		number_reused(&p->threads[thread_index(p, readings[i].tid)], &readings[i]);
+	/* First, since a thread that said that it ends may be there still, and is accounted once. */
 	for (size_t i = 0; i < p->pending_count; i++) {
 		const struct native_pending *pending = &p->pending[i];
 		size_t t = thread_index(p, pending->tid);
@@ -396,8 +402,15 @@ static void cpu_emit(struct emitter *e, const struct native_reading *readings, s
 		if (pending->type != RING_THREAD_END || p->threads[t].ended)
 			continue;
 		p->threads[t].ended = true;
+		p->threads[t].end_ns = pending->cpu.weight_ns;
 		share_ended(p, &p->threads[t], &shares[t], pending->cpu.weight_ns,
 			    pending->cpu.samples);
+	}
+	for (size_t i = 0; !e->rc && i < count; i++) {
+		size_t t = thread_index(p, readings[i].tid);
+
+		if (readings[i].has_schedstat && !p->threads[t].ended)
+			share_live(e, &p->threads[t], &shares[t], &readings[i]);
 	}
 	cpu_records(e, shares, pool_factor(p, shares));
 	if (ended && p->owed_ns > e->interval_ns && !e->rc) {
@@ -584,13 +597,14 @@ static void threads_update(struct emitter *e, const struct native_reading *readi
 	}
 }
 
-/* Threads that ended are forgotten once nothing of them is pending. */
+/* Threads are forgotten once they are gone: one that said that it ends may linger, as a process's
+ * last does. */
 static void threads_forget(struct native_process *p)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < p->threads_count; i++) {
-		if (p->threads[i].live && !p->threads[i].ended)
+		if (p->threads[i].live)
 			p->threads[kept++] = p->threads[i];
 		else
 			free(p->threads[i].site_frames);

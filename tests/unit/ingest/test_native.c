@@ -175,6 +175,61 @@ static void ended_threads_keep_the_total_exact(void **state)
 	fixture_release(&f);
 }
 
+static void a_thread_that_ends_and_lingers_is_counted_once(void **state)
+{
+	struct fixture f;
+	const struct ring_cpu end = { 90 * MS, 20 * MS };
+	struct native_reading readings[] = { reading(7, 91 * MS, 0) };
+	int64_t total = 0;
+
+	(void)state;
+	fixture_init(&f, false);
+	readings[0].slot = (struct ring_thread){ .tid = 7, .cpu_base_ns = 20 * MS };
+	for (uint32_t i = 0; i < 6; i++)
+		(void)ring_writer_cpu(&f.writer, 7, START + i, 10 * MS, 0x1000);
+	(void)ring_writer_add(&f.writer, RING_THREAD_END, 7, START + 9, &end, sizeof(end), NULL, 0);
+	feed(&f);
+	/* It is still there at this drain and at the next, as a process's last thread may be. */
+	for (int drain = 1; drain <= 3; drain++) {
+		struct profile *p = emit(&f, readings, drain < 3, drain * 1000 * MS, drain == 3);
+
+		total += sum_of(p, "process_cpu", NULL);
+		profile_free(p);
+	}
+	assert_in_range(total, 70 * MS - 10, 70 * MS + 10);
+	fixture_release(&f);
+}
+
+static void cpu_time_outside_the_profiler_is_not_owed(void **state)
+{
+	struct fixture f;
+	struct native_reading readings[] = { reading(7, 2000 * MS, 0) };
+
+	(void)state;
+	fixture_init(&f, false);
+	/* A second before the start, then half a second of work, then stopped at 1.5 s. */
+	readings[0].slot = (struct ring_thread){ .tid = 7,
+						 .cpu_base_ns = 1000 * MS,
+						 .cpu_stop_ns = 1500 * MS };
+	for (uint32_t i = 0; i < 45; i++)
+		(void)ring_writer_cpu(&f.writer, 7, START + i, 10 * MS, 0x1000);
+	feed(&f);
+	struct profile *p = emit(&f, readings, 1, 3000 * MS, false);
+
+	assert_in_range(sum_of(p, "process_cpu", NULL), 500 * MS - 50, 500 * MS + 50);
+	profile_free(p);
+	/* Started again at 2.5 s, read at 2.75 s. */
+	readings[0] = reading(7, 2750 * MS, 0);
+	readings[0].slot = (struct ring_thread){ .tid = 7, .cpu_base_ns = 2000 * MS };
+	for (uint32_t i = 0; i < 24; i++)
+		(void)ring_writer_cpu(&f.writer, 7, START + 4000 * MS + i, 10 * MS, 0x1000);
+	feed(&f);
+	p = emit(&f, readings, 1, 5000 * MS, false);
+	assert_in_range(sum_of(p, "process_cpu", NULL), 250 * MS - 50, 250 * MS + 50);
+	profile_free(p);
+	fixture_release(&f);
+}
+
 static void after_the_agent_s_restart_waiting_samples_keep_their_weight(void **state)
 {
 	struct fixture f;
@@ -392,6 +447,8 @@ int main(void)
 		cmocka_unit_test(a_thread_without_samples_is_owed_until_it_has_one),
 		cmocka_unit_test(a_thread_that_is_never_sampled_is_shown_as_such),
 		cmocka_unit_test(ended_threads_keep_the_total_exact),
+		cmocka_unit_test(a_thread_that_ends_and_lingers_is_counted_once),
+		cmocka_unit_test(cpu_time_outside_the_profiler_is_not_owed),
 		cmocka_unit_test(after_the_agent_s_restart_waiting_samples_keep_their_weight),
 		cmocka_unit_test(wall_time_is_explained_part_by_part),
 		cmocka_unit_test(a_call_that_has_not_returned_is_charged_once),

@@ -23,6 +23,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "server/agent.h"
+#include "server/vdso.h"
 
 static const char *const default_listen[] = { "127.0.0.1:4040", "127.0.0.1:8126", "127.0.0.1:4318" };
 
@@ -218,6 +219,7 @@ static int run(struct agent *agent, struct err *err)
 	if (!rc)
 		rc = agent_start(agent, err);
 	if (!rc) {
+		vdso_add(agent->symbols);
 		announce(agent);
 		__atomic_store_n(&agent->ready, true, __ATOMIC_RELEASE);
 		(void)event_base_dispatch(agent->base);

@@ -264,6 +264,11 @@ int symbols_add(struct symbols *s, int fd, const struct symbols_id *id)
 	return job_add(s, (struct job){ .fd = fd, .id = *id, .scope = scope_of(fd, id) });
 }
 
+int symbols_add_own(struct symbols *s, int fd, const struct symbols_id *id)
+{
+	return job_add(s, (struct job){ .fd = fd, .id = *id, .scope = 0 });
+}
+
 int symbols_read_now(struct symbols *s, int fd, const struct symbols_id *id, bool everybodys,
 		     struct err *err)
 {

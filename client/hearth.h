@@ -81,7 +81,7 @@ struct hearth_options {
 
 struct hearth_start {
 	size_t size; /* sizeof(struct hearth_start) */
-	/* When the process ends, offer the last samples to an agent that never saw it: 2 ms at most. */
+	/* When the process ends, offer the agent what it has not stored yet: 2 ms at most. */
 	enum hearth_switch stop_on_exit;
 	/* Profile forked children too, each as a process of its own, once it has used some CPU. */
 	enum hearth_switch profile_children;

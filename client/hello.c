@@ -13,12 +13,17 @@
 #include "client/profiler.h"
 #include "client/session.h"
 #include "client/syscalls.h"
+#include "client/write.h"
 
 #define SECOND INT64_C(1000000000)
 #define ATTACH_CPU_NS INT64_C(50000000)
 #define ATTACH_LIFE_NS SECOND
 #define BACKOFF_MAX_NS (60 * SECOND)
 #define BACKOFF_KNOWN_NS (2 * SECOND) /* in the first minute after an agent went away */
+#define RETRY_NS (SECOND / 10)	     /* in the first seconds after it said goodbye */
+#define RETRIES 30
+#define LAST_TRIES 10 /* at exit, while another thread is sending */
+#define LAST_PAUSE_NS 200000
 #define MODULES_A_HELLO 64	      /* descriptors that are open at once */
 
 static struct {
@@ -26,6 +31,8 @@ static struct {
 	uint32_t disabled; /* the memfd is no longer ours, or a filter forbids */
 	int64_t next_ns, backoff_ns;
 	int64_t lost_ns; /* since when a known agent is silent; 0: it is not */
+	uint32_t retries; /* since an agent said goodbye */
+	uint64_t offered; /* how far the rings were filled at the last hello_offer */
 	uint32_t modules_sent;
 } hello;
 
@@ -36,6 +43,8 @@ void hello_reset(void)
 	store(&hello.next_ns, 0);
 	hello.backoff_ns = SECOND;
 	hello.lost_ns = 0;
+	hello.retries = 0;
+	hello.offered = 0;
 	store(&hello.modules_sent, 0);
 }
 
@@ -267,6 +276,35 @@ bool hello_send(uint32_t flags)
 	return attempt(flags, 0);
 }
 
+/* How far the rings are filled, and in *ret_waiting how much of that the agent has not stored. */
+static uint64_t filled(uint64_t *ret_waiting)
+{
+	uint64_t sum = 0;
+
+	*ret_waiting = 0;
+	for (uint32_t i = 0; i < session.rings_count; i++) {
+		struct ring_writer w = ring_writer_at(i);
+		uint64_t head = load(&w.control->head), a = load(w.tail_a), b = load(w.tail_b);
+
+		sum += head;
+		*ret_waiting += head - (a < b ? a : b);
+	}
+	return sum;
+}
+
+void hello_offer(bool last)
+{
+	uint64_t waiting, sum = filled(&waiting);
+
+	if (!waiting || (!last && sum == hello.offered))
+		return;
+	hello.offered = sum;
+	/* A thread that is sending may have begun before our last record, or be stopped midway. */
+	for (int i = 0; i < LAST_TRIES && load(&hello.sending); i++)
+		sys_pause_ns(LAST_PAUSE_NS);
+	(void)attempt(RING_HELLO_EXIT, 0);
+}
+
 /* Not before the program has lived a little: a child that ends at once should not pay. */
 static bool early(int64_t now_ns)
 {
@@ -278,9 +316,15 @@ static bool early(int64_t now_ns)
 
 static int64_t next_backoff(int64_t now_ns)
 {
-	bool known = load(&session.agent->heartbeat_ns) != 0;
+	bool known = load(&session.agent->generation) != 0;
 	int64_t most = BACKOFF_MAX_NS;
 
+	/* It stopped in good order, so that another is likely to come at once. */
+	if (known && !load(&session.agent->heartbeat_ns) && hello.retries < RETRIES) {
+		hello.retries++;
+		hello.backoff_ns = SECOND / 2; /* doubled by the caller */
+		return RETRY_NS;
+	}
 	if (known && !hello.lost_ns)
 		hello.lost_ns = now_ns;
 	if (known && now_ns - hello.lost_ns < 60 * SECOND)
@@ -300,6 +344,7 @@ void hello_poll(int64_t now_ns)
 		return;
 	if (hello_attached(now_ns)) {
 		hello.lost_ns = 0;
+		hello.retries = 0;
 		hello.backoff_ns = SECOND;
 		if (modules > load(&hello.modules_sent) &&
 		    replace(&hello.next_ns, &next, now_ns + SECOND))

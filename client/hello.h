@@ -17,6 +17,11 @@ void hello_poll(int64_t now_ns);
 /* Send one now whatever the time (ring_hello_flags).  False: no agent, or another thread is at it. */
 bool hello_send(uint32_t flags);
 
+/* Sampling has stopped: show the rings to the agent if they hold what it has not stored, for its
+ * heartbeat may be that of one that is gone.  `last`: the process ends, so even when that was done
+ * before.  Waits 2 ms at most, for another thread that is sending. */
+void hello_offer(bool last);
+
 /* The agent's heartbeat is fresh. */
 bool hello_attached(int64_t now_ns);
 

@@ -175,6 +175,12 @@ static int stop_locked(struct hearth_profiler *p)
 	return HEARTH_OK;
 }
 
+static uint64_t samples_taken(void)
+{
+	return load(&session.counters->samples[RING_CPU]) +
+	       load(&session.counters->samples[RING_WALL]);
+}
+
 int hearth_profiler_stop(struct hearth_profiler *p, bool flush_too)
 {
 	int r;
@@ -184,8 +190,12 @@ int hearth_profiler_stop(struct hearth_profiler *p, bool flush_too)
 	pthread_mutex_lock(&active.lock);
 	r = stop_locked(p);
 	pthread_mutex_unlock(&active.lock);
-	if (r == HEARTH_OK && flush_too && session_live())
+	if (r != HEARTH_OK || !session_live())
+		return r;
+	if (flush_too)
 		r = flush();
+	else if (samples_taken())
+		hello_offer(false);
 	return r;
 }
 
@@ -276,28 +286,24 @@ void profiler_start_from_environment(void)
 	}
 }
 
-static uint64_t samples_taken(void)
-{
-	return load(&session.counters->samples[RING_CPU]) +
-	       load(&session.counters->samples[RING_WALL]);
-}
-
 void profiler_exit(void)
 {
 	struct thread *t;
+	bool was_running;
 
-	if (!session_running() || !load(&active.stop_on_exit))
+	if (!session_live() || !load(&active.stop_on_exit))
 		return;
+	was_running = load(&session.running);
 	store(&session.running, 0);
 	store(&session.counters->state, (uint64_t)RING_STOPPED);
 	/* Timers end with the process.  Under the program's own filter a call could kill it. */
 	if (load(&session.seccomp_set))
 		return;
-	t = thread_self();
+	t = was_running ? thread_self() : NULL;
 	if (t)
 		source_cpu_thread_end(t, RING_LAST);
-	if (samples_taken() && !hello_attached(clock_coarse_ns()))
-		(void)hello_send(RING_HELLO_EXIT);
+	if (samples_taken())
+		hello_offer(true);
 }
 
 /* Runs after the program's own atexit functions. */

@@ -58,8 +58,9 @@ struct ring_head {
  * half done, so the client takes min(a, b), which is never above the true tail.
  */
 struct ring_agent {
-	int64_t heartbeat_ns;	 /* CLOCK_MONOTONIC, at least once a second; 0: never attached */
-	uint64_t generation;	 /* the agent's own random number: a new one means a new agent */
+	int64_t heartbeat_ns;	 /* CLOCK_MONOTONIC, at least once a second; 0: never attached, or */
+	uint64_t generation;	 /* ...gone in good order. The agent's own random number: a new one
+				  * means a new agent, 0 that none ever attached */
 	uint32_t kill;		 /* not 0: stop sampling until it is 0 again */
 	uint32_t cpu_interval_us; /* 0: the client's own setting; likewise below */
 	uint32_t dimensions_off; /* 1 << enum ring_dimension: switched off */
@@ -123,7 +124,7 @@ struct ring_counters {
 	uint64_t threads_high;	/* slots ever used: the agent scans no further */
 	uint64_t flush_wanted;	/* raised by one to ask for ring_agent.flushed */
 	uint64_t attaches;	/* hello messages sent */
-	uint64_t samples[RING_DIMENSIONS];
+	uint64_t samples[RING_DIMENSIONS]; /* CPU: with overruns, as the records' `samples` */
 	uint64_t drops[RING_DIMENSIONS][RING_DROPS];
 	uint64_t ends[RING_ENDS]; /* stacks by how their walk ended */
 	uint64_t claims_open;	/* records claimed and not yet committed, for tests */
@@ -170,8 +171,8 @@ struct ring_thread {
 	uint64_t trace_id[2], span_id, root_span_id; /* 0: none */
 	char name[32];	/* given by hearth_thread_name; "": the agent reads comm */
 	uint64_t signals; /* timer signals that it took, with overruns */
-	uint64_t cpu_base_ns; /* the thread's CPU clock when its sampling began */
-	uint64_t reserved;
+	uint64_t cpu_base_ns; /* CPU time that is not sampled: before its timer, or while stopped */
+	uint64_t cpu_stop_ns; /* not 0: stopped when its CPU clock was here */
 };
 
 /*
@@ -225,7 +226,7 @@ enum ring_record_flags {
 
 struct ring_cpu {
 	uint64_t weight_ns; /* interval x (1 + overrun); in RING_THREAD_END the thread's CPU time */
-	uint64_t samples;   /* 1 + overrun */
+	uint64_t samples;   /* 1 + overrun; in RING_THREAD_END ring_thread.cpu_base_ns */
 };
 
 struct ring_block {

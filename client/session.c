@@ -25,7 +25,7 @@
 
 struct session session = { .fd = -1 };
 
-static int64_t clock_ns(clockid_t clock)
+int64_t clock_ns(clockid_t clock)
 {
 	struct timespec t;
 

@@ -102,6 +102,7 @@ struct scratch *scratch_take(void);
 void scratch_give(struct scratch *s);
 
 /* Clocks.  The coarse one costs 5 ns and moves with the kernel's tick. */
+int64_t clock_ns(clockid_t clock); /* 0: no such clock */
 int64_t clock_coarse_ns(void);
 int64_t clock_exact_ns(void);
 int64_t clock_thread_cpu_ns(void);

@@ -127,13 +127,24 @@ static bool make_timer(int32_t tid, const void *value, int32_t *ret_timer)
 	return syscall(SYS_timer_create, thread_clock(tid), &e, ret_timer) == 0;
 }
 
-void source_cpu_arm(struct thread *t)
+/* Leave out what the thread used until now, or since its sampling was stopped. */
+static void account_from(const struct thread *t)
+{
+	struct ring_thread *slot = &session.slots[thread_slot(t)];
+	uint64_t now = (uint64_t)clock_ns(thread_clock(t->tid)), stopped = load(&slot->cpu_stop_ns);
+
+	if (now > stopped && (stopped || !load(&slot->cpu_base_ns)))
+		add(&slot->cpu_base_ns, now - stopped);
+	store_release(&slot->cpu_stop_ns, 0);
+}
+
+static void arm_taken(struct thread *t)
 {
 	uint32_t interval_us;
 
-	if (!load(&cpu.installed) || load(&cpu.yielded) || !load(&session.running) ||
-	    load(&t->timer_armed))
+	if (load(&t->timer_armed))
 		return;
+	account_from(t);
 	if (add(&cpu.timers, 1) >= load(&cpu.timers_max) || !make_timer(t->tid, t, &t->timer)) {
 		add(&cpu.timers, -1u);
 		drop(RING_CPU, RING_DROP_NO_TIMER);
@@ -142,6 +153,15 @@ void source_cpu_arm(struct thread *t)
 	interval_us = wanted_interval();
 	store_release(&t->timer_armed, 1);
 	set_timer(t, interval_us, first_expiry(t, interval_us));
+}
+
+void source_cpu_arm(struct thread *t)
+{
+	if (!load(&cpu.installed) || load(&cpu.yielded) || !load(&session.running) ||
+	    load(&t->timer_armed) || !try_take(&t->arming))
+		return;
+	arm_taken(t);
+	give_back(&t->arming);
 }
 
 void source_cpu_disarm(struct thread *t)
@@ -154,7 +174,8 @@ void source_cpu_disarm(struct thread *t)
 
 void source_cpu_thread_end(struct thread *t, uint8_t flags)
 {
-	struct ring_cpu payload = { .weight_ns = (uint64_t)clock_thread_cpu_ns() };
+	struct ring_cpu payload = { .weight_ns = (uint64_t)clock_thread_cpu_ns(),
+				    .samples = load(&session.slots[thread_slot(t)].cpu_base_ns) };
 	struct event e = { .type = RING_THREAD_END,
 			   .dimension = RING_CPU,
 			   .flags = flags,
@@ -224,7 +245,10 @@ static void write_sample(struct thread *t, const ucontext_t *uc, uint32_t sample
 	struct unwind_space space;
 	struct unwind_result r;
 	struct ring_cpu payload = { (uint64_t)t->interval_us * 1000 * samples, samples };
-	struct event e = { .type = RING_SAMPLE_CPU, .dimension = RING_CPU, .thread = t };
+	struct event e = { .type = RING_SAMPLE_CPU,
+			   .dimension = RING_CPU,
+			   .count = samples,
+			   .thread = t };
 
 	arch_registers(uc, reg, &pc);
 	source_wall_correct(t, reg[ARCH_SP]);
@@ -379,8 +403,13 @@ void source_cpu_stop(void)
 {
 	uint32_t high = (uint32_t)load(&session.counters->threads_high);
 
-	for (uint32_t i = 0; i < high; i++)
-		source_cpu_disarm(&session.threads[i]);
+	for (uint32_t i = 0; i < high; i++) {
+		struct thread *t = &session.threads[i];
+
+		if (load(&t->tid) && !load(&session.slots[i].cpu_stop_ns))
+			store(&session.slots[i].cpu_stop_ns, (uint64_t)clock_ns(thread_clock(t->tid)));
+		source_cpu_disarm(t);
+	}
 }
 
 struct sigaction *source_cpu_previous(void)

@@ -189,12 +189,12 @@ static void scan_one(void *arg, int32_t tid)
 	struct thread *t = by_tid(tid);
 
 	(void)arg;
-	if (!t && (t = claim())) {
+	if (!t && (t = claim()))
 		publish(t, tid);
-		source_cpu_arm(t);
-	}
-	if (t)
-		store(&t->seen, load(&scan_number));
+	if (!t)
+		return;
+	store(&t->seen, load(&scan_number));
+	source_cpu_arm(t); /* has none yet, or lost it when the profiler was stopped */
 }
 
 void thread_scan(void)
@@ -227,6 +227,9 @@ void thread_child_started(void)
 	scanning = 0;
 	thread_scan();
 	(void)thread_self_make();
+	/* Clocks start with a process: what a child used until it was looked at is to be shown too. */
+	for (uint32_t i = 0; i < load(&session.counters->threads_high); i++)
+		store(&session.slots[i].cpu_base_ns, 0);
 }
 
 /* Learn the bounds of a stack from /proc/self/maps, if it can be told whose it is. */
@@ -265,8 +268,10 @@ struct cfi_memory thread_stack(struct thread *t, uint64_t sp)
 
 struct cfi_memory thread_stack_within(uint64_t sp, uint64_t lo, uint64_t hi)
 {
-	uint64_t from = sp < ARCH_RED_ZONE ? 0 : sp - ARCH_RED_ZONE;
+	uint64_t from = sp - ARCH_RED_ZONE;
 
+	if (from > sp)
+		from = 0;
 	return (struct cfi_memory){ from > lo ? from : lo, hi, 0 };
 }
 

@@ -26,6 +26,7 @@ struct thread {
 	uint32_t key_set; /* its end will be noticed by a thread-specific-data destructor */
 
 	/* The CPU timer, changed by its own thread or before its first signal. */
+	uint32_t arming; /* taken while one thread gives it its timer */
 	uint32_t timer_armed;
 	int32_t timer;
 	uint32_t interval_us;

@@ -86,12 +86,13 @@ bool event_write(const struct event *e)
 {
 	uint32_t bytes = (uint32_t)(sizeof(struct ring_record) + e->payload_bytes +
 				    e->frames_count * sizeof(uint64_t));
-	uint32_t count = session.rings_count, tried = count < RINGS_TRIED ? count : RINGS_TRIED;
+	uint32_t rings = session.rings_count, tried = rings < RINGS_TRIED ? rings : RINGS_TRIED;
+	uint32_t count = e->count ? e->count : 1;
 	int cpu = sched_getcpu();
 
 	bytes = (bytes + RING_UNIT - 1) / RING_UNIT * RING_UNIT;
 	for (uint32_t i = 0; i < tried; i++) {
-		struct ring_writer w = ring_writer_at(((cpu < 0 ? 0 : (uint32_t)cpu) + i) % count);
+		struct ring_writer w = ring_writer_at(((cpu < 0 ? 0 : (uint32_t)cpu) + i) % rings);
 		uint64_t position;
 		struct ring_record *r = ring_claim(&w, bytes, &position);
 
@@ -102,9 +103,9 @@ bool event_write(const struct event *e)
 		ring_commit(r, position);
 		add(&session.counters->claims_open, (uint64_t)-1);
 		if (e->type != RING_THREAD_END && e->type != RING_SITE)
-			add(&session.counters->samples[e->dimension], 1);
+			add(&session.counters->samples[e->dimension], count);
 		return true;
 	}
-	drop(e->dimension, RING_DROP_RING_FULL);
+	add(&session.counters->drops[e->dimension][RING_DROP_RING_FULL], count);
 	return false;
 }

@@ -39,6 +39,7 @@ struct event {
 	enum ring_type type;
 	enum ring_dimension dimension;
 	uint8_t flags, end;
+	uint32_t count; /* samples that it stands for; 0: one */
 	const void *payload;
 	uint32_t payload_bytes;
 	const uint64_t *frames;

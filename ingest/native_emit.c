@@ -29,6 +29,7 @@ struct emitter {
 	struct profile_builder *out;
 	const struct native_clock *clock;
 	int64_t interval_ns;
+	bool stopped; /* the client takes no samples now */
 	uint32_t series[SERIES_COUNT];
 	uint32_t *modules; /* builder's numbers by ours, 0: not added yet */
 	int rc;		   /* first failure; every step checks it */
@@ -237,19 +238,37 @@ static void departure_judge(struct native_thread *thread, uint64_t cpu_ns, int64
 	}
 }
 
+/* What was not sampled, before the profiler or between a stop and a start, is not owed. */
+static uint64_t sampled_until(struct native_thread *thread, const struct native_reading *reading)
+{
+	const struct ring_thread *slot = &reading->slot;
+	uint64_t until = slot->cpu_stop_ns ? MIN(slot->cpu_stop_ns, reading->cpu_ns) :
+					     reading->cpu_ns;
+
+	if (!slot->tid)
+		return until;
+	if (thread->known && slot->cpu_base_ns > thread->slot_base_ns) {
+		uint64_t more = MIN(slot->cpu_base_ns - thread->slot_base_ns, until);
+
+		thread->cpu_base_ns = MIN(thread->cpu_base_ns + more, until);
+		thread->raw_from_ns = MIN(thread->raw_from_ns + more, until);
+	}
+	thread->slot_base_ns = slot->cpu_base_ns;
+	return until;
+}
+
 /* What a live thread is owed by its clock becomes the sum of its samples, when it has some. */
 static void share_live(struct emitter *e, struct native_thread *thread, struct share *share,
 		       const struct native_reading *reading)
 {
 	struct native_process *p = e->process;
+	uint64_t cpu_ns = sampled_until(thread, reading);
 
 	if (!thread->known) {
 		/* Resumed after the agent's own restart: what was written before is not known, so the
 		 * samples that waited in the ring keep their weights and the account starts here. */
 		thread->known = true;
-		thread->cpu_base_ns = p->resumed ? reading->cpu_ns : reading->slot.cpu_base_ns;
-		if (thread->cpu_base_ns > reading->cpu_ns)
-			thread->cpu_base_ns = reading->cpu_ns;
+		thread->cpu_base_ns = p->resumed ? cpu_ns : MIN(reading->slot.cpu_base_ns, cpu_ns);
 		thread->raw_from_ns = thread->cpu_base_ns;
 		thread->emitted_ns = 0;
 		if (p->resumed) {
@@ -257,13 +276,13 @@ static void share_live(struct emitter *e, struct native_thread *thread, struct s
 			return;
 		}
 	}
-	int64_t owed = (int64_t)(reading->cpu_ns - thread->cpu_base_ns) - thread->emitted_ns;
+	int64_t owed = (int64_t)(cpu_ns - thread->cpu_base_ns) - thread->emitted_ns;
 
-	departure_judge(thread, reading->cpu_ns, e->interval_ns);
+	departure_judge(thread, cpu_ns, e->interval_ns);
 	if (share->raw_ns) {
 		share->scaled_ns = MAX(owed, (int64_t)1);
 		thread->emitted_ns += share->scaled_ns;
-	} else if (owed > UNSAMPLED_PERIODS * e->interval_ns) {
+	} else if (owed > UNSAMPLED_PERIODS * e->interval_ns && !e->stopped) {
 		record_add(e, SERIES_CPU, stack_node(e, NULL, 0, false, "[not sampled]"),
 			   context_of(e, thread, NULL, NULL), e->clock->real_ns, owed, 1);
 		p->stats.not_sampled_ns += (uint64_t)owed;
@@ -273,12 +292,14 @@ static void share_live(struct emitter *e, struct native_thread *thread, struct s
 
 /* An ended thread's samples keep their weights; the process takes over what is left. */
 static void share_ended(struct native_process *p, struct native_thread *thread, struct share *share,
-			uint64_t cpu_ns)
+			uint64_t cpu_ns, uint64_t base_ns)
 {
 	share->scaled_ns = share->raw_ns;
 	if (p->resumed && !thread->known)
 		return; /* what it had before is not known */
-	p->owed_ns += (int64_t)(cpu_ns - MIN(thread->cpu_base_ns, cpu_ns)) - thread->emitted_ns -
+	if (thread->known)
+		base_ns = thread->cpu_base_ns + (base_ns - MIN(thread->slot_base_ns, base_ns));
+	p->owed_ns += (int64_t)(cpu_ns - MIN(base_ns, cpu_ns)) - thread->emitted_ns -
 		      share->raw_ns;
 	thread->emitted_ns += share->raw_ns;
 }
@@ -375,7 +396,8 @@ static void cpu_emit(struct emitter *e, const struct native_reading *readings, s
 		if (pending->type != RING_THREAD_END || p->threads[t].ended)
 			continue;
 		p->threads[t].ended = true;
-		share_ended(p, &p->threads[t], &shares[t], pending->cpu.weight_ns);
+		share_ended(p, &p->threads[t], &shares[t], pending->cpu.weight_ns,
+			    pending->cpu.samples);
 	}
 	cpu_records(e, shares, pool_factor(p, shares));
 	if (ended && p->owed_ns > e->interval_ns && !e->rc) {
@@ -496,7 +518,9 @@ static void wall_account(struct emitter *e, struct native_thread *thread,
 	}
 	int64_t elapsed = now - thread->wall_until_ns;
 	int64_t cpu = (int64_t)(reading->cpu_ns - thread->wall_cpu_ns);
-	int64_t wait = (int64_t)(reading->wait_ns - thread->wall_wait_ns);
+	/* The wait of a thread that is older than its profiler is not of this time. */
+	int64_t wait = MIN((int64_t)(reading->wait_ns - thread->wall_wait_ns),
+			   MAX(elapsed - cpu, (int64_t)0));
 	int64_t open = open_call(e, thread, reading);
 
 	named_record(e, thread, "[waiting for a CPU]", wait);
@@ -665,6 +689,7 @@ int native_process_emit(struct native_process *p, const struct ring_counters *co
 		.interval_ns = (int64_t)MIN(MAX(counters->interval_us, (uint64_t)100),
 					    (uint64_t)1000000) *
 			       NS_PER_US,
+		.stopped = counters->state == RING_STOPPED,
 		.modules = modules,
 		.rc = modules ? 0 : -ENOMEM,
 	};

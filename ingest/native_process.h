@@ -47,6 +47,7 @@ struct native_thread {
 	char name[NATIVE_COMM_MAX];
 
 	uint64_t cpu_base_ns;	/* the clock where our account starts */
+	uint64_t slot_base_ns;	/* ring_thread.cpu_base_ns as last seen: it grows by each stop */
 	int64_t emitted_ns;	/* CPU time written so far, since cpu_base_ns */
 	uint64_t raw_ns, raw_samples; /* of samples, unscaled: to see a thread depart */
 	uint64_t raw_from_ns;	/* the clock when raw_ns was 0 */

@@ -90,6 +90,21 @@ def every_stack_reaches_its_thread_s_first_frame():
         assert total > 100 and stacks["root"] >= 0.995 * total, stacks
 
 
+def what_ran_without_the_profiler_is_not_counted():
+    with Agent() as agent:
+        env = agent.environment()
+        del env["LD_PRELOAD"], env["HEARTH_ENABLED"]
+        done = run([PROGRAMS / "stages"], env=env)
+        assert done.returncode == 0, done
+        under = int(done.stdout)
+        agent.settled()
+        stacks = agent.folded(type="cpu")
+        total = sum(stacks.values())
+        outside = sum(v for k, v in stacks.items() if "stage_before" in k or "stage_between" in k)
+        print(f"# {total / 1e9:.4f} s stored of {under / 1e9:.4f} s under the profiler")
+        assert abs(total - under) <= 0.01 * under and not outside, (total, under, stacks)
+
+
 main(shares_of_the_program_itself, shares_in_a_library_opened_at_run_time,
      a_sleeping_half_is_in_wall_and_not_in_cpu, without_an_agent_nothing_changes,
-     every_stack_reaches_its_thread_s_first_frame)
+     every_stack_reaches_its_thread_s_first_frame, what_ran_without_the_profiler_is_not_counted)

@@ -100,7 +100,8 @@ class Session:
             if f[0]:
                 out.append(dict(slot=i, tid=f[0], generation=f[1], sequence=f[2], call=f[3],
                                 since=f[4], site=f[5], target=f[6], span=f[9], root_span=f[10],
-                                name=f[11].split(b"\0")[0].decode(), signals=f[12]))
+                                name=f[11].split(b"\0")[0].decode(), signals=f[12],
+                                cpu_base=f[13], cpu_stop=f[14]))
         return out
 
     def drain(self, keep=False):

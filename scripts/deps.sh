@@ -45,10 +45,21 @@ echo "hearth: installing$missing" >&2
 as_root=""
 [ "$(id -u)" = 0 ] || as_root=sudo
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+kept=$(mktemp)
+trap 'rm -f "$log" "$kept"' EXIT
+
+# npm brings the package ca-certificates, which writes this file anew.  Where it was put by hand, for
+# a network with a certificate authority of its own, what it held is put back beside the new.
+bundle=/etc/ssl/certs/ca-certificates.crt
+if [ -s "$bundle" ] && ! dpkg-query -W ca-certificates >/dev/null 2>&1; then
+	cat "$bundle" >"$kept"
+fi
 if ! { $as_root apt-get update &&
 	$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing; } \
 	>"$log" 2>&1; then
 	cat "$log" >&2
 	exit 1
+fi
+if [ -s "$kept" ] && ! cmp -s "$kept" "$bundle"; then
+	$as_root tee -a "$bundle" <"$kept" >/dev/null
 fi

@@ -165,6 +165,20 @@ void process_farewell(struct process *p)
 	write_at(p, &stopped, sizeof(stopped), AT_AGENT);
 }
 
+/* A zombie runs no more; its parent may take its time.  But a leader that ended before its threads
+ * looks like one too (proc(5): field 3 is the state, field 20 counts threads). */
+static bool stat_is_gone(const char *stat)
+{
+	const char *field = strrchr(stat, ')');
+	char state = field && field[1] == ' ' ? field[2] : '?';
+
+	if (state != 'Z' && state != 'X')
+		return false;
+	for (int i = 2; field && i < 20; i++)
+		field = strchr(field + 1, ' ');
+	return !field || strtol(field, NULL, 10) <= 1;
+}
+
 bool process_is_gone(struct process *p)
 {
 	char stat[512];
@@ -180,10 +194,7 @@ bool process_is_gone(struct process *p)
 		return p->gone;
 	}
 	stat[n] = '\0';
-	const char *state = strrchr(stat, ')');
-
-	/* A zombie runs no more; its parent may take its time. */
-	p->gone = state && (state[2] == 'Z' || state[2] == 'X');
+	p->gone = stat_is_gone(stat);
 	return p->gone;
 }
 

@@ -371,6 +371,35 @@ static void cpu_records(struct emitter *e, const struct share *shares, double fa
 	}
 }
 
+/*
+ * A thread that has written its end may still stand in /proc for a moment: its clock is settled, and
+ * is not to be looked at again.  A tid that comes back with less on its clock is another thread.
+ */
+static bool is_settled(struct native_process *p, const struct native_reading *reading)
+{
+	struct native_thread *thread = native_thread_get(p, reading->tid);
+
+	if (!thread->ended || reading->cpu_ns >= thread->end_cpu_ns)
+		return thread->ended;
+	free(thread->site_frames);
+	*thread = (struct native_thread){ .tid = reading->tid, .live = true };
+	return false;
+}
+
+/* Threads whose last record came with this drain: settled from here on. */
+static void ends_mark(struct native_process *p)
+{
+	for (size_t i = 0; i < p->pending_count; i++) {
+		struct native_thread *thread = native_thread_get(p, p->pending[i].tid);
+
+		if (p->pending[i].type != RING_THREAD_END || thread->ended)
+			continue;
+		thread->ended = true;
+		thread->ending = true;
+		thread->end_cpu_ns = p->pending[i].cpu.weight_ns;
+	}
+}
+
 static void cpu_emit(struct emitter *e, const struct native_reading *readings, size_t count,
 		     bool ended)
 {
@@ -383,19 +412,20 @@ static void cpu_emit(struct emitter *e, const struct native_reading *readings, s
 	}
 	for (size_t i = 0; i < p->threads_count; i++)
 		shares[i].scaled_ns = shares[i].raw_ns;
+	ends_mark(p);
 	for (size_t i = 0; !e->rc && i < count; i++) {
 		size_t t = thread_index(p, readings[i].tid);
 
-		if (readings[i].has_schedstat && !p->threads[t].ended)
+		if (readings[i].has_schedstat && !is_settled(p, &readings[i]))
 			share_live(e, &p->threads[t], &shares[t], &readings[i]);
 	}
 	for (size_t i = 0; i < p->pending_count; i++) {
 		const struct native_pending *pending = &p->pending[i];
 		size_t t = thread_index(p, pending->tid);
 
-		if (pending->type != RING_THREAD_END || p->threads[t].ended)
+		if (pending->type != RING_THREAD_END || !p->threads[t].ending)
 			continue;
-		p->threads[t].ended = true;
+		p->threads[t].ending = false;
 		share_ended(p, &p->threads[t], &shares[t], pending->cpu.weight_ns,
 			    pending->cpu.samples);
 	}
@@ -584,13 +614,13 @@ static void threads_update(struct emitter *e, const struct native_reading *readi
 	}
 }
 
-/* Threads that ended are forgotten once nothing of them is pending. */
+/* Threads are forgotten once /proc does not show them any more. */
 static void threads_forget(struct native_process *p)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < p->threads_count; i++) {
-		if (p->threads[i].live && !p->threads[i].ended)
+		if (p->threads[i].live)
 			p->threads[kept++] = p->threads[i];
 		else
 			free(p->threads[i].site_frames);

@@ -42,7 +42,9 @@ struct native_site {
 
 struct native_thread {
 	uint32_t tid;
-	bool live, ended; /* in the readings of this drain; its end record was seen */
+	bool live;	      /* in the readings of this drain */
+	bool ended, ending;   /* its end record was seen; and is of this drain */
+	uint64_t end_cpu_ns;  /* its clock at the end */
 	bool known;	  /* the baselines below were taken */
 	char name[NATIVE_COMM_MAX];
 

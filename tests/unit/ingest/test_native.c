@@ -175,6 +175,39 @@ static void ended_threads_keep_the_total_exact(void **state)
 	fixture_release(&f);
 }
 
+static void an_end_that_is_read_before_proc_forgets_the_thread(void **state)
+{
+	struct fixture f;
+	const struct ring_cpu end = { 105 * MS, 0 };
+	const struct native_reading readings[] = { reading(7, 106 * MS, 0) };
+	const struct native_reading reused[] = { reading(7, 30 * MS, 0) };
+	int64_t total = 0;
+
+	(void)state;
+	fixture_init(&f, false);
+	for (int i = 0; i < 10; i++)
+		(void)ring_writer_cpu(&f.writer, 7, START + i * 10 * MS, 10 * MS, 0x1000);
+	(void)ring_writer_add(&f.writer, RING_THREAD_END, 7, START + 100 * MS, &end, sizeof(end), NULL, 0);
+	feed(&f);
+	struct profile *p = emit(&f, readings, 1, 1000 * MS, false);
+
+	total += sum_of(p, "process_cpu", NULL);
+	profile_free(p);
+	/* It still stands in /proc, and is not owed its time once more. */
+	p = emit(&f, readings, 1, 2000 * MS, false);
+	total += sum_of(p, "process_cpu", NULL);
+	profile_free(p);
+	assert_in_range(total, 105 * MS - 10, 105 * MS + 10);
+	/* Another thread has got its number. */
+	for (int i = 0; i < 3; i++)
+		(void)ring_writer_cpu(&f.writer, 7, START + (2000 + i * 10) * MS, 10 * MS, 0x1000);
+	feed(&f);
+	p = emit(&f, reused, 1, 3000 * MS, true);
+	assert_in_range(sum_of(p, "process_cpu", NULL), 30 * MS - 10, 30 * MS + 10);
+	profile_free(p);
+	fixture_release(&f);
+}
+
 static void after_the_agent_s_restart_waiting_samples_keep_their_weight(void **state)
 {
 	struct fixture f;
@@ -392,6 +425,7 @@ int main(void)
 		cmocka_unit_test(a_thread_without_samples_is_owed_until_it_has_one),
 		cmocka_unit_test(a_thread_that_is_never_sampled_is_shown_as_such),
 		cmocka_unit_test(ended_threads_keep_the_total_exact),
+		cmocka_unit_test(an_end_that_is_read_before_proc_forgets_the_thread),
 		cmocka_unit_test(after_the_agent_s_restart_waiting_samples_keep_their_weight),
 		cmocka_unit_test(wall_time_is_explained_part_by_part),
 		cmocka_unit_test(a_call_that_has_not_returned_is_charged_once),

@@ -5,10 +5,9 @@
 import { computed } from '@preact/signals';
 
 import type { Row } from './api';
-import { library_colour } from './flame/palette';
-import { matcher_parse } from './flame/search';
-import { format_percent, format_value } from './format';
-import { set_view, theme, top, view, words } from './state';
+import { format_count, format_percent, format_value } from './format';
+import { matcher, set_view, top, view, words } from './state';
+import { Swatch } from './Swatch';
 
 type Column = 'name' | 'library' | 'self' | 'total';
 
@@ -32,16 +31,18 @@ export function rows_sort(rows: readonly Row[], sort: string): Row[] {
 const shown = computed<Row[]>(() => {
 	const rows = top.value.data?.rows ?? [];
 	const sorted = rows_sort(rows, view.value.sort);
-	try {
-		const matcher = matcher_parse(view.value.search);
-		if (!matcher) return sorted;
-		return sorted.filter((r) => matcher.test(matcher.field === 'library' ? r.library : matcher.field === 'file' ? r.file : r.name));
-	} catch {
-		return sorted;
-	}
+	const { test } = matcher.value;
+	if (!test) return sorted;
+	const text = (r: Row) => (test.field === 'library' ? r.library : test.field === 'file' ? r.file : r.name);
+	return sorted.filter((r) => test.test(text(r)));
 });
 
-function Heading({ column }: { column: (typeof COLUMNS)[number] }) {
+// Counts bear their unit in the heading, times and sizes in every cell.
+function unit_word(unit: string): string {
+	return unit === 'count' ? words.value.noun || 'times' : '';
+}
+
+function Heading({ column, unit }: { column: (typeof COLUMNS)[number]; unit: string }) {
 	const { sort } = view.value;
 	const { key, title, numeric } = column;
 	const order = sort === key ? 'ascending' : sort === `-${key}` ? 'descending' : undefined;
@@ -50,6 +51,7 @@ function Heading({ column }: { column: (typeof COLUMNS)[number] }) {
 		<th scope="col" class={`${key} ${numeric ? 'number' : ''}`} aria-sort={order ?? 'none'}>
 			<button type="button" onClick={() => set_view({ sort: next })}>
 				{title}
+				{numeric && unit && <span class="unit">{unit}</span>}
 				<span class="order" aria-hidden="true">{order ? (order === 'ascending' ? '▲' : '▼') : ''}</span>
 			</button>
 		</th>
@@ -59,7 +61,7 @@ function Heading({ column }: { column: (typeof COLUMNS)[number] }) {
 function Value({ value, whole, unit }: { value: number; whole: number; unit: string }) {
 	return (
 		<td class="number">
-			<span class="value">{format_value(value, unit, words.value.noun)}</span>{' '}
+			<span class="value">{unit === 'count' ? format_count(value) : format_value(value, unit)}</span>{' '}
 			<span class="percent">{format_percent(value, whole)}</span>
 			<progress class="share" max={whole || 1} value={value} aria-hidden="true" />
 		</td>
@@ -71,12 +73,14 @@ export function Table() {
 	if (!data) return <div class="table" />;
 	const rows = shown.value;
 	const exact = (name: string) => `"${name}"`;
+	const libraries = data.rows.some((row) => row.library);
+	const columns = COLUMNS.filter((c) => c.key !== 'library' || libraries);
 	return (
 		<div class="table">
 			<table>
 				<caption class="visually-hidden">Functions by self and total {words.value.label}</caption>
 				<thead>
-					<tr>{COLUMNS.map((c) => <Heading key={c.key} column={c} />)}</tr>
+					<tr>{columns.map((c) => <Heading key={c.key} column={c} unit={unit_word(data.unit)} />)}</tr>
 				</thead>
 				<tbody>
 					{rows.map((row) => (
@@ -89,12 +93,12 @@ export function Table() {
 									{row.name}
 								</button>
 							</th>
-							<td class="library" title={row.library}>
-								<svg class="swatch" viewBox="0 0 8 8" aria-hidden="true">
-									<rect width="8" height="8" rx="2" fill={library_colour(row.library, theme.value)} />
-								</svg>
-								{row.library || '–'}
-							</td>
+							{libraries && (
+								<td class="library" title={row.library}>
+									<Swatch library={row.library} />
+									{row.library || '–'}
+								</td>
+							)}
 							<Value value={row.self} whole={data.total} unit={data.unit} />
 							<Value value={row.total} whole={data.total} unit={data.unit} />
 						</tr>

@@ -32,8 +32,9 @@ export function timeline_series(t: TimelineJson, gauge: boolean): Series {
 	return { seconds, values: rates };
 }
 
-function options(width: number, value: (v: number) => string, bars: number, tokens: (name: string) => string): uPlot.Options {
+function options(width: number, value: (v: number) => string, bars: number, most: number, tokens: (name: string) => string): uPlot.Options {
 	const axis = { stroke: tokens('--muted'), font: `11px ${tokens('--sans')}`, grid: { stroke: tokens('--line'), width: 1 }, ticks: { show: false } };
+	const wide = Math.max(...[0, most / 2, most].map((v) => value(v).length));
 	const width_each = Math.max(1, (width - 80) / Math.max(1, bars));
 	return {
 		width,
@@ -44,14 +45,13 @@ function options(width: number, value: (v: number) => string, bars: number, toke
 		scales: { y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.08 : 1] } },
 		axes: [
 			{ ...axis, size: 22, space: 80, values: uPlot_times },
-			{ ...axis, size: 68, space: 26, splits: (u) => [0, (u.scales.y.max ?? 1) / 2.16, (u.scales.y.max ?? 1) / 1.08], values: (_u, splits) => splits.map(value) },
+			{ ...axis, size: 16 + 6.4 * wide, space: 26, splits: (u) => [0, (u.scales.y.max ?? 1) / 2.16, (u.scales.y.max ?? 1) / 1.08], values: (_u, splits) => splits.map(value) },
 		],
 		series: [
 			{},
 			{
-				stroke: tokens('--accent'),
-				fill: tokens('--accent-fill'),
-				width: 1,
+				fill: tokens('--accent'),
+				width: 0,
 				points: { show: false },
 				paths: uPlot.paths.bars!({ size: [width_each > 6 ? 0.86 : 1, Infinity], align: 1 }),
 			},
@@ -84,7 +84,7 @@ export function Timeline() {
 			const { noun, lanes } = words.peek();
 			const say = (v: number) => (gauge ? format_value(v, t.unit, noun) : format_rate(v, t.unit, noun, lanes));
 			plot?.destroy();
-			const o = options(element.clientWidth, say, values.length, tokens);
+			const o = options(element.clientWidth, say, values.length, Math.max(0, ...values), tokens);
 			o.scales!.x = { time: true, range: () => [t.start / 1e9, t.until / 1e9] };
 			o.hooks = {
 				setSelect: [(u) => {

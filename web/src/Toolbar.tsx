@@ -2,11 +2,14 @@
 //
 // Toolbar.tsx - above the graph: its facts (how much, from how many samples, what is missing), the
 // views, the search, and the path of the zoom.
+import { computed } from '@preact/signals';
+
 import { format_count, format_percent, format_value } from './format';
 import { zoom_to } from './flame/Flame';
-import { type Layout, node_name, node_path } from './flame/layout';
+import { type Layout, node_library, node_name, node_path } from './flame/layout';
 import { next_match } from './flame/search';
 import { flame, found, search_error, selected, set_view, view, words, zoomed } from './state';
+import { Swatch } from './Swatch';
 
 export function Facts() {
 	const l = flame.value.data;
@@ -15,8 +18,14 @@ export function Facts() {
 	const losses = Object.entries(lost).filter(([, n]) => n > 0);
 	return (
 		<p class="facts">
-			<strong>{format_value(total, unit, words.value.noun)}</strong> {words.value.label},{' '}
-			{samples.toLocaleString('en')} samples
+			{words.value.noun === 'samples' ? (
+				<><strong>{format_count(total)}</strong> {words.value.label}</>
+			) : (
+				<>
+					<strong>{format_value(total, unit, words.value.noun)}</strong> {words.value.label}, from{' '}
+					{samples.toLocaleString('en')} samples
+				</>
+			)}
 			{losses.map(([reason, n]) => (
 				<span key={reason} class="warn">lost: {format_count(n)} samples ({reason})</span>
 			))}
@@ -104,6 +113,41 @@ function Crumbs({ layout }: { layout: Layout }) {
 	);
 }
 
+const LEGEND_MAX = 5;
+
+// The libraries with the most self value; a click searches for one.
+const legend = computed(() => {
+	const l = flame.value.data;
+	const sums = new Map<string, number>();
+	for (let i = 1; l && i < l.count; i++) {
+		const library = node_library(l, i);
+		if (library) sums.set(library, (sums.get(library) ?? 0) + l.self[i]);
+	}
+	return [...sums].sort((a, b) => b[1] - a[1]);
+});
+
+function Legend() {
+	const all = legend.value;
+	if (!all.length) return null;
+	return (
+		<div class="legend" role="group" aria-label="Colours by library">
+			{all.slice(0, LEGEND_MAX).map(([library]) => {
+				const query = `lib:"${library}"`;
+				const on = view.value.search === query;
+				return (
+					<button
+						key={library} type="button" class="chip" aria-pressed={on}
+						title={`Highlight ${library}`} onClick={() => set_view({ search: on ? '' : query })}
+					>
+						<Swatch library={library} />{library}
+					</button>
+				);
+			})}
+			{all.length > LEGEND_MAX && <span class="more">{all.length - LEGEND_MAX} more</span>}
+		</div>
+	);
+}
+
 export function Toolbar() {
 	const l = flame.value.data;
 	const { show, shape } = view.value;
@@ -120,6 +164,7 @@ export function Toolbar() {
 				/>
 			)}
 			<Search />
+			{show !== 'table' && <Legend />}
 			{l && show !== 'table' && <Crumbs layout={l} />}
 		</div>
 	);

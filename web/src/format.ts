@@ -4,6 +4,7 @@
 
 function digits(value: number): string {
 	const size = Math.abs(value);
+	if (size >= 1000) return Math.round(value).toLocaleString('en');
 	return value.toFixed(size >= 100 || Number.isInteger(value) ? 0 : size >= 10 ? 1 : 2);
 }
 

@@ -6,7 +6,7 @@ import { batch, computed, effect, signal } from '@preact/signals';
 
 import { type Answers, Problem, type ServiceEntry, type TypeListed, ask } from './api';
 import { layout_build, type Layout, path_find, path_key } from './flame/layout';
-import { type Found, matcher_parse, search } from './flame/search';
+import { type Found, type Matcher, matcher_parse, search } from './flame/search';
 import { type TypeWords, type_key, type_words } from './types';
 import { type View, is_live_range, selector, view_format, view_parse } from './view';
 
@@ -107,18 +107,20 @@ export const zoomed = computed(() => {
 	return l?.count ? path_find(l, view.value.zoom) : 0;
 });
 
-export const search_error = signal('');
+export const matcher = computed<{ test: Matcher | null; error: string }>(() => {
+	try {
+		return { test: matcher_parse(view.value.search), error: '' };
+	} catch (error) {
+		return { test: null, error: error instanceof Error ? error.message : String(error) };
+	}
+});
+
+export const search_error = computed(() => matcher.value.error);
 
 export const found = computed<Found | null>(() => {
 	const l = flame.value.data;
-	try {
-		const matcher = matcher_parse(view.value.search);
-		search_error.value = '';
-		return matcher && l ? search(l, matcher) : null;
-	} catch (error) {
-		search_error.value = error instanceof Error ? error.message : String(error);
-		return null;
-	}
+	const { test } = matcher.value;
+	return test && l ? search(l, test) : null;
 });
 
 export const problem = computed(

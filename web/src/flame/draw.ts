@@ -5,7 +5,7 @@
 // Per level: binary search to the first visible node, then rightwards; whatever is narrower than a
 // pixel is merged into one run.  The cost is bounded by the pixels, not by the nodes.
 import { type Layout, level_find, node_library, node_name } from './layout';
-import { type Theme, TEXT, frame_colour } from './palette';
+import { type Theme, TEXT, frame_colour, root_colour } from './palette';
 
 export const TEXT_MIN_PX = 24;
 const PADDING = 5;
@@ -69,9 +69,9 @@ function draw_node(c: CanvasRenderingContext2D, s: Scene, i: number, x: number, 
 	const hidden = layout.source[i] < 0;
 	const name = node_name(layout, i);
 	c.globalAlpha = is_faint(s, i) ? 0.32 : 1;
-	c.fillStyle = hidden ? s.hatch : frame_colour(node_library(layout, i), name, s.theme);
+	c.fillStyle = hidden ? s.hatch : i === 0 ? root_colour(s.theme) : frame_colour(node_library(layout, i), name, s.theme);
 	c.fillRect(x, y, Math.max(w - 1, 0.6), s.row - 1);
-	if (layout.source[i] === s.layout.source[s.hovered] && i === s.hovered) {
+	if (i === s.hovered) {
 		c.globalAlpha = s.theme === 'light' ? 0.1 : 0.14;
 		c.fillStyle = TEXT[s.theme];
 		c.fillRect(x, y, Math.max(w - 1, 0.6), s.row - 1);
@@ -114,9 +114,11 @@ function draw_level(c: CanvasRenderingContext2D, s: Scene, depth: number, y: num
 		let matched = false;
 		let next = place;
 		if (s.mask) {
-			while (next < level.length && (layout.x[level[next]] - s.left) * scale < pixel &&
-			       layout.total[level[next]] * scale < 1)
-				matched ||= s.mask[level[next++]] === 1;
+			for (; next < level.length; next++) {
+				const at = level[next];
+				if ((layout.x[at] - s.left) * scale >= pixel || layout.total[at] * scale >= 1) break;
+				if (s.mask[at]) matched = true;
+			}
 		} else {
 			next = level_find(layout, level, s.left + pixel / scale);
 		}

@@ -46,10 +46,15 @@ export function oklch(lightness: number, chroma: number, hue: number): string {
 function fill(hue: number, chroma: number, shade: number, theme: Theme): string {
 	return theme === 'light'
 		? oklch(0.875 - 0.03 * shade, chroma * (1 + 0.12 * shade), hue)
-		: oklch(0.36 + 0.032 * shade, chroma * (0.72 + 0.06 * shade), hue);
+		: oklch(0.4 + 0.028 * shade, chroma * (0.78 + 0.05 * shade), hue);
 }
 
 const made = new Map<string, string>();
+
+// The root is no function.
+export function root_colour(theme: Theme): string {
+	return theme === 'light' ? '#e9e2db' : '#3a322c';
+}
 
 export function frame_colour(library: string, name: string, theme: Theme): string {
 	const key = `${theme}\0${library}\0${name}`;
@@ -73,7 +78,7 @@ export function library_colour(library: string, theme: Theme): string {
 
 // Every fill that frame_colour can give.
 export function all_fills(theme: Theme): string[] {
-	const fills: string[] = [];
+	const fills: string[] = [root_colour(theme)];
 	for (let shade = 0; shade < SHADES; shade++) {
 		for (const hue of HUES) fills.push(fill(hue, 0.095, shade, theme));
 		for (const hue of FLAME_HUES) fills.push(fill(hue, 0.1, shade, theme));

@@ -38,7 +38,8 @@ static int directory_make(const char *path, mode_t mode, struct err *err)
 		if (mkdir(parent, 0755) < 0 && errno != EEXIST)
 			return err_set(err, -errno, "%s: %s", parent, strerror(errno));
 	}
-	if (mkdir(path, mode) < 0 && errno != EEXIST)
+	/* What was there keeps its mode; what is made here gets it whatever the umask. */
+	if (mkdir(path, mode) == 0 ? chmod(path, mode) < 0 : errno != EEXIST)
 		return err_set(err, -errno, "%s: %s", path, strerror(errno));
 	if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
 	    (st.st_mode & (S_IWGRP | S_IWOTH)))
@@ -105,8 +106,12 @@ static int ready_write(struct agent *agent, struct err *err)
 
 static int agent_start(struct agent *agent, struct err *err)
 {
-	char path[300];
-	int rc = directory_make(agent->config.run, 0755, err);
+	char path[300], in_tmp[32];
+
+	/* Everybody may connect, and the kernel says who they are; but the last resort in /tmp, where
+	 * anybody could have come first, is its owner's alone. */
+	(void)snprintf(in_tmp, sizeof(in_tmp), "/tmp/hearth-%u", geteuid());
+	int rc = directory_make(agent->config.run, strcmp(agent->config.run, in_tmp) ? 0755 : 0700, err);
 
 	if (!rc && !strncmp(agent->config.store, "sqlite:", 7))
 		rc = directory_make(agent->config.store + 7, 0700, err);

@@ -105,6 +105,7 @@ def what_ran_without_the_profiler_is_not_counted():
         assert abs(total - under) <= 0.01 * under and not outside, (total, under, stacks)
 
 
-main(shares_of_the_program_itself, shares_in_a_library_opened_at_run_time,
-     a_sleeping_half_is_in_wall_and_not_in_cpu, without_an_agent_nothing_changes,
-     every_stack_reaches_its_thread_s_first_frame, what_ran_without_the_profiler_is_not_counted)
+if __name__ == "__main__":
+    main(shares_of_the_program_itself, shares_in_a_library_opened_at_run_time,
+         a_sleeping_half_is_in_wall_and_not_in_cpu, without_an_agent_nothing_changes,
+         every_stack_reaches_its_thread_s_first_frame, what_ran_without_the_profiler_is_not_counted)

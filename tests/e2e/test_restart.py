@@ -24,10 +24,10 @@ def finish(agent, program):
     return taken, dropped
 
 
-def samples_are_kept_once_through_kills_of_the_agent():
+def samples_are_kept_once_through_kills_of_the_agent(kills=3):
     with Agent() as agent:
         program = start(agent)
-        for _ in range(3):
+        for _ in range(kills):
             before = wait_for("the first samples", lambda: stored(agent))
             wait_for("more samples", lambda: stored(agent) > before)
             agent.kill()
@@ -63,5 +63,6 @@ def a_graceful_stop_loses_nothing():
         assert stored(agent) == taken, (stored(agent), taken, dropped)
 
 
-main(samples_are_kept_once_through_kills_of_the_agent,
-     a_program_that_started_before_its_agent_is_seen, a_graceful_stop_loses_nothing)
+if __name__ == "__main__":
+    main(samples_are_kept_once_through_kills_of_the_agent,
+         a_program_that_started_before_its_agent_is_seen, a_graceful_stop_loses_nothing)

@@ -4,6 +4,10 @@
  *
  * Each program is stopped by ptrace at random instructions.  Ours walks a copy of its registers,
  * stack and modules; libdwfl walks the stopped process.  At least 999 stacks of 1,000 must be equal.
+ *
+ *	test_client_unwind THROWS            programs that it starts itself
+ *	test_client_unwind --attach NAME PID one that is running
+ *
  * Prints a line for each program: stacks, equal, by what differed.
  */
 #include <elf.h>
@@ -389,25 +393,24 @@ static void snapshot(struct subject *s, struct tally *t)
 	}
 }
 
-static bool differential(const char *name, char *const argv[])
+/* Stops the first thread of `pid` again and again, and leaves it running. */
+static bool compare_running(const char *name, pid_t pid)
 {
 	static struct subject s;
 	struct tally t = { 0 };
 	unsigned seed = 1;
-	int status;
 	bool ok;
 
-	s = (struct subject){ .name = name, .pid = spawn(argv) };
-	if (s.pid < 0 || ptrace(PTRACE_SEIZE, s.pid, NULL, NULL))
+	s = (struct subject){ .name = name, .pid = pid };
+	if (ptrace(PTRACE_SEIZE, s.pid, NULL, NULL))
 		die("PTRACE_SEIZE");
-	usleep(100000); /* past the dynamic loader; the program then runs until it is killed */
 	while (t.stacks < SNAPSHOTS && stop_somewhere(s.pid, &seed)) {
 		snapshot(&s, &t);
 		if (ptrace(PTRACE_CONT, s.pid, NULL, NULL))
 			break;
 	}
-	kill(s.pid, SIGKILL);
-	(void)waitpid(s.pid, &status, 0);
+	if (stop_somewhere(s.pid, &seed))
+		(void)ptrace(PTRACE_DETACH, s.pid, NULL, NULL);
 	if (s.dwfl)
 		dwfl_end(s.dwfl);
 	for (unsigned i = 0; i < s.images_count; i++)
@@ -416,6 +419,21 @@ static bool differential(const char *name, char *const argv[])
 	printf("%s unwind_%s # %u stacks, %.1f frames each, %u equal (%.2f %%), %u by all registers\n",
 	       ok ? "ok" : "not ok", name, t.stacks, t.stacks ? (double)t.frames / t.stacks : 0,
 	       t.equal, t.stacks ? 100.0 * t.equal / t.stacks : 0, t.slow);
+	return ok;
+}
+
+static bool differential(const char *name, char *const argv[])
+{
+	pid_t pid = spawn(argv);
+	int status;
+	bool ok;
+
+	if (pid < 0)
+		die("fork");
+	usleep(100000); /* past the dynamic loader; the program then runs until it is killed */
+	ok = compare_running(name, pid);
+	kill(pid, SIGKILL);
+	(void)waitpid(pid, &status, 0);
 	return ok;
 }
 
@@ -449,7 +467,11 @@ int main(int argc, char **argv)
 			 "sub f{my $n=shift;$n?f($n-1):join(',',sort{$b<=>$a}map{$_*7%101}1..50)}"
 			 "while(1){my $s=f(20);$s=~s/(\\d+),/<$1>/g;}",
 			 NULL };
-	bool ok = differential("cxx_exceptions", throws);
+	bool ok;
+
+	if (argc == 4 && !strcmp(argv[1], "--attach"))
+		return !compare_running(argv[2], (pid_t)atol(argv[3]));
+	ok = differential("cxx_exceptions", throws);
 
 	ok &= differential("python3", python);
 	if (there_is("sqlite3"))

@@ -48,12 +48,10 @@ log=$(mktemp)
 kept=$(mktemp)
 trap 'rm -f "$log" "$kept"' EXIT
 
-# npm brings the package ca-certificates, which writes this file anew.  Where it was put by hand, for
-# a network with a certificate authority of its own, what it held is put back beside the new.
+# Installing writes this file anew.  What was put there by hand, for a network with a certificate
+# authority of its own, is put back beside the new.
 bundle=/etc/ssl/certs/ca-certificates.crt
-if [ -s "$bundle" ] && ! dpkg-query -W ca-certificates >/dev/null 2>&1; then
-	cat "$bundle" >"$kept"
-fi
+[ ! -s "$bundle" ] || cat "$bundle" >"$kept"
 if ! { $as_root apt-get update &&
 	$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing; } \
 	>"$log" 2>&1; then
@@ -61,5 +59,8 @@ if ! { $as_root apt-get update &&
 	exit 1
 fi
 if [ -s "$kept" ] && ! cmp -s "$kept" "$bundle"; then
-	$as_root tee -a "$bundle" <"$kept" >/dev/null
+	union=$(awk '/BEGIN CERTIFICATE/ { text = ""; inside = 1 }
+		inside { text = text $0 "\n" }
+		/END CERTIFICATE/ { inside = 0; if (!seen[text]++) printf "%s", text }' "$bundle" "$kept")
+	printf '%s\n' "$union" | $as_root tee "$bundle" >/dev/null
 fi

@@ -270,7 +270,8 @@ static void losses_add(struct emitter *e, const struct ring_counters *now)
 
 	for (size_t d = 0; d < RING_DIMENSIONS; d++) {
 		for (size_t r = 0; !e->rc && r < RING_DROPS; r++) {
-			uint64_t lost = now->drops[d][r] - was->drops[d][r];
+			/* No client loses more between two batches, whatever it says. */
+			uint64_t lost = MIN(now->drops[d][r] - was->drops[d][r], (uint64_t)UINT32_MAX);
 			char reason[48];
 
 			if (!lost || now->drops[d][r] < was->drops[d][r])

@@ -27,6 +27,14 @@
 
 static const char *const default_listen[] = { "127.0.0.1:4040", "127.0.0.1:8126", "127.0.0.1:4318" };
 
+/* With this mode whatever the umask is: others reach the sockets through it. */
+static int directory_add(const char *path, mode_t mode)
+{
+	if (mkdir(path, mode) == 0)
+		return chmod(path, mode);
+	return errno == EEXIST ? 0 : -1;
+}
+
 /* Our own directory: nobody else may put a socket where ours is expected. */
 static int directory_make(const char *path, mode_t mode, struct err *err)
 {
@@ -35,11 +43,10 @@ static int directory_make(const char *path, mode_t mode, struct err *err)
 
 	for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
 		(void)snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
-		if (mkdir(parent, 0755) < 0 && errno != EEXIST)
+		if (directory_add(parent, 0755))
 			return err_set(err, -errno, "%s: %s", parent, strerror(errno));
 	}
-	/* What was there keeps its mode; what is made here gets it whatever the umask. */
-	if (mkdir(path, mode) == 0 ? chmod(path, mode) < 0 : errno != EEXIST)
+	if (directory_add(path, mode))
 		return err_set(err, -errno, "%s: %s", path, strerror(errno));
 	if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
 	    (st.st_mode & (S_IWGRP | S_IWOTH)))

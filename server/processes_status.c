@@ -98,6 +98,7 @@ void processes_status(struct processes *all, struct json *json)
 	json_key_uint(json, "attached", all->sums.attached);
 	json_key_uint(json, "ended", all->sums.ended);
 	json_key_uint(json, "refused", all->sums.refused);
+	json_key_uint(json, "hellos", all->sums.hellos);
 	json_key_uint(json, "batches", all->sums.batches);
 	native_json(json, &sum);
 	drops_json(json, &all->sums.counters);

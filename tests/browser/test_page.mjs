@@ -133,6 +133,8 @@ async function the_graph_and_the_table_say_the_same() {
 		equal(table.lookup, ['40', '55'], 'lookup');
 		equal(table.main, ['0', '110'], 'main');
 		check((await ask(page, 'draws')) > 0, 'nothing was drawn');
+		const height = await page.$eval('.flame-scroller', (s) => s.clientHeight);
+		check(height > 400, `the graph has ${height} px of 900`);
 	});
 }
 
@@ -312,6 +314,7 @@ async function a_deep_stack_scrolls_on_a_small_canvas() {
 		const heights = await page.$eval('.flame-scroller', (s) => [s.querySelector('canvas').height, s.clientHeight, s.scrollHeight]);
 		check(heights[0] <= heights[1] * 2, `the canvas is ${heights[0]} high in a viewport of ${heights[1]}`);
 		check(heights[2] > 400 * 20, `the scroller is ${heights[2]} high`);
+		check(heights[1] > 400, `the viewport is only ${heights[1]} high`);
 		await page.$eval('.flame-scroller', (s) => (s.scrollTop = s.scrollHeight));
 		const at = await ask(page, 'place', 'level_399');
 		await page.mouse.move(at.x, at.y);

@@ -16,5 +16,5 @@ export default defineConfig({
 		modulePreload: false,
 		reportCompressedSize: false,
 	},
-	test: { include: ['test/*.test.ts'], environment: 'node' },
+	test: { include: ['test/*.test.ts'], environment: 'node', reporters: ['./reporter.mjs'] },
 });

@@ -44,7 +44,7 @@ function Main() {
 				<section class={`panel ${loading.value ? 'stale' : ''}`} aria-label="Profile">
 					<Facts />
 					<Toolbar />
-					<div class={`views ${show}`}>
+					<div class={`views show-${show}`}>
 						{show !== 'flame' && <Table />}
 						{show !== 'table' && <Flame />}
 					</div>

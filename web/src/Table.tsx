@@ -90,12 +90,12 @@ export function Table() {
 									type="button" title={`${row.name}\n${row.file}${row.line ? `:${row.line}` : ''}`}
 									onClick={() => set_view({ search: view.value.search === exact(row.name) ? '' : exact(row.name) })}
 								>
+									{libraries && <Swatch library={row.library} />}
 									{row.name}
 								</button>
 							</th>
 							{libraries && (
 								<td class="library" title={row.library}>
-									<Swatch library={row.library} />
 									{row.library || '–'}
 								</td>
 							)}

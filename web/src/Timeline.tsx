@@ -14,6 +14,7 @@ import { set_view, theme, timeline, type, view, words } from './state';
 import { widen } from './view';
 
 const HEIGHT = 96;
+const HEADROOM = 1.08;
 
 export interface Series {
 	seconds: number[]; // start of each step
@@ -42,10 +43,10 @@ function options(width: number, value: (v: number) => string, bars: number, most
 		padding: [6, 8, 0, 0],
 		legend: { show: false },
 		cursor: { y: false, points: { show: false }, drag: { x: true, y: false, setScale: false, dist: 4 } },
-		scales: { y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.08 : 1] } },
+		scales: { y: { range: (_u, _min, max) => [0, max > 0 ? max * HEADROOM : 1] } },
 		axes: [
 			{ ...axis, size: 22, space: 80, values: uPlot_times },
-			{ ...axis, size: 16 + 6.4 * wide, space: 26, splits: (u) => [0, (u.scales.y.max ?? 1) / 2.16, (u.scales.y.max ?? 1) / 1.08], values: (_u, splits) => splits.map(value) },
+			{ ...axis, size: 16 + 6.4 * wide, space: 26, splits: () => (most > 0 ? [0, most / 2, most] : [0]), values: (_u, splits) => splits.map(value) },
 		],
 		series: [
 			{},

@@ -60,7 +60,7 @@ export function samples_error(n: number, all: number): number {
 
 export function format_samples(n: number, all: number, atLeast = false): string {
 	const error = samples_error(n, all);
-	const text = `${n.toLocaleString('en')} ± ${error < 10 ? error.toFixed(1) : Math.round(error)}`;
+	const text = `${n.toLocaleString('en')} ± ${error < 10 ? error.toFixed(1) : Math.round(error).toLocaleString('en')}`;
 	return `${atLeast ? 'at least ' : ''}${text} samples`;
 }
 

@@ -7,7 +7,7 @@ import { batch, computed, effect, signal } from '@preact/signals';
 import { type Answers, Problem, type ServiceEntry, type TypeListed, ask } from './api';
 import { layout_build, type Layout, path_find, path_key } from './flame/layout';
 import { type Found, type Matcher, matcher_parse, search } from './flame/search';
-import { type TypeWords, type_key, type_words } from './types';
+import { type TypeWords, type_key, type_words, types_by_group } from './types';
 import { type View, is_live_range, selector, view_format, view_parse } from './view';
 
 export const LIVE_MS = 5000;
@@ -86,7 +86,7 @@ export const type = computed<TypeListed | undefined>(() => {
 	const offered = offered_types.value;
 	const wanted = view.value.type;
 	const named = offered.find((t) => t.alias === wanted || t.id === wanted);
-	return named ?? offered.find((t) => t.alias === 'cpu') ?? offered[0];
+	return named ?? offered.find((t) => t.alias === 'cpu') ?? types_by_group(offered)[0];
 });
 
 export const words = computed<TypeWords>(() => type_words(type.value));
@@ -127,7 +127,10 @@ export const problem = computed(
 	() => services.value.problem ?? types.value.problem ?? flame.value.problem ?? timeline.value.problem,
 );
 
-export const loading = computed(() => flame.value.loading || top.value.loading || timeline.value.loading);
+export const loading = computed(() => {
+	if (services.value.loading || types.value.loading) return true;
+	return question.value !== null && (flame.value.loading || top.value.loading || timeline.value.loading);
+});
 
 export const selected = signal(-1); // a node of flame
 

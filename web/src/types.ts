@@ -49,3 +49,9 @@ export function type_words(type: TypeEntry | undefined): TypeWords {
 export function type_key(type: TypeEntry): string {
 	return type.alias || type.id;
 }
+
+// In the order of GROUPS; within a group as given.
+export function types_by_group<T extends TypeEntry>(types: readonly T[]): T[] {
+	const place = (t: T) => GROUPS.indexOf(type_words(t).group);
+	return [...types].sort((a, b) => place(a) - place(b));
+}

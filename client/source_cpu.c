@@ -360,12 +360,12 @@ static void handle(int signal, siginfo_t *si, void *context)
 	}
 	/* Never the first, which reads everything from cold memory. */
 	measured = add(&cpu.measured, 1) % MEASURED_EVERY == MEASURED_EVERY - 1;
-	began = measured ? clock_exact_ns() : 0;
+	began = measured ? clock_thread_cpu_ns() : 0; /* not what others ran in between */
 	if (thread_self() != t)
 		thread_adopt(t);
 	sample(t, si, context);
 	if (measured)
-		account(clock_exact_ns() - began);
+		account(clock_thread_cpu_ns() - began);
 	chores(t);
 	errno = saved;
 }

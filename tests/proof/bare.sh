@@ -37,6 +37,7 @@ if [ "$(id -u)" != 0 ] || ! command -v debootstrap >/dev/null; then
 	exit 0
 fi
 root=$(mktemp -d "${TMPDIR:-/var/tmp}/hearth-bare.XXXXXX")
+chmod 755 "$root" # apt fetches as a user of its own
 trap 'rm -rf --one-file-system "$root"' EXIT
 trap 'exit 130' INT TERM
 mkdir -p "$source/build/proof"

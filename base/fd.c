@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -19,6 +18,11 @@ void fd_close(int *fd)
 		(void)close(*fd);
 	*fd = -1;
 	errno = saved;
+}
+
+bool fd_is_short(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
 int fd_read_all(int fd, void *to, size_t len)

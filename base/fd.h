@@ -5,6 +5,7 @@
 #ifndef BASE_FD_H
 #define BASE_FD_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -14,6 +15,9 @@
 /* Close `*fd` when it is one and set it to -1; errno is kept. */
 void fd_close(int *fd);
 #define CLOSING CLEANUP(fd_close)
+
+/* Whether accept failed for want of descriptors or memory, so that it would fail again at once. */
+bool fd_is_short(int error);
 
 /* Read or write all `len` bytes. Returns 0, -EPIPE at an early end, or -errno. */
 MUST_CHECK int fd_read_all(int fd, void *to, size_t len);

@@ -31,7 +31,7 @@ static struct {
 	uint32_t stop_on_exit;
 	bool prepared;
 	bool automatic; /* started by the preload: gives way to one that the program starts */
-	int cpu_off; /* hearth_code */
+	int off[RING_DIMENSIONS]; /* hearth_code: why a dimension is off */
 } active = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 const struct config *profiler_config(void)
@@ -94,6 +94,21 @@ static enum hearth_switch read_start(const struct hearth_start *how, bool childr
 	return children ? s.profile_children : s.stop_on_exit;
 }
 
+static const struct source *const sources[] = {
+#define SOURCE(name) &source_##name,
+#include "client/sources.def"
+#undef SOURCE
+};
+
+#define SOURCES (sizeof(sources) / sizeof(sources[0]))
+
+static void sources_start(const struct config *config)
+{
+	for (size_t i = 0; i < SOURCES; i++)
+		active.off[sources[i]->dimension] =
+			sources[i]->wanted(config) ? sources[i]->start() : HEARTH_E_DISABLED;
+}
+
 static int stop_locked(struct hearth_profiler *p);
 
 static int start_locked(struct hearth_profiler *p, const struct hearth_start *how)
@@ -112,10 +127,8 @@ static int start_locked(struct hearth_profiler *p, const struct hearth_start *ho
 	hello_reset();
 	store(&session.follow_forks, read_start(how, true) != HEARTH_OFF);
 	store(&active.stop_on_exit, read_start(how, false) != HEARTH_OFF);
-	active.cpu_off = !p->config.cpu		   ? HEARTH_E_DISABLED :
-			 source_cpu_start() < 0 ? HEARTH_E_SIGNAL :
-						  HEARTH_OK;
-	if (active.cpu_off)
+	sources_start(&p->config);
+	if (active.off[RING_CPU])
 		source_cpu_yield();
 	active.running = p;
 	p->started = true;
@@ -128,7 +141,7 @@ static int start_locked(struct hearth_profiler *p, const struct hearth_start *ho
 		(void)thread_stack(t, (uint64_t)(uintptr_t)__builtin_frame_address(0));
 		source_cpu_arm(t);
 	}
-	return active.cpu_off == HEARTH_E_SIGNAL ? HEARTH_E_SIGNAL : HEARTH_OK;
+	return active.off[RING_CPU] == HEARTH_E_SIGNAL ? HEARTH_E_SIGNAL : HEARTH_OK;
 }
 
 int hearth_profiler_start(struct hearth_profiler *p, const struct hearth_start *how)
@@ -170,7 +183,8 @@ static int stop_locked(struct hearth_profiler *p)
 	store(&session.running, 0);
 	if (!session_live())
 		return HEARTH_OK; /* a forked child that never sampled */
-	source_cpu_stop();
+	for (size_t i = 0; i < SOURCES; i++)
+		sources[i]->stop();
 	store(&session.counters->state, (uint64_t)RING_STOPPED);
 	return HEARTH_OK;
 }
@@ -252,7 +266,7 @@ static void read_stats(struct hearth_stats *s)
 	s->cost_ns = load(&c->cost_ns);
 	s->interval_us = load(&c->interval_us);
 	s->attached = hello_attached(clock_coarse_ns());
-	s->cpu_off = (uint32_t)-active.cpu_off;
+	s->cpu_off = (uint32_t)-active.off[RING_CPU];
 }
 
 int hearth_stats(struct hearth_stats *stats)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * client/source.h - the sampling dimensions.
+ * client/source.h - the sampling dimensions: what one is, and what the others ask of it.
  *
- * Private to client/.  source_cpu.c: timers, the SIGPROF handler.  source_wall.c: blocking calls.
+ * A dimension is one file that exports `const struct source source_<name>` and one line in
+ * sources.def.  source_cpu.c: timers, the SIGPROF handler.  source_wall.c: blocking calls.  Private to
+ * client/.
  */
 #ifndef CLIENT_SOURCE_H
 #define CLIENT_SOURCE_H
@@ -17,11 +19,27 @@
 struct scratch;
 struct thread;
 
-/* Install the handler, if SIGPROF is free.  Returns 0 or -EBUSY.  The handler stays for good. */
-int source_cpu_start(void);
+struct config;
 
-/* Delete every timer. */
-void source_cpu_stop(void);
+struct source {
+	const char *name, *unit; /* "cpu", "nanoseconds" */
+	enum ring_dimension dimension;
+
+	/* Whether the settings ask for it. */
+	bool (*wanted)(const struct config *config);
+
+	/* Begin.  A session is open, sampling has not started.  Returns HEARTH_OK, or the hearth_code
+	 * that says why this dimension stays off; the others go on. */
+	int (*start)(void);
+
+	/* End; also called when it was not wanted or did not start.  Whoever still samples at this
+	 * instant is let through. */
+	void (*stop)(void);
+};
+
+#define SOURCE(name) extern const struct source source_##name;
+#include "client/sources.def"
+#undef SOURCE
 
 /* Give a thread its timer, or take it.  Async-signal-safe. */
 void source_cpu_arm(struct thread *t);

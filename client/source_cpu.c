@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "client/hearth.h"
 #include "client/hello.h"
 #include "client/module.h"
 #include "client/profiler.h"
@@ -376,13 +377,14 @@ static bool taken(const struct sigaction *a)
 	return a->sa_handler != SIG_DFL && a->sa_handler != SIG_IGN;
 }
 
-int source_cpu_start(void)
+/* Install the handler, if SIGPROF is free.  It stays for good: a signal may still be on its way. */
+static int cpu_start(void)
 {
 	struct sigaction action = { .sa_flags = SA_RESTART | SA_SIGINFO | SA_ONSTACK }, now;
 	struct rlimit limit;
 
 	if (sigaction(SIGPROF, NULL, &now) || taken(&now))
-		return -EBUSY;
+		return HEARTH_E_SIGNAL;
 	cpu.timers_max = session.threads_max;
 	if (!getrlimit(RLIMIT_SIGPENDING, &limit) &&
 	    limit.rlim_cur / TIMERS_MAX_SHARE < cpu.timers_max)
@@ -391,15 +393,16 @@ int source_cpu_start(void)
 		action.sa_sigaction = handle;
 		sigemptyset(&action.sa_mask);
 		if (sigaction(SIGPROF, &action, &cpu.previous))
-			return -EBUSY;
+			return HEARTH_E_SIGNAL;
 	}
 	store(&cpu.yielded, 0);
 	store(&cpu.installed, 1);
 	store(&session.counters->engine, (uint64_t)RING_ENGINE_TIMER);
-	return 0;
+	return HEARTH_OK;
 }
 
-void source_cpu_stop(void)
+/* Delete every timer. */
+static void cpu_stop(void)
 {
 	uint32_t high = (uint32_t)load(&session.counters->threads_high);
 
@@ -421,7 +424,21 @@ void source_cpu_yield(void)
 {
 	store(&cpu.yielded, 1);
 	if (session_live()) {
-		source_cpu_stop();
+		cpu_stop();
 		store(&session.counters->engine, (uint64_t)RING_ENGINE_NONE);
 	}
 }
+
+static bool cpu_wanted(const struct config *config)
+{
+	return config->cpu;
+}
+
+const struct source source_cpu = {
+	.name = "cpu",
+	.unit = "nanoseconds",
+	.dimension = RING_CPU,
+	.wanted = cpu_wanted,
+	.start = cpu_start,
+	.stop = cpu_stop,
+};

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "client/hearth.h"
 #include "client/profiler.h"
 #include "client/thread.h"
 #include "client/write.h"
@@ -119,9 +120,11 @@ static void describe_site(const struct blocked *b, int64_t now_ns)
 		*place = b->site;
 }
 
+static uint32_t wall_on;
+
 static bool switched_off(void)
 {
-	return !profiler_config()->wall || load(&session.agent->kill) ||
+	return !load(&wall_on) || load(&session.agent->kill) ||
 	       load(&session.agent->dimensions_off) & 1u << RING_WALL;
 }
 
@@ -201,3 +204,29 @@ void source_wall_correct(struct thread *t, uint64_t sp)
 	    sp > load(&t->blocked_sp))
 		publish(t, 0, 0, 0, 0);
 }
+
+static bool wall_wanted(const struct config *config)
+{
+	return config->wall;
+}
+
+/* The hooks are there or they are not; this lets them record. */
+static int wall_start(void)
+{
+	store(&wall_on, 1);
+	return HEARTH_OK;
+}
+
+static void wall_stop(void)
+{
+	store(&wall_on, 0);
+}
+
+const struct source source_wall = {
+	.name = "wall",
+	.unit = "nanoseconds",
+	.dimension = RING_WALL,
+	.wanted = wall_wanted,
+	.start = wall_start,
+	.stop = wall_stop,
+};

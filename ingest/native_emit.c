@@ -1,51 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From pending records and readings of /proc to records of a profile.
- *
- * CPU: a live thread's samples of this drain are scaled to what its clock says it is owed; an ended
- * thread's keep their weight and the difference goes to the process, which spreads it over all
- * samples of the drain.  With a random first expiry that difference has the mean 0, so short threads
- * are neither lost nor favoured, and the process's total is exact.
- *
- * Wall: for each live thread, elapsed = CPU + waiting for a CPU + blocked, by call, + the rest, which
- * is shown as such.
+ * From pending records and readings of /proc to records of a profile: frames, contexts, the batch.
+ * The sums stand in native_cpu.c and native_wall.c.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "ingest/native_process.h"
+#include "ingest/native_emit.h"
 
-#define UNSAMPLED_PERIODS 20 /* a thread owed more than this many intervals is not being sampled */
-#define DEPARTS_SAMPLES 100 /* samples before a thread's share is judged */
-#define DEPARTS_PERCENT 10
 #define YOUNG_NS (INT64_C(20) * NS_PER_S) /* wall is accounted at every drain until then */
-#define REST_MIN_NS (INT64_C(5) * NS_PER_MS) /* below, the coarse clock cannot tell */
-
-enum series_index { SERIES_CPU, SERIES_WALL, SERIES_BLOCK, SERIES_COUNT };
-
-struct emitter {
-	struct native_process *process;
-	struct profile_builder *out;
-	const struct native_clock *clock;
-	int64_t interval_ns;
-	bool stopped; /* the client takes no samples now */
-	uint32_t series[SERIES_COUNT];
-	uint32_t *modules; /* builder's numbers by ours, 0: not added yet */
-	int rc;		   /* first failure; every step checks it */
-};
-
-static const char *const call_names[RING_CALLS] = {
-	[RING_CALL_none] = "none",
-#define CALL(name, target) [RING_CALL_##name] = #name,
-#include "client/calls.def"
-#undef CALL
-};
+#define FORGET_NS (INT64_C(10) * NS_PER_S) /* an end record may stand behind an open claim */
+#define KEEP_BYTES ((size_t)256 << 10) /* of buffers between drains */
 
 static const char *const drop_names[RING_DROPS] = RING_DROP_NAMES;
 static const char *const dimension_names[RING_DIMENSIONS] = RING_DIMENSION_NAMES;
 
-static int64_t real_time(const struct emitter *e, int64_t monotonic_ns)
+int64_t emit_real_time(const struct emitter *e, int64_t monotonic_ns)
 {
 	int64_t now = e->clock->monotonic_ns;
 	/* A client's clock cannot be ahead of ours, nor older than its start. */
@@ -100,14 +71,12 @@ static uint32_t frame_named(struct emitter *e, const char *name)
 	return id;
 }
 
-/* The frames of a pending record; NULL when it has none. */
-static const uint64_t *words_of(const struct native_process *p, const struct native_pending *pending)
+const uint64_t *emit_words(const struct native_process *p, const struct native_pending *pending)
 {
 	return pending->frames_count ? p->frames + pending->frames_at : NULL;
 }
 
-/* A stack of words, with `leaf` (NULL: none) as a named frame below it. */
-static uint32_t stack_node(struct emitter *e, const uint64_t *words, size_t count, bool in_kernel,
+uint32_t emit_stack(struct emitter *e, const uint64_t *words, size_t count, bool in_kernel,
 			   const char *leaf)
 {
 	uint32_t frames[RING_FRAMES_MAX + 1], node = 0;
@@ -158,7 +127,7 @@ static void label_target(struct emitter *e, struct profile_label *labels, size_t
 	label_text(e, labels, count, STR("target"), (struct str){ text, (size_t)n });
 }
 
-static uint32_t context_of(struct emitter *e, const struct native_thread *thread,
+uint32_t emit_context(struct emitter *e, const struct native_thread *thread,
 			   const struct native_pending *pending, const struct ring_block *block)
 {
 	struct profile_label labels[8];
@@ -186,7 +155,7 @@ static uint32_t context_of(struct emitter *e, const struct native_thread *thread
 	return context;
 }
 
-static void record_add(struct emitter *e, enum series_index series, uint32_t node, uint32_t context,
+void emit_record(struct emitter *e, enum native_series series, uint32_t node, uint32_t context,
 		       int64_t time_ns, int64_t value, uint64_t count)
 {
 	const int64_t values[2] = { value, (int64_t)count };
@@ -200,374 +169,6 @@ static void record_add(struct emitter *e, enum series_index series, uint32_t nod
 
 	if (!e->rc && value > 0)
 		e->rc = profile_builder_record(e->out, &record, values);
-}
-
-/* ---- CPU ---- */
-
-struct share {
-	int64_t raw_ns; /* sample weights of the thread in this drain */
-	int64_t scaled_ns; /* what they shall add up to */
-};
-
-/* Weights are bounded: a sample cannot stand for more than an hour. */
-static int64_t weight_of(const struct native_pending *pending)
-{
-	return (int64_t)MIN(pending->cpu.weight_ns, (uint64_t)3600 * NS_PER_S);
-}
-
-static size_t thread_index(struct native_process *p, uint32_t tid)
-{
-	struct native_thread *thread = native_thread_get(p, tid);
-
-	return thread ? (size_t)(thread - p->threads) : SIZE_MAX;
-}
-
-static void departure_judge(struct native_thread *thread, uint64_t cpu_ns, int64_t interval_ns)
-{
-	int64_t exact = (int64_t)(cpu_ns - thread->raw_from_ns), raw = (int64_t)thread->raw_ns;
-	int64_t difference = exact > raw ? exact - raw : raw - exact;
-
-	if (exact < DEPARTS_SAMPLES * interval_ns)
-		return;
-	thread->departing = difference > exact / 100 * DEPARTS_PERCENT;
-	/* Judged over the last few hundred samples, so that a thread that mends is cleared. */
-	if (exact > 4 * DEPARTS_SAMPLES * interval_ns) {
-		thread->raw_from_ns = cpu_ns;
-		thread->raw_ns = 0;
-		thread->raw_samples = 0;
-	}
-}
-
-/* What was not sampled, before the profiler or between a stop and a start, is not owed. */
-static uint64_t sampled_until(struct native_thread *thread, const struct native_reading *reading)
-{
-	const struct ring_thread *slot = &reading->slot;
-	uint64_t until = slot->cpu_stop_ns ? MIN(slot->cpu_stop_ns, reading->cpu_ns) :
-					     reading->cpu_ns;
-
-	if (!slot->tid)
-		return until;
-	if (thread->known && slot->cpu_base_ns > thread->slot_base_ns) {
-		uint64_t more = MIN(slot->cpu_base_ns - thread->slot_base_ns, until);
-
-		thread->cpu_base_ns = MIN(thread->cpu_base_ns + more, until);
-		thread->raw_from_ns = MIN(thread->raw_from_ns + more, until);
-	}
-	thread->slot_base_ns = slot->cpu_base_ns;
-	return until;
-}
-
-/* What a live thread is owed by its clock becomes the sum of its samples, when it has some. */
-static void share_live(struct emitter *e, struct native_thread *thread, struct share *share,
-		       const struct native_reading *reading)
-{
-	struct native_process *p = e->process;
-	uint64_t cpu_ns = sampled_until(thread, reading);
-
-	if (!thread->known) {
-		/* Resumed after the agent's own restart: what was written before is not known, so the
-		 * samples that waited in the ring keep their weights and the account starts here. */
-		thread->known = true;
-		thread->cpu_base_ns = p->resumed ? cpu_ns : MIN(reading->slot.cpu_base_ns, cpu_ns);
-		thread->raw_from_ns = thread->cpu_base_ns;
-		thread->emitted_ns = 0;
-		if (p->resumed) {
-			share->scaled_ns = share->raw_ns;
-			return;
-		}
-	}
-	int64_t owed = (int64_t)(cpu_ns - thread->cpu_base_ns) - thread->emitted_ns;
-
-	departure_judge(thread, cpu_ns, e->interval_ns);
-	if (share->raw_ns) {
-		share->scaled_ns = MAX(owed, (int64_t)1);
-		thread->emitted_ns += share->scaled_ns;
-	} else if (owed > UNSAMPLED_PERIODS * e->interval_ns && !e->stopped) {
-		record_add(e, SERIES_CPU, stack_node(e, NULL, 0, false, "[not sampled]"),
-			   context_of(e, thread, NULL, NULL), e->clock->real_ns, owed, 1);
-		p->stats.not_sampled_ns += (uint64_t)owed;
-		thread->emitted_ns += owed;
-	}
-}
-
-/* An ended thread's samples keep their weights; the process takes over what is left. */
-static void share_ended(struct native_process *p, struct native_thread *thread, struct share *share,
-			uint64_t cpu_ns, uint64_t base_ns)
-{
-	share->scaled_ns = share->raw_ns;
-	if (p->resumed && !thread->known)
-		return; /* what it had before is not known */
-	if (thread->known)
-		base_ns = thread->cpu_base_ns + (base_ns - MIN(thread->slot_base_ns, base_ns));
-	p->owed_ns += (int64_t)(cpu_ns - MIN(base_ns, cpu_ns)) - thread->emitted_ns -
-		      share->raw_ns;
-	thread->emitted_ns += share->raw_ns;
-}
-
-static struct share *shares_make(struct emitter *e, const struct native_reading *readings,
-				 size_t count)
-{
-	struct native_process *p = e->process;
-
-	for (size_t i = 0; i < count; i++)
-		if (thread_index(p, readings[i].tid) == SIZE_MAX)
-			return NULL;
-	for (size_t i = 0; i < p->pending_count; i++)
-		if (thread_index(p, p->pending[i].tid) == SIZE_MAX)
-			return NULL;
-	struct share *shares = calloc(p->threads_count + 1, sizeof(*shares));
-
-	for (size_t i = 0; shares && i < p->pending_count; i++) {
-		const struct native_pending *pending = &p->pending[i];
-		size_t t = thread_index(p, pending->tid);
-
-		if (pending->type != RING_SAMPLE_CPU)
-			continue;
-		shares[t].raw_ns += weight_of(pending);
-		p->threads[t].raw_ns += (uint64_t)weight_of(pending);
-		p->threads[t].raw_samples++;
-		p->stats.cpu_sampled_ns += (uint64_t)weight_of(pending);
-	}
-	return shares;
-}
-
-/* Spread what ended threads are owed over the samples of this drain, at most half of them. */
-static double pool_factor(struct native_process *p, const struct share *shares)
-{
-	int64_t sum = 0;
-
-	for (size_t i = 0; i < p->threads_count; i++)
-		sum += shares[i].scaled_ns;
-	if (!sum || !p->owed_ns)
-		return 1;
-	int64_t spread = MIN(MAX(p->owed_ns, -sum / 2), sum / 2);
-
-	p->owed_ns -= spread;
-	return 1 + (double)spread / (double)sum;
-}
-
-static void cpu_records(struct emitter *e, const struct share *shares, double factor)
-{
-	struct native_process *p = e->process;
-
-	for (size_t i = 0; !e->rc && i < p->pending_count; i++) {
-		const struct native_pending *pending = &p->pending[i];
-
-		if (pending->type != RING_SAMPLE_CPU)
-			continue;
-		size_t t = thread_index(p, pending->tid);
-		const struct share *share = &shares[t];
-		int64_t value = (int64_t)((double)weight_of(pending) * (double)share->scaled_ns /
-						  (double)MAX(share->raw_ns, (int64_t)1) * factor +
-					  0.5);
-		uint32_t node = stack_node(e, words_of(p, pending), pending->frames_count,
-					   pending->in_kernel, NULL);
-		uint32_t context = context_of(e, &p->threads[t], pending, NULL);
-		int64_t time_ns = real_time(e, pending->time_ns);
-
-		p->stats.cpu_ns += (uint64_t)value;
-		record_add(e, SERIES_CPU, node, context, time_ns, value, pending->cpu.samples);
-		record_add(e, SERIES_WALL, node, context, time_ns, value, pending->cpu.samples);
-	}
-}
-
-/* A thread that ended at an earlier drain, and whose clock has gone back: another has its number. */
-static void number_reused(struct native_thread *thread, const struct native_reading *reading)
-{
-	if (!thread->ended || !reading->has_schedstat || reading->cpu_ns >= thread->end_ns)
-		return;
-	thread->ended = thread->known = false;
-	thread->wall_until_ns = 0;
-}
-
-static void cpu_emit(struct emitter *e, const struct native_reading *readings, size_t count,
-		     bool ended)
-{
-	struct native_process *p = e->process;
-	struct share *CLEANUP(cleanup_free) shares = shares_make(e, readings, count);
-
-	if (!shares) {
-		e->rc = -ENOMEM;
-		return;
-	}
-	for (size_t i = 0; i < p->threads_count; i++)
-		shares[i].scaled_ns = shares[i].raw_ns;
-	for (size_t i = 0; i < count; i++)
-		number_reused(&p->threads[thread_index(p, readings[i].tid)], &readings[i]);
-	/* First, since a thread that said that it ends may be there still, and is accounted once. */
-	for (size_t i = 0; i < p->pending_count; i++) {
-		const struct native_pending *pending = &p->pending[i];
-		size_t t = thread_index(p, pending->tid);
-
-		if (pending->type != RING_THREAD_END || p->threads[t].ended)
-			continue;
-		p->threads[t].ended = true;
-		p->threads[t].end_ns = pending->cpu.weight_ns;
-		share_ended(p, &p->threads[t], &shares[t], pending->cpu.weight_ns,
-			    pending->cpu.samples);
-	}
-	for (size_t i = 0; !e->rc && i < count; i++) {
-		size_t t = thread_index(p, readings[i].tid);
-
-		if (readings[i].has_schedstat && !p->threads[t].ended)
-			share_live(e, &p->threads[t], &shares[t], &readings[i]);
-	}
-	cpu_records(e, shares, pool_factor(p, shares));
-	if (ended && p->owed_ns > e->interval_ns && !e->rc) {
-		static const struct native_thread nobody;
-
-		record_add(e, SERIES_CPU, stack_node(e, NULL, 0, false, "[not sampled]"),
-			   context_of(e, &nobody, NULL, NULL), e->clock->real_ns, p->owed_ns, 1);
-		p->stats.not_sampled_ns += (uint64_t)p->owed_ns;
-		p->owed_ns = 0;
-	}
-}
-
-/* ---- wall ---- */
-
-static void site_learn(struct native_process *p, struct native_thread *thread,
-		       const struct native_pending *pending)
-{
-	struct native_site *site = NULL;
-
-	if (!thread->site_frames)
-		thread->site_frames = malloc(sizeof(uint64_t) * NATIVE_SITES_MAX * RING_FRAMES_MAX);
-	if (!thread->site_frames)
-		return; /* an open call is then shown without its stack */
-	for (size_t i = 0; i < thread->sites_count; i++)
-		if (thread->sites[i].key == pending->block.site)
-			site = &thread->sites[i];
-	if (!site) {
-		site = &thread->sites[thread->sites_next];
-		thread->sites_next = (thread->sites_next + 1) % NATIVE_SITES_MAX;
-		thread->sites_count = MIN(thread->sites_count + 1, (size_t)NATIVE_SITES_MAX);
-	}
-	site->key = pending->block.site;
-	site->call = pending->block.call;
-	site->frames_count = pending->frames_count;
-	site->frames_at = (size_t)(site - thread->sites) * RING_FRAMES_MAX;
-	if (pending->frames_count)
-		memcpy(thread->site_frames + site->frames_at, p->frames + pending->frames_at,
-		       pending->frames_count * sizeof(uint64_t));
-}
-
-static const char *call_name(uint32_t call)
-{
-	return call < RING_CALLS ? call_names[call] : "unknown call";
-}
-
-/* A call that returned: what it was charged while it was open is taken off. */
-static void block_record(struct emitter *e, struct native_thread *thread,
-			 const struct native_pending *pending)
-{
-	struct native_process *p = e->process;
-	int64_t duration = (int64_t)MIN(pending->block.duration_ns, (uint64_t)86400 * 365 * NS_PER_S);
-	uint32_t node = stack_node(e, words_of(p, pending), pending->frames_count, false,
-				   call_name(pending->block.call));
-	uint32_t context = context_of(e, thread, pending, &pending->block);
-	int64_t time_ns = real_time(e, pending->time_ns);
-
-	if (thread->open_since_ns && pending->block.since_ns == thread->open_since_ns) {
-		duration -= thread->open_charged_ns;
-		thread->open_since_ns = 0;
-	}
-	thread->blocked_ns += duration;
-	record_add(e, SERIES_BLOCK, node, context, time_ns, duration, 1);
-	record_add(e, SERIES_WALL, node, context, time_ns, duration, 1);
-}
-
-/* A call that has not returned is charged up to now. */
-static int64_t open_call(struct emitter *e, struct native_thread *thread,
-			 const struct native_reading *reading)
-{
-	const struct ring_thread *slot = &reading->slot;
-	const struct native_site *site = NULL;
-
-	if (!slot->call || slot->since_ns <= 0 || slot->since_ns > e->clock->monotonic_ns)
-		return 0;
-	if (thread->open_since_ns != slot->since_ns) {
-		thread->open_since_ns = slot->since_ns;
-		thread->open_charged_ns = 0;
-	}
-	int64_t from = MAX(slot->since_ns + thread->open_charged_ns, thread->wall_until_ns);
-	int64_t duration = e->clock->monotonic_ns - from;
-
-	if (duration <= 0)
-		return 0;
-	for (size_t i = 0; i < thread->sites_count; i++)
-		if (thread->sites[i].key == slot->site)
-			site = &thread->sites[i];
-	const struct ring_block block = { .call = slot->call, .target = slot->target };
-	uint32_t node = stack_node(e, site ? thread->site_frames + site->frames_at : NULL,
-				   site ? site->frames_count : 0, false, call_name(slot->call));
-	uint32_t context = context_of(e, thread, NULL, &block);
-
-	thread->open_charged_ns = e->clock->monotonic_ns - slot->since_ns;
-	record_add(e, SERIES_BLOCK, node, context, e->clock->real_ns, duration, 1);
-	record_add(e, SERIES_WALL, node, context, e->clock->real_ns, duration, 1);
-	return duration;
-}
-
-static void named_record(struct emitter *e, const struct native_thread *thread, const char *name,
-			 int64_t value)
-{
-	if (value > 0)
-		record_add(e, SERIES_WALL, stack_node(e, NULL, 0, false, name),
-			   context_of(e, thread, NULL, NULL), e->clock->real_ns, value, 1);
-}
-
-static void wall_account(struct emitter *e, struct native_thread *thread,
-			 const struct native_reading *reading)
-{
-	int64_t now = e->clock->monotonic_ns;
-
-	if (!thread->wall_until_ns) {
-		/* A thread is accounted from where it is first seen; a new process from its start. */
-		bool from_start = !e->process->resumed && !e->process->first_ns;
-
-		thread->wall_until_ns = from_start ? e->process->head.start_monotonic_ns : now;
-		thread->wall_cpu_ns = from_start ? reading->slot.cpu_base_ns : reading->cpu_ns;
-		thread->wall_wait_ns = from_start ? 0 : reading->wait_ns;
-	}
-	int64_t elapsed = now - thread->wall_until_ns;
-	int64_t cpu = (int64_t)(reading->cpu_ns - thread->wall_cpu_ns);
-	/* The wait of a thread that is older than its profiler is not of this time. */
-	int64_t wait = MIN((int64_t)(reading->wait_ns - thread->wall_wait_ns),
-			   MAX(elapsed - cpu, (int64_t)0));
-	int64_t open = open_call(e, thread, reading);
-
-	named_record(e, thread, "[waiting for a CPU]", wait);
-	thread->rest_ns += elapsed - cpu - wait - open - thread->blocked_ns;
-	if (thread->rest_ns > REST_MIN_NS) {
-		named_record(e, thread, "[off CPU, not explained]", thread->rest_ns);
-		thread->rest_ns = 0;
-	}
-	thread->wall_until_ns = now;
-	thread->wall_cpu_ns = reading->cpu_ns;
-	thread->wall_wait_ns = reading->wait_ns;
-	thread->blocked_ns = 0;
-}
-
-static void wall_emit(struct emitter *e, const struct native_reading *readings, size_t count,
-		      bool due)
-{
-	struct native_process *p = e->process;
-
-	for (size_t i = 0; !e->rc && i < p->pending_count; i++) {
-		const struct native_pending *pending = &p->pending[i];
-		struct native_thread *thread = native_thread_get(p, pending->tid);
-
-		if (thread && pending->type == RING_SITE)
-			site_learn(p, thread, pending);
-		else if (thread && pending->type == RING_BLOCK)
-			block_record(e, thread, pending);
-	}
-	for (size_t i = 0; due && !e->rc && i < count; i++) {
-		struct native_thread *thread = native_thread_get(p, readings[i].tid);
-
-		if (thread && readings[i].has_schedstat)
-			wall_account(e, thread, &readings[i]);
-	}
 }
 
 /* ---- the batch ---- */
@@ -588,6 +189,7 @@ static void threads_update(struct emitter *e, const struct native_reading *readi
 			return;
 		}
 		thread->live = true;
+		thread->seen_ns = e->clock->monotonic_ns;
 		if (name[0]) {
 			size_t len = strnlen(name, NATIVE_COMM_MAX - 1);
 
@@ -597,19 +199,47 @@ static void threads_update(struct emitter *e, const struct native_reading *readi
 	}
 }
 
-/* Threads are forgotten once they are gone: one that said that it ends may linger, as a process's
- * last does. */
-static void threads_forget(struct native_process *p)
+/*
+ * A thread that /proc does not list any more is kept for a while: its last record may come with a
+ * later drain, and what was written of it until then must be known.  Where /proc lists nothing, all
+ * are kept as long as there is room.
+ */
+static void threads_forget(struct native_process *p, int64_t now_ns, bool listed)
 {
-	size_t kept = 0;
+	for (size_t i = 0; i < p->pending_count; i++) {
+		struct native_thread *thread = native_thread_get(p, p->pending[i].tid);
+
+		if (thread)
+			thread->seen_ns = now_ns;
+	}
+	bool roomy = p->threads_count < NATIVE_THREADS_MAX / 2;
 
 	for (size_t i = 0; i < p->threads_count; i++) {
-		if (p->threads[i].live)
-			p->threads[kept++] = p->threads[i];
-		else
-			free(p->threads[i].site_frames);
+		struct native_thread *thread = &p->threads[i];
+
+		/* A leader that has ended stays in the list until its process does. */
+		bool over = thread->ended || ((listed || !roomy) && now_ns - thread->seen_ns > FORGET_NS);
+
+		thread->forget = !thread->tid || (over && !thread->live);
 	}
-	p->threads_count = kept;
+	native_threads_sweep(p);
+}
+
+/* One large drain does not make a process large for ever. */
+static void buffers_empty(struct native_process *p)
+{
+	p->pending_count = 0;
+	p->frames_count = 0;
+	if (p->pending_capacity * sizeof(*p->pending) > KEEP_BYTES) {
+		free(p->pending);
+		p->pending = NULL;
+		p->pending_capacity = 0;
+	}
+	if (p->frames_capacity * sizeof(*p->frames) > KEEP_BYTES) {
+		free(p->frames);
+		p->frames = NULL;
+		p->frames_capacity = 0;
+	}
 }
 
 static void series_make(struct emitter *e)
@@ -640,7 +270,8 @@ static void losses_add(struct emitter *e, const struct ring_counters *now)
 
 	for (size_t d = 0; d < RING_DIMENSIONS; d++) {
 		for (size_t r = 0; !e->rc && r < RING_DROPS; r++) {
-			uint64_t lost = now->drops[d][r] - was->drops[d][r];
+			/* No client loses more between two batches, whatever it says. */
+			uint64_t lost = MIN(now->drops[d][r] - was->drops[d][r], (uint64_t)UINT32_MAX);
 			char reason[48];
 
 			if (!lost || now->drops[d][r] < was->drops[d][r])
@@ -672,7 +303,7 @@ static void instance_set(struct emitter *e, bool ended)
 	profile->until_ns = e->clock->real_ns;
 	profile->from_ns = e->clock->real_ns;
 	for (size_t i = 0; i < p->pending_count; i++)
-		profile->from_ns = MIN(profile->from_ns, real_time(e, p->pending[i].time_ns));
+		profile->from_ns = MIN(profile->from_ns, emit_real_time(e, p->pending[i].time_ns));
 }
 
 static void cursors_add(struct emitter *e)
@@ -722,17 +353,17 @@ int native_process_emit(struct native_process *p, const struct ring_counters *co
 	if (!e.rc)
 		threads_update(&e, readings, readings_count);
 	if (!e.rc)
-		cpu_emit(&e, readings, readings_count, ended);
+		native_cpu_emit(&e, readings, readings_count, ended);
 	if (!e.rc)
-		wall_emit(&e, readings, readings_count, due);
+		native_wall_emit(&e, readings, readings_count, due);
 	losses_add(&e, counters);
 	cursors_add(&e);
 	if (e.rc)
 		return err_set(err, e.rc, "native: %s",
 			       e.rc == -E2BIG ? profile_builder_error(out) : "out of memory");
 	p->counters = *counters;
-	p->pending_count = 0;
-	p->frames_count = 0;
+	threads_forget(p, clock->monotonic_ns, readings_count > 0);
+	buffers_empty(p);
 	if (!p->first_ns)
 		p->first_ns = clock->monotonic_ns;
 	if (due) {
@@ -740,6 +371,5 @@ int native_process_emit(struct native_process *p, const struct ring_counters *co
 
 		p->wall_due_ns = clock->monotonic_ns + (young ? NS_PER_S : NATIVE_WALL_PERIOD_NS);
 	}
-	threads_forget(p);
 	return 0;
 }

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/hash.h"
+
 int native_process_new(const struct ring_head *head, const struct native_options *options,
 		       struct native_process **ret_process)
 {
@@ -43,8 +45,9 @@ void native_process_free(struct native_process *process)
 	if (!process)
 		return;
 	for (size_t i = 0; i < process->threads_count; i++)
-		free(process->threads[i].site_frames);
+		free(process->threads[i].sites);
 	free(process->threads);
+	free(process->threads_index);
 	free(process->modules);
 	free(process->pending);
 	free(process->frames);
@@ -57,21 +60,73 @@ void native_process_resume(struct native_process *process, bool resumed)
 	process->resumed = resumed;
 }
 
-struct native_thread *native_thread_get(struct native_process *process, uint32_t tid)
+static size_t index_place(const struct native_process *p, uint32_t tid)
 {
-	for (size_t i = 0; i < process->threads_count; i++)
-		if (process->threads[i].tid == tid)
-			return &process->threads[i];
-	/* Bounded by what one process can have live, for a client may name any number of threads. */
-	if (process->threads_count >= 4 * RING_THREADS_MAX)
+	size_t mask = p->threads_index_size - 1, at = hash_keyed(&tid, sizeof(tid)) & mask;
+
+	while (p->threads_index[at] && p->threads[p->threads_index[at] - 1].tid != tid)
+		at = (at + 1) & mask;
+	return at;
+}
+
+static void index_fill(struct native_process *p)
+{
+	memset(p->threads_index, 0, p->threads_index_size * sizeof(*p->threads_index));
+	for (size_t i = 0; i < p->threads_count; i++)
+		p->threads_index[index_place(p, p->threads[i].tid)] = (uint32_t)i + 1;
+}
+
+/* Room for one more, at most half full. */
+static int index_grow(struct native_process *p)
+{
+	size_t size = MAX(p->threads_index_size, (size_t)64);
+
+	while (size < 2 * (p->threads_count + 1))
+		size *= 2;
+	if (size == p->threads_index_size)
+		return 0;
+	uint32_t *index = calloc(size, sizeof(*index));
+
+	if (!index)
+		return -ENOMEM;
+	free(p->threads_index);
+	p->threads_index = index;
+	p->threads_index_size = size;
+	index_fill(p);
+	return 0;
+}
+
+struct native_thread *native_thread_get(struct native_process *p, uint32_t tid)
+{
+	size_t at = p->threads_index_size ? index_place(p, tid) : 0;
+
+	if (p->threads_index_size && p->threads_index[at])
+		return &p->threads[p->threads_index[at] - 1];
+	if (p->threads_count >= NATIVE_THREADS_MAX && tid)
+		return native_thread_get(p, 0);
+	if (index_grow(p) || array_grow(&p->threads, sizeof(*p->threads), &p->threads_capacity,
+					p->threads_count + 1))
 		return NULL;
-	if (array_grow(&process->threads, sizeof(*process->threads), &process->threads_capacity,
-		       process->threads_count + 1))
-		return NULL;
-	struct native_thread *thread = &process->threads[process->threads_count++];
+	struct native_thread *thread = &p->threads[p->threads_count++];
 
 	*thread = (struct native_thread){ .tid = tid };
+	p->threads_index[index_place(p, tid)] = (uint32_t)p->threads_count;
 	return thread;
+}
+
+void native_threads_sweep(struct native_process *p)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < p->threads_count; i++) {
+		if (p->threads[i].forget)
+			free(p->threads[i].sites);
+		else
+			p->threads[kept++] = p->threads[i];
+	}
+	p->threads_count = kept;
+	if (p->threads_index_size)
+		index_fill(p);
 }
 
 void native_process_stats(const struct native_process *process, struct native_stats *ret_stats)

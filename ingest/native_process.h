@@ -32,25 +32,39 @@ struct native_pending {
 };
 
 /* Where a thread blocks, by the client's key: for calls that have not returned yet. */
+#define NATIVE_SITES_MAX 16
+
 struct native_site {
 	uint64_t key;
-	uint32_t call, frames_count;
-	size_t frames_at; /* in native_thread.site_frames */
+	size_t frames_count;
+	uint64_t frames[RING_FRAMES_MAX];
 };
 
-#define NATIVE_SITES_MAX 16
+struct native_sites {
+	size_t count, next;
+	struct native_site sites[NATIVE_SITES_MAX];
+};
+
+/* A client may name any number of threads; what is above goes to one that has the number 0. */
+#define NATIVE_THREADS_MAX (4 * RING_THREADS_MAX)
 
 struct native_thread {
 	uint32_t tid;
 	bool live, ended; /* in the readings of this drain; its end record was seen */
 	bool known;	  /* the baselines below were taken */
+	bool forget;	  /* goes with the next sweep */
+	bool wall_closed; /* its wall time is accounted to its end */
+	bool has_slot;	  /* its slot was seen, with this generation */
+	uint32_t generation;
+	int64_t seen_ns;  /* CLOCK_MONOTONIC of its last reading or record */
 	char name[NATIVE_COMM_MAX];
 
 	uint64_t cpu_base_ns;	/* the clock where our account starts */
 	uint64_t slot_base_ns;	/* ring_thread.cpu_base_ns as last seen: it grows by each stop */
-	uint64_t end_ns;	/* its clock when it ended */
 	int64_t emitted_ns;	/* CPU time written so far, since cpu_base_ns */
-	uint64_t raw_ns, raw_samples; /* of samples, unscaled: to see a thread depart */
+	uint64_t cpu_seen_ns;	/* the clock as last seen: it goes back where the tid is a new thread's */
+	int64_t raw_ns;		/* of samples, unscaled: to see a thread depart */
+	uint64_t raw_samples;
 	uint64_t raw_from_ns;	/* the clock when raw_ns was 0 */
 	bool departing;
 
@@ -60,9 +74,7 @@ struct native_thread {
 	int64_t rest_ns;    /* unexplained, below zero when too much was explained */
 	int64_t open_since_ns, open_charged_ns; /* a call still blocked, and what it was charged */
 
-	struct native_site sites[NATIVE_SITES_MAX];
-	size_t sites_count, sites_next;
-	uint64_t *site_frames; /* NATIVE_SITES_MAX runs of RING_FRAMES_MAX */
+	struct native_sites *sites; /* NULL: none */
 };
 
 struct native_process {
@@ -83,6 +95,8 @@ struct native_process {
 	size_t frames_count, frames_capacity;
 	struct native_thread *threads;
 	size_t threads_count, threads_capacity;
+	uint32_t *threads_index; /* by tid: number + 1, 0 is free */
+	size_t threads_index_size; /* a power of two, or 0 */
 
 	uint64_t cursors[RING_RINGS_MAX];
 	struct ring_counters counters; /* as of the last batch */
@@ -93,7 +107,10 @@ struct native_process {
 	struct native_stats stats;
 };
 
-/* The thread of this tid, made when it is new. NULL without memory. */
+/* The thread of this tid, made when it is new; good until the next is made. NULL without memory. */
 struct native_thread *native_thread_get(struct native_process *process, uint32_t tid);
+
+/* Remove the threads that are marked. */
+void native_threads_sweep(struct native_process *process);
 
 #endif

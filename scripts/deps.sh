@@ -45,10 +45,22 @@ echo "hearth: installing$missing" >&2
 as_root=""
 [ "$(id -u)" = 0 ] || as_root=sudo
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+kept=$(mktemp)
+trap 'rm -f "$log" "$kept"' EXIT
+
+# Installing writes this file anew.  What was put there by hand, for a network with a certificate
+# authority of its own, is put back beside the new.
+bundle=/etc/ssl/certs/ca-certificates.crt
+[ ! -s "$bundle" ] || cat "$bundle" >"$kept"
 if ! { $as_root apt-get update &&
 	$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing; } \
 	>"$log" 2>&1; then
 	cat "$log" >&2
 	exit 1
+fi
+if [ -s "$kept" ] && ! cmp -s "$kept" "$bundle"; then
+	union=$(awk '/BEGIN CERTIFICATE/ { text = ""; inside = 1 }
+		inside { text = text $0 "\n" }
+		/END CERTIFICATE/ { inside = 0; if (!seen[text]++) printf "%s", text }' "$bundle" "$kept")
+	printf '%s\n' "$union" | $as_root tee "$bundle" >/dev/null
 fi

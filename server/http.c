@@ -99,6 +99,7 @@ struct call {
 	struct http_request request;
 	struct http_answer answer;
 	struct buf body;
+	size_t body_bytes; /* that count in http.body_bytes */
 	bool answered; /* refused before its body; the rest is read over */
 };
 
@@ -149,9 +150,16 @@ static struct call *call_new(struct http *http, struct MHD_Connection *connectio
 	return call;
 }
 
+static void body_release(struct call *call)
+{
+	(void)__atomic_sub_fetch(&call->http->body_bytes, call->body_bytes, __ATOMIC_RELAXED);
+	call->body_bytes = 0;
+	buf_release(&call->body);
+}
+
 static void call_free(struct call *call)
 {
-	buf_release(&call->body);
+	body_release(call);
 	buf_release(&call->answer.body);
 	free(call);
 }
@@ -203,6 +211,28 @@ static enum MHD_Result answer_send(struct call *call, struct MHD_Connection *con
 	return rc;
 }
 
+/* What comes after a refusal is read over, so that the client lives to see the answer. */
+static void body_add(struct call *call, const char *bytes, size_t len)
+{
+	uint64_t all = __atomic_add_fetch(&call->http->body_bytes, len, __ATOMIC_RELAXED);
+
+	call->body_bytes += len;
+	if (all > HTTP_BODIES_MAX) {
+		http_problem(&call->answer, 503, "the bodies of all requests together are above %llu "
+						 "bytes; try again",
+			     (unsigned long long)HTTP_BODIES_MAX);
+		memcpy(call->answer.retry_after, "5", 2);
+	} else if (buf_add(&call->body, bytes, len)) {
+		http_problem(&call->answer, 413,
+			     "the body is above the limit of %zu bytes (limits.body_bytes)",
+			     call->body.max);
+	} else {
+		return;
+	}
+	call->answered = true;
+	body_release(call);
+}
+
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *url,
 				  const char *method, const char *version, const char *upload_data,
 				  size_t *upload_data_size, void **state)
@@ -222,13 +252,8 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 		return MHD_YES;
 	}
 	if (*upload_data_size) {
-		if (!call->answered && buf_add(&call->body, upload_data, *upload_data_size)) {
-			http_problem(&call->answer, 413,
-				     "the body is above the limit of %zu bytes (limits.body_bytes)",
-				     call->body.max);
-			call->answered = true;
-			buf_release(&call->body);
-		}
+		if (!call->answered)
+			body_add(call, upload_data, *upload_data_size);
 		*upload_data_size = 0;
 		return MHD_YES;
 	}

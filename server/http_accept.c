@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "server/http_private.h"
 #include "server/unix_socket.h"
 
@@ -81,6 +82,9 @@ static void deadlines_check(evutil_socket_t fd, short what, void *arg)
 	}
 	(void)pthread_mutex_unlock(&http->lock);
 	heads_check(http, now_ns);
+	for (size_t i = 0; i < http->listeners_count; i++)
+		if (http->listeners[i].paused)
+			http->listeners[i].paused = event_add(http->listeners[i].event, NULL) < 0;
 }
 
 /* ---- heads ---- */
@@ -215,6 +219,19 @@ static void accept_one(struct http_listener *listener, int fd, const struct sock
 		waiting_free(waiting);
 }
 
+/* The list is newest first. Heads come at once from who means well, so the oldest has had its time. */
+static void oldest_evict(struct http *http)
+{
+	struct http_waiting *oldest = http->waiting;
+
+	while (oldest && oldest->next)
+		oldest = oldest->next;
+	if (oldest) {
+		COUNT(http->timed_out);
+		waiting_free(oldest);
+	}
+}
+
 static void accept_ready(evutil_socket_t fd, short what, void *arg)
 {
 	struct http_listener *listener = arg;
@@ -227,12 +244,14 @@ static void accept_ready(evutil_socket_t fd, short what, void *arg)
 					 SOCK_CLOEXEC | SOCK_NONBLOCK);
 		const int on = 1;
 
+		if (connection < 0 && fd_is_short(errno)) {
+			log_warn("http", "accept: %s", strerror(errno));
+			listener->paused = event_del(listener->event) == 0;
+		}
 		if (connection < 0)
 			return;
-		if (listener->http->waiting_count >= HTTP_CONNECTIONS_MAX) {
-			(void)close(connection);
-			continue;
-		}
+		if (listener->http->waiting_count >= HTTP_CONNECTIONS_MAX)
+			oldest_evict(listener->http);
 		if (!listener->is_unix)
 			(void)setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		accept_one(listener, connection, &address, len);

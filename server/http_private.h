@@ -11,12 +11,14 @@
 #include "server/http.h"
 
 #define HTTP_POOL_THREADS 4u
+#define HTTP_BODIES_MAX ((uint64_t)512 << 20) /* of all requests together */
 
 struct http_listener {
 	struct http *http;
 	struct event *event;
 	int fd;
 	bool is_unix;
+	bool paused; /* no descriptors were left; the tick tries again */
 	char *path; /* of a Unix socket, to unlink */
 };
 
@@ -43,6 +45,7 @@ struct http {
 	struct http_waiting *waiting; /* connections whose head is not whole yet */
 	size_t waiting_count;
 	uint64_t accepted, refused_head, timed_out, served;
+	uint64_t body_bytes; /* of bodies that are held now */
 };
 
 MUST_CHECK int http_pool_start(struct http *http, struct err *err);

@@ -2,36 +2,30 @@
 #include "server/mailbox.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-struct letter {
-	struct letter *next;
-	mailbox_fn fn;
-	void *arg;
-};
-
 struct mailbox {
 	int bell;
 	struct event *event;
 	pthread_mutex_t lock;
-	struct letter *first, **last;
+	struct mailbox_letter *first, **last;
 };
 
 static void letters_run(struct mailbox *mailbox)
 {
 	(void)pthread_mutex_lock(&mailbox->lock);
-	struct letter *letter = mailbox->first, *next;
+	struct mailbox_letter *letter = mailbox->first, *next;
 
 	mailbox->first = NULL;
 	mailbox->last = &mailbox->first;
 	(void)pthread_mutex_unlock(&mailbox->lock);
 	for (; letter; letter = next) {
 		next = letter->next;
-		letter->fn(letter->arg);
-		free(letter);
+		letter->fn(letter->arg); /* may free the letter */
 	}
 }
 
@@ -77,14 +71,19 @@ void mailbox_free(struct mailbox *mailbox)
 	free(mailbox);
 }
 
-int mailbox_post(struct mailbox *mailbox, mailbox_fn fn, void *arg)
+void mailbox_wait(struct mailbox *mailbox, int timeout_ms)
 {
-	struct letter *letter = malloc(sizeof(*letter));
+	struct pollfd bell = { .fd = mailbox->bell, .events = POLLIN };
+
+	(void)poll(&bell, 1, timeout_ms);
+	bell_rang(mailbox->bell, EV_READ, mailbox);
+}
+
+void mailbox_post(struct mailbox *mailbox, struct mailbox_letter *letter, mailbox_fn fn, void *arg)
+{
 	const uint64_t one = 1;
 
-	if (!letter)
-		return -ENOMEM;
-	*letter = (struct letter){ .fn = fn, .arg = arg };
+	*letter = (struct mailbox_letter){ .fn = fn, .arg = arg };
 	(void)pthread_mutex_lock(&mailbox->lock);
 	*mailbox->last = letter;
 	mailbox->last = &letter->next;
@@ -92,5 +91,4 @@ int mailbox_post(struct mailbox *mailbox, mailbox_fn fn, void *arg)
 	ssize_t n = write(mailbox->bell, &one, sizeof(one));
 
 	(void)n; /* A full counter rings already. */
-	return 0;
 }

@@ -15,11 +15,20 @@ struct mailbox;
 
 typedef void (*mailbox_fn)(void *arg);
 
+/* Stands inside what it is about, so that posting cannot fail. Untouched until its function runs. */
+struct mailbox_letter {
+	struct mailbox_letter *next;
+	mailbox_fn fn;
+	void *arg;
+};
+
 MUST_CHECK int mailbox_new(struct event_base *base, struct mailbox **ret_mailbox, struct err *err);
 /* Runs what is left, then frees. */
 void mailbox_free(struct mailbox *mailbox);
 
-/* Returns 0 or -ENOMEM, when `fn` will not run. */
-int mailbox_post(struct mailbox *mailbox, mailbox_fn fn, void *arg);
+void mailbox_post(struct mailbox *mailbox, struct mailbox_letter *letter, mailbox_fn fn, void *arg);
+
+/* Without the loop, which has ended: run what has come, or comes within `timeout_ms`. */
+void mailbox_wait(struct mailbox *mailbox, int timeout_ms);
 
 #endif

@@ -23,8 +23,17 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "server/agent.h"
+#include "server/vdso.h"
 
 static const char *const default_listen[] = { "127.0.0.1:4040", "127.0.0.1:8126", "127.0.0.1:4318" };
+
+/* With this mode whatever the umask is: others reach the sockets through it. */
+static int directory_add(const char *path, mode_t mode)
+{
+	if (mkdir(path, mode) == 0)
+		return chmod(path, mode);
+	return errno == EEXIST ? 0 : -1;
+}
 
 /* Our own directory: nobody else may put a socket where ours is expected. */
 static int directory_make(const char *path, mode_t mode, struct err *err)
@@ -34,10 +43,10 @@ static int directory_make(const char *path, mode_t mode, struct err *err)
 
 	for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
 		(void)snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
-		if (mkdir(parent, 0755) < 0 && errno != EEXIST)
+		if (directory_add(parent, 0755))
 			return err_set(err, -errno, "%s: %s", parent, strerror(errno));
 	}
-	if (mkdir(path, mode) < 0 && errno != EEXIST)
+	if (directory_add(path, mode))
 		return err_set(err, -errno, "%s: %s", path, strerror(errno));
 	if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
 	    (st.st_mode & (S_IWGRP | S_IWOTH)))
@@ -104,8 +113,12 @@ static int ready_write(struct agent *agent, struct err *err)
 
 static int agent_start(struct agent *agent, struct err *err)
 {
-	char path[300];
-	int rc = directory_make(agent->config.run, 0755, err);
+	char path[300], in_tmp[32];
+
+	/* Everybody may connect, and the kernel says who they are; but the last resort in /tmp, where
+	 * anybody could have come first, is its owner's alone. */
+	(void)snprintf(in_tmp, sizeof(in_tmp), "/tmp/hearth-%u", geteuid());
+	int rc = directory_make(agent->config.run, strcmp(agent->config.run, in_tmp) ? 0755 : 0700, err);
 
 	if (!rc && !strncmp(agent->config.store, "sqlite:", 7))
 		rc = directory_make(agent->config.store + 7, 0700, err);
@@ -218,6 +231,7 @@ static int run(struct agent *agent, struct err *err)
 	if (!rc)
 		rc = agent_start(agent, err);
 	if (!rc) {
+		vdso_add(agent->symbols);
 		announce(agent);
 		__atomic_store_n(&agent->ready, true, __ATOMIC_RELEASE);
 		(void)event_base_dispatch(agent->base);

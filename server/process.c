@@ -5,17 +5,21 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <linux/magic.h>
 #include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
 
 #define DRAIN_BYTES_MAX ((size_t)1 << 20) /* of one ring in one turn */
+#define TURN_BYTES_MAX ((size_t)4 << 20) /* of all of them: as much as a client of ours has */
 
 #define AT_AGENT RING_PAGE
 #define AT_COUNTERS (2 * RING_PAGE)
+#define STAT_MAX 1024 /* 52 numbers and a name */
 
 static int read_at(const struct process *p, void *to, size_t len, uint64_t at)
 {
@@ -51,6 +55,29 @@ static int memfd_check(int memfd, uint64_t *ret_bytes, struct err *err)
 	return 0;
 }
 
+/*
+ * A directory of /proc and nothing else, for files are opened below it: in any other a client could
+ * plant a FIFO that hangs the agent, or a link to what only the agent may read.
+ */
+static int proc_check(struct process *p, struct err *err)
+{
+	struct statfs fs;
+	char stat[STAT_MAX];
+
+	if (fstatfs(p->proc, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC)
+		return err_set(err, -EINVAL, "hello: the second descriptor is not a directory of /proc");
+	ssize_t n = fd_read_file(p->proc, "stat", stat, sizeof(stat) - 1);
+
+	if (n <= 0)
+		return 0; /* it has ended already; what it left is read */
+	stat[n] = '\0';
+	p->foreign_tids = strtol(stat, NULL, 10) != p->head.pid;
+	if (fd_read_file(p->proc, "comm", p->comm, sizeof(p->comm) - 1) < 0)
+		p->comm[0] = '\0';
+	p->comm[strcspn(p->comm, "\n")] = '\0';
+	return 0;
+}
+
 static void label_keep(const struct native_hello *hello, const char *key, char *to, size_t max)
 {
 	for (size_t i = 0; i < hello->labels_count; i++)
@@ -75,9 +102,8 @@ int process_new(int memfd, int proc, uint32_t owner, int64_t pid, const struct n
 		rc = native_head_check(&p->head, p->file_bytes, err);
 	if (!rc && memcmp(p->head.runtime_id, hello->runtime_id, 16))
 		rc = err_set(err, -EINVAL, "ring: the hello names another process");
-	if (!rc && (proc < 0 || fd_read_file(proc, "comm", p->comm, sizeof(p->comm) - 1) < 0))
-		p->comm[0] = '\0';
-	p->comm[strcspn(p->comm, "\n")] = '\0';
+	if (!rc)
+		rc = proc_check(p, err);
 	label_keep(hello, "service", p->service, sizeof(p->service));
 
 	struct ingest_label labels[NATIVE_LABELS_MAX];
@@ -165,14 +191,26 @@ void process_farewell(struct process *p)
 	write_at(p, &stopped, sizeof(stopped), AT_AGENT);
 }
 
+/* A zombie runs no more; its parent may take its time.  But a leader that ended before its threads
+ * looks like one too (proc(5): field 3 is the state, field 20 counts threads). */
+static bool stat_is_gone(const char *stat)
+{
+	const char *field = strrchr(stat, ')');
+	char state = field && field[1] == ' ' ? field[2] : '?';
+
+	if (state != 'Z' && state != 'X')
+		return false;
+	for (int i = 2; field && i < 20; i++)
+		field = strchr(field + 1, ' ');
+	return !field || strtol(field, NULL, 10) <= 1;
+}
+
 bool process_is_gone(struct process *p)
 {
-	char stat[512];
+	char stat[STAT_MAX];
 
 	if (p->gone)
 		return true;
-	if (p->proc < 0)
-		return false; /* the heartbeat's other side: see processes.c */
 	ssize_t n = fd_read_file(p->proc, "stat", stat, sizeof(stat) - 1);
 
 	if (n <= 0) {
@@ -180,10 +218,7 @@ bool process_is_gone(struct process *p)
 		return p->gone;
 	}
 	stat[n] = '\0';
-	const char *state = strrchr(stat, ')');
-
-	/* A zombie runs no more; its parent may take its time. */
-	p->gone = state && (state[2] == 'Z' || state[2] == 'X');
+	p->gone = stat_is_gone(stat);
 	return p->gone;
 }
 
@@ -242,21 +277,23 @@ static bool claim_expired(struct process *p, uint32_t ring, size_t len, int64_t 
 	return p->gone || now_ns - p->stalled_ns[ring] > RING_CLAIM_EXPIRES_NS;
 }
 
-static int ring_drain(struct process *p, uint32_t ring, int64_t now_ns)
+/* Take up to `*room` bytes of a ring, which become less. `*ret_left`: whether more stands there. */
+static int ring_drain(struct process *p, uint32_t ring, int64_t now_ns, size_t *room, bool *ret_left)
 {
 	struct ring_control control;
 	int rc = read_at(p, &control, sizeof(control), ring_at(p, ring));
-	uint64_t waiting = control.head - p->positions[ring];
 	size_t consumed = 0;
 
 	if (rc)
 		return rc;
+	uint64_t waiting = control.head - p->positions[ring];
+
 	/* More than a lap, or not in units: the head is a lie. Go where it points, and go on. */
 	if (waiting > p->head.ring_bytes || control.head % RING_UNIT) {
 		p->positions[ring] = control.head & ~(uint64_t)(RING_UNIT - 1);
 		return 0;
 	}
-	size_t len = MIN((size_t)waiting, DRAIN_BYTES_MAX);
+	size_t len = MIN(MIN((size_t)waiting, DRAIN_BYTES_MAX), *room);
 	uint8_t *CLEANUP(cleanup_free) bytes = len ? malloc(len) : NULL;
 
 	if (len && !bytes)
@@ -275,10 +312,24 @@ static int ring_drain(struct process *p, uint32_t ring, int64_t now_ns)
 	if (consumed)
 		p->stalled_ns[ring] = 0;
 	p->positions[ring] += consumed;
+	*room -= consumed;
+	*ret_left = *ret_left || waiting - consumed >= RING_UNIT;
 	return rc;
 }
 
-static struct profile *batch_make(struct process *p, const struct native_clock *clock,
+static int rings_drain(struct process *p, int64_t now_ns, bool *ret_left)
+{
+	size_t room = TURN_BYTES_MAX;
+	int rc = 0;
+
+	*ret_left = false;
+	for (uint32_t i = 0; !rc && i < p->head.rings_count; i++)
+		rc = ring_drain(p, (p->first_ring + i) % p->head.rings_count, now_ns, &room, ret_left);
+	p->first_ring = (p->first_ring + 1) % p->head.rings_count;
+	return rc;
+}
+
+static struct profile *batch_make(struct process *p, const struct native_clock *clock, bool last,
 				  struct err *err)
 {
 	struct profile_builder *builder = NULL;
@@ -292,7 +343,8 @@ static struct profile *batch_make(struct process *p, const struct native_clock *
 		err_set(err, rc, "drain: %s", strerror(-rc));
 		return NULL;
 	}
-	rc = native_process_emit(p->native, &p->counters, readings, count, clock, p->gone, builder, err);
+	rc = native_process_emit(p->native, &p->counters, readings, count, clock, last, builder,
+				 err);
 	native_process_stats(p->native, &p->stats);
 	if (rc) {
 		profile_builder_free(builder);
@@ -304,10 +356,11 @@ static struct profile *batch_make(struct process *p, const struct native_clock *
 struct profile *process_drain(struct process *p, bool force, struct err *err)
 {
 	const struct native_clock clock = { clock_real_ns(), clock_monotonic_ns() };
+	bool left = false;
 	int rc = process_refresh(p);
 
-	for (uint32_t i = 0; !rc && i < p->head.rings_count; i++)
-		rc = ring_drain(p, i, clock.monotonic_ns);
+	if (!rc)
+		rc = rings_drain(p, clock.monotonic_ns, &left);
 	p->drained_ns = clock.monotonic_ns;
 	if (rc) {
 		err_set(err, rc, "drain: %s", strerror(-rc));
@@ -316,7 +369,8 @@ struct profile *process_drain(struct process *p, bool force, struct err *err)
 	}
 	if (!force && !p->gone && !native_process_due(p->native, &clock))
 		return NULL;
-	struct profile *profile = batch_make(p, &clock, err);
+	bool last = p->gone && !left;
+	struct profile *profile = batch_make(p, &clock, last, err);
 
 	if (!profile) {
 		p->failed = true;
@@ -324,6 +378,7 @@ struct profile *process_drain(struct process *p, bool force, struct err *err)
 	}
 	memcpy(p->batch_positions, p->positions, sizeof(p->batch_positions));
 	p->flush_sent = p->counters.flush_wanted;
+	p->ending = last;
 	return profile;
 }
 

@@ -12,7 +12,7 @@
 
 struct process {
 	struct process *next;
-	int memfd, proc; /* proc: a directory descriptor of its /proc/PID, -1: none came */
+	int memfd, proc; /* proc: a directory descriptor of its /proc/PID */
 	uint32_t owner;
 	int64_t pid;
 	uint64_t file_bytes;
@@ -28,13 +28,16 @@ struct process {
 	bool ready;	 /* its cursors are known */
 	bool busy;	 /* a batch is on its way to the disk */
 	bool gone;	 /* the process has ended */
-	bool ending;	 /* the batch on its way is its last */
+	bool ending;	 /* it is gone, and the batch on its way is its last */
 	bool finished;	 /* its last batch is on disk */
 	bool failed;	 /* its memory made no sense; dropped */
 	uint64_t flush_wanted, flush_sent; /* asked for; covered by the batch on its way */
 	int64_t attached_ns, drained_ns;
 	struct processes *all;
-	struct profile *waiting; /* a batch that the writer had no room for */
+	struct profile *waiting; /* a batch that the writer had no room for, or could not write */
+	size_t held_bytes;	 /* of the batch on its way or waiting */
+	uint32_t first_ring;	 /* where the next drain begins */
+	bool foreign_tids;	 /* its /proc is of another pid namespace than its own numbers */
 	uint64_t batch_positions[RING_RINGS_MAX]; /* tails to publish when the batch is on disk */
 	uint64_t generation;
 	uint32_t rescan;

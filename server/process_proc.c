@@ -89,13 +89,13 @@ static int reading_add(struct native_reading **readings, size_t *count, size_t *
 static int tasks_list(struct process *p, struct native_reading **readings, size_t *count)
 {
 	size_t capacity = 0;
-	int fd = p->proc < 0 ? -1 : openat(p->proc, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = p->foreign_tids ? -1 : openat(p->proc, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	int rc = 0;
 
 	if (!dir) {
 		fd_close(&fd);
-		return 0; /* gone, or no /proc: samples keep their own weights */
+		return 0; /* gone, or numbers that do not meet: samples keep their own weights */
 	}
 	for (struct dirent *entry; !rc && (entry = readdir(dir)) && *count < RING_THREADS_MAX;)
 		if (isdigit((unsigned char)entry->d_name[0]))
@@ -105,24 +105,36 @@ static int tasks_list(struct process *p, struct native_reading **readings, size_
 	return rc;
 }
 
+static int by_tid(const void *a, const void *b)
+{
+	uint32_t left = ((const struct native_reading *)a)->tid;
+	uint32_t right = ((const struct native_reading *)b)->tid;
+
+	return (left > right) - (left < right);
+}
+
 /*
  * A slot belongs to the task of its tid.  Inside a pid namespace the client's tids are not the
  * kernel's names in our /proc, but /proc/self of the client's own mount shows the client's: the
- * descriptor came from there, so the two agree.
+ * descriptor came from there, so the two agree.  Where they do not (the host's /proc mounted into a
+ * container), process_new has seen it, and no task is read.
  */
 static void slots_match(struct process *p, struct native_reading *readings, size_t count,
 			const struct ring_thread *slots, size_t slots_count)
 {
 	size_t without = count;
 
-	for (size_t s = 0; s < slots_count; s++) {
-		for (size_t i = 0; slots[s].tid && i < count; i++) {
-			if (readings[i].tid != slots[s].tid)
-				continue;
-			without -= !readings[i].slot.tid;
-			readings[i].slot = slots[s];
-			break;
-		}
+	if (count)
+		qsort(readings, count, sizeof(*readings), by_tid);
+	for (size_t s = 0; count && s < slots_count; s++) {
+		const struct native_reading wanted = { .tid = slots[s].tid };
+		struct native_reading *reading =
+			wanted.tid ? bsearch(&wanted, readings, count, sizeof(*readings), by_tid) : NULL;
+
+		if (!reading)
+			continue;
+		without -= !reading->slot.tid;
+		reading->slot = slots[s];
 	}
 	/* Threads that we see and the client does not: ask it to look. */
 	if (without && !p->gone) {

@@ -90,6 +90,10 @@ bool agent_refuse(void *arg, const struct http_request *request, struct http_ans
 		http_problem(answer, 404, "nothing is served at %.200s", request->path);
 	else if (route->access == WRITE && is_cross_site(agent, request))
 		http_problem(answer, 403, "writes from another site's page are refused");
+	else if (route->serve == route_symbols && !request->caller.is_unix)
+		http_problem(answer, 403,
+			     "symbols are taken over %s/http.sock, where the kernel says whose they are",
+			     agent->config.run);
 	else if (route->access == READ && !request->caller.may_read)
 		http_problem(answer, 401,
 			     "reading over TCP asks for the token of %s/token as Authorization: Bearer, "

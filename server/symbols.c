@@ -264,6 +264,11 @@ int symbols_add(struct symbols *s, int fd, const struct symbols_id *id)
 	return job_add(s, (struct job){ .fd = fd, .id = *id, .scope = scope_of(fd, id) });
 }
 
+int symbols_add_own(struct symbols *s, int fd, const struct symbols_id *id)
+{
+	return job_add(s, (struct job){ .fd = fd, .id = *id, .scope = 0 });
+}
+
 int symbols_read_now(struct symbols *s, int fd, const struct symbols_id *id, bool everybodys,
 		     struct err *err)
 {
@@ -312,16 +317,20 @@ void symbols_stats(struct symbols *s, struct symbols_stats *ret_stats)
 
 #define VIEW_TABLES 512
 
+/* The tables of one build id: its owner's own, who knows best what was built, and everybody's for
+ * what that does not name.  Either may be NULL. */
+struct view_tables {
+	uint32_t owner;
+	uint8_t build_id[PROFILE_BUILD_ID_MAX];
+	size_t len;
+	struct table_ref *refs[2];
+};
+
 struct symbols_view {
 	struct symbols *symbols;
 	struct storage_reader *reader;
 	size_t count;
-	struct {
-		uint32_t owner;
-		uint8_t build_id[PROFILE_BUILD_ID_MAX];
-		size_t len;
-		struct table_ref *ref; /* NULL: there is none */
-	} tables[VIEW_TABLES];
+	struct view_tables tables[VIEW_TABLES];
 };
 
 int symbols_view_new(struct symbols *symbols, struct storage_reader *reader,
@@ -342,46 +351,41 @@ void symbols_view_free(struct symbols_view *view)
 	if (!view)
 		return;
 	for (size_t i = 0; i < view->count; i++)
-		table_cache_release(view->symbols->cache, view->tables[i].ref);
+		for (size_t k = 0; k < ARRAY_LEN(view->tables[i].refs); k++)
+			table_cache_release(view->symbols->cache, view->tables[i].refs[k]);
 	free(view);
 }
 
-/* The owner's own table wins over everybody's: who built a binary knows it best. */
-static struct table_ref *table_find(struct symbols_view *view, const struct profile_module *module,
-				    uint32_t owner)
+static const struct view_tables *tables_find(struct symbols_view *view,
+					     const struct profile_module *module, uint32_t owner)
 {
+	struct table_cache *cache = view->symbols->cache;
+
 	for (size_t i = 0; i < view->count; i++)
 		if (view->tables[i].owner == owner && view->tables[i].len == module->build_id_len &&
 		    !memcmp(view->tables[i].build_id, module->build_id, module->build_id_len))
-			return view->tables[i].ref;
+			return &view->tables[i];
 	if (view->count == VIEW_TABLES)
 		return NULL;
-	struct table_cache *cache = view->symbols->cache;
-	struct table_ref *ref = table_cache_get(cache, view->reader, (uint64_t)owner + 1,
-						module->build_id, module->build_id_len);
+	struct view_tables *tables = &view->tables[view->count++];
 
-	if (!ref && !module->is_hash)
-		ref = table_cache_get(cache, view->reader, 0, module->build_id,
-				      module->build_id_len);
-	view->tables[view->count].owner = owner;
-	view->tables[view->count].len = module->build_id_len;
-	memcpy(view->tables[view->count].build_id, module->build_id, module->build_id_len);
-	view->tables[view->count++].ref = ref;
-	return ref;
+	tables->owner = owner;
+	tables->len = module->build_id_len;
+	memcpy(tables->build_id, module->build_id, module->build_id_len);
+	tables->refs[0] = table_cache_get(cache, view->reader, (uint64_t)owner + 1, module->build_id,
+					  module->build_id_len);
+	tables->refs[1] = module->is_hash ? NULL :
+					    table_cache_get(cache, view->reader, 0, module->build_id,
+							    module->build_id_len);
+	return tables;
 }
 
-static size_t names_find(void *arg, const struct profile_module *module, uint32_t owner,
-			 uint64_t address, bool is_file_offset,
-			 struct query_name names[QUERY_INLINES_MAX])
+static size_t table_names(const struct symbol_table *table, uint64_t address, bool is_file_offset,
+			  struct query_name names[QUERY_INLINES_MAX])
 {
-	struct table_ref *ref = table_find(arg, module, owner);
 	struct symbol_frame frames[SYMBOL_INLINES_MAX];
 
 	_Static_assert(QUERY_INLINES_MAX >= SYMBOL_INLINES_MAX, "a lookup fits an answer");
-	if (!ref)
-		return 0;
-	const struct symbol_table *table = table_ref_table(ref);
-
 	if (is_file_offset && !symbol_table_address(table, address, &address))
 		return 0;
 	size_t count = symbol_table_find(table, address, frames);
@@ -389,6 +393,20 @@ static size_t names_find(void *arg, const struct profile_module *module, uint32_
 	for (size_t i = 0; i < count; i++)
 		names[i] = (struct query_name){ frames[i].function, frames[i].file, frames[i].line,
 						frames[i].start_line };
+	return count;
+}
+
+static size_t names_find(void *arg, const struct profile_module *module, uint32_t owner,
+			 uint64_t address, bool is_file_offset,
+			 struct query_name names[QUERY_INLINES_MAX])
+{
+	const struct view_tables *tables = tables_find(arg, module, owner);
+	size_t count = 0;
+
+	for (size_t i = 0; tables && !count && i < ARRAY_LEN(tables->refs); i++)
+		if (tables->refs[i])
+			count = table_names(table_ref_table(tables->refs[i]), address, is_file_offset,
+					    names);
 	return count;
 }
 

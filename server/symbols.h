@@ -33,6 +33,9 @@ struct symbols_id {
  * Returns 0 or -EAGAIN when the queue is full (the descriptor is closed). */
 int symbols_add(struct symbols *symbols, int fd, const struct symbols_id *id);
 
+/* The same for a file that the agent itself vouches for, so everybody's. */
+int symbols_add_own(struct symbols *symbols, int fd, const struct symbols_id *id);
+
 /* Read `fd` (taken), replacing what there is, and wait for the end. `everybodys`: for all owners.
  * Returns as symbolizer_read and storage_symbols_put do. */
 MUST_CHECK int symbols_read_now(struct symbols *symbols, int fd, const struct symbols_id *id,

@@ -63,5 +63,37 @@ def programs_that_cannot_be_preloaded_run_without():
             shutil.rmtree(folder)
 
 
-main(a_profile_from_run_to_svg, exit_codes_are_those_of_the_contract,
+PROGRAM = """
+static volatile unsigned sink;
+__attribute__((noinline)) static void secret_loop(void)
+{
+	for (unsigned i = 0; i < 1000000000; i++)
+		sink = sink * 3 + 1;
+}
+int main(void) { secret_loop(); return 0; }
+"""
+
+
+def a_frame_without_a_name_is_named_later():
+    with Agent() as agent:
+        env = dict(os.environ, HEARTH_SERVER=f"unix:{agent.run}")
+        program, debug = agent.directory / "secret", agent.directory / "secret.debug"
+        (agent.directory / "x.c").write_text(PROGRAM)
+        for command in (["gcc", "-O1", "-g", agent.directory / "x.c", "-o", program],
+                        ["objcopy", "--only-keep-debug", program, debug],
+                        ["strip", program]):
+            done = run(command)
+            assert done.returncode == 0, done
+        assert run([HEARTH, "run", "-q", "--", program], env=env).returncode == 0
+        agent.settled()
+        top = run([HEARTH, "top", "-n", 5], env=env).stdout.decode()
+        assert "secret+0x" in top and "secret_loop" not in top, top
+        done = run([HEARTH, "symbols", "add", debug], env=env)
+        assert done.returncode == 0, done
+        first = run([HEARTH, "top", "-n", 5], env=env).stdout.decode().splitlines()[3]
+        assert "secret_loop" in first and "x.c:" in first, first
+        assert run([HEARTH, "symbols", "add", agent.directory / "x.c"], env=env).returncode == 1
+
+
+main(a_profile_from_run_to_svg, a_frame_without_a_name_is_named_later, exit_codes_are_those_of_the_contract,
      programs_that_cannot_be_preloaded_run_without)

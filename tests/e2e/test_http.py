@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who gets in, and what a connection may say."""
 import base64
+import os
 import socket
 
-from support import Agent, main
+from support import Agent, main, run
 
 GOOD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -117,6 +118,46 @@ def answers_carry_the_headers_that_protect_the_page():
         assert headers["X-Content-Type-Options"] == "nosniff"
 
 
+# A program that asks the agent's socket as another user; the kernel says who it is.
+ASK = """
+import http.client, os, socket, sys
+os.setgroups([]); os.setgid(int(sys.argv[2])); os.setuid(int(sys.argv[2]))
+connection = http.client.HTTPConnection("localhost")
+connection.sock = socket.socket(socket.AF_UNIX)
+connection.sock.connect(sys.argv[1] + "/http.sock")
+connection.request(sys.argv[3], sys.argv[4], body=b"a;b 1\\n" if sys.argv[3] == "POST" else None)
+answer = connection.getresponse()
+print(answer.status, answer.read().decode())
+"""
+
+
+def ask_as(agent, uid, method, path):
+    done = run(["python3", "-c", ASK, agent.run, uid, method, path])
+    assert done.returncode == 0, done
+    status, body = done.stdout.decode().split(" ", 1)
+    return int(status), body
+
+
+def users_see_what_is_theirs():
+    if os.geteuid():
+        return "only root can be two users"
+    with Agent() as agent:
+        for uid, service in ((1001, "ours"), (1002, "theirs")):
+            status, _ = ask_as(agent, uid, "POST", f"/api/v1/profiles?format=folded&service={service}")
+            assert status == 200, status
+        for path in ("/api/v1/services", "/api/v1/labels/service/values"):
+            status, body = ask_as(agent, 1001, "GET", path)
+            assert status == 200 and "ours" in body and "theirs" not in body, (path, body)
+        for path in ("/api/v1/top?type=other:samples:count::", "/api/v1/types"):
+            status, body = ask_as(agent, 1003, "GET", path)
+            assert status == 200 and "\"a\"" not in body and "samples:count" not in body.split("rows")[-1], body
+        status, body = ask_as(agent, 1001, "GET", "/api/v1/status")
+        assert status == 200 and "processes" not in body, body
+        assert ask_as(agent, 1001, "POST", "/api/v1/login")[0] == 403
+        everything = agent.get("/api/v1/services")
+        assert {s["name"] for s in everything["services"]} == {"ours", "theirs"}, everything
+
+
 def wrong_questions_get_a_problem_that_says_why():
     with Agent() as agent:
         for path, status, words in (
@@ -137,4 +178,5 @@ def wrong_questions_get_a_problem_that_says_why():
 
 main(heads_are_read_strictly, a_head_may_come_a_byte_at_a_time, reading_over_tcp_asks_for_the_token,
      a_link_lets_one_browser_in_once, another_site_s_page_cannot_write,
-     answers_carry_the_headers_that_protect_the_page, wrong_questions_get_a_problem_that_says_why)
+     answers_carry_the_headers_that_protect_the_page, users_see_what_is_theirs,
+     wrong_questions_get_a_problem_that_says_why)

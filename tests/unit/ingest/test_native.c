@@ -88,7 +88,8 @@ static int64_t sum_of(const struct profile *p, const char *kind, const char *lea
 
 static struct native_reading reading(uint32_t tid, int64_t cpu_ns, int64_t wait_ns)
 {
-	return (struct native_reading){ .tid = tid,
+	return (struct native_reading){ .slot = { .tid = tid },
+					.tid = tid,
 					.has_schedstat = true,
 					.cpu_ns = (uint64_t)cpu_ns,
 					.wait_ns = (uint64_t)wait_ns };
@@ -175,57 +176,35 @@ static void ended_threads_keep_the_total_exact(void **state)
 	fixture_release(&f);
 }
 
-static void a_thread_that_ends_and_lingers_is_counted_once(void **state)
+static void an_end_that_is_read_before_proc_forgets_the_thread(void **state)
 {
 	struct fixture f;
-	const struct ring_cpu end = { 90 * MS, 20 * MS };
-	struct native_reading readings[] = { reading(7, 91 * MS, 0) };
+	const struct ring_cpu end = { 105 * MS, 0 };
+	const struct native_reading readings[] = { reading(7, 106 * MS, 0) };
+	const struct native_reading reused[] = { reading(7, 30 * MS, 0) };
 	int64_t total = 0;
 
 	(void)state;
 	fixture_init(&f, false);
-	readings[0].slot = (struct ring_thread){ .tid = 7, .cpu_base_ns = 20 * MS };
-	for (uint32_t i = 0; i < 6; i++)
-		(void)ring_writer_cpu(&f.writer, 7, START + i, 10 * MS, 0x1000);
-	(void)ring_writer_add(&f.writer, RING_THREAD_END, 7, START + 9, &end, sizeof(end), NULL, 0);
+	for (int i = 0; i < 10; i++)
+		(void)ring_writer_cpu(&f.writer, 7, START + i * 10 * MS, 10 * MS, 0x1000);
+	(void)ring_writer_add(&f.writer, RING_THREAD_END, 7, START + 100 * MS, &end, sizeof(end), NULL, 0);
 	feed(&f);
-	/* It is still there at this drain and at the next, as a process's last thread may be. */
-	for (int drain = 1; drain <= 3; drain++) {
-		struct profile *p = emit(&f, readings, drain < 3, drain * 1000 * MS, drain == 3);
+	struct profile *p = emit(&f, readings, 1, 1000 * MS, false);
 
-		total += sum_of(p, "process_cpu", NULL);
-		profile_free(p);
-	}
-	assert_in_range(total, 70 * MS - 10, 70 * MS + 10);
-	fixture_release(&f);
-}
-
-static void cpu_time_outside_the_profiler_is_not_owed(void **state)
-{
-	struct fixture f;
-	struct native_reading readings[] = { reading(7, 2000 * MS, 0) };
-
-	(void)state;
-	fixture_init(&f, false);
-	/* A second before the start, then half a second of work, then stopped at 1.5 s. */
-	readings[0].slot = (struct ring_thread){ .tid = 7,
-						 .cpu_base_ns = 1000 * MS,
-						 .cpu_stop_ns = 1500 * MS };
-	for (uint32_t i = 0; i < 45; i++)
-		(void)ring_writer_cpu(&f.writer, 7, START + i, 10 * MS, 0x1000);
-	feed(&f);
-	struct profile *p = emit(&f, readings, 1, 3000 * MS, false);
-
-	assert_in_range(sum_of(p, "process_cpu", NULL), 500 * MS - 50, 500 * MS + 50);
+	total += sum_of(p, "process_cpu", NULL);
 	profile_free(p);
-	/* Started again at 2.5 s, read at 2.75 s. */
-	readings[0] = reading(7, 2750 * MS, 0);
-	readings[0].slot = (struct ring_thread){ .tid = 7, .cpu_base_ns = 2000 * MS };
-	for (uint32_t i = 0; i < 24; i++)
-		(void)ring_writer_cpu(&f.writer, 7, START + 4000 * MS + i, 10 * MS, 0x1000);
+	/* It still stands in /proc, and is not owed its time once more. */
+	p = emit(&f, readings, 1, 2000 * MS, false);
+	total += sum_of(p, "process_cpu", NULL);
+	profile_free(p);
+	assert_in_range(total, 105 * MS - 10, 105 * MS + 10);
+	/* Another thread has got its number. */
+	for (int i = 0; i < 3; i++)
+		(void)ring_writer_cpu(&f.writer, 7, START + (2000 + i * 10) * MS, 10 * MS, 0x1000);
 	feed(&f);
-	p = emit(&f, readings, 1, 5000 * MS, false);
-	assert_in_range(sum_of(p, "process_cpu", NULL), 250 * MS - 50, 250 * MS + 50);
+	p = emit(&f, reused, 1, 3000 * MS, true);
+	assert_in_range(sum_of(p, "process_cpu", NULL), 30 * MS - 10, 30 * MS + 10);
 	profile_free(p);
 	fixture_release(&f);
 }
@@ -305,6 +284,176 @@ static void a_call_that_has_not_returned_is_charged_once(void **state)
 	readings[0].slot.call = 0;
 	p = emit(&f, readings, 1, 3100 * MS, false);
 	assert_int_equal(sum_of(p, "block", "poll"), 2100 * MS);
+	profile_free(p);
+	fixture_release(&f);
+}
+
+/* What the end record of thread 7 says. */
+static void end_write(struct fixture *f, int64_t after_ns, int64_t cpu_ns)
+{
+	const struct ring_cpu end = { (uint64_t)cpu_ns, 0 };
+
+	(void)ring_writer_add(&f->writer, RING_THREAD_END, 7, START + after_ns, &end, sizeof(end), NULL,
+			      0);
+}
+
+static void an_end_that_comes_a_drain_later_is_not_owed_again(void **state)
+{
+	struct fixture f;
+	struct native_reading readings[] = { reading(7, 5000 * MS, 0) };
+	int64_t total = 0;
+
+	(void)state;
+	fixture_init(&f, false);
+	(void)ring_writer_cpu(&f.writer, 7, START + 10 * MS, 10 * MS, 0x1000);
+	feed(&f);
+	struct profile *p = emit(&f, readings, 1, 6000 * MS, false);
+
+	total += sum_of(p, "process_cpu", NULL);
+	profile_free(p);
+	/* Gone from /proc, and its last record stands behind a claim that is still open. */
+	(void)ring_writer_cpu(&f.writer, 7, START + 6100 * MS, 10 * MS, 0x1000);
+	feed(&f);
+	p = emit(&f, NULL, 0, 7000 * MS, false);
+	total += sum_of(p, "process_cpu", NULL);
+	profile_free(p);
+	end_write(&f, 6200 * MS, 5012 * MS);
+	(void)ring_writer_cpu(&f.writer, 8, START + 7100 * MS, 10 * MS, 0x1000);
+	feed(&f);
+	p = emit(&f, NULL, 0, 8000 * MS, true);
+	total += sum_of(p, "process_cpu", NULL);
+	assert_in_range(total, 5022 * MS - 10, 5022 * MS + 10);
+	profile_free(p);
+	fixture_release(&f);
+}
+
+static void a_thread_that_ends_while_it_is_listed_counts_once(void **state)
+{
+	struct fixture f;
+	struct native_reading readings[] = { reading(7, 100 * MS, 0), reading(8, 0, 0) };
+	int64_t total = 0;
+
+	(void)state;
+	fixture_init(&f, false);
+	for (int round = 0; round < 4; round++) {
+		if (!round)
+			for (int i = 0; i < 9; i++)
+				(void)ring_writer_cpu(&f.writer, 7, START + i * 10 * MS, 10 * MS,
+						      0x1000);
+		if (!round)
+			end_write(&f, 100 * MS, 100 * MS);
+		else /* a leader that has ended is listed as long as its process lives */
+			(void)ring_writer_cpu(&f.writer, 8, START + round * 1000 * MS, 10 * MS, 0x1000);
+		readings[0].slot.tid = round ? 0 : 7;
+		readings[1].cpu_ns = (uint64_t)(round * 10 * MS);
+		feed(&f);
+		struct profile *p = emit(&f, readings, 2, 1000 * MS * (round + 1), round == 3);
+
+		total += sum_of(p, "process_cpu", NULL);
+		profile_free(p);
+	}
+	assert_in_range(total, 130 * MS - 20, 130 * MS + 20);
+	fixture_release(&f);
+}
+
+static void a_number_that_is_used_again_is_another_thread(void **state)
+{
+	struct fixture f;
+	struct native_reading readings[] = { reading(7, 5000 * MS, 0) };
+
+	(void)state;
+	fixture_init(&f, false);
+	(void)ring_writer_cpu(&f.writer, 7, START + 10 * MS, 10 * MS, 0x1000);
+	feed(&f);
+	profile_free(emit(&f, readings, 1, 6000 * MS, false));
+	(void)ring_writer_cpu(&f.writer, 7, START + 6010 * MS, 10 * MS, 0x1000);
+	feed(&f);
+	readings[0] = reading(7, 12 * MS, 0);
+	readings[0].slot.generation = 1;
+	struct profile *p = emit(&f, readings, 1, 7000 * MS, false);
+
+	assert_int_equal(sum_of(p, "process_cpu", NULL), 12 * MS);
+	profile_free(p);
+	fixture_release(&f);
+}
+
+static void more_threads_than_there_can_be_are_one(void **state)
+{
+	struct fixture f;
+	const uint32_t threads = 5 * RING_THREADS_MAX;
+
+	(void)state;
+	fixture_init(&f, false);
+	for (uint32_t i = 0; i < threads; i++)
+		(void)ring_writer_cpu(&f.writer, 1000 + i, START, 10 * MS, 0x1000);
+	feed(&f);
+	struct profile *p = emit(&f, NULL, 0, 1000 * MS, false);
+
+	assert_int_equal(sum_of(p, "process_cpu", NULL), threads * 10 * MS);
+	profile_free(p);
+	fixture_release(&f);
+}
+
+static void values_at_their_ends_stay_sums(void **state)
+{
+	struct fixture f;
+	const struct ring_cpu end = { UINT64_MAX, UINT64_MAX };
+	const struct ring_block block = { .call = UINT32_MAX,
+					  .target_kind = UINT32_MAX,
+					  .duration_ns = UINT64_MAX,
+					  .since_ns = INT64_MIN };
+	struct native_reading readings[] = { reading(7, 1000 * MS, 0) };
+
+	(void)state;
+	fixture_init(&f, false);
+	readings[0].slot = (struct ring_thread){ .tid = 7,
+						 .call = UINT32_MAX,
+						 .since_ns = 1,
+						 .cpu_base_ns = UINT64_MAX,
+						 .cpu_stop_ns = 1 };
+	for (int64_t round = 0; round < 50; round++) {
+		for (uint32_t i = 0; i < 100; i++) {
+			(void)ring_writer_cpu(&f.writer, i, INT64_MAX, UINT64_MAX, UINT64_MAX);
+			(void)ring_writer_add(&f.writer, RING_BLOCK, i, INT64_MIN, &block, sizeof(block),
+					      NULL, 0);
+			if (i != 7)
+				(void)ring_writer_add(&f.writer, RING_THREAD_END, i, 0, &end,
+						      sizeof(end), NULL, 0);
+		}
+		feed(&f);
+		struct profile *p = emit(&f, readings, 1, 1000 * MS * (round + 1), round == 49);
+
+		for (size_t i = 0; i < p->values_count; i++)
+			assert_true(p->values[i] >= 0);
+		profile_free(p);
+	}
+	fixture_release(&f);
+}
+
+static void an_open_call_is_not_charged_again_after_the_agent_s_restart(void **state)
+{
+	struct fixture f;
+	struct ring_block block = { .call = RING_CALL_poll, .since_ns = START + 100 * MS, .site = 77 };
+	struct native_reading readings[] = { reading(7, 0, 0) };
+	int64_t total = 0;
+
+	(void)state;
+	fixture_init(&f, true);
+	readings[0].slot = (struct ring_thread){
+		.tid = 7, .call = RING_CALL_poll, .since_ns = START + 100 * MS, .site = 77
+	};
+	struct profile *p = emit(&f, readings, 1, 10000 * MS, false);
+
+	total += sum_of(p, "block", "poll");
+	profile_free(p);
+	block.duration_ns = 12000 * MS;
+	(void)ring_writer_add(&f.writer, RING_BLOCK, 7, START + 12100 * MS, &block, sizeof(block), NULL,
+			      0);
+	feed(&f);
+	readings[0].slot.call = 0;
+	p = emit(&f, readings, 1, 13000 * MS, false);
+	total += sum_of(p, "block", "poll");
+	assert_int_equal(total, 2100 * MS); /* since the new agent came */
 	profile_free(p);
 	fixture_release(&f);
 }
@@ -447,11 +596,16 @@ int main(void)
 		cmocka_unit_test(a_thread_without_samples_is_owed_until_it_has_one),
 		cmocka_unit_test(a_thread_that_is_never_sampled_is_shown_as_such),
 		cmocka_unit_test(ended_threads_keep_the_total_exact),
-		cmocka_unit_test(a_thread_that_ends_and_lingers_is_counted_once),
-		cmocka_unit_test(cpu_time_outside_the_profiler_is_not_owed),
+		cmocka_unit_test(an_end_that_is_read_before_proc_forgets_the_thread),
 		cmocka_unit_test(after_the_agent_s_restart_waiting_samples_keep_their_weight),
 		cmocka_unit_test(wall_time_is_explained_part_by_part),
 		cmocka_unit_test(a_call_that_has_not_returned_is_charged_once),
+		cmocka_unit_test(an_end_that_comes_a_drain_later_is_not_owed_again),
+		cmocka_unit_test(a_thread_that_ends_while_it_is_listed_counts_once),
+		cmocka_unit_test(a_number_that_is_used_again_is_another_thread),
+		cmocka_unit_test(more_threads_than_there_can_be_are_one),
+		cmocka_unit_test(values_at_their_ends_stay_sums),
+		cmocka_unit_test(an_open_call_is_not_charged_again_after_the_agent_s_restart),
 		cmocka_unit_test(an_open_claim_waits_and_then_expires),
 		cmocka_unit_test(nonsense_is_counted_and_skipped),
 		cmocka_unit_test(heads_that_lie_are_refused),

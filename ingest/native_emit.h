@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ingest/native_emit.h - what the makers of a native batch share: native_emit.c writes records,
+ * native_cpu.c and native_wall.c do the two accounts.
+ *
+ * Private to ingest/native*.c.
+ */
+#ifndef INGEST_NATIVE_EMIT_H
+#define INGEST_NATIVE_EMIT_H
+
+#include "ingest/native_process.h"
+
+enum native_series { SERIES_CPU, SERIES_WALL, SERIES_BLOCK, SERIES_COUNT };
+
+struct emitter {
+	struct native_process *process;
+	struct profile_builder *out;
+	const struct native_clock *clock;
+	int64_t interval_ns;
+	bool stopped; /* the client takes no samples now */
+	uint32_t series[SERIES_COUNT];
+	uint32_t *modules; /* builder's numbers by ours, 0: not added yet */
+	int rc;		   /* first failure; every step checks it */
+};
+
+/* Sums of what a client says: at the end of the range they stay there. */
+static inline int64_t add_bounded(int64_t a, int64_t b)
+{
+	int64_t sum;
+
+	if (!__builtin_add_overflow(a, b, &sum) && sum < INT64_MAX / 4 && sum > INT64_MIN / 4)
+		return sum;
+	return b > 0 ? INT64_MAX / 4 : INT64_MIN / 4;
+}
+
+/* CLOCK_MONOTONIC of the client as UTC. */
+int64_t emit_real_time(const struct emitter *e, int64_t monotonic_ns);
+
+/* The frames of a pending record; NULL when it has none. */
+const uint64_t *emit_words(const struct native_process *p, const struct native_pending *pending);
+
+/* A stack of words, with `leaf` (NULL: none) as a named frame below it. */
+uint32_t emit_stack(struct emitter *e, const uint64_t *words, size_t count, bool in_kernel,
+		    const char *leaf);
+
+/* Thread, span and target; `pending` and `block` may be NULL. */
+uint32_t emit_context(struct emitter *e, const struct native_thread *thread,
+		      const struct native_pending *pending, const struct ring_block *block);
+
+/* Values of 0 and less are not written. */
+void emit_record(struct emitter *e, enum native_series series, uint32_t node, uint32_t context,
+		 int64_t time_ns, int64_t value, uint64_t count);
+
+/* The two accounts. `due`: wall time is accounted in this batch. */
+void native_cpu_emit(struct emitter *e, const struct native_reading *readings, size_t count,
+		     bool ended);
+void native_wall_emit(struct emitter *e, const struct native_reading *readings, size_t count,
+		      bool due);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * server/processes_private.h - what the files of the native side share.
+ *
+ * Loop thread, except where the lock is named: it keeps the list and the sums for status, which any
+ * thread may ask for.  The loop alone changes them, so it reads them without the lock.
+ */
+#ifndef SERVER_PROCESSES_PRIVATE_H
+#define SERVER_PROCESSES_PRIVATE_H
+
+#include <pthread.h>
+
+#include "server/process.h"
+
+struct processes {
+	struct event_base *base;
+	struct mailbox *mailbox;
+	struct writer *writer;
+	struct symbols *symbols;
+	char host[64];
+	char *socket_path;
+	int listener;
+	struct event *accepting, *tick;
+	bool accept_paused;	/* no descriptors were left; the tick tries again */
+	size_t silent_count;	/* connections that have not said anything yet */
+	struct connection *silent;
+	size_t held_bytes;	/* of batches that are not on disk yet */
+	bool stopped;		/* the writer takes nothing more */
+	pthread_mutex_t lock;	/* of what follows */
+	struct process *first;
+	size_t count;
+	struct {
+		uint64_t attached, refused, ended, batches, hellos;
+		struct native_stats native; /* of processes that are gone */
+		struct ring_counters counters;
+	} sums;
+};
+
+static inline void processes_count_one(struct processes *all, uint64_t *sum)
+{
+	(void)pthread_mutex_lock(&all->lock);
+	++*sum;
+	(void)pthread_mutex_unlock(&all->lock);
+}
+
+/* Ask the store how far the process was read, and list it. Takes it on success. */
+MUST_CHECK int process_attach(struct processes *all, struct process *process, struct err *err);
+
+/* Drain and send, unless a batch is on its way already. `force`: whether or not it is due. */
+void process_turn(struct process *process, bool force);
+
+/* Hellos: start and stop listening, and go on after a pause. */
+MUST_CHECK int hello_listen(struct processes *all, struct err *err);
+void hello_resume(struct processes *all);
+void hello_stop(struct processes *all);
+
+#endif

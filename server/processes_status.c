@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The native side's part of /api/v1/status. */
+#include <stdio.h>
+
+#include "server/processes_private.h"
+
+static const char *const end_names[RING_ENDS] = RING_END_NAMES;
+static const char *const drop_names[RING_DROPS] = RING_DROP_NAMES;
+static const char *const dimension_names[RING_DIMENSIONS] = RING_DIMENSION_NAMES;
+
+static void ends_json(struct json *json, const struct native_stats *stats)
+{
+	json_key(json, "stacks");
+	json_open(json, '{');
+	for (size_t i = 0; i < RING_ENDS; i++) {
+		json_key_uint(json, end_names[i], stats->ends[i]);
+	}
+	json_close(json, '}');
+}
+
+static void drops_json(struct json *json, const struct ring_counters *counters)
+{
+	json_key(json, "lost");
+	json_open(json, '{');
+	for (size_t d = 0; d < RING_DIMENSIONS; d++)
+		for (size_t r = 0; r < RING_DROPS; r++) {
+			char name[48];
+
+			if (!counters->drops[d][r])
+				continue;
+			(void)snprintf(name, sizeof(name), "%s.%s", dimension_names[d], drop_names[r]);
+			json_key_uint(json, name, counters->drops[d][r]);
+		}
+	json_close(json, '}');
+}
+
+static void native_json(struct json *json, const struct native_stats *stats)
+{
+	json_key_uint(json, "samples", stats->samples);
+	json_key_uint(json, "blocks", stats->blocks);
+	json_key_uint(json, "cpu_ns", stats->cpu_ns);
+	json_key_uint(json, "cpu_sampled_ns", stats->cpu_sampled_ns);
+	json_key_uint(json, "cpu_not_sampled_ns", stats->not_sampled_ns);
+	json_key_uint(json, "bad_records", stats->bad_records);
+	json_key_uint(json, "abandoned_bytes", stats->abandoned_bytes);
+	ends_json(json, stats);
+}
+
+static void process_json(struct json *json, const struct process *p)
+{
+	static const char *const engines[] = { "none", "posix-timer", "perf" };
+	static const char *const states[] = { "starting", "running", "throttled", "stopped" };
+
+	json_open(json, '{');
+	json_key_text(json, "service", p->service);
+	json_key_text(json, "command", p->comm);
+	json_key_int(json, "pid", p->pid);
+	json_key_uint(json, "uid", p->owner);
+	json_key_text(json, "engine", engines[MIN(p->counters.engine, (uint64_t)2)]);
+	json_key_text(json, "state", states[MIN(p->counters.state, (uint64_t)3)]);
+	json_key(json, "preloaded");
+	json_bool(json, p->counters.preloaded);
+	json_key_uint(json, "interval_us", p->counters.interval_us);
+	json_key_uint(json, "own_cost_ns", p->counters.cost_ns);
+	json_key_uint(json, "threads", p->stats.threads);
+	json_key_uint(json, "threads_departing", p->stats.threads_departing);
+	json_key_uint(json, "threads_unsampled", p->stats.threads_unsampled);
+	json_key_uint(json, "modules", p->modules_read);
+	json_key_uint(json, "ring_bytes", (uint64_t)p->head.rings_count * p->head.ring_bytes);
+	json_key_uint(json, "memory_bytes", p->file_bytes);
+	native_json(json, &p->stats);
+	drops_json(json, &p->counters);
+	json_close(json, '}');
+}
+
+void processes_status(struct processes *all, struct json *json)
+{
+	(void)pthread_mutex_lock(&all->lock);
+	struct native_stats sum = all->sums.native;
+
+	json_key(json, "processes");
+	json_open(json, '[');
+	for (const struct process *p = all->first; p; p = p->next) {
+		process_json(json, p);
+		for (size_t i = 0; i < RING_ENDS; i++)
+			sum.ends[i] += p->stats.ends[i];
+		sum.samples += p->stats.samples;
+		sum.blocks += p->stats.blocks;
+		sum.cpu_ns += p->stats.cpu_ns;
+		sum.cpu_sampled_ns += p->stats.cpu_sampled_ns;
+		sum.not_sampled_ns += p->stats.not_sampled_ns;
+		sum.bad_records += p->stats.bad_records;
+		sum.abandoned_bytes += p->stats.abandoned_bytes;
+	}
+	json_close(json, ']');
+	json_key(json, "native");
+	json_open(json, '{');
+	json_key_uint(json, "attached", all->sums.attached);
+	json_key_uint(json, "ended", all->sums.ended);
+	json_key_uint(json, "refused", all->sums.refused);
+	json_key_uint(json, "hellos", all->sums.hellos);
+	json_key_uint(json, "batches", all->sums.batches);
+	native_json(json, &sum);
+	drops_json(json, &all->sums.counters);
+	json_close(json, '}');
+	(void)pthread_mutex_unlock(&all->lock);
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// embed.mjs DIST OUT - writes OUT/page_files.c, the table of server/page.h, and beside it each file
+// of DIST as gzip, which the assembler takes in with .incbin.
+import { createHash } from 'node:crypto';
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { extname, join, relative } from 'node:path';
+import { gzipSync } from 'node:zlib';
+
+const TYPES = {
+	'.html': 'text/html; charset=utf-8',
+	'.js': 'text/javascript; charset=utf-8',
+	'.css': 'text/css; charset=utf-8',
+	'.svg': 'image/svg+xml',
+};
+
+const [dist, out] = process.argv.slice(2);
+if (!dist || !out) {
+	console.error('usage: embed.mjs DIST OUT');
+	process.exit(2);
+}
+
+function walk(folder) {
+	return readdirSync(folder, { withFileTypes: true })
+		.sort((a, b) => (a.name < b.name ? -1 : 1))
+		.flatMap((e) => (e.isDirectory() ? walk(join(folder, e.name)) : [join(folder, e.name)]));
+}
+
+function describe(file, index) {
+	const plain = readFileSync(file);
+	const name = relative(dist, file).split('\\').join('/');
+	const type = TYPES[extname(name)];
+	if (!type) throw new Error(`${name}: no content type is known for this suffix`);
+	if (!/^[\w./-]+$/.test(name)) throw new Error(`${name}: not a name for a C string`);
+	const gzip = gzipSync(plain, { level: 9 });
+	gzip[9] = 255; // the operating system in the header: not this one's, so that builds agree
+	const packed = join(out, `page_${index}.gz`);
+	writeFileSync(packed, gzip);
+	return {
+		index, type, packed,
+		path: name === 'index.html' ? '/' : `/${name}`,
+		etag: createHash('sha256').update(plain).digest('hex').slice(0, 20),
+		plain: plain.length,
+		gzip: gzip.length,
+		immutable: name.startsWith('assets/'),
+	};
+}
+
+function c_string(text) {
+	return JSON.stringify(text);
+}
+
+mkdirSync(out, { recursive: true });
+const files = walk(dist).map(describe);
+const lines = [
+	'/* Written by web/embed.mjs. */',
+	'#include "server/page.h"',
+	'',
+	...files.map((f) =>
+		`extern const unsigned char page_${f.index}[];\n` +
+		'__asm__(".pushsection .rodata\\n"\n' +
+		`	"page_${f.index}: .incbin \\"${f.packed.replace(/["\\]/g, '\\\\\\$&')}\\"\\n"\n` +
+		'	".popsection");\n'),
+	'const struct page_file page_files[] = {',
+	...files.map((f) =>
+		`	{ ${c_string(f.path)}, ${c_string(f.type)}, ${c_string(`"${f.etag}"`)}, page_${f.index}, ` +
+		`${f.gzip}, ${f.plain}, ${f.immutable} },`),
+	'	{ 0 },',
+	'};',
+	'',
+];
+writeFileSync(join(out, 'page_files.c'), lines.join('\n'));

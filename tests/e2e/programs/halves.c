@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One thread that works for 20 ms and sleeps for 20 ms, by turns, for a number of seconds.  Prints
- * "cpu_ns wall_ns asleep_ns waited_ns" of that thread; the last is waiting for a CPU while it rests.
+ * "cpu_ns wall_ns asleep_ns waited_ns" of that thread, the last being what it waited for a CPU
+ * around its naps.
  */
 #include <pthread.h>
 #include <stdint.h>

@@ -28,6 +28,14 @@
 		take_;                                                                             \
 	})
 
+/* a + b, or the end of the range that it passes: what is uploaded may say anything. */
+static inline int64_t sum_add(int64_t a, int64_t b)
+{
+	int64_t sum;
+
+	return !__builtin_add_overflow(a, b, &sum) ? sum : b > 0 ? INT64_MAX : INT64_MIN;
+}
+
 static inline void cleanup_free(void *p)
 {
 	free(*(void **)p);

@@ -161,6 +161,15 @@ static int frames_of(struct profile_builder *out, struct str stack, uint32_t *fr
 	return 0;
 }
 
+/* Whether a value says how many samples there were; of time or bytes nobody knows. */
+static bool counts_samples(struct profile_builder *out, uint32_t series)
+{
+	const struct profile *p = profile_builder_profile(out);
+	struct str unit = profile_string(p, p->kinds[p->series[series].kind].columns[0].unit);
+
+	return unit.len == 5 && !memcmp(unit.ptr, "count", 5);
+}
+
 static int line_add(struct profile_builder *out, const struct line *line, uint32_t *frames,
 		    struct profile_record *record)
 {
@@ -171,7 +180,9 @@ static int line_add(struct profile_builder *out, const struct line *line, uint32
 		rc = profile_builder_stack(out, frames, count, &record->node);
 	if (rc || !line->count)
 		return rc;
-	record->count = (uint32_t)MIN(line->count, (int64_t)UINT32_MAX);
+	record->count = counts_samples(out, record->series) ?
+				(uint32_t)MIN(line->count, (int64_t)UINT32_MAX) :
+				1;
 	return profile_builder_record(out, record, &line->count);
 }
 

@@ -209,7 +209,7 @@ static int segment_merge(struct segment_call *call)
 	for (size_t i = 0; !rc && i < segment->leaves_count; i++) {
 		struct query_tree_node *node = &call->tree->nodes[map[segment->leaves[i]]];
 
-		node->self += segment->sums[i];
+		node->self = sum_add(node->self, segment->sums[i]);
 		node->samples += segment->counts[i];
 		call->tree->facts.samples += segment->counts[i];
 	}

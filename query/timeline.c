@@ -76,7 +76,7 @@ static int step_add(void *arg, size_t series, int64_t step_start_ns, int64_t sum
 		return rc;
 	if (step < 0 || (size_t)step >= t->steps)
 		return 0;
-	line->sums[step] += sum;
+	line->sums[step] = sum_add(line->sums[step], sum);
 	line->counts[step] += count;
 	t->facts.samples += count;
 	return 0;

@@ -71,10 +71,10 @@ static int sum_by_key(const struct query_tree *tree, struct key_sum *sums)
 		path[++depth] = node->key;
 		struct key_sum *sum = &sums[node->key];
 
-		sum->self += node->self;
+		sum->self = sum_add(sum->self, node->self);
 		sum->samples += node->samples;
 		if (!sum->open++) {
-			sum->total += node->total;
+			sum->total = sum_add(sum->total, node->total);
 			sum->samples_total += below[view.order[i]];
 		}
 	}
@@ -168,11 +168,11 @@ static int label_add(struct label_call *call, struct str value, int64_t sum, uin
 
 	if (rc)
 		return rc;
-	row->self += sum;
-	row->total += sum;
+	row->self = sum_add(row->self, sum);
+	row->total = sum_add(row->total, sum);
 	row->samples += count;
 	row->samples_total += count;
-	call->table->total += sum;
+	call->table->total = sum_add(call->table->total, sum);
 	call->table->facts.samples += count;
 	return 0;
 }

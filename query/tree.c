@@ -85,8 +85,11 @@ void query_tree_sum(struct query_tree *tree)
 {
 	for (size_t i = 0; i < tree->nodes_count; i++)
 		tree->nodes[i].total = tree->nodes[i].self;
-	for (size_t i = tree->nodes_count; i-- > 1;)
-		tree->nodes[tree->nodes[i].parent].total += tree->nodes[i].total;
+	for (size_t i = tree->nodes_count; i-- > 1;) {
+		struct query_tree_node *parent = &tree->nodes[tree->nodes[i].parent];
+
+		parent->total = sum_add(parent->total, tree->nodes[i].total);
+	}
 	tree->total = tree->nodes[0].total;
 }
 
@@ -195,9 +198,10 @@ static int view_build(struct query_view *view, const bool *shown)
 			continue;
 		}
 		view->hidden_nodes++;
-		view->hidden_value += tree->nodes[i].self;
+		view->hidden_value = sum_add(view->hidden_value, tree->nodes[i].self);
 		if (shown[tree->nodes[i].parent])
-			hidden[tree->nodes[i].parent] += tree->nodes[i].total;
+			hidden[tree->nodes[i].parent] =
+				sum_add(hidden[tree->nodes[i].parent], tree->nodes[i].total);
 	}
 	qsort_r(sorted, count, sizeof(*sorted), by_show, (void *)(uintptr_t)tree);
 	for (size_t i = count; i-- > 0;)

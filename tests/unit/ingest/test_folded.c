@@ -73,6 +73,32 @@ static void assert_kind(const char *name, const char *want)
 	profile_free(p);
 }
 
+/* A value of time says nothing of how many samples were taken. */
+static void test_counts(void **state)
+{
+	static const struct {
+		const char *name;
+		uint32_t count;
+	} cases[] = {{"", 1000}, {"cpu", 1}, {"cpu_samples", 1000}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const struct ingest_request request = {
+		    .body = STR("a;b 1000\n"),
+		    .name = {cases[i].name, strlen(cases[i].name)},
+		    .now_ns = 1,
+		    .accept_until_ns = 2,
+		    .limits = &ingest_limits_default,
+		};
+		struct profile_builder *builder = NULL;
+
+		assert_int_equal(profile_builder_new(NULL, &builder), 0);
+		assert_int_equal(ingest_find(STR("folded"))->decode(&request, builder, &err), 0);
+		assert_int_equal(profile_builder_profile(builder)->records[0].count, cases[i].count);
+		profile_builder_free(builder);
+	}
+}
+
 static void test_kinds(void **state)
 {
 	(void)state;
@@ -153,6 +179,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_reads), cmocka_unit_test(test_kinds),
+	    cmocka_unit_test(test_counts),
 	    cmocka_unit_test(test_refuses), cmocka_unit_test(test_depth),
 	    cmocka_unit_test(test_sniff)};
 

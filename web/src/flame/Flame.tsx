@@ -102,6 +102,7 @@ class Stage {
 		this.measure();
 		if (turned) this.scroller.scrollTop = this.scene.flipped ? this.scroller.scrollHeight : 0;
 		else if (moved && !fresh) this.reveal(i);
+		else if (!fresh && old.selected !== this.scene.selected) this.reveal(this.scene.selected);
 		this.paint();
 	}
 

@@ -70,9 +70,18 @@ function says(page, name, wanted) {
 	);
 }
 
+// Where a frame is, once it has been laid out and drawn: the data may be there a moment earlier.
+async function place(page, name) {
+	const found = await page.waitForFunction(
+		(n) => {
+			const at = window.__hearth.place(n);
+			return at && Number.isFinite(at.x) && Number.isFinite(at.y) && at.y > 0 && at;
+		}, name);
+	return found.jsonValue();
+}
+
 async function frame_click(page, name) {
-	const at = await ask(page, 'place', name);
-	check(at, `no frame ${name} is in sight`);
+	const at = await place(page, name);
 	await page.mouse.click(at.x, at.y);
 }
 
@@ -276,7 +285,7 @@ async function what_is_hidden_is_said_and_can_be_shown() {
 
 async function names_are_text_wherever_they_stand() {
 	await with_page('?service=shop', {}, async (page) => {
-		const at = await ask(page, 'place', EVIL);
+		const at = await place(page, EVIL);
 		await page.mouse.move(at.x, at.y);
 		await page.waitForSelector('.tip');
 		equal(await page.innerText('.tip strong'), EVIL, 'the tooltip');
@@ -316,7 +325,7 @@ async function a_deep_stack_scrolls_on_a_small_canvas() {
 		check(heights[2] > 400 * 20, `the scroller is ${heights[2]} high`);
 		check(heights[1] > 400, `the viewport is only ${heights[1]} high`);
 		await page.$eval('.flame-scroller', (s) => (s.scrollTop = s.scrollHeight));
-		const at = await ask(page, 'place', 'level_399');
+		const at = await place(page, 'level_399');
 		await page.mouse.move(at.x, at.y);
 		await page.waitForSelector('.tip');
 		equal(await page.innerText('.tip strong'), 'level_399', 'the deepest frame');

@@ -4,7 +4,7 @@
 
 #include "cli/verb.h"
 
-enum long_option { SERVER = 256, FROM, TO, SINCE, BY, FORMAT, JSON, MAX_NODES, ALL, GRANULARITY, HELP };
+enum long_option { SERVER = 256, FROM, TO, SINCE, BY, FORMAT, JSON, MAX_NODES, GRANULARITY, HELP };
 
 static const struct option long_options[] = {
 	{ "server", required_argument, NULL, SERVER },

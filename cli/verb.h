@@ -34,7 +34,7 @@ struct verb {
 struct options {
 	const char *server, *select, *service, *type, *from, *until, *since, *by, *format, *output;
 	const char *limit, *max_nodes, *granularity;
-	bool json, all, quiet;
+	bool json, quiet;
 };
 
 /* Parse the shared options; prints usage on --help and on errors. Returns -1 to go on (the rest

@@ -74,8 +74,6 @@ struct query_facts {
 
 /* ---- trees ---- */
 
-struct query_label_set; /* of one series, as group-by sees it */
-
 /* A merged tree.  Node 0 is the root ("total"); parents are numbered below children. */
 struct query_tree_node {
 	uint32_t parent;

@@ -74,13 +74,6 @@ MUST_CHECK int storage_symbols_put(struct storage *store, uint64_t scope, const 
 				   size_t build_id_len, const void *table, size_t len,
 				   uint64_t *ret_epoch, struct err *err);
 
-struct storage_file_stats {
-	char name[64];
-	int level; /* 0, 1; -1 for the symbol store and other files */
-	int64_t from_ns, until_ns;
-	uint64_t bytes, records;
-};
-
 struct storage_stats {
 	uint64_t bytes, l0_bytes, l1_bytes, symbols_bytes;
 	uint64_t records, profiles, duplicates; /* since the store was opened */

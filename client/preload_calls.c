@@ -54,9 +54,7 @@ enum {
 
 #define HERE(call_, target_)                                                                       \
 	{ .call = RING_CALL_##call_, .target_kind = (uint32_t)TARGET_##call_,                      \
-	  .target = (uint64_t)(target_), .pc = (uint64_t)(uintptr_t)__builtin_return_address(0),   \
-	  .sp = (uint64_t)(uintptr_t)__builtin_dwarf_cfa(),                                        \
-	  .fp = *(const uint64_t *)__builtin_frame_address(0) }
+	  .target = (uint64_t)(target_), .from = CALL_SITE }
 
 #define HOOK_AS(result, name, parameters, arguments, call_, target_, version)                      \
 	NEXT(name, result, parameters, version)                                                    \

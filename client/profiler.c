@@ -104,9 +104,12 @@ static const struct source *const sources[] = {
 
 static void sources_start(const struct config *config)
 {
-	for (size_t i = 0; i < SOURCES; i++)
-		active.off[sources[i]->dimension] =
-			sources[i]->wanted(config) ? sources[i]->start() : HEARTH_E_DISABLED;
+	for (size_t i = 0; i < SOURCES; i++) {
+		int off = sources[i]->wanted(config) ? sources[i]->start() : HEARTH_E_DISABLED;
+
+		active.off[sources[i]->dimension] = off;
+		store(&session.counters->off[sources[i]->dimension], (uint64_t)-off);
+	}
 }
 
 static int stop_locked(struct hearth_profiler *p);
@@ -191,8 +194,11 @@ static int stop_locked(struct hearth_profiler *p)
 
 static uint64_t samples_taken(void)
 {
-	return load(&session.counters->samples[RING_CPU]) +
-	       load(&session.counters->samples[RING_WALL]);
+	uint64_t sum = 0;
+
+	for (int i = 0; i < RING_DIMENSIONS; i++)
+		sum += load(&session.counters->samples[i]);
+	return sum;
 }
 
 int hearth_profiler_stop(struct hearth_profiler *p, bool flush_too)

@@ -15,7 +15,7 @@
  *	modules_at struct ring_module[]  append only: an entry is valid once its number is below
  *	                                 ring_counters.modules
  *	threads_at struct ring_thread[]  one slot a thread, reused after its thread ended
- *	heap_at    the live heap         (heap_bytes 0: none)
+ *	heap_at    struct ring_heap      sampled blocks that were not freed (heap_bytes 0: none)
  *	rings_at   rings_count rings of ring_bytes each
  *
  * This header needs libc alone, so that client/ and the agent share it.
@@ -27,7 +27,7 @@
 #include <stdint.h>
 
 #define RING_MAGIC UINT64_C(0x31676e6972726168) /* "harring1" */
-#define RING_VERSION 1
+#define RING_VERSION 2
 #define RING_PAGE 4096
 #define RING_UNIT 64 /* records start at multiples of this and are padded to it */
 #define RING_RINGS_MAX 64
@@ -36,6 +36,7 @@
 #define RING_FRAMES_MAX 512
 #define RING_BYTES_MAX (64u << 20) /* of the whole memfd: the agent refuses more */
 #define RING_PATH_MAX 232
+#define RING_TEXT_MAX 1024 /* bytes of text that one record carries */
 #define RING_BUILD_ID_MAX 32
 #define RING_HEARTBEAT_STALE_NS INT64_C(3000000000)
 
@@ -131,14 +132,15 @@ struct ring_counters {
 	uint64_t cost_ns;	/* own cost, measured every 100th sample and scaled */
 	uint64_t handler_ns[RING_HISTOGRAM];
 	uint64_t blocked_calls, blocked_ns; /* interposed blocking calls, and their coarse time */
-	uint64_t alloc_calls, alloc_bytes;
+	uint64_t alloc_calls, alloc_bytes; /* of threads without a slot; see ring_thread */
 	uint64_t lock_contended, lock_wait_ns;
 	uint64_t exceptions;
 	uint64_t engine;	/* enum ring_engine of the CPU dimension */
 	uint64_t interval_us;	/* the CPU sampling interval in force */
 	uint64_t preloaded;	/* 1: libhearth-preload; hooks are there */
 	uint64_t state;		/* enum ring_state */
-	uint64_t reserved[32];
+	uint64_t off[RING_DIMENSIONS]; /* why a dimension is off: a hearth_code without its sign */
+	uint64_t reserved[26];
 };
 
 enum ring_engine { RING_ENGINE_NONE, RING_ENGINE_TIMER, RING_ENGINE_PERF };
@@ -173,6 +175,10 @@ struct ring_thread {
 	uint64_t signals; /* timer signals that it took, with overruns */
 	uint64_t cpu_base_ns; /* CPU time that is not sampled: before its timer, or while stopped */
 	uint64_t cpu_stop_ns; /* not 0: stopped when its CPU clock was here */
+	/* Of all threads that ever had this slot: never set back, so that the sum over all slots only
+	 * grows and needs no lock to be read. */
+	uint64_t alloc_calls, alloc_bytes;
+	uint64_t reserved[6];
 };
 
 /*
@@ -197,13 +203,17 @@ enum ring_type {
 	RING_BLOCK,	  /* struct ring_block + frames: a blocking call that returned */
 	RING_SITE,	  /* struct ring_block + frames: where a thread blocks, by its key */
 	RING_THREAD_END,  /* struct ring_cpu, no frames: exact CPU time of a thread at its end */
-	RING_SAMPLE_ALLOC, /* reserved for the dimensions that follow */
-	RING_SAMPLE_LOCK,
-	RING_SAMPLE_EXCEPTION,
+	RING_SAMPLE_ALLOC, /* struct ring_alloc + frames */
+	RING_SAMPLE_LOCK,  /* struct ring_lock + frames */
+	RING_SAMPLE_EXCEPTION, /* struct ring_exception + frames; text "exception type" */
 	RING_TYPES
 };
 
-/* Every record: header, payload, then `frames` words, leaf first. */
+/*
+ * Every record: header, payload, then `frames` words, leaf first, then `text_bytes` of text: pairs of
+ * NUL-terminated strings, key and value by turns, labels of this one record ("trace endpoint",
+ * "task name", "lock name", "exception type" and those of hearth_label_set).
+ */
 struct ring_record {
 	uint64_t commit; /* position + 1 */
 	uint32_t bytes;	 /* whole record, a multiple of RING_UNIT, at most a quarter of the ring */
@@ -216,7 +226,8 @@ struct ring_record {
 	uint8_t end;   /* enum ring_end */
 	uint8_t flags; /* enum ring_record_flags */
 	uint16_t generation; /* low bits of the slot's generation */
-	uint32_t reserved;
+	uint16_t text_bytes; /* at most RING_TEXT_MAX */
+	uint16_t reserved;
 };
 
 enum ring_record_flags {
@@ -236,6 +247,49 @@ struct ring_block {
 	uint64_t duration_ns; /* coarse: ticks crossed; 0 in RING_SITE */
 	uint64_t site;	      /* key of (return address, stack pointer) */
 	int64_t since_ns;     /* CLOCK_MONOTONIC_COARSE at entry */
+};
+
+/*
+ * A sampled allocation.  One of `size` bytes is taken with the chance p = 1 - exp(-size / mean), so that
+ * it stands for size / p bytes and 1 / p objects.
+ */
+struct ring_alloc {
+	uint64_t size, mean_bytes;
+	uint64_t address;
+};
+
+enum ring_lock_what {
+	RING_LOCK_WAIT,	 /* the stack that waited */
+	RING_LOCK_BLAME, /* the stack that let the lock go for which a sampled waiter waited */
+	RING_LOCK_HOLD	 /* the stack that took the lock, and how long it kept it */
+};
+
+enum ring_lock_kind {
+	RING_LOCK_MUTEX,
+	RING_LOCK_READ, /* of a rwlock */
+	RING_LOCK_WRITE,
+	RING_LOCK_SPIN,
+	RING_LOCK_SEMAPHORE,
+	RING_LOCK_KINDS
+};
+
+#define RING_LOCK_KIND_NAMES { "mutex", "rwlock, read", "rwlock, write", "spinlock", "semaphore" }
+
+/*
+ * A sampled wait or hold of duration_ns.  A wait is taken with the chance
+ * p = 1 - exp(-duration_ns / mean), and stands for duration_ns / p and 1 / p waits; a hold is one of
+ * `mean` of them on average, whatever its length.
+ */
+struct ring_lock {
+	uint32_t what, kind;
+	uint64_t lock;	  /* ring_frame: module and offset of a static lock, else its address */
+	uint64_t creator; /* ring_frame of the call that initialized it, 0: not known */
+	uint64_t duration_ns, mean;
+};
+
+/* A sampled exception, which stands for `count`. */
+struct ring_exception {
+	uint64_t count;
 };
 
 enum ring_target { RING_TARGET_NONE, RING_TARGET_FD, RING_TARGET_ADDRESS, RING_TARGET_PID };
@@ -293,7 +347,7 @@ _Static_assert(sizeof(struct ring_agent) <= RING_PAGE, "the agent's part is one 
 _Static_assert(sizeof(struct ring_counters) <= RING_PAGE, "the counters are one page");
 _Static_assert(sizeof(struct ring_control) == RING_HEAD_BYTES, "a ring's head is one line");
 _Static_assert(sizeof(struct ring_record) == 72, "the record's header is shared");
-_Static_assert(sizeof(struct ring_thread) == 128, "thread slots are shared");
+_Static_assert(sizeof(struct ring_thread) == 192, "thread slots are shared");
 _Static_assert(sizeof(struct ring_module) == 296, "module entries are shared");
 
 #endif

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "client/ring.h"
+#include "client/stack.h"
 #include "client/unwind.h"
 
 struct scratch;
@@ -76,7 +77,7 @@ struct rule *source_rules(void);
 struct blocked {
 	uint32_t call, target_kind;
 	uint64_t target;
-	uint64_t pc, sp, fp; /* of the hook's caller */
+	struct call_site from; /* the hook's caller */
 
 	struct thread *thread; /* NULL: nothing to do at the end */
 	uint64_t epoch, site;

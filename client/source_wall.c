@@ -16,7 +16,7 @@
 
 static uint64_t site_key(const struct blocked *b)
 {
-	uint64_t x = b->pc ^ b->sp * UINT64_C(0x9e3779b97f4a7c15);
+	uint64_t x = b->from.pc ^ b->from.sp * UINT64_C(0x9e3779b97f4a7c15);
 
 	x ^= x >> 32;
 	x *= UINT64_C(0xff51afd7ed558ccd);
@@ -40,31 +40,6 @@ static void publish(struct thread *t, uint32_t call, int64_t since_ns, uint64_t 
 	store_release(&slot->sequence, (sequence | 1) + 1);
 }
 
-/* The stack of the hook's caller.  Two registers are enough for nearly all code; when they are not,
- * walk again from here, where all are known, and leave our own frames out. */
-static __attribute__((noinline)) struct unwind_result walk(const struct blocked *b,
-							   struct scratch *s)
-{
-	uint64_t reg[ARCH_REGS] = { 0 }, pc;
-	struct unwind_space space;
-	struct unwind_result r;
-
-	source_space(&space, s);
-	space.stack = thread_stack(b->thread, b->sp);
-	space.beyond = (struct cfi_memory){ b->thread->stack_lo, b->thread->stack_hi, 0 };
-	reg[ARCH_SP] = b->sp;
-	reg[ARCH_FP] = b->fp;
-	space.mode = UNWIND_FAST;
-	r = unwind(&space, reg, b->pc, true, 0, s->frames);
-	if (!r.needs_registers)
-		return r;
-	ARCH_CAPTURE(reg, pc);
-	if (space.stack.lo > reg[ARCH_SP])
-		space.stack.lo = reg[ARCH_SP];
-	space.mode = UNWIND_EITHER;
-	return unwind(&space, reg, pc, false, b->sp, s->frames);
-}
-
 static bool record(const struct blocked *b, enum ring_type type, int64_t now_ns)
 {
 	struct ring_block payload = { b->call,
@@ -73,26 +48,14 @@ static bool record(const struct blocked *b, enum ring_type type, int64_t now_ns)
 				      type == RING_BLOCK ? (uint64_t)(now_ns - b->since_ns) : 0,
 				      b->site,
 				      b->since_ns };
-	struct event e = { .type = type, .dimension = RING_WALL, .thread = b->thread };
-	struct scratch *s = scratch_take();
-	struct unwind_result r;
-	bool written;
+	struct event e = { .type = type,
+			   .dimension = RING_WALL,
+			   .payload = &payload,
+			   .payload_bytes = sizeof(payload),
+			   .time_ns = now_ns,
+			   .thread = b->thread };
 
-	if (!s) {
-		drop(RING_WALL, RING_DROP_NESTED);
-		return false;
-	}
-	r = walk(b, s);
-	add(&session.counters->ends[r.end], 1);
-	e.end = (uint8_t)r.end;
-	e.payload = &payload;
-	e.payload_bytes = sizeof(payload);
-	e.frames = s->frames;
-	e.frames_count = (uint16_t)r.count;
-	e.time_ns = now_ns;
-	written = event_write(&e);
-	scratch_give(s);
-	return written;
+	return stack_record(&e, &b->from);
 }
 
 /* Have the agent know the stack of this site before the thread blocks there. */
@@ -137,14 +100,14 @@ static void begin(struct blocked *b, struct thread *t)
 	b->since_ns = clock_coarse_ns();
 	b->site = site_key(b);
 	b->outer.call = load(&slot->call);
-	if (b->outer.call && b->sp > t->blocked_sp)
+	if (b->outer.call && b->from.sp > t->blocked_sp)
 		b->outer.call = 0; /* left by a jump: nobody is inside it any more */
 	b->outer.since_ns = slot->since_ns;
 	b->outer.site = slot->site;
 	b->outer.target = slot->target;
 	b->outer.sp = t->blocked_sp;
 	describe_site(b, b->since_ns);
-	store(&t->blocked_sp, b->sp);
+	store(&t->blocked_sp, b->from.sp);
 	publish(t, b->call, b->since_ns, b->site, b->target);
 	if (t->chores_ns != b->since_ns) {
 		t->chores_ns = b->since_ns;

@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "client/draw.h"
 #include "client/maps.h"
 #include "client/source.h"
 #include "client/tasks.h"
@@ -71,8 +73,10 @@ static void publish(struct thread *t, int32_t tid)
 	uint32_t generation = out->generation + 1;
 	uint64_t high = load(&session.counters->threads_high);
 
-	memset(out, 0, sizeof(*out));
+	memset(out, 0, offsetof(struct ring_thread, alloc_calls));
 	out->generation = generation;
+	t->draws = draw_seed((uint64_t)clock_exact_ns() ^ (uint64_t)tid << 32,
+			     *(const uint64_t *)(const void *)session.head->runtime_id);
 	t->seen = load(&scan_number);
 	store(&t->tid, tid);
 	store_release(&out->tid, (uint32_t)tid);

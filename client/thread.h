@@ -16,6 +16,7 @@
 #include "client/session.h"
 
 #define THREAD_SITES 16
+#define THREAD_LABELS_BYTES 768
 
 struct hearth_span;
 
@@ -38,6 +39,13 @@ struct thread {
 	/* The span that samples are charged to. */
 	uint64_t trace_id[2], span_id, root_span_id;
 	struct hearth_span *span; /* the innermost one that is open: span.c */
+
+	/* Labels that its records carry, as pairs of strings: span.c.  A handler may interrupt a
+	 * change: labels_bytes is 0 meanwhile. */
+	uint32_t labels_bytes;
+	char labels[THREAD_LABELS_BYTES];
+
+	uint64_t draws; /* state of draw.h; 0: not seeded */
 
 	/* Blocking calls: source_wall.c. */
 	uint64_t blocked_sp; /* stack pointer of the published call; above it, the call is over */

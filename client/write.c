@@ -52,7 +52,15 @@ struct ring_record *ring_claim(const struct ring_writer *w, uint32_t bytes, uint
 	}
 }
 
-static void fill(struct ring_record *r, const struct event *e, uint32_t bytes)
+/* The labels of the event and of its thread, as far as they fit. */
+static uint32_t text_bytes(const struct event *e)
+{
+	uint32_t more = e->thread ? load(&e->thread->labels_bytes) : 0;
+
+	return e->text_bytes + more > RING_TEXT_MAX ? e->text_bytes : e->text_bytes + more;
+}
+
+static void fill(struct ring_record *r, const struct event *e, uint32_t bytes, uint32_t text)
 {
 	const struct thread *t = e->thread;
 	unsigned char *p = (unsigned char *)r + sizeof(*r);
@@ -63,6 +71,7 @@ static void fill(struct ring_record *r, const struct event *e, uint32_t bytes)
 	r->time_ns = e->time_ns;
 	r->end = e->end;
 	r->flags = e->flags;
+	r->text_bytes = (uint16_t)text;
 	r->reserved = 0;
 	if (t) {
 		r->tid = (uint32_t)t->tid;
@@ -79,13 +88,20 @@ static void fill(struct ring_record *r, const struct event *e, uint32_t bytes)
 		r->trace_id[0] = r->trace_id[1] = r->span_id = r->root_span_id = 0;
 	}
 	memcpy(p, e->payload, e->payload_bytes);
-	memcpy(p + e->payload_bytes, e->frames, (size_t)e->frames_count * sizeof(*e->frames));
+	p += e->payload_bytes;
+	memcpy(p, e->frames, (size_t)e->frames_count * sizeof(*e->frames));
+	p += (size_t)e->frames_count * sizeof(*e->frames);
+	if (e->text_bytes)
+		memcpy(p, e->text, e->text_bytes);
+	if (text > e->text_bytes)
+		memcpy(p + e->text_bytes, t->labels, text - e->text_bytes);
 }
 
 bool event_write(const struct event *e)
 {
+	uint32_t text = text_bytes(e);
 	uint32_t bytes = (uint32_t)(sizeof(struct ring_record) + e->payload_bytes +
-				    e->frames_count * sizeof(uint64_t));
+				    e->frames_count * sizeof(uint64_t)) + text;
 	uint32_t rings = session.rings_count, tried = rings < RINGS_TRIED ? rings : RINGS_TRIED;
 	uint32_t count = e->count ? e->count : 1;
 	int cpu = sched_getcpu();
@@ -99,7 +115,7 @@ bool event_write(const struct event *e)
 		if (!r)
 			continue;
 		add(&session.counters->claims_open, 1);
-		fill(r, e, bytes);
+		fill(r, e, bytes, text);
 		ring_commit(r, position);
 		add(&session.counters->claims_open, (uint64_t)-1);
 		if (e->type != RING_THREAD_END && e->type != RING_SITE)

@@ -44,6 +44,8 @@ struct event {
 	uint32_t payload_bytes;
 	const uint64_t *frames;
 	uint16_t frames_count;
+	uint16_t text_bytes;
+	const char *text; /* labels of this record, pairs of strings; those of its thread are added */
 	int64_t time_ns;
 	const struct thread *thread; /* NULL: a thread without a slot */
 };

@@ -135,22 +135,23 @@ const char *native_process_module_path(const struct native_process *process, uin
 /* What stands between the header and the frames. */
 static size_t payload_bytes(uint16_t type)
 {
-	switch (type) {
-	case RING_SAMPLE_CPU:
-	case RING_THREAD_END:
-		return sizeof(struct ring_cpu);
-	case RING_BLOCK:
-	case RING_SITE:
-		return sizeof(struct ring_block);
-	default:
-		return 0;
-	}
+	static const size_t bytes[RING_TYPES] = {
+		[RING_SAMPLE_CPU] = sizeof(struct ring_cpu),
+		[RING_THREAD_END] = sizeof(struct ring_cpu),
+		[RING_BLOCK] = sizeof(struct ring_block),
+		[RING_SITE] = sizeof(struct ring_block),
+		[RING_SAMPLE_ALLOC] = sizeof(struct ring_alloc),
+		[RING_SAMPLE_LOCK] = sizeof(struct ring_lock),
+		[RING_SAMPLE_EXCEPTION] = sizeof(struct ring_exception),
+	};
+
+	return type < RING_TYPES ? bytes[type] : 0;
 }
 
 static bool record_is_sane(const struct ring_record *record, size_t left, uint32_t ring_bytes)
 {
 	uint64_t needed = sizeof(*record) + payload_bytes(record->type) +
-			  (uint64_t)record->frames * sizeof(uint64_t);
+			  (uint64_t)record->frames * sizeof(uint64_t) + record->text_bytes;
 
 	/* A pad may be shorter than a record's header: only commit, bytes and type count. */
 	if (record->bytes < RING_UNIT || record->bytes % RING_UNIT || record->bytes > left)
@@ -158,7 +159,8 @@ static bool record_is_sane(const struct ring_record *record, size_t left, uint32
 	if (record->type == RING_PAD)
 		return record->bytes <= ring_bytes;
 	return record->type < RING_TYPES && record->bytes <= ring_bytes / 4 &&
-	       record->frames <= RING_FRAMES_MAX && needed <= record->bytes;
+	       record->frames <= RING_FRAMES_MAX && record->text_bytes <= RING_TEXT_MAX &&
+	       needed <= record->bytes;
 }
 
 static int frames_add(struct native_process *process, const uint8_t *from, uint16_t count,
@@ -173,6 +175,27 @@ static int frames_add(struct native_process *process, const uint8_t *from, uint1
 	if (count)
 		memcpy(process->frames + process->frames_count, from, count * sizeof(uint64_t));
 	process->frames_count += count;
+	return 0;
+}
+
+/* Text that is not pairs of strings is left out. */
+static int text_add(struct native_process *process, const char *from, uint16_t bytes,
+		    struct native_pending *pending)
+{
+	size_t strings = 0;
+
+	for (uint16_t i = 0; i < bytes; i++)
+		strings += !from[i];
+	if (!bytes || from[bytes - 1] || strings % 2)
+		return 0;
+	int rc = array_grow(&process->text, 1, &process->text_capacity, process->text_count + bytes);
+
+	if (rc)
+		return rc;
+	memcpy(process->text + process->text_count, from, bytes);
+	pending->text_at = process->text_count;
+	pending->text_bytes = bytes;
+	process->text_count += bytes;
 	return 0;
 }
 
@@ -191,15 +214,16 @@ static int record_take(struct native_process *process, const struct ring_record 
 	};
 	const uint8_t *payload = bytes + sizeof(*record);
 
-	if (record->type >= RING_SAMPLE_ALLOC)
-		return 0; /* a newer client; its dimension is not known here */
-	if (record->type == RING_SAMPLE_CPU || record->type == RING_THREAD_END)
-		memcpy(&pending.cpu, payload, sizeof(pending.cpu));
-	else
-		memcpy(&pending.block, payload, sizeof(pending.block));
-	int rc = frames_add(process, payload + payload_bytes(record->type), record->frames,
-			    &pending.frames_at);
+	const size_t payload_len = payload_bytes(record->type);
+	const uint8_t *frames = payload + payload_len;
 
+	_Static_assert(sizeof(struct ring_block) <= sizeof(pending.payload), "see payload_bytes");
+	memcpy(pending.payload, payload, payload_len);
+	int rc = frames_add(process, frames, record->frames, &pending.frames_at);
+
+	if (!rc)
+		rc = text_add(process, (const char *)frames + record->frames * sizeof(uint64_t),
+			      record->text_bytes, &pending);
 	if (!rc)
 		rc = array_grow(&process->pending, sizeof(*process->pending),
 				&process->pending_capacity, process->pending_count + 1);
@@ -211,6 +235,8 @@ static int record_take(struct native_process *process, const struct ring_record 
 		process->stats.ends[record->end < RING_ENDS ? record->end : RING_END_BAD_CFI]++;
 	} else if (record->type == RING_BLOCK) {
 		process->stats.blocks++;
+	} else if (record->type >= RING_SAMPLE_ALLOC) {
+		process->stats.others++;
 	}
 	return 0;
 }

@@ -11,6 +11,7 @@
 
 #define YOUNG_NS (INT64_C(20) * NS_PER_S) /* wall is accounted at every drain until then */
 #define FORGET_NS (INT64_C(10) * NS_PER_S) /* an end record may stand behind an open claim */
+#define CONTEXT_LABELS_MAX 24
 #define KEEP_BYTES ((size_t)256 << 10) /* of buffers between drains */
 
 static const char *const drop_names[RING_DROPS] = RING_DROP_NAMES;
@@ -127,10 +128,26 @@ static void label_target(struct emitter *e, struct profile_label *labels, size_t
 	label_text(e, labels, count, STR("target"), (struct str){ text, (size_t)n });
 }
 
+/* What the record itself carries: the thread's labels, a lock's name, an exception's type. */
+static void labels_text(struct emitter *e, struct profile_label *labels, size_t *count,
+			const struct native_pending *pending)
+{
+	const char *at = e->process->text + pending->text_at, *end = at + pending->text_bytes;
+
+	while (pending->text_bytes && at < end && *count < CONTEXT_LABELS_MAX) {
+		struct str key = { at, strlen(at) }, value = { at + key.len + 1, 0 };
+
+		value.len = strlen(value.ptr);
+		at = value.ptr + value.len + 1;
+		if (key.len)
+			label_text(e, labels, count, key, value);
+	}
+}
+
 uint32_t emit_context(struct emitter *e, const struct native_thread *thread,
 			   const struct native_pending *pending, const struct ring_block *block)
 {
-	struct profile_label labels[8];
+	struct profile_label labels[CONTEXT_LABELS_MAX];
 	size_t count = 0;
 	uint32_t context = 0;
 	char trace[33];
@@ -150,25 +167,56 @@ uint32_t emit_context(struct emitter *e, const struct native_thread *thread,
 	}
 	if (block)
 		label_target(e, labels, &count, block);
+	if (pending)
+		labels_text(e, labels, &count, pending);
 	if (!e->rc)
 		e->rc = profile_builder_context(e->out, labels, count, &context);
 	return context;
 }
 
-void emit_record(struct emitter *e, enum native_series series, uint32_t node, uint32_t context,
-		       int64_t time_ns, int64_t value, uint64_t count)
+static uint32_t series_number(struct emitter *e, enum native_series series)
 {
-	const int64_t values[2] = { value, (int64_t)count };
+	static const enum profile_kind_id kinds[SERIES_COUNT] = {
+#define SERIES(kind) PROFILE_KIND_##kind,
+		NATIVE_SERIES(SERIES)
+#undef SERIES
+	};
+	uint32_t kind, number = 0;
+
+	if (e->series[series])
+		return e->series[series] - 1;
+	if (!e->rc)
+		e->rc = profile_builder_known_kind(e->out, kinds[series],
+						   series == SERIES_CPU ? e->interval_ns : 0, &kind);
+	if (!e->rc)
+		e->rc = profile_builder_series(e->out, kind, e->labels, e->process->labels_count,
+					       &number);
+	e->series[series] = number + 1;
+	return number;
+}
+
+void emit_values(struct emitter *e, enum native_series series, uint32_t node, uint32_t context,
+		 int64_t time_ns, const int64_t *values, uint64_t count)
+{
 	const struct profile_record record = {
-		.series = e->series[series],
+		.series = series_number(e, series),
 		.node = node,
 		.context = context,
 		.count = (uint32_t)MIN(MAX(count, (uint64_t)1), (uint64_t)UINT32_MAX),
 		.time_ns = time_ns,
 	};
 
-	if (!e->rc && value > 0)
+	if (!e->rc)
 		e->rc = profile_builder_record(e->out, &record, values);
+}
+
+void emit_record(struct emitter *e, enum native_series series, uint32_t node, uint32_t context,
+		 int64_t time_ns, int64_t value, uint64_t count)
+{
+	const int64_t values[2] = { value, (int64_t)count };
+
+	if (!e->rc && value > 0)
+		emit_values(e, series, node, context, time_ns, values, count);
 }
 
 /* ---- the batch ---- */
@@ -230,10 +278,16 @@ static void buffers_empty(struct native_process *p)
 {
 	p->pending_count = 0;
 	p->frames_count = 0;
+	p->text_count = 0;
 	if (p->pending_capacity * sizeof(*p->pending) > KEEP_BYTES) {
 		free(p->pending);
 		p->pending = NULL;
 		p->pending_capacity = 0;
+	}
+	if (p->text_capacity > KEEP_BYTES) {
+		free(p->text);
+		p->text = NULL;
+		p->text_capacity = 0;
 	}
 	if (p->frames_capacity * sizeof(*p->frames) > KEEP_BYTES) {
 		free(p->frames);
@@ -242,26 +296,20 @@ static void buffers_empty(struct native_process *p)
 	}
 }
 
-static void series_make(struct emitter *e)
+static void labels_make(struct emitter *e)
 {
-	static const enum profile_kind_id kinds[SERIES_COUNT] = { PROFILE_KIND_CPU, PROFILE_KIND_WALL,
-								  PROFILE_KIND_BLOCK };
 	struct native_process *p = e->process;
-	struct profile_label labels[NATIVE_LABELS_MAX];
 
 	for (size_t i = 0; !e->rc && i < p->labels_count; i++)
-		e->rc = profile_builder_label(e->out, p->labels[i].key, p->labels[i].value, &labels[i]);
-	for (size_t i = 0; !e->rc && i < SERIES_COUNT; i++) {
-		uint32_t kind;
-
-		e->rc = profile_builder_known_kind(e->out, kinds[i],
-						   kinds[i] == PROFILE_KIND_CPU ? e->interval_ns : 0,
-						   &kind);
-		if (!e->rc)
-			e->rc = profile_builder_series(e->out, kind, labels, p->labels_count,
-						       &e->series[i]);
-	}
+		e->rc = profile_builder_label(e->out, p->labels[i].key, p->labels[i].value,
+					      &e->labels[i]);
 }
+
+/* The series that stands for a dimension's losses. */
+static const enum native_series series_of[RING_DIMENSIONS] = {
+	[RING_CPU] = SERIES_CPU,   [RING_WALL] = SERIES_WALL, [RING_ALLOC] = SERIES_ALLOC,
+	[RING_HEAP] = SERIES_INUSE, [RING_LOCK] = SERIES_LOCK, [RING_EXCEPTION] = SERIES_EXCEPTION,
+};
 
 static void losses_add(struct emitter *e, const struct ring_counters *now)
 {
@@ -280,7 +328,7 @@ static void losses_add(struct emitter *e, const struct ring_counters *now)
 					 drop_names[r]);
 
 			e->rc = profile_builder_loss(e->out,
-						     e->series[d == RING_CPU ? SERIES_CPU : SERIES_WALL],
+						     series_number(e, series_of[d]),
 						     (struct str){ reason, (size_t)n }, lost,
 						     e->clock->real_ns);
 		}
@@ -349,7 +397,7 @@ int native_process_emit(struct native_process *p, const struct ring_counters *co
 	if (!e.rc)
 		instance_set(&e, ended);
 	if (!e.rc)
-		series_make(&e);
+		labels_make(&e);
 	if (!e.rc)
 		threads_update(&e, readings, readings_count);
 	if (!e.rc)

@@ -10,7 +10,17 @@
 
 #include "ingest/native_process.h"
 
-enum native_series { SERIES_CPU, SERIES_WALL, SERIES_BLOCK, SERIES_COUNT };
+/* A series of each of these kinds, made when its first record is written. */
+#define NATIVE_SERIES(SERIES)                                                                      \
+	SERIES(CPU) SERIES(WALL) SERIES(BLOCK) SERIES(ALLOC) SERIES(INUSE) SERIES(LOCK)            \
+	SERIES(HOLD) SERIES(BLAME) SERIES(EXCEPTION) SERIES(PROCESS) SERIES(RESIDENT)
+
+enum native_series {
+#define SERIES(kind) SERIES_##kind,
+	NATIVE_SERIES(SERIES)
+#undef SERIES
+	SERIES_COUNT
+};
 
 struct emitter {
 	struct native_process *process;
@@ -18,7 +28,8 @@ struct emitter {
 	const struct native_clock *clock;
 	int64_t interval_ns;
 	bool stopped; /* the client takes no samples now */
-	uint32_t series[SERIES_COUNT];
+	struct profile_label labels[NATIVE_LABELS_MAX]; /* of every series */
+	uint32_t series[SERIES_COUNT];			/* number + 1; 0: not made yet */
 	uint32_t *modules; /* builder's numbers by ours, 0: not added yet */
 	int rc;		   /* first failure; every step checks it */
 };
@@ -47,7 +58,12 @@ uint32_t emit_stack(struct emitter *e, const uint64_t *words, size_t count, bool
 uint32_t emit_context(struct emitter *e, const struct native_thread *thread,
 		      const struct native_pending *pending, const struct ring_block *block);
 
-/* Values of 0 and less are not written. */
+/* A record of any kind: `values` are its columns, `count` the samples behind it.  One whose first value
+ * is 0 or less is not written. */
+void emit_values(struct emitter *e, enum native_series series, uint32_t node, uint32_t context,
+		 int64_t time_ns, const int64_t *values, uint64_t count);
+
+/* The same for kinds of two columns, (value, count).  */
 void emit_record(struct emitter *e, enum native_series series, uint32_t node, uint32_t context,
 		 int64_t time_ns, int64_t value, uint64_t count);
 

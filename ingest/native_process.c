@@ -51,6 +51,7 @@ void native_process_free(struct native_process *process)
 	free(process->modules);
 	free(process->pending);
 	free(process->frames);
+	free(process->text);
 	arena_release(&process->arena);
 	free(process);
 }

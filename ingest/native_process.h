@@ -25,9 +25,15 @@ struct native_pending {
 	int64_t time_ns;
 	uint64_t span_id, root_span_id, trace_id[2];
 	size_t frames_at;
+	size_t text_at; /* in native_process.text: pairs of strings, checked */
+	uint16_t text_bytes;
 	union {
+		uint8_t payload[sizeof(struct ring_lock)]; /* the largest */
 		struct ring_cpu cpu;
 		struct ring_block block;
+		struct ring_alloc alloc;
+		struct ring_lock lock;
+		struct ring_exception exception;
 	};
 };
 
@@ -93,6 +99,8 @@ struct native_process {
 	size_t pending_count, pending_capacity;
 	uint64_t *frames;
 	size_t frames_count, frames_capacity;
+	char *text;
+	size_t text_count, text_capacity;
 	struct native_thread *threads;
 	size_t threads_count, threads_capacity;
 	uint32_t *threads_index; /* by tid: number + 1, 0 is free */

@@ -15,29 +15,36 @@ import time
 PAGE = 4096
 UNIT = 64
 HEAD_BYTES = 64
-RECORD = struct.Struct("<QIHHIIq4QBBHI")
+RECORD = struct.Struct("<QIHHIIq4QBBHHH")
 MODULE = struct.Struct("<QQQI32sI232s")
-THREAD = struct.Struct("<IIIIqQQ2QQQ32sQ2Q")
+THREAD = struct.Struct("<IIIIqQQ2QQQ32sQ2Q2Q48x")
 DIMENSIONS = ["cpu", "wall", "alloc", "heap", "lock", "exception"]
 DROPS = ["ring_full", "no_slot", "no_timer", "nested", "altstack", "foreign_signal", "budget",
          "modules", "killed"]
 ENDS = ["root", "depth", "no_cfi", "bad_cfi", "bounds", "loop", "budget"]
-PAD, CPU, BLOCK, SITE, THREAD_END = range(5)
+PAD, CPU, BLOCK, SITE, THREAD_END, ALLOC, LOCK, EXCEPTION = range(8)
 FLUSH, EXIT = 1, 2
 TAIL_AT = 8 + 8 + 4 * 6 + 8 + 24 * 8
 
 
 class Record:
-    def __init__(self, kind, tid, slot, time_ns, ids, end, flags, payload, frames):
+    def __init__(self, kind, tid, slot, time_ns, ids, end, flags, payload, frames, labels):
         self.kind, self.tid, self.slot, self.time_ns = kind, tid, slot, time_ns
         self.trace = struct.pack("<QQ", *ids[:2])
         self.span, self.root_span = ids[2:]
-        self.end, self.flags, self.frames = ENDS[end], flags, frames
+        self.end, self.flags, self.frames, self.labels = ENDS[end], flags, frames, labels
         if kind in (CPU, THREAD_END):
             self.weight, self.samples = struct.unpack("<QQ", payload)
         elif kind in (BLOCK, SITE):
             (self.call, self.target_kind, self.target, self.duration, self.site,
              self.since) = struct.unpack("<IIQQQq", payload)
+        elif kind == ALLOC:
+            self.size, self.mean, self.address = struct.unpack("<QQQ", payload)
+        elif kind == LOCK:
+            (self.what, self.lock_kind, self.lock, self.creator, self.duration,
+             self.mean) = struct.unpack("<IIQQQQ", payload)
+        elif kind == EXCEPTION:
+            self.count, = struct.unpack("<Q", payload)
 
 
 class Session:
@@ -47,7 +54,7 @@ class Session:
         self.fd, self.proc, self.text = fd, proc, text
         head = os.pread(fd, PAGE, 0)
         (self.magic, self.version, self.head_bytes, self.total) = struct.unpack_from("<QIIQ", head)
-        assert self.magic == 0x31676E6972726168 and self.version == 1
+        assert self.magic == 0x31676E6972726168 and self.version == 2
         assert os.fstat(fd).st_size == self.total
         self.runtime_id = head[24:40]
         (self.start_real, self.start_monotonic, self.pid, self.tid, self.modules_at,
@@ -129,13 +136,18 @@ class Session:
 
     def record(self, place, size, count):
         raw = os.pread(self.fd, size, place)
-        (_, _, kind, _, tid, slot, time_ns, a, b, c, d, end, flags, _, _) = RECORD.unpack_from(raw)
-        payload = {CPU: 16, THREAD_END: 16, BLOCK: 40, SITE: 40}[kind]
-        assert RECORD.size + payload + 8 * count <= size
+        (_, _, kind, _, tid, slot, time_ns, a, b, c, d, end, flags, _, text,
+         _) = RECORD.unpack_from(raw)
+        payload = {CPU: 16, THREAD_END: 16, BLOCK: 40, SITE: 40, ALLOC: 24, LOCK: 40,
+                   EXCEPTION: 8}[kind]
+        assert RECORD.size + payload + 8 * count + text <= size
         frames = struct.unpack_from("<%dQ" % count, raw, RECORD.size + payload)
         frames = [(f >> 48, f & ((1 << 48) - 1)) for f in frames]
+        at = RECORD.size + payload + 8 * count
+        words = raw[at:at + text].decode().split("\0")
         return Record(kind, tid, slot, time_ns, (a, b, c, d), end, flags,
-                      raw[RECORD.size:RECORD.size + payload], frames)
+                      raw[RECORD.size:RECORD.size + payload], frames,
+                      dict(zip(words[0:-1:2], words[1::2])))
 
 
 class Agent:
@@ -171,7 +183,7 @@ class Agent:
 
     def take(self, raw, fds):
         magic, version, flags, text_bytes = struct.unpack_from("<4I", raw)
-        assert magic == 0x6F6C6C48 and version == 1
+        assert magic == 0x6F6C6C48 and version == 2
         runtime_id = raw[16:32]
         first, count = struct.unpack_from("<2I", raw, 32)
         no_file = struct.unpack_from("<4Q", raw, 40)

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/stack.h"
+
+#include <string.h>
+
+#include "client/source.h"
+#include "client/thread.h"
+#include "client/write.h"
+
+/* Two registers are enough for nearly all code; when they are not, walk again from here, where all
+ * are known, and leave our own frames out. */
+static __attribute__((noinline)) struct unwind_result walk(struct thread *t,
+							   const struct call_site *from,
+							   struct scratch *s)
+{
+	uint64_t reg[ARCH_REGS] = { 0 }, pc;
+	struct unwind_space space;
+	struct unwind_result r;
+
+	source_space(&space, s);
+	space.stack = thread_stack(t, from->sp);
+	space.beyond = (struct cfi_memory){ t->stack_lo, t->stack_hi, 0 };
+	reg[ARCH_SP] = from->sp;
+	reg[ARCH_FP] = from->fp;
+	space.mode = UNWIND_FAST;
+	r = unwind(&space, reg, from->pc, true, 0, s->frames);
+	if (!r.needs_registers)
+		return r;
+	ARCH_CAPTURE(reg, pc);
+	if (space.stack.lo > reg[ARCH_SP])
+		space.stack.lo = reg[ARCH_SP];
+	space.mode = UNWIND_EITHER;
+	return unwind(&space, reg, pc, false, from->sp, s->frames);
+}
+
+bool stack_record(struct event *e, const struct call_site *from)
+{
+	struct scratch *s = scratch_take();
+	struct unwind_result r;
+	bool written;
+
+	if (!s) {
+		drop(e->dimension, RING_DROP_NESTED);
+		return false;
+	}
+	/* Only the calling thread's own state is looked at, which it may change. */
+	r = walk((struct thread *)(uintptr_t)e->thread, from, s);
+	add(&session.counters->ends[r.end], 1);
+	e->end = (uint8_t)r.end;
+	e->frames = s->frames;
+	e->frames_count = (uint16_t)r.count;
+	written = event_write(e);
+	scratch_give(s);
+	return written;
+}
+
+uint32_t stack_walk(struct thread *t, const struct call_site *from, uint64_t *ret_frames, uint32_t max)
+{
+	struct scratch *s = scratch_take();
+	struct unwind_result r;
+
+	if (!s)
+		return 0;
+	r = walk(t, from, s);
+	add(&session.counters->ends[r.end], 1);
+	if (r.count > max)
+		r.count = max;
+	memcpy(ret_frames, s->frames, r.count * sizeof(*ret_frames));
+	scratch_give(s);
+	return r.count;
+}

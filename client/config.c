@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -8,22 +9,62 @@
 #include "client/hearth.h"
 #include "client/ring.h"
 
-#define INTERVAL_DEFAULT_US 9900 /* not a divisor of a second: no beat with periodic work */
-#define INTERVAL_MIN_US 1000
-#define INTERVAL_MAX_US 1000000
-#define FRAMES_DEFAULT 128
-#define OVERHEAD_DEFAULT_PERCENT 1.0
+#define NAMES_MAX 4
+#define VALUE_SHOWN "%.48s" /* of a refused value */
+#define NOTE_BYTES 224
+#define SETTINGS_BYTES 1024
 
-static const char *either(config_env_fn env, const char *ours, const char *theirs)
+enum kind { SWITCH, TRISTATE, COUNT, PERCENT, HZ };
+
+struct setting {
+	enum kind kind;
+	const char *field, *option;
+	size_t config_at, option_at;
+	const char *names[NAMES_MAX];
+	double preset, least, most;
+};
+
+static const struct setting settings[] = {
+#define NAMES(...) { __VA_ARGS__ }
+#define TEXT(option, names, what)
+#define SETTING(kind, field, option, names, preset, least, most, what)                             \
+	{ kind, #field, #option, offsetof(struct config, field), offsetof(struct hearth_options, option),   \
+	  names, preset, least, most },
+#include "client/settings.def"
+#undef SETTING
+#undef TEXT
+#undef NAMES
+};
+
+#define SETTINGS (sizeof(settings) / sizeof(settings[0]))
+
+/* Append to the notes, of which `left` bytes are to stay free. */
+static void put_note(struct config *c, const char *key, const char *value, size_t left)
 {
-	const char *v = ours ? env(ours) : NULL;
+	size_t key_bytes = strlen(key) + 1, bytes = strlen(value) + 1;
 
-	if (!v || !*v)
-		v = theirs ? env(theirs) : NULL;
-	return v && *v ? v : NULL;
+	if (c->notes_bytes + key_bytes + bytes + left > sizeof(c->notes) ||
+	    memmem(c->notes, c->notes_bytes, value, bytes))
+		return;
+	memcpy(c->notes + c->notes_bytes, key, key_bytes);
+	memcpy(c->notes + c->notes_bytes + key_bytes, value, bytes);
+	c->notes_bytes += (uint32_t)(key_bytes + bytes);
 }
 
-static enum config_switch truth(const char *text)
+/* Note, once, that `name` (NULL: the program's option `field`) was not taken as it stands. */
+static void refuse(struct config *c, const char *name, const char *field, const char *value,
+		   const char *reason)
+{
+	char note[NOTE_BYTES];
+
+	(void)snprintf(note, sizeof(note), "%s%s=" VALUE_SHOWN ": %s", name ? "" : "option ",
+		       name ? name : field, value, reason);
+	for (char *p = note; *p; p++)
+		*p = *p >= ' ' && *p < 127 ? *p : '?'; /* the agent takes UTF-8 alone */
+	put_note(c, RING_HELLO_REFUSED, note, SETTINGS_BYTES + sizeof(RING_HELLO_SETTINGS));
+}
+
+enum config_switch config_truth(const char *text)
 {
 	static const char *const yes[] = { "1", "true", "yes", "on", "auto" };
 	static const char *const no[] = { "0", "false", "no", "off" };
@@ -37,44 +78,122 @@ static enum config_switch truth(const char *text)
 	return CONFIG_UNSET;
 }
 
-/* HEARTH_X when that is a truth value, else DD_X. */
-static enum config_switch truth_of(config_env_fn env, const char *ours, const char *theirs)
+/* An empty value counts as not set, without a word. */
+static const char *look(config_env_fn env, const char *name)
 {
-	enum config_switch v = truth(env(ours));
+	const char *v = name ? env(name) : NULL;
 
-	return v != CONFIG_UNSET || !theirs ? v : truth(env(theirs));
+	return v && *v ? v : NULL;
 }
 
-static bool on(enum hearth_switch option, config_env_fn env, const char *ours, const char *theirs)
+static enum config_switch read_switch(struct config *c, const struct setting *s, config_env_fn env)
 {
-	if (option != HEARTH_DEFAULT)
-		return option == HEARTH_ON;
-	return truth_of(env, ours, theirs) != CONFIG_NO;
+	for (size_t i = 0; i < NAMES_MAX; i++) {
+		const char *text = look(env, s->names[i]);
+		enum config_switch v = config_truth(text);
+
+		if (v != CONFIG_UNSET)
+			return v;
+		if (text)
+			refuse(c, s->names[i], NULL, text, "not a truth value");
+	}
+	return CONFIG_UNSET;
 }
 
-/* A plain decimal number within [low, high]; locale has no say.  0 when it is not. */
-static double number(const char *text, double low, double high)
+/* A plain decimal number; locale has no say.  Negative when it is not. */
+static double number(const char *text)
 {
 	double v = 0, unit = 1;
 	const char *p = text;
 
-	if (!p || !*p)
-		return 0;
 	for (; *p >= '0' && *p <= '9'; p++)
 		v = v * 10 + (*p - '0');
-	if (*p == '.')
+	if (*p == '.' && (p > text || p[1]))
 		for (p++; *p >= '0' && *p <= '9'; p++)
 			v += (unit /= 10) * (*p - '0');
-	return *p || v < low || v > high ? 0 : v;
+	return *p || p == text ? -1 : v;
 }
 
-static double number_of(config_env_fn env, const char *ours, const char *theirs, double low,
-			double high)
+/* Nonsense is -1, what is outside the range the nearest value inside.  0 is nonsense where the range is
+ * above it. */
+static double bounded(struct config *c, const struct setting *s, const char *name,
+		      const char *text, double v)
 {
-	double v = number(env(ours), low, high);
+	char reason[96];
 
-	return v > 0 || !theirs ? v : number(env(theirs), low, high);
+	if (!(v >= 0) || (v <= 0 && s->least > 0)) {
+		refuse(c, name, s->option, text, "not a number in the range");
+		return -1;
+	}
+	if (v >= s->least && v <= s->most)
+		return v;
+	v = v < s->least ? s->least : s->most;
+	(void)snprintf(reason, sizeof(reason), "outside %.10g to %.10g; %.10g is taken", s->least,
+		       s->most, v);
+	refuse(c, name, s->option, text, reason);
+	return v;
 }
+
+static double read_number(struct config *c, const struct setting *s, double option,
+			  config_env_fn env)
+{
+	double v = -1;
+	char text[32];
+
+	(void)snprintf(text, sizeof(text), "%.10g", option);
+	if (option < 0 || option > 0)
+		v = bounded(c, s, NULL, text, option);
+	for (size_t i = 0; v < 0 && i < NAMES_MAX; i++) {
+		const char *value = look(env, s->names[i]);
+
+		if (value)
+			v = bounded(c, s, s->names[i], value, number(value));
+	}
+	return v;
+}
+
+static void read_setting(struct config *c, const struct setting *s, const struct hearth_options *o,
+			 config_env_fn env)
+{
+	const char *option = (const char *)o + s->option_at;
+	void *to = (char *)c + s->config_at;
+	enum hearth_switch given;
+	enum config_switch truth;
+	uint32_t count;
+	double v;
+
+	switch (s->kind) {
+	case SWITCH:
+	case TRISTATE:
+		memcpy(&given, option, sizeof(given));
+		truth = given == HEARTH_ON ? CONFIG_YES : given == HEARTH_OFF ? CONFIG_NO : CONFIG_UNSET;
+		if (truth == CONFIG_UNSET)
+			truth = read_switch(c, s, env);
+		if (s->kind == TRISTATE)
+			*(enum config_switch *)to = truth;
+		else
+			*(bool *)to = truth == CONFIG_UNSET ? s->preset > 0 : truth == CONFIG_YES;
+		return;
+	case HZ:
+		memcpy(&v, option, sizeof(v));
+		v = read_number(c, s, v, env);
+		*(uint32_t *)to = v > 0 ? (uint32_t)(1e6 / v) : 0;
+		return;
+	case PERCENT:
+		memcpy(&v, option, sizeof(v));
+		v = read_number(c, s, v, env);
+		*(uint32_t *)to = (uint32_t)((v < 0 ? s->preset : v) * 10000);
+		return;
+	case COUNT:
+		memcpy(&count, option, sizeof(count));
+		v = read_number(c, s, count, env);
+		if (v >= 0 || !*(uint32_t *)to)
+			*(uint32_t *)to = (uint32_t)(v < 0 ? s->preset : v);
+		return;
+	}
+}
+
+/* ---- labels ---- */
 
 static bool has_key(const struct config *c, const char *key, size_t bytes)
 {
@@ -96,9 +215,13 @@ static void put_text(struct config *c, const char *key, size_t key_bytes, const 
 {
 	char *to = c->text + c->text_bytes;
 
-	if (key_bytes == 0 || value_bytes == 0 || has_key(c, key, key_bytes) ||
-	    key_bytes + value_bytes + 2 > sizeof(c->text) - c->text_bytes)
+	if (key_bytes == 0 || value_bytes == 0 || *key == RING_HELLO_NOTE ||
+	    has_key(c, key, key_bytes))
 		return;
+	if (key_bytes + value_bytes + 2 > sizeof(c->text) - c->text_bytes) {
+		refuse(c, NULL, "tags", "...", "more than 4 KB of labels");
+		return;
+	}
 	memcpy(to, key, key_bytes);
 	to[key_bytes] = 0;
 	memcpy(to + key_bytes + 1, value, value_bytes);
@@ -113,84 +236,119 @@ static void put(struct config *c, const char *key, const char *value)
 }
 
 /* "key:value,key:value"; Datadog's tools separate by spaces as well. */
-static void put_tags(struct config *c, const char *text)
+static void put_tags(struct config *c, const char *name, config_env_fn env)
 {
+	const char *text = look(env, name), *all = text;
+	bool whole = true;
+
 	while (text && *text) {
 		size_t bytes = strcspn(text, ", ");
 		const char *colon = memchr(text, ':', bytes);
 
+		whole = whole && colon != text && (colon || !bytes);
 		if (colon)
 			put_text(c, text, (size_t)(colon - text), colon + 1,
 				 bytes - (size_t)(colon - text) - 1);
 		text += bytes;
 		text += strspn(text, ", ");
 	}
+	if (!whole)
+		refuse(c, name, NULL, all, "a part is not key:value");
 }
 
-static void read_text(struct config *c, const struct hearth_options *o, config_env_fn env,
-		      const char *executable)
+static const char *either(const char *option, config_env_fn env, const char *ours,
+			  const char *theirs)
+{
+	const char *v = option ? option : look(env, ours);
+
+	return v ? v : look(env, theirs);
+}
+
+static void read_labels(struct config *c, const struct hearth_options *o, config_env_fn env,
+			const char *executable)
 {
 	const char *slash = executable ? strrchr(executable, '/') : NULL;
-	const char *service = o->service ? o->service : either(env, "HEARTH_SERVICE", "DD_SERVICE");
+	const char *service = either(o->service, env, "HEARTH_SERVICE", "DD_SERVICE");
 
 	if (!service)
 		service = slash ? slash + 1 : executable;
 	put(c, "service", service && *service ? service : "unknown");
-	put(c, "env", o->env ? o->env : either(env, "HEARTH_ENV", "DD_ENV"));
-	put(c, "version", o->version ? o->version : either(env, "HEARTH_VERSION", "DD_VERSION"));
+	put(c, "env", either(o->env, env, "HEARTH_ENV", "DD_ENV"));
+	put(c, "version", either(o->version, env, "HEARTH_VERSION", "DD_VERSION"));
 	for (size_t i = 0; o->tags && i < o->tags_count; i++)
 		put(c, o->tags[i].key, o->tags[i].value);
-	if (env("HEARTH_TAGS")) {
-		put_tags(c, env("HEARTH_TAGS"));
+	if (look(env, "HEARTH_TAGS")) {
+		put_tags(c, "HEARTH_TAGS", env);
 		return;
 	}
-	put_tags(c, env("DD_PROFILING_TAGS"));
-	put_tags(c, env("DD_TAGS"));
+	put_tags(c, "DD_PROFILING_TAGS", env);
+	put_tags(c, "DD_TAGS", env);
 }
 
-static void read_interval(struct config *c, const struct hearth_options *o, config_env_fn env)
-{
-	double us = o->cpu_interval_us, hz;
+/* ---- the agent ---- */
 
-	if (us <= 0)
-		us = number_of(env, "HEARTH_CPU_INTERVAL_US", NULL, 1, 1e9);
-	hz = us > 0 ? 0 : number_of(env, "HEARTH_CPU_HZ", NULL, 0.001, 1e6);
-	if (hz > 0)
-		us = 1e6 / hz;
-	if (us <= 0)
-		us = INTERVAL_DEFAULT_US;
-	c->cpu_interval_us = us < INTERVAL_MIN_US ? INTERVAL_MIN_US :
-			     us > INTERVAL_MAX_US ? INTERVAL_MAX_US :
-						    (uint32_t)us;
+/* The path in "unix:/path", "unix:///path" or "/path"; NULL when it is none or too long. */
+static const char *socket_path(const char *text)
+{
+	if (!strncmp(text, "unix:", 5))
+		text += 5;
+	if (!strncmp(text, "//", 2))
+		text += 2;
+	return text[0] == '/' && strlen(text) < CONFIG_PATH_BYTES ? text : NULL;
 }
 
-static void read_limits(struct config *c, const struct hearth_options *o, config_env_fn env)
+/*
+ * Datadog's variable may well be an address of HTTP, which is no mistake and no place for a ring; of a
+ * socket it names the one for HTTP, beside which hearthd has ours.
+ */
+static void read_hint(struct config *c, const char *url)
 {
-	double frames = o->max_frames, percent = o->max_overhead_percent;
+	static const char ours[] = "agent.sock";
+	const char *path = url && !strncmp(url, "unix:", 5) ? socket_path(url) : NULL;
+	size_t directory = path ? (size_t)(strrchr(path, '/') + 1 - path) : 0;
 
-	if (frames <= 0)
-		frames = number_of(env, "HEARTH_MAX_FRAMES", "DD_PROFILING_MAX_FRAMES", 1, 1e6);
-	if (frames <= 0)
-		frames = FRAMES_DEFAULT;
-	c->max_frames = frames > RING_FRAMES_MAX ? RING_FRAMES_MAX : (uint32_t)frames;
-	if (!(percent > 0))
-		percent = number_of(env, "HEARTH_MAX_OVERHEAD_PCT",
-				    "DD_PROFILING_MAX_TIME_USAGE_PCT", 0.01, 100);
-	if (!(percent > 0))
-		percent = OVERHEAD_DEFAULT_PERCENT;
-	c->max_overhead_ppm = (uint32_t)((percent > 100 ? 100 : percent) * 10000);
+	if (path && directory + sizeof(ours) <= sizeof(c->agent_hint)) {
+		memcpy(c->agent_hint, path, directory);
+		memcpy(c->agent_hint + directory, ours, sizeof(ours));
+	} else if (url && !strncmp(url, "unix:", 5)) {
+		refuse(c, "DD_TRACE_AGENT_URL", NULL, url, "not an absolute path, or too long");
+	}
 }
 
 static void read_agent(struct config *c, const struct hearth_options *o, config_env_fn env)
 {
-	const char *agent = o->agent ? o->agent : either(env, "HEARTH_AGENT", NULL);
-	const char *runtime = env("XDG_RUNTIME_DIR");
+	const char *agent = o->agent ? o->agent : look(env, "HEARTH_AGENT");
+	const char *path = agent ? socket_path(agent) : NULL, *runtime = look(env, "XDG_RUNTIME_DIR");
 
-	if (agent && !strncmp(agent, "unix:", 5) && agent[5] == '/' &&
-	    strlen(agent + 5) < sizeof(c->agent))
-		strcpy(c->agent, agent + 5);
+	if (path)
+		(void)snprintf(c->agent, sizeof(c->agent), "%s", path);
+	else if (agent)
+		refuse(c, o->agent ? NULL : "HEARTH_AGENT", "agent", agent,
+		       "not unix:/path, or too long; a ring cannot cross TCP");
+	if (!path)
+		read_hint(c, look(env, "DD_TRACE_AGENT_URL"));
 	if (runtime && runtime[0] == '/' && strlen(runtime) < sizeof(c->runtime))
-		strcpy(c->runtime, runtime);
+		(void)snprintf(c->runtime, sizeof(c->runtime), "%s", runtime);
+}
+
+/* ---- all together ---- */
+
+/* "cpu=1 cpu_interval_us=9900 ...": what is in force. */
+static void put_settings(struct config *c)
+{
+	char text[SETTINGS_BYTES] = "";
+	size_t n = 0;
+
+	for (size_t i = 0; i < SETTINGS; i++) {
+		const struct setting *s = &settings[i];
+		const void *at = (const char *)c + s->config_at;
+		unsigned v = s->kind == SWITCH ? *(const bool *)at : *(const uint32_t *)at;
+
+		if (s->kind != TRISTATE && s->kind != HZ && n < sizeof(text))
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s=%u", n ? " " : "",
+					      s->field, v);
+	}
+	put_note(c, RING_HELLO_SETTINGS, text, 0);
 }
 
 void config_read(struct config *ret, const struct hearth_options *options, config_env_fn env,
@@ -201,11 +359,9 @@ void config_read(struct config *ret, const struct hearth_options *options, confi
 	if (options && options->size)
 		memcpy(&o, options, options->size < sizeof(o) ? options->size : sizeof(o));
 	memset(ret, 0, sizeof(*ret));
-	ret->enabled = truth_of(env, "HEARTH_ENABLED", "DD_PROFILING_ENABLED");
-	ret->cpu = on(o.cpu, env, "HEARTH_CPU_ENABLED", "DD_PROFILING_CPU_ENABLED");
-	ret->wall = on(o.wall, env, "HEARTH_WALL_ENABLED", "DD_PROFILING_WALLTIME_ENABLED");
-	read_interval(ret, &o, env);
-	read_limits(ret, &o, env);
+	for (size_t i = 0; i < SETTINGS; i++)
+		read_setting(ret, &settings[i], &o, env);
 	read_agent(ret, &o, env);
-	read_text(ret, &o, env, executable);
+	read_labels(ret, &o, env, executable);
+	put_settings(ret);
 }

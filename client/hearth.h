@@ -56,7 +56,8 @@ enum hearth_switch { HEARTH_DEFAULT, HEARTH_ON, HEARTH_OFF };
 
 /*
  * Settings.  A zeroed field means: the environment variable HEARTH_<NAME>, then the Datadog
- * variable of the same meaning, then the default.
+ * variable of the same meaning, then the default.  What cannot be used is replaced by the default, or
+ * by the nearest number in range, and said in the agent's status.  libhearth(3) has the whole table.
  */
 struct hearth_options {
 	size_t size;		     /* sizeof(struct hearth_options) */
@@ -75,8 +76,33 @@ struct hearth_options {
 	double max_overhead_percent; /* HEARTH_MAX_OVERHEAD_PCT, DD_PROFILING_MAX_TIME_USAGE_PCT; 1.
 				      * When its own cost is above, the library samples less often */
 	enum hearth_switch cpu;	     /* HEARTH_CPU_ENABLED, DD_PROFILING_CPU_ENABLED */
-	enum hearth_switch wall;     /* HEARTH_WALL_ENABLED, DD_PROFILING_WALLTIME_ENABLED: blocking calls;
-				      * with libhearth-preload only */
+	/* With libhearth-preload only: blocking calls, allocations, live heap, locks, C++ exceptions. */
+	enum hearth_switch wall;     /* HEARTH_WALL_ENABLED, DD_PROFILING_WALLTIME_ENABLED */
+	enum hearth_switch alloc;    /* HEARTH_MEMORY_ENABLED, DD_PROFILING_MEMORY_ENABLED */
+	enum hearth_switch heap;     /* HEARTH_HEAP_ENABLED, DD_PROFILING_HEAP_ENABLED */
+	enum hearth_switch lock;     /* HEARTH_LOCK_ENABLED, DD_PROFILING_LOCK_ENABLED */
+	enum hearth_switch exception; /* HEARTH_EXCEPTION_ENABLED, DD_PROFILING_EXCEPTION_ENABLED */
+	uint32_t alloc_mean_bytes;   /* HEARTH_HEAP_SAMPLE_SIZE, DD_PROFILING_HEAP_SAMPLE_SIZE; 524288,
+				      * 65536..1073741824 bytes from one sample to the next */
+	uint32_t exception_interval; /* HEARTH_EXCEPTION_SAMPLING_INTERVAL, DD_PROFILING_EXCEPTION_
+				      * SAMPLING_INTERVAL; 100, 1..1000000 exceptions */
+	double lock_capture_percent; /* HEARTH_LOCK_CAPTURE_PCT, HEARTH_CAPTURE_PCT,
+				      * DD_PROFILING_CAPTURE_PCT; 1, at most 100: how many of the locks
+				      * taken have their hold timed */
+	double cpu_hz;		     /* HEARTH_CPU_HZ; where no interval is given */
+	enum hearth_switch endpoint_collection; /* HEARTH_ENDPOINT_COLLECTION_ENABLED,
+						 * DD_PROFILING_ENDPOINT_COLLECTION_ENABLED */
+	enum hearth_switch code_hotspots; /* HEARTH_CODE_HOTSPOTS_COLLECTION_ENABLED,
+					   * DD_PROFILING_CODE_HOTSPOTS_COLLECTION_ENABLED: span ids on
+					   * samples */
+	enum hearth_switch otel_context; /* HEARTH_OTEL_CONTEXT_ENABLED: publish the thread's and the
+					  * process's context as OpenTelemetry's profilers read them */
+	uint32_t stop_timeout_ms;    /* HEARTH_STOP_TIMEOUT_MS; 1000, at most 60000 */
+	/* What struct hearth_start leaves open: HEARTH_STOP_ON_EXIT, DD_PROFILING_FLUSH_ON_EXIT;
+	 * HEARTH_PROFILE_CHILDREN. */
+	enum hearth_switch stop_on_exit, profile_children;
+	enum hearth_switch enabled;  /* HEARTH_ENABLED, DD_PROFILING_ENABLED; off: a start does nothing */
+	enum hearth_switch debug;    /* HEARTH_DEBUG; off.  Say on stderr which settings were refused */
 };
 
 struct hearth_start {

@@ -126,6 +126,9 @@ static bool find_socket(char path[CONFIG_PATH_BYTES])
 		(void)append(path, end, c->agent);
 		return true;
 	}
+	(void)append(path, end, c->agent_hint);
+	if (c->agent_hint[0] && trusted(path))
+		return true;
 	(void)append(append(path, end, "/run/hearth"), end, name);
 	if (trusted(path))
 		return true;
@@ -189,12 +192,13 @@ static void pack_modules(struct parcel *p, struct ring_hello *h)
 static bool deliver(int to, struct parcel *p, const struct ring_hello *h)
 {
 	const struct config *c = profiler_config();
-	struct iovec part[2] = {
+	struct iovec part[3] = {
 		{ (void *)(uintptr_t)h, sizeof(*h) },
 		{ (void *)(uintptr_t)c->text, c->text_bytes },
+		{ (void *)(uintptr_t)c->notes, c->notes_bytes },
 	};
 	struct msghdr m = { .msg_iov = part,
-			    .msg_iovlen = 2,
+			    .msg_iovlen = 3,
 			    .msg_control = &p->control,
 			    .msg_controllen = CMSG_SPACE(sizeof(int) * p->count) };
 
@@ -213,7 +217,7 @@ static void fill(struct ring_hello *h, uint32_t flags, uint32_t modules_from)
 	h->magic = RING_HELLO_MAGIC;
 	h->version = RING_VERSION;
 	h->flags = flags;
-	h->text_bytes = profiler_config()->text_bytes;
+	h->text_bytes = profiler_config()->text_bytes + profiler_config()->notes_bytes;
 	memcpy(h->runtime_id, session.head->runtime_id, sizeof(h->runtime_id));
 	h->modules_from = modules_from < modules ? modules_from : modules;
 	h->modules_count = modules - h->modules_from;

@@ -16,7 +16,6 @@
 #include "client/syscalls.h"
 #include "client/thread.h"
 
-#define FLUSH_NS INT64_C(1000000000)
 #define FLUSH_POLL_NS 2000000
 
 struct hearth_profiler {
@@ -85,13 +84,18 @@ static bool forbidden(const struct config *c)
 	return getauxval(AT_SECURE) || c->enabled == CONFIG_NO;
 }
 
-static enum hearth_switch read_start(const struct hearth_start *how, bool children)
+/* How to start: what the caller leaves open is as the settings say. */
+static struct hearth_start read_start(const struct hearth_start *how, const struct config *c)
 {
 	struct hearth_start s = { 0 };
 
 	if (how && how->size)
 		memcpy(&s, how, how->size < sizeof(s) ? how->size : sizeof(s));
-	return children ? s.profile_children : s.stop_on_exit;
+	if (s.stop_on_exit == HEARTH_DEFAULT)
+		s.stop_on_exit = c->stop_on_exit ? HEARTH_ON : HEARTH_OFF;
+	if (s.profile_children == HEARTH_DEFAULT)
+		s.profile_children = c->profile_children ? HEARTH_ON : HEARTH_OFF;
+	return s;
 }
 
 static const struct source *const sources[] = {
@@ -116,6 +120,7 @@ static int stop_locked(struct hearth_profiler *p);
 
 static int start_locked(struct hearth_profiler *p, const struct hearth_start *how)
 {
+	struct hearth_start start = read_start(how, &p->config);
 	struct thread *t;
 
 	if (active.running && active.automatic)
@@ -128,8 +133,8 @@ static int start_locked(struct hearth_profiler *p, const struct hearth_start *ho
 	if (session_open() < 0)
 		return HEARTH_E_MEMORY;
 	hello_reset();
-	store(&session.follow_forks, read_start(how, true) != HEARTH_OFF);
-	store(&active.stop_on_exit, read_start(how, false) != HEARTH_OFF);
+	store(&session.follow_forks, start.profile_children != HEARTH_OFF);
+	store(&active.stop_on_exit, start.stop_on_exit != HEARTH_OFF);
 	sources_start(&p->config);
 	if (active.off[RING_CPU])
 		source_cpu_yield();
@@ -166,7 +171,7 @@ int hearth_profiler_start(struct hearth_profiler *p, const struct hearth_start *
 static int flush(void)
 {
 	uint64_t want = add(&session.counters->flush_wanted, 1) + 1;
-	int64_t until = clock_exact_ns() + FLUSH_NS;
+	int64_t until = clock_exact_ns() + active.config.stop_timeout_ms * INT64_C(1000000);
 
 	if (!hello_send(RING_HELLO_FLUSH))
 		return HEARTH_E_TIMEOUT;

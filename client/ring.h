@@ -333,6 +333,11 @@ static inline uint64_t ring_frame(uint32_t module_plus_1, uint64_t address)
 
 enum ring_hello_flags { RING_HELLO_FLUSH = 1, RING_HELLO_EXIT = 2 };
 
+/* Keys that begin with RING_HELLO_NOTE are not labels but notes for status. */
+#define RING_HELLO_NOTE '@'
+#define RING_HELLO_SETTINGS "@settings" /* "name=value name=value ..." */
+#define RING_HELLO_REFUSED "@refused"	/* "VARIABLE=value: reason"; any number of them */
+
 struct ring_hello {
 	uint32_t magic, version;
 	uint32_t flags;

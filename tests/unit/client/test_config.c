@@ -6,6 +6,7 @@
 
 #include "client/config.h"
 #include "client/hearth.h"
+#include "client/ring.h"
 
 /* The environment of one test: name, value, name, value, NULL. */
 static const char *const *environment;
@@ -40,13 +41,38 @@ static const char *text(const struct config *c, const char *key)
 	return NULL;
 }
 
+/* The value of the n-th note with this key, NULL when there are not that many. */
+static const char *note(const struct config *c, const char *key, unsigned n)
+{
+	for (uint32_t at = 0; at < c->notes_bytes;) {
+		const char *k = c->notes + at, *v = k + strlen(k) + 1;
+
+		if (!strcmp(k, key) && n-- == 0)
+			return v;
+		at = (uint32_t)(v + strlen(v) + 1 - c->notes);
+	}
+	return NULL;
+}
+
 static void test_defaults(void **state)
 {
 	struct config c = read_with(NULL, NULL);
 
 	(void)state;
 	assert_int_equal(c.enabled, CONFIG_UNSET);
-	assert_true(c.cpu && c.wall);
+	assert_true(c.cpu && c.wall && c.alloc && c.heap && c.lock && c.exception);
+	assert_true(c.endpoints && c.spans && c.otel_context && c.stop_on_exit && c.profile_children);
+	assert_false(c.debug);
+	assert_int_equal(c.alloc_mean_bytes, 524288);
+	assert_int_equal(c.lock_capture_ppm, 10000);
+	assert_int_equal(c.exception_interval, 100);
+	assert_int_equal(c.stop_timeout_ms, 1000);
+	assert_null(note(&c, RING_HELLO_REFUSED, 0));
+	assert_string_equal(note(&c, RING_HELLO_SETTINGS, 0),
+			    "cpu=1 cpu_interval_us=9900 wall=1 alloc=1 heap=1 alloc_mean_bytes=524288 "
+			    "lock=1 lock_capture_ppm=10000 exception=1 exception_interval=100 "
+			    "max_frames=128 max_overhead_ppm=10000 endpoints=1 spans=1 otel_context=1 "
+			    "stop_on_exit=1 profile_children=1 stop_timeout_ms=1000 debug=0");
 	assert_int_equal(c.cpu_interval_us, 9900);
 	assert_int_equal(c.max_frames, 128);
 	assert_int_equal(c.max_overhead_ppm, 10000);
@@ -88,6 +114,123 @@ static void test_nonsense_counts_as_unset(void **state)
 	assert_int_equal(c.enabled, CONFIG_YES);
 	assert_string_equal(c.agent, "");
 	assert_int_equal(c.max_overhead_ppm, 10000);
+	assert_string_equal(note(&c, RING_HELLO_REFUSED, 0),
+			    "HEARTH_ENABLED=perhaps: not a truth value");
+	assert_string_equal(note(&c, RING_HELLO_REFUSED, 1),
+			    "HEARTH_CPU_INTERVAL_US=ten: not a number in the range");
+	assert_string_equal(note(&c, RING_HELLO_REFUSED, 2),
+			    "HEARTH_MAX_FRAMES=-3: not a number in the range");
+	assert_string_equal(note(&c, RING_HELLO_REFUSED, 3),
+			    "HEARTH_MAX_OVERHEAD_PCT=nan: not a number in the range");
+	assert_non_null(strstr(note(&c, RING_HELLO_REFUSED, 4), "HEARTH_AGENT=tcp:127.0.0.1:1: "));
+	assert_null(note(&c, RING_HELLO_REFUSED, 5));
+	assert_non_null(note(&c, RING_HELLO_SETTINGS, 0));
+}
+
+/* What there are too many of to say leaves room for what is in force. */
+static void test_notes_are_bounded(void **state)
+{
+	char tag[2100];
+	struct hearth_tag tags[64];
+	struct hearth_options o = { .size = sizeof(o), .tags = tags, .tags_count = 64,
+				    .agent = "nowhere\n" };
+	static const char *const bad[] = { "HEARTH_STACK_ENABLED", "maybe", NULL };
+	struct config c;
+
+	(void)state;
+	memset(tag, 'v', sizeof(tag) - 1);
+	tag[sizeof(tag) - 1] = 0;
+	for (int i = 0; i < 64; i++)
+		tags[i] = (struct hearth_tag){ tag + i, tag };
+	c = read_with(&o, bad);
+	assert_true(c.text_bytes <= sizeof(c.text) && c.notes_bytes <= sizeof(c.notes));
+	assert_string_equal(note(&c, RING_HELLO_REFUSED, 0),
+			    "HEARTH_STACK_ENABLED=maybe: not a truth value");
+	assert_non_null(strstr(note(&c, RING_HELLO_REFUSED, 1), "option agent=nowhere?: "));
+	assert_non_null(note(&c, RING_HELLO_REFUSED, 2)); /* the labels, once */
+	assert_null(note(&c, RING_HELLO_REFUSED, 3));
+	assert_non_null(note(&c, RING_HELLO_SETTINGS, 0));
+}
+
+static void test_dimensions(void **state)
+{
+	static const char *const off[] = {
+		"DD_PROFILING_STACK_ENABLED", "no", "DD_PROFILING_MEMORY_ENABLED", "0",
+		"DD_PROFILING_HEAP_ENABLED", "off", "DD_PROFILING_LOCK_ENABLED", "FALSE",
+		"DD_PROFILING_EXCEPTION_ENABLED", "0", "DD_PROFILING_ENDPOINT_COLLECTION_ENABLED", "0",
+		"DD_PROFILING_CODE_HOTSPOTS_COLLECTION_ENABLED", "0", "HEARTH_OTEL_CONTEXT_ENABLED", "0",
+		"DD_PROFILING_FLUSH_ON_EXIT", "0", "HEARTH_PROFILE_CHILDREN", "0", NULL };
+	static const char *const stack[] = { "HEARTH_STACK_ENABLED", "0", "HEARTH_WALL_ENABLED", "auto",
+					     NULL };
+	struct hearth_options o = { .size = sizeof(o), .heap = HEARTH_ON, .lock = HEARTH_ON };
+	struct config c = read_with(NULL, off);
+
+	(void)state;
+	assert_false(c.cpu || c.wall || c.alloc || c.heap || c.lock || c.exception);
+	assert_false(c.endpoints || c.spans || c.otel_context || c.stop_on_exit || c.profile_children);
+	c = read_with(&o, off);
+	assert_true(c.heap && c.lock);
+	c = read_with(NULL, stack);
+	assert_false(c.cpu);
+	assert_true(c.wall);
+}
+
+static void test_numbers(void **state)
+{
+	static const char *const given[] = {
+		"DD_PROFILING_CAPTURE_PCT", "2.5", "DD_PROFILING_HEAP_SAMPLE_SIZE", "1048576",
+		"DD_PROFILING_EXCEPTION_SAMPLING_INTERVAL", "7", "HEARTH_STOP_TIMEOUT_MS", "50", NULL };
+	static const char *const outside[] = {
+		"HEARTH_CAPTURE_PCT", "200", "HEARTH_HEAP_SAMPLE_SIZE", "1", "HEARTH_EXCEPTION_SAMPLING_INTERVAL",
+		"0", "HEARTH_STOP_TIMEOUT_MS", "9999999", NULL };
+	static const char *const none[] = { "HEARTH_LOCK_CAPTURE_PCT", "0", "HEARTH_CAPTURE_PCT", "9",
+					    NULL };
+	struct hearth_options o = { .size = sizeof(o), .lock_capture_percent = -1, .cpu_hz = 100 };
+	struct config c = read_with(NULL, given);
+
+	(void)state;
+	assert_int_equal(c.lock_capture_ppm, 25000);
+	assert_int_equal(c.alloc_mean_bytes, 1048576);
+	assert_int_equal(c.exception_interval, 7);
+	assert_int_equal(c.stop_timeout_ms, 50);
+	c = read_with(NULL, outside);
+	assert_int_equal(c.lock_capture_ppm, 1000000);
+	assert_int_equal(c.alloc_mean_bytes, 65536);
+	assert_int_equal(c.exception_interval, 100);
+	assert_int_equal(c.stop_timeout_ms, 60000);
+	assert_string_equal(note(&c, RING_HELLO_REFUSED, 0),
+			    "HEARTH_HEAP_SAMPLE_SIZE=1: outside 65536 to 1073741824; 65536 is taken");
+	assert_non_null(note(&c, RING_HELLO_REFUSED, 3));
+	assert_int_equal(read_with(NULL, none).lock_capture_ppm, 0);
+	c = read_with(&o, given);
+	assert_int_equal(c.lock_capture_ppm, 25000);
+	assert_string_equal(note(&c, RING_HELLO_REFUSED, 0),
+			    "option lock_capture_percent=-1: not a number in the range");
+	assert_int_equal(c.cpu_interval_us, 10000);
+}
+
+static void test_places(void **state)
+{
+	static const struct { const char *name, *value, *agent, *hint; bool refused; } cases[] = {
+		{ "HEARTH_AGENT", "unix:/a/agent.sock", "/a/agent.sock", "", false },
+		{ "HEARTH_AGENT", "unix:///a/b", "/a/b", "", false },
+		{ "HEARTH_AGENT", "/a/b", "/a/b", "", false },
+		{ "HEARTH_AGENT", "unix:a/b", "", "", true },
+		{ "HEARTH_AGENT", "http://localhost:4040", "", "", true },
+		{ "DD_TRACE_AGENT_URL", "unix:///run/hearth/apm.socket", "", "/run/hearth/agent.sock", false },
+		{ "DD_TRACE_AGENT_URL", "http://localhost:8126", "", "", false },
+		{ "DD_TRACE_AGENT_URL", "unix://elsewhere", "", "", true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		const char *env[] = { cases[i].name, cases[i].value, NULL };
+		struct config c = read_with(NULL, env);
+
+		assert_string_equal(c.agent, cases[i].agent);
+		assert_string_equal(c.agent_hint, cases[i].hint);
+		assert_int_equal(note(&c, RING_HELLO_REFUSED, 0) != NULL, cases[i].refused);
+	}
 }
 
 static void test_rates(void **state)
@@ -109,7 +252,8 @@ static void test_tags(void **state)
 {
 	static const char *const dd[] = { "DD_TAGS", "team:core,a:1 b:2", "DD_PROFILING_TAGS",
 					  "a:profiling,nocolon,:empty,x:y:z", NULL };
-	static const char *const ours[] = { "HEARTH_TAGS", "a:ours", "DD_TAGS", "a:theirs,b:2", NULL };
+	static const char *const ours[] = { "HEARTH_TAGS", "a:ours,@settings:x", "DD_TAGS",
+					    "a:theirs,b:2", NULL };
 	struct hearth_tag tag = { "a", "option" };
 	struct hearth_options o = { .size = sizeof(o), .tags = &tag, .tags_count = 1 };
 	struct config c = read_with(NULL, dd);
@@ -164,6 +308,10 @@ int main(void)
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_precedence),
 		cmocka_unit_test(test_nonsense_counts_as_unset),
+		cmocka_unit_test(test_notes_are_bounded),
+		cmocka_unit_test(test_dimensions),
+		cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_places),
 		cmocka_unit_test(test_rates),
 		cmocka_unit_test(test_tags),
 		cmocka_unit_test(test_long_values_do_not_overflow),

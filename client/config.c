@@ -218,10 +218,12 @@ static void put_text(struct config *c, const char *key, size_t key_bytes, const 
 	if (key_bytes == 0 || value_bytes == 0 || *key == RING_HELLO_NOTE ||
 	    has_key(c, key, key_bytes))
 		return;
-	if (key_bytes + value_bytes + 2 > sizeof(c->text) - c->text_bytes) {
-		refuse(c, NULL, "tags", "...", "more than 4 KB of labels");
+	if (key_bytes + value_bytes + 2 > sizeof(c->text) - c->text_bytes ||
+	    c->labels_count == CONFIG_LABELS_MAX) {
+		refuse(c, NULL, "tags", "...", "more than 24 labels, or 4 KB of them");
 		return;
 	}
+	c->labels_count++;
 	memcpy(to, key, key_bytes);
 	to[key_bytes] = 0;
 	memcpy(to + key_bytes + 1, value, value_bytes);

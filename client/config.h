@@ -16,6 +16,7 @@
 struct hearth_options;
 
 #define CONFIG_TEXT_BYTES 4096 /* of service, env, version and tags, as the hello carries them */
+#define CONFIG_LABELS_MAX 24   /* the agent adds some and takes 32 */
 #define CONFIG_NOTES_BYTES 2048 /* of the settings in force and those refused */
 #define CONFIG_PATH_BYTES 108  /* sockaddr_un */
 
@@ -37,7 +38,7 @@ struct config {
 	char agent_hint[CONFIG_PATH_BYTES]; /* "": none; looked at before those */
 	char runtime[CONFIG_PATH_BYTES]; /* $XDG_RUNTIME_DIR, "" */
 	char text[CONFIG_TEXT_BYTES];	 /* "key\0value\0", by turns */
-	uint32_t text_bytes;
+	uint32_t text_bytes, labels_count;
 	/* The same form: a RING_HELLO_REFUSED for each setting that was not taken as it stood, and
 	 * RING_HELLO_SETTINGS with those in force. */
 	char notes[CONFIG_NOTES_BYTES];

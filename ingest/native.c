@@ -49,12 +49,18 @@ int native_hello_parse(const void *bytes, size_t len, struct native_hello *ret_h
 	while (at < end) {
 		struct ingest_label label;
 
-		if (parsed.labels_count == NATIVE_LABELS_MAX)
-			return err_set(err, -EINVAL, "hello: more than %d labels", NATIVE_LABELS_MAX);
 		if (label_text(&at, end, &label.key) || label_text(&at, end, &label.value))
 			return err_set(err, -EINVAL, "hello: the text does not end in pairs");
-		if (label.key.len)
-			parsed.labels[parsed.labels_count++] = label;
+		if (!label.key.len)
+			continue;
+		if (label.key.ptr[0] == RING_HELLO_NOTE) {
+			if (parsed.notes_count < NATIVE_NOTES_MAX)
+				parsed.notes[parsed.notes_count++] = label;
+			continue;
+		}
+		if (parsed.labels_count == NATIVE_LABELS_MAX)
+			return err_set(err, -EINVAL, "hello: more than %d labels", NATIVE_LABELS_MAX);
+		parsed.labels[parsed.labels_count++] = label;
 	}
 	*ret_hello = parsed;
 	return 0;

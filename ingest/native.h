@@ -22,6 +22,7 @@
 #include "ingest/ingest.h"
 
 #define NATIVE_LABELS_MAX 32
+#define NATIVE_NOTES_MAX 32
 #define NATIVE_COMM_MAX 32
 #define NATIVE_WALL_PERIOD_NS (INT64_C(10) * NS_PER_S) /* of an old process's wall accounting */
 
@@ -32,6 +33,8 @@ struct native_hello {
 	uint64_t no_file[4];
 	struct ingest_label labels[NATIVE_LABELS_MAX]; /* borrow the message */
 	size_t labels_count;
+	struct ingest_label notes[NATIVE_NOTES_MAX]; /* RING_HELLO_NOTE; those beyond are left out */
+	size_t notes_count;
 };
 
 /* Check one message. Returns 0 or -EINVAL with what is wrong. */

@@ -86,6 +86,23 @@ static void label_keep(const struct native_hello *hello, const char *key, char *
 			(void)snprintf(to, max, "%s", hello->labels[i].value.ptr);
 }
 
+void process_notes(struct process *p, const struct native_hello *hello)
+{
+	p->settings[0] = '\0';
+	p->refused_bytes = 0;
+	for (size_t i = 0; i < hello->notes_count; i++) {
+		const struct str key = hello->notes[i].key, value = hello->notes[i].value;
+
+		if (!strcmp(key.ptr, RING_HELLO_SETTINGS))
+			(void)snprintf(p->settings, sizeof(p->settings), "%s", value.ptr);
+		if (strcmp(key.ptr, RING_HELLO_REFUSED) ||
+		    value.len >= sizeof(p->refused) - p->refused_bytes)
+			continue;
+		memcpy(p->refused + p->refused_bytes, value.ptr, value.len + 1);
+		p->refused_bytes += value.len + 1;
+	}
+}
+
 int process_new(int memfd, int proc, uint32_t owner, int64_t pid, const struct native_hello *hello,
 		const char *host, struct process **ret_process, struct err *err)
 {
@@ -105,6 +122,7 @@ int process_new(int memfd, int proc, uint32_t owner, int64_t pid, const struct n
 	if (!rc)
 		rc = proc_check(p, err);
 	label_keep(hello, "service", p->service, sizeof(p->service));
+	process_notes(p, hello);
 
 	struct ingest_label labels[NATIVE_LABELS_MAX];
 	size_t count = MIN(hello->labels_count, (size_t)NATIVE_LABELS_MAX - 1);

@@ -10,6 +10,9 @@
 #include "ingest/native.h"
 #include "server/processes.h"
 
+#define PROCESS_SETTINGS_MAX 1024
+#define PROCESS_REFUSED_MAX 2048
+
 struct process {
 	struct process *next;
 	int memfd, proc; /* proc: a directory descriptor of its /proc/PID */
@@ -21,6 +24,10 @@ struct process {
 	struct native_stats stats; /* a copy for status */
 	struct ring_counters counters;
 	char service[64], comm[32];
+	/* What the client says of its settings, as the last hello has it: those in force, and one
+	 * string after another of those that were refused. */
+	char settings[PROCESS_SETTINGS_MAX], refused[PROCESS_REFUSED_MAX];
+	size_t refused_bytes;
 	uint64_t positions[RING_RINGS_MAX]; /* read so far */
 	int64_t stalled_ns[RING_RINGS_MAX]; /* when an open claim was first seen, 0: none */
 	uint64_t modules_read;
@@ -48,6 +55,9 @@ MUST_CHECK int process_new(int memfd, int proc, uint32_t owner, int64_t pid,
 			   const struct native_hello *hello, const char *host,
 			   struct process **ret_process, struct err *err);
 void process_free(struct process *process);
+
+/* Keep what a hello says for status.  Under the lock once the process is listed. */
+void process_notes(struct process *process, const struct native_hello *hello);
 
 /* Where its rings were read up to, from the store (0: a new process). Makes it ready. */
 MUST_CHECK int process_resume(struct process *process, const uint64_t *positions, struct err *err);

@@ -106,6 +106,10 @@ static int hello_take(struct processes *all, const void *bytes, size_t len, int 
 			process_free(process);
 			return rc;
 		}
+	} else {
+		(void)pthread_mutex_lock(&all->lock);
+		process_notes(process, &hello);
+		(void)pthread_mutex_unlock(&all->lock);
 	}
 	modules_take(process, &hello, fds + 2, count - 2);
 	process_heartbeat(process);

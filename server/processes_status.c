@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The native side's part of /api/v1/status. */
 #include <stdio.h>
+#include <string.h>
 
 #include "server/processes_private.h"
 
@@ -46,6 +47,32 @@ static void native_json(struct json *json, const struct native_stats *stats)
 	ends_json(json, stats);
 }
 
+/* "name=value name=value" as an object; refused settings as they were said. */
+static void settings_json(struct json *json, const struct process *p)
+{
+	json_key(json, "settings");
+	json_open(json, '{');
+	for (const char *at = p->settings; *at;) {
+		size_t bytes = strcspn(at, " ");
+		char name[64];
+
+		(void)snprintf(name, sizeof(name), "%.*s", (int)MIN(strcspn(at, "= "), (size_t)63), at);
+		if (at[strcspn(at, "= ")] == '=') {
+			const char *value = at + strcspn(at, "=") + 1;
+
+			json_key(json, name);
+			json_text(json, value, (size_t)(at + bytes - value));
+		}
+		at += bytes + (at[bytes] == ' ');
+	}
+	json_close(json, '}');
+	json_key(json, "settings_refused");
+	json_open(json, '[');
+	for (size_t at = 0; at < p->refused_bytes; at += strlen(p->refused + at) + 1)
+		json_cstring(json, p->refused + at);
+	json_close(json, ']');
+}
+
 static void process_json(struct json *json, const struct process *p)
 {
 	static const char *const engines[] = { "none", "posix-timer", "perf" };
@@ -68,6 +95,7 @@ static void process_json(struct json *json, const struct process *p)
 	json_key_uint(json, "modules", p->modules_read);
 	json_key_uint(json, "ring_bytes", (uint64_t)p->head.rings_count * p->head.ring_bytes);
 	json_key_uint(json, "memory_bytes", p->file_bytes);
+	settings_json(json, p);
 	native_json(json, &p->stats);
 	drops_json(json, &p->counters);
 	json_close(json, '}');

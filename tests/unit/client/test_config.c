@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/cmocka.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -271,6 +272,29 @@ static void test_tags(void **state)
 	assert_string_equal(text(&c, "a"), "option");
 }
 
+/* One more than the agent takes would leave the program without a profile. */
+static void test_labels_are_counted(void **state)
+{
+	char keys[40][4];
+	struct hearth_tag tags[40];
+	struct hearth_options o = { .size = sizeof(o), .tags = tags, .tags_count = 40 };
+	struct config c;
+	unsigned count = 0;
+
+	(void)state;
+	for (int i = 0; i < 40; i++) {
+		snprintf(keys[i], sizeof(keys[i]), "k%d", i);
+		tags[i] = (struct hearth_tag){ keys[i], "v" };
+	}
+	c = read_with(&o, NULL);
+	for (uint32_t at = 0; at < c.text_bytes; at++)
+		count += !c.text[at];
+	assert_int_equal(count, 2 * CONFIG_LABELS_MAX);
+	assert_string_equal(text(&c, "k22"), "v");
+	assert_null(text(&c, "k23"));
+	assert_non_null(note(&c, RING_HELLO_REFUSED, 0));
+}
+
 static void test_long_values_do_not_overflow(void **state)
 {
 	char *tags = malloc(100001);
@@ -314,6 +338,7 @@ int main(void)
 		cmocka_unit_test(test_places),
 		cmocka_unit_test(test_rates),
 		cmocka_unit_test(test_tags),
+		cmocka_unit_test(test_labels_are_counted),
 		cmocka_unit_test(test_long_values_do_not_overflow),
 		cmocka_unit_test(test_smaller_options_of_an_older_program),
 	};

@@ -584,6 +584,12 @@ static void hellos_that_lie_are_refused(void **state)
 	message.hello.modules_count = RING_HELLO_MODULES_MAX + 1;
 	assert_int_equal(native_hello_parse(&message, len, &hello, &err), -EINVAL);
 	message.hello.modules_count = 0;
+	message.hello.text_bytes = 16; /* a note is no label */
+	memcpy(message.text, "@refused\0A=b: c", 16);
+	assert_int_equal(native_hello_parse(&message, len + 6, &hello, &err), 0);
+	assert_int_equal(hello.labels_count, 0);
+	assert_int_equal(hello.notes_count, 1);
+	assert_string_equal(hello.notes[0].value.ptr, "A=b: c");
 	message.hello.text_bytes = 11;
 	memcpy(message.text, "service\0x\0y", 11); /* a key without its value, without its end */
 	assert_int_equal(native_hello_parse(&message, len + 1, &hello, &err), -EINVAL);

@@ -296,6 +296,12 @@ static uint64_t filled(uint64_t *ret_waiting)
 	return sum;
 }
 
+void hello_hold(void)
+{
+	for (int i = 0; i < LAST_TRIES && !try_take(&hello.sending); i++)
+		sys_pause_ns(LAST_PAUSE_NS);
+}
+
 void hello_offer(bool last)
 {
 	uint64_t waiting, sum = filled(&waiting);

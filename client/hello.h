@@ -28,6 +28,9 @@ bool hello_attached(int64_t now_ns);
 /* A new session, or new settings: attach anew. */
 void hello_reset(void);
 
+/* Let nobody send until hello_reset: the settings change.  Waits 2 ms at most for one who is at it. */
+void hello_hold(void);
+
 /* Note the seccomp mode that the process starts with (a container's), as no reason to be silent. */
 void hello_note_seccomp(void);
 

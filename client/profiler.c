@@ -25,7 +25,7 @@ struct hearth_profiler {
 
 static struct {
 	pthread_mutex_t lock;		  /* of start, stop and free; never taken by a handler */
-	struct hearth_profiler *running;
+	struct hearth_profiler *running, *last; /* `last` is compared, never followed */
 	struct config config;
 	uint32_t stop_on_exit;
 	bool prepared;
@@ -118,6 +118,42 @@ static void sources_start(const struct config *config)
 
 static int stop_locked(struct hearth_profiler *p);
 
+static uint64_t samples_taken(void)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < RING_DIMENSIONS; i++)
+		sum += load(&session.counters->samples[i]);
+	return sum;
+}
+
+/* What a start says: running without CPU samples is worth a word. */
+static int start_code(void)
+{
+	return active.off[RING_CPU] == HEARTH_E_SIGNAL ? HEARTH_E_SIGNAL : HEARTH_OK;
+}
+
+static bool same_labels(const struct config *a, const struct config *b)
+{
+	return a->text_bytes == b->text_bytes && !memcmp(a->text, b->text, a->text_bytes);
+}
+
+/* A session for these settings: the one that was stopped goes on when its labels are the same, for an
+ * agent keeps the labels that a session came with. */
+static int open_for(const struct config *c)
+{
+	bool renew = session_live() && !same_labels(c, &active.config);
+	int r;
+
+	if (renew && samples_taken() && !load(&session.counters->attaches))
+		hello_offer(true);
+	hello_hold();
+	active.config = *c;
+	r = renew ? session_renew() : session_open();
+	hello_reset();
+	return r;
+}
+
 static int start_locked(struct hearth_profiler *p, const struct hearth_start *how)
 {
 	struct hearth_start start = read_start(how, &p->config);
@@ -126,19 +162,17 @@ static int start_locked(struct hearth_profiler *p, const struct hearth_start *ho
 	if (active.running && active.automatic)
 		(void)stop_locked(active.running);
 	if (active.running)
-		return HEARTH_E_ACTIVE;
+		return active.running == p ? start_code() : HEARTH_E_ACTIVE;
 	active.automatic = false;
 	prepare();
-	active.config = p->config;
-	if (session_open() < 0)
+	if (open_for(&p->config) < 0)
 		return HEARTH_E_MEMORY;
-	hello_reset();
 	store(&session.follow_forks, start.profile_children != HEARTH_OFF);
 	store(&active.stop_on_exit, start.stop_on_exit != HEARTH_OFF);
 	sources_start(&p->config);
 	if (active.off[RING_CPU])
 		source_cpu_yield();
-	active.running = p;
+	active.running = active.last = p;
 	p->started = true;
 	store(&session.counters->state, (uint64_t)RING_RUNNING);
 	store_release(&session.running, 1);
@@ -149,7 +183,7 @@ static int start_locked(struct hearth_profiler *p, const struct hearth_start *ho
 		(void)thread_stack(t, (uint64_t)(uintptr_t)__builtin_frame_address(0));
 		source_cpu_arm(t);
 	}
-	return active.off[RING_CPU] == HEARTH_E_SIGNAL ? HEARTH_E_SIGNAL : HEARTH_OK;
+	return start_code();
 }
 
 int hearth_profiler_start(struct hearth_profiler *p, const struct hearth_start *how)
@@ -186,7 +220,7 @@ static int flush(void)
 static int stop_locked(struct hearth_profiler *p)
 {
 	if (active.running != p)
-		return HEARTH_E_STOPPED;
+		return p->started ? HEARTH_OK : HEARTH_E_STOPPED;
 	active.running = NULL;
 	store(&session.running, 0);
 	if (!session_live())
@@ -197,25 +231,18 @@ static int stop_locked(struct hearth_profiler *p)
 	return HEARTH_OK;
 }
 
-static uint64_t samples_taken(void)
-{
-	uint64_t sum = 0;
-
-	for (int i = 0; i < RING_DIMENSIONS; i++)
-		sum += load(&session.counters->samples[i]);
-	return sum;
-}
-
 int hearth_profiler_stop(struct hearth_profiler *p, bool flush_too)
 {
+	bool mine;
 	int r;
 
 	if (!p)
 		return HEARTH_E_ARGUMENT;
 	pthread_mutex_lock(&active.lock);
 	r = stop_locked(p);
+	mine = active.last == p;
 	pthread_mutex_unlock(&active.lock);
-	if (r != HEARTH_OK || !session_live())
+	if (r != HEARTH_OK || !mine || !session_live())
 		return r;
 	if (flush_too)
 		r = flush();

@@ -144,7 +144,13 @@ struct ring_counters {
 };
 
 enum ring_engine { RING_ENGINE_NONE, RING_ENGINE_TIMER, RING_ENGINE_PERF };
-enum ring_state { RING_STARTING, RING_RUNNING, RING_THROTTLED, RING_STOPPED };
+enum ring_state {
+	RING_STARTING,
+	RING_RUNNING,
+	RING_THROTTLED,
+	RING_STOPPED,
+	RING_CLOSED /* for good: a session with other labels took its place in the same process */
+};
 
 enum ring_module_flags {
 	RING_MODULE_VDSO = 1,

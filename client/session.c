@@ -21,6 +21,8 @@
 
 #define MIB (UINT64_C(1) << 20)
 #define FD_FLOOR 100 /* above what a program closes by number when it becomes a daemon */
+#define SETTLE_TRIES 10
+#define SETTLE_PAUSE_NS 200000
 #define RING_BYTES_MIN (32u << 10)
 
 struct session session = { .fd = -1 };
@@ -195,7 +197,7 @@ static void fill_head(struct ring_head *head)
 	head->hz = t.tv_nsec > 0 ? (uint32_t)(1000000000 / t.tv_nsec) : 250;
 }
 
-/* Drop the parent's descriptor, if it still is that. */
+/* Drop the descriptor of an earlier session or of the parent, if it still is that. */
 static void close_inherited(void)
 {
 	struct stat st;
@@ -241,11 +243,96 @@ int session_open(void)
 	session.scratch_used = 0;
 	session.counters->preloaded = session.preloaded;
 	session.epoch++;
+	session.threads_epoch++;
 	module_table_open();
 	source_new_session();
 	hello_reset();
 	store(&session.counters->state, (uint64_t)RING_RUNNING);
 	store_release(session.cookie, SESSION_COOKIE);
+	return 0;
+}
+
+/* Let those who are in the middle of a record finish it: all but never any work. */
+static void settle(void)
+{
+	for (int i = 0; i < SETTLE_TRIES; i++) {
+		if (!load(&session.scratch_used) && !load(&session.counters->claims_open))
+			return;
+		sys_pause_ns(SETTLE_PAUSE_NS);
+	}
+}
+
+/* Nobody will read the old memory: its samples are lost, and what it says of others that are. */
+static void inherit_losses(struct ring_counters *to)
+{
+	const struct ring_counters *from = session.counters;
+
+	for (int d = 0; d < RING_DIMENSIONS; d++) {
+		for (int why = 0; why < RING_DROPS; why++)
+			to->drops[d][why] = load(&from->drops[d][why]);
+		to->drops[d][RING_DROP_RING_FULL] += load(&from->samples[d]);
+	}
+}
+
+/* The memory of a new session with the layout of the live one, ready but not in its place yet. */
+static unsigned char *prepare_memory(int fd, struct ring_head *head)
+{
+	unsigned char *base;
+	struct ring_counters *counters;
+
+	base = mmap(NULL, head->total_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (base == MAP_FAILED)
+		return NULL;
+	fill_head(head);
+	head->magic = RING_MAGIC;
+	memcpy(base, head, sizeof(*head));
+	counters = (struct ring_counters *)(void *)(base + 2 * RING_PAGE);
+	counters->preloaded = session.preloaded;
+	counters->threads_high = thread_carry_over(
+		(struct ring_thread *)(void *)(base + head->threads_at));
+	if (!load(&session.counters->attaches))
+		inherit_losses(counters);
+	return base;
+}
+
+int session_renew(void)
+{
+	struct ring_head head = *session.head;
+	unsigned char *base = (unsigned char *)session.head, *fresh;
+	struct stat st;
+	int fd = -1, r;
+
+	settle();
+	r = make_memfd(head.total_bytes, &fd);
+	if (r < 0)
+		return r;
+	fresh = fstat(fd, &st) ? NULL : prepare_memory(fd, &head);
+	if (!fresh) {
+		sys_close(fd);
+		return -ENOMEM;
+	}
+	source_cpu_close();
+	store_release(&session.counters->state, (uint64_t)RING_CLOSED);
+	if (mmap(base, head.total_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) ==
+	    MAP_FAILED) {
+		r = -errno;
+		store(&session.counters->state, (uint64_t)RING_STOPPED);
+		munmap(fresh, head.total_bytes);
+		sys_close(fd);
+		return r;
+	}
+	(void)madvise(base, head.total_bytes, MADV_DONTFORK);
+	(void)madvise(base, head.total_bytes, MADV_DONTDUMP);
+	munmap(fresh, head.total_bytes);
+	close_inherited();
+	session.fd = fd;
+	session.fd_dev = st.st_dev;
+	session.fd_ino = st.st_ino;
+	session.start_ns = head.start_monotonic_ns;
+	session.epoch++;
+	module_table_open();
+	source_new_session();
+	(void)thread_carry_over(session.slots); /* those that came meanwhile */
 	return 0;
 }
 

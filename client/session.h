@@ -4,8 +4,9 @@
  *
  * Private to client/.  Hides how the memory of ring.h is laid out, sealed, mapped and kept out of
  * forked children.  Opened outside or inside a signal handler: it makes system calls and nothing
- * else, because a forked child opens its own from its first timer signal.  Never unmapped: a
- * handler on another thread may be using it.
+ * else, because a forked child opens its own from its first timer signal.  Never unmapped, and a new
+ * session of the same process takes the very place of the old: a handler on another thread may be
+ * using it.
  */
 #ifndef CLIENT_SESSION_H
 #define CLIENT_SESSION_H
@@ -52,7 +53,8 @@ struct session {
 	struct scratch *scratch; /* SESSION_SCRATCHES */
 	uint64_t scratch_used;	 /* a bit for each */
 
-	uint64_t epoch;	  /* raised when a session opens: tells stale thread pointers */
+	uint64_t epoch;	  /* raised when a session opens: tells what an earlier one began */
+	uint64_t threads_epoch; /* raised when `threads` starts anew: tells stale pointers into it */
 	uint32_t opening; /* taken while one thread opens the session of a forked child */
 	uint32_t running; /* 1: take samples */
 	uint32_t preloaded;
@@ -92,6 +94,12 @@ static inline bool session_running(void)
 /* Make and map the memory, fill in the head.  Async-signal-safe.  Returns 0 or a negative errno,
  * after which nothing is left behind. */
 int session_open(void);
+
+/* Sampling is stopped: close the live session and open another in its place, with the same layout, so
+ * that a handler that is late writes into the new one at worst.  The agent keeps what it was shown of
+ * the old memory; samples that no agent was shown are counted as dropped.  Returns 0 or a negative
+ * errno, after which the old session goes on. */
+int session_renew(void);
 
 /* In a forked child: open a session of its own when children are to be profiled, else switch off.
  * Returns whether there is a live session now.  Async-signal-safe; needs no lock of the parent. */

@@ -49,6 +49,9 @@ void source_cpu_disarm(struct thread *t);
 /* Record the exact CPU time of the calling thread, which ends (flags: RING_LAST). */
 void source_cpu_thread_end(struct thread *t, uint8_t flags);
 
+/* The session closes for good: record for every thread what its clock showed when sampling stopped. */
+void source_cpu_close(void);
+
 /* A session was opened: forget what was packed with an earlier one's module numbers. */
 void source_new_session(void);
 

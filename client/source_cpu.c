@@ -415,6 +415,25 @@ static void cpu_stop(void)
 	}
 }
 
+void source_cpu_close(void)
+{
+	uint32_t high = (uint32_t)load(&session.counters->threads_high);
+
+	for (uint32_t i = 0; i < high; i++) {
+		const struct ring_thread *slot = &session.slots[i];
+		struct ring_cpu payload = { load(&slot->cpu_stop_ns), load(&slot->cpu_base_ns) };
+		struct event e = { .type = RING_THREAD_END,
+				   .dimension = RING_CPU,
+				   .payload = &payload,
+				   .payload_bytes = sizeof(payload),
+				   .time_ns = clock_coarse_ns(),
+				   .thread = &session.threads[i] };
+
+		if (load(&session.threads[i].tid) && payload.weight_ns)
+			(void)event_write(&e);
+	}
+}
+
 struct sigaction *source_cpu_previous(void)
 {
 	return load(&cpu.installed) && !load(&cpu.yielded) ? &cpu.previous : NULL;

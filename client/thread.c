@@ -42,13 +42,13 @@ struct thread *thread_self(void)
 {
 	struct thread *t = self.thread;
 
-	return t && self.epoch == session.epoch && load(&t->tid) ? t : NULL;
+	return t && self.epoch == session.threads_epoch && load(&t->tid) ? t : NULL;
 }
 
 static void set_self(struct thread *t)
 {
 	self.thread = t;
-	self.epoch = session.epoch;
+	self.epoch = session.threads_epoch;
 }
 
 static struct thread *claim(void)
@@ -169,7 +169,8 @@ static void thread_end(void *value)
 
 	/* A value from before a fork, or of a thread that a scan took for gone, is not ours.  Under a
 	 * seccomp filter the slot and the timer are left to the process's end. */
-	if (!session_live() || load(&session.seccomp_set) || t != value || t->tid != (int32_t)syscall(SYS_gettid))
+	if (!session_live() || load(&session.seccomp_set) || t != value ||
+	    t->tid != (int32_t)syscall(SYS_gettid))
 		return;
 	self.thread = NULL;
 	source_cpu_disarm(t);
@@ -224,6 +225,32 @@ void thread_scan(void)
 		scratch_give(s);
 	}
 	give_back(&scanning);
+}
+
+uint32_t thread_carry_over(struct ring_thread *fresh)
+{
+	uint32_t high = 0;
+
+	for (uint32_t i = 0; i < session.threads_max; i++) {
+		struct thread *t = &session.threads[i];
+		const struct ring_thread *old = &session.slots[i];
+		int32_t tid = load(&t->tid);
+
+		if (!tid)
+			continue;
+		high = i + 1;
+		if (load(&fresh[i].tid))
+			continue;
+		fresh[i].generation = old->generation + 1;
+		memcpy(fresh[i].trace_id, old->trace_id, sizeof(old->trace_id));
+		fresh[i].span_id = old->span_id;
+		fresh[i].root_span_id = old->root_span_id;
+		memcpy(fresh[i].name, old->name, sizeof(old->name));
+		memset(t->sites, 0, sizeof(t->sites));
+		t->calls_pending = 0;
+		store_release(&fresh[i].tid, (uint32_t)tid);
+	}
+	return high;
 }
 
 void thread_child_started(void)

@@ -89,6 +89,10 @@ void thread_adopt(struct thread *t);
  * that are gone.  Async-signal-safe; one at a time, others return at once. */
 void thread_scan(void);
 
+/* Another session is about to take the place of this one: give the threads that `fresh`, its slots,
+ * does not have the same slots there, with their names and spans.  Returns how many slots are in use. */
+uint32_t thread_carry_over(struct ring_thread *fresh);
+
 /* A forked child has opened its own session. */
 void thread_child_started(void);
 

@@ -229,6 +229,10 @@ bool process_is_gone(struct process *p)
 
 	if (p->gone)
 		return true;
+	if (p->counters.state == RING_CLOSED) {
+		p->gone = true; /* the program goes on in another session */
+		return true;
+	}
 	ssize_t n = fd_read_file(p->proc, "stat", stat, sizeof(stat) - 1);
 
 	if (n <= 0) {

@@ -76,7 +76,8 @@ static void settings_json(struct json *json, const struct process *p)
 static void process_json(struct json *json, const struct process *p)
 {
 	static const char *const engines[] = { "none", "posix-timer", "perf" };
-	static const char *const states[] = { "starting", "running", "throttled", "stopped" };
+	static const char *const states[] = { "starting", "running", "throttled", "stopped",
+					      "closed" };
 
 	json_open(json, '{');
 	json_key_text(json, "service", p->service);
@@ -84,7 +85,7 @@ static void process_json(struct json *json, const struct process *p)
 	json_key_int(json, "pid", p->pid);
 	json_key_uint(json, "uid", p->owner);
 	json_key_text(json, "engine", engines[MIN(p->counters.engine, (uint64_t)2)]);
-	json_key_text(json, "state", states[MIN(p->counters.state, (uint64_t)3)]);
+	json_key_text(json, "state", states[MIN(p->counters.state, (uint64_t)RING_CLOSED)]);
 	json_key(json, "preloaded");
 	json_bool(json, p->counters.preloaded);
 	json_key_uint(json, "interval_us", p->counters.interval_us);

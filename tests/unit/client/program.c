@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -354,7 +355,9 @@ static void cycles(void)
 	    hearth_profiler_stop(second, false) != HEARTH_E_STOPPED ||
 	    hearth_profiler_start(NULL, NULL) != HEARTH_E_ARGUMENT)
 		abort();
-	hearth_profiler_stop(profiler, false);
+	if (hearth_profiler_start(profiler, NULL) || hearth_profiler_stop(profiler, false) ||
+	    hearth_profiler_stop(profiler, false))
+		abort();
 	for (int i = 0; i < 2000; i++) {
 		if (hearth_profiler_start(second, NULL) || hearth_profiler_stop(second, false))
 			abort();
@@ -364,6 +367,84 @@ static void cycles(void)
 	hearth_profiler_free(second);
 	hearth_profiler_free(NULL);
 	burn_a(0.5);
+}
+
+static struct hearth_profiler *named(const char *service)
+{
+	struct hearth_options o = { .size = sizeof(o), .service = service };
+
+	return hearth_profiler_new(&o);
+}
+
+static long address_space_kb(void)
+{
+	FILE *f = fopen("/proc/self/status", "re");
+	char line[256];
+	long kb = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "VmSize: %ld", &kb) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return kb;
+}
+
+static volatile bool over;
+
+static void *spinner(void *name)
+{
+	hearth_thread_name(name);
+	while (!over)
+		burn_a(0.01);
+	return NULL;
+}
+
+/* Profilers with different services, one after another, while another thread works all the time. */
+static void services(void)
+{
+	struct hearth_profiler *p[2] = { named("first"), named("second") };
+	char name[] = "spinner";
+	pthread_t t;
+	long before;
+
+	hearth_profiler_stop(profiler, true);
+	hearth_profiler_start(p[0], NULL);
+	pthread_create(&t, NULL, spinner, name);
+	burn_a(0.3);
+	for (int i = 0; i < 2; i++) {
+		if (hearth_profiler_start(p[i], NULL) || hearth_profiler_start(p[i], NULL) ||
+		    hearth_profiler_start(p[1 - i], NULL) != HEARTH_E_ACTIVE)
+			abort();
+		burn_b(0.4);
+		if (hearth_profiler_stop(p[i], true) || hearth_profiler_stop(p[i], true))
+			abort();
+	}
+	before = address_space_kb();
+	for (int i = 0; i < 1000; i++)
+		if (hearth_profiler_start(p[i % 2], NULL) || hearth_profiler_stop(p[i % 2], false))
+			abort();
+	if (address_space_kb() - before > 4096)
+		abort();
+	over = true;
+	pthread_join(t, NULL);
+	hearth_profiler_free(p[0]);
+	hearth_profiler_free(p[1]);
+}
+
+/* Without an agent a session that gives way to another takes its samples with it, and says so. */
+static void unseen(void)
+{
+	struct hearth_profiler *p = named("other");
+	struct hearth_stats one = { .size = sizeof(one) }, two = { .size = sizeof(two) };
+
+	burn_a(0.3);
+	hearth_profiler_stop(profiler, false);
+	hearth_stats(&one);
+	if (hearth_profiler_start(p, NULL) || hearth_stats(&two) || one.cpu_samples < 10 ||
+	    two.dropped != one.dropped + one.cpu_samples)
+		abort();
+	hearth_profiler_free(p);
 }
 
 static void flush(void)
@@ -492,7 +573,8 @@ static const struct {
 	{ "forks", forks },	{ "execs", execs },	  { "block", block },
 	{ "jump", jump },	{ "robust", robust },	  { "closeall", closeall },
 	{ "sigprof", takes_sigprof }, { "sandbox", sandbox }, { "slow", slow },
-	{ "spans", spans },	{ "cycles", cycles },	  { "flush", flush },
+	{ "spans", spans },	{ "cycles", cycles },	{ "services", services },
+	{ "unseen", unseen },	  { "flush", flush },
 	{ "small", small_stacks }, { "dlopens", dlopens }, { "limits", limits },
 	{ "late", late },	{ "eintr", eintr },	{ "altstack", altstack }, { "fds", fds },
 };

@@ -319,6 +319,43 @@ def test_start_and_stop_many_times():
         assert sum(leaves(r).values()) > 0.4e9
 
 
+def flushed(s):
+    s.beat(flushed=s.counters()["flush_wanted"])
+
+
+def test_each_service_has_its_own_session():
+    with run("api", "services", preload=False, beat=flushed) as r:
+        r.wait()
+        by_service = collections.defaultdict(list)
+        for s in r.sessions():
+            by_service[s.text["service"]].append(s)
+        assert len({s.runtime_id for s in r.sessions()}) == len(r.sessions())
+        total = {}
+        for service in ("first", "second"):
+            weight = collections.Counter()
+            for s in by_service[service]:
+                weight.update(leaves(r, s))
+            total[service] = weight
+            assert weight["burn_b"] > 0.3e9 and weight["burn_a"] > 0.2e9, total
+        s = by_service["first"][0]
+        assert "spinner" in {t["name"] for t in r.threads}
+        # The first session is closed: every thread's clock stands in it, and no sample is missing.
+        c = s.counters()
+        assert c["state"] == 4, c
+        taken = sum(x.samples for x in r.of(agent.CPU, s))
+        assert taken == c["samples"]["cpu"] and not c["drops"], (taken, c)
+        ends = r.of(agent.THREAD_END, s)
+        assert len({x.tid for x in ends}) == 2, [x.tid for x in ends]
+        sampled = sum(x.weight for x in r.of(agent.CPU, s))
+        owed = sum(x.weight - x.samples for x in ends)
+        assert abs(sampled / owed - 1) < 0.15, (sampled, owed)
+
+
+def test_samples_that_no_agent_saw_are_counted_as_lost():
+    with run("api", "unseen", preload=False, listen=False) as r:
+        r.wait()
+
+
 def test_program_takes_over_from_the_preload():
     with run("api", "split", HEARTH_SERVICE="ours") as r:
         r.wait()

@@ -172,13 +172,16 @@ struct hearth_span *hearth_span_begin(const char *operation, const char *endpoin
 /* End a span and those inside it that are still open.  Returns 0 or HEARTH_E_ARGUMENT. */
 int hearth_span_end(struct hearth_span *span);
 
-/* Name the endpoint that a span serves.  HEARTH_E_NOT_YET: names of spans are not sent. */
+/* Name the endpoint that the outermost span of `span` serves, 200 bytes at most: samples carry it from
+ * then on, and the span says it at its end.  The first span to name one in hearth_span_begin does the
+ * same.  Returns 0, HEARTH_E_ARGUMENT (also on a thread where the span is not open) or HEARTH_E_LIMIT. */
 int hearth_span_endpoint(struct hearth_span *span, const char *endpoint);
 
 /*
- * Write "trace_id=<32 hex> span_id=<16 hex>" of the calling thread's span into `buffer`, for log
- * lines; an empty string without one.  Always terminates.  Returns the length that was needed, as
- * snprintf does, or HEARTH_E_ARGUMENT.
+ * Write "trace_id=<32 hex> span_id=<16 hex> service=... env=... version=..." into `buffer`, for log
+ * lines: the calling thread's span, if it has one, and what of the others is set.  A value with spaces
+ * is quoted.  Always terminates.  Returns the length that was needed, as snprintf does, or
+ * HEARTH_E_ARGUMENT.
  */
 int hearth_log_context(char *buffer, size_t size);
 
@@ -189,7 +192,14 @@ int hearth_thread_name(const char *name);
 /* Name a lock.  HEARTH_E_NOT_YET. */
 int hearth_lock_name(const void *lock, const char *name);
 
-/* Set a label of the calling thread's samples.  HEARTH_E_NOT_YET. */
+/* Name the task that the calling thread works on, up to 200 bytes; NULL: none.  Returns as
+ * hearth_label_set. */
+int hearth_task_name(const char *name);
+
+/* Set a label of the calling thread's samples, until it is set again; NULL takes it away.  At most 10,
+ * a key of 64 and a value of 200 bytes, 768 bytes together with endpoint and task.  Returns 0,
+ * HEARTH_E_ARGUMENT (keys that samples have anyway: "span id", "thread name"...), HEARTH_E_STOPPED when
+ * no profiler ever ran, or HEARTH_E_LIMIT. */
 int hearth_label_set(const char *key, const char *value);
 
 /* Fill in `stats`, whose size the caller has set.  Returns 0, HEARTH_E_ARGUMENT, or HEARTH_E_STOPPED
@@ -247,6 +257,11 @@ static inline int hearth_log_context(char *buffer, size_t size)
 	return 0;
 }
 static inline int hearth_thread_name(const char *name)
+{
+	(void)name;
+	return HEARTH_E_DISABLED;
+}
+static inline int hearth_task_name(const char *name)
 {
 	(void)name;
 	return HEARTH_E_DISABLED;

@@ -11,6 +11,7 @@
 #include "client/hearth.h"
 #include "client/hello.h"
 #include "client/module.h"
+#include "client/otel.h"
 #include "client/session.h"
 #include "client/source.h"
 #include "client/syscalls.h"
@@ -151,6 +152,9 @@ static int open_for(const struct config *c)
 	active.config = *c;
 	r = renew ? session_renew() : session_open();
 	hello_reset();
+	otel_switch(c->otel_context);
+	if (r == 0)
+		otel_publish_process();
 	return r;
 }
 

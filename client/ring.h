@@ -140,7 +140,8 @@ struct ring_counters {
 	uint64_t preloaded;	/* 1: libhearth-preload; hooks are there */
 	uint64_t state;		/* enum ring_state */
 	uint64_t off[RING_DIMENSIONS]; /* why a dimension is off: a hearth_code without its sign */
-	uint64_t reserved[26];
+	uint64_t spans, spans_dropped; /* RING_SPAN records: written, and left out for want of room */
+	uint64_t reserved[24];
 };
 
 enum ring_engine { RING_ENGINE_NONE, RING_ENGINE_TIMER, RING_ENGINE_PERF };
@@ -212,6 +213,7 @@ enum ring_type {
 	RING_SAMPLE_ALLOC, /* struct ring_alloc + frames */
 	RING_SAMPLE_LOCK,  /* struct ring_lock + frames */
 	RING_SAMPLE_EXCEPTION, /* struct ring_exception + frames; text "exception type" */
+	RING_SPAN,	  /* struct ring_span, no frames: a span that ended; text "operation", "endpoint" */
 	RING_TYPES
 };
 
@@ -296,6 +298,16 @@ struct ring_lock {
 /* A sampled exception, which stands for `count`. */
 struct ring_exception {
 	uint64_t count;
+};
+
+/*
+ * A span that ended, with its ids, which the record's head may lack.  Written while its ring is less than
+ * half full, so that samples go first; ring_counters.spans_dropped counts the others.
+ */
+struct ring_span {
+	uint64_t trace_id[2], span_id, parent_span_id, root_span_id; /* parent 0: none */
+	int64_t start_ns; /* CLOCK_MONOTONIC */
+	uint64_t duration_ns;
 };
 
 enum ring_target { RING_TARGET_NONE, RING_TARGET_FD, RING_TARGET_ADDRESS, RING_TARGET_PID };

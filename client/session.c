@@ -15,6 +15,7 @@
 
 #include "client/hello.h"
 #include "client/module.h"
+#include "client/otel.h"
 #include "client/source.h"
 #include "client/syscalls.h"
 #include "client/thread.h"
@@ -345,10 +346,13 @@ bool session_adopt_child(void)
 	}
 	if (!try_take(&session.opening))
 		return false; /* another thread of the child is at it */
-	if (!session_live() && session_open() < 0)
+	if (!session_live() && session_open() < 0) {
 		store(&session.running, 0);
-	else
+	} else {
 		thread_child_started();
+		otel_forget_process();
+		otel_publish_process();
+	}
 	give_back(&session.opening);
 	return session_live();
 }

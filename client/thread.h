@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "client/cfi.h"
+#include "client/otel.h"
 #include "client/session.h"
 
 #define THREAD_SITES 16
@@ -44,6 +45,9 @@ struct thread {
 	 * change: labels_bytes is 0 meanwhile. */
 	uint32_t labels_bytes;
 	char labels[THREAD_LABELS_BYTES];
+
+	struct otel_record otel;	      /* what it publishes */
+	const struct otel_record *otel_other; /* what another tracer had published before */
 
 	uint64_t draws; /* state of draw.h; 0: not seeded */
 

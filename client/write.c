@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "client/otel.h"
 #include "client/thread.h"
 
 #define RINGS_TRIED 4
@@ -55,7 +56,8 @@ struct ring_record *ring_claim(const struct ring_writer *w, uint32_t bytes, uint
 /* The labels of the event and of its thread, as far as they fit. */
 static uint32_t text_bytes(const struct event *e)
 {
-	uint32_t more = e->thread ? load(&e->thread->labels_bytes) : 0;
+	/* The end of a thread may be told by another. */
+	uint32_t more = e->thread && e->type != RING_THREAD_END ? load(&e->thread->labels_bytes) : 0;
 
 	return e->text_bytes + more > RING_TEXT_MAX ? e->text_bytes : e->text_bytes + more;
 }
@@ -81,6 +83,8 @@ static void fill(struct ring_record *r, const struct event *e, uint32_t bytes, u
 		r->trace_id[1] = t->trace_id[1];
 		r->span_id = t->span_id;
 		r->root_span_id = t->root_span_id;
+		if (!r->span_id && e->type != RING_THREAD_END)
+			(void)otel_foreign(r->trace_id, &r->span_id, &r->root_span_id);
 	} else {
 		r->tid = (uint32_t)syscall(SYS_gettid);
 		r->slot = UINT32_MAX;
@@ -97,20 +101,35 @@ static void fill(struct ring_record *r, const struct event *e, uint32_t bytes, u
 		memcpy(p + e->text_bytes, t->labels, text - e->text_bytes);
 }
 
+/* Samples go first: spans leave half of a ring to them. */
+static bool leaves_room(const struct event *e, const struct ring_writer *w)
+{
+	uint64_t a = load(w->tail_a), b = load(w->tail_b);
+
+	return e->type != RING_SPAN || load(&w->control->head) - (a < b ? a : b) < w->bytes / 2;
+}
+
+static void count(const struct event *e)
+{
+	if (e->type == RING_SPAN)
+		add(&session.counters->spans, 1);
+	else if (e->type != RING_THREAD_END && e->type != RING_SITE)
+		add(&session.counters->samples[e->dimension], e->count ? e->count : 1);
+}
+
 bool event_write(const struct event *e)
 {
 	uint32_t text = text_bytes(e);
 	uint32_t bytes = (uint32_t)(sizeof(struct ring_record) + e->payload_bytes +
 				    e->frames_count * sizeof(uint64_t)) + text;
 	uint32_t rings = session.rings_count, tried = rings < RINGS_TRIED ? rings : RINGS_TRIED;
-	uint32_t count = e->count ? e->count : 1;
 	int cpu = sched_getcpu();
 
 	bytes = (bytes + RING_UNIT - 1) / RING_UNIT * RING_UNIT;
 	for (uint32_t i = 0; i < tried; i++) {
 		struct ring_writer w = ring_writer_at(((cpu < 0 ? 0 : (uint32_t)cpu) + i) % rings);
 		uint64_t position;
-		struct ring_record *r = ring_claim(&w, bytes, &position);
+		struct ring_record *r = leaves_room(e, &w) ? ring_claim(&w, bytes, &position) : NULL;
 
 		if (!r)
 			continue;
@@ -118,10 +137,13 @@ bool event_write(const struct event *e)
 		fill(r, e, bytes, text);
 		ring_commit(r, position);
 		add(&session.counters->claims_open, (uint64_t)-1);
-		if (e->type != RING_THREAD_END && e->type != RING_SITE)
-			add(&session.counters->samples[e->dimension], count);
+		count(e);
 		return true;
 	}
-	add(&session.counters->drops[e->dimension][RING_DROP_RING_FULL], count);
+	if (e->type == RING_SPAN)
+		add(&session.counters->spans_dropped, 1);
+	else
+		add(&session.counters->drops[e->dimension][RING_DROP_RING_FULL],
+		    e->count ? e->count : 1);
 	return false;
 }

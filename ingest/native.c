@@ -149,6 +149,7 @@ static size_t payload_bytes(uint16_t type)
 		[RING_SAMPLE_ALLOC] = sizeof(struct ring_alloc),
 		[RING_SAMPLE_LOCK] = sizeof(struct ring_lock),
 		[RING_SAMPLE_EXCEPTION] = sizeof(struct ring_exception),
+		[RING_SPAN] = sizeof(struct ring_span),
 	};
 
 	return type < RING_TYPES ? bytes[type] : 0;
@@ -219,6 +220,11 @@ static int record_take(struct native_process *process, const struct ring_record 
 		.in_kernel = record->flags & RING_IN_KERNEL,
 	};
 	const uint8_t *payload = bytes + sizeof(*record);
+
+	if (record->type == RING_SPAN) {
+		process->stats.spans++;
+		return 0;
+	}
 
 	const size_t payload_len = payload_bytes(record->type);
 	const uint8_t *frames = payload + payload_len;

@@ -115,6 +115,7 @@ MUST_CHECK int native_process_emit(struct native_process *process, const struct 
 
 struct native_stats {
 	uint64_t samples, blocks, others; /* records taken since attach: CPU, blocked calls, the rest */
+	uint64_t spans;			 /* RING_SPAN records; nothing is made of them yet */
 	uint64_t bad_records;		 /* malformed, skipped */
 	uint64_t abandoned_bytes;	 /* claims that were never committed */
 	uint64_t ends[RING_ENDS];	 /* CPU stacks by how their walk ended */

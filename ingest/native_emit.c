@@ -3,6 +3,7 @@
  * From pending records and readings of /proc to records of a profile: frames, contexts, the batch.
  * The sums stand in native_cpu.c and native_wall.c.
  */
+#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -158,10 +159,11 @@ uint32_t emit_context(struct emitter *e, const struct native_thread *thread,
 	if (pending) {
 		label_number(e, labels, &count, STR("span id"), pending->span_id);
 		label_number(e, labels, &count, STR("local root span id"), pending->root_span_id);
+		/* Sixteen bytes, in the order in which they are written. */
 		if (pending->trace_id[0] || pending->trace_id[1]) {
 			(void)snprintf(trace, sizeof(trace), "%016llx%016llx",
-				       (unsigned long long)pending->trace_id[0],
-				       (unsigned long long)pending->trace_id[1]);
+				       (unsigned long long)be64toh(pending->trace_id[0]),
+				       (unsigned long long)be64toh(pending->trace_id[1]));
 			label_text(e, labels, &count, STR("trace id"), (struct str){ trace, 32 });
 		}
 	}

@@ -107,6 +107,7 @@ static void list_remove(struct process *process)
 		all->sums.native.ends[i] += process->stats.ends[i];
 	all->sums.native.samples += process->stats.samples;
 	all->sums.native.blocks += process->stats.blocks;
+	all->sums.native.spans += process->stats.spans;
 	all->sums.native.bad_records += process->stats.bad_records;
 	all->sums.native.abandoned_bytes += process->stats.abandoned_bytes;
 	all->sums.native.cpu_ns += process->stats.cpu_ns;

@@ -39,6 +39,7 @@ static void native_json(struct json *json, const struct native_stats *stats)
 {
 	json_key_uint(json, "samples", stats->samples);
 	json_key_uint(json, "blocks", stats->blocks);
+	json_key_uint(json, "spans", stats->spans);
 	json_key_uint(json, "cpu_ns", stats->cpu_ns);
 	json_key_uint(json, "cpu_sampled_ns", stats->cpu_sampled_ns);
 	json_key_uint(json, "cpu_not_sampled_ns", stats->not_sampled_ns);
@@ -98,6 +99,7 @@ static void process_json(struct json *json, const struct process *p)
 	json_key_uint(json, "memory_bytes", p->file_bytes);
 	settings_json(json, p);
 	native_json(json, &p->stats);
+	json_key_uint(json, "spans_lost", p->counters.spans_dropped);
 	drops_json(json, &p->counters);
 	json_close(json, '}');
 }
@@ -115,6 +117,7 @@ void processes_status(struct processes *all, struct json *json)
 			sum.ends[i] += p->stats.ends[i];
 		sum.samples += p->stats.samples;
 		sum.blocks += p->stats.blocks;
+		sum.spans += p->stats.spans;
 		sum.cpu_ns += p->stats.cpu_ns;
 		sum.cpu_sampled_ns += p->stats.cpu_sampled_ns;
 		sum.not_sampled_ns += p->stats.not_sampled_ns;

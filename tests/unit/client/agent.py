@@ -22,7 +22,7 @@ DIMENSIONS = ["cpu", "wall", "alloc", "heap", "lock", "exception"]
 DROPS = ["ring_full", "no_slot", "no_timer", "nested", "altstack", "foreign_signal", "budget",
          "modules", "killed"]
 ENDS = ["root", "depth", "no_cfi", "bad_cfi", "bounds", "loop", "budget"]
-PAD, CPU, BLOCK, SITE, THREAD_END, ALLOC, LOCK, EXCEPTION = range(8)
+PAD, CPU, BLOCK, SITE, THREAD_END, ALLOC, LOCK, EXCEPTION, SPAN = range(9)
 FLUSH, EXIT = 1, 2
 TAIL_AT = 8 + 8 + 4 * 6 + 8 + 24 * 8
 
@@ -45,6 +45,10 @@ class Record:
              self.mean) = struct.unpack("<IIQQQQ", payload)
         elif kind == EXCEPTION:
             self.count, = struct.unpack("<Q", payload)
+        elif kind == SPAN:
+            self.trace = payload[:16]
+            (self.span, self.parent, self.root_span, self.start,
+             self.duration) = struct.unpack("<QQQqQ", payload[16:])
 
 
 class Session:
@@ -73,7 +77,7 @@ class Session:
 
     def counters(self):
         raw = os.pread(self.fd, PAGE, 2 * PAGE)
-        words = list(struct.unpack_from("<%dQ" % (4 + 6 + 54 + 7 + 2 + 32 + 11), raw))
+        words = list(struct.unpack_from("<%dQ" % (4 + 6 + 54 + 7 + 2 + 32 + 11 + 6 + 2), raw))
         take = lambda n: [words.pop(0) for _ in range(n)]
         c = dict(zip(["modules", "threads_high", "flush_wanted", "attaches"], take(4)))
         c["samples"] = dict(zip(DIMENSIONS, take(6)))
@@ -88,6 +92,8 @@ class Session:
         for name in ["blocked_calls", "blocked_ns", "alloc_calls", "alloc_bytes", "lock_contended",
                      "lock_wait_ns", "exceptions", "engine", "interval_us", "preloaded", "state"]:
             c[name] = take(1)[0]
+        take(6)
+        c["spans"], c["spans_dropped"] = take(2)
         return c
 
     def modules(self):
@@ -139,7 +145,7 @@ class Session:
         (_, _, kind, _, tid, slot, time_ns, a, b, c, d, end, flags, _, text,
          _) = RECORD.unpack_from(raw)
         payload = {CPU: 16, THREAD_END: 16, BLOCK: 40, SITE: 40, ALLOC: 24, LOCK: 40,
-                   EXCEPTION: 8}[kind]
+                   EXCEPTION: 8, SPAN: 56}[kind]
         assert RECORD.size + payload + 8 * count + text <= size
         frames = struct.unpack_from("<%dQ" % count, raw, RECORD.size + payload)
         frames = [(f >> 48, f & ((1 << 48) - 1)) for f in frames]

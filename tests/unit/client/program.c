@@ -326,24 +326,137 @@ static void slow(void)
 	burn_a(6.0);
 }
 
+/* What OTEP 4947 lays down, as a profiler outside would read it. */
+struct otel {
+	uint8_t trace_id[16], span_id[8], valid, flags;
+	uint16_t bytes;
+	uint8_t key, key_bytes;
+	char root[16];
+};
+
+static struct otel **otel_place(void)
+{
+	struct otel **place = dlsym(RTLD_DEFAULT, "otel_thread_ctx_v1");
+
+	if (!place)
+		abort();
+	return place;
+}
+
+static void check_otel(const char *trace_id, unsigned span_id, const char *root)
+{
+	const struct otel *o = *otel_place();
+
+	if (!trace_id) {
+		if (o)
+			abort();
+		return;
+	}
+	if (!o || !o->valid || memcmp(o->trace_id, trace_id, 16) || o->span_id[7] != span_id % 256 ||
+	    o->span_id[6] != span_id / 256 ||
+	    o->bytes != 18 || o->key != 0 || o->key_bytes != 16 || memcmp(o->root, root, 16))
+		abort();
+}
+
+static void label_limits(void)
+{
+	char key[66], value[202];
+
+	memset(key, 'k', sizeof(key));
+	memset(value, 'v', sizeof(value));
+	key[65] = value[201] = 0;
+	if (hearth_label_set(key, "x") != HEARTH_E_LIMIT || hearth_label_set("k", value) != HEARTH_E_LIMIT ||
+	    hearth_label_set("span id", "x") != HEARTH_E_ARGUMENT ||
+	    hearth_label_set(NULL, "x") != HEARTH_E_ARGUMENT || hearth_label_set("", "x") != HEARTH_E_ARGUMENT)
+		abort();
+	for (int i = 0; i < 9; i++) {
+		snprintf(key, sizeof(key), "k%d", i);
+		if (hearth_label_set(key, "1"))
+			abort();
+	}
+	if (hearth_label_set("eleventh", "1") != HEARTH_E_LIMIT || hearth_label_set("k3", NULL) ||
+	    hearth_label_set("tenth", "1"))
+		abort();
+	value[200] = 0;
+	for (int i = 4; i < 6; i++) {
+		snprintf(key, sizeof(key), "k%d", i);
+		if (hearth_label_set(key, value))
+			abort();
+	}
+	if (hearth_label_set("k7", value) || hearth_label_set("k8", value) != HEARTH_E_LIMIT)
+		abort(); /* 768 bytes together */
+	for (int i = 0; i < 9; i++) {
+		snprintf(key, sizeof(key), "k%d", i);
+		hearth_label_set(key, NULL);
+	}
+	hearth_label_set("tenth", NULL);
+	hearth_label_set("customer", NULL);
+	hearth_task_name(NULL);
+}
+
+/* Samples outside our spans carry the ids of another tracer; a span of ours becomes its child, and gives
+ * the place back. */
+static void spans_of_another_tracer(void)
+{
+	static struct otel theirs = { .trace_id = "ABCDEFGHIJKLMNOP", .span_id = { 0, 0, 0, 0, 0, 0, 0x33, 0x33 },
+				      .valid = 1 };
+	struct hearth_span *child;
+
+	*otel_place() = &theirs;
+	burn_b(0.3);
+	child = hearth_span_begin("child", NULL, NULL, 0x44);
+	check_otel("ABCDEFGHIJKLMNOP", 0x44, "0000000000000044");
+	hearth_span_end(child);
+	if (*otel_place() != &theirs)
+		abort();
+	*otel_place() = NULL;
+}
+
 static void spans(void)
 {
 	const unsigned char trace[16] = "0123456789abcdef";
-	struct hearth_span *outer = hearth_span_begin("request", NULL, trace, 0x1111), *inner;
-	char context[80];
+	struct hearth_span *outer = hearth_span_begin("request", "GET /early", trace, 0x1111), *inner;
+	char context[160];
 
 	hearth_thread_name("worker of spans");
 	burn_a(0.3);
 	inner = hearth_span_begin("query", NULL, NULL, 0x2222);
 	hearth_log_context(context, sizeof(context));
-	if (strcmp(context, "trace_id=30313233343536373839616263646566 span_id=0000000000002222"))
+	if (strcmp(context, "trace_id=30313233343536373839616263646566 span_id=0000000000002222 "
+			    "service=client_program env=\"two words\""))
 		abort();
+	if (hearth_span_endpoint(inner, "GET /late") || hearth_label_set("customer", "acme") ||
+	    hearth_label_set("gone", "x") || hearth_label_set("gone", NULL) || hearth_task_name("job 7"))
+		abort();
+	check_otel("0123456789abcdef", 0x2222, "0000000000001111");
 	burn_b(0.3);
 	hearth_span_end(inner);
+	check_otel("0123456789abcdef", 0x1111, "0000000000001111");
 	hearth_span_end(outer);
-	if (hearth_log_context(context, sizeof(context)) != 0 || hearth_span_end(outer) == 0)
+	check_otel(NULL, 0, NULL);
+	if (hearth_log_context(context, 12) != 38 || strcmp(context, "service=cli") ||
+	    hearth_span_end(outer) == 0)
 		abort();
 	burn_a(0.2);
+	label_limits();
+	spans_of_another_tracer();
+}
+
+static void storm(void)
+{
+	burn_a(0.2);
+	for (int i = 0; i < 100000; i++)
+		hearth_span_end(hearth_span_begin("one of many", "GET /", NULL, 0));
+	burn_b(0.2);
+}
+
+static void nospans(void)
+{
+	struct hearth_span *s = hearth_span_begin("request", "GET /", NULL, 0x55);
+
+	burn_a(0.3);
+	check_otel(NULL, 0, NULL);
+	hearth_span_end(s);
 }
 
 /* Starting, stopping and misuse. */
@@ -574,7 +687,7 @@ static const struct {
 	{ "jump", jump },	{ "robust", robust },	  { "closeall", closeall },
 	{ "sigprof", takes_sigprof }, { "sandbox", sandbox }, { "slow", slow },
 	{ "spans", spans },	{ "cycles", cycles },	{ "services", services },
-	{ "unseen", unseen },	  { "flush", flush },
+	{ "unseen", unseen },	{ "storm", storm },	{ "nospans", nospans },	  { "flush", flush },
 	{ "small", small_stacks }, { "dlopens", dlopens }, { "limits", limits },
 	{ "late", late },	{ "eintr", eintr },	{ "altstack", altstack }, { "fds", fds },
 };

@@ -10,11 +10,13 @@ import contextlib
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
+import uuid
 
 sys.path.insert(0, os.path.dirname(__file__))
 import agent  # noqa: E402
@@ -302,15 +304,122 @@ def test_full_ring_drops_and_counts():
 
 
 def test_spans_are_on_their_samples():
-    with run("api", "spans", preload=False) as r:
+    with run("api", "spans", preload=False, HEARTH_ENV="two words") as r:
         r.wait()
         by_span = collections.Counter()
+        texts = collections.defaultdict(set)
         for x in r.of(agent.CPU):
             by_span[x.span] += x.weight
-            if x.span:
+            texts[x.span].add(tuple(sorted(x.labels.items())))
+            if x.span in (0x1111, 0x2222):
                 assert x.trace == b"0123456789abcdef" and x.root_span == 0x1111
+            elif x.span:
+                assert x.trace == b"ABCDEFGHIJKLMNOP" and x.span == 0x3333, (x.trace, x.span)
         assert by_span[0x1111] > 0.2e9 and by_span[0x2222] > 0.2e9, by_span
+        assert by_span[0x3333] > 0.2e9 and by_span[0] > 0.1e9, by_span
+        assert texts[0x1111] == {(("trace endpoint", "GET /early"),)}, texts
+        assert texts[0x2222] == {(("customer", "acme"), ("task name", "job 7"),
+                                  ("trace endpoint", "GET /late"))}, texts
+        assert texts[0x3333] == {()}, texts
+        inner, outer, child = r.of(agent.SPAN)
+        assert (inner.span, inner.parent, inner.root_span) == (0x2222, 0x1111, 0x1111)
+        assert (outer.span, outer.parent, outer.root_span) == (0x1111, 0, 0x1111)
+        assert (child.span, child.parent, child.trace) == (0x44, 0x3333, b"ABCDEFGHIJKLMNOP")
+        assert inner.labels["operation"] == "query" and "endpoint" not in inner.labels
+        assert outer.labels["operation"] == "request" and outer.labels["endpoint"] == "GET /late"
+        assert outer.start <= inner.start and 0.25e9 < inner.duration < outer.duration
+        assert r.session().counters()["spans"] == 3
         assert any(t["name"] == "worker of spans" for t in r.threads)
+
+
+def test_spans_leave_half_of_a_ring_to_samples():
+    with run("api", "storm", preload=False, beat=lambda s: None) as r:
+        r.agent.accept(20)
+        s = r.session()
+        r.poll = lambda: None
+        r.wait()
+        c = s.counters()
+        spans = [x for x in s.drain() if x.kind == agent.SPAN]
+        assert c["spans_dropped"] > 0 and c["spans"] + c["spans_dropped"] == 100000, c
+        assert len(spans) == c["spans"] and not c["drops"], c
+
+
+def test_contexts_can_be_switched_off():
+    with run("api", "nospans", preload=False, HEARTH_OTEL_CONTEXT_ENABLED="0",
+             DD_PROFILING_CODE_HOTSPOTS_COLLECTION_ENABLED="0",
+             DD_PROFILING_ENDPOINT_COLLECTION_ENABLED="0") as r:
+        r.wait()
+        assert len(r.of(agent.CPU)) > 10
+        assert not any(x.span or x.labels for x in r.of(agent.CPU))
+
+
+def varint(raw, at):
+    value = shift = 0
+    while True:
+        value |= (raw[at] & 127) << shift
+        at, shift = at + 1, shift + 7
+        if raw[at - 1] < 128:
+            return value, at
+
+
+def fields(raw):
+    at, out = 0, []
+    while at < len(raw):
+        tag, at = varint(raw, at)
+        assert tag & 7 == 2
+        size, at = varint(raw, at)
+        out.append((tag >> 3, raw[at:at + size]))
+        at += size
+    return out
+
+
+def attribute(raw):
+    (_, key), (_, value) = fields(raw)
+    (kind, inner), = fields(value)
+    return key.decode(), inner.decode() if kind == 1 else [
+        text.decode() for _, any_value in fields(inner) for _, text in fields(any_value)]
+
+
+def otel_context(pid):
+    """The process context as OTEP 4719 has it read from outside; None when there is none."""
+    maps = open("/proc/%d/maps" % pid).read()
+    found = re.findall(r"^(\w+)-.*(?:memfd:|anon_shmem:)OTEL_CTX", maps, re.M)
+    assert len(found) <= 1, maps
+    if not found:
+        return None
+    with open("/proc/%d/mem" % pid, "rb", buffering=0) as mem:
+        mem.seek(int(found[0], 16))
+        signature, version, size, published, payload = struct.unpack("<8sIIQQ", mem.read(32))
+        assert signature == b"OTEL_CTX" and version == 2 and published > 0
+        mem.seek(payload)
+        raw = mem.read(size)
+    out = {}
+    for number, value in fields(raw):
+        for key, text in ([attribute(a) for _, a in fields(value)] if number == 1 else
+                          [attribute(value)]):
+            assert key not in out, key
+            out[key] = text
+    return out
+
+
+def test_process_context_is_published():
+    with run("slow", HEARTH_SERVICE="shop", HEARTH_ENV="prod", HEARTH_TAGS="team:core") as r:
+        while not r.sessions():
+            r.poll()
+        runtime_id = str(uuid.UUID(bytes=r.session().runtime_id))
+        got = otel_context(r.process.pid)
+        assert got == {
+            "service.name": "shop", "deployment.environment.name": "prod", "team": "core",
+            "service.instance.id": runtime_id, "telemetry.sdk.name": "hearth",
+            "telemetry.sdk.version": got["telemetry.sdk.version"],
+            "threadlocal.schema_version": "tlsdesc_v1_dev",
+            "threadlocal.attribute_key_map": ["datadog.local_root_span_id"]}, got
+        r.process.kill()
+    with run("slow", HEARTH_OTEL_CONTEXT_ENABLED="0") as r:
+        while not r.sessions():
+            r.poll()
+        assert otel_context(r.process.pid) is None
+        r.process.kill()
 
 
 def test_start_and_stop_many_times():

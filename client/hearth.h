@@ -29,6 +29,8 @@
 
 #ifdef __cplusplus
 extern "C" {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow" /* struct hearth_stats and hearth_stats() */
 #endif
 
 /* What functions return: 0 or one of these. */
@@ -235,7 +237,8 @@ static inline const char *hearth_strerror(int code)
 	return "hearth is compiled out";
 }
 static inline struct hearth_span *hearth_span_begin(const char *operation, const char *endpoint,
-						    const unsigned char *trace_id, uint64_t span_id)
+						    const unsigned char trace_id[16],
+						    uint64_t span_id)
 {
 	(void)operation, (void)endpoint, (void)trace_id, (void)span_id;
 	return NULL;
@@ -285,6 +288,7 @@ static inline int hearth_stats(struct hearth_stats *stats)
 #endif
 
 #ifdef __cplusplus
+#pragma GCC diagnostic pop
 }
 #endif
 

@@ -2,6 +2,7 @@
 #include "client/profiler.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -41,7 +42,19 @@ const struct config *profiler_config(void)
 
 static const char *environment(const char *name)
 {
-	return getenv(name);
+	return secure_getenv(name);
+}
+
+/* Only for who asked for it, and never to stdout. */
+static void say_refused(const struct config *c)
+{
+	for (uint32_t at = 0; at < c->notes_bytes;) {
+		const char *key = c->notes + at, *value = key + strlen(key) + 1;
+
+		if (!strcmp(key, RING_HELLO_REFUSED))
+			dprintf(STDERR_FILENO, "hearth: setting refused: %s\n", value);
+		at = (uint32_t)(value + strlen(value) + 1 - c->notes);
+	}
 }
 
 struct hearth_profiler *hearth_profiler_new(const struct hearth_options *options)
@@ -55,6 +68,8 @@ struct hearth_profiler *hearth_profiler_new(const struct hearth_options *options
 	n = readlink("/proc/self/exe", path, sizeof(path) - 1);
 	path[n > 0 ? n : 0] = 0;
 	config_read(&p->config, options, environment, path);
+	if (p->config.debug)
+		say_refused(&p->config);
 	return p;
 }
 
@@ -78,6 +93,7 @@ static void prepare(void)
 	module_start();
 	(void)thread_start();
 	(void)pthread_atfork(NULL, NULL, child_after_fork);
+	(void)at_quick_exit(profiler_exit);
 }
 
 static bool forbidden(const struct config *c)
@@ -362,7 +378,7 @@ void profiler_exit(void)
 		hello_offer(true);
 }
 
-/* Runs after the program's own atexit functions. */
+/* Runs after the program's own atexit functions; at_quick_exit is for the other way. */
 __attribute__((destructor)) static void at_exit(void)
 {
 	profiler_exit();

@@ -22,7 +22,9 @@
 #define INTERVAL_MAX_US 1000000
 #define CHILD_DELAY_NS 50000000
 #define CHECK_NS INT64_C(1000000000)
-#define TIMERS_MAX_SHARE 4
+/* Of RLIMIT_SIGPENDING, which all processes of a user share and a program's own timers and queued signals
+ * need as well.  No lower fixed number: the threads above it would never be seen. */
+#define TIMERS_MAX_SHARE 8
 
 static struct {
 	struct sigaction previous;

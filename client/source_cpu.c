@@ -193,10 +193,14 @@ void source_cpu_thread_end(struct thread *t, uint8_t flags)
 void source_cpu_watch_child(void)
 {
 	struct itimerspec when = { .it_value = { 0, CHILD_DELAY_NS } };
-	int32_t timer, tid = (int32_t)syscall(SYS_gettid);
+	struct sigevent e = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGPROF };
+	int32_t timer;
 
+	/* Two system calls, and no third to learn the thread's number: any thread will do. */
+	e.sigev_value.sival_ptr = (void *)(uintptr_t)&child_value;
 	cpu.timers = 0;
-	if (load(&cpu.installed) && !load(&cpu.yielded) && make_timer(tid, &child_value, &timer))
+	if (load(&cpu.installed) && !load(&cpu.yielded) &&
+	    syscall(SYS_timer_create, CLOCK_PROCESS_CPUTIME_ID, &e, &timer) == 0)
 		(void)syscall(SYS_timer_settime, timer, 0, &when, NULL);
 }
 

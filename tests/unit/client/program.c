@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -27,6 +28,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+extern char **environ;
 
 static volatile unsigned long sink;
 static struct hearth_profiler *profiler;
@@ -560,6 +563,136 @@ static void unseen(void)
 	hearth_profiler_free(p);
 }
 
+/* Ends in the way that the next argument says, once somebody closes its input. */
+static const char *how;
+
+static void ends(void)
+{
+	char c;
+
+	burn_a(0.25);
+	while (read(0, &c, 1) > 0)
+		;
+	if (!strcmp(how, "exit"))
+		exit(0);
+	if (!strcmp(how, "quick_exit"))
+		quick_exit(0);
+	if (!strcmp(how, "_exit"))
+		_exit(0);
+	if (!strcmp(how, "abort"))
+		abort();
+	if (!strcmp(how, "SIGTERM"))
+		kill(getpid(), SIGTERM);
+	if (!strcmp(how, "SIGKILL"))
+		kill(getpid(), SIGKILL);
+	if (!strcmp(how, "SIGSEGV"))
+		*(volatile int *)NULL = 1;
+}
+
+static void mark(void)
+{
+	if (write(1, "mark\n", 5) != 5)
+		abort();
+}
+
+static void await(pid_t child)
+{
+	int status;
+
+	if (waitpid(child, &status, 0) != child || status)
+		abort();
+}
+
+static void forkexec(void)
+{
+	mark();
+	for (int i = 0; i < 3; i++) {
+		pid_t child = fork();
+
+		if (child == 0) {
+			execl("/bin/true", "true", (char *)NULL);
+			_exit(1);
+		}
+		await(child);
+	}
+	mark();
+}
+
+static void vforks(void)
+{
+	mark();
+	for (int i = 0; i < 3; i++) {
+		pid_t child = vfork();
+
+		if (child == 0) {
+			execl("/bin/true", "true", (char *)NULL);
+			_exit(1);
+		}
+		await(child);
+	}
+	mark();
+}
+
+static void spawns(void)
+{
+	static char name[] = "true";
+	static char *const argv[] = { name, NULL };
+	pid_t child;
+
+	mark();
+	if (posix_spawn(&child, "/bin/true", NULL, NULL, argv, environ))
+		abort();
+	await(child);
+	mark();
+}
+
+/* A child that has little to do ends as it would without us. */
+static void idlechild(void)
+{
+	burn_a(0.1);
+	for (int i = 0; i < 50; i++) {
+		pid_t child = fork();
+
+		if (child == 0) {
+			pause_ms(2);
+			exit(0);
+		}
+		await(child);
+	}
+}
+
+/* How long starting and stopping take here; whoever runs this knows what agent there is. */
+static int64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void timed(void)
+{
+	struct hearth_profiler *p = hearth_profiler_new(NULL);
+	int64_t start = now_ns(), started, stop, stopped, flushed;
+	int code;
+
+	if (hearth_profiler_start(p, NULL))
+		abort();
+	started = now_ns();
+	burn_a(0.2);
+	stop = now_ns();
+	hearth_profiler_stop(p, false);
+	stopped = now_ns();
+	code = hearth_profiler_stop(p, true);
+	flushed = now_ns();
+	if (hearth_profiler_start(p, NULL))
+		abort();
+	burn_a(0.05);
+	printf("%lld %lld %lld %d %lld\n", (long long)(started - start), (long long)(stopped - stop),
+	       (long long)(flushed - stopped), code, (long long)now_ns());
+	exit(0);
+}
+
 static void flush(void)
 {
 	struct hearth_stats stats = { .size = sizeof(stats) };
@@ -687,7 +820,9 @@ static const struct {
 	{ "jump", jump },	{ "robust", robust },	  { "closeall", closeall },
 	{ "sigprof", takes_sigprof }, { "sandbox", sandbox }, { "slow", slow },
 	{ "spans", spans },	{ "cycles", cycles },	{ "services", services },
-	{ "unseen", unseen },	{ "storm", storm },	{ "nospans", nospans },	  { "flush", flush },
+	{ "unseen", unseen },	{ "ends", ends },	{ "forkexec", forkexec },
+	{ "vforks", vforks },	{ "spawns", spawns },	{ "idlechild", idlechild },
+	{ "timed", timed },	{ "storm", storm },	{ "nospans", nospans },	  { "flush", flush },
 	{ "small", small_stacks }, { "dlopens", dlopens }, { "limits", limits },
 	{ "late", late },	{ "eintr", eintr },	{ "altstack", altstack }, { "fds", fds },
 };
@@ -696,6 +831,7 @@ int main(int argc, char **argv)
 {
 	int at = argc > 1 && !strcmp(argv[1], "api") ? 2 : 1;
 
+	how = argc > at + 1 ? argv[at + 1] : "";
 	setvbuf(stdout, NULL, _IONBF, 0);
 	if (at == 2) {
 		profiler = hearth_profiler_new(NULL);

@@ -48,17 +48,51 @@ def exit_codes_are_those_of_the_contract():
         assert run([HEARTH, "top"], env=env).returncode == 4
 
 
+def settings_pass_through_run():
+    with Agent() as agent:
+        env = dict(os.environ, HEARTH_SERVER=f"unix:{agent.run}", DD_PROFILING_CPU_ENABLED="0",
+                   HEARTH_TAGS="team:core")
+        env.pop("HEARTH_BUILD", None)
+        done = run([HEARTH, "run", "-q", "--service", "through", "--", "sh", "-c",
+                    "env | sort | grep -E '^(HEARTH|DD)_'"], env=env)
+        assert done.stdout.decode().split() == [
+            "DD_PROFILING_CPU_ENABLED=0", f"HEARTH_AGENT=unix:{agent.run}/agent.sock", "HEARTH_ENABLED=1",
+            f"HEARTH_SERVER=unix:{agent.run}", "HEARTH_SERVICE=through", "HEARTH_TAGS=team:core"], done
+
+
 def programs_that_cannot_be_preloaded_run_without():
     with Agent() as agent:
         env = dict(os.environ, HEARTH_SERVER=f"unix:{agent.run}")
         folder = pathlib.Path(tempfile.mkdtemp())
         try:
-            (folder / "x.c").write_text("int main(void) { return 5; }\n")
-            for flags, words in ((["-static"], b"statically"), (["-fsanitize=address"], b"sanitizer")):
-                built = run(["gcc", *flags, folder / "x.c", "-o", folder / "x"])
+            # Says 5 when it has no preload and 6 when it has one, and mentions what a sanitizer has.
+            (folder / "x.c").write_text("""#include <stdlib.h>
+#include <string.h>
+const char *volatile word = "__asan_init";
+int main(void)
+{
+	const char *preload = getenv("LD_PRELOAD");
+
+	return preload && strstr(preload, "hearth") ? 6 : 5;
+}
+""")
+            for compiler, flags, words, status in (
+                    ("gcc", ["-static"], b"statically", 5), ("gcc", ["-fsanitize=address"], b"sanitizer", 5),
+                    ("gcc", ["-fsanitize=thread"], b"sanitizer", 5),
+                    ("gcc", ["-fsanitize=address", "-static-libasan"], b"sanitizer", 5),
+                    ("clang", ["-fsanitize=address"], b"sanitizer", 5), ("gcc", [], b"profiling", 6)):
+                built = run([compiler, *flags, folder / "x.c", "-o", folder / "x"])
                 assert built.returncode == 0, built
                 done = run([HEARTH, "run", "--", folder / "x"], env=env)
-                assert done.returncode == 5 and words in done.stderr, done
+                assert done.returncode == status and words in done.stderr, (compiler, flags, done)
+            (folder / "x").chmod(0o4755)
+            done = run([HEARTH, "run", "--", folder / "x"], env=env)
+            assert done.returncode == 5 and b"setuid" in done.stderr, done
+            run(["gcc", "-static", folder / "x.c", "-o", folder / "interpreter"])
+            (folder / "script").write_text(f"#!{folder}/interpreter -x\n")
+            (folder / "script").chmod(0o755)
+            done = run([HEARTH, "run", "--", folder / "script"], env=env)
+            assert done.returncode == 5 and b"statically" in done.stderr, done
         finally:
             shutil.rmtree(folder)
 
@@ -96,4 +130,4 @@ def a_frame_without_a_name_is_named_later():
 
 
 main(a_profile_from_run_to_svg, a_frame_without_a_name_is_named_later, exit_codes_are_those_of_the_contract,
-     programs_that_cannot_be_preloaded_run_without)
+     programs_that_cannot_be_preloaded_run_without, settings_pass_through_run)

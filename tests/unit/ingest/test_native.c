@@ -527,6 +527,59 @@ static void nonsense_is_counted_and_skipped(void **state)
 	fixture_release(&f);
 }
 
+/* They are counted, and disturb nothing that stands beside them. */
+static void spans_are_taken_and_counted(void **state)
+{
+	const struct ring_span span = { .span_id = 5, .root_span_id = 5, .start_ns = START,
+					.duration_ns = 3 };
+	struct native_stats stats;
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f, false);
+	(void)ring_writer_cpu(&f.writer, 7, START + 1 * MS, 10 * MS, 0x1000);
+	(void)ring_writer_add(&f.writer, RING_SPAN, 7, START + 2 * MS, &span, sizeof(span), NULL, 0);
+	(void)ring_writer_cpu(&f.writer, 7, START + 3 * MS, 10 * MS, 0x1000);
+	feed(&f);
+	native_process_stats(f.process, &stats);
+	assert_int_equal(stats.spans, 1);
+	assert_int_equal(stats.samples, 2);
+	assert_int_equal(stats.others, 0);
+	assert_int_equal(stats.bad_records, 0);
+	struct profile *p = emit(&f, NULL, 0, 100 * MS, true);
+
+	assert_int_equal(sum_of(p, "process_cpu", NULL), 20 * MS);
+	profile_free(p);
+	fixture_release(&f);
+}
+
+static const char *label_of(const struct profile *p, const char *key)
+{
+	for (size_t i = 0; i < p->labels_count; i++)
+		if (!strcmp(profile_string(p, p->labels[i].key).ptr, key))
+			return profile_string(p, p->labels[i].text).ptr;
+	return NULL;
+}
+
+/* A trace id is written as its bytes stand, as log lines and traceparent headers have it. */
+static void a_trace_id_is_bytes_in_order(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f, false);
+	struct ring_record *record = ring_writer_cpu(&f.writer, 7, START + 1 * MS, 10 * MS, 0x1000);
+
+	memcpy(record->trace_id, "0123456789abcdef", 16);
+	record->span_id = 9;
+	feed(&f);
+	struct profile *p = emit(&f, NULL, 0, 100 * MS, true);
+
+	assert_string_equal(label_of(p, "trace id"), "30313233343536373839616263646566");
+	profile_free(p);
+	fixture_release(&f);
+}
+
 static void heads_that_lie_are_refused(void **state)
 {
 	const struct ring_head right = ring_head_make();
@@ -598,6 +651,8 @@ static void hellos_that_lie_are_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(spans_are_taken_and_counted),
+		cmocka_unit_test(a_trace_id_is_bytes_in_order),
 		cmocka_unit_test(a_live_thread_adds_up_to_its_clock),
 		cmocka_unit_test(a_thread_without_samples_is_owed_until_it_has_one),
 		cmocka_unit_test(a_thread_that_is_never_sampled_is_shown_as_such),

@@ -29,6 +29,7 @@ static struct {
 	pthread_mutex_t lock;		  /* of start, stop and free; never taken by a handler */
 	struct hearth_profiler *running, *last; /* `last` is compared, never followed */
 	struct config config;
+	uint32_t config_sequence; /* odd while it changes */
 	uint32_t stop_on_exit;
 	bool prepared;
 	bool automatic; /* started by the preload: gives way to one that the program starts */
@@ -38,6 +39,11 @@ static struct {
 const struct config *profiler_config(void)
 {
 	return &active.config;
+}
+
+uint32_t profiler_config_sequence(void)
+{
+	return __atomic_load_n(&active.config_sequence, __ATOMIC_SEQ_CST);
 }
 
 static const char *environment(const char *name)
@@ -73,13 +79,21 @@ struct hearth_profiler *hearth_profiler_new(const struct hearth_options *options
 	return p;
 }
 
+/* Other threads of the parent may have been in the middle of something; here there is one. */
 static void child_after_fork(void)
 {
-	if (session_orphan() && load(&session.follow_forks) && load(&session.running))
-		source_cpu_watch_child();
-	else
-		store(&session.running, 0);
 	pthread_mutex_init(&active.lock, NULL);
+	session.opening = 0;
+	thread_forked();
+	source_cpu_forked();
+	if (session_orphan() && load(&session.follow_forks) && load(&session.running)) {
+		/* What goes on by itself gives way to a profiler that the child starts. */
+		active.automatic = true;
+		source_cpu_watch_child();
+	} else {
+		store(&session.running, 0);
+		active.running = NULL;
+	}
 }
 
 /* What is done once in a process. */
@@ -165,7 +179,11 @@ static int open_for(const struct config *c)
 	if (renew && samples_taken() && !load(&session.counters->attaches))
 		hello_offer(true);
 	hello_hold();
+	add(&active.config_sequence, 1);
+	store_fence();
 	active.config = *c;
+	store_fence();
+	add(&active.config_sequence, 1);
 	r = renew ? session_renew() : session_open();
 	hello_reset();
 	otel_switch(c->otel_context);

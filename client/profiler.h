@@ -14,6 +14,9 @@
 /* The settings in force; those of a zeroed configuration before the first start. */
 const struct config *profiler_config(void);
 
+/* Odd while the settings change; the same before and after means that they did not. */
+uint32_t profiler_config_sequence(void);
+
 /* The preload's constructor: start when the environment says so. */
 void profiler_start_from_environment(void);
 

@@ -219,6 +219,7 @@ int session_open(void)
 	if (session_live())
 		return 0;
 	close_inherited();
+	otel_forget_process(); /* the parent's, if this is a forked child */
 	plan(&head, session.processors);
 	fill_head(&head);
 	r = make_memfd(head.total_bytes, &fd);
@@ -350,7 +351,6 @@ bool session_adopt_child(void)
 		store(&session.running, 0);
 	} else {
 		thread_child_started();
-		otel_forget_process();
 		otel_publish_process();
 	}
 	give_back(&session.opening);

@@ -55,6 +55,9 @@ void source_cpu_close(void);
 /* A session was opened: forget what was packed with an earlier one's module numbers. */
 void source_new_session(void);
 
+/* In a forked child, before anything else: the parent's timers are not there. */
+void source_cpu_forked(void);
+
 /* In a forked child: look again after 50 ms of its CPU time. */
 void source_cpu_watch_child(void);
 

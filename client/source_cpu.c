@@ -190,6 +190,11 @@ void source_cpu_thread_end(struct thread *t, uint8_t flags)
 	(void)event_write(&e);
 }
 
+void source_cpu_forked(void)
+{
+	cpu.timers = 0;
+}
+
 void source_cpu_watch_child(void)
 {
 	struct itimerspec when = { .it_value = { 0, CHILD_DELAY_NS } };
@@ -198,7 +203,6 @@ void source_cpu_watch_child(void)
 
 	/* Two system calls, and no third to learn the thread's number: any thread will do. */
 	e.sigev_value.sival_ptr = (void *)(uintptr_t)&child_value;
-	cpu.timers = 0;
 	if (load(&cpu.installed) && !load(&cpu.yielded) &&
 	    syscall(SYS_timer_create, CLOCK_PROCESS_CPUTIME_ID, &e, &timer) == 0)
 		(void)syscall(SYS_timer_settime, timer, 0, &when, NULL);

@@ -17,6 +17,7 @@
 #include "client/write.h"
 
 #define OPERATION_MAX 100
+#define LABELS_TRIES 4
 
 struct hearth_span {
 	struct hearth_span *outer;
@@ -272,23 +273,40 @@ static void put_ids(struct line *l)
 	put_hex(l, id, 8);
 }
 
-int hearth_log_context(char *buffer, size_t size)
+static void put_labels(struct line *l)
 {
 	const struct config *c = profiler_config();
+
+	for (uint32_t at = 0; at < c->text_bytes;) {
+		const char *key = c->text + at, *value = key + strlen(key) + 1;
+
+		if (!strcmp(key, "service") || !strcmp(key, "env") || !strcmp(key, "version")) {
+			put_key(l, key);
+			put_value(l, value);
+		}
+		at = (uint32_t)(value + strlen(value) + 1 - c->text);
+	}
+}
+
+int hearth_log_context(char *buffer, size_t size)
+{
 	struct line l = { buffer, size, 0 };
+	size_t ids;
 
 	if (!buffer || size == 0)
 		return HEARTH_E_ARGUMENT;
 	if (session_live())
 		put_ids(&l);
-	for (uint32_t at = 0; at < c->text_bytes;) {
-		const char *key = c->text + at, *value = key + strlen(key) + 1;
+	ids = l.length;
+	/* Another thread may be starting a profiler with other labels: then these are tried again. */
+	for (int i = 0; i < LABELS_TRIES; i++) {
+		uint32_t before = profiler_config_sequence();
 
-		if (!strcmp(key, "service") || !strcmp(key, "env") || !strcmp(key, "version")) {
-			put_key(&l, key);
-			put_value(&l, value);
-		}
-		at = (uint32_t)(value + strlen(value) + 1 - c->text);
+		l.length = ids;
+		put_labels(&l);
+		if (before % 2 == 0 && profiler_config_sequence() == before)
+			break;
+		l.length = ids;
 	}
 	buffer[l.length < size ? l.length : size - 1] = 0;
 	return (int)l.length;

@@ -253,6 +253,11 @@ uint32_t thread_carry_over(struct ring_thread *fresh)
 	return high;
 }
 
+void thread_forked(void)
+{
+	scanning = 0;
+}
+
 void thread_child_started(void)
 {
 	scanning = 0;

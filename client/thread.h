@@ -97,6 +97,9 @@ void thread_scan(void);
  * does not have the same slots there, with their names and spans.  Returns how many slots are in use. */
 uint32_t thread_carry_over(struct ring_thread *fresh);
 
+/* In a forked child, before anything else. */
+void thread_forked(void);
+
 /* A forked child has opened its own session. */
 void thread_child_started(void);
 

@@ -661,6 +661,34 @@ static void idlechild(void)
 	}
 }
 
+/* A child that starts a profiler of its own, whether or not children are profiled anyway. */
+static void forkstart(void)
+{
+	burn_a(0.2);
+	for (int i = 0; i < 2; i++) {
+		struct hearth_start start = { .size = sizeof(start),
+					      .profile_children = i ? HEARTH_OFF : HEARTH_ON };
+		pid_t child;
+
+		hearth_profiler_stop(profiler, false);
+		if (hearth_profiler_start(profiler, &start))
+			abort();
+		child = fork();
+		if (child == 0) {
+			struct hearth_profiler *p = named(i ? "second" : "first");
+
+			if (hearth_profiler_start(p, NULL) || hearth_profiler_start(p, NULL) ||
+			    hearth_profiler_start(profiler, NULL) != HEARTH_E_ACTIVE)
+				abort();
+			burn_b(0.3);
+			if (hearth_profiler_stop(p, true))
+				abort();
+			exit(0);
+		}
+		await(child);
+	}
+}
+
 /* How long starting and stopping take here; whoever runs this knows what agent there is. */
 static int64_t now_ns(void)
 {
@@ -822,7 +850,7 @@ static const struct {
 	{ "spans", spans },	{ "cycles", cycles },	{ "services", services },
 	{ "unseen", unseen },	{ "ends", ends },	{ "forkexec", forkexec },
 	{ "vforks", vforks },	{ "spawns", spawns },	{ "idlechild", idlechild },
-	{ "timed", timed },	{ "storm", storm },	{ "nospans", nospans },	  { "flush", flush },
+	{ "timed", timed },	{ "forkstart", forkstart },	{ "storm", storm },	{ "nospans", nospans },	  { "flush", flush },
 	{ "small", small_stacks }, { "dlopens", dlopens }, { "limits", limits },
 	{ "late", late },	{ "eintr", eintr },	{ "altstack", altstack }, { "fds", fds },
 };

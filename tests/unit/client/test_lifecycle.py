@@ -122,6 +122,19 @@ def test_children_are_off_when_not_wanted():
         assert {s.pid for s in r.sessions()} == {r.process.pid}
 
 
+def test_a_child_starts_a_profiler_of_its_own():
+    with run("forkstart", preload=False, mode_api=True,
+             beat=lambda s: s.beat(flushed=s.counters()["flush_wanted"])) as r:
+        r.wait()
+        services = {s.text["service"]: s for s in r.sessions()}
+        assert set(services) == {"client_program", "first", "second"}, services
+        assert len({s.pid for s in services.values()}) == len(r.sessions()) == 3
+        for name in ("first", "second"):
+            total = leaves(r, services[name])
+            assert total["burn_b"] > 0.2e9 and total["burn_a"] == 0, (name, total)
+        assert leaves(r, services["client_program"])["burn_b"] == 0
+
+
 def test_a_child_that_only_waits_changes_nothing():
     with run("idlechild") as r:
         r.wait()

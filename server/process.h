@@ -38,7 +38,8 @@ struct process {
 	bool ending;	 /* it is gone, and the batch on its way is its last */
 	bool finished;	 /* its last batch is on disk */
 	bool failed;	 /* its memory made no sense; dropped */
-	uint64_t flush_wanted, flush_sent; /* asked for; covered by the batch on its way */
+	uint64_t flush_sent; /* ring_counters.flush_wanted that the batch on its way covers */
+	bool flush_asked;    /* by a hello, and no batch has been made since */
 	int64_t attached_ns, drained_ns;
 	struct processes *all;
 	struct profile *waiting; /* a batch that the writer had no room for, or could not write */

@@ -58,6 +58,8 @@ static void delivered(void *arg)
 	free(delivery);
 	if (process->finished || process->failed)
 		process_drop(process);
+	else if (process->flush_asked && !process->waiting)
+		process_turn(process, true);
 }
 
 /* On the writer thread. */
@@ -207,7 +209,9 @@ void process_turn(struct process *process, bool force)
 	if (all->held_bytes > HELD_BYTES_MAX)
 		return;
 	(void)pthread_mutex_lock(&all->lock);
-	struct profile *profile = process_drain(process, force, &err);
+	struct profile *profile = process_drain(process, force || process->flush_asked, &err);
+
+	process->flush_asked = false;
 
 	(void)pthread_mutex_unlock(&all->lock);
 	if (process->failed)

@@ -113,8 +113,9 @@ static int hello_take(struct processes *all, const void *bytes, size_t len, int 
 	}
 	modules_take(process, &hello, fds + 2, count - 2);
 	process_heartbeat(process);
-	if (process->ready)
-		process_turn(process, hello.flags & RING_HELLO_FLUSH);
+	/* Somebody waits for that: what cannot be done now is done as soon as it can. */
+	process->flush_asked = process->flush_asked || hello.flags & RING_HELLO_FLUSH;
+	process_turn(process, false);
 	return 0;
 }
 

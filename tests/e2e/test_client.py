@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The library's API with the real agent: settings, services one after another, labels and endpoints."""
 import os
+import signal
+import time
 
 from support import Agent, BUILD, PROGRAMS, main, run, wait_for
 
@@ -85,7 +87,27 @@ def a_stop_that_says_stored_was_stored():
         assert total(agent, "{}", "burn_b") == 0
 
 
+def what_a_stopped_agent_did_not_read_is_read_when_it_goes_on():
+    for stopped in (False, True):
+        with Agent() as agent:
+            env = environment(agent, HEARTH_STOP_TIMEOUT_MS="100" if stopped else "10000")
+            if stopped:
+                agent.process.send_signal(signal.SIGSTOP)
+            done = run([PROGRAMS / "client_program", "timed"], env=env)
+            ended = time.monotonic_ns()
+            agent.process.send_signal(signal.SIGCONT)
+            assert done.returncode == 0, done
+            start, stop, flush, code, left = map(int, done.stdout.split())
+            assert code == (-7 if stopped else 0), code
+            print(f"# {'stopped' if stopped else 'healthy'} agent: start {start / 1e3:.0f} us, stop "
+                  f"{stop / 1e3:.0f} us, flush {flush / 1e6:.1f} ms, exit at most "
+                  f"{(ended - left) / 1e6:.1f} ms")
+            agent.settled()
+            assert 0.2e9 < total(agent, "{}", "burn_a") < 0.4e9
+
+
 main(settings_in_force_and_refused_are_shown,
      profilers_one_after_another_have_services_of_their_own,
      labels_and_endpoints_are_on_samples,
+     what_a_stopped_agent_did_not_read_is_read_when_it_goes_on,
      a_stop_that_says_stored_was_stored)

@@ -303,6 +303,7 @@ void source_chores(int64_t now_ns)
 
 	if (now_ns - checked > CHECK_NS && replace(&cpu.checked_ns, &checked, now_ns))
 		module_check_unloaded(cpu.rules);
+	source_wall_gate();
 	if (load(&session.seccomp_set))
 		return;
 	if (rescan != obeyed && replace(&cpu.rescan, &obeyed, rescan))

@@ -93,6 +93,11 @@ struct native_reading {
 	char comm[NATIVE_COMM_MAX]; /* "" when not read */
 };
 
+/* Exact sums over all thread slots, whose counters only grow. */
+struct native_sums {
+	uint64_t blocked_ns, blocked_calls;
+};
+
 struct native_clock {
 	int64_t real_ns, monotonic_ns; /* read together */
 };
@@ -106,6 +111,7 @@ bool native_process_due(const struct native_process *process, const struct nativ
  * undefined and it should be dropped.
  */
 MUST_CHECK int native_process_emit(struct native_process *process, const struct ring_counters *counters,
+				   const struct native_sums *sums,
 				   const struct native_reading *readings, size_t readings_count,
 				   const struct native_clock *clock, bool ended,
 				   struct profile_builder *out, struct err *err);

@@ -28,7 +28,7 @@ struct native_pending {
 	size_t text_at; /* in native_process.text: pairs of strings, checked */
 	uint16_t text_bytes;
 	union {
-		uint8_t payload[sizeof(struct ring_lock)]; /* the largest */
+		uint8_t payload[sizeof(struct ring_block)]; /* the largest */
 		struct ring_cpu cpu;
 		struct ring_block block;
 		struct ring_alloc alloc;
@@ -76,9 +76,10 @@ struct native_thread {
 
 	int64_t wall_until_ns; /* CLOCK_MONOTONIC up to which wall time is accounted */
 	uint64_t wall_cpu_ns, wall_wait_ns; /* the clocks at wall_until_ns */
-	int64_t blocked_ns; /* by returned calls since wall_until_ns */
+	int64_t explained_ns; /* blocked up to wall_until_ns, by the thread's own account */
 	int64_t rest_ns;    /* unexplained, below zero when too much was explained */
 	int64_t open_since_ns, open_charged_ns; /* a call still blocked, and what it was charged */
+	bool open; /* it was in this reading */
 
 	struct native_sites *sites; /* NULL: none */
 };
@@ -109,6 +110,9 @@ struct native_process {
 	uint64_t cursors[RING_RINGS_MAX];
 	struct ring_counters counters; /* as of the last batch */
 	bool counters_known;
+	int64_t blocked_ns; /* blocked time written */
+	double blocked_left; /* of a count below one */
+	bool blocked_known;
 	int64_t owed_ns; /* CPU time of ended threads that no sample carried yet; may be below zero */
 	int64_t wall_due_ns; /* CLOCK_MONOTONIC of the next wall account */
 	int64_t first_ns;    /* CLOCK_MONOTONIC of the first batch, 0: none yet */

@@ -334,8 +334,9 @@ static struct profile *batch_make(struct process *p, const struct native_clock *
 {
 	struct profile_builder *builder = NULL;
 	struct native_reading *CLEANUP(cleanup_free) readings = NULL;
+	struct native_sums sums;
 	size_t count = 0;
-	int rc = process_readings(p, &readings, &count);
+	int rc = process_readings(p, &readings, &count, &sums);
 
 	if (!rc)
 		rc = profile_builder_new(NULL, &builder);
@@ -343,7 +344,7 @@ static struct profile *batch_make(struct process *p, const struct native_clock *
 		err_set(err, rc, "drain: %s", strerror(-rc));
 		return NULL;
 	}
-	rc = native_process_emit(p->native, &p->counters, readings, count, clock, last, builder,
+	rc = native_process_emit(p->native, &p->counters, &sums, readings, count, clock, last, builder,
 				 err);
 	native_process_stats(p->native, &p->stats);
 	if (rc) {

@@ -75,6 +75,6 @@ MUST_CHECK int process_refresh(struct process *process);
 
 /* Everything that /proc and the thread table say now. `*ret_readings` is malloc'ed. */
 MUST_CHECK int process_readings(struct process *process, struct native_reading **ret_readings,
-				size_t *ret_count);
+				size_t *ret_count, struct native_sums *ret_sums);
 
 #endif

@@ -15,7 +15,8 @@
 #include "server/process.h"
 
 /* A consistent copy of every used slot; one that keeps changing is taken as running. */
-static int slots_read(struct process *p, struct ring_thread **ret_slots, size_t *ret_count)
+static int slots_read(struct process *p, struct ring_thread **ret_slots, size_t *ret_count,
+		      struct native_sums *ret_sums)
 {
 	size_t count = (size_t)MIN(p->counters.threads_high, (uint64_t)p->head.threads_max);
 	size_t bytes = count * sizeof(struct ring_thread);
@@ -31,9 +32,13 @@ static int slots_read(struct process *p, struct ring_thread **ret_slots, size_t 
 		free(second);
 		return -EIO;
 	}
+	*ret_sums = (struct native_sums){ 0 };
 	for (size_t i = 0; i < count; i++) {
-		if (first[i].sequence != second[i].sequence || (second[i].sequence & 1))
+		if (first[i].call != second[i].call || first[i].since_ns != second[i].since_ns ||
+		    first[i].site != second[i].site || first[i].target != second[i].target)
 			second[i].call = 0;
+		ret_sums->blocked_ns += second[i].blocked_ns;
+		ret_sums->blocked_calls += second[i].blocked_calls;
 		second[i].name[sizeof(second[i].name) - 1] = '\0';
 	}
 	free(first);
@@ -146,11 +151,12 @@ static void slots_match(struct process *p, struct native_reading *readings, size
 	}
 }
 
-int process_readings(struct process *p, struct native_reading **ret_readings, size_t *ret_count)
+int process_readings(struct process *p, struct native_reading **ret_readings, size_t *ret_count,
+		     struct native_sums *ret_sums)
 {
 	struct ring_thread *CLEANUP(cleanup_free) slots = NULL;
 	size_t slots_count = 0;
-	int rc = slots_read(p, &slots, &slots_count);
+	int rc = slots_read(p, &slots, &slots_count, ret_sums);
 
 	*ret_readings = NULL;
 	*ret_count = 0;

@@ -78,7 +78,8 @@ static uint32_t wanted_interval(void)
 
 	if (killed())
 		return KILLED_INTERVAL_US;
-	if (us == 0)
+	/* The wish of an agent that died in the middle of a zoom ends with it. */
+	if (us == 0 || !hello_attached(clock_coarse_ns()))
 		us = profiler_config()->cpu_interval_us;
 	for (uint32_t i = load(&cpu.throttle); i > 0 && us < THROTTLED_INTERVAL_US; i--)
 		us *= 2;

@@ -90,7 +90,16 @@ struct native_reading {
 	uint32_t tid;
 	bool has_schedstat;
 	uint64_t cpu_ns, wait_ns; /* schedstat: time on a CPU, time waiting for one */
+	bool has_switches;
+	uint64_t voluntary, involuntary; /* context switches */
 	char comm[NATIVE_COMM_MAX]; /* "" when not read */
+};
+
+/* The whole process, as /proc shows it. */
+struct native_vitals {
+	bool known;
+	uint64_t resident_bytes;
+	uint64_t minor_faults, major_faults; /* since it started */
 };
 
 /* Exact sums over all thread slots, whose counters only grow. */
@@ -102,6 +111,10 @@ struct native_clock {
 	int64_t real_ns, monotonic_ns; /* read together */
 };
 
+/* What is costly to read of a thread, its name and switches, is due: it is new, or a window is over. */
+bool native_process_wants(const struct native_process *process, uint32_t tid,
+			  const struct native_clock *clock);
+
 /* Whether a drain has something to say: samples, or wall time that is due. */
 bool native_process_due(const struct native_process *process, const struct native_clock *clock);
 
@@ -112,6 +125,7 @@ bool native_process_due(const struct native_process *process, const struct nativ
  */
 MUST_CHECK int native_process_emit(struct native_process *process, const struct ring_counters *counters,
 				   const struct native_sums *sums,
+				   const struct native_vitals *vitals,
 				   const struct native_reading *readings, size_t readings_count,
 				   const struct native_clock *clock, bool ended,
 				   struct profile_builder *out, struct err *err);

@@ -387,8 +387,8 @@ bool native_process_due(const struct native_process *p, const struct native_cloc
 }
 
 int native_process_emit(struct native_process *p, const struct ring_counters *counters,
-			const struct native_sums *sums, const struct native_reading *readings,
-			size_t readings_count,
+			const struct native_sums *sums, const struct native_vitals *vitals,
+			const struct native_reading *readings, size_t readings_count,
 			const struct native_clock *clock, bool ended, struct profile_builder *out,
 			struct err *err)
 {
@@ -398,6 +398,7 @@ int native_process_emit(struct native_process *p, const struct ring_counters *co
 		.out = out,
 		.clock = clock,
 		.sums = sums,
+		.vitals = vitals,
 		.ended = ended,
 		.interval_ns = (int64_t)MIN(MAX(counters->interval_us, (uint64_t)100),
 					    (uint64_t)1000000) *
@@ -424,6 +425,8 @@ int native_process_emit(struct native_process *p, const struct ring_counters *co
 		native_cpu_emit(&e, readings, readings_count);
 	if (!e.rc)
 		native_wall_emit(&e, readings, readings_count, due);
+	if (!e.rc)
+		native_vitals_emit(&e, readings, readings_count, due);
 	losses_add(&e, counters);
 	cursors_add(&e);
 	if (e.rc)

@@ -27,6 +27,7 @@ struct emitter {
 	struct profile_builder *out;
 	const struct native_clock *clock;
 	const struct native_sums *sums;
+	const struct native_vitals *vitals;
 	bool ended; /* the process is gone: this is its last batch */
 	int64_t interval_ns;
 	bool stopped; /* the client takes no samples now */
@@ -73,5 +74,8 @@ void emit_record(struct emitter *e, enum native_series series, uint32_t node, ui
 void native_cpu_emit(struct emitter *e, const struct native_reading *readings, size_t count);
 void native_wall_emit(struct emitter *e, const struct native_reading *readings, size_t count,
 		      bool due);
+/* Faults, switches, waiting for a CPU, and, when `due`, resident memory. */
+void native_vitals_emit(struct emitter *e, const struct native_reading *readings, size_t count,
+			bool due);
 
 #endif

@@ -76,6 +76,8 @@ struct native_thread {
 
 	int64_t wall_until_ns; /* CLOCK_MONOTONIC up to which wall time is accounted */
 	uint64_t wall_cpu_ns, wall_wait_ns; /* the clocks at wall_until_ns */
+	bool vitals_known; /* of what follows, as last seen */
+	uint64_t wait_seen_ns, voluntary_seen, involuntary_seen;
 	int64_t explained_ns; /* blocked up to wall_until_ns, by the thread's own account */
 	int64_t rest_ns;    /* unexplained, below zero when too much was explained */
 	int64_t open_since_ns, open_charged_ns; /* a call still blocked, and what it was charged */
@@ -114,6 +116,7 @@ struct native_process {
 	double blocked_left; /* of a count below one */
 	bool blocked_known;
 	int64_t owed_ns; /* CPU time of ended threads that no sample carried yet; may be below zero */
+	struct native_vitals vitals; /* as last seen */
 	int64_t wall_due_ns; /* CLOCK_MONOTONIC of the next wall account */
 	int64_t first_ns;    /* CLOCK_MONOTONIC of the first batch, 0: none yet */
 	struct native_stats stats;

@@ -17,6 +17,7 @@ struct fixture {
 	struct ring_writer writer;
 	struct ring_counters counters;
 	struct native_sums sums;
+	struct native_vitals vitals;
 };
 
 static void fixture_init(struct fixture *f, bool resumed)
@@ -63,8 +64,8 @@ static struct profile *emit(struct fixture *f, const struct native_reading *read
 	struct err err = { 0 };
 
 	assert_int_equal(profile_builder_new(NULL, &builder), 0);
-	assert_int_equal(native_process_emit(f->process, &f->counters, &f->sums, readings, count, &clock,
-					     ended, builder, &err),
+	assert_int_equal(native_process_emit(f->process, &f->counters, &f->sums, &f->vitals, readings, count,
+					     &clock, ended, builder, &err),
 			 0);
 	return profile_builder_finish(builder);
 }
@@ -260,6 +261,30 @@ static void wall_time_is_explained_part_by_part(void **state)
 	assert_int_equal(sum_of(p, "wall", "[waiting for a CPU]"), 100 * MS);
 	assert_int_equal(sum_of(p, "wall", "[off CPU, not explained]"), 200 * MS);
 	assert_int_equal(sum_of(p, "block", "nanosleep"), 400 * MS);
+	profile_free(p);
+	fixture_release(&f);
+}
+
+static void vitals_are_differences_of_two_readings(void **state)
+{
+	struct fixture f;
+	struct native_reading readings[] = { reading(7, 0, 40 * MS), reading(8, 0, 5 * MS) };
+
+	(void)state;
+	fixture_init(&f, false);
+	readings[0].has_switches = true;
+	readings[0].voluntary = 100;
+	f.vitals = (struct native_vitals){ true, 1 << 20, 1000, 10 };
+	struct profile *p = emit(&f, readings, 1, 1000 * MS, false);
+
+	assert_int_equal(column_sum(p, "process", "[process]", 0), 1 << 20); /* the gauge alone */
+	profile_free(p);
+	readings[0].voluntary = 103;
+	readings[0].wait_ns = 47 * MS;
+	f.vitals = (struct native_vitals){ true, 3 << 20, 1500, 12 };
+	p = emit(&f, readings, 2, 2000 * MS, false); /* thread 8 is new: all of its wait counts */
+	assert_int_equal(column_sum(p, "process", NULL, 0), (3 << 20) + 12 * MS);
+	assert_int_equal(column_sum(p, "process", NULL, 1), 500);
 	profile_free(p);
 	fixture_release(&f);
 }
@@ -640,6 +665,7 @@ int main(void)
 		cmocka_unit_test(an_end_that_is_read_before_proc_forgets_the_thread),
 		cmocka_unit_test(after_the_agent_s_restart_waiting_samples_keep_their_weight),
 		cmocka_unit_test(wall_time_is_explained_part_by_part),
+		cmocka_unit_test(vitals_are_differences_of_two_readings),
 		cmocka_unit_test(sampled_calls_add_up_to_the_exact_sum),
 		cmocka_unit_test(a_call_that_has_not_returned_is_charged_once),
 		cmocka_unit_test(an_end_that_comes_a_drain_later_is_not_owed_again),

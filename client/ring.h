@@ -339,7 +339,11 @@ static inline uint64_t ring_frame(uint32_t module_plus_1, uint64_t address)
 #define RING_HELLO_FDS_MAX 250
 #define RING_HELLO_MODULES_MAX 240
 
-enum ring_hello_flags { RING_HELLO_FLUSH = 1, RING_HELLO_EXIT = 2 };
+enum ring_hello_flags {
+	RING_HELLO_FLUSH = 1,
+	RING_HELLO_EXIT = 2,
+	RING_HELLO_PERF_MAP = 4 /* the last descriptor is /tmp/perf-PID.map: names of a JIT's code */
+};
 
 struct ring_hello {
 	uint32_t magic, version;

@@ -62,6 +62,7 @@ struct session {
 	ino_t fd_ino;
 	int64_t start_ns;
 	uint32_t processors;
+	uint32_t unknown_code; /* a stack led through code of no file: a JIT's, perhaps */
 	uint32_t seccomp_set; /* the program set a filter: no system call of ours any more */
 	int seccomp_at_start;
 };

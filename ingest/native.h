@@ -84,6 +84,17 @@ MUST_CHECK int native_process_records(struct native_process *process, uint32_t r
 				      uint64_t position, const uint8_t *bytes, size_t len,
 				      bool expired, size_t *ret_consumed);
 
+#define NATIVE_JIT_ENTRIES_MAX 262144
+#define NATIVE_JIT_BYTES_MAX ((uint64_t)32 << 20)
+
+/*
+ * More of the process's perf map: lines "START SIZE NAME", the two in hexadecimal, as perf's
+ * Documentation/jit-interface.txt has them.  Takes whole lines and says how many bytes that were; lines
+ * that are not such are passed over.  A later line wins where two overlap.  Returns 0 or -ENOMEM.
+ */
+MUST_CHECK int native_process_jit(struct native_process *process, const char *bytes, size_t len,
+				  size_t *ret_consumed);
+
 /* One live thread, as /proc and its slot show it. */
 struct native_reading {
 	struct ring_thread slot; /* a consistent copy; tid 0: the thread has no slot */

@@ -45,6 +45,18 @@ static uint32_t module_number(struct emitter *e, uint32_t number)
 	return e->modules[number];
 }
 
+static uint32_t frame_text(struct emitter *e, struct str name)
+{
+	struct profile_frame frame = { 0 };
+	uint32_t id = 0;
+
+	if (!e->rc)
+		e->rc = profile_builder_string(e->out, name, &frame.function);
+	if (!e->rc)
+		e->rc = profile_builder_frame(e->out, &frame, &id);
+	return id;
+}
+
 static uint32_t frame_address(struct emitter *e, uint64_t word, bool in_kernel)
 {
 	uint32_t number = (uint32_t)(word >> RING_FRAME_ADDRESS_BITS), id = 0;
@@ -52,6 +64,10 @@ static uint32_t frame_address(struct emitter *e, uint64_t word, bool in_kernel)
 						(in_kernel ? PROFILE_FRAME_KERNEL : 0),
 				       .address = word & RING_FRAME_ADDRESS };
 
+	struct str made = number ? (struct str){ 0 } : native_jit_name(e->process, frame.address);
+
+	if (made.len)
+		return frame_text(e, made);
 	if (number && number <= e->process->modules_count)
 		frame.module = module_number(e, number - 1);
 	if (!e->rc)
@@ -61,15 +77,7 @@ static uint32_t frame_address(struct emitter *e, uint64_t word, bool in_kernel)
 
 static uint32_t frame_named(struct emitter *e, const char *name)
 {
-	struct profile_frame frame = { 0 };
-	uint32_t id = 0;
-
-	if (!e->rc)
-		e->rc = profile_builder_string(e->out, (struct str){ name, strlen(name) },
-					       &frame.function);
-	if (!e->rc)
-		e->rc = profile_builder_frame(e->out, &frame, &id);
-	return id;
+	return frame_text(e, (struct str){ name, strlen(name) });
 }
 
 const uint64_t *emit_words(const struct native_process *p, const struct native_pending *pending)

@@ -52,6 +52,8 @@ void native_process_free(struct native_process *process)
 	free(process->pending);
 	free(process->frames);
 	free(process->text);
+	free(process->jit.codes);
+	free(process->jit.names);
 	arena_release(&process->arena);
 	free(process);
 }

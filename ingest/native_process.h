@@ -16,6 +16,21 @@ struct native_module {
 	char path[RING_PATH_MAX];
 };
 
+/* Code that the process made itself, by its perf map. */
+struct native_code {
+	uint64_t start, end;
+	uint32_t name_at, name_len; /* in jit.names */
+	uint32_t order;		    /* of arrival */
+};
+
+struct native_jit {
+	struct native_code *codes;
+	size_t count, capacity;
+	char *names;
+	size_t names_len, names_capacity;
+	bool sorted;
+};
+
 /* A record of the ring, checked; its frames stand in native_process.frames. */
 struct native_pending {
 	uint16_t type;
@@ -104,6 +119,7 @@ struct native_process {
 	size_t frames_count, frames_capacity;
 	char *text;
 	size_t text_count, text_capacity;
+	struct native_jit jit;
 	struct native_thread *threads;
 	size_t threads_count, threads_capacity;
 	uint32_t *threads_index; /* by tid: number + 1, 0 is free */
@@ -121,6 +137,9 @@ struct native_process {
 	int64_t first_ns;    /* CLOCK_MONOTONIC of the first batch, 0: none yet */
 	struct native_stats stats;
 };
+
+/* The name of the code at `address`, empty when the map has none. */
+struct str native_jit_name(struct native_process *process, uint64_t address);
 
 /* The thread of this tid, made when it is new; good until the next is made. NULL without memory. */
 struct native_thread *native_thread_get(struct native_process *process, uint32_t tid);

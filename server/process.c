@@ -113,7 +113,9 @@ int process_new(int memfd, int proc, uint32_t owner, int64_t pid, const struct n
 
 	if (!p)
 		return err_set(err, -ENOMEM, "ring: out of memory");
-	*p = (struct process){ .memfd = memfd, .proc = proc, .owner = owner, .pid = pid };
+	*p = (struct process){
+		.memfd = memfd, .proc = proc, .perf_map = -1, .owner = owner, .pid = pid
+	};
 	int rc = memfd_check(memfd, &p->file_bytes, err);
 
 	if (!rc && read_at(p, &p->head, sizeof(p->head), 0))
@@ -163,6 +165,7 @@ void process_free(struct process *p)
 		return;
 	fd_close(&p->memfd);
 	fd_close(&p->proc);
+	fd_close(&p->perf_map);
 	native_process_free(p->native);
 	profile_free(p->waiting);
 	free(p);
@@ -404,6 +407,8 @@ struct profile *process_drain(struct process *p, bool force, struct err *err)
 
 	if (!rc)
 		rc = rings_drain(p, clock.monotonic_ns, &left);
+	if (!rc)
+		rc = process_jit_read(p); /* after: code has its name before it runs */
 	p->drained_ns = clock.monotonic_ns;
 	if (rc) {
 		err_set(err, rc, "drain: %s", strerror(-rc));

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Orders to running clients, and what the agent reads of a process in /proc."""
+"""Orders to running clients, and what the agent reads of a process beside its ring."""
 import os
 import subprocess
 
@@ -113,6 +113,20 @@ def faults_and_memory_are_those_of_proc():
         assert sum(agent.folded(type="voluntary_switches").values()) > 0
 
 
-main(a_zoom_samples_faster_and_ends, a_pause_stops_the_samples_of_one_process,
+def code_made_at_run_time_has_its_name():
+    with Agent() as agent:
+        program = subprocess.Popen([PROGRAMS / "jit"], stdin=subprocess.PIPE, env=agent.environment())
+        name = "JS:~compiled_loop shop.js:7"
+        wait_for("the name", lambda: name in agent.get("/api/v1/flamegraph", format="folded", type="cpu",
+                                                       max_nodes=0) if agent.status()["processes"] else 0)
+        program.communicate(b"\n", timeout=60)
+        assert program.returncode == 0
+        agent.settled()
+        stacks = agent.folded(type="cpu")
+        named = sum(v for k, v in stacks.items() if k.endswith("main;" + name))
+        assert named > 0, list(stacks)[:5]
+
+
+main(code_made_at_run_time_has_its_name, a_zoom_samples_faster_and_ends, a_pause_stops_the_samples_of_one_process,
      the_switch_file_stops_everything, orders_that_make_no_sense_are_refused,
      faults_and_memory_are_those_of_proc)

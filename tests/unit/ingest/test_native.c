@@ -289,6 +289,33 @@ static void vitals_are_differences_of_two_readings(void **state)
 	fixture_release(&f);
 }
 
+static void code_of_a_jit_has_the_names_of_its_map(void **state)
+{
+	static const char map[] = "1000 100 long_function\n0x1040 10 Lazy:*short one\nnonsense\n2000 0 none\n"
+				  "ffffffffffffff00 200 wraps\n1000 40 newer\n3000 8 cut";
+	struct fixture f;
+	size_t consumed;
+
+	(void)state;
+	fixture_init(&f, false);
+	assert_int_equal(native_process_jit(f.process, map, sizeof(map) - 1, &consumed), 0);
+	assert_int_equal(consumed, sizeof(map) - 1 - strlen("3000 8 cut"));
+	for (uint64_t address = 0; address < 4; address++)
+		(void)ring_writer_cpu(&f.writer, 7, START + 10 * MS, 10 * MS,
+				      (const uint64_t[]){ 0x1041, 0x1080, 0x1001, 0x3001 }[address]);
+	feed(&f);
+	const struct native_reading readings[] = { reading(7, 40 * MS, 0) };
+	struct profile *p = emit(&f, readings, 1, 1000 * MS, false);
+
+	assert_int_equal(sum_of(p, "process_cpu", "Lazy:*short one"), 10 * MS);
+	assert_int_equal(sum_of(p, "process_cpu", "long_function"), 10 * MS);
+	assert_int_equal(sum_of(p, "process_cpu", "newer"), 10 * MS);
+	assert_int_equal(sum_of(p, "process_cpu", "cut"), 0);
+	assert_int_equal(sum_of(p, "process_cpu", "wraps"), 0);
+	profile_free(p);
+	fixture_release(&f);
+}
+
 static void a_call_that_has_not_returned_is_charged_once(void **state)
 {
 	struct fixture f;
@@ -665,6 +692,7 @@ int main(void)
 		cmocka_unit_test(an_end_that_is_read_before_proc_forgets_the_thread),
 		cmocka_unit_test(after_the_agent_s_restart_waiting_samples_keep_their_weight),
 		cmocka_unit_test(wall_time_is_explained_part_by_part),
+		cmocka_unit_test(code_of_a_jit_has_the_names_of_its_map),
 		cmocka_unit_test(vitals_are_differences_of_two_readings),
 		cmocka_unit_test(sampled_calls_add_up_to_the_exact_sum),
 		cmocka_unit_test(a_call_that_has_not_returned_is_charged_once),

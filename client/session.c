@@ -27,6 +27,7 @@
 #define RING_BYTES_MIN (32u << 10)
 
 struct session session = { .fd = -1 };
+const uint64_t session_closed;
 
 int64_t clock_ns(clockid_t clock)
 {

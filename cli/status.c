@@ -27,7 +27,9 @@ static void counts_print(const char *indent, const char *what, json_t *counts)
 static void process_print(json_t *p)
 {
 	double cpu = answer_number(p, "cpu_ns"), cost = answer_number(p, "own_cost_ns");
+	json_t *refused;
 	char text[32];
+	size_t i;
 
 	(void)printf("  ");
 	name_print(answer_text(p, "service"));
@@ -43,6 +45,11 @@ static void process_print(json_t *p)
 			     "sampled\n",
 			     answer_number(p, "threads_departing"), answer_number(p, "threads_unsampled"));
 	counts_print("    ", "lost", json_object_get(p, "lost"));
+	json_array_foreach(json_object_get(p, "settings_refused"), i, refused) {
+		(void)printf("    setting refused: ");
+		name_print(json_string_value(refused));
+		(void)putchar('\n');
+	}
 }
 
 static void status_print(json_t *s)

@@ -27,13 +27,30 @@ struct hearth_span {
 	char endpoint[LABEL_VALUE_MAX + 1]; /* of an outermost span */
 };
 
-static uint64_t random_id(void)
+static uint64_t rotate(uint64_t v, int by)
 {
-	uint64_t v = 0;
+	return v << by | v >> (64 - by);
+}
 
-	if (getrandom(&v, sizeof(v), GRND_NONBLOCK) != sizeof(v) || v == 0)
-		v = (uint64_t)clock_exact_ns() * UINT64_C(0x9e3779b97f4a7c15) | 1;
-	return v;
+/*
+ * Never 0.  Each thread draws its own by xoroshiro128+ (Blackman and Vigna, 2018) from a state that the
+ * kernel gave it once, so that spans cost no system call; a forked child finds the state wiped.
+ */
+static uint64_t random_id(struct thread *t)
+{
+	uint64_t a = t->ids[0], b = t->ids[1], v;
+
+	if (!(a | b) && getrandom(t->ids, sizeof(t->ids), GRND_NONBLOCK) != sizeof(t->ids)) {
+		t->ids[0] = (uint64_t)clock_exact_ns();
+		t->ids[1] = (uint64_t)t->tid << 32 | 1;
+	}
+	a = t->ids[0];
+	b = t->ids[1];
+	v = a + b;
+	b ^= a;
+	t->ids[0] = rotate(a, 24) ^ b ^ b << 16;
+	t->ids[1] = rotate(b, 37);
+	return v ? v : 1;
 }
 
 /* What the agent, through the slot, and a handler see of a thread. */
@@ -91,18 +108,19 @@ static void set_endpoint(struct thread *t, struct hearth_span *s, const char *en
 }
 
 /* The span goes into the one that is open here, or into another tracer's, or stands alone. */
-static void set_ids(struct hearth_span *s, const unsigned char *trace_id, uint64_t span_id)
+static void set_ids(struct thread *t, struct hearth_span *s, const unsigned char *trace_id,
+		    uint64_t span_id)
 {
 	uint64_t ignored;
 
-	s->span_id = span_id ? span_id : random_id();
+	s->span_id = span_id ? span_id : random_id(t);
 	s->root_span_id = s->span_id;
 	if (s->outer) {
 		memcpy(s->trace_id, s->outer->trace_id, sizeof(s->trace_id));
 		s->parent_span_id = s->outer->span_id;
 		s->root_span_id = s->outer->root_span_id;
 	} else if (!otel_foreign(s->trace_id, &s->parent_span_id, &ignored)) {
-		s->trace_id[0] = random_id(), s->trace_id[1] = random_id();
+		s->trace_id[0] = random_id(t), s->trace_id[1] = random_id(t);
 	}
 	if (trace_id)
 		memcpy(s->trace_id, trace_id, sizeof(s->trace_id));
@@ -117,7 +135,7 @@ struct hearth_span *hearth_span_begin(const char *operation, const char *endpoin
 	if (!s)
 		return NULL;
 	s->outer = t->span;
-	set_ids(s, trace_id, span_id);
+	set_ids(t, s, trace_id, span_id);
 	copy_text(s->operation, sizeof(s->operation), operation ? operation : "");
 	s->start_ns = clock_exact_ns();
 	t->span = s;

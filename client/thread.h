@@ -41,6 +41,7 @@ struct thread {
 	/* The span that samples are charged to. */
 	uint64_t trace_id[2], span_id, root_span_id;
 	struct hearth_span *span; /* the innermost one that is open: span.c */
+	uint64_t ids[2];	  /* from which it draws ids of spans; 0, 0: nothing yet */
 
 	/* Labels that its records carry, as pairs of strings: span.c.  A handler may interrupt a
 	 * change: labels_bytes is 0 meanwhile. */

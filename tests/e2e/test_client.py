@@ -4,7 +4,7 @@ import os
 import signal
 import time
 
-from support import Agent, BUILD, PROGRAMS, main, run, wait_for
+from support import Agent, BIN, BUILD, PROGRAMS, main, run, wait_for
 
 
 def environment(agent, **more):
@@ -28,6 +28,8 @@ def settings_in_force_and_refused_are_shown():
                                    stderr=subprocess.PIPE, text=True)
         try:
             shown = wait_for("the process", lambda: agent.status()["processes"])[0]
+            words = run([BIN / "hearth", "status", "--server", f"unix:{agent.run}"]).stdout.decode()
+            assert "    setting refused: HEARTH_MAX_FRAMES=lots: not a number" in words, words
         finally:
             program.kill()
         out, said = program.communicate()

@@ -445,6 +445,43 @@ static void spans(void)
 	spans_of_another_tracer();
 }
 
+static int ascending(const void *a, const void *b)
+{
+	return memcmp(a, b, 32);
+}
+
+/* Ids are drawn by each thread, and no two are the same. */
+static char drawn[4][1000][32];
+
+static void *draws(void *to)
+{
+	char text[160];
+
+	for (int i = 0; i < 1000; i++) {
+		struct hearth_span *s = hearth_span_begin("x", NULL, NULL, 0);
+
+		if (hearth_log_context(text, sizeof(text)) < 60)
+			abort();
+		memcpy((char *)to + (ptrdiff_t)i * 32, text + 9, 32);
+		hearth_span_end(s);
+	}
+	return NULL;
+}
+
+static void distinct(void)
+{
+	pthread_t t[4];
+
+	for (int i = 0; i < 4; i++)
+		pthread_create(&t[i], NULL, draws, drawn[i]);
+	for (int i = 0; i < 4; i++)
+		pthread_join(t[i], NULL);
+	qsort(drawn, 4000, 32, ascending);
+	for (int i = 1; i < 4000; i++)
+		if (!ascending((char *)drawn + (ptrdiff_t)32 * i, (char *)drawn + (ptrdiff_t)32 * (i - 1)))
+			abort();
+}
+
 static void storm(void)
 {
 	burn_a(0.2);
@@ -850,7 +887,7 @@ static const struct {
 	{ "spans", spans },	{ "cycles", cycles },	{ "services", services },
 	{ "unseen", unseen },	{ "ends", ends },	{ "forkexec", forkexec },
 	{ "vforks", vforks },	{ "spawns", spawns },	{ "idlechild", idlechild },
-	{ "timed", timed },	{ "forkstart", forkstart },	{ "storm", storm },	{ "nospans", nospans },	  { "flush", flush },
+	{ "timed", timed },	{ "forkstart", forkstart },	{ "storm", storm },	{ "distinct", distinct },	{ "nospans", nospans },	  { "flush", flush },
 	{ "small", small_stacks }, { "dlopens", dlopens }, { "limits", limits },
 	{ "late", late },	{ "eintr", eintr },	{ "altstack", altstack }, { "fds", fds },
 };

@@ -260,6 +260,11 @@ def test_spans_leave_half_of_a_ring_to_samples():
         assert len(spans) == c["spans"] and not c["drops"], c
 
 
+def test_ids_of_spans_are_distinct():
+    with run("api", "distinct", preload=False) as r:
+        r.wait()
+
+
 def test_contexts_can_be_switched_off():
     with run("api", "nospans", preload=False, HEARTH_OTEL_CONTEXT_ENABLED="0",
              DD_PROFILING_CODE_HOTSPOTS_COLLECTION_ENABLED="0",

@@ -27,6 +27,7 @@ static struct {
 	uint64_t mean_ns; /* of the draw; 0: every call that crossed a tick is taken */
 	int64_t window_ns;
 	uint32_t taken; /* in this window */
+	int64_t chores_ns; /* the tick at which chores were last done: by one thread for all */
 } wall = { .gate = &session_closed };
 
 static uint64_t site_key(const struct call_site *from)
@@ -116,16 +117,21 @@ static __attribute__((noinline)) struct thread *enter_slowly(void)
 	return t;
 }
 
+static void chores(int64_t now_ns)
+{
+	int64_t done = load(&wall.chores_ns);
+
+	if (done != now_ns && replace(&wall.chores_ns, &done, now_ns))
+		source_chores(now_ns);
+}
+
 static __attribute__((noinline)) void rare(struct blocked *b, struct thread *t, uint64_t agent)
 {
 	int saved = errno;
 
 	if (t->sites[b->site % THREAD_SITES] != b->site || t->sites_agent != agent)
 		describe_site(b, agent);
-	if (t->chores_ns != b->since_ns) {
-		t->chores_ns = b->since_ns;
-		source_chores(b->since_ns);
-	}
+	chores(b->since_ns);
 	errno = saved;
 }
 
@@ -153,7 +159,7 @@ void source_wall_begin(struct blocked *b)
 		b->outer.target = slot->target;
 	}
 	agent = load(&session.agent->generation);
-	if (t->sites[b->site % THREAD_SITES] != b->site || t->chores_ns != b->since_ns ||
+	if (t->sites[b->site % THREAD_SITES] != b->site || load(&wall.chores_ns) != b->since_ns ||
 	    t->sites_agent != agent)
 		rare(b, t, agent);
 	store(&t->blocked_sp, b->from.sp);
@@ -214,7 +220,7 @@ static __attribute__((noinline)) void blocked(const struct blocked *b, int64_t n
 		(void)record(b, RING_BLOCK, now_ns, mean);
 	}
 	adapt(now_ns);
-	source_chores(now_ns);
+	chores(now_ns);
 	errno = saved;
 }
 

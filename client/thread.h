@@ -58,7 +58,6 @@ struct thread {
 	uint64_t sites[THREAD_SITES]; /* keys whose RING_SITE record was written... */
 	uint64_t sites_agent;	      /* ...for the agent of this generation */
 	int64_t sites_window_ns;
-	int64_t chores_ns; /* the tick at which this thread last did chores */
 	uint32_t sites_written;
 	uint64_t wall_left_ns, wall_mean_ns; /* to the next sampled call; how that was drawn */
 

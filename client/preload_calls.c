@@ -306,6 +306,8 @@ long syscall(long number, ...)
 	for (int i = 0; i < 6; i++)
 		a[i] = va_arg(arguments, long);
 	va_end(arguments);
+	if (number == SYS_seccomp)
+		store(&session.seccomp_set, 1); /* as prctl does it: preload_signals.c */
 	command = (int)a[1] & FUTEX_CMD_MASK;
 	if (number != SYS_futex || (command != FUTEX_WAIT && command != FUTEX_WAIT_BITSET &&
 				    command != FUTEX_LOCK_PI))

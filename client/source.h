@@ -69,6 +69,9 @@ struct sigaction *source_cpu_previous(void);
  * that went away, the agent. */
 void source_chores(int64_t now_ns);
 
+/* Take samples on the interrupted stack from now on: an alternate one is too small. */
+void source_cpu_stay_off_stack(void);
+
 /* The program installs a handler of its own for SIGPROF: sample no more. */
 void source_cpu_yield(void);
 

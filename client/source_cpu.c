@@ -25,11 +25,13 @@
 /* Of RLIMIT_SIGPENDING, which all processes of a user share and a program's own timers and queued signals
  * need as well.  No lower fixed number: the threads above it would never be seen. */
 #define TIMERS_MAX_SHARE 8
+#define SIGPENDING_MIN 64 /* below, no timers at all */
 
 static struct {
 	struct sigaction previous;
 	uint32_t installed;
 	uint32_t yielded; /* the program took SIGPROF after us */
+	uint32_t off_stack; /* a thread has an alternate stack that is too small for the handler */
 	uint32_t timers, timers_max;
 	uint64_t measured; /* samples, to find every 100th */
 	uint32_t throttle; /* the interval is doubled this often */
@@ -389,24 +391,47 @@ static bool taken(const struct sigaction *a)
 	return a->sa_handler != SIG_DFL && a->sa_handler != SIG_IGN;
 }
 
+static int install(struct sigaction *ret_previous)
+{
+	struct sigaction action = { .sa_flags = SA_RESTART | SA_SIGINFO };
+
+	action.sa_flags |= load(&cpu.off_stack) ? 0 : SA_ONSTACK;
+	action.sa_sigaction = handle;
+	sigemptyset(&action.sa_mask);
+	return sigaction(SIGPROF, &action, ret_previous);
+}
+
+void source_cpu_stay_off_stack(void)
+{
+	struct sigaction program;
+
+	if (swap(&cpu.off_stack, 1) || !load(&cpu.installed) || load(&cpu.yielded))
+		return;
+	/* Not through the preload's hook, to which this handler is what is behind it. */
+	program = cpu.previous;
+	store(&cpu.installed, 0);
+	(void)install(NULL);
+	cpu.previous = program;
+	store(&cpu.installed, 1);
+}
+
 /* Install the handler, if SIGPROF is free.  It stays for good: a signal may still be on its way. */
 static int cpu_start(void)
 {
-	struct sigaction action = { .sa_flags = SA_RESTART | SA_SIGINFO | SA_ONSTACK }, now;
+	struct sigaction now;
 	struct rlimit limit;
 
 	if (sigaction(SIGPROF, NULL, &now) || taken(&now))
 		return HEARTH_E_SIGNAL;
 	cpu.timers_max = session.threads_max;
+	/* Timers and queued signals of a user share one budget, of which the program may want all. */
 	if (!getrlimit(RLIMIT_SIGPENDING, &limit) &&
 	    limit.rlim_cur / TIMERS_MAX_SHARE < cpu.timers_max)
-		cpu.timers_max = (uint32_t)(limit.rlim_cur / TIMERS_MAX_SHARE);
-	if (!load(&cpu.installed)) {
-		action.sa_sigaction = handle;
-		sigemptyset(&action.sa_mask);
-		if (sigaction(SIGPROF, &action, &cpu.previous))
-			return HEARTH_E_SIGNAL;
-	}
+		cpu.timers_max = limit.rlim_cur < SIGPENDING_MIN ?
+					 0 :
+					 (uint32_t)(limit.rlim_cur / TIMERS_MAX_SHARE);
+	if (!load(&cpu.installed) && install(&cpu.previous))
+		return HEARTH_E_SIGNAL;
 	store(&cpu.yielded, 0);
 	store(&cpu.installed, 1);
 	store(&session.counters->engine, (uint64_t)RING_ENGINE_TIMER);

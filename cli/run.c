@@ -16,6 +16,7 @@
 
 #include "base/fd.h"
 #include "cli/ask.h"
+#include "cli/preload.h"
 
 #define LIBRARY "libhearth-preload.so"
 
@@ -30,29 +31,6 @@ static const char usage[] =
 	"\n"
 	"HEARTH_ENV, HEARTH_VERSION and HEARTH_TAGS=key:value,... add labels; every setting of\n"
 	"libhearth(3) may stand in the environment.\n";
-
-static bool library_find(char *path, size_t max)
-{
-	static const char *const beside[] = { "../lib", "../lib/hearth", "../lib/x86_64-linux-gnu/hearth",
-					      "../lib/aarch64-linux-gnu/hearth" };
-	char self[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-
-	if (n <= 0)
-		return false;
-	self[n] = '\0';
-	*strrchr(self, '/') = '\0';
-	for (size_t i = 0; i < ARRAY_LEN(beside); i++) {
-		char candidate[PATH_MAX + 64], whole[PATH_MAX];
-
-		(void)snprintf(candidate, sizeof(candidate), "%s/%s/" LIBRARY, self, beside[i]);
-		if (realpath(candidate, whole) && strlen(whole) < max) {
-			(void)snprintf(path, max, "%s", whole);
-			return true;
-		}
-	}
-	return false;
-}
 
 /* A name that stands alone in a table of names. */
 static bool has_name(const char *table, size_t len, const char *name)
@@ -229,7 +207,7 @@ static int run(int argc, char **argv)
 	if (rest == argc)
 		return complain(EXIT_USAGE, "run: name a command behind --");
 	const char *why = command_find(argv[rest], path, sizeof(path)) ? program_check(path, true) : NULL;
-	bool preload = !why && library_find(library, sizeof(library));
+	bool preload = !why && preload_find(LIBRARY, library, sizeof(library));
 
 	if (why)
 		(void)complain(0, "%s %s; it runs without the profiler", argv[rest], why);

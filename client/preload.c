@@ -79,6 +79,7 @@ int dlclose(void *handle)
 __attribute__((constructor(101))) static void begin(void)
 {
 	next_create = (create_fn)preload_next("pthread_create", NULL);
+	preload_alloc_start();
 	preload_calls_start();
 	profiler_start_from_environment();
 }

@@ -14,6 +14,9 @@ void *preload_next(const char *name, const char *version);
  * that no frame of ours is in its stacks. */
 void *preload_thread(void *thread);
 
+/* Look up the allocator behind ours, and find out whether the program's calls come to us. */
+void preload_alloc_start(void);
+
 /* Look up what the hooks of calls.def stand in front of. */
 void preload_calls_start(void);
 

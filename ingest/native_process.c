@@ -52,6 +52,7 @@ void native_process_free(struct native_process *process)
 	free(process->pending);
 	free(process->frames);
 	free(process->text);
+	native_heap_release(&process->heap);
 	arena_release(&process->arena);
 	free(process);
 }
@@ -95,6 +96,20 @@ static int index_grow(struct native_process *p)
 	p->threads_index_size = size;
 	index_fill(p);
 	return 0;
+}
+
+const struct native_thread *native_thread_find(const struct native_process *p, uint32_t tid)
+{
+	size_t at = p->threads_index_size ? index_place(p, tid) : 0;
+
+	return p->threads_index_size && p->threads_index[at] ?
+		       &p->threads[p->threads_index[at] - 1] :
+		       NULL;
+}
+
+void native_process_totals(struct native_process *process, const struct native_totals *totals)
+{
+	process->totals = *totals;
 }
 
 struct native_thread *native_thread_get(struct native_process *p, uint32_t tid)

@@ -8,6 +8,7 @@
 #define INGEST_NATIVE_PROCESS_H
 
 #include "ingest/native.h"
+#include "ingest/native_heap.h"
 
 struct native_module {
 	uint8_t build_id[RING_BUILD_ID_MAX];
@@ -83,6 +84,13 @@ struct native_thread {
 	struct native_sites *sites; /* NULL: none */
 };
 
+/* An exact total, and what was written of it: native_alloc.c. */
+struct native_account {
+	int64_t exact, written;
+	int64_t due; /* exact since the last batch */
+	double rest; /* what the batches before left over */
+};
+
 struct native_process {
 	struct ring_head head;
 	uint32_t owner;
@@ -112,11 +120,19 @@ struct native_process {
 	int64_t owed_ns; /* CPU time of ended threads that no sample carried yet; may be below zero */
 	int64_t wall_due_ns; /* CLOCK_MONOTONIC of the next wall account */
 	int64_t first_ns;    /* CLOCK_MONOTONIC of the first batch, 0: none yet */
+	struct native_totals totals;
+	struct native_account alloc[2]; /* bytes, objects */
+	bool alloc_known;		/* a batch was written by this agent */
+	struct native_heap heap;
+	bool heap_shown; /* the last snapshot was not empty */
 	struct native_stats stats;
 };
 
 /* The thread of this tid, made when it is new; good until the next is made. NULL without memory. */
 struct native_thread *native_thread_get(struct native_process *process, uint32_t tid);
+
+/* The thread of this tid, NULL when it is not known. */
+const struct native_thread *native_thread_find(const struct native_process *process, uint32_t tid);
 
 /* Remove the threads that are marked. */
 void native_threads_sweep(struct native_process *process);

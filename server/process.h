@@ -23,6 +23,8 @@ struct process {
 	struct native_process *native;
 	struct native_stats stats; /* a copy for status */
 	struct ring_counters counters;
+	struct ring_heap heap; /* as last copied; zero: never */
+	int64_t heap_due_ns;   /* CLOCK_MONOTONIC of the next snapshot of the live heap */
 	char service[64], comm[32];
 	/* What the client says of its settings, as the last hello has it: those in force, and one
 	 * string after another of those that were refused. */
@@ -83,7 +85,11 @@ unsigned process_fill_percent(struct process *process);
 /* Read the exact counters and new modules. Returns 0 or -errno. */
 MUST_CHECK int process_refresh(struct process *process);
 
-/* Everything that /proc and the thread table say now. `*ret_readings` is malloc'ed. */
+/* Copy the live-heap table, for the next batch. Returns 0 or -errno. */
+MUST_CHECK int process_heap(struct process *process);
+
+/* Everything that /proc and the thread table say now, and the sums of the latter, which go to
+ * process->native. `*ret_readings` is malloc'ed. */
 MUST_CHECK int process_readings(struct process *process, struct native_reading **ret_readings,
 				size_t *ret_count);
 

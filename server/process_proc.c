@@ -146,6 +146,18 @@ static void slots_match(struct process *p, struct native_reading *readings, size
 	}
 }
 
+/* Slots are reused and never set back: all that were ever used count. */
+static void totals_take(struct process *p, const struct ring_thread *slots, size_t count)
+{
+	struct native_totals totals = { p->counters.alloc_calls, p->counters.alloc_bytes };
+
+	for (size_t i = 0; i < count; i++) {
+		totals.alloc_calls += slots[i].alloc_calls;
+		totals.alloc_bytes += slots[i].alloc_bytes;
+	}
+	native_process_totals(p->native, &totals);
+}
+
 int process_readings(struct process *p, struct native_reading **ret_readings, size_t *ret_count)
 {
 	struct ring_thread *CLEANUP(cleanup_free) slots = NULL;
@@ -154,6 +166,8 @@ int process_readings(struct process *p, struct native_reading **ret_readings, si
 
 	*ret_readings = NULL;
 	*ret_count = 0;
+	if (!rc)
+		totals_take(p, slots, slots_count);
 	if (!rc && !p->gone)
 		rc = tasks_list(p, ret_readings, ret_count);
 	if (rc)

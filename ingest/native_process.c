@@ -53,6 +53,11 @@ void native_process_free(struct native_process *process)
 	free(process->frames);
 	free(process->text);
 	native_heap_release(&process->heap);
+	for (size_t i = 0; process->alloc.recent && i < NATIVE_RECENT_MAX; i++) {
+		free(process->alloc.recent[i].frames);
+		free(process->alloc.recent[i].text);
+	}
+	free(process->alloc.recent);
 	arena_release(&process->arena);
 	free(process);
 }

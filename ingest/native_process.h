@@ -84,11 +84,22 @@ struct native_thread {
 	struct native_sites *sites; /* NULL: none */
 };
 
-/* An exact total, and what was written of it: native_alloc.c. */
+/* A sample that was written with more than it surely stands for. */
+#define NATIVE_RECENT_MAX 64
+
+struct native_recent {
+	struct native_pending pending; /* its places are in `frames` and `text` */
+	uint64_t *frames;
+	char *text;
+	int64_t room; /* bytes that may be taken back */
+};
+
+/* Exact allocated bytes, and what was written of them: native_alloc.c. */
 struct native_account {
+	bool known; /* a batch was written by this agent */
 	int64_t exact, written;
-	int64_t due; /* exact since the last batch */
-	double rest; /* what the batches before left over */
+	struct native_recent *recent; /* NATIVE_RECENT_MAX of them, or NULL */
+	size_t recent_next;
 };
 
 struct native_process {
@@ -121,8 +132,7 @@ struct native_process {
 	int64_t wall_due_ns; /* CLOCK_MONOTONIC of the next wall account */
 	int64_t first_ns;    /* CLOCK_MONOTONIC of the first batch, 0: none yet */
 	struct native_totals totals;
-	struct native_account alloc[2]; /* bytes, objects */
-	bool alloc_known;		/* a batch was written by this agent */
+	struct native_account alloc;
 	struct native_heap heap;
 	bool heap_shown; /* the last snapshot was not empty */
 	struct native_stats stats;

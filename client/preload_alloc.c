@@ -135,12 +135,16 @@ struct alloc_next alloc_next = {
 
 /* ---- whether they see anything ---- */
 
+/* Ours, whoever else has one. */
+extern __typeof(malloc) own_malloc
+	__attribute__((alias("malloc"), copy(malloc), visibility("hidden")));
+
 static int hooks_code(void)
 {
 	if (dlsym(RTLD_DEFAULT, "__asan_init") || dlsym(RTLD_DEFAULT, "__tsan_init") ||
 	    dlsym(RTLD_DEFAULT, "__msan_init"))
 		return HEARTH_E_SANITIZER;
-	return dlsym(RTLD_DEFAULT, "malloc") == (void *)malloc ? HEARTH_OK : HEARTH_E_SHADOWED;
+	return dlsym(RTLD_DEFAULT, "malloc") == (void *)own_malloc ? HEARTH_OK : HEARTH_E_SHADOWED;
 }
 
 void preload_alloc_start(void)

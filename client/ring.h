@@ -140,7 +140,8 @@ struct ring_counters {
 	uint64_t preloaded;	/* 1: libhearth-preload; hooks are there */
 	uint64_t state;		/* enum ring_state */
 	uint64_t off[RING_DIMENSIONS]; /* why a dimension is off: a hearth_code without its sign */
-	uint64_t reserved[26];
+	uint64_t alloc_mean_bytes; /* between two sampled allocations, as last drawn */
+	uint64_t reserved[25];
 };
 
 enum ring_engine { RING_ENGINE_NONE, RING_ENGINE_TIMER, RING_ENGINE_PERF };

@@ -109,6 +109,7 @@ static void draw(struct thread *t, int64_t now_ns)
 		mean = MEAN_MAX;
 	bytes = draw_exponential(&t->draws, mean);
 	t->alloc.mean_bytes = mean;
+	store(&session.counters->alloc_mean_bytes, mean);
 	t->alloc.left = bytes ? (int64_t)bytes : 1;
 }
 
@@ -219,6 +220,7 @@ static void due(struct thread *t, const struct call_site *from, const void *p, s
 		sample(t, from, &a, now_ns);
 		store(&t->alloc.busy_sp, (uint64_t)0);
 		steer(now_ns);
+		source_chores(now_ns);
 	}
 	draw(t, now_ns);
 }

@@ -104,6 +104,7 @@ static void heap_json(struct json *json, const struct process *p)
 {
 	json_key_uint(json, "alloc_calls", p->stats.alloc_calls);
 	json_key_uint(json, "alloc_bytes", p->stats.alloc_bytes);
+	json_key_uint(json, "alloc_mean_bytes", p->counters.alloc_mean_bytes);
 	json_key(json, "heap");
 	json_open(json, '{');
 	json_key_uint(json, "entries", p->heap.used);

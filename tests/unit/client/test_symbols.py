@@ -18,7 +18,7 @@ OBJECTS = os.path.join(BUILD, "client/CMakeFiles/client_objects.dir")
 #   pthread_setspecific for a key below 32 stores into the thread's descriptor (thread.c looks)
 #   syscall, prctl, madvise, mmap, munmap, fcntl, ftruncate, getrlimit: bare system calls
 HANDLER = ["source_cpu", "source_wall", "unwind", "cfi", "record", "rule", "expression", "write", "hello", "maps",
-           "tasks", "session"]
+           "tasks", "session", "stack", "draw", "heap", "source_alloc"]
 SAFE = """clock_gettime clock_getres fstat stat getpid geteuid sigaction sigemptyset socket syscall
 prctl madvise mmap munmap fcntl ftruncate getrlimit getrlimit64 fcntl64 ftruncate64 fstat64 stat64
 memcpy memmove memset memcmp memchr strlen strchr sched_getcpu __errno_location

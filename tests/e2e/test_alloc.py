@@ -49,9 +49,9 @@ class Talk:
         return mine[0] if mine else None
 
 
-def sites_are_what_they_were():
+def check_sites(program, preload):
     with Agent() as agent:
-        done = run([ALLOCS, "sites", 4, os.getpid()], env=agent.environment())
+        done = run([program, "sites", 4, os.getpid()], env=agent.environment(LD_PRELOAD=preload))
         assert done.returncode == 0, done
         agent.settled()
         truth = {w[0]: tuple(map(int, w[1:])) for w in map(str.split, done.stdout.decode().splitlines())}
@@ -71,6 +71,14 @@ def sites_are_what_they_were():
         assert space.get("[not sampled]", 0) <= 0.02 * truth["total"][0] + 4 * MEAN, space
         top = agent.get("/api/v1/top", type="alloc_space")["rows"][0]
         assert top["name"].startswith("site_") and top["file"].endswith("allocs.c"), top
+
+
+def sites_are_what_they_were():
+    check_sites(ALLOCS, str(PRELOAD))
+
+
+def sites_of_a_program_that_is_linked_with_the_hooks():
+    check_sites(PROGRAMS / "allocs_wrap", "")
 
 
 def a_leak_is_ranked_first_and_goes_when_it_is_freed():
@@ -197,8 +205,8 @@ def an_allocator_in_the_program_shadows_ours_and_is_said_to():
 
 
 if __name__ == "__main__":
-    main(sites_are_what_they_were, a_leak_is_ranked_first_and_goes_when_it_is_freed,
-         a_process_that_ended_holds_nothing, sixteen_threads_that_free_each_other_s_blocks,
+    main(sites_are_what_they_were, sites_of_a_program_that_is_linked_with_the_hooks,
+         a_leak_is_ranked_first_and_goes_when_it_is_freed, a_process_that_ended_holds_nothing, sixteen_threads_that_free_each_other_s_blocks,
          other_allocators_as_libraries, odd_arguments_give_what_libc_gives,
          a_handler_that_allocates_while_we_count, children_and_their_parent_s_blocks,
          an_allocator_in_the_program_shadows_ours_and_is_said_to)

@@ -26,6 +26,9 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef ALLOCS_WRAP
+#include <hearth.h>
+#endif
 
 #define NOINLINE __attribute__((noipa))
 #define HIDE(p) __asm__ volatile("" : "+r"(p) : : "memory")
@@ -379,6 +382,11 @@ static void run_forks(void)
 
 int main(int argc, char **argv)
 {
+#ifdef ALLOCS_WRAP
+	/* Linked with the hooks: nothing is preloaded, so that it starts its profiler itself. */
+	if (hearth_profiler_start(hearth_profiler_new(NULL), NULL))
+		return 5;
+#endif
 	const char *mode = argc > 1 ? argv[1] : "";
 	const char *first = argc > 2 ? argv[2] : "1";
 

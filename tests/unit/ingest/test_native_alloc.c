@@ -145,8 +145,8 @@ static void test_totals_are_exact_and_sites_unbiased(void **state)
 
 		print_message("%8llu bytes: %+.2f %%, %+.2f se\n", (unsigned long long)sizes[s],
 			      100 * (sums[s] / truths[s] - 1), off);
-		/* The end's settlement moves a few means a run between the sites. */
-		assert_true(fabs(sums[s] - truths[s]) < 5 * sqrt(variance[s]) + 0.01 * truths[s]);
+		/* The large blocks are known to the byte: scaling each drain would move 0.45 % to them. */
+		assert_true(fabs(sums[s] - truths[s]) < 5 * sqrt(variance[s]) + 0.001 * truths[s]);
 	}
 }
 

@@ -148,8 +148,8 @@ static uint32_t chain_make(struct ring_heap *h, const uint64_t *frames, uint32_t
 		made++;
 		n = n < RING_HEAP_FRAMES ? n : RING_HEAP_FRAMES;
 		__builtin_memcpy(b->frames, frames + at, n * sizeof(*frames));
-		b->next = 0;
-		*link = block;
+		store(&b->next, 0); /* block_take may still be looking */
+		store(link, block);
 		link = &b->next;
 	}
 	add(&h->busy_blocks, made);

@@ -124,6 +124,20 @@ def storm(agent, preload):
     return talk
 
 
+def what_exec_replaced_holds_nothing():
+    with Agent() as agent:
+        talk = Talk(agent, ALLOCS, "exec", 64)
+        assert talk.hear() == ["leaked"]
+        wait_for("the snapshot", lambda: of_site(agent.folded(type="inuse_space"), "run_exec"))
+        talk.answer()
+        assert talk.hear()[0] == "leaked"
+        wait_for("the new program's session", lambda: agent.status()["native"]["attached"] == 2)
+        wait_for("the old one's end", lambda: not of_site(agent.folded(type="inuse_space"), "run_exec"))
+        talk.answer()
+        assert talk.hear() == ["freed"]
+        talk.end()
+
+
 def counted(talk, agent):
     status = talk.status(agent)
     return status if status["alloc_calls"] >= 16 * 30000 else None
@@ -206,7 +220,8 @@ def an_allocator_in_the_program_shadows_ours_and_is_said_to():
 
 if __name__ == "__main__":
     main(sites_are_what_they_were, sites_of_a_program_that_is_linked_with_the_hooks,
-         a_leak_is_ranked_first_and_goes_when_it_is_freed, a_process_that_ended_holds_nothing, sixteen_threads_that_free_each_other_s_blocks,
+         a_leak_is_ranked_first_and_goes_when_it_is_freed, a_process_that_ended_holds_nothing,
+         what_exec_replaced_holds_nothing, sixteen_threads_that_free_each_other_s_blocks,
          other_allocators_as_libraries, odd_arguments_give_what_libc_gives,
          a_handler_that_allocates_while_we_count, children_and_their_parent_s_blocks,
          an_allocator_in_the_program_shadows_ours_and_is_said_to)

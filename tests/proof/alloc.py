@@ -14,7 +14,7 @@ from support import Agent, main, run, wait_for  # noqa: E402
 from test_alloc import ALLOCS, MEAN, Talk, of_site, site_error  # noqa: E402
 
 RUNS = 10
-SECONDS = 16
+SECONDS = 20
 ENOUGH = 3600  # samples of a site, for which 5 % are three standard errors
 
 

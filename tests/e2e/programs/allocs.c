@@ -3,11 +3,12 @@
  * Allocates in known places.  What it says it writes with write(2), and nothing else in it allocates:
  * the sums that it prints are all that its process asked for.
  *
- *	allocs sites SECONDS SEED   at a pace of 40 MB a second of CPU time, freed at once
+ *	allocs sites SECONDS SEED   at a pace of 25 MB a second of CPU time, freed at once
  *	allocs leak MIB             a leak beside sites that free; reads a line; frees all; reads a line
  *	allocs storm THREADS        blocks that other threads free and resize, their contents checked
  *	allocs signals              a handler that allocates while allocations are interrupted
  *	allocs edges                what odd arguments give
+ *	allocs exec MIB             leaks; reads a line; goes on as `allocs leak 1`
  *	allocs forks                children that free what their parent allocated
  */
 #include <errno.h>
@@ -132,7 +133,7 @@ static void run_sites(double seconds, uint64_t seed)
 		bytes[s] += whole * sites[s].size;
 		calls[s] += whole;
 		total += whole * sites[s].size;
-		while ((double)(cpu_ns() - began) < (double)total * 1e9 / 40e6)
+		while ((double)(cpu_ns() - began) < (double)total * 1e9 / 25e6)
 			;
 	}
 	for (size_t s = 0; s < SITES; s++) {
@@ -176,6 +177,18 @@ static void run_leak(size_t mib)
 	free(blocks);
 	say("freed\n");
 	wait_line();
+}
+
+static void run_exec(char *self, size_t mib)
+{
+	char *next[] = { self, (char[]){ "leak" }, (char[]){ "1" }, NULL };
+
+	for (size_t i = 0; i < (mib << 20) / LEAK_BLOCK; i++)
+		(void)leaky(LEAK_BLOCK);
+	say("leaked\n");
+	wait_line();
+	execv(self, next);
+	_exit(6);
 }
 
 /* ---- threads ---- */
@@ -394,6 +407,8 @@ int main(int argc, char **argv)
 		run_sites(strtod(first, NULL), argc > 3 ? strtoull(argv[3], NULL, 10) : 1);
 	else if (!strcmp(mode, "leak"))
 		run_leak(strtoul(first, NULL, 10));
+	else if (!strcmp(mode, "exec"))
+		run_exec(argv[0], strtoul(first, NULL, 10));
 	else if (!strcmp(mode, "storm"))
 		run_storm(atoi(first));
 	else if (!strcmp(mode, "signals"))

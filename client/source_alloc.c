@@ -27,8 +27,11 @@
 /* In a build without hooks nobody defines it and nobody calls it. */
 __attribute__((weak)) struct alloc_next alloc_next;
 
+/* A thread begins as nobody, and becomes idle when it is not counted: with a `left` of its own, the one
+ * member that is looked at, so that threads do not write to one cache line. */
 static struct alloc_state nobody;
 __thread struct alloc_state *alloc_self = &nobody;
+static __thread int64_t idle_left;
 
 static struct {
 	int hooks;	    /* hearth_code of source_alloc_hooked */
@@ -225,10 +228,16 @@ static void due(struct thread *t, const struct call_site *from, const void *p, s
 	draw(t, now_ns);
 }
 
+void source_alloc_forget(void)
+{
+	idle_left = 0;
+	alloc_self = (struct alloc_state *)(void *)&idle_left;
+}
+
 /* A thread that we do not know: one that is about to end, or for which there was no slot. */
 static void count_unknown(const void *p, size_t size)
 {
-	store(&nobody.left, (int64_t)0);
+	source_alloc_forget();
 	if (!p)
 		return;
 	add(&session.counters->alloc_calls, 1);
@@ -292,12 +301,9 @@ static void note(const struct call_site *from, const void *p, size_t size)
 	/* A child of fork is not entered for its allocations: most of them go on to exec at once. */
 	if (session_running() && (load(&alloc.alloc_on) || load(&alloc.heap_on)))
 		note_running(from, p, size);
+	else
+		source_alloc_forget();
 	errno = saved;
-}
-
-void source_alloc_forget(void)
-{
-	alloc_self = &nobody;
 }
 
 /* ---- the slow paths ---- */
@@ -340,6 +346,7 @@ void *source_alloc_realloc(void *p, size_t n)
 	uint64_t address = (uint64_t)(uintptr_t)p;
 	struct ring_heap *heap = p ? live_table() : NULL;
 	uint32_t place = UINT32_MAX;
+	uint64_t epoch = session.epoch;
 	void *r;
 
 	if (is_early(p)) {
@@ -350,7 +357,7 @@ void *source_alloc_realloc(void *p, size_t n)
 	if (heap && *heap_filter_at(address))
 		place = heap_hide(heap, address);
 	r = alloc_next.realloc(p, n);
-	if (place != UINT32_MAX)
+	if (place != UINT32_MAX && epoch == session.epoch) /* the table is still that one */
 		heap_settle(heap, place, address, r || !n);
 	if (!p || n || r) /* else a free */
 		note(&from, r, n);

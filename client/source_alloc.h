@@ -32,14 +32,14 @@ struct alloc_next {
 
 extern struct alloc_next alloc_next;
 
-/* The calling thread's state, that of nobody when it has none: never NULL. */
+/* The calling thread's state; never NULL.  Of one that is not counted only `left` is there, 0 or less. */
 extern __thread struct alloc_state *alloc_self;
 
 /* The hooks are there: HEARTH_OK, or the hearth_code that says why they see nothing.  Before the profiler
  * starts. */
 void source_alloc_hooked(int code);
 
-/* The calling thread gives its slot back. */
+/* The calling thread is not counted, until its next call finds that it is: it gives its slot back. */
 void source_alloc_forget(void);
 
 /* Blocks handed out while the next allocator was being looked up: never given back to it. */

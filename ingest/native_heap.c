@@ -234,7 +234,8 @@ static struct row row_of(struct emitter *e, const struct native_block *b, const 
 {
 	struct native_process *p = e->process;
 	const struct native_thread unknown = { .tid = b->tid };
-	size_t age = age_of(MAX(e->clock->monotonic_ns - b->time_ns, (int64_t)0));
+	/* A client's clock is what it says. */
+	size_t age = age_of(e->clock->monotonic_ns - MIN(MAX(b->time_ns, (int64_t)0), e->clock->monotonic_ns));
 	const struct native_thread *thread = native_thread_find(p, b->tid);
 	const struct native_pending said = { .span_id = b->span_id,
 					     .root_span_id = b->root_span_id,

@@ -138,6 +138,32 @@ def what_exec_replaced_holds_nothing():
         talk.end()
 
 
+def what_a_stop_leaves_out_is_not_counted():
+    with Agent() as agent:
+        talk = Talk(agent, PROGRAMS / "allocs_wrap", "stops", LD_PRELOAD="")
+        said = [int(w) for w in talk.hear()[1:]]
+        status = wait_for("the status", lambda: talk.status(agent) and
+                          talk.status(agent)["alloc_bytes"] and talk.status(agent))
+        assert [status["alloc_bytes"], status["alloc_calls"]] == said, status
+        talk.end()
+        agent.settled()
+        assert sum(agent.folded(type="alloc_space").values()) == said[0]
+
+
+def each_dimension_has_a_switch_of_its_own():
+    with Agent() as agent:
+        for off, shown, hidden in (("HEARTH_HEAP_ENABLED", "alloc_space", "inuse_space"),
+                                   ("HEARTH_MEMORY_ENABLED", "inuse_space", "alloc_space")):
+            talk = Talk(agent, ALLOCS, "leak", 32, HEARTH_SERVICE=off, **{off: "0"})
+            talk.hear()
+            query = '{service="%s"}' % off
+            wait_for(shown, lambda: of_site(agent.folded(type=shown, query=query), "leaky"))
+            assert not agent.folded(type=hidden, query=query)
+            assert sorted(talk.status(agent)["dimensions"].values())[-1] == "switched off"
+            talk.answer()
+            talk.end()
+
+
 def counted(talk, agent):
     status = talk.status(agent)
     return status if status["alloc_calls"] >= 16 * 30000 else None
@@ -221,7 +247,8 @@ def an_allocator_in_the_program_shadows_ours_and_is_said_to():
 if __name__ == "__main__":
     main(sites_are_what_they_were, sites_of_a_program_that_is_linked_with_the_hooks,
          a_leak_is_ranked_first_and_goes_when_it_is_freed, a_process_that_ended_holds_nothing,
-         what_exec_replaced_holds_nothing, sixteen_threads_that_free_each_other_s_blocks,
+         what_exec_replaced_holds_nothing, what_a_stop_leaves_out_is_not_counted,
+         each_dimension_has_a_switch_of_its_own, sixteen_threads_that_free_each_other_s_blocks,
          other_allocators_as_libraries, odd_arguments_give_what_libc_gives,
          a_handler_that_allocates_while_we_count, children_and_their_parent_s_blocks,
          an_allocator_in_the_program_shadows_ours_and_is_said_to)

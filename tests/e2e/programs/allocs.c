@@ -9,6 +9,7 @@
  *	allocs signals              a handler that allocates while allocations are interrupted
  *	allocs edges                what odd arguments give
  *	allocs exec MIB             leaks; reads a line; goes on as `allocs leak 1`
+ *	allocs stops                1 MB under the profiler, 2 after a stop, 4 under it again (allocs_wrap)
  *	allocs forks                children that free what their parent allocated
  */
 #include <errno.h>
@@ -393,12 +394,34 @@ static void run_forks(void)
 		free(blocks[i]);
 }
 
+#ifdef ALLOCS_WRAP
+static void run_stops(struct hearth_profiler *profiler)
+{
+	for (int stage = 1; stage <= 4; stage *= 2) {
+		for (int i = 0; i < stage * 1000; i++)
+			free(leaky(1000));
+		if (stage == 1)
+			hearth_profiler_stop(profiler, false);
+		else if (stage == 2 && hearth_profiler_start(profiler, NULL))
+			_exit(7);
+	}
+	say("total 5000000 5000\n");
+	wait_line();
+}
+#endif
+
 int main(int argc, char **argv)
 {
 #ifdef ALLOCS_WRAP
 	/* Linked with the hooks: nothing is preloaded, so that it starts its profiler itself. */
-	if (hearth_profiler_start(hearth_profiler_new(NULL), NULL))
+	struct hearth_profiler *profiler = hearth_profiler_new(NULL);
+
+	if (hearth_profiler_start(profiler, NULL))
 		return 5;
+	if (argc > 1 && !strcmp(argv[1], "stops")) {
+		run_stops(profiler);
+		return 0;
+	}
 #endif
 	const char *mode = argc > 1 ? argv[1] : "";
 	const char *first = argc > 2 ? argv[2] : "1";

@@ -2,8 +2,8 @@
 /*
  * client/alloc_hooks.h - the malloc family, defined under the names HOOK(malloc) and so on.
  *
- * Included once each by preload_alloc.c and wrap_alloc.c, which say what HOOK and EXPORT are and define
- * alloc_next.  Each hook counts and jumps on; see source_alloc.h.
+ * Included once each by preload_alloc.c and wrap_alloc.c, which say what HOOK and EXPORT are and
+ * define alloc_next.  Each hook counts and jumps on; see source_alloc.h.
  */
 
 EXPORT void *HOOK(malloc)(size_t n);
@@ -28,8 +28,8 @@ void *HOOK(calloc)(size_t count, size_t n)
 
 	if (__builtin_mul_overflow(count, n, &bytes))
 		return alloc_next.calloc(count, n); /* which says ENOMEM */
-	return __builtin_expect(alloc_count(bytes), 1) ? alloc_next.calloc(count, n) :
-							 source_alloc_calloc(count, n);
+	return __builtin_expect(alloc_count(bytes), 1) ? alloc_next.calloc(count, n)
+						       : source_alloc_calloc(count, n);
 }
 
 static inline __attribute__((always_inline)) void *resize(void *p, size_t n)
@@ -66,21 +66,20 @@ void HOOK(free)(void *p)
 
 int HOOK(posix_memalign)(void **ret, size_t alignment, size_t n)
 {
-	return __builtin_expect(alloc_count(n), 1) ?
-		       alloc_next.posix_memalign(ret, alignment, n) :
-		       source_alloc_posix_memalign(ret, alignment, n);
+	return __builtin_expect(alloc_count(n), 1) ? alloc_next.posix_memalign(ret, alignment, n)
+						   : source_alloc_posix_memalign(ret, alignment, n);
 }
 
 void *HOOK(aligned_alloc)(size_t alignment, size_t n)
 {
-	return __builtin_expect(alloc_count(n), 1) ? alloc_next.aligned_alloc(alignment, n) :
-						     source_alloc_aligned_alloc(alignment, n);
+	return __builtin_expect(alloc_count(n), 1) ? alloc_next.aligned_alloc(alignment, n)
+						   : source_alloc_aligned_alloc(alignment, n);
 }
 
 void *HOOK(memalign)(size_t alignment, size_t n)
 {
-	return __builtin_expect(alloc_count(n), 1) ? alloc_next.memalign(alignment, n) :
-						     source_alloc_memalign(alignment, n);
+	return __builtin_expect(alloc_count(n), 1) ? alloc_next.memalign(alignment, n)
+						   : source_alloc_memalign(alignment, n);
 }
 
 void *HOOK(valloc)(size_t n)
@@ -90,5 +89,6 @@ void *HOOK(valloc)(size_t n)
 
 void *HOOK(pvalloc)(size_t n)
 {
-	return __builtin_expect(alloc_count(n), 1) ? alloc_next.pvalloc(n) : source_alloc_pvalloc(n);
+	return __builtin_expect(alloc_count(n), 1) ? alloc_next.pvalloc(n)
+						   : source_alloc_pvalloc(n);
 }

@@ -54,14 +54,14 @@ bool heap_format(struct ring_heap *h, size_t bytes)
 	if (ring_heap_blocks_at(count) + count * sizeof(struct ring_heap_block) > bytes)
 		return false;
 	h->entries_max = count;
-	h->blocks_max = (uint32_t)((bytes - ring_heap_blocks_at(count)) /
-				   sizeof(struct ring_heap_block));
+	h->blocks_max =
+	    (uint32_t)((bytes - ring_heap_blocks_at(count)) / sizeof(struct ring_heap_block));
 	return true;
 }
 
 /* ---- chances ---- */
 
-/* By exp(-x) = exp(-x / 64)^64; where x is small 1 - exp(-x) by its own series, which cancels nothing. */
+/* exp(-x) = exp(-x / 64)^64; where x is small by the series of 1 - exp(-x), which cancels nothing. */
 double heap_chance(uint64_t size, uint64_t mean)
 {
 	double x = mean ? (double)size / (double)mean : 40, y = x / 64, sum = 0;
@@ -96,7 +96,7 @@ static uint32_t block_take(struct ring_heap *h)
 	uint32_t fresh;
 
 	while ((uint32_t)top) {
-		/* What is read here is nonsense when another took the block; then the exchange fails. */
+		/* Nonsense when another took the block meanwhile: then the exchange fails. */
 		uint32_t next = load(&blocks(h)[(uint32_t)top - 1].next);
 
 		if (replace(&h->free_blocks, &top, ((top >> 32) + 1) << 32 | next))
@@ -180,7 +180,7 @@ static void give_place(struct ring_heap *h, uint32_t place, uint64_t address)
 	store_release(&keys(h)[place], 0);
 }
 
-/* Take the entry of `address` to `as`.  One that is held is marked, and its holder does the rest. */
+/* Take the entry of `address` to `as`.  One that is held is marked: its holder does the rest. */
 static uint32_t take_place(struct ring_heap *h, uint64_t address, uint64_t as, bool *ret_left)
 {
 	uint32_t at[2];
@@ -218,7 +218,7 @@ uint32_t heap_hide(struct ring_heap *h, uint64_t address)
 	bool left;
 	uint32_t place = take_place(h, address, address | RING_HEAP_MOVING, &left);
 
-	/* Held: given up, as if a thinning had hit it, which is what happens to it at this very moment. */
+	/* Held: given up, as if the thinning that is just looking at it had hit it. */
 	return left ? NONE : place;
 }
 
@@ -237,12 +237,12 @@ void heap_settle(struct ring_heap *h, uint32_t place, uint64_t address, bool mov
 /* A free place for `address`, which is then ours alone, in the emptier bucket. */
 static uint32_t find_place(struct ring_heap *h, uint64_t address)
 {
-	uint32_t at[2], free_in[2] = { 0, 0 }, first;
+	uint32_t at[2], free_in[2] = {0, 0}, first;
 
 	buckets(h, address, at);
 	for (uint32_t i = 0; i < 2 * RING_HEAP_BUCKET; i++)
 		free_in[i / RING_HEAP_BUCKET] +=
-			!load(&keys(h)[at[i / RING_HEAP_BUCKET] + i % RING_HEAP_BUCKET]);
+		    !load(&keys(h)[at[i / RING_HEAP_BUCKET] + i % RING_HEAP_BUCKET]);
 	first = free_in[1] > free_in[0];
 	for (uint32_t i = 0; i < 2 * RING_HEAP_BUCKET; i++) {
 		uint32_t place = at[(i / RING_HEAP_BUCKET) ^ first] + i % RING_HEAP_BUCKET;
@@ -296,7 +296,8 @@ static void thin(struct ring_heap *h, uint64_t sampled_mean, uint64_t *draws)
 			store(&h->mean_bytes, mean * 2);
 			store(&h->thin_left, h->entries_max);
 		} else if (load(&h->used) < h->entries_max / 8 && mean > sampled_mean) {
-			store(&h->mean_bytes, mean / 2); /* of new ones: each has a mean of its own */
+			/* Of new entries: each has a mean of its own. */
+			store(&h->mean_bytes, mean / 2);
 		}
 	}
 	left = load(&h->thin_left);

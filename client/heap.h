@@ -2,8 +2,9 @@
 /*
  * client/heap.h - the table of sampled blocks that were not freed, in the memory of ring.h.
  *
- * Private to client/.  Hides keys, chains of frames and what is done when the table fills up.  Lock-free
- * and async-signal-safe: nobody waits, and a free of a block always takes it out.  Any thread.
+ * Private to client/.  Hides keys, chains of frames and what is done when the table fills up.
+ * Lock-free and async-signal-safe: nobody waits, and a free of a block always takes it out.  Any
+ * thread.
  */
 #ifndef CLIENT_HEAP_H
 #define CLIENT_HEAP_H
@@ -25,8 +26,8 @@ struct heap_block {
 };
 
 /*
- * In front of the table: a byte for each hash of an address, not 0 when the table may have such a one.
- * It counts up to HEAP_FILTER_STICKY, where it stays.
+ * In front of the table: a byte for each hash of an address, not 0 when the table may have such a
+ * one. It counts up to HEAP_FILTER_STICKY, where it stays.
  */
 #define HEAP_FILTER_BITS 16
 #define HEAP_FILTER_STICKY 255
@@ -38,22 +39,22 @@ static inline uint8_t *heap_filter_at(uint64_t address)
 	return &heap_filter[address * UINT64_C(0x9e3779b97f4a7c15) >> (64 - HEAP_FILTER_BITS)];
 }
 
-/* Lay an empty table out in `bytes` of zeroed memory, and empty the filter.  Nobody else uses it yet.
- * Returns false when there is not enough room. */
+/* Lay an empty table out in `bytes` of zeroed memory, and empty the filter.  Nobody else uses it
+ * yet. Returns false when there is not enough room. */
 bool heap_format(struct ring_heap *heap, size_t bytes);
 
 enum heap_put {
-	HEAP_PUT,	/* it is in the table */
-	HEAP_THINNED,	/* others stand for it: the table samples at a larger mean than the caller */
-	HEAP_FULL	/* no room, which is counted */
+	HEAP_PUT,     /* it is in the table */
+	HEAP_THINNED, /* others stand for it: the table samples at a larger mean than the caller */
+	HEAP_FULL     /* no room, which is counted */
 };
 
 /*
- * Add a block, with the weight that keeps sums unbiased.  `draws` is a state of draw.h.  An older block
- * with this address must have been freed behind our back: it is taken out and counted.
+ * Add a block, with the weight that keeps sums unbiased.  `draws` is a state of draw.h.  An older
+ * block with this address must have been freed behind our back: it is taken out and counted.
  *
- * When the table is nearly full its mean is doubled and, a few with each later call, the entries that
- * came in with a smaller mean r are kept with the chance p(size, mean) / p(size, r).
+ * When the table is nearly full its mean is doubled and, a few with each later call, the entries
+ * that came in with a smaller mean r are kept with the chance p(size, mean) / p(size, r).
  */
 enum heap_put heap_put(struct ring_heap *heap, const struct heap_block *block, uint64_t *draws);
 

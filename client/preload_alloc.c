@@ -2,9 +2,9 @@
 /*
  * client/preload_alloc.c - the malloc family of the preload library.
  *
- * Compiled with sibling calls and without a frame pointer: a hook ends in a jump, to the next allocator
- * or to the slow path, so that no frame of ours stands on the stack and dlsym's idea of who asks does
- * not matter here (preload.c asks).  operator new is left alone: it calls malloc.
+ * Compiled with sibling calls and without a frame pointer: a hook ends in a jump, to the next
+ * allocator or to the slow path, so that no frame of ours stands on the stack and dlsym's idea of
+ * who asks does not matter here (preload.c asks).  operator new is left alone: it calls malloc.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -32,7 +32,7 @@ static void find_all(void)
 	found.realloc = (void *(*)(void *, size_t))preload_next("realloc", NULL);
 	found.free = (void (*)(void *))preload_next("free", NULL);
 	found.posix_memalign =
-		(int (*)(void **, size_t, size_t))preload_next("posix_memalign", NULL);
+	    (int (*)(void **, size_t, size_t))preload_next("posix_memalign", NULL);
 	found.aligned_alloc = (void *(*)(size_t, size_t))preload_next("aligned_alloc", NULL);
 	found.memalign = (void *(*)(size_t, size_t))preload_next("memalign", NULL);
 	found.valloc = (void *(*)(size_t))preload_next("valloc", NULL);
@@ -98,7 +98,8 @@ static int first_posix_memalign(void **ret, size_t alignment, size_t n)
 
 static void *first_aligned_alloc(size_t alignment, size_t n)
 {
-	return found_now() ? alloc_next.aligned_alloc(alignment, n) : source_alloc_early(n, alignment);
+	return found_now() ? alloc_next.aligned_alloc(alignment, n)
+			   : source_alloc_early(n, alignment);
 }
 
 static void *first_memalign(size_t alignment, size_t n)
@@ -117,15 +118,15 @@ static void *first_pvalloc(size_t n)
 }
 
 struct alloc_next alloc_next = {
-	.malloc = first_malloc,
-	.calloc = first_calloc,
-	.realloc = first_realloc,
-	.free = first_free,
-	.posix_memalign = first_posix_memalign,
-	.aligned_alloc = first_aligned_alloc,
-	.memalign = first_memalign,
-	.valloc = first_valloc,
-	.pvalloc = first_pvalloc,
+    .malloc = first_malloc,
+    .calloc = first_calloc,
+    .realloc = first_realloc,
+    .free = first_free,
+    .posix_memalign = first_posix_memalign,
+    .aligned_alloc = first_aligned_alloc,
+    .memalign = first_memalign,
+    .valloc = first_valloc,
+    .pvalloc = first_pvalloc,
 };
 
 /* ---- the hooks ---- */
@@ -137,7 +138,7 @@ struct alloc_next alloc_next = {
 
 /* Ours, whoever else has one. */
 extern __typeof(malloc) own_malloc
-	__attribute__((alias("malloc"), copy(malloc), visibility("hidden")));
+    __attribute__((alias("malloc"), copy(malloc), visibility("hidden")));
 
 static int hooks_code(void)
 {

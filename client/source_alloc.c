@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Allocations: every call and byte is counted in the thread's slot, and a byte in `mean` is sampled, at
- * distances drawn from an exponential distribution.  That has no memory, so that a block of `size` bytes
- * is taken with the chance 1 - exp(-size / mean), whatever came before it.
+ * Allocations: every call and byte is counted in the thread's slot, and a byte in `mean` is
+ * sampled, at distances drawn from an exponential distribution.  That has no memory, so that a
+ * block of `size` bytes is taken with the chance 1 - exp(-size / mean), whatever came before it.
  */
 #include "client/source_alloc.h"
 
@@ -19,24 +19,24 @@
 #define MEAN_DEFAULT (UINT64_C(512) << 10)
 #define MEAN_MIN (UINT64_C(4) << 10)
 #define MEAN_MAX (UINT64_C(1) << 50)
-#define RATE_MAX 100		      /* samples a second of the whole process */
-#define RATE_LOW 40		      /* below which the mean comes back... */
+#define RATE_MAX 100                  /* samples a second of the whole process */
+#define RATE_LOW 40                   /* below which the mean comes back... */
 #define WINDOW_NS INT64_C(1000000000) /* ...by half for each two windows */
 #define FIND_AGAIN 64 /* calls of a thread without a slot between two looks for one */
 
 /* In a build without hooks nobody defines it and nobody calls it. */
 __attribute__((weak)) struct alloc_next alloc_next;
 
-/* A thread begins as nobody, and becomes idle when it is not counted: with a `left` of its own, the one
- * member that is looked at, so that threads do not write to one cache line. */
+/* A thread begins as nobody, and becomes idle when it is not counted: with a `left` of its own, the
+ * one member that is looked at, so that threads do not write to one cache line. */
 static struct alloc_state nobody;
 __thread struct alloc_state *alloc_self = &nobody;
 static __thread int64_t idle_left;
 
 static struct {
-	int hooks;	    /* hearth_code of source_alloc_hooked */
+	int hooks; /* hearth_code of source_alloc_hooked */
 	uint32_t alloc_on, heap_on;
-	uint32_t round;	    /* raised by each start: draws of an earlier one count no more */
+	uint32_t round;     /* raised by each start: draws of an earlier one count no more */
 	uint32_t found_out; /* calls of threads without a slot */
 	/* The controller; one thread at a time. */
 	uint32_t steering;
@@ -46,7 +46,7 @@ static struct {
 	/* What was handed out before the next allocator was known. */
 	uint32_t early_used;
 	_Alignas(64) unsigned char early[ALLOC_EARLY_BYTES];
-} alloc = { .hooks = HEARTH_E_NO_HOOKS };
+} alloc = {.hooks = HEARTH_E_NO_HOOKS};
 
 void source_alloc_hooked(int code)
 {
@@ -134,7 +134,8 @@ static void steer(int64_t now_ns)
 	}
 	if (lasted >= 2 * WINDOW_NS) {
 		steps = (uint32_t)(lasted / (2 * WINDOW_NS));
-		if ((int64_t)alloc.window_samples * WINDOW_NS < RATE_LOW * lasted && alloc.doublings)
+		if ((int64_t)alloc.window_samples * WINDOW_NS < RATE_LOW * lasted &&
+		    alloc.doublings)
 			add(&alloc.doublings, -(steps < alloc.doublings ? steps : alloc.doublings));
 		alloc.window_ns = now_ns;
 		alloc.window_samples = 0;
@@ -162,15 +163,15 @@ static bool heap_wanted_now(void)
 static void keep_live(struct thread *t, const struct ring_alloc *a, int64_t now_ns,
 		      const struct scratch *s, uint32_t frames)
 {
-	const struct heap_block b = { .address = a->address,
-				      .size = a->size,
-				      .mean_bytes = a->mean_bytes,
-				      .time_ns = now_ns,
-				      .tid = (uint32_t)t->tid,
-				      .span_id = t->span_id,
-				      .root_span_id = t->root_span_id,
-				      .frames = s->frames,
-				      .frames_count = (uint16_t)frames };
+	const struct heap_block b = {.address = a->address,
+				     .size = a->size,
+				     .mean_bytes = a->mean_bytes,
+				     .time_ns = now_ns,
+				     .tid = (uint32_t)t->tid,
+				     .span_id = t->span_id,
+				     .root_span_id = t->root_span_id,
+				     .frames = s->frames,
+				     .frames_count = (uint16_t)frames};
 
 	add(&session.counters->samples[RING_HEAP], 1);
 	if (heap_put(session.heap, &b, &t->draws) == HEAP_FULL)
@@ -180,12 +181,12 @@ static void keep_live(struct thread *t, const struct ring_alloc *a, int64_t now_
 static void sample(struct thread *t, const struct call_site *from, const struct ring_alloc *a,
 		   int64_t now_ns)
 {
-	struct event e = { .type = RING_SAMPLE_ALLOC,
-			   .dimension = RING_ALLOC,
-			   .payload = a,
-			   .payload_bytes = sizeof(*a),
-			   .time_ns = now_ns,
-			   .thread = t };
+	struct event e = {.type = RING_SAMPLE_ALLOC,
+			  .dimension = RING_ALLOC,
+			  .payload = a,
+			  .payload_bytes = sizeof(*a),
+			  .time_ns = now_ns,
+			  .thread = t};
 	struct scratch *s = scratch_take();
 	struct unwind_result r;
 
@@ -204,7 +205,7 @@ static void sample(struct thread *t, const struct call_site *from, const struct 
 	scratch_give(s);
 }
 
-/* A handler may have come in between, or jumped out of an earlier sample: then its frame is gone. */
+/* A handler may be in between; or one jumped out of an earlier sample: then its frame is gone. */
 static bool nested(struct alloc_state *s, const struct call_site *from)
 {
 	return load(&s->busy_sp) && from->sp < load(&s->busy_sp);
@@ -213,7 +214,7 @@ static bool nested(struct alloc_state *s, const struct call_site *from)
 /* `left` is used up. */
 static void due(struct thread *t, const struct call_site *from, const void *p, size_t size)
 {
-	const struct ring_alloc a = { size, t->alloc.mean_bytes, (uint64_t)(uintptr_t)p };
+	const struct ring_alloc a = {size, t->alloc.mean_bytes, (uint64_t)(uintptr_t)p};
 	int64_t now_ns = clock_coarse_ns();
 
 	if (nested(&t->alloc, from)) {
@@ -298,7 +299,8 @@ static void note(const struct call_site *from, const void *p, size_t size)
 {
 	int saved = errno;
 
-	/* A child of fork is not entered for its allocations: most of them go on to exec at once. */
+	/* A child of fork is not entered for its allocations: most of them go on to exec at once.
+	 */
 	if (session_running() && (load(&alloc.alloc_on) || load(&alloc.heap_on)))
 		note_running(from, p, size);
 	else
@@ -319,7 +321,7 @@ static void note(const struct call_site *from, const void *p, size_t size)
 	}
 
 SLOW(malloc, (size_t n), (n), n)
-SLOW(calloc, (size_t count, size_t n), (count, n), count * n) /* overflow: NULL, and not looked at */
+SLOW(calloc, (size_t count, size_t n), (count, n), count *n) /* overflow: NULL, and not looked at */
 SLOW(aligned_alloc, (size_t alignment, size_t n), (alignment, n), n)
 SLOW(memalign, (size_t alignment, size_t n), (alignment, n), n)
 SLOW(valloc, (size_t n), (n), n)
@@ -432,21 +434,21 @@ static void stop_heap(void)
 }
 
 const struct source source_alloc = {
-	.name = "alloc",
-	.unit = "bytes",
-	.dimension = RING_ALLOC,
-	.wanted = wanted_alloc,
-	.start = start_alloc,
-	.stop = stop_alloc,
+    .name = "alloc",
+    .unit = "bytes",
+    .dimension = RING_ALLOC,
+    .wanted = wanted_alloc,
+    .start = start_alloc,
+    .stop = stop_alloc,
 };
 
-/* Live heap: what of the sampled allocations was not freed, in the table of heap.h.  What was sampled
- * before a stop stays there until it is freed. */
+/* Live heap: what of the sampled allocations was not freed, in the table of heap.h.  What was
+ * sampled before a stop stays there until it is freed. */
 const struct source source_heap = {
-	.name = "heap",
-	.unit = "bytes",
-	.dimension = RING_HEAP,
-	.wanted = wanted_heap,
-	.start = start_heap,
-	.stop = stop_heap,
+    .name = "heap",
+    .unit = "bytes",
+    .dimension = RING_HEAP,
+    .wanted = wanted_heap,
+    .start = start_heap,
+    .stop = stop_heap,
 };

@@ -2,10 +2,10 @@
 /*
  * client/source_alloc.h - what stands between the program's malloc and the next one.
  *
- * Private to client/.  preload_alloc.c and wrap_alloc.c define the hooks out of the fast paths below,
- * which count and go on by a jump; one call in some thousand takes a slow path.  Any thread, any
- * handler, at any time: before main, after a stop, in a child of fork or vfork.  Results and errno are
- * the next allocator's.
+ * Private to client/.  preload_alloc.c and wrap_alloc.c define the hooks out of the fast paths
+ * below, which count and go on by a jump; one call in some thousand takes a slow path.  Any thread,
+ * any handler, at any time: before main, after a stop, in a child of fork or vfork.  Results and
+ * errno are the next allocator's.
  */
 #ifndef CLIENT_SOURCE_ALLOC_H
 #define CLIENT_SOURCE_ALLOC_H
@@ -32,14 +32,15 @@ struct alloc_next {
 
 extern struct alloc_next alloc_next;
 
-/* The calling thread's state; never NULL.  Of one that is not counted only `left` is there, 0 or less. */
+/* The calling thread's state; never NULL.  Of one that is not counted only `left` is there, 0 or
+ * less. */
 extern __thread struct alloc_state *alloc_self;
 
-/* The hooks are there: HEARTH_OK, or the hearth_code that says why they see nothing.  Before the profiler
- * starts. */
+/* The hooks are there: HEARTH_OK, or the hearth_code that says why they see nothing.  Before the
+ * profiler starts. */
 void source_alloc_hooked(int code);
 
-/* The calling thread is not counted, until its next call finds that it is: it gives its slot back. */
+/* The calling thread gives its slot back: it is not counted until a call finds that it has one. */
 void source_alloc_forget(void);
 
 /* Blocks handed out while the next allocator was being looked up: never given back to it. */
@@ -58,9 +59,9 @@ void *source_alloc_valloc(size_t size);
 void *source_alloc_pvalloc(size_t size);
 
 /*
- * Count a call.  False: take the slow path, which counts it.  `left` falls by one instruction, so that
- * a handler's call in between is counted right, and its flags say all at once: used up, out of use (0
- * or less), or a size that no allocator can give.
+ * Count a call.  False: take the slow path, which counts it.  `left` falls by one instruction, so
+ * that a handler's call in between is counted right, and its flags say all at once: used up, out of
+ * use (0 or less), or a size that no allocator can give.
  */
 static inline __attribute__((always_inline)) bool alloc_count(size_t size)
 {

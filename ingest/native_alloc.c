@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Allocations: a sample stands for size / p bytes and 1 / p objects, and an exact counter carries the
- * total of bytes.
+ * Allocations: a sample stands for size / p bytes and 1 / p objects, and an exact counter carries
+ * the total of bytes.
  *
- * A drain's samples have weights that are unbiased.  What they leave over or take too much, the rest, is
- * spread over them in proportion to what is uncertain in each, w (1 - p): a block larger than the mean
- * stands for itself.  Of few samples little is spread at once, for it would go to whoever happens to be
- * sampled beside a site that was not; it goes to the samples of later drains, which know nothing of it,
- * as much as is lost in their own noise.  With that no site gains, and the total follows the counter.
+ * A drain's samples have weights that are unbiased.  What they leave over or take too much, the
+ * rest, is spread over them in proportion to what is uncertain in each, w (1 - p): a block larger
+ * than the mean stands for itself.  Of few samples little is spread at once, for it would go to
+ * whoever happens to be sampled beside a site that was not; it goes to the samples of later drains,
+ * which know nothing of it, as much as is lost in their own noise.  With that no site gains, and
+ * the total follows the counter.
  *
- * At the process's end the total is exact: what no sample carried stands under [not sampled], and what
- * samples took too much is taken back from the last ones, at their own time.  Objects are left as they
- * are: their noise is that of the smallest blocks, and the other sites would have to carry it.
+ * At the process's end the total is exact: what no sample carried stands under [not sampled], and
+ * what samples took too much is taken back from the last ones, at their own time.  Objects are left
+ * as they are: their noise is that of the smallest blocks, and the other sites would have to carry
+ * it.
  */
 #include <errno.h>
 #include <math.h>
@@ -23,9 +25,9 @@
 
 struct spread {
 	double samples, sum; /* of the drain, and of their weights */
-	double room;	     /* sum of w (1 - p) */
-	double noise;	     /* sum of w^2 (1 - p): the variance of `sum` */
-	double bytes;	     /* what is spread */
+	double room;         /* sum of w (1 - p) */
+	double noise;        /* sum of w^2 (1 - p): the variance of `sum` */
+	double bytes;        /* what is spread */
 	double carry[2];     /* rounding, of bytes and objects */
 };
 
@@ -49,12 +51,14 @@ static bool weight_of(const struct native_pending *pending, struct weight *ret)
 /* What a client says may be anything. */
 static int64_t whole_of(double value)
 {
-	return value > 0x1p60 ? INT64_C(1) << 60 : value < -0x1p60 ? -(INT64_C(1) << 60) : (int64_t)value;
+	return value > 0x1p60    ? INT64_C(1) << 60
+	       : value < -0x1p60 ? -(INT64_C(1) << 60)
+				 : (int64_t)value;
 }
 
 static struct spread spread_plan(const struct native_process *p, double rest, double since)
 {
-	struct spread s = { 0 };
+	struct spread s = {0};
 	struct weight w;
 
 	for (size_t i = 0; i < p->pending_count; i++) {
@@ -81,7 +85,8 @@ static int64_t round_carried(double value, double *carry)
 }
 
 /* Remember a sample that could give back. Without memory, or without frames, it will not. */
-static void recent_keep(struct native_process *p, const struct native_pending *pending, int64_t bytes)
+static void recent_keep(struct native_process *p, const struct native_pending *pending,
+			int64_t bytes)
 {
 	struct native_account *a = &p->alloc;
 	size_t frames_bytes = pending->frames_count * sizeof(uint64_t);
@@ -103,7 +108,7 @@ static void recent_keep(struct native_process *p, const struct native_pending *p
 		memcpy(text, p->text + pending->text_at, pending->text_bytes);
 	free(r->frames);
 	free(r->text);
-	*r = (struct native_recent){ .pending = *pending, .frames = frames, .text = text };
+	*r = (struct native_recent){.pending = *pending, .frames = frames, .text = text};
 	r->room = MAX(bytes - (int64_t)pending->alloc.size, (int64_t)0);
 	a->recent_next = (a->recent_next + 1) % NATIVE_RECENT_MAX;
 }
@@ -128,14 +133,15 @@ static void samples_write(struct emitter *e, struct spread *s)
 		}
 		if (s->room > 0)
 			w.bytes += s->bytes * w.bytes * (1 - w.p) / s->room;
-		const int64_t values[2] = { round_carried(w.bytes, &s->carry[0]),
-					    round_carried(w.objects, &s->carry[1]) };
+		const int64_t values[2] = {round_carried(w.bytes, &s->carry[0]),
+					   round_carried(w.objects, &s->carry[1])};
 
 		p->alloc.written = add_bounded(p->alloc.written, values[0]);
-		emit_values(e, SERIES_ALLOC,
-			    emit_stack(e, emit_words(p, pending), pending->frames_count, false, NULL),
-			    emit_context(e, thread, pending, NULL),
-			    emit_real_time(e, pending->time_ns), values, 1);
+		emit_values(
+		    e, SERIES_ALLOC,
+		    emit_stack(e, emit_words(p, pending), pending->frames_count, false, NULL),
+		    emit_context(e, thread, pending, NULL), emit_real_time(e, pending->time_ns),
+		    values, 1);
 		if (!e->rc && seen++ % stride == 0)
 			recent_keep(p, pending, values[0]);
 	}
@@ -147,7 +153,7 @@ static void recent_write(struct emitter *e, const struct native_recent *r, int64
 	struct native_process *p = e->process;
 	struct native_pending pending = r->pending;
 	struct native_thread *thread = native_thread_get(p, pending.tid);
-	const int64_t values[2] = { bytes, 0 };
+	const int64_t values[2] = {bytes, 0};
 
 	pending.text_at = p->text_count;
 	if (!thread ||
@@ -187,7 +193,7 @@ static void rest_write(struct emitter *e)
 {
 	static const struct native_thread nobody;
 	struct native_account *a = &e->process->alloc;
-	const int64_t values[2] = { a->exact - a->written, 0 };
+	const int64_t values[2] = {a->exact - a->written, 0};
 
 	if (values[0] < 0)
 		recents_take(e, -values[0]);

@@ -73,7 +73,7 @@ static int frames_read(struct reader *r, uint32_t block, size_t count, struct na
 		r->used[block - 1] = 1;
 		memcpy(&b,
 		       r->bytes + ring_heap_blocks_at(r->head.entries_max) +
-			       (block - 1) * sizeof(b),
+			   (block - 1) * sizeof(b),
 		       sizeof(b));
 		memcpy(h->frames + h->frames_count, b.frames, n * sizeof(*h->frames));
 		h->frames_count += n;
@@ -102,12 +102,12 @@ static int entry_read(struct reader *r, size_t i, const uint8_t *second)
 		h->torn++;
 		return 0;
 	}
-	struct native_block block = { .size = e.size,
-				      .mean_bytes = e.mean_bytes,
-				      .time_ns = e.time_ns,
-				      .tid = e.tid,
-				      .span_id = e.span_id,
-				      .root_span_id = e.root_span_id };
+	struct native_block block = {.size = e.size,
+				     .mean_bytes = e.mean_bytes,
+				     .time_ns = e.time_ns,
+				     .tid = e.tid,
+				     .span_id = e.span_id,
+				     .root_span_id = e.root_span_id};
 	int rc = frames_read(r, e.block, e.frames, &block);
 
 	if (!rc)
@@ -121,7 +121,7 @@ static int entry_read(struct reader *r, size_t i, const uint8_t *second)
 int native_heap_read(struct native_heap *heap, const uint8_t *first, size_t first_len,
 		     const uint8_t *second, size_t second_len)
 {
-	struct reader r = { .heap = heap, .bytes = first };
+	struct reader r = {.heap = heap, .bytes = first};
 	int rc = 0;
 
 	heap->blocks_count = heap->frames_count = 0;
@@ -144,7 +144,7 @@ void native_heap_release(struct native_heap *heap)
 {
 	free(heap->blocks);
 	free(heap->frames);
-	*heap = (struct native_heap){ 0 };
+	*heap = (struct native_heap){0};
 }
 
 int native_process_heap(struct native_process *process, const uint8_t *first, size_t first_len,
@@ -163,7 +163,7 @@ struct row {
 
 static size_t age_of(int64_t age_ns)
 {
-	static const int64_t below_s[AGES - 1] = { 10, 60, 600, 3600, 86400 };
+	static const int64_t below_s[AGES - 1] = {10, 60, 600, 3600, 86400};
 	size_t i = 0;
 
 	while (i < AGES - 1 && age_ns >= below_s[i] * NS_PER_S)
@@ -174,8 +174,8 @@ static size_t age_of(int64_t age_ns)
 /* A context says the age: "age" and its bucket stand behind the text of the pending records. */
 static int ages_add(struct native_process *p, size_t ret_at[AGES], uint16_t ret_len[AGES])
 {
-	static const char *const names[AGES] = { "< 10 s", "< 1 min", "< 10 min", "< 1 h", "< 1 d",
-						 ">= 1 d" };
+	static const char *const names[AGES] = {"< 10 s", "< 1 min", "< 10 min",
+						"< 1 h",  "< 1 d",   ">= 1 d"};
 
 	for (size_t i = 0; i < AGES; i++) {
 		size_t len = sizeof("age") + strlen(names[i]) + 1;
@@ -211,7 +211,7 @@ static int64_t round_carried(double value, double *carry)
 /* Equal stacks of equal age are one record. */
 static void rows_write(struct emitter *e, struct row *rows, size_t count, int64_t time_ns)
 {
-	double carry[2] = { 0, 0 };
+	double carry[2] = {0, 0};
 
 	qsort(rows, count, sizeof(*rows), by_place);
 	for (size_t i = 0, next; !e->rc && i < count; i = next) {
@@ -222,8 +222,8 @@ static void rows_write(struct emitter *e, struct row *rows, size_t count, int64_
 			sum.objects += rows[next].objects;
 			sum.count += rows[next].count;
 		}
-		const int64_t values[2] = { round_carried(sum.bytes, &carry[0]),
-					    round_carried(sum.objects, &carry[1]) };
+		const int64_t values[2] = {round_carried(sum.bytes, &carry[0]),
+					   round_carried(sum.objects, &carry[1])};
 
 		emit_values(e, SERIES_INUSE, sum.node, sum.context, time_ns, values, sum.count);
 	}
@@ -233,23 +233,24 @@ static struct row row_of(struct emitter *e, const struct native_block *b, const 
 			 const uint16_t *ages_len)
 {
 	struct native_process *p = e->process;
-	const struct native_thread unknown = { .tid = b->tid };
+	const struct native_thread unknown = {.tid = b->tid};
 	/* A client's clock is what it says. */
-	size_t age = age_of(e->clock->monotonic_ns - MIN(MAX(b->time_ns, (int64_t)0), e->clock->monotonic_ns));
+	size_t age = age_of(e->clock->monotonic_ns -
+			    MIN(MAX(b->time_ns, (int64_t)0), e->clock->monotonic_ns));
 	const struct native_thread *thread = native_thread_find(p, b->tid);
-	const struct native_pending said = { .span_id = b->span_id,
-					     .root_span_id = b->root_span_id,
-					     .text_at = ages_at[age],
-					     .text_bytes = ages_len[age] };
+	const struct native_pending said = {.span_id = b->span_id,
+					    .root_span_id = b->root_span_id,
+					    .text_at = ages_at[age],
+					    .text_bytes = ages_len[age]};
 	double chance = -expm1(-(double)b->size / (double)b->mean_bytes);
 
 	return (struct row){
-		.node = emit_stack(e, b->frames_count ? p->heap.frames + b->frames_at : NULL,
-				   b->frames_count, false, NULL),
-		.context = emit_context(e, thread ? thread : &unknown, &said, NULL),
-		.bytes = (double)b->size / chance,
-		.objects = 1 / chance,
-		.count = 1,
+	    .node = emit_stack(e, b->frames_count ? p->heap.frames + b->frames_at : NULL,
+			       b->frames_count, false, NULL),
+	    .context = emit_context(e, thread ? thread : &unknown, &said, NULL),
+	    .bytes = (double)b->size / chance,
+	    .objects = 1 / chance,
+	    .count = 1,
 	};
 }
 

@@ -30,9 +30,9 @@ struct native_heap {
 };
 
 /*
- * Read the live blocks of `first`, a copy of the whole region, that are the same in `second`, a later
- * copy of as much of it as native_heap_head_bytes() says.  Each frame block is used once at most, so
- * that the work is bounded by the region's size.  Returns 0 or -ENOMEM.
+ * Read the live blocks of `first`, a copy of the whole region, that are the same in `second`, a
+ * later copy of as much of it as native_heap_head_bytes() says.  Each frame block is used once at
+ * most, so that the work is bounded by the region's size.  Returns 0 or -ENOMEM.
  */
 MUST_CHECK int native_heap_read(struct native_heap *heap, const uint8_t *first, size_t first_len,
 				const uint8_t *second, size_t second_len);

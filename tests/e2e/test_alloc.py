@@ -24,6 +24,13 @@ def site_error(size, total, mean=MEAN):
     return math.sqrt(total / size * size * size * (1 - p) / p)
 
 
+def snapshot(agent):
+    """Live heap as it is now: a few batches on, there is a snapshot that is not older than the call."""
+    enough = agent.status()["native"]["batches"] + 3
+    wait_for("batches", lambda: agent.status()["native"]["batches"] >= enough)
+    return agent.folded(type="inuse_space")
+
+
 class Talk:
     """A program that writes a line and waits for one."""
 
@@ -85,9 +92,7 @@ def a_leak_is_ranked_first_and_goes_when_it_is_freed():
     with Agent() as agent:
         talk = Talk(agent, ALLOCS, "leak", 512)
         leaked, tidy = (int(w) for w in talk.hear()[1::2])
-        wait_for("the snapshot", lambda: of_site(agent.folded(type="inuse_space"), "leaky") > 0)
-        stacks = wait_for("all of it", lambda: (lambda s: s if of_site(s, "leaky") > leaked / 2 else 0)(
-            agent.folded(type="inuse_space")))
+        stacks = snapshot(agent)
         status = talk.status(agent)
         mean = max(status["alloc_mean_bytes"], status["heap"]["mean_bytes"], MEAN)
         shown, se = of_site(stacks, "leaky"), site_error(40 << 10, leaked, mean)
@@ -225,8 +230,7 @@ def children_and_their_parent_s_blocks():
     with Agent() as agent:
         talk = Talk(agent, ALLOCS, "forks")
         assert talk.hear() == ["failed", "0"]
-        stacks = wait_for("the snapshot", lambda: agent.folded(type="inuse_space",
-                                                               query='{service="allocs"}'))
+        stacks = snapshot(agent)
         # The children freed copies; the parent still has all of its own.
         se = site_error(100000, 40e6)
         assert abs(sum(stacks.values()) - 40e6) <= ERRORS * se, (stacks, se)

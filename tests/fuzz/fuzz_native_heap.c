@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The live-heap table: the input is a region as a client may leave it, but for eight bytes in front: how
- * many entries it is said to have, and where the second copy differs from the first.
+ * The live-heap table: the input is a region as a client may leave it, but for eight bytes in
+ * front: how many entries it is said to have, and where the second copy differs from the first.
  */
 #include <string.h>
 
@@ -14,9 +14,9 @@
 static void process_feed(const uint8_t *first, size_t len, const uint8_t *second, size_t second_len)
 {
 	const struct ring_head head = ring_head_make();
-	const struct native_options options = { .executable = "fuzz" };
-	const struct native_clock clock = { NS_PER_S, NS_PER_S };
-	const struct ring_counters counters = { 0 };
+	const struct native_options options = {.executable = "fuzz"};
+	const struct native_clock clock = {NS_PER_S, NS_PER_S};
+	const struct ring_counters counters = {0};
 	struct native_process *process = NULL;
 	struct profile_builder *builder = NULL;
 	struct err err;

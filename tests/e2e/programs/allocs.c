@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Allocates in known places.  What it says it writes with write(2), and nothing else in it allocates:
- * the sums that it prints are all that its process asked for.
+ * Allocates in known places.  What it says it writes with write(2), and nothing else in it
+ * allocates: the sums that it prints are all that its process asked for.
  *
- *	allocs sites SECONDS SEED   at a pace of 25 MB a second of CPU time, freed at once
- *	allocs leak MIB             a leak beside sites that free; reads a line; frees all; reads a line
- *	allocs storm THREADS        blocks that other threads free and resize, their contents checked
- *	allocs signals              a handler that allocates while allocations are interrupted
- *	allocs edges                what odd arguments give
- *	allocs exec MIB             leaks; reads a line; goes on as `allocs leak 1`
- *	allocs stops                1 MB under the profiler, 2 after a stop, 4 under it again (allocs_wrap)
- *	allocs forks                children that free what their parent allocated
+ *	sites SECONDS SEED  at a pace of 25 MB a second of CPU time, freed at once
+ *	leak MIB            beside sites that free; reads a line; frees all; reads a line
+ *	exec MIB            leaks; reads a line; goes on as `leak 1`
+ *	storm THREADS       blocks that other threads free and resize, their contents checked
+ *	signals             a handler that allocates while allocations are interrupted
+ *	edges               what odd arguments give
+ *	forks               children that free what their parent allocated
+ *	stops               1 MB under the profiler, 2 after a stop, 4 again (allocs_wrap)
  */
 #include <errno.h>
 #include <malloc.h>
@@ -53,7 +53,7 @@ static void say(const char *format, ...)
 /* By polling, as a server does: a program that is blocked for good meets no agent. */
 static void wait_line(void)
 {
-	struct pollfd in = { 0, POLLIN, 0 };
+	struct pollfd in = {0, POLLIN, 0};
 	char c;
 
 	while (poll(&in, 1, 50) == 0)
@@ -109,9 +109,9 @@ static const struct {
 	size_t size;
 	unsigned share; /* of the bytes, in percent */
 } sites[] = {
-	{ "site_tiny", site_tiny, 48, 5 },	     { "site_small", site_small, 350, 15 },
-	{ "site_middle", site_middle, 5000, 20 },    { "site_large", site_large, 65536, 20 },
-	{ "site_mean", site_mean, 600000, 20 },	     { "site_huge", site_huge, 3000000, 20 },
+    {"site_tiny", site_tiny, 48, 5},        {"site_small", site_small, 350, 15},
+    {"site_middle", site_middle, 5000, 20}, {"site_large", site_large, 65536, 20},
+    {"site_mean", site_mean, 600000, 20},   {"site_huge", site_huge, 3000000, 20},
 };
 
 #define SITES (sizeof(sites) / sizeof(sites[0]))
@@ -119,7 +119,8 @@ static const struct {
 
 static void run_sites(double seconds, uint64_t seed)
 {
-	uint64_t state = seed * UINT64_C(0x9e3779b97f4a7c15) | 1, bytes[SITES] = { 0 }, calls[SITES] = { 0 };
+	uint64_t state = seed * UINT64_C(0x9e3779b97f4a7c15) | 1, bytes[SITES] = {0},
+		 calls[SITES] = {0};
 	int64_t began = cpu_ns();
 	uint64_t total = 0, all = 0;
 
@@ -182,7 +183,7 @@ static void run_leak(size_t mib)
 
 static void run_exec(char *self, size_t mib)
 {
-	char *next[] = { self, (char[]){ "leak" }, (char[]){ "1" }, NULL };
+	char *next[] = {self, (char[]){"leak"}, (char[]){"1"}, NULL};
 
 	for (size_t i = 0; i < (mib << 20) / LEAK_BLOCK; i++)
 		(void)leaky(LEAK_BLOCK);
@@ -230,7 +231,9 @@ static void *stormer(void *arg)
 				atomic_fetch_add(&wrong, 1);
 		} else {
 			free(old);
-			p = r & 1 << 21 ? calloc(words, 8) : r & 1 << 22 ? memalign(64, words * 8) : malloc(words * 8);
+			p = r & 1 << 21   ? calloc(words, 8)
+			    : r & 1 << 22 ? memalign(64, words * 8)
+					  : malloc(words * 8);
 		}
 		block_mark(p, words);
 		free(atomic_exchange(&shelves[r >> 50 & (SHELVES - 1)], p));
@@ -269,7 +272,7 @@ static void on_alarm(int signal)
 
 static void run_signals(void)
 {
-	const struct itimerval often = { { 0, 200 }, { 0, 200 } }, never = { { 0, 0 }, { 0, 0 } };
+	const struct itimerval often = {{0, 200}, {0, 200}}, never = {{0, 0}, {0, 0}};
 	uint64_t bytes = 0, calls = 0;
 
 	signal(SIGALRM, on_alarm);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An allocator that may be interrupted anywhere, and by itself: it hands memory out and never takes any
- * back, but for one turn of a ring.  Linked into a program (-DBUMP_OWN) it shadows every preload.
+ * An allocator that may be interrupted anywhere, and by itself: it hands memory out and never takes
+ * any back, but for one turn of a ring.  Linked into a program (-DBUMP_OWN) it shadows every
+ * preload.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -72,7 +73,7 @@ void *realloc(void *p, size_t n)
 
 int main(void)
 {
-	struct pollfd in = { 0, POLLIN, 0 };
+	struct pollfd in = {0, POLLIN, 0};
 
 	for (int i = 0; i < 1000; i++)
 		free(malloc(100000));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of live blocks: sums stay true when it overflows, and every free takes its block out. */
+/* The table of live blocks: sums stay true when it overflows, and every free takes its block out.
+ */
 #include "tests/cmocka.h"
 
 #include <math.h>
@@ -28,9 +29,10 @@ static struct ring_heap *table_make(size_t bytes)
 /* What the agent reads of it now. */
 static struct native_heap table_read(const struct ring_heap *h, size_t bytes)
 {
-	struct native_heap out = { 0 };
+	struct native_heap out = {0};
 
-	assert_int_equal(native_heap_read(&out, (const uint8_t *)h, bytes, (const uint8_t *)h, bytes), 0);
+	assert_int_equal(
+	    native_heap_read(&out, (const uint8_t *)h, bytes, (const uint8_t *)h, bytes), 0);
 	return out;
 }
 
@@ -47,15 +49,15 @@ static enum heap_put put(struct ring_heap *h, uint64_t address, uint64_t size, u
 			 uint16_t frames, uint64_t *draws)
 {
 	uint64_t words[RING_FRAMES_MAX];
-	const struct heap_block b = { .address = address,
-				      .size = size,
-				      .mean_bytes = mean,
-				      .time_ns = 7,
-				      .tid = 9,
-				      .span_id = 11,
-				      .root_span_id = 12,
-				      .frames = words,
-				      .frames_count = frames };
+	const struct heap_block b = {.address = address,
+				     .size = size,
+				     .mean_bytes = mean,
+				     .time_ns = 7,
+				     .tid = 9,
+				     .span_id = 11,
+				     .root_span_id = 12,
+				     .frames = words,
+				     .frames_count = frames};
 
 	for (uint16_t i = 0; i < frames; i++)
 		words[i] = address + i;
@@ -161,24 +163,25 @@ static void test_a_move_that_fails_leaves_the_block(void **state)
 }
 
 /*
- * Blocks of three sizes, many times what the table holds: the sums of the survivors' weights are the
- * truth within the error that each size's survivors give.
+ * Blocks of three sizes, many times what the table holds: the sums of the survivors' weights are
+ * the truth within the error that each size's survivors give.
  */
 static void test_a_full_table_stays_true(void **state)
 {
-	static const uint64_t sizes[] = { 512, 20000, 900000 };
-	static const uint64_t counts[] = { 2000000, 50000, 1100 };
+	static const uint64_t sizes[] = {512, 20000, 900000};
+	static const uint64_t counts[] = {2000000, 50000, 1100};
 
 	(void)state;
 	for (uint64_t seed = 1; seed <= 3; seed++) {
 		struct ring_heap *h = table_make(BYTES);
 		uint64_t draws = draw_seed(seed, 99), address = 1 << 20;
-		double sum[3] = { 0 }, variance[3] = { 0 };
+		double sum[3] = {0}, variance[3] = {0};
 
 		/* By turns, so that each is there at every thinning. */
 		for (uint64_t i = 0; i < counts[0]; i++)
 			for (int s = 0; s < 3; s++) {
-				if (i % (counts[0] / counts[s]) || i / (counts[0] / counts[s]) >= counts[s])
+				if (i % (counts[0] / counts[s]) ||
+				    i / (counts[0] / counts[s]) >= counts[s])
 					continue;
 				double u = (double)(draw_next(&draws) >> 11) * 0x1p-53;
 
@@ -217,8 +220,10 @@ static void test_no_room_is_counted_and_given_back(void **state)
 	uint32_t blocks = h->blocks_max * RING_HEAP_FRAMES, puts = 0, at = 0;
 
 	(void)state;
-	/* Every block stands for itself (p = 1), so that no thinning helps; deep stacks use up the frames. */
-	while (blocks >= 512 && put(h, 0x100000 + 64u * at, UINT64_C(1) << 50, MEAN, 512, &draws) == HEAP_PUT) {
+	/* Every block stands for itself (p = 1), so that no thinning helps; deep stacks use up the
+	 * frames. */
+	while (blocks >= 512 &&
+	       put(h, 0x100000 + 64u * at, UINT64_C(1) << 50, MEAN, 512, &draws) == HEAP_PUT) {
 		puts++;
 		at++;
 		assert_true(at < h->entries_max);
@@ -250,9 +255,10 @@ static void *worker(void *arg)
 	uint64_t draws = draw_seed(me, 77);
 
 	for (uint64_t i = 0; i < ROUNDS; i++) {
-		uint64_t address = (me + 1) << 32 | (i + 1) << 4, none = 0, *slot = &shared.held[next][i % SLOTS];
-		bool kept = put(shared.heap, address, 1000 + i % 5000, MEAN, (uint16_t)(i % 40), &draws) ==
-			    HEAP_PUT;
+		uint64_t address = (me + 1) << 32 | (i + 1) << 4, none = 0,
+			 *slot = &shared.held[next][i % SLOTS];
+		bool kept = put(shared.heap, address, 1000 + i % 5000, MEAN, (uint16_t)(i % 40),
+				&draws) == HEAP_PUT;
 		uint64_t taken = swap(&shared.held[me][i % SLOTS], (uint64_t)0);
 
 		if (taken)
@@ -279,7 +285,8 @@ static void test_threads(void **state)
 	memset(&shared, 0, sizeof(shared));
 	shared.heap = table_make(bytes);
 	for (size_t i = 0; i < THREADS; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, worker, (void *)(uintptr_t)i), 0);
+		assert_int_equal(pthread_create(&threads[i], NULL, worker, (void *)(uintptr_t)i),
+				 0);
 	for (size_t i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
 	for (size_t i = 0; i < THREADS; i++)
@@ -297,13 +304,13 @@ static void test_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_chance),
-		cmocka_unit_test(test_what_is_put_is_read),
-		cmocka_unit_test(test_an_address_that_comes_back_is_a_missed_free),
-		cmocka_unit_test(test_a_move_that_fails_leaves_the_block),
-		cmocka_unit_test(test_a_full_table_stays_true),
-		cmocka_unit_test(test_no_room_is_counted_and_given_back),
-		cmocka_unit_test(test_threads),
+	    cmocka_unit_test(test_chance),
+	    cmocka_unit_test(test_what_is_put_is_read),
+	    cmocka_unit_test(test_an_address_that_comes_back_is_a_missed_free),
+	    cmocka_unit_test(test_a_move_that_fails_leaves_the_block),
+	    cmocka_unit_test(test_a_full_table_stays_true),
+	    cmocka_unit_test(test_no_room_is_counted_and_given_back),
+	    cmocka_unit_test(test_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,7 +26,7 @@ struct fixture {
 
 static void fixture_init(struct fixture *f, bool resumed)
 {
-	const struct native_options options = { .executable = "x" };
+	const struct native_options options = {.executable = "x"};
 
 	memset(f, 0, sizeof(*f));
 	f->head = ring_head_make();
@@ -54,8 +54,8 @@ static double uniform(struct fixture *f)
 /* An allocation at the site `leaf`: counted, and sampled with its chance. */
 static void allocate(struct fixture *f, uint64_t leaf, uint64_t size)
 {
-	const struct ring_alloc alloc = { size, MEAN, 0x1000 };
-	const uint64_t frames[2] = { leaf, 0x2000 };
+	const struct ring_alloc alloc = {size, MEAN, 0x1000};
+	const uint64_t frames[2] = {leaf, 0x2000};
 
 	f->totals.alloc_calls++;
 	f->totals.alloc_bytes += size;
@@ -66,9 +66,9 @@ static void allocate(struct fixture *f, uint64_t leaf, uint64_t size)
 
 static struct profile *drain(struct fixture *f, bool ended)
 {
-	const struct native_clock clock = { UTC + f->now_ns, START + f->now_ns };
+	const struct native_clock clock = {UTC + f->now_ns, START + f->now_ns};
 	struct profile_builder *builder = NULL;
-	struct err err = { 0 };
+	struct err err = {0};
 	size_t consumed = 0;
 
 	assert_int_equal(native_process_records(f->process, 0, f->writer.start,
@@ -80,9 +80,9 @@ static struct profile *drain(struct fixture *f, bool ended)
 	f->writer.bytes.len = 0;
 	native_process_totals(f->process, &f->totals);
 	assert_int_equal(profile_builder_new(NULL, &builder), 0);
-	assert_int_equal(native_process_emit(f->process, &f->counters, NULL, 0, &clock, ended, builder,
-					     &err),
-			 0);
+	assert_int_equal(
+	    native_process_emit(f->process, &f->counters, NULL, 0, &clock, ended, builder, &err),
+	    0);
 	f->now_ns += NS_PER_S;
 	return profile_builder_finish(builder);
 }
@@ -105,11 +105,12 @@ static int64_t sum_of(const struct profile *p, const char *column, uint64_t leaf
 	return sum;
 }
 
-/* Drains of few samples, of sites that differ as much as can be: none gains, and the total is exact. */
+/* Drains of few samples, of sites that differ as much as can be: none gains, and the total is
+ * exact. */
 static void test_totals_are_exact_and_sites_unbiased(void **state)
 {
-	static const uint64_t sizes[] = { 64, 30000, 500000, 10000000 };
-	double sums[4] = { 0 }, truths[4] = { 0 }, variance[4] = { 0 };
+	static const uint64_t sizes[] = {64, 30000, 500000, 10000000};
+	double sums[4] = {0}, truths[4] = {0}, variance[4] = {0};
 
 	(void)state;
 	for (int run = 0; run < 40; run++) {
@@ -120,21 +121,25 @@ static void test_totals_are_exact_and_sites_unbiased(void **state)
 		f.random += (uint64_t)run * UINT64_C(0x9e3779b97f4a7c15);
 		for (int second = 0; second < 60; second++) {
 			for (int s = 0; s < 4; s++) {
-				/* Bytes a second: half a mean, one, two, and a large block now and then. */
-				double rate[4] = { 0.5, 1, 2, second % 10 ? 0 : 19.1 };
-				uint64_t n = (uint64_t)(rate[s] * (double)MEAN / (double)sizes[s] + 0.5);
+				/* Bytes a second: half a mean, one, two, and a large block now and
+				 * then. */
+				double rate[4] = {0.5, 1, 2, second % 10 ? 0 : 19.1};
+				uint64_t n =
+				    (uint64_t)(rate[s] * (double)MEAN / (double)sizes[s] + 0.5);
 				double p = -expm1(-(double)sizes[s] / (double)MEAN);
 
 				for (uint64_t i = 0; i < n; i++)
 					allocate(&f, 0x100 + (uint64_t)s, sizes[s]);
 				truths[s] += (double)(n * sizes[s]);
-				variance[s] += (double)n * (double)sizes[s] * (double)sizes[s] * (1 - p) / p;
+				variance[s] +=
+				    (double)n * (double)sizes[s] * (double)sizes[s] * (1 - p) / p;
 			}
 			struct profile *profile = drain(&f, second == 59);
 
 			total += sum_of(profile, "alloc_space", 0);
 			for (int s = 0; s < 4; s++)
-				sums[s] += (double)sum_of(profile, "alloc_space", 0x100 + (uint64_t)s);
+				sums[s] +=
+				    (double)sum_of(profile, "alloc_space", 0x100 + (uint64_t)s);
 			profile_free(profile);
 		}
 		assert_int_equal(total, f.totals.alloc_bytes);
@@ -145,7 +150,8 @@ static void test_totals_are_exact_and_sites_unbiased(void **state)
 
 		print_message("%8llu bytes: %+.2f %%, %+.2f se\n", (unsigned long long)sizes[s],
 			      100 * (sums[s] / truths[s] - 1), off);
-		/* The large blocks are known to the byte: scaling each drain would move 0.45 % to them. */
+		/* The large blocks are known to the byte: scaling each drain would move 0.45 % to
+		 * them. */
 		assert_true(fabs(sums[s] - truths[s]) < 5 * sqrt(variance[s]) + 0.001 * truths[s]);
 	}
 }
@@ -156,7 +162,7 @@ static void test_what_is_never_sampled_is_shown_at_the_end(void **state)
 
 	(void)state;
 	fixture_init(&f, false);
-	f.totals = (struct native_totals){ 3, 100 };
+	f.totals = (struct native_totals){3, 100};
 	struct profile *p = drain(&f, false);
 
 	assert_int_equal(sum_of(p, "alloc_space", 0), 0);
@@ -165,19 +171,20 @@ static void test_what_is_never_sampled_is_shown_at_the_end(void **state)
 	p = drain(&f, true);
 	assert_int_equal(sum_of(p, "alloc_space", 0), 150);
 	assert_int_equal(p->records_count, 1);
-	assert_string_equal(profile_string(p, p->frames[p->nodes[p->records[0].node].frame].function).ptr,
-			    "[not sampled]");
+	assert_string_equal(
+	    profile_string(p, p->frames[p->nodes[p->records[0].node].frame].function).ptr,
+	    "[not sampled]");
 	profile_free(p);
 	fixture_release(&f);
 }
 
 static void sample_add(struct fixture *f, uint64_t size)
 {
-	const struct ring_alloc alloc = { size, MEAN, 0x1000 };
-	const uint64_t frames[1] = { 0x100 };
+	const struct ring_alloc alloc = {size, MEAN, 0x1000};
+	const uint64_t frames[1] = {0x100};
 
-	(void)ring_writer_add(&f->writer, RING_SAMPLE_ALLOC, 7, START + f->now_ns, &alloc, sizeof(alloc),
-			      frames, 1);
+	(void)ring_writer_add(&f->writer, RING_SAMPLE_ALLOC, 7, START + f->now_ns, &alloc,
+			      sizeof(alloc), frames, 1);
 }
 
 /* A sample stood for more than there was, and nothing came after it: taken back where it stands. */
@@ -188,7 +195,7 @@ static void test_what_was_too_much_is_taken_back(void **state)
 	(void)state;
 	fixture_init(&f, false);
 	sample_add(&f, 1000);
-	f.totals = (struct native_totals){ 5, 5000 };
+	f.totals = (struct native_totals){5, 5000};
 	struct profile *p = drain(&f, false);
 	int64_t shown = sum_of(p, "alloc_space", 0x100);
 
@@ -209,7 +216,7 @@ static void test_a_resumed_process_owes_nothing_from_before(void **state)
 
 	(void)state;
 	fixture_init(&f, true);
-	f.totals = (struct native_totals){ 1000, 1 << 30 };
+	f.totals = (struct native_totals){1000, 1 << 30};
 	sample_add(&f, 1000);
 	struct profile *p = drain(&f, false);
 	int64_t shown = sum_of(p, "alloc_space", 0);
@@ -230,7 +237,7 @@ static void test_a_dimension_that_is_off_shows_nothing(void **state)
 	(void)state;
 	fixture_init(&f, false);
 	f.counters.off[RING_ALLOC] = 5;
-	f.totals = (struct native_totals){ 1000, 1 << 30 };
+	f.totals = (struct native_totals){1000, 1 << 30};
 	struct profile *p = drain(&f, true);
 
 	assert_int_equal(p->records_count, 0);
@@ -249,12 +256,16 @@ struct table {
 
 static struct ring_heap_entry *entry_of(struct table *t, size_t i)
 {
-	return (struct ring_heap_entry *)(void *)(t->bytes + ring_heap_entries_at(t->head.entries_max)) + i;
+	return (struct ring_heap_entry *)(void *)(t->bytes +
+						  ring_heap_entries_at(t->head.entries_max)) +
+	       i;
 }
 
 static struct ring_heap_block *block_of(struct table *t, size_t i)
 {
-	return (struct ring_heap_block *)(void *)(t->bytes + ring_heap_blocks_at(t->head.entries_max)) + i;
+	return (struct ring_heap_block *)(void *)(t->bytes +
+						  ring_heap_blocks_at(t->head.entries_max)) +
+	       i;
 }
 
 static void table_put(struct table *t, size_t i, uint64_t size, int64_t time_ns)
@@ -262,26 +273,27 @@ static void table_put(struct table *t, size_t i, uint64_t size, int64_t time_ns)
 	uint64_t *keys = (uint64_t *)(void *)(t->bytes + sizeof(struct ring_heap));
 
 	keys[i] = 0x7000 + i * 64;
-	*entry_of(t, i) = (struct ring_heap_entry){ .sequence = 2,
-						    .tid = 7,
-						    .size = size,
-						    .mean_bytes = MEAN,
-						    .time_ns = time_ns,
-						    .block = (uint32_t)i + 1,
-						    .frames = 2 };
-	*block_of(t, i) = (struct ring_heap_block){ .frames = { 0x100 + i % 2, 0x2000 } };
+	*entry_of(t, i) = (struct ring_heap_entry){.sequence = 2,
+						   .tid = 7,
+						   .size = size,
+						   .mean_bytes = MEAN,
+						   .time_ns = time_ns,
+						   .block = (uint32_t)i + 1,
+						   .frames = 2};
+	*block_of(t, i) = (struct ring_heap_block){.frames = {0x100 + i % 2, 0x2000}};
 }
 
 static struct table table_make(void)
 {
-	return (struct table){ .head = { .entries_max = 16, .blocks_max = 32 } };
+	return (struct table){.head = {.entries_max = 16, .blocks_max = 32}};
 }
 
 static void table_give(struct fixture *f, const struct table *t)
 {
 	size_t head = native_heap_head_bytes(t->bytes, sizeof(t->bytes));
 
-	assert_int_equal(native_process_heap(f->process, t->bytes, sizeof(t->bytes), t->bytes, head), 0);
+	assert_int_equal(
+	    native_process_heap(f->process, t->bytes, sizeof(t->bytes), t->bytes, head), 0);
 }
 
 static void test_a_snapshot_is_summed_by_stack_and_age(void **state)
@@ -349,7 +361,7 @@ static void test_an_empty_table_says_so_once(void **state)
 
 static size_t blocks_read(const struct table *first, const struct table *second, uint64_t *ret_torn)
 {
-	struct native_heap heap = { 0 };
+	struct native_heap heap = {0};
 	size_t count;
 
 	assert_int_equal(native_heap_read(&heap, first->bytes, sizeof(first->bytes), second->bytes,
@@ -387,7 +399,7 @@ static void test_what_changes_meanwhile_is_left_out(void **state)
 static void test_chains_are_believed_once(void **state)
 {
 	struct table t = table_make();
-	struct native_heap heap = { 0 };
+	struct native_heap heap = {0};
 
 	(void)state;
 	for (size_t i = 0; i < 16; i++) {
@@ -398,7 +410,8 @@ static void test_chains_are_believed_once(void **state)
 	block_of(&t, 0)->next = 2;
 	block_of(&t, 1)->next = 1;
 	entry_of(&t, 9)->block = UINT32_MAX;
-	assert_int_equal(native_heap_read(&heap, t.bytes, sizeof(t.bytes), t.bytes, sizeof(t.bytes)), 0);
+	assert_int_equal(
+	    native_heap_read(&heap, t.bytes, sizeof(t.bytes), t.bytes, sizeof(t.bytes)), 0);
 	assert_int_equal(heap.blocks_count, 16);
 	assert_int_equal(heap.frames_count, 2 * RING_HEAP_FRAMES);
 	native_heap_release(&heap);
@@ -413,7 +426,7 @@ static void test_garbage(void **state)
 	fixture_init(&f, false);
 	for (int round = 0; round < 400; round++) {
 		struct table t, u;
-		struct native_heap heap = { 0 };
+		struct native_heap heap = {0};
 
 		for (size_t i = 0; i + 8 <= sizeof(t.bytes); i += 8) {
 			uint64_t word = (uint64_t)(uniform(&f) * 0x1p53);
@@ -426,14 +439,16 @@ static void test_garbage(void **state)
 		u = t;
 		if (round % 2)
 			u.bytes[round * 37 % (int)sizeof(u.bytes)] ^= 1;
-		for (size_t len = 0; len <= sizeof(t.bytes); len += round % 7 ? sizeof(t.bytes) : 200)
+		for (size_t len = 0; len <= sizeof(t.bytes);
+		     len += round % 7 ? sizeof(t.bytes) : 200)
 			assert_int_equal(native_heap_read(&heap, t.bytes, len, u.bytes,
 							  native_heap_head_bytes(t.bytes, len)),
 					 0);
 		native_heap_release(&heap);
-		assert_int_equal(native_process_heap(f.process, t.bytes, sizeof(t.bytes), u.bytes,
-						     native_heap_head_bytes(t.bytes, sizeof(t.bytes))),
-				 0);
+		assert_int_equal(
+		    native_process_heap(f.process, t.bytes, sizeof(t.bytes), u.bytes,
+					native_heap_head_bytes(t.bytes, sizeof(t.bytes))),
+		    0);
 		profile_free(drain(&f, round == 399));
 	}
 	fixture_release(&f);
@@ -442,16 +457,16 @@ static void test_garbage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_totals_are_exact_and_sites_unbiased),
-		cmocka_unit_test(test_what_is_never_sampled_is_shown_at_the_end),
-		cmocka_unit_test(test_what_was_too_much_is_taken_back),
-		cmocka_unit_test(test_a_resumed_process_owes_nothing_from_before),
-		cmocka_unit_test(test_a_dimension_that_is_off_shows_nothing),
-		cmocka_unit_test(test_a_snapshot_is_summed_by_stack_and_age),
-		cmocka_unit_test(test_an_empty_table_says_so_once),
-		cmocka_unit_test(test_what_changes_meanwhile_is_left_out),
-		cmocka_unit_test(test_chains_are_believed_once),
-		cmocka_unit_test(test_garbage),
+	    cmocka_unit_test(test_totals_are_exact_and_sites_unbiased),
+	    cmocka_unit_test(test_what_is_never_sampled_is_shown_at_the_end),
+	    cmocka_unit_test(test_what_was_too_much_is_taken_back),
+	    cmocka_unit_test(test_a_resumed_process_owes_nothing_from_before),
+	    cmocka_unit_test(test_a_dimension_that_is_off_shows_nothing),
+	    cmocka_unit_test(test_a_snapshot_is_summed_by_stack_and_age),
+	    cmocka_unit_test(test_an_empty_table_says_so_once),
+	    cmocka_unit_test(test_what_changes_meanwhile_is_left_out),
+	    cmocka_unit_test(test_chains_are_believed_once),
+	    cmocka_unit_test(test_garbage),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -66,6 +66,9 @@ struct sigaction *source_cpu_previous(void);
  * that went away, the agent. */
 void source_chores(int64_t now_ns);
 
+/* Take samples on the interrupted stack from now on: an alternate one is too small. */
+void source_cpu_stay_off_stack(void);
+
 /* The program installs a handler of its own for SIGPROF: sample no more. */
 void source_cpu_yield(void);
 
@@ -95,6 +98,9 @@ struct blocked {
 /* Publish the call, and its stack when the site is new.  Both are async-signal-safe and keep errno. */
 void source_wall_begin(struct blocked *b);
 void source_wall_end(const struct blocked *b);
+
+/* The agent's switches or the state of the session changed: hooks may record, or not. */
+void source_wall_gate(void);
 
 /* In a handler at `sp`: has the published call been left by a jump?  Then take it back. */
 void source_wall_correct(struct thread *t, uint64_t sp);

@@ -22,12 +22,14 @@
 #define INTERVAL_MAX_US 1000000
 #define CHILD_DELAY_NS 50000000
 #define CHECK_NS INT64_C(1000000000)
-#define TIMERS_MAX_SHARE 4
+#define TIMERS_MAX_SHARE 8
+#define SIGPENDING_MIN 64 /* below, no timers at all */
 
 static struct {
 	struct sigaction previous;
 	uint32_t installed;
 	uint32_t yielded; /* the program took SIGPROF after us */
+	uint32_t off_stack; /* a thread has an alternate stack that is too small for the handler */
 	uint32_t timers, timers_max;
 	uint64_t measured; /* samples, to find every 100th */
 	uint32_t throttle; /* the interval is doubled this often */
@@ -78,7 +80,8 @@ static uint32_t wanted_interval(void)
 
 	if (killed())
 		return KILLED_INTERVAL_US;
-	if (us == 0)
+	/* The wish of an agent that died in the middle of a zoom ends with it. */
+	if (us == 0 || !hello_attached(clock_coarse_ns()))
 		us = profiler_config()->cpu_interval_us;
 	for (uint32_t i = load(&cpu.throttle); i > 0 && us < THROTTLED_INTERVAL_US; i--)
 		us *= 2;
@@ -303,6 +306,7 @@ void source_chores(int64_t now_ns)
 
 	if (now_ns - checked > CHECK_NS && replace(&cpu.checked_ns, &checked, now_ns))
 		module_check_unloaded(cpu.rules);
+	source_wall_gate();
 	if (load(&session.seccomp_set))
 		return;
 	if (rescan != obeyed && replace(&cpu.rescan, &obeyed, rescan))
@@ -377,24 +381,47 @@ static bool taken(const struct sigaction *a)
 	return a->sa_handler != SIG_DFL && a->sa_handler != SIG_IGN;
 }
 
+static int install(struct sigaction *ret_previous)
+{
+	struct sigaction action = { .sa_flags = SA_RESTART | SA_SIGINFO };
+
+	action.sa_flags |= load(&cpu.off_stack) ? 0 : SA_ONSTACK;
+	action.sa_sigaction = handle;
+	sigemptyset(&action.sa_mask);
+	return sigaction(SIGPROF, &action, ret_previous);
+}
+
+void source_cpu_stay_off_stack(void)
+{
+	struct sigaction program;
+
+	if (swap(&cpu.off_stack, 1) || !load(&cpu.installed) || load(&cpu.yielded))
+		return;
+	/* Not through the preload's hook, to which this handler is what is behind it. */
+	program = cpu.previous;
+	store(&cpu.installed, 0);
+	(void)install(NULL);
+	cpu.previous = program;
+	store(&cpu.installed, 1);
+}
+
 /* Install the handler, if SIGPROF is free.  It stays for good: a signal may still be on its way. */
 static int cpu_start(void)
 {
-	struct sigaction action = { .sa_flags = SA_RESTART | SA_SIGINFO | SA_ONSTACK }, now;
+	struct sigaction now;
 	struct rlimit limit;
 
 	if (sigaction(SIGPROF, NULL, &now) || taken(&now))
 		return HEARTH_E_SIGNAL;
 	cpu.timers_max = session.threads_max;
+	/* Timers and queued signals of a user share one budget, of which the program may want all. */
 	if (!getrlimit(RLIMIT_SIGPENDING, &limit) &&
 	    limit.rlim_cur / TIMERS_MAX_SHARE < cpu.timers_max)
-		cpu.timers_max = (uint32_t)(limit.rlim_cur / TIMERS_MAX_SHARE);
-	if (!load(&cpu.installed)) {
-		action.sa_sigaction = handle;
-		sigemptyset(&action.sa_mask);
-		if (sigaction(SIGPROF, &action, &cpu.previous))
-			return HEARTH_E_SIGNAL;
-	}
+		cpu.timers_max = limit.rlim_cur < SIGPENDING_MIN ?
+					 0 :
+					 (uint32_t)(limit.rlim_cur / TIMERS_MAX_SHARE);
+	if (!load(&cpu.installed) && install(&cpu.previous))
+		return HEARTH_E_SIGNAL;
 	store(&cpu.yielded, 0);
 	store(&cpu.installed, 1);
 	store(&session.counters->engine, (uint64_t)RING_ENGINE_TIMER);

@@ -18,10 +18,8 @@
 #define STACK_UNLIMITED (UINT64_C(128) << 20) /* the kernel keeps that much free below the stack */
 #define KEYS_INLINE 32 /* keys below this have their value inside the thread's descriptor */
 
-static __thread struct {
-	struct thread *thread;
-	uint64_t epoch;
-} self;
+/* No gate ever holds this epoch. */
+__thread struct thread_words thread_words = { NULL, UINT64_MAX };
 
 static pthread_key_t end_key;
 static bool end_key_made;
@@ -41,15 +39,15 @@ int thread_start(void)
 
 struct thread *thread_self(void)
 {
-	struct thread *t = self.thread;
+	struct thread *t = thread_words.thread;
 
-	return t && self.epoch == session.threads_epoch && load(&t->tid) ? t : NULL;
+	return t && thread_words.epoch == session.threads_epoch && load(&t->tid) ? t : NULL;
 }
 
 static void set_self(struct thread *t)
 {
-	self.thread = t;
-	self.epoch = session.threads_epoch;
+	thread_words.thread = t;
+	thread_words.epoch = session.threads_epoch;
 }
 
 static struct thread *claim(void)
@@ -76,8 +74,10 @@ static void publish(struct thread *t, int32_t tid)
 
 	memset(out, 0, offsetof(struct ring_thread, alloc_calls));
 	out->generation = generation;
+	store(&out->blocked_base_ns, load(&out->blocked_ns));
 	t->draws = draw_seed((uint64_t)clock_exact_ns() ^ (uint64_t)tid << 32,
 			     *(const uint64_t *)(const void *)session.head->runtime_id);
+	t->slot = out;
 	t->seen = load(&scan_number);
 	store(&t->tid, tid);
 	store_release(&out->tid, (uint32_t)tid);
@@ -90,7 +90,6 @@ static void release(struct thread *t)
 	struct ring_thread *out = &session.slots[thread_slot(t)];
 
 	source_cpu_disarm(t);
-	add(&session.counters->blocked_calls, t->calls_pending);
 	store_release(&out->tid, 0);
 	store(&t->tid, 0);
 	give_back(&t->claimed);
@@ -182,7 +181,7 @@ static void thread_end(void *value)
 	if (!session_live() || load(&session.seccomp_set) || t != value ||
 	    t->tid != (int32_t)syscall(SYS_gettid))
 		return;
-	self.thread = NULL;
+	thread_words = (struct thread_words){ NULL, UINT64_MAX };
 	source_alloc_forget();
 	source_cpu_disarm(t);
 	if (load(&session.running))
@@ -258,7 +257,6 @@ uint32_t thread_carry_over(struct ring_thread *fresh)
 		fresh[i].root_span_id = old->root_span_id;
 		memcpy(fresh[i].name, old->name, sizeof(old->name));
 		memset(t->sites, 0, sizeof(t->sites));
-		t->calls_pending = 0;
 		store_release(&fresh[i].tid, (uint32_t)tid);
 	}
 	return high;

@@ -15,6 +15,8 @@
 
 struct process {
 	struct process *next;
+	int perf_map;	    /* /tmp/perf-PID.map as the client opened it, -1: none */
+	uint64_t perf_read; /* bytes of it taken so far */
 	int memfd, proc; /* proc: a directory descriptor of its /proc/PID */
 	uint32_t owner;
 	int64_t pid;
@@ -50,6 +52,8 @@ struct process {
 	uint64_t batch_positions[RING_RINGS_MAX]; /* tails to publish when the batch is on disk */
 	uint64_t generation;
 	uint32_t rescan;
+	struct control_state obeyed; /* what its page says */
+	bool obeyed_known;
 };
 
 /* Check and take over what came with a hello. Descriptors are taken only on success. */
@@ -73,8 +77,14 @@ void process_commit(struct process *process);
 /* Tell the client that the agent lives. */
 void process_heartbeat(struct process *process);
 
+/* Write what is in force for it into its page, when that changed. */
+void process_obey(struct process *process, struct control_state state);
+
 /* Tell it that the agent stops, so that it looks for another without waiting. */
 void process_farewell(struct process *process);
+
+/* Take over the perf map, if it is a plain file of this process's user. */
+void process_perf_map(struct process *process, int fd);
 
 /* Has /proc said that it is gone? */
 bool process_is_gone(struct process *process);
@@ -88,9 +98,13 @@ MUST_CHECK int process_refresh(struct process *process);
 /* Copy the live-heap table, for the next batch. Returns 0 or -errno. */
 MUST_CHECK int process_heap(struct process *process);
 
-/* Everything that /proc and the thread table say now, and the sums of the latter, which go to
+/* Read what was added to the perf map, a MiB at a time. Returns 0 or -ENOMEM. */
+MUST_CHECK int process_jit_read(struct process *process);
+
+/* Everything that /proc and the slots say now, and the sums of allocations, which go to
  * process->native. `*ret_readings` is malloc'ed. */
-MUST_CHECK int process_readings(struct process *process, struct native_reading **ret_readings,
-				size_t *ret_count);
+MUST_CHECK int process_readings(struct process *process, const struct native_clock *clock,
+				struct native_reading **ret_readings, size_t *ret_count,
+				struct native_sums *ret_sums, struct native_vitals *ret_vitals);
 
 #endif

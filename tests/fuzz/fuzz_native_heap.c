@@ -17,6 +17,8 @@ static void process_feed(const uint8_t *first, size_t len, const uint8_t *second
 	const struct native_options options = {.executable = "fuzz"};
 	const struct native_clock clock = {NS_PER_S, NS_PER_S};
 	const struct ring_counters counters = {0};
+	const struct native_sums sums = {0};
+	const struct native_vitals vitals = {0};
 	struct native_process *process = NULL;
 	struct profile_builder *builder = NULL;
 	struct err err;
@@ -25,7 +27,7 @@ static void process_feed(const uint8_t *first, size_t len, const uint8_t *second
 		return;
 	if (!native_process_heap(process, first, len, second, second_len) &&
 	    !profile_builder_new(NULL, &builder)) {
-		if (native_process_emit(process, &counters, NULL, 0, &clock, false, builder, &err))
+		if (native_process_emit(process, &counters, &sums, &vitals, NULL, 0, &clock, false, builder, &err))
 			profile_builder_free(builder);
 		else
 			profile_free(profile_builder_finish(builder));

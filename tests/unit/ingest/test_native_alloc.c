@@ -67,6 +67,8 @@ static void allocate(struct fixture *f, uint64_t leaf, uint64_t size)
 static struct profile *drain(struct fixture *f, bool ended)
 {
 	const struct native_clock clock = {UTC + f->now_ns, START + f->now_ns};
+	const struct native_sums sums = {0};
+	const struct native_vitals vitals = {0};
 	struct profile_builder *builder = NULL;
 	struct err err = {0};
 	size_t consumed = 0;
@@ -81,7 +83,7 @@ static struct profile *drain(struct fixture *f, bool ended)
 	native_process_totals(f->process, &f->totals);
 	assert_int_equal(profile_builder_new(NULL, &builder), 0);
 	assert_int_equal(
-	    native_process_emit(f->process, &f->counters, NULL, 0, &clock, ended, builder, &err),
+	    native_process_emit(f->process, &f->counters, &sums, &vitals, NULL, 0, &clock, ended, builder, &err),
 	    0);
 	f->now_ns += NS_PER_S;
 	return profile_builder_finish(builder);

@@ -45,7 +45,10 @@ enum hearth_code {
 	HEARTH_E_TIMEOUT = -7,	 /* the agent did not answer in time; nothing was lost by that */
 	HEARTH_E_LIMIT = -8,	 /* too many threads, spans or labels, or too long a name */
 	HEARTH_E_NOT_YET = -9,	 /* this version of the library does not carry it to the agent */
-	HEARTH_E_SYSTEM = -10	 /* a system call failed */
+	HEARTH_E_SYSTEM = -10,	 /* a system call failed */
+	HEARTH_E_NO_HOOKS = -11, /* only libhearth-preload or a --wrap build sees these calls */
+	HEARTH_E_SHADOWED = -12, /* the program's own allocator stands before our hooks */
+	HEARTH_E_SANITIZER = -13 /* the program was built with a sanitizer, which has hooks of its own */
 };
 
 /* A label of all of the process's samples. */

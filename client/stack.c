@@ -33,6 +33,14 @@ static __attribute__((noinline)) struct unwind_result walk(struct thread *t,
 	return unwind(&space, reg, pc, false, from->sp, s->frames);
 }
 
+struct unwind_result stack_unwind(struct thread *t, const struct call_site *from, struct scratch *s)
+{
+	struct unwind_result r = walk(t, from, s);
+
+	add(&session.counters->ends[r.end], 1);
+	return r;
+}
+
 bool stack_record(struct event *e, const struct call_site *from)
 {
 	struct scratch *s = scratch_take();
@@ -44,8 +52,7 @@ bool stack_record(struct event *e, const struct call_site *from)
 		return false;
 	}
 	/* Only the calling thread's own state is looked at, which it may change. */
-	r = walk((struct thread *)(uintptr_t)e->thread, from, s);
-	add(&session.counters->ends[r.end], 1);
+	r = stack_unwind((struct thread *)(uintptr_t)e->thread, from, s);
 	e->end = (uint8_t)r.end;
 	e->frames = s->frames;
 	e->frames_count = (uint16_t)r.count;
@@ -61,8 +68,7 @@ uint32_t stack_walk(struct thread *t, const struct call_site *from, uint64_t *re
 
 	if (!s)
 		return 0;
-	r = walk(t, from, s);
-	add(&session.counters->ends[r.end], 1);
+	r = stack_unwind(t, from, s);
 	if (r.count > max)
 		r.count = max;
 	memcpy(ret_frames, s->frames, r.count * sizeof(*ret_frames));

@@ -109,6 +109,22 @@ struct native_reading {
 	char comm[NATIVE_COMM_MAX]; /* "" when not read */
 };
 
+/* The exact sums over all thread slots and the counters of threads without one: they only grow. */
+struct native_totals {
+	uint64_t alloc_calls, alloc_bytes;
+};
+
+/* What the next batch shall add up to. */
+void native_process_totals(struct native_process *process, const struct native_totals *totals);
+
+/*
+ * Live heap for the next batch: `first` is a copy of the whole region at head.heap_at, `second` a later
+ * one of its first native_heap_head_bytes(first).  Returns 0 or -ENOMEM.
+ */
+size_t native_heap_head_bytes(const uint8_t *bytes, size_t len);
+MUST_CHECK int native_process_heap(struct native_process *process, const uint8_t *first,
+				   size_t first_len, const uint8_t *second, size_t second_len);
+
 /* The whole process, as /proc shows it. */
 struct native_vitals {
 	bool known;
@@ -152,6 +168,8 @@ struct native_stats {
 	uint64_t ends[RING_ENDS];	 /* CPU stacks by how their walk ended */
 	uint64_t cpu_ns, cpu_sampled_ns; /* by the exact clocks, and by raw sample weights */
 	uint64_t not_sampled_ns;	 /* CPU time that no sample could carry */
+	uint64_t alloc_calls, alloc_bytes; /* exact, by the client's counters */
+	uint64_t heap_blocks, heap_torn; /* in the last snapshot; entries that could not be read, ever */
 	uint64_t threads, threads_departing; /* live; whose samples do not follow their clock */
 	uint64_t threads_unsampled;	 /* live, on CPU, and never sampled: signals blocked */
 };

@@ -437,6 +437,10 @@ int native_process_emit(struct native_process *p, const struct ring_counters *co
 		native_wall_emit(&e, readings, readings_count, due);
 	if (!e.rc)
 		native_vitals_emit(&e, readings, readings_count, due);
+	if (!e.rc)
+		native_alloc_emit(&e, counters, ended);
+	if (!e.rc)
+		native_heap_emit(&e, ended);
 	losses_add(&e, counters);
 	cursors_add(&e);
 	if (e.rc)

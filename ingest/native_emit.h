@@ -78,4 +78,8 @@ void native_wall_emit(struct emitter *e, const struct native_reading *readings, 
 void native_vitals_emit(struct emitter *e, const struct native_reading *readings, size_t count,
 			bool due);
 
+/* Allocations, and the live heap that native_process_heap was given. */
+void native_alloc_emit(struct emitter *e, const struct ring_counters *counters, bool ended);
+void native_heap_emit(struct emitter *e, bool ended);
+
 #endif

@@ -8,6 +8,7 @@
 #define INGEST_NATIVE_PROCESS_H
 
 #include "ingest/native.h"
+#include "ingest/native_heap.h"
 
 struct native_module {
 	uint8_t build_id[RING_BUILD_ID_MAX];
@@ -101,6 +102,24 @@ struct native_thread {
 	struct native_sites *sites; /* NULL: none */
 };
 
+/* A sample that was written with more than it surely stands for. */
+#define NATIVE_RECENT_MAX 64
+
+struct native_recent {
+	struct native_pending pending; /* its places are in `frames` and `text` */
+	uint64_t *frames;
+	char *text;
+	int64_t room; /* bytes that may be taken back */
+};
+
+/* Exact allocated bytes, and what was written of them: native_alloc.c. */
+struct native_account {
+	bool known; /* a batch was written by this agent */
+	int64_t exact, written;
+	struct native_recent *recent; /* NATIVE_RECENT_MAX of them, or NULL */
+	size_t recent_next;
+};
+
 struct native_process {
 	struct ring_head head;
 	uint32_t owner;
@@ -135,6 +154,10 @@ struct native_process {
 	struct native_vitals vitals; /* as last seen */
 	int64_t wall_due_ns; /* CLOCK_MONOTONIC of the next wall account */
 	int64_t first_ns;    /* CLOCK_MONOTONIC of the first batch, 0: none yet */
+	struct native_totals totals;
+	struct native_account alloc;
+	struct native_heap heap;
+	bool heap_shown; /* the last snapshot was not empty */
 	struct native_stats stats;
 };
 
@@ -143,6 +166,9 @@ struct str native_jit_name(struct native_process *process, uint64_t address);
 
 /* The thread of this tid, made when it is new; good until the next is made. NULL without memory. */
 struct native_thread *native_thread_get(struct native_process *process, uint32_t tid);
+
+/* The thread of this tid, NULL when it is not known. */
+const struct native_thread *native_thread_find(const struct native_process *process, uint32_t tid);
 
 /* Remove the threads that are marked. */
 void native_threads_sweep(struct native_process *process);

@@ -25,6 +25,8 @@ struct process {
 	struct native_process *native;
 	struct native_stats stats; /* a copy for status */
 	struct ring_counters counters;
+	struct ring_heap heap; /* as last copied; zero: never */
+	int64_t heap_due_ns;   /* CLOCK_MONOTONIC of the next snapshot of the live heap */
 	char service[64], comm[32];
 	/* What the client says of its settings, as the last hello has it: those in force, and one
 	 * string after another of those that were refused. */
@@ -94,10 +96,14 @@ unsigned process_fill_percent(struct process *process);
 /* Read the exact counters and new modules. Returns 0 or -errno. */
 MUST_CHECK int process_refresh(struct process *process);
 
+/* Copy the live-heap table, for the next batch. Returns 0 or -errno. */
+MUST_CHECK int process_heap(struct process *process);
+
 /* Read what was added to the perf map, a MiB at a time. Returns 0 or -ENOMEM. */
 MUST_CHECK int process_jit_read(struct process *process);
 
-/* Everything that /proc and the slots say now. `*ret_readings` is malloc'ed. */
+/* Everything that /proc and the slots say now, and the sums of allocations, which go to
+ * process->native. `*ret_readings` is malloc'ed. */
 MUST_CHECK int process_readings(struct process *process, const struct native_clock *clock,
 				struct native_reading **ret_readings, size_t *ret_count,
 				struct native_sums *ret_sums, struct native_vitals *ret_vitals);

@@ -18,10 +18,11 @@ OBJECTS = os.path.join(BUILD, "client/CMakeFiles/client_objects.dir")
 #   pthread_setspecific for a key below 32 stores into the thread's descriptor (thread.c looks)
 #   syscall, prctl, madvise, mmap, munmap, fcntl, ftruncate, getrlimit: bare system calls
 HANDLER = ["source_cpu", "source_wall", "unwind", "cfi", "record", "rule", "expression", "write", "hello", "maps",
-           "tasks", "session", "otel"]
+           "tasks", "session", "otel", "stack", "target", "draw", "heap", "source_alloc"]
 SAFE = """clock_gettime clock_getres fstat stat getpid geteuid sigaction sigemptyset socket syscall
 prctl madvise mmap munmap fcntl ftruncate getrlimit getrlimit64 fcntl64 ftruncate64 fstat64 stat64
-memcpy memmove memset memcmp memchr strlen strchr strcmp sched_getcpu __errno_location
+getsockname getpeername getsockopt
+memcpy memmove memset memcmp memchr strlen strchr strcmp strncmp sched_getcpu __errno_location
 __stack_chk_fail""".split()
 # thread.c, module.c and profiler.c also hold functions that run outside handlers only.
 OUTSIDE = {

@@ -13,6 +13,8 @@
 #define INTERVAL_MAX_US 1000000
 #define FRAMES_DEFAULT 128
 #define OVERHEAD_DEFAULT_PERCENT 1.0
+#define CAPTURE_DEFAULT_PERCENT 1.0
+#define EXCEPTIONS_DEFAULT 100
 
 static const char *either(config_env_fn env, const char *ours, const char *theirs)
 {
@@ -181,6 +183,20 @@ static void read_limits(struct config *c, const struct hearth_options *o, config
 	c->max_overhead_ppm = (uint32_t)((percent > 100 ? 100 : percent) * 10000);
 }
 
+static void read_locks(struct config *c, config_env_fn env)
+{
+	double percent = number_of(env, "HEARTH_LOCK_CAPTURE_PCT", NULL, 0.0001, 100), every;
+
+	if (!(percent > 0))
+		percent = number_of(env, "HEARTH_CAPTURE_PCT", "DD_PROFILING_CAPTURE_PCT", 0.0001, 100);
+	if (!(percent > 0))
+		percent = CAPTURE_DEFAULT_PERCENT;
+	c->lock_capture_ppm = (uint32_t)(percent * 10000 + 0.5);
+	every = number_of(env, "HEARTH_EXCEPTION_SAMPLING_INTERVAL",
+			  "DD_PROFILING_EXCEPTION_SAMPLING_INTERVAL", 1, 1e6);
+	c->exception_interval = every > 0 ? (uint32_t)every : EXCEPTIONS_DEFAULT;
+}
+
 static void read_agent(struct config *c, const struct hearth_options *o, config_env_fn env)
 {
 	const char *agent = o->agent ? o->agent : either(env, "HEARTH_AGENT", NULL);
@@ -204,7 +220,11 @@ void config_read(struct config *ret, const struct hearth_options *options, confi
 	ret->enabled = truth_of(env, "HEARTH_ENABLED", "DD_PROFILING_ENABLED");
 	ret->cpu = on(o.cpu, env, "HEARTH_CPU_ENABLED", "DD_PROFILING_CPU_ENABLED");
 	ret->wall = on(o.wall, env, "HEARTH_WALL_ENABLED", "DD_PROFILING_WALLTIME_ENABLED");
+	ret->lock = on(HEARTH_DEFAULT, env, "HEARTH_LOCK_ENABLED", "DD_PROFILING_LOCK_ENABLED");
+	ret->exception = on(HEARTH_DEFAULT, env, "HEARTH_EXCEPTION_ENABLED",
+			    "DD_PROFILING_EXCEPTION_ENABLED");
 	read_interval(ret, &o, env);
+	read_locks(ret, env);
 	read_limits(ret, &o, env);
 	read_agent(ret, &o, env);
 	read_text(ret, &o, env, executable);

@@ -21,7 +21,9 @@ enum config_switch { CONFIG_UNSET, CONFIG_YES, CONFIG_NO };
 
 struct config {
 	enum config_switch enabled; /* HEARTH_ENABLED: unset means on for the API, off for a preload */
-	bool cpu, wall;
+	bool cpu, wall, lock, exception;
+	uint32_t lock_capture_ppm;   /* of acquisitions: whose hold is followed */
+	uint32_t exception_interval; /* one stack for so many on average */
 	uint32_t cpu_interval_us;
 	uint32_t max_frames;
 	uint32_t max_overhead_ppm;

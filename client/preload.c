@@ -80,5 +80,7 @@ __attribute__((constructor(101))) static void begin(void)
 {
 	next_create = (create_fn)preload_next("pthread_create", NULL);
 	preload_calls_start();
+	preload_locks_start();
+	preload_throw_start();
 	profiler_start_from_environment();
 }

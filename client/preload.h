@@ -14,7 +14,9 @@ void *preload_next(const char *name, const char *version);
  * that no frame of ours is in its stacks. */
 void *preload_thread(void *thread);
 
-/* Look up what the hooks of calls.def stand in front of. */
+/* Look up what the hooks stand in front of. */
 void preload_calls_start(void);
+void preload_locks_start(void);
+void preload_throw_start(void);
 
 #endif

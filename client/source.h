@@ -93,6 +93,11 @@ struct blocked {
 void source_wall_begin(struct blocked *b);
 void source_wall_end(const struct blocked *b);
 
+/* The same for a call that is also a sample of another dimension: `also` is written with the same walk
+ * of the stack.  `also` NULL: there is none. */
+struct event;
+void source_wall_end_with(const struct blocked *b, struct event *also);
+
 /* In a handler at `sp`: has the published call been left by a jump?  Then take it back. */
 void source_wall_correct(struct thread *t, uint64_t sp);
 

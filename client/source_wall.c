@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "client/hearth.h"
+#include "client/lock_names.h"
 #include "client/profiler.h"
 #include "client/thread.h"
 #include "client/write.h"
@@ -40,7 +41,7 @@ static void publish(struct thread *t, uint32_t call, int64_t since_ns, uint64_t 
 	store_release(&slot->sequence, (sequence | 1) + 1);
 }
 
-static bool record(const struct blocked *b, enum ring_type type, int64_t now_ns)
+static bool record(const struct blocked *b, enum ring_type type, int64_t now_ns, struct event *also)
 {
 	struct ring_block payload = { b->call,
 				      b->target_kind,
@@ -54,8 +55,15 @@ static bool record(const struct blocked *b, enum ring_type type, int64_t now_ns)
 			   .payload_bytes = sizeof(payload),
 			   .time_ns = now_ns,
 			   .thread = b->thread };
+	char text[LOCK_TEXT_BYTES];
 
-	return stack_record(&e, &b->from);
+	if (b->target_kind == RING_TARGET_ADDRESS)
+		e.text_bytes = lock_name_text((const void *)(uintptr_t)b->target, text);
+	e.text = text;
+	if (!also)
+		return stack_record(&e, &b->from);
+	stack_record_both(&e, also, &b->from);
+	return true;
 }
 
 /* Have the agent know the stack of this site before the thread blocks there. */
@@ -79,7 +87,7 @@ static void describe_site(const struct blocked *b, int64_t now_ns)
 	if (t->sites_written >= SITES_A_WINDOW)
 		return;
 	t->sites_written++;
-	if (record(b, RING_SITE, now_ns))
+	if (record(b, RING_SITE, now_ns, NULL))
 		*place = b->site;
 }
 
@@ -138,15 +146,16 @@ static void count(struct thread *t, int64_t blocked_ns)
 	add(&session.counters->blocked_ns, (uint64_t)blocked_ns);
 }
 
-void source_wall_end(const struct blocked *b)
+/* Returns whether `also` was written. */
+static bool end(const struct blocked *b, struct event *also)
 {
-	int saved = errno;
 	struct thread *t = b->thread;
 	int64_t now;
+	bool records;
 
 	/* The call may have been where a new process began, or sampling ended. */
 	if (!t || !session_live() || b->epoch != session.epoch || thread_self() != t)
-		return;
+		return false;
 	store(&t->blocked_sp, b->outer.sp);
 	if (b->outer.call)
 		publish(t, b->outer.call, b->outer.since_ns, b->outer.site, b->outer.target);
@@ -154,11 +163,26 @@ void source_wall_end(const struct blocked *b)
 		publish(t, 0, 0, 0, 0);
 	now = clock_coarse_ns();
 	count(t, now - b->since_ns);
-	if (now > b->since_ns && load(&session.running)) {
-		(void)record(b, RING_BLOCK, now);
+	records = now > b->since_ns && load(&session.running);
+	if (records) {
+		(void)record(b, RING_BLOCK, now, also);
 		source_chores(now);
 	}
+	return records;
+}
+
+void source_wall_end_with(const struct blocked *b, struct event *also)
+{
+	int saved = errno;
+
+	if (!end(b, also) && also)
+		(void)stack_record(also, &b->from);
 	errno = saved;
+}
+
+void source_wall_end(const struct blocked *b)
+{
+	source_wall_end_with(b, NULL);
 }
 
 void source_wall_correct(struct thread *t, uint64_t sp)

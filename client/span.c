@@ -11,6 +11,7 @@
 #include <sys/random.h>
 
 #include "client/hearth.h"
+#include "client/lock_names.h"
 #include "client/thread.h"
 
 struct hearth_span {
@@ -158,7 +159,7 @@ int hearth_thread_name(const char *name)
 
 int hearth_lock_name(const void *lock, const char *name)
 {
-	return lock && name ? HEARTH_E_NOT_YET : HEARTH_E_ARGUMENT;
+	return lock && name ? lock_name_set(lock, name) : HEARTH_E_ARGUMENT;
 }
 
 int hearth_label_set(const char *key, const char *value)

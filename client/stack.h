@@ -32,6 +32,9 @@ struct call_site {
  */
 bool stack_record(struct event *e, const struct call_site *from);
 
+/* The same for two records of one stack, with one walk.  `other` may be NULL. */
+void stack_record_both(struct event *e, struct event *other, const struct call_site *from);
+
 /* The walk alone: stores at most `max` frames, returns how many. */
 uint32_t stack_walk(struct thread *t, const struct call_site *from, uint64_t *ret_frames, uint32_t max);
 

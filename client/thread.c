@@ -89,6 +89,7 @@ static void release(struct thread *t)
 	struct ring_thread *out = &session.slots[thread_slot(t)];
 
 	source_cpu_disarm(t);
+	source_lock_thread_end(t);
 	add(&session.counters->blocked_calls, t->calls_pending);
 	store_release(&out->tid, 0);
 	store(&t->tid, 0);

@@ -44,7 +44,7 @@ static uint64_t with(uint64_t state, uint32_t now)
 /* To FREE, as the next use. */
 static void set_free(uint32_t at, uint64_t state)
 {
-	add(&source_lock_filter[source_lock_hash(load(&table.locks[at]))], (uint16_t)-1);
+	source_lock_filter_add(load(&table.locks[at]), -1);
 	store(&table.locks[at], NULL);
 	store_release(&table.marks[at].state, with(state + STATES, FREE));
 }
@@ -70,7 +70,7 @@ static bool claim(uint32_t at, bool dead_too, uint64_t *ret_state)
 	if (!dead_too || (what(state) != WAITING && what(state) != FILLED) || !is_dead(m) ||
 	    !replace(&m->state, &state, with(state + STATES, CLAIMED)))
 		return false;
-	add(&source_lock_filter[source_lock_hash(load(&table.locks[at]))], (uint16_t)-1);
+	source_lock_filter_add(load(&table.locks[at]), -1);
 	store(&table.locks[at], NULL);
 	*ret_state = with(state + STATES, CLAIMED);
 	return true;
@@ -97,7 +97,7 @@ uint32_t lock_mark_enter(const void *lock, int64_t deadline_ns, const struct thr
 	store(&table.locks[at], lock);
 	*ret_state = with(state, WAITING);
 	store_release(&m->state, *ret_state);
-	add(&source_lock_filter[first], 1);
+	source_lock_filter_add(lock, 1);
 	return at + 1;
 }
 

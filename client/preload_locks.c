@@ -53,6 +53,13 @@ void preload_locks_start(void)
 #undef NEXT
 }
 
+/* The compiler knows that it is 0 and would write it anew. */
+#define AS_IT_IS(r)                                                                                \
+	({                                                                                         \
+		__asm__("" : "+r"(r));                                                             \
+		r;                                                                                 \
+	})
+
 #define LOCK(name, type, try_name, slow)                                                           \
 	EXPORT int name(type *l);                                                                  \
 	int name(type *l)                                                                          \
@@ -60,7 +67,7 @@ void preload_locks_start(void)
 		int r = next_lock.try_name(l);                                                     \
                                                                                                    \
 		if (LIKELY(r == 0) && LIKELY(--source_lock_left >= 0))                             \
-			return 0;                                                                  \
+			return AS_IT_IS(r);                                                        \
 		return slow(l, r);                                                                 \
 	}
 
@@ -68,7 +75,7 @@ void preload_locks_start(void)
 	EXPORT int name(type *l);                                                                  \
 	int name(type *l)                                                                          \
 	{                                                                                          \
-		if (LIKELY(!source_lock_marked(l)))                                                \
+		if (LIKELY(!source_lock_marks))                                                    \
 			return next_lock.name(l);                                                  \
 		return slow(l);                                                                    \
 	}
@@ -91,7 +98,7 @@ LOCK(pthread_spin_trylock, pthread_spinlock_t, pthread_spin_trylock, lock_slow_s
 EXPORT int pthread_spin_unlock(pthread_spinlock_t *l);
 int pthread_spin_unlock(pthread_spinlock_t *l)
 {
-	if (LIKELY(!source_lock_marked((const void *)(uintptr_t)l)))
+	if (LIKELY(!source_lock_marks))
 		return next_lock.pthread_spin_unlock(l);
 	return lock_slow_spin_unlock(l);
 }

@@ -262,6 +262,8 @@ int sem_clockwait(sem_t *restrict l, clockid_t c, const struct timespec *restric
 #define LET_GO(name, type, nested)                                                                 \
 	int lock_slow_##name(type *l)                                                              \
 	{                                                                                          \
+		if (!source_lock_marked(LOCK(l)))                                                  \
+			return UNLOCK_##name(l);                                                   \
 		const struct call_site from = CALL_SITE;                                           \
 		const void *address = LOCK(l);                                                     \
 		struct lock_held held;                                                             \

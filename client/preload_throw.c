@@ -36,7 +36,7 @@ static throw_fn find_in(const char *path)
  * Usually the next one in order.  A program that opened a C++ library with RTLD_LOCAL has none in that
  * order: then it is what the thrower depends on.
  */
-static throw_fn find_for(const void *thrower)
+static __attribute__((noinline)) throw_fn find_for(const void *thrower)
 {
 	throw_fn found = (throw_fn)preload_next("__cxa_throw", NULL);
 	struct link_map *map = NULL;
@@ -57,16 +57,25 @@ static throw_fn find_for(const void *thrower)
 	return found;
 }
 
+/* By value: the address of a local would keep the hook's frame alive. */
+static __attribute__((noinline)) void see(const void *type, uint64_t pc, uint64_t sp, uint64_t fp)
+{
+	const struct call_site from = { pc, sp, fp };
+
+	source_exception_thrown(type, &from);
+}
+
 /* Without "noreturn", which would make the jump a call. */
 EXPORT void __cxa_throw(void *object, void *type, void (*destructor)(void *));
 void __cxa_throw(void *object, void *type, void (*destructor)(void *))
 {
-	const struct call_site from = CALL_SITE;
 	throw_fn next = load(&next_throw);
 
 	if (!next)
 		next = find_for(__builtin_return_address(0));
-	source_exception_thrown(type, &from);
+	see(type, (uint64_t)(uintptr_t)__builtin_return_address(0),
+	    (uint64_t)(uintptr_t)__builtin_dwarf_cfa(),
+	    *(const uint64_t *)__builtin_frame_address(0));
 	next(object, type, destructor);
 }
 

@@ -20,6 +20,7 @@
 #define HOLD_LATER 1000	   /* acquisitions until a thread that may not sample looks again */
 #define HOLD_MEAN_MAX (1u << 24)
 
+uint32_t source_lock_marks;
 uint16_t source_lock_filter[1u << LOCK_FILTER_BITS];
 __thread int32_t source_lock_left;
 
@@ -32,11 +33,6 @@ static bool is_off(void)
 {
 	return !load(&locks.on) || !session_running() || load(&session.agent->kill) ||
 	       load(&session.agent->dimensions_off) & 1u << RING_LOCK;
-}
-
-static void filter_add(const void *lock, int by)
-{
-	add(&source_lock_filter[source_lock_hash(lock)], (uint16_t)by);
 }
 
 /* ---- records ---- */
@@ -252,12 +248,12 @@ static void hold(struct thread *t, const void *lock, uint32_t kind, uint32_t mea
 	if (!h)
 		h = &t->locks_held[t->locks_held_next++ % THREAD_LOCKS_HELD];
 	if (h->lock) {
-		filter_add(h->lock, -1);
+		source_lock_filter_add(h->lock, -1);
 		h->lock = NULL;
 	}
 	*h = (struct lock_held){ .kind = kind, .mean = mean, .start_ns = clock_exact_ns() };
 	store(&h->lock, lock);
-	filter_add(lock, 1);
+	source_lock_filter_add(lock, 1);
 }
 
 void source_lock_hold(const void *lock, uint32_t kind, bool nested)
@@ -290,7 +286,7 @@ bool source_lock_let_go(const void *lock, const struct call_site *from, struct l
 		*ret_held = *h;
 		ret_held->end_ns = now;
 		store(&h->lock, NULL);
-		filter_add(lock, -1);
+		source_lock_filter_add(lock, -1);
 	}
 	errno = saved;
 	return h != NULL;
@@ -319,7 +315,7 @@ void source_lock_thread_end(struct thread *t)
 	forget_mark(t);
 	for (int i = 0; i < THREAD_LOCKS_HELD; i++) {
 		if (t->locks_held[i].lock)
-			filter_add(t->locks_held[i].lock, -1);
+			source_lock_filter_add(t->locks_held[i].lock, -1);
 		t->locks_held[i].lock = NULL;
 	}
 }
@@ -328,6 +324,7 @@ void source_lock_new_session(void)
 {
 	for (uint32_t i = 0; i < 1u << LOCK_FILTER_BITS; i++)
 		store(&source_lock_filter[i], 0);
+	store(&source_lock_marks, 0);
 	lock_marks_clear();
 	locks.waits = locks.holds = (struct pace){ 0 };
 }

@@ -13,11 +13,13 @@
 #include "client/source.h"
 
 /*
- * How many marks and sampled holds there are of locks with this hash: what an unlock looks at.  Whoever
- * finds 0, nearly always, has nothing to do.
+ * How many marks and sampled holds there are, in all and of locks with one hash: what an unlock looks
+ * at.  Whoever finds 0, nearly always, has nothing to do.
  */
 #define LOCK_FILTER_BITS 12
-extern uint16_t source_lock_filter[1u << LOCK_FILTER_BITS];
+#define LOCK_HIDDEN __attribute__((visibility("hidden"))) /* reached without a table of addresses */
+extern LOCK_HIDDEN uint32_t source_lock_marks;
+extern LOCK_HIDDEN uint16_t source_lock_filter[1u << LOCK_FILTER_BITS];
 
 static inline uint32_t source_lock_hash(const void *lock)
 {
@@ -29,8 +31,14 @@ static inline bool source_lock_marked(const void *lock)
 	return load(&source_lock_filter[source_lock_hash(lock)]) != 0;
 }
 
+static inline void source_lock_filter_add(const void *lock, int by)
+{
+	add(&source_lock_filter[source_lock_hash(lock)], (uint16_t)by);
+	add(&source_lock_marks, (uint32_t)by);
+}
+
 /* Acquisitions of the calling thread until one whose hold is sampled; that one takes it below 0. */
-extern __thread int32_t source_lock_left;
+extern LOCK_HIDDEN __thread int32_t source_lock_left;
 
 /* A wait for a lock that somebody else has.  The hook fills in `blocked` and `kind`; blocked.call none:
  * the thread does not sleep meanwhile, so that this is no blocked call (a spinlock). */

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 
+#include "client/arch.h"
 #include "client/lock_names.h"
 #include "client/preload.h"
 #include "client/source_lock.h"
@@ -71,13 +72,14 @@ void preload_locks_start(void)
 		return slow(l, r);                                                                 \
 	}
 
-#define UNLOCK(name, type, slow)                                                                   \
+#define UNLOCK(name, type, slow_unlock)                                                            \
 	EXPORT int name(type *l);                                                                  \
 	int name(type *l)                                                                          \
 	{                                                                                          \
-		if (LIKELY(!source_lock_marks))                                                    \
-			return next_lock.name(l);                                                  \
-		return slow(l);                                                                    \
+		ARCH_UNLESS_ZERO(source_lock_marks, slow);                                         \
+		return next_lock.name(l);                                                          \
+slow:                                                                                              \
+		return slow_unlock(l);                                                             \
 	}
 
 LOCK(pthread_mutex_lock, pthread_mutex_t, pthread_mutex_trylock, lock_slow_mutex)
@@ -95,13 +97,7 @@ UNLOCK(sem_post, sem_t, lock_slow_post)
 
 LOCK(pthread_spin_lock, pthread_spinlock_t, pthread_spin_trylock, lock_slow_spin)
 LOCK(pthread_spin_trylock, pthread_spinlock_t, pthread_spin_trylock, lock_slow_spin_try)
-EXPORT int pthread_spin_unlock(pthread_spinlock_t *l);
-int pthread_spin_unlock(pthread_spinlock_t *l)
-{
-	if (LIKELY(!source_lock_marks))
-		return next_lock.pthread_spin_unlock(l);
-	return lock_slow_spin_unlock(l);
-}
+UNLOCK(pthread_spin_unlock, pthread_spinlock_t, lock_slow_spin_unlock)
 
 /* A cancellation point even when it need not wait: sem_trywait would not be one. */
 EXPORT int sem_wait(sem_t *l);

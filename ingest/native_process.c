@@ -52,6 +52,7 @@ void native_process_free(struct native_process *process)
 	free(process->pending);
 	free(process->frames);
 	free(process->text);
+	native_names_free(process);
 	arena_release(&process->arena);
 	free(process);
 }

@@ -8,6 +8,7 @@
 #define INGEST_NATIVE_PROCESS_H
 
 #include "ingest/native.h"
+#include "ingest/native_account.h"
 
 struct native_module {
 	uint8_t build_id[RING_BUILD_ID_MAX];
@@ -21,7 +22,7 @@ struct native_pending {
 	uint16_t type;
 	uint16_t frames_count;
 	uint32_t tid;
-	bool in_kernel;
+	bool in_kernel, holder_seen;
 	int64_t time_ns;
 	uint64_t span_id, root_span_id, trace_id[2];
 	size_t frames_at;
@@ -83,6 +84,16 @@ struct native_thread {
 	struct native_sites *sites; /* NULL: none */
 };
 
+struct native_name {
+	struct native_question question; /* its type is `type` */
+	char *type, *name;
+};
+
+/* Exact counters of locks, and how much of them is written. */
+struct native_locks {
+	struct native_account ns, count, blame_ns, blame_count;
+};
+
 struct native_process {
 	struct ring_head head;
 	uint32_t owner;
@@ -109,6 +120,10 @@ struct native_process {
 	uint64_t cursors[RING_RINGS_MAX];
 	struct ring_counters counters; /* as of the last batch */
 	bool counters_known;
+	struct native_locks locks;
+	struct native_account exceptions;
+	struct native_name *names;
+	size_t names_count, names_capacity;
 	int64_t owed_ns; /* CPU time of ended threads that no sample carried yet; may be below zero */
 	int64_t wall_due_ns; /* CLOCK_MONOTONIC of the next wall account */
 	int64_t first_ns;    /* CLOCK_MONOTONIC of the first batch, 0: none yet */
@@ -117,6 +132,12 @@ struct native_process {
 
 /* The thread of this tid, made when it is new; good until the next is made. NULL without memory. */
 struct native_thread *native_thread_get(struct native_process *process, uint32_t tid);
+
+/* Names that were answered, or what stands for them. */
+void native_lock_name(const struct native_process *process, const struct ring_lock *lock,
+		      char to[NATIVE_NAME_MAX]);
+struct str native_type_name(const struct native_process *process, struct str mangled);
+void native_names_free(struct native_process *process);
 
 /* Remove the threads that are marked. */
 void native_threads_sweep(struct native_process *process);

@@ -369,6 +369,8 @@ struct profile *process_drain(struct process *p, bool force, struct err *err)
 	}
 	if (!force && !p->gone && !native_process_due(p->native, &clock))
 		return NULL;
+	if (!process_names_ready(p))
+		return NULL;
 	bool last = p->gone && !left;
 	struct profile *profile = batch_make(p, &clock, last, err);
 

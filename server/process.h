@@ -41,6 +41,9 @@ struct process {
 	uint64_t batch_positions[RING_RINGS_MAX]; /* tails to publish when the batch is on disk */
 	uint64_t generation;
 	uint32_t rescan;
+	bool naming;	   /* names for its records are being looked for, since naming_ns */
+	bool named;	   /* they have just come */
+	int64_t naming_ns;
 };
 
 /* Check and take over what came with a hello. Descriptors are taken only on success. */
@@ -57,6 +60,10 @@ struct profile *process_drain(struct process *process, bool force, struct err *e
 
 /* The batch is on disk: move the tails, answer a flush. */
 void process_commit(struct process *process);
+
+/* Whether what pending records want to be called is known, or is waited for no longer.  False: it is
+ * being looked for, and process_turn will be called. */
+bool process_names_ready(struct process *process);
 
 /* Tell the client that the agent lives. */
 void process_heartbeat(struct process *process);

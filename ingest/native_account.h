@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ingest/native_account.h - an exact counter, and samples that say where it came from.
+ *
+ * Private to ingest/native*.c.  What a drain's samples stand for is written as long as the counter
+ * covers it: never more, and somewhat more than they say when the counter is ahead.  Samples alone are
+ * unbiased; so is this, up to what the bounds cut, and its total never passes the counter.  What is
+ * owed when the process ends stands under a name of its own.
+ */
+#ifndef INGEST_NATIVE_ACCOUNT_H
+#define INGEST_NATIVE_ACCOUNT_H
+
+#include <stdint.h>
+
+#define ACCOUNT_STRETCH_MAX 1.5
+
+struct native_account {
+	int64_t owed; /* counted, and not written yet */
+	double carry; /* what rounding left over, between -1 and 1 */
+};
+
+/* The counter went from `was` to `now`; a client that counts back is not followed. */
+static inline void account_count(struct native_account *a, uint64_t was, uint64_t now)
+{
+	uint64_t more = now > was ? now - was : 0, room = (uint64_t)(INT64_MAX / 4 - a->owed);
+
+	a->owed += (int64_t)(more < room ? more : room);
+}
+
+/* What samples that stand for `sampled` in all are multiplied by. */
+static inline double account_factor(const struct native_account *a, double sampled)
+{
+	double factor = sampled > 0 ? (double)a->owed / sampled : 0;
+
+	return factor < ACCOUNT_STRETCH_MAX ? factor : ACCOUNT_STRETCH_MAX;
+}
+
+/* The whole number to write for `value`. */
+static inline int64_t account_take(struct native_account *a, double value)
+{
+	double exact = value + a->carry;
+	int64_t whole;
+
+	if (!(exact > 0))
+		exact = 0;
+	whole = exact < (double)a->owed ? (int64_t)exact : a->owed;
+	a->carry = exact - (double)whole;
+	if (a->carry > 1)
+		a->carry = 1;
+	a->owed -= whole;
+	return whole;
+}
+
+/* All that is owed. */
+static inline int64_t account_close(struct native_account *a)
+{
+	int64_t rest = a->owed;
+
+	a->owed = 0;
+	a->carry = 0;
+	return rest;
+}
+
+#endif

@@ -17,7 +17,7 @@
 
 #define WAIT_MEAN_NS UINT64_C(1000000)
 #define PPM 1000000
-#define HOLD_LATER 1000	   /* acquisitions until a thread that may not sample looks again */
+#define HOLD_LATER 100	   /* acquisitions until a thread that may not sample looks again */
 #define HOLD_MEAN_MAX (1u << 24)
 
 uint32_t source_lock_marks;
@@ -222,10 +222,12 @@ static uint64_t geometric_mean(uint32_t n)
 }
 
 /* How many acquisitions to let pass. */
-static void draw_hold(struct thread *t, uint32_t mean)
+static void draw_hold(struct thread *t)
 {
+	uint32_t mean = hold_mean();
 	uint64_t pass = mean <= 1 ? 0 : draw_exponential(&t->draws, geometric_mean(mean)) >> 10;
 
+	t->lock_hold_mean = mean;
 	source_lock_left = pass < INT32_MAX ? (int32_t)pass : INT32_MAX;
 }
 
@@ -259,16 +261,26 @@ static void hold(struct thread *t, const void *lock, uint32_t kind, uint32_t mea
 void source_lock_hold(const void *lock, uint32_t kind, bool nested)
 {
 	int saved = errno;
-	struct thread *t = is_off() ? NULL : thread_self();
+	struct thread *t = session_live() ? thread_self() : NULL;
 	uint32_t mean;
 
-	if (t) {
-		mean = hold_mean();
-		draw_hold(t, mean);
+	if (!t || is_off()) {
+		if (t)
+			t->lock_hold_mean = 0;
+		source_lock_left = HOLD_LATER;
+		errno = saved;
+		return;
+	}
+	/* The first one that a thread is seen to take is like any other: it counts against a new draw. */
+	if (!t->lock_hold_mean) {
+		draw_hold(t);
+		source_lock_left--;
+	}
+	if (source_lock_left < 0) {
+		mean = t->lock_hold_mean;
+		draw_hold(t);
 		if (!nested && mean < HOLD_MEAN_MAX)
 			hold(t, lock, kind, mean);
-	} else {
-		source_lock_left = HOLD_LATER;
 	}
 	errno = saved;
 }
@@ -337,6 +349,7 @@ static bool lock_wanted(const struct config *config)
 static int lock_start(void)
 {
 	store(&locks.on, 1);
+	source_lock_left = 0; /* other threads see it within HOLD_LATER acquisitions */
 	return HEARTH_OK;
 }
 

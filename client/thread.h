@@ -53,6 +53,7 @@ struct thread {
 	uint64_t lock_wait_left, lock_wait_mean; /* ns of waiting until the next sample; mean 0: not drawn */
 	uint32_t lock_mark; /* of the wait that is on, 0: none */
 	uint64_t lock_mark_state;
+	uint32_t lock_hold_mean; /* that source_lock_left was drawn with, 0: was not drawn */
 	uint32_t locks_held_next; /* the place that the next one takes */
 	struct lock_held locks_held[THREAD_LOCKS_HELD]; /* lock NULL: free */
 

@@ -39,14 +39,13 @@ static inline double account_factor(const struct native_account *a, double sampl
 static inline int64_t account_take(struct native_account *a, double value)
 {
 	double exact = value + a->carry;
-	int64_t whole;
+	int64_t whole = exact > 0 ? (int64_t)(exact + 0.5) : 0;
 
-	if (!(exact > 0))
-		exact = 0;
-	whole = exact < (double)a->owed ? (int64_t)exact : a->owed;
+	if (!(exact + 0.5 < (double)a->owed))
+		whole = a->owed;
 	a->carry = exact - (double)whole;
-	if (a->carry > 1)
-		a->carry = 1;
+	if (a->carry > 1 || a->carry < -1)
+		a->carry = 0; /* cut, not rounded */
 	a->owed -= whole;
 	return whole;
 }

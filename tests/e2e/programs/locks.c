@@ -92,7 +92,7 @@ static void *waiter(void *arg)
 }
 
 /* Held before the other one is told, and until it has waited for a while. */
-static void hold_while_waited_for(const struct kind *kind, int64_t ns)
+static inline __attribute__((always_inline)) void hold_while_waited_for(const struct kind *kind, int64_t ns)
 {
 	struct timespec nap = { 0, ns };
 
@@ -159,13 +159,16 @@ static void blame(long rounds, unsigned seed)
 	       sqrt(variances[1]), sqrt(variances[0]));
 }
 
-PART static void hold_known(int64_t *sum)
+PART static void hold_known(int64_t *sum, double *squares)
 {
 	(void)pthread_mutex_lock(&g_hold_lock);
 	int64_t began = now_ns();
 
-	spin_for(20000);
-	*sum += now_ns() - began;
+	spin_for(200000);
+	double ns = (double)(now_ns() - began);
+
+	*sum += (int64_t)ns;
+	*squares += ns * ns;
 	(void)pthread_mutex_unlock(&g_hold_lock);
 	__asm__ volatile(""); /* here, and no jump */
 }
@@ -173,10 +176,11 @@ PART static void hold_known(int64_t *sum)
 static void hold(long rounds)
 {
 	int64_t sum = 0;
+	double squares = 0;
 
 	for (long i = 0; i < rounds; i++)
-		hold_known(&sum);
-	printf("count %ld\nhold %lld\n", rounds, (long long)sum);
+		hold_known(&sum, &squares);
+	printf("count %ld\nhold %lld\nroot_of_squares %.0f\n", rounds, (long long)sum, sqrt(squares));
 }
 
 static void names(long rounds)

@@ -200,22 +200,13 @@ TIMED(pthread_rwlock_clockwrlock, pthread_rwlock_t,
 
 /* ---- semaphores ---- */
 
-/* Left by cancellation: the frame is unwound. */
-static void abandon(struct lock_wait **w)
-{
-	if (*w)
-		source_lock_abandon(*w);
-}
-
-/* `waits` is the call, which has returned when `open` is NULL again. */
+/* Left by cancellation, it is forgotten when the thread ends. */
 #define SEMAPHORE(call_, waits)                                                                    \
 	struct lock_wait w = WAIT(call_, l, SEMAPHORE);                                            \
-	struct lock_wait *open __attribute__((cleanup(abandon))) = &w;                             \
 	int r;                                                                                     \
                                                                                                    \
 	source_lock_begin(&w);                                                                     \
 	r = next_lock.waits;                                                                       \
-	open = NULL;                                                                               \
 	source_lock_end(&w, r == 0 || errno == ETIMEDOUT);                                         \
 	return r
 

@@ -183,16 +183,6 @@ void source_lock_end(struct lock_wait *w, bool waited)
 	errno = saved;
 }
 
-void source_lock_abandon(struct lock_wait *w)
-{
-	struct lock_mark_stack stack;
-
-	if (w->timed && session_live() && w->epoch == session.epoch && w->thread && leave(w, &stack))
-		lock_mark_free(w->mark);
-	if (w->blocked.call)
-		source_wall_end(&w->blocked);
-}
-
 /* ---- holds ---- */
 
 /* One hold in so many is sampled. */

@@ -59,9 +59,6 @@ struct lock_wait {
 void source_lock_begin(struct lock_wait *w);
 void source_lock_end(struct lock_wait *w, bool waited);
 
-/* A wait that is left by cancellation. */
-void source_lock_abandon(struct lock_wait *w);
-
 /* source_lock_left fell below 0 with this acquisition: follow how long the lock is held.  `nested`: the
  * thread had it before, and it is no acquisition. */
 void source_lock_hold(const void *lock, uint32_t kind, bool nested);

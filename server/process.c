@@ -167,6 +167,7 @@ int process_resume(struct process *p, const uint64_t *positions, struct err *err
 		resumed = resumed || positions[i];
 		tail_write(p, i, p->positions[i]);
 	}
+	memcpy(p->batch_positions, p->positions, sizeof(p->batch_positions));
 	native_process_resume(p->native, resumed);
 	p->ready = true;
 	process_heartbeat(p);
@@ -237,6 +238,18 @@ unsigned process_fill_percent(struct process *p)
 					    p->head.ring_bytes));
 	}
 	return most;
+}
+
+bool process_is_half_full(struct process *p)
+{
+	for (uint32_t i = 0; i < p->head.rings_count; i++) {
+		struct ring_control control;
+
+		if (read_at(p, &control, sizeof(control), ring_at(p, i)) ||
+		    control.head - p->batch_positions[i] > p->head.ring_bytes / 2)
+			return true;
+	}
+	return false;
 }
 
 int process_refresh(struct process *p)

@@ -77,6 +77,9 @@ bool process_is_gone(struct process *process);
 /* Bytes that wait in the fullest ring, in percent of it. */
 unsigned process_fill_percent(struct process *process);
 
+/* Is half of some ring taken up by what no batch has covered? */
+bool process_is_half_full(struct process *process);
+
 /* Read the exact counters and new modules. Returns 0 or -errno. */
 MUST_CHECK int process_refresh(struct process *process);
 

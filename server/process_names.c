@@ -12,7 +12,8 @@
 #include "server/processes_private.h"
 
 #define QUESTIONS_MAX 256
-#define WAIT_NS (INT64_C(2) * NS_PER_S)
+#define WAIT_NS (INT64_C(10) * NS_PER_S)
+#define WAIT_GONE_NS (INT64_C(60) * NS_PER_S) /* nothing is lost by waiting */
 #define FILES_NS (INT64_C(30) * NS_PER_S) /* until then a file may still be handed over */
 
 struct place {
@@ -166,10 +167,11 @@ bool process_names_ready(struct process *p)
 	struct native_question questions[QUESTIONS_MAX];
 	int64_t now_ns = clock_monotonic_ns();
 
-	if (p->named)
+	if (p->named || p->all->stopping)
 		return true; /* as far as they could be found */
 	if (p->naming)
-		return now_ns - p->naming_ns > WAIT_NS;
+		return now_ns - p->naming_ns > (p->gone ? WAIT_GONE_NS : WAIT_NS) ||
+		       (!p->gone && process_is_half_full(p));
 	size_t count = native_process_questions(p->native, questions, QUESTIONS_MAX);
 	struct request *r = count ? request_make(p, questions, count) : NULL;
 

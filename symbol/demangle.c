@@ -25,7 +25,8 @@ int symbol_demangle_type(const char *name, struct buf *to)
 {
 	bool fits = strnlen(name, NAME_MAX_BYTES) < NAME_MAX_BYTES;
 
-	return add(name, fits ? cplus_demangle_v3(name, DMGL_TYPES) : NULL, to);
+	/* With DMGL_PARAMS all of the name must be a type: the "n" of "not a type" is one. */
+	return add(name, fits ? cplus_demangle_v3(name, DMGL_TYPES | DMGL_PARAMS) : NULL, to);
 }
 
 /* Without DMGL_PARAMS a name comes without parameters and return type, templates kept. */

@@ -17,17 +17,18 @@ OBJECTS = os.path.join(BUILD, "client/CMakeFiles/client_objects.dir")
 #   pthread_self        reads a register
 #   pthread_setspecific for a key below 32 stores into the thread's descriptor (thread.c looks)
 #   syscall, prctl, madvise, mmap, munmap, fcntl, ftruncate, getrlimit: bare system calls
-HANDLER = ["source_cpu", "source_wall", "unwind", "cfi", "record", "rule", "expression", "write", "hello", "maps",
+HANDLER = ["source_cpu", "source_wall", "source_lock", "source_exception", "lock_marks", "draw", "stack", "unwind", "cfi", "record", "rule", "expression", "write", "hello", "maps",
            "tasks", "session"]
 SAFE = """clock_gettime clock_getres fstat stat getpid geteuid sigaction sigemptyset socket syscall
 prctl madvise mmap munmap fcntl ftruncate getrlimit getrlimit64 fcntl64 ftruncate64 fstat64 stat64
 memcpy memmove memset memcmp memchr strlen strchr sched_getcpu __errno_location
-__stack_chk_fail""".split()
+strnlen __stack_chk_fail""".split()
 # thread.c, module.c and profiler.c also hold functions that run outside handlers only.
 OUTSIDE = {
     "thread": """pthread_key_create pthread_getattr_np pthread_attr_getstack pthread_attr_destroy
                  pthread_self pthread_setspecific""".split(),
     "module": "_dl_find_object getauxval readlink".split(),
+    "lock_names": "pthread_mutex_lock pthread_mutex_unlock".split(),
 }
 
 

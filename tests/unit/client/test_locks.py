@@ -49,7 +49,10 @@ def test_storm_of_locks():
         assert c["samples"]["lock"] == len(records) and c["claims_open"] == 0, (c, len(records))
         waits = [x for x in records if x.what == WAIT]
         blames = [x for x in records if x.what == BLAME]
-        assert len(blames) == sum(1 for x in waits if x.flags & HOLDER_SEEN), (len(blames), len(waits))
+        # Each stands before its wait, which may have been dropped, and was counted then.
+        drops = sum(n for why, n in c["drops"].items() if why.startswith("lock."))
+        alone = len(blames) - sum(1 for x in waits if x.flags & HOLDER_SEEN)
+        assert 0 <= alone <= drops, (len(blames), alone, c["drops"])
         assert all(x.frames and x.duration >= 0 for x in records)
         assert all(x.mean % 1000000 == 0 for x in waits + blames), {x.mean for x in waits}
         names = agent.function_names(s, records)

@@ -6,6 +6,7 @@
 
 #include "client/draw.h"
 #include "client/hearth.h"
+#include "client/pace.h"
 #include "client/profiler.h"
 #include "client/source.h"
 #include "client/thread.h"
@@ -16,6 +17,7 @@
 
 static struct {
 	uint32_t on, shadowed;
+	struct pace pace;
 } exceptions;
 
 void source_exception_shadowed(void)
@@ -60,14 +62,19 @@ static void sample(struct thread *t, const void *type, uint32_t interval,
 
 	e.text_bytes = type_text(type, text);
 	(void)stack_record(&e, from);
+	pace_count(&exceptions.pace, e.time_ns);
 	source_chores(e.time_ns);
 }
 
 void source_exception_thrown(const void *type, const struct call_site *from)
 {
 	int saved = errno;
-	uint32_t interval = profiler_config()->exception_interval;
+	uint64_t interval = (uint64_t)profiler_config()->exception_interval
+			    << pace_shift(&exceptions.pace);
 	struct thread *t;
+
+	if (interval > UINT32_MAX)
+		interval = UINT32_MAX;
 
 	if (session_orphan())
 		(void)session_adopt_child();
@@ -76,8 +83,8 @@ void source_exception_thrown(const void *type, const struct call_site *from)
 		t = thread_self();
 		if (!t)
 			drop(RING_EXCEPTION, RING_DROP_NO_SLOT);
-		else if (draw_one_in(&t->draws, interval))
-			sample(t, type, interval, from);
+		else if (draw_one_in(&t->draws, (uint32_t)interval))
+			sample(t, type, (uint32_t)interval, from);
 	}
 	errno = saved;
 }

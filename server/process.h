@@ -44,6 +44,7 @@ struct process {
 	bool naming;	   /* names for its records are being looked for, since naming_ns */
 	bool named;	   /* they have just come */
 	int64_t naming_ns;
+	size_t unanswered; /* of what was asked last */
 };
 
 /* Check and take over what came with a hello. Descriptors are taken only on success. */

@@ -103,9 +103,12 @@ static void answered(void *arg)
 	struct request *r = arg;
 	struct process *p = process_of(r);
 
+	if (p)
+		p->unanswered = 0;
 	for (size_t i = 0; p && i < r->count; i++) {
 		struct native_question question = r->asks[i].question;
 
+		p->unanswered += !r->asks[i].answered;
 		question.type = r->asks[i].type;
 		/* Without memory it is asked again. */
 		if (r->asks[i].answered)
@@ -162,23 +165,36 @@ static struct request *request_make(const struct process *p,
 	return r;
 }
 
+static bool is_late(struct process *p, int64_t now_ns)
+{
+	if (p->gone)
+		return now_ns - p->naming_ns > WAIT_GONE_NS;
+	return now_ns - p->naming_ns > WAIT_NS || process_is_half_full(p);
+}
+
 bool process_names_ready(struct process *p)
 {
 	struct native_question questions[QUESTIONS_MAX];
 	int64_t now_ns = clock_monotonic_ns();
 
-	if (p->named || p->all->stopping)
-		return true; /* as far as they could be found */
+	if (p->all->stopping)
+		return true;
+	if ((p->naming || p->named) && is_late(p, now_ns))
+		return true;
 	if (p->naming)
-		return now_ns - p->naming_ns > (p->gone ? WAIT_GONE_NS : WAIT_NS) ||
-		       (!p->gone && process_is_half_full(p));
+		return false;
 	size_t count = native_process_questions(p->native, questions, QUESTIONS_MAX);
+
+	/* What could not be found is not asked for twice on end; but more may have come meanwhile. */
+	if (p->named && count <= p->unanswered)
+		return true;
 	struct request *r = count ? request_make(p, questions, count) : NULL;
 
 	if (!r)
 		return true;
 	p->naming = true;
-	p->naming_ns = now_ns;
+	if (!p->named)
+		p->naming_ns = now_ns;
 	if (!symbols_task(p->all->symbols, find, r))
 		return false;
 	p->naming = false;

@@ -83,7 +83,7 @@ def exceptions():
             agent.settled()
             assert sum(agent.folded(type="exceptions").values()) == truth["caught"]
             often = rows(agent, "exceptions", "exception type").get("std::runtime_error", 0)
-            offs.append((often - count) / math.sqrt(99 * count))
+            offs.append((often - count) / math.sqrt(300 * count))
             sums[0] += often
             sums[1] += count
             print(f"# {seed:3} {often} of {count} {offs[-1]:+5.2f} se", flush=True)

@@ -77,8 +77,11 @@ def test_exception_in_a_library_opened_later():
         records = r.of(agent.EXCEPTION)
         c = s.counters()
         assert c["exceptions"] == 20000, c
-        lost = c["drops"].get("exception.ring_full", 0)
-        assert len(records) + lost == 20000, (len(records), c)
+        assert not any(why.startswith("exception") for why in c["drops"]), c
+        # One in one, and less often when there are more than a hundred a second.
+        shown, most = sum(x.count for x in records), max(x.count for x in records)
+        assert len(records) >= 100 and {x.count for x in records} <= {1 << i for i in range(16)}
+        assert abs(shown - 20000) <= 5 * (20000 * most) ** 0.5, (shown, most)
         assert {x.labels["exception type"] for x in records} == {"3Own"}
         names = agent.function_names(s, records[:1])
         stack = [names[f] for f in records[0].frames]

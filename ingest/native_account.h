@@ -9,12 +9,14 @@
 #ifndef INGEST_NATIVE_ACCOUNT_H
 #define INGEST_NATIVE_ACCOUNT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
-/* What a drain's samples may be stretched by.  Where they are few and of unequal weight, stretching them
- * to the counter favours the heavy ones (by 2.4 points of a half at 1.5 and two samples a drain, by 0.3
- * here); what is left over stands under its own name. */
-#define ACCOUNT_STRETCH_MAX 1.02
+/* What a drain's samples may be stretched by to meet the counter: a hundredth for each, by half at most.
+ * Where they are few and of unequal weight, stretching favours the heavy ones (by 2.4 points of a half
+ * with two samples a drain and no bound, by 0.3 so); what is left over stands under its own name. */
+#define ACCOUNT_STRETCH_EACH 0.01
+#define ACCOUNT_STRETCH_MAX 0.5
 
 struct native_account {
 	int64_t owed; /* counted, and not written yet */
@@ -29,12 +31,14 @@ static inline void account_count(struct native_account *a, uint64_t was, uint64_
 	a->owed += (int64_t)(more < room ? more : room);
 }
 
-/* What samples that stand for `sampled` in all are multiplied by. */
-static inline double account_factor(const struct native_account *a, double sampled)
+/* What `count` samples that stand for `sampled` in all are multiplied by. */
+static inline double account_factor(const struct native_account *a, double sampled, size_t count)
 {
 	double factor = sampled > 0 ? (double)a->owed / sampled : 0;
+	double stretch = ACCOUNT_STRETCH_EACH * (double)count;
+	double most = 1 + (stretch < ACCOUNT_STRETCH_MAX ? stretch : ACCOUNT_STRETCH_MAX);
 
-	return factor < ACCOUNT_STRETCH_MAX ? factor : ACCOUNT_STRETCH_MAX;
+	return factor < most ? factor : most;
 }
 
 /* The whole number to write for `value`. */

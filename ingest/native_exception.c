@@ -33,12 +33,15 @@ void native_exception_emit(struct emitter *e, const struct ring_counters *counte
 {
 	struct native_process *p = e->process;
 	double sum = 0;
+	size_t count = 0;
 
 	account_count(&p->exceptions, p->counters.exceptions, counters->exceptions);
-	for (size_t i = 0; i < p->pending_count; i++)
+	for (size_t i = 0; i < p->pending_count; i++) {
 		sum += count_of(&p->pending[i]);
+		count += p->pending[i].type == RING_SAMPLE_EXCEPTION;
+	}
 
-	double factor = account_factor(&p->exceptions, sum);
+	double factor = account_factor(&p->exceptions, sum, count);
 
 	for (size_t i = 0; !e->rc && i < p->pending_count; i++)
 		if (p->pending[i].type == RING_SAMPLE_EXCEPTION)

@@ -122,19 +122,21 @@ static struct weight factors(const struct emitter *e)
 {
 	const struct native_process *p = e->process;
 	struct weight sum = { 0, 0 };
+	size_t count = 0;
 
 	for (size_t i = 0; i < p->pending_count; i++) {
 		struct weight w = { 0, 0 };
 
 		if (is_lock(&p->pending[i], RING_LOCK_WAIT))
 			w = weight_of(e, &p->pending[i].lock);
+		count += is_lock(&p->pending[i], RING_LOCK_WAIT);
 		sum.ns += w.ns;
 		sum.count += w.count;
 	}
 	if (!(sum.count > 0))
 		return (struct weight){ 1, 1 };
-	return (struct weight){ account_factor(&p->locks.ns, sum.ns),
-				account_factor(&p->locks.count, sum.count) };
+	return (struct weight){ account_factor(&p->locks.ns, sum.ns, count),
+				account_factor(&p->locks.count, sum.count, count) };
 }
 
 static void close_accounts(struct emitter *e)

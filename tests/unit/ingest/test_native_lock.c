@@ -344,7 +344,7 @@ static void the_account_is_unbiased(void **state)
 			n[k == 0] += draw_next(&x) >> 62 == 0;
 		}
 		account_count(&a, (uint64_t)i * 10, (uint64_t)(i + 1) * 10);
-		double factor = account_factor(&a, 4.0 * (n[0] + n[1]));
+		double factor = account_factor(&a, 4.0 * (n[0] + n[1]), (size_t)(n[0] + n[1]));
 		int64_t first = account_take(&a, 4 * n[0] * factor);
 
 		often += (double)first;

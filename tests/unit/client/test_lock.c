@@ -49,7 +49,7 @@ static const char *name_of(const void *lock)
 static void names_are_given_changed_and_forgotten(void **state)
 {
 	static char locks[LOCK_NAMES_MAX + 1];
-	char longest[LOCK_NAME_BYTES + 1], text[16];
+	char longest[LOCK_NAME_BYTES + 1], text[32];
 
 	(void)state;
 	memset(longest, 'x', sizeof(longest));

@@ -4,7 +4,8 @@
 
 #include "cli/verb.h"
 
-enum long_option { SERVER = 256, FROM, TO, SINCE, BY, FORMAT, JSON, MAX_NODES, GRANULARITY, HELP };
+enum long_option { SERVER = 256, FROM, TO, SINCE, BY, FORMAT, JSON, MAX_NODES, GRANULARITY, HELP,
+		   PID, CPU_HZ, FOR, ALL };
 
 static const struct option long_options[] = {
 	{ "server", required_argument, NULL, SERVER },
@@ -20,6 +21,10 @@ static const struct option long_options[] = {
 	{ "limit", required_argument, NULL, 'n' },
 	{ "max-nodes", required_argument, NULL, MAX_NODES },
 	{ "granularity", required_argument, NULL, GRANULARITY },
+	{ "pid", required_argument, NULL, PID },
+	{ "cpu-hz", required_argument, NULL, CPU_HZ },
+	{ "for", required_argument, NULL, FOR },
+	{ "all", no_argument, NULL, ALL },
 	{ "json", no_argument, NULL, JSON },
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "help", no_argument, NULL, HELP },
@@ -55,6 +60,12 @@ static const char **place_of(struct options *o, int option)
 		return &o->max_nodes;
 	case GRANULARITY:
 		return &o->granularity;
+	case PID:
+		return &o->pid;
+	case CPU_HZ:
+		return &o->cpu_hz;
+	case FOR:
+		return &o->duration;
 	default:
 		return NULL;
 	}
@@ -75,6 +86,8 @@ int options_parse(const struct verb *verb, int argc, char **argv, struct options
 			*place = optarg;
 		} else if (option == JSON) {
 			ret_options->json = true;
+		} else if (option == ALL) {
+			ret_options->all = true;
 		} else if (option == 'q') {
 			ret_options->quiet = true;
 		} else if (option == HELP) {

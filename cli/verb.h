@@ -34,7 +34,8 @@ struct verb {
 struct options {
 	const char *server, *select, *service, *type, *from, *until, *since, *by, *format, *output;
 	const char *limit, *max_nodes, *granularity;
-	bool json, quiet;
+	const char *pid, *cpu_hz, *duration; /* of the verbs that give orders */
+	bool json, quiet, all;
 };
 
 /* Parse the shared options; prints usage on --help and on errors. Returns -1 to go on (the rest

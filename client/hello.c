@@ -24,6 +24,7 @@
 #define RETRIES 30
 #define LAST_TRIES 10 /* at exit, while another thread is sending */
 #define LAST_PAUSE_NS 200000
+#define MAP_LOOK_NS (10 * SECOND)
 #define MODULES_A_HELLO 64	      /* descriptors that are open at once */
 
 static struct {
@@ -34,6 +35,8 @@ static struct {
 	uint32_t retries; /* since an agent said goodbye */
 	uint64_t offered; /* how far the rings were filled at the last hello_offer */
 	uint32_t modules_sent;
+	uint32_t map_sent; /* the perf map of a JIT's code */
+	int64_t map_ns;	   /* when it is looked for again */
 } hello;
 
 void hello_reset(void)
@@ -46,6 +49,8 @@ void hello_reset(void)
 	hello.retries = 0;
 	hello.offered = 0;
 	store(&hello.modules_sent, 0);
+	store(&hello.map_sent, 0);
+	store(&hello.map_ns, 0);
 }
 
 void hello_note_seccomp(void)
@@ -161,11 +166,11 @@ static int connect_agent(void)
 
 /* The message's descriptors, and the space that carries them. */
 struct parcel {
-	int fd[2 + MODULES_A_HELLO];
+	int fd[3 + MODULES_A_HELLO];
 	unsigned count;
 	union {
 		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int) * (2 + MODULES_A_HELLO))];
+		char bytes[CMSG_SPACE(sizeof(int) * (3 + MODULES_A_HELLO))];
 	} control;
 };
 
@@ -184,6 +189,27 @@ static void pack_modules(struct parcel *p, struct ring_hello *h)
 		else
 			p->fd[p->count++] = fd;
 	}
+}
+
+/* The file in which runtimes that make code write down its names for perf. */
+static int open_map(void)
+{
+	char path[40];
+	const char *end = path + sizeof(path) - 1;
+
+	(void)append(append_number(append(path, end, "/tmp/perf-"), end, (unsigned)session.head->pid), end,
+		     ".map");
+	return sys_open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
+}
+
+static void pack_map(struct parcel *p, struct ring_hello *h)
+{
+	int fd = load(&session.unknown_code) ? open_map() : -1;
+
+	if (fd < 0)
+		return;
+	p->fd[p->count++] = fd;
+	h->flags |= RING_HELLO_PERF_MAP;
 }
 
 static bool deliver(int to, struct parcel *p, const struct ring_hello *h)
@@ -244,6 +270,7 @@ static bool send_taken(uint32_t flags, uint32_t modules_from)
 	if (p->fd[1] >= 0) {
 		p->count++;
 		pack_modules(p, &h);
+		pack_map(p, &h);
 	}
 	sent = p->count > 1 && deliver(to, p, &h);
 	for (unsigned i = 1; i < p->count; i++)
@@ -252,6 +279,7 @@ static bool send_taken(uint32_t flags, uint32_t modules_from)
 	scratch_give(s);
 	if (sent) {
 		store(&hello.modules_sent, h.modules_from + h.modules_count);
+		store(&hello.map_sent, (h.flags & RING_HELLO_PERF_MAP) != 0);
 		add(&session.counters->attaches, 1);
 	}
 	return sent;
@@ -335,6 +363,19 @@ static int64_t next_backoff(int64_t now_ns)
 	return hello.backoff_ns;
 }
 
+/* A JIT's code was seen, and its map not sent yet: look whether there is one. */
+static bool map_is_due(int64_t now_ns)
+{
+	if (!load(&session.unknown_code) || load(&hello.map_sent) || now_ns < load(&hello.map_ns))
+		return false;
+	int fd = open_map();
+
+	store(&hello.map_ns, now_ns + MAP_LOOK_NS);
+	if (fd >= 0)
+		sys_close(fd);
+	return fd >= 0;
+}
+
 void hello_poll(int64_t now_ns)
 {
 	int64_t next = load(&hello.next_ns);
@@ -346,7 +387,7 @@ void hello_poll(int64_t now_ns)
 		hello.lost_ns = 0;
 		hello.retries = 0;
 		hello.backoff_ns = SECOND;
-		if (modules > load(&hello.modules_sent) &&
+		if ((modules > load(&hello.modules_sent) || map_is_due(now_ns)) &&
 		    replace(&hello.next_ns, &next, now_ns + SECOND))
 			(void)attempt(0, load(&hello.modules_sent));
 		return;

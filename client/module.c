@@ -280,8 +280,10 @@ bool module_find(const struct unwind_space *space, uint64_t pc, struct unwind_mo
 	const struct known *k;
 
 	(void)space;
-	if (!look_up(pc, &f))
+	if (!look_up(pc, &f)) {
+		store(&session.unknown_code, 1);
 		return false;
+	}
 	k = recall(&f);
 	if (!k && try_take(&table.adding)) {
 		k = recall(&f);

@@ -26,6 +26,19 @@ void *preload_next(const char *name, const char *version)
 	return version ? dlvsym(RTLD_NEXT, name, version) : dlsym(RTLD_NEXT, name);
 }
 
+void preload_look_up(const struct preload_symbol *symbol)
+{
+	__atomic_store_n(symbol->next, preload_next(symbol->name, symbol->version), __ATOMIC_RELAXED);
+}
+
+extern const struct preload_symbol *const __start_hearth_next[], *const __stop_hearth_next[];
+
+void preload_look_up_all(void)
+{
+	for (const struct preload_symbol *const *s = __start_hearth_next; s < __stop_hearth_next; s++)
+		preload_look_up(*s);
+}
+
 __attribute__((visibility("default"))) int pthread_create(pthread_t *ret,
 							   const pthread_attr_t *attr,
 							   void *(*start)(void *), void *argument);
@@ -79,7 +92,7 @@ int dlclose(void *handle)
 __attribute__((constructor(101))) static void begin(void)
 {
 	next_create = (create_fn)preload_next("pthread_create", NULL);
-	preload_calls_start();
+	preload_look_up_all();
 	preload_locks_start();
 	preload_throw_start();
 	profiler_start_from_environment();

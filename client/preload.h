@@ -10,12 +10,19 @@
 /* The definition that a hook stands in front of; `version` NULL: the default one. */
 void *preload_next(const char *name, const char *version);
 
+/* A function that a hook stands in front of; all of them lie in one section: hook.h. */
+struct preload_symbol {
+	const char *name, *version;
+	void **next;
+};
+
+void preload_look_up(const struct preload_symbol *symbol);
+void preload_look_up_all(void);
+
 /* First function of a thread: fill in its slot, then go on to the program's function with a jump, so
  * that no frame of ours is in its stacks. */
 void *preload_thread(void *thread);
 
-/* Look up what the hooks stand in front of. */
-void preload_calls_start(void);
 void preload_locks_start(void);
 void preload_throw_start(void);
 

@@ -131,7 +131,7 @@ struct ring_counters {
 	uint64_t claims_open;	/* records claimed and not yet committed, for tests */
 	uint64_t cost_ns;	/* own cost, measured every 100th sample and scaled */
 	uint64_t handler_ns[RING_HISTOGRAM];
-	uint64_t blocked_calls, blocked_ns; /* interposed blocking calls, and their coarse time */
+	uint64_t unused[2];
 	uint64_t alloc_calls, alloc_bytes; /* of threads without a slot; see ring_thread */
 	uint64_t lock_contended, lock_wait_ns;
 	uint64_t exceptions;
@@ -161,7 +161,11 @@ struct ring_module {
 	char path[RING_PATH_MAX]; /* NUL-terminated; cut from the front when too long */
 };
 
-/* What a thread is doing, for the agent to read at any time.  `sequence` is odd while it changes. */
+/*
+ * What a thread is doing, for the agent to read at any time.  `sequence` is odd while the ids or the
+ * name change.  The published call has no such number: a reader that finds call, since_ns, site and
+ * target the same twice has read a state that was.
+ */
 struct ring_thread {
 	uint32_t tid; /* 0: free */
 	uint32_t generation; /* raised at each reuse */
@@ -178,7 +182,9 @@ struct ring_thread {
 	/* Of all threads that ever had this slot: never set back, so that the sum over all slots only
 	 * grows and needs no lock to be read. */
 	uint64_t alloc_calls, alloc_bytes;
-	uint64_t reserved[6];
+	uint64_t blocked_calls, blocked_ns; /* interposed calls that returned; coarse, ticks crossed */
+	uint64_t blocked_base_ns; /* blocked_ns when this thread got the slot */
+	uint64_t reserved[3];
 };
 
 /*
@@ -248,6 +254,7 @@ struct ring_block {
 	uint64_t duration_ns; /* coarse: ticks crossed; 0 in RING_SITE */
 	uint64_t site;	      /* key of (return address, stack pointer) */
 	int64_t since_ns;     /* CLOCK_MONOTONIC_COARSE at entry */
+	uint64_t mean_ns; /* it was taken with the chance 1 - exp(-duration / mean); 0: for certain */
 };
 
 /*
@@ -293,7 +300,8 @@ struct ring_exception {
 	uint64_t count;
 };
 
-enum ring_target { RING_TARGET_NONE, RING_TARGET_FD, RING_TARGET_ADDRESS, RING_TARGET_PID };
+enum ring_target { RING_TARGET_NONE, RING_TARGET_FD, RING_TARGET_ADDRESS, RING_TARGET_PID,
+		   RING_TARGET_TIMER };
 
 /* The interposed calls, client/calls.def: RING_CALL_poll and so on; 0 is none. */
 enum ring_call {
@@ -332,7 +340,11 @@ static inline uint64_t ring_frame(uint32_t module_plus_1, uint64_t address)
 #define RING_HELLO_FDS_MAX 250
 #define RING_HELLO_MODULES_MAX 240
 
-enum ring_hello_flags { RING_HELLO_FLUSH = 1, RING_HELLO_EXIT = 2 };
+enum ring_hello_flags {
+	RING_HELLO_FLUSH = 1,
+	RING_HELLO_EXIT = 2,
+	RING_HELLO_PERF_MAP = 4 /* the last descriptor is /tmp/perf-PID.map: names of a JIT's code */
+};
 
 struct ring_hello {
 	uint32_t magic, version;

@@ -24,6 +24,7 @@
 #define RING_BYTES_MIN (32u << 10)
 
 struct session session = { .fd = -1 };
+const uint64_t session_closed;
 
 int64_t clock_ns(clockid_t clock)
 {
@@ -111,10 +112,10 @@ static int make_memfd(uint64_t bytes, int *ret_fd)
 	if (low < 0)
 		return -errno;
 	fd = fcntl(low, F_DUPFD_CLOEXEC, FD_FLOOR);
+	sys_close(low);
+	/* RLIMIT_NOFILE is low: a number that we took would be one that the program lacks. */
 	if (fd < 0)
-		fd = low; /* RLIMIT_NOFILE is low: better a low number than none */
-	else
-		sys_close(low);
+		return -EMFILE;
 	if (ftruncate(fd, (off_t)bytes) ||
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)) {
 		int failed = -errno;

@@ -46,7 +46,7 @@ struct session {
 	uint32_t rings_count, ring_bytes, ring_stride;
 	uint32_t modules_max, threads_max;
 
-	/* Private memory, wiped in a forked child. */
+	/* Private memory, wiped in a forked child.  The page of the cookie also holds the gates. */
 	uint64_t *cookie;	 /* SESSION_COOKIE while this process owns the session */
 	struct thread *threads;	 /* beside `slots` */
 	struct scratch *scratch; /* SESSION_SCRATCHES */
@@ -62,6 +62,7 @@ struct session {
 	ino_t fd_ino;
 	int64_t start_ns;
 	uint32_t processors;
+	uint32_t unknown_code; /* a stack led through code of no file: a JIT's, perhaps */
 	uint32_t seccomp_set; /* the program set a filter: no system call of ours any more */
 	int seccomp_at_start;
 };
@@ -87,6 +88,21 @@ static inline bool session_orphan(void)
 static inline bool session_running(void)
 {
 	return load(&session.running) && session_live();
+}
+
+/*
+ * A gate is a word beside the cookie, which holds the session's epoch while hooks of a kind are to
+ * record, and 0 otherwise: also in a forked child, where the page is wiped.  A thread that knows its
+ * own state passes when its epoch is the same: one comparison tells that the session is live, of this
+ * process, running, and that the thread's state belongs to it.
+ */
+enum session_gate { SESSION_GATE_WALL = 1, SESSION_GATES };
+
+extern const uint64_t session_closed; /* what gates are before the first session */
+
+static inline void session_gate_set(enum session_gate gate, bool open)
+{
+	store_release(&session.cookie[gate], open ? session.epoch : 0);
 }
 
 /* Make and map the memory, fill in the head.  Async-signal-safe.  Returns 0 or a negative errno,

@@ -98,6 +98,9 @@ void source_wall_end(const struct blocked *b);
 struct event;
 void source_wall_end_with(const struct blocked *b, struct event *also);
 
+/* The agent's switches or the state of the session changed: hooks may record, or not. */
+void source_wall_gate(void);
+
 /* In a handler at `sp`: has the published call been left by a jump?  Then take it back. */
 void source_wall_correct(struct thread *t, uint64_t sp);
 

@@ -79,7 +79,8 @@ static uint32_t wanted_interval(void)
 
 	if (killed())
 		return KILLED_INTERVAL_US;
-	if (us == 0)
+	/* The wish of an agent that died in the middle of a zoom ends with it. */
+	if (us == 0 || !hello_attached(clock_coarse_ns()))
 		us = profiler_config()->cpu_interval_us;
 	for (uint32_t i = load(&cpu.throttle); i > 0 && us < THROTTLED_INTERVAL_US; i--)
 		us *= 2;
@@ -304,6 +305,7 @@ void source_chores(int64_t now_ns)
 
 	if (now_ns - checked > CHECK_NS && replace(&cpu.checked_ns, &checked, now_ns))
 		module_check_unloaded(cpu.rules);
+	source_wall_gate();
 	if (load(&session.seccomp_set))
 		return;
 	if (rescan != obeyed && replace(&cpu.rescan, &obeyed, rescan))

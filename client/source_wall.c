@@ -3,63 +3,73 @@
 
 #include <errno.h>
 
+#include "client/draw.h"
 #include "client/hearth.h"
 #include "client/lock_names.h"
 #include "client/profiler.h"
+#include "client/target.h"
 #include "client/thread.h"
 #include "client/write.h"
 
 /* New sites that a thread may describe in a window: a recursion that reads at every depth would
  * otherwise pay an unwind for each call. */
 #define SITES_A_WINDOW 64
-#define SITES_WINDOW_NS INT64_C(100000000)
-#define CALLS_PENDING 64 /* counted by a thread alone before it adds them to the shared total */
+#define WINDOW_NS INT64_C(100000000)
 
-static uint64_t site_key(const struct blocked *b)
+/* Calls whose stacks are taken in a window, for the whole process; where more block, the mean that they
+ * are drawn with doubles until fewer are taken. */
+#define CALLS_A_WINDOW 20
+#define MEAN_MIN_NS UINT64_C(1000000)
+#define MEAN_MAX_NS UINT64_C(64000000000)
+
+static struct {
+	uint32_t on;
+	const uint64_t *gate;
+	uint64_t mean_ns; /* of the draw; 0: every call that crossed a tick is taken */
+	int64_t window_ns;
+	uint32_t taken; /* in this window */
+	int64_t chores_ns; /* the tick at which chores were last done: by one thread for all */
+} wall = { .gate = &session_closed };
+
+static uint64_t site_key(const struct call_site *from)
 {
-	uint64_t x = b->from.pc ^ b->from.sp * UINT64_C(0x9e3779b97f4a7c15);
+	uint64_t x = (from->pc ^ from->sp << 17) * UINT64_C(0x9e3779b97f4a7c15);
 
-	x ^= x >> 32;
-	x *= UINT64_C(0xff51afd7ed558ccd);
-	x ^= x >> 29;
-	return x ? x : 1;
+	return (x ^ x >> 32) | 1;
 }
 
-static void publish(struct thread *t, uint32_t call, int64_t since_ns, uint64_t site,
+static void publish(struct ring_thread *slot, uint32_t call, int64_t since_ns, uint64_t site,
 		    uint64_t target)
 {
-	struct ring_thread *slot = &session.slots[thread_slot(t)];
-	uint32_t sequence = load(&slot->sequence);
-
-	/* One writer at a time: this thread, or a handler on it, which leaves the number even. */
-	store(&slot->sequence, sequence | 1);
-	store_fence();
 	store(&slot->since_ns, since_ns);
 	store(&slot->site, site);
 	store(&slot->target, target);
-	store(&slot->call, call);
-	store_release(&slot->sequence, (sequence | 1) + 1);
+	store_release(&slot->call, call);
 }
 
-static bool record(const struct blocked *b, enum ring_type type, int64_t now_ns, struct event *also)
+static bool record(const struct blocked *b, enum ring_type type, int64_t now_ns, uint64_t mean_ns,
+		   struct event *also)
 {
 	struct ring_block payload = { b->call,
 				      b->target_kind,
 				      b->target,
 				      type == RING_BLOCK ? (uint64_t)(now_ns - b->since_ns) : 0,
 				      b->site,
-				      b->since_ns };
+				      b->since_ns,
+				      mean_ns };
 	struct event e = { .type = type,
 			   .dimension = RING_WALL,
 			   .payload = &payload,
 			   .payload_bytes = sizeof(payload),
 			   .time_ns = now_ns,
 			   .thread = b->thread };
-	char text[LOCK_TEXT_BYTES];
+	char text[TARGET_TEXT_MAX > LOCK_TEXT_BYTES ? TARGET_TEXT_MAX : LOCK_TEXT_BYTES];
 
-	if (b->target_kind == RING_TARGET_ADDRESS)
-		e.text_bytes = lock_name_text((const void *)(uintptr_t)b->target, text);
 	e.text = text;
+	if (b->target_kind == RING_TARGET_FD)
+		e.text_bytes = target_label((int)b->target, text);
+	else if (b->target_kind == RING_TARGET_ADDRESS)
+		e.text_bytes = lock_name_text((const void *)(uintptr_t)b->target, text);
 	if (!also)
 		return stack_record(&e, &b->from);
 	stack_record_both(&e, also, &b->from);
@@ -67,108 +77,189 @@ static bool record(const struct blocked *b, enum ring_type type, int64_t now_ns,
 }
 
 /* Have the agent know the stack of this site before the thread blocks there. */
-static void describe_site(const struct blocked *b, int64_t now_ns)
+static __attribute__((noinline)) void describe_site(const struct blocked *b, uint64_t agent)
 {
 	struct thread *t = b->thread;
-	uint64_t agent = load(&session.agent->generation);
-	uint64_t *place = &t->sites[b->site % THREAD_SITES];
 
 	if (agent != t->sites_agent) {
 		for (int i = 0; i < THREAD_SITES; i++)
 			t->sites[i] = 0;
 		t->sites_agent = agent;
 	}
-	if (*place == b->site)
-		return;
-	if (now_ns - t->sites_window_ns >= SITES_WINDOW_NS) {
-		t->sites_window_ns = now_ns;
+	if (b->since_ns - t->sites_window_ns >= WINDOW_NS) {
+		t->sites_window_ns = b->since_ns;
 		t->sites_written = 0;
 	}
 	if (t->sites_written >= SITES_A_WINDOW)
 		return;
 	t->sites_written++;
-	if (record(b, RING_SITE, now_ns, NULL))
-		*place = b->site;
+	if (record(b, RING_SITE, b->since_ns, 0, NULL))
+		t->sites[b->site % THREAD_SITES] = b->site;
 }
 
-static uint32_t wall_on;
-
-static bool switched_off(void)
+void source_wall_gate(void)
 {
-	return !load(&wall_on) || load(&session.agent->kill) ||
-	       load(&session.agent->dimensions_off) & 1u << RING_WALL;
+	bool open = load(&wall.on) && load(&session.running) && !load(&session.agent->kill) &&
+		    !(load(&session.agent->dimensions_off) & 1u << RING_WALL);
+
+	session_gate_set(SESSION_GATE_WALL, open);
+	store(&wall.gate, &session.cookie[SESSION_GATE_WALL]);
 }
 
-static void begin(struct blocked *b, struct thread *t)
+/* The gate is closed, or the thread has no state yet: it may be a forked child's first call. */
+static __attribute__((noinline)) struct thread *enter_slowly(void)
 {
-	struct ring_thread *slot = &session.slots[thread_slot(t)];
+	int saved = errno;
+	struct thread *t = NULL;
 
-	b->thread = t;
-	b->epoch = session.epoch;
-	b->since_ns = clock_coarse_ns();
-	b->site = site_key(b);
-	b->outer.call = load(&slot->call);
-	if (b->outer.call && b->from.sp > t->blocked_sp)
-		b->outer.call = 0; /* left by a jump: nobody is inside it any more */
-	b->outer.since_ns = slot->since_ns;
-	b->outer.site = slot->site;
-	b->outer.target = slot->target;
-	b->outer.sp = t->blocked_sp;
-	describe_site(b, b->since_ns);
-	store(&t->blocked_sp, b->from.sp);
-	publish(t, b->call, b->since_ns, b->site, b->target);
-	if (t->chores_ns != b->since_ns) {
-		t->chores_ns = b->since_ns;
-		source_chores(b->since_ns);
+	if (session_orphan())
+		(void)session_adopt_child();
+	if (session_running()) {
+		source_wall_gate();
+		if (load(&session.cookie[SESSION_GATE_WALL]))
+			t = thread_self();
 	}
+	errno = saved;
+	return t;
+}
+
+static void chores(int64_t now_ns)
+{
+	int64_t done = load(&wall.chores_ns);
+
+	if (done != now_ns && replace(&wall.chores_ns, &done, now_ns))
+		source_chores(now_ns);
+}
+
+static __attribute__((noinline)) void rare(struct blocked *b, struct thread *t, uint64_t agent)
+{
+	int saved = errno;
+
+	if (t->sites[b->site % THREAD_SITES] != b->site || t->sites_agent != agent)
+		describe_site(b, agent);
+	chores(b->since_ns);
+	errno = saved;
 }
 
 void source_wall_begin(struct blocked *b)
 {
-	int saved = errno;
-	struct thread *t;
+	struct thread *t = thread_pass(load(wall.gate));
+	struct ring_thread *slot;
+	uint64_t agent;
 
 	b->thread = NULL;
-	if (session_orphan())
-		(void)session_adopt_child();
-	if (session_running() && !switched_off() && (t = thread_self()))
-		begin(b, t);
-	errno = saved;
-}
-
-static void count(struct thread *t, int64_t blocked_ns)
-{
-	t->calls_pending++;
-	if (blocked_ns == 0 && t->calls_pending < CALLS_PENDING)
+	if (__builtin_expect(!t, 0) && !(t = enter_slowly()))
 		return;
-	add(&session.counters->blocked_calls, t->calls_pending);
-	t->calls_pending = 0;
-	add(&session.counters->blocked_ns, (uint64_t)blocked_ns);
+	slot = t->slot;
+	b->thread = t;
+	b->epoch = session.epoch;
+	b->since_ns = clock_coarse_ns();
+	b->site = site_key(&b->from);
+	b->outer.sp = t->blocked_sp;
+	b->outer.call = load(&slot->call);
+	if (__builtin_expect(b->outer.call != 0, 0)) {
+		if (b->from.sp > t->blocked_sp)
+			b->outer.call = 0; /* left by a jump: nobody is inside it any more */
+		b->outer.since_ns = slot->since_ns;
+		b->outer.site = slot->site;
+		b->outer.target = slot->target;
+	}
+	agent = load(&session.agent->generation);
+	if (t->sites[b->site % THREAD_SITES] != b->site || load(&wall.chores_ns) != b->since_ns ||
+	    t->sites_agent != agent)
+		rare(b, t, agent);
+	store(&t->blocked_sp, b->from.sp);
+	publish(slot, b->call, b->since_ns, b->site, b->target);
 }
 
-/* Returns whether `also` was written. */
-static bool end(const struct blocked *b, struct event *also)
+/* Keep the number of stacks in bounds, for a program of which hundreds of threads block at once. */
+static void adapt(int64_t now_ns)
+{
+	int64_t window = load(&wall.window_ns);
+	uint64_t mean = load(&wall.mean_ns);
+	uint32_t taken = load(&wall.taken);
+
+	if (taken > CALLS_A_WINDOW) {
+		if (replace(&wall.taken, &taken, 0) && mean < MEAN_MAX_NS)
+			store(&wall.mean_ns, mean ? mean * 2 : MEAN_MIN_NS);
+		store(&wall.window_ns, now_ns);
+	} else if (now_ns - window >= WINDOW_NS && replace(&wall.window_ns, &window, now_ns)) {
+		if (taken < CALLS_A_WINDOW / 4)
+			store(&wall.mean_ns, mean / 2 < MEAN_MIN_NS ? 0 : mean / 2);
+		store(&wall.taken, 0);
+	}
+}
+
+/* Whether this call is taken: the time that threads are blocked is gone through with exponential
+ * steps, so that a call is taken with the chance 1 - exp(-duration / mean). */
+static bool is_taken(struct thread *t, uint64_t duration_ns, uint64_t *ret_mean_ns)
+{
+	uint64_t mean = load(&wall.mean_ns);
+
+	*ret_mean_ns = t->wall_mean_ns;
+	if (t->wall_mean_ns != mean || mean == 0) {
+		/* No memory: what is left of a draw may be drawn again with another mean. */
+		t->wall_mean_ns = *ret_mean_ns = mean;
+		t->wall_left_ns = mean ? draw_exponential(&t->draws, mean) : 0;
+	}
+	if (t->wall_left_ns > duration_ns) {
+		t->wall_left_ns -= duration_ns;
+		return false;
+	}
+	if (mean)
+		t->wall_left_ns = draw_exponential(&t->draws, mean);
+	return true;
+}
+
+/* The call crossed a tick.  Returns whether `also` was written. */
+static __attribute__((noinline)) bool blocked(const struct blocked *b, int64_t now_ns,
+					      struct event *also)
+{
+	int saved = errno;
+	struct thread *t = b->thread;
+	uint64_t duration = (uint64_t)(now_ns - b->since_ns), mean;
+	bool taken;
+
+	store(&t->slot->blocked_ns, load(&t->slot->blocked_ns) + duration);
+	taken = is_taken(t, duration, &mean);
+	if (taken) {
+		add(&wall.taken, 1);
+		(void)record(b, RING_BLOCK, now_ns, mean, also);
+	}
+	adapt(now_ns);
+	chores(now_ns);
+	errno = saved;
+	return taken;
+}
+
+static inline __attribute__((always_inline)) bool end(const struct blocked *b, struct event *also)
 {
 	struct thread *t = b->thread;
+	struct ring_thread *slot;
 	int64_t now;
-	bool records;
 
-	/* The call may have been where a new process began, or sampling ended. */
-	if (!t || !session_live() || b->epoch != session.epoch || thread_self() != t)
+	if (!t)
 		return false;
+	/* The call may have been where a new process began, or a new session. */
+	if (__builtin_expect(thread_pass(load(wall.gate)) != t, 0) &&
+	    (!session_live() || b->epoch != session.epoch || thread_self() != t))
+		return false;
+	slot = t->slot;
 	store(&t->blocked_sp, b->outer.sp);
-	if (b->outer.call)
-		publish(t, b->outer.call, b->outer.since_ns, b->outer.site, b->outer.target);
+	if (__builtin_expect(b->outer.call != 0, 0))
+		publish(slot, b->outer.call, b->outer.since_ns, b->outer.site, b->outer.target);
 	else
-		publish(t, 0, 0, 0, 0);
+		store_release(&slot->call, 0);
+	store(&slot->blocked_calls, load(&slot->blocked_calls) + 1);
 	now = clock_coarse_ns();
-	count(t, now - b->since_ns);
-	records = now > b->since_ns && load(&session.running);
-	if (records) {
-		(void)record(b, RING_BLOCK, now, also);
-		source_chores(now);
-	}
-	return records;
+	if (now > b->since_ns && load(&session.running))
+		return blocked(b, now, also);
+	return false;
+}
+
+void source_wall_end(const struct blocked *b)
+{
+	(void)end(b, NULL);
 }
 
 void source_wall_end_with(const struct blocked *b, struct event *also)
@@ -180,16 +271,11 @@ void source_wall_end_with(const struct blocked *b, struct event *also)
 	errno = saved;
 }
 
-void source_wall_end(const struct blocked *b)
-{
-	source_wall_end_with(b, NULL);
-}
-
 void source_wall_correct(struct thread *t, uint64_t sp)
 {
-	if (load(&session.slots[thread_slot(t)].call) && sp >= t->stack_lo && sp < t->stack_hi &&
+	if (load(&t->slot->call) && sp >= t->stack_lo && sp < t->stack_hi &&
 	    sp > load(&t->blocked_sp))
-		publish(t, 0, 0, 0, 0);
+		store_release(&t->slot->call, 0);
 }
 
 static bool wall_wanted(const struct config *config)
@@ -200,13 +286,14 @@ static bool wall_wanted(const struct config *config)
 /* The hooks are there or they are not; this lets them record. */
 static int wall_start(void)
 {
-	store(&wall_on, 1);
+	store(&wall.on, 1);
 	return HEARTH_OK;
 }
 
 static void wall_stop(void)
 {
-	store(&wall_on, 0);
+	store(&wall.on, 0);
+	source_wall_gate();
 }
 
 const struct source source_wall = {

@@ -17,10 +17,8 @@
 #define STACK_UNLIMITED (UINT64_C(128) << 20) /* the kernel keeps that much free below the stack */
 #define KEYS_INLINE 32 /* keys below this have their value inside the thread's descriptor */
 
-static __thread struct {
-	struct thread *thread;
-	uint64_t epoch;
-} self;
+/* No gate ever holds this epoch. */
+__thread struct thread_words thread_words = { NULL, UINT64_MAX };
 
 static pthread_key_t end_key;
 static bool end_key_made;
@@ -40,15 +38,15 @@ int thread_start(void)
 
 struct thread *thread_self(void)
 {
-	struct thread *t = self.thread;
+	struct thread *t = thread_words.thread;
 
-	return t && self.epoch == session.epoch && load(&t->tid) ? t : NULL;
+	return t && thread_words.epoch == session.epoch && load(&t->tid) ? t : NULL;
 }
 
 static void set_self(struct thread *t)
 {
-	self.thread = t;
-	self.epoch = session.epoch;
+	thread_words.thread = t;
+	thread_words.epoch = session.epoch;
 }
 
 static struct thread *claim(void)
@@ -75,8 +73,10 @@ static void publish(struct thread *t, int32_t tid)
 
 	memset(out, 0, offsetof(struct ring_thread, alloc_calls));
 	out->generation = generation;
+	store(&out->blocked_base_ns, load(&out->blocked_ns));
 	t->draws = draw_seed((uint64_t)clock_exact_ns() ^ (uint64_t)tid << 32,
 			     *(const uint64_t *)(const void *)session.head->runtime_id);
+	t->slot = out;
 	t->seen = load(&scan_number);
 	store(&t->tid, tid);
 	store_release(&out->tid, (uint32_t)tid);
@@ -90,7 +90,6 @@ static void release(struct thread *t)
 
 	source_cpu_disarm(t);
 	source_lock_thread_end(t);
-	add(&session.counters->blocked_calls, t->calls_pending);
 	store_release(&out->tid, 0);
 	store(&t->tid, 0);
 	give_back(&t->claimed);
@@ -172,7 +171,7 @@ static void thread_end(void *value)
 	 * seccomp filter the slot and the timer are left to the process's end. */
 	if (!session_live() || load(&session.seccomp_set) || t != value || t->tid != (int32_t)syscall(SYS_gettid))
 		return;
-	self.thread = NULL;
+	thread_words = (struct thread_words){ NULL, UINT64_MAX };
 	source_cpu_disarm(t);
 	if (load(&session.running))
 		source_cpu_thread_end(t, 0);

@@ -27,6 +27,7 @@ struct thread {
 	int32_t tid;	  /* 0: not yet known */
 	uint32_t seen;	  /* the last scan that found it alive */
 	uint32_t key_set; /* its end will be noticed by a thread-specific-data destructor */
+	struct ring_thread *slot; /* its place in the shared memory */
 
 	/* The CPU timer, changed by its own thread or before its first signal. */
 	uint32_t arming; /* taken while one thread gives it its timer */
@@ -62,9 +63,8 @@ struct thread {
 	uint64_t sites[THREAD_SITES]; /* keys whose RING_SITE record was written... */
 	uint64_t sites_agent;	      /* ...for the agent of this generation */
 	int64_t sites_window_ns;
-	int64_t chores_ns; /* the tick at which this thread last did chores */
 	uint32_t sites_written;
-	uint32_t calls_pending;
+	uint64_t wall_left_ns, wall_mean_ns; /* to the next sampled call; how that was drawn */
 
 	/* Between pthread_create and the thread's first instruction. */
 	void *(*start)(void *);
@@ -74,6 +74,20 @@ struct thread {
 static inline uint32_t thread_slot(const struct thread *t)
 {
 	return (uint32_t)(t - session.threads);
+}
+
+/* The calling thread's own words.  `epoch` is that of the session that `thread` belongs to. */
+struct thread_words {
+	struct thread *thread;
+	uint64_t epoch;
+};
+
+extern __thread struct thread_words thread_words __attribute__((visibility("hidden")));
+
+/* The calling thread's state if it may pass a gate that holds `gate`, else NULL: see session.h. */
+static inline struct thread *thread_pass(uint64_t gate)
+{
+	return thread_words.epoch == gate ? thread_words.thread : NULL;
 }
 
 /* Outside handlers, once for the process: the key whose destructor sees threads end. */

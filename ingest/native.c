@@ -218,7 +218,7 @@ static int record_take(struct native_process *process, const struct ring_record 
 	const size_t payload_len = payload_bytes(record->type);
 	const uint8_t *frames = payload + payload_len;
 
-	_Static_assert(sizeof(struct ring_block) <= sizeof(pending.payload), "see payload_bytes");
+	_Static_assert(sizeof(struct ring_lock) <= sizeof(pending.payload), "see payload_bytes");
 	memcpy(pending.payload, payload, payload_len);
 	int rc = frames_add(process, frames, record->frames, &pending.frames_at);
 

@@ -84,12 +84,25 @@ MUST_CHECK int native_process_records(struct native_process *process, uint32_t r
 				      uint64_t position, const uint8_t *bytes, size_t len,
 				      bool expired, size_t *ret_consumed);
 
+#define NATIVE_JIT_ENTRIES_MAX 262144
+#define NATIVE_JIT_BYTES_MAX ((uint64_t)32 << 20)
+
+/*
+ * More of the process's perf map: lines "START SIZE NAME", the two in hexadecimal, as perf's
+ * Documentation/jit-interface.txt has them.  Takes whole lines and says how many bytes that were; lines
+ * that are not such are passed over.  A later line wins where two overlap.  Returns 0 or -ENOMEM.
+ */
+MUST_CHECK int native_process_jit(struct native_process *process, const char *bytes, size_t len,
+				  size_t *ret_consumed);
+
 /* One live thread, as /proc and its slot show it. */
 struct native_reading {
 	struct ring_thread slot; /* a consistent copy; tid 0: the thread has no slot */
 	uint32_t tid;
 	bool has_schedstat;
 	uint64_t cpu_ns, wait_ns; /* schedstat: time on a CPU, time waiting for one */
+	bool has_switches;
+	uint64_t voluntary, involuntary; /* context switches */
 	char comm[NATIVE_COMM_MAX]; /* "" when not read */
 };
 
@@ -117,9 +130,25 @@ MUST_CHECK int native_process_answer(struct native_process *process,
 bool native_process_place(const struct native_process *process, uint64_t word, uint32_t *ret_module,
 			  uint64_t *ret_address);
 
+/* The whole process, as /proc shows it. */
+struct native_vitals {
+	bool known;
+	uint64_t resident_bytes;
+	uint64_t minor_faults, major_faults; /* since it started */
+};
+
+/* Exact sums over all thread slots, whose counters only grow. */
+struct native_sums {
+	uint64_t blocked_ns, blocked_calls;
+};
+
 struct native_clock {
 	int64_t real_ns, monotonic_ns; /* read together */
 };
+
+/* What is costly to read of a thread, its name and switches, is due: it is new, or a window is over. */
+bool native_process_wants(const struct native_process *process, uint32_t tid,
+			  const struct native_clock *clock);
 
 /* Whether a drain has something to say: samples, or wall time that is due. */
 bool native_process_due(const struct native_process *process, const struct native_clock *clock);
@@ -130,6 +159,8 @@ bool native_process_due(const struct native_process *process, const struct nativ
  * undefined and it should be dropped.
  */
 MUST_CHECK int native_process_emit(struct native_process *process, const struct ring_counters *counters,
+				   const struct native_sums *sums,
+				   const struct native_vitals *vitals,
 				   const struct native_reading *readings, size_t readings_count,
 				   const struct native_clock *clock, bool ended,
 				   struct profile_builder *out, struct err *err);

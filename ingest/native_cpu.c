@@ -263,8 +263,7 @@ static void threads_settle(struct emitter *e, struct share *shares,
 				add_bounded(p->threads[i].emitted_ns, shares[i].raw_ns);
 }
 
-void native_cpu_emit(struct emitter *e, const struct native_reading *readings, size_t count,
-		     bool ended)
+void native_cpu_emit(struct emitter *e, const struct native_reading *readings, size_t count)
 {
 	static const struct native_thread nobody;
 	struct native_process *p = e->process;
@@ -278,7 +277,7 @@ void native_cpu_emit(struct emitter *e, const struct native_reading *readings, s
 		shares[i].scaled_ns = shares[i].raw_ns;
 	threads_settle(e, shares, readings, count);
 	cpu_records(e, shares, pool_factor(p, shares));
-	if (ended && p->owed_ns > e->interval_ns && !e->rc) {
+	if (e->ended && p->owed_ns > e->interval_ns && !e->rc) {
 		not_sampled(e, &nobody, p->owed_ns);
 		p->owed_ns = 0;
 	}

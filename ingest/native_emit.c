@@ -45,6 +45,18 @@ static uint32_t module_number(struct emitter *e, uint32_t number)
 	return e->modules[number];
 }
 
+static uint32_t frame_text(struct emitter *e, struct str name)
+{
+	struct profile_frame frame = { 0 };
+	uint32_t id = 0;
+
+	if (!e->rc)
+		e->rc = profile_builder_string(e->out, name, &frame.function);
+	if (!e->rc)
+		e->rc = profile_builder_frame(e->out, &frame, &id);
+	return id;
+}
+
 static uint32_t frame_address(struct emitter *e, uint64_t word, bool in_kernel)
 {
 	uint32_t number = (uint32_t)(word >> RING_FRAME_ADDRESS_BITS), id = 0;
@@ -52,6 +64,10 @@ static uint32_t frame_address(struct emitter *e, uint64_t word, bool in_kernel)
 						(in_kernel ? PROFILE_FRAME_KERNEL : 0),
 				       .address = word & RING_FRAME_ADDRESS };
 
+	struct str made = number ? (struct str){ 0 } : native_jit_name(e->process, frame.address);
+
+	if (made.len)
+		return frame_text(e, made);
 	if (number && number <= e->process->modules_count)
 		frame.module = module_number(e, number - 1);
 	if (!e->rc)
@@ -61,15 +77,7 @@ static uint32_t frame_address(struct emitter *e, uint64_t word, bool in_kernel)
 
 static uint32_t frame_named(struct emitter *e, const char *name)
 {
-	struct profile_frame frame = { 0 };
-	uint32_t id = 0;
-
-	if (!e->rc)
-		e->rc = profile_builder_string(e->out, (struct str){ name, strlen(name) },
-					       &frame.function);
-	if (!e->rc)
-		e->rc = profile_builder_frame(e->out, &frame, &id);
-	return id;
+	return frame_text(e, (struct str){ name, strlen(name) });
 }
 
 const uint64_t *emit_words(const struct native_process *p, const struct native_pending *pending)
@@ -116,16 +124,32 @@ static void label_number(struct emitter *e, struct profile_label *labels, size_t
 static void label_target(struct emitter *e, struct profile_label *labels, size_t *count,
 			 const struct ring_block *block)
 {
-	static const char *const kinds[] = { "", "fd ", "0x", "pid " };
+	static const char *const kinds[] = { "", "fd ", "0x", "pid ", "timer" };
 	char text[40];
 
 	if (block->target_kind == RING_TARGET_NONE || block->target_kind >= ARRAY_LEN(kinds))
 		return;
+	if (block->target_kind == RING_TARGET_TIMER) {
+		label_text(e, labels, count, STR("target"), STR("timer"));
+		return;
+	}
 	int n = snprintf(text, sizeof(text),
 			 block->target_kind == RING_TARGET_ADDRESS ? "%s%llx" : "%s%lld",
 			 kinds[block->target_kind], (unsigned long long)block->target);
 
 	label_text(e, labels, count, STR("target"), (struct str){ text, (size_t)n });
+}
+
+/* Whether pairs of strings have this key. */
+static bool has_label(const char *at, size_t bytes, const char *key)
+{
+	for (const char *end = at + bytes; bytes && at < end;) {
+		if (!strcmp(at, key))
+			return true;
+		at += strlen(at) + 1;
+		at += strlen(at) + 1;
+	}
+	return false;
 }
 
 /* What the record itself carries: the thread's labels, a lock's name, an exception's type. */
@@ -134,7 +158,7 @@ static void labels_text(struct emitter *e, struct profile_label *labels, size_t 
 {
 	const char *at = e->process->text + pending->text_at, *end = at + pending->text_bytes;
 
-	while (pending->text_bytes && at < end && *count < CONTEXT_LABELS_MAX) {
+	while (pending->text_bytes && at < end && *count < CONTEXT_LABELS_MAX - 1) {
 		struct str key = { at, strlen(at) }, value = { at + key.len + 1, 0 };
 
 		value.len = strlen(value.ptr);
@@ -144,20 +168,6 @@ static void labels_text(struct emitter *e, struct profile_label *labels, size_t 
 		if (key.len)
 			label_text(e, labels, count, key, value);
 	}
-}
-
-static bool is_carried(const struct emitter *e, const struct native_pending *pending, struct str key)
-{
-	const char *at = e->process->text + pending->text_at, *end = at + pending->text_bytes;
-
-	for (bool is_key = true; pending->text_bytes && at < end; is_key = !is_key) {
-		size_t len = strlen(at);
-
-		if (is_key && len == key.len && !memcmp(at, key.ptr, len))
-			return true;
-		at += len + 1;
-	}
-	return false;
 }
 
 static uint32_t context_make(struct emitter *e, const struct native_thread *thread,
@@ -182,13 +192,15 @@ static uint32_t context_make(struct emitter *e, const struct native_thread *thre
 			label_text(e, labels, &count, STR("trace id"), (struct str){ trace, 32 });
 		}
 	}
-	if (block)
-		label_target(e, labels, &count, block);
 	for (size_t i = 0; i < more_count; i++)
-		if (!is_carried(e, pending, more[i].key))
+		if (!has_label(e->process->text + pending->text_at, pending->text_bytes,
+			       more[i].key.ptr))
 			label_text(e, labels, &count, more[i].key, more[i].value);
 	if (pending)
 		labels_text(e, labels, &count, pending);
+	if (block && !has_label(pending ? e->process->text + pending->text_at : NULL,
+				pending ? pending->text_bytes : 0, "target"))
+		label_target(e, labels, &count, block);
 	if (!e->rc)
 		e->rc = profile_builder_context(e->out, labels, count, &context);
 	return context;
@@ -403,6 +415,7 @@ bool native_process_due(const struct native_process *p, const struct native_cloc
 }
 
 int native_process_emit(struct native_process *p, const struct ring_counters *counters,
+			const struct native_sums *sums, const struct native_vitals *vitals,
 			const struct native_reading *readings, size_t readings_count,
 			const struct native_clock *clock, bool ended, struct profile_builder *out,
 			struct err *err)
@@ -412,6 +425,9 @@ int native_process_emit(struct native_process *p, const struct ring_counters *co
 		.process = p,
 		.out = out,
 		.clock = clock,
+		.sums = sums,
+		.vitals = vitals,
+		.ended = ended,
 		.interval_ns = (int64_t)MIN(MAX(counters->interval_us, (uint64_t)100),
 					    (uint64_t)1000000) *
 			       NS_PER_US,
@@ -434,9 +450,11 @@ int native_process_emit(struct native_process *p, const struct ring_counters *co
 	if (!e.rc)
 		threads_update(&e, readings, readings_count);
 	if (!e.rc)
-		native_cpu_emit(&e, readings, readings_count, ended);
+		native_cpu_emit(&e, readings, readings_count);
 	if (!e.rc)
 		native_wall_emit(&e, readings, readings_count, due);
+	if (!e.rc)
+		native_vitals_emit(&e, readings, readings_count, due);
 	if (!e.rc)
 		native_lock_emit(&e, counters, ended);
 	if (!e.rc)

@@ -26,6 +26,9 @@ struct emitter {
 	struct native_process *process;
 	struct profile_builder *out;
 	const struct native_clock *clock;
+	const struct native_sums *sums;
+	const struct native_vitals *vitals;
+	bool ended; /* the process is gone: this is its last batch */
 	int64_t interval_ns;
 	bool stopped; /* the client takes no samples now */
 	struct profile_label labels[NATIVE_LABELS_MAX]; /* of every series */
@@ -76,11 +79,13 @@ void emit_record(struct emitter *e, enum native_series series, uint32_t node, ui
 		 int64_t time_ns, int64_t value, uint64_t count);
 
 /* The two accounts. `due`: wall time is accounted in this batch. */
-void native_cpu_emit(struct emitter *e, const struct native_reading *readings, size_t count,
-		     bool ended);
+void native_cpu_emit(struct emitter *e, const struct native_reading *readings, size_t count);
 void native_lock_emit(struct emitter *e, const struct ring_counters *counters, bool ended);
 void native_exception_emit(struct emitter *e, const struct ring_counters *counters, bool ended);
 void native_wall_emit(struct emitter *e, const struct native_reading *readings, size_t count,
 		      bool due);
+/* Faults, switches, waiting for a CPU, and, when `due`, resident memory. */
+void native_vitals_emit(struct emitter *e, const struct native_reading *readings, size_t count,
+			bool due);
 
 #endif

@@ -53,6 +53,8 @@ void native_process_free(struct native_process *process)
 	free(process->frames);
 	free(process->text);
 	native_names_free(process);
+	free(process->jit.codes);
+	free(process->jit.names);
 	arena_release(&process->arena);
 	free(process);
 }
@@ -129,6 +131,16 @@ void native_threads_sweep(struct native_process *p)
 	p->threads_count = kept;
 	if (p->threads_index_size)
 		index_fill(p);
+}
+
+bool native_process_wants(const struct native_process *p, uint32_t tid,
+			  const struct native_clock *clock)
+{
+	if (clock->monotonic_ns >= p->wall_due_ns || !p->threads_index_size)
+		return true;
+	uint32_t number = p->threads_index[index_place(p, tid)];
+
+	return !number || !p->threads[number - 1].name[0];
 }
 
 void native_process_stats(const struct native_process *process, struct native_stats *ret_stats)

@@ -17,6 +17,21 @@ struct native_module {
 	char path[RING_PATH_MAX];
 };
 
+/* Code that the process made itself, by its perf map. */
+struct native_code {
+	uint64_t start, end;
+	uint32_t name_at, name_len; /* in jit.names */
+	uint32_t order;		    /* of arrival */
+};
+
+struct native_jit {
+	struct native_code *codes;
+	size_t count, capacity;
+	char *names;
+	size_t names_len, names_capacity;
+	bool sorted;
+};
+
 /* A record of the ring, checked; its frames stand in native_process.frames. */
 struct native_pending {
 	uint16_t type;
@@ -29,7 +44,7 @@ struct native_pending {
 	size_t text_at; /* in native_process.text: pairs of strings, checked */
 	uint16_t text_bytes;
 	union {
-		uint8_t payload[sizeof(struct ring_lock)]; /* the largest */
+		uint8_t payload[sizeof(struct ring_block)]; /* the largest */
 		struct ring_cpu cpu;
 		struct ring_block block;
 		struct ring_alloc alloc;
@@ -77,9 +92,12 @@ struct native_thread {
 
 	int64_t wall_until_ns; /* CLOCK_MONOTONIC up to which wall time is accounted */
 	uint64_t wall_cpu_ns, wall_wait_ns; /* the clocks at wall_until_ns */
-	int64_t blocked_ns; /* by returned calls since wall_until_ns */
+	bool vitals_known; /* of what follows, as last seen */
+	uint64_t wait_seen_ns, voluntary_seen, involuntary_seen;
+	int64_t explained_ns; /* blocked up to wall_until_ns, by the thread's own account */
 	int64_t rest_ns;    /* unexplained, below zero when too much was explained */
 	int64_t open_since_ns, open_charged_ns; /* a call still blocked, and what it was charged */
+	bool open; /* it was in this reading */
 
 	struct native_sites *sites; /* NULL: none */
 };
@@ -112,6 +130,7 @@ struct native_process {
 	size_t frames_count, frames_capacity;
 	char *text;
 	size_t text_count, text_capacity;
+	struct native_jit jit;
 	struct native_thread *threads;
 	size_t threads_count, threads_capacity;
 	uint32_t *threads_index; /* by tid: number + 1, 0 is free */
@@ -124,11 +143,18 @@ struct native_process {
 	struct native_account exceptions;
 	struct native_name *names;
 	size_t names_count, names_capacity;
+	int64_t blocked_ns; /* blocked time written */
+	double blocked_left; /* of a count below one */
+	bool blocked_known;
 	int64_t owed_ns; /* CPU time of ended threads that no sample carried yet; may be below zero */
+	struct native_vitals vitals; /* as last seen */
 	int64_t wall_due_ns; /* CLOCK_MONOTONIC of the next wall account */
 	int64_t first_ns;    /* CLOCK_MONOTONIC of the first batch, 0: none yet */
 	struct native_stats stats;
 };
+
+/* The name of the code at `address`, empty when the map has none. */
+struct str native_jit_name(struct native_process *process, uint64_t address);
 
 /* The thread of this tid, made when it is new; good until the next is made. NULL without memory. */
 struct native_thread *native_thread_get(struct native_process *process, uint32_t tid);

@@ -3,6 +3,7 @@
  * Wall: for each live thread, elapsed = CPU + waiting for a CPU + blocked, by call, + the rest, which
  * is shown as such.
  */
+#include <math.h>
 #include <string.h>
 
 #include "ingest/native_emit.h"
@@ -12,6 +13,12 @@
 static const char *const call_names[RING_CALLS] = {
 	[RING_CALL_none] = "none",
 #define CALL(name, target) [RING_CALL_##name] = #name,
+#include "client/calls.def"
+#undef CALL
+};
+
+static const uint8_t call_targets[RING_CALLS] = {
+#define CALL(name, target) [RING_CALL_##name] = RING_TARGET_##target,
 #include "client/calls.def"
 #undef CALL
 };
@@ -56,43 +63,67 @@ static const char *call_name(uint32_t call)
 	return call < RING_CALLS ? call_names[call] : "unknown call";
 }
 
-/* A call that returned: what it was charged while it was open is taken off. */
+/* A sampled call that returned stands for this much: see struct ring_block. */
+static double weight_of(struct emitter *e, const struct native_pending *pending, double *ret_calls)
+{
+	/* Nothing has lasted longer than the profiler. */
+	int64_t most = e->clock->monotonic_ns - e->process->head.start_monotonic_ns;
+	double duration = (double)MIN(pending->block.duration_ns, (uint64_t)most);
+	double mean = (double)pending->block.mean_ns;
+	double chance = mean > 0 && duration > 0 ? -expm1(-duration / mean) : 1;
+
+	*ret_calls = 1 / MAX(chance, 1e-9);
+	return duration * *ret_calls;
+}
+
+/* What it was charged while it was open is taken off. */
+static double block_value(struct emitter *e, const struct native_thread *thread,
+			  const struct native_pending *pending, double *ret_calls)
+{
+	double value = weight_of(e, pending, ret_calls);
+
+	if (thread->open_since_ns && pending->block.since_ns == thread->open_since_ns)
+		value = MAX(value - (double)thread->open_charged_ns, 0.0);
+	return value;
+}
+
 static void block_record(struct emitter *e, struct native_thread *thread,
-			 const struct native_pending *pending)
+			 const struct native_pending *pending, double factor)
 {
 	struct native_process *p = e->process;
-	/* Nothing has lasted longer than the profiler. */
-	int64_t most = e->clock->monotonic_ns - p->head.start_monotonic_ns;
-	int64_t duration = (int64_t)MIN(pending->block.duration_ns, (uint64_t)most);
+	double calls, value = block_value(e, thread, pending, &calls) * factor;
 	uint32_t node = emit_stack(e, emit_words(p, pending), pending->frames_count, false,
 				   call_name(pending->block.call));
 	uint32_t context = emit_context(e, thread, pending, &pending->block);
-	int64_t time_ns = emit_real_time(e, pending->time_ns);
+	int64_t time_ns = emit_real_time(e, pending->time_ns), whole = (int64_t)(value + 0.5);
+	uint64_t count;
 
-	if (thread->open_since_ns && pending->block.since_ns == thread->open_since_ns) {
-		duration -= thread->open_charged_ns;
-		thread->open_since_ns = 0;
-	}
-	thread->blocked_ns = add_bounded(thread->blocked_ns, duration);
-	emit_record(e, SERIES_BLOCK, node, context, time_ns, duration, 1);
-	emit_record(e, SERIES_WALL, node, context, time_ns, duration, 1);
+	p->blocked_left += calls;
+	count = (uint64_t)p->blocked_left;
+	p->blocked_left -= (double)count;
+	p->blocked_ns = add_bounded(p->blocked_ns, whole);
+	emit_record(e, SERIES_BLOCK, node, context, time_ns, whole, count);
+	emit_record(e, SERIES_WALL, node, context, time_ns, whole, count);
 }
 
 /* A call that has not returned is charged up to now. */
-static int64_t open_call(struct emitter *e, struct native_thread *thread,
-			 const struct native_reading *reading, bool first_seen)
+static void open_call(struct emitter *e, struct native_thread *thread,
+		      const struct native_reading *reading, bool first_seen)
 {
 	const struct ring_thread *slot = &reading->slot;
 	const struct native_site *site = site_find(thread, slot->site);
 
-	if (!slot->call || slot->since_ns <= 0 || slot->since_ns > e->clock->monotonic_ns)
-		return 0;
+	thread->open = slot->call && slot->since_ns > 0 && slot->since_ns <= e->clock->monotonic_ns;
+	if (!thread->open)
+		return;
 	if (thread->open_since_ns != slot->since_ns) {
 		thread->open_since_ns = slot->since_ns;
 		/* After the agent's own restart nobody knows how far it was charged: not twice. */
 		thread->open_charged_ns = first_seen && e->process->resumed ?
 						  e->clock->monotonic_ns - slot->since_ns :
 						  0;
+		e->process->blocked_ns =
+			add_bounded(e->process->blocked_ns, thread->open_charged_ns);
 	}
 	int64_t from = slot->since_ns + thread->open_charged_ns;
 
@@ -101,16 +132,20 @@ static int64_t open_call(struct emitter *e, struct native_thread *thread,
 	int64_t duration = e->clock->monotonic_ns - from;
 
 	if (duration <= 0)
-		return 0;
-	const struct ring_block block = { .call = slot->call, .target = slot->target };
+		return;
+	const struct ring_block block = { .call = slot->call,
+					  .target_kind = slot->call < RING_CALLS ?
+								 call_targets[slot->call] :
+								 RING_TARGET_NONE,
+					  .target = slot->target };
 	uint32_t node = emit_stack(e, site ? site->frames : NULL, site ? site->frames_count : 0, false,
 				   call_name(slot->call));
 	uint32_t context = emit_context(e, thread, NULL, &block);
 
 	thread->open_charged_ns = e->clock->monotonic_ns - slot->since_ns;
+	e->process->blocked_ns = add_bounded(e->process->blocked_ns, duration);
 	emit_record(e, SERIES_BLOCK, node, context, e->clock->real_ns, duration, 1);
 	emit_record(e, SERIES_WALL, node, context, e->clock->real_ns, duration, 1);
-	return duration;
 }
 
 static void named_record(struct emitter *e, const struct native_thread *thread, const char *name,
@@ -141,27 +176,90 @@ static void wall_account(struct emitter *e, struct native_thread *thread,
 	/* The wait of a thread that is older than its profiler is not of this time. */
 	int64_t wait = MIN((int64_t)(reading->wait_ns - thread->wall_wait_ns),
 			   MAX(elapsed - cpu, (int64_t)0));
-	int64_t open = open_call(e, thread, reading, first_seen);
+	/* By the thread's own counter, whichever calls were sampled; an open call is not in it yet. */
+	int64_t returned = (int64_t)(reading->slot.blocked_ns - reading->slot.blocked_base_ns);
+
+	open_call(e, thread, reading, first_seen);
+
+	int64_t explained = add_bounded(returned, thread->open ? now - thread->open_since_ns : 0);
 
 	named_record(e, thread, "[waiting for a CPU]", wait);
-	thread->rest_ns = add_bounded(thread->rest_ns,
-				      elapsed - cpu - wait - open - thread->blocked_ns);
 	if (first_seen)
-		thread->rest_ns = 0; /* what it did before lies outside the account */
+		thread->explained_ns = explained; /* what it did before lies outside the account */
+	else
+		thread->rest_ns = add_bounded(thread->rest_ns, elapsed - cpu - wait -
+								       (explained - thread->explained_ns));
 	if (thread->rest_ns > REST_MIN_NS) {
 		named_record(e, thread, "[off CPU, not explained]", thread->rest_ns);
 		thread->rest_ns = 0;
 	}
+	thread->explained_ns = explained;
 	thread->wall_until_ns = now;
 	thread->wall_cpu_ns = reading->cpu_ns;
 	thread->wall_wait_ns = reading->wait_ns;
-	thread->blocked_ns = 0;
+}
+
+/*
+ * The exact counters say how long returned calls were blocked; the samples of the drain are scaled to
+ * that, but not beyond twice or half their weight.  What open calls were charged comes back with their
+ * return.
+ */
+static double blocked_factor(struct emitter *e, const struct native_reading *readings, size_t count)
+{
+	struct native_process *p = e->process;
+	double weights = 0, calls;
+	int64_t open = 0;
+
+	for (size_t i = 0; i < p->pending_count; i++) {
+		struct native_thread *thread = native_thread_get(p, p->pending[i].tid);
+
+		if (thread && p->pending[i].type == RING_BLOCK)
+			weights += block_value(e, thread, &p->pending[i], &calls);
+	}
+	for (size_t i = 0; i < count; i++) {
+		struct native_thread *thread = native_thread_get(p, readings[i].tid);
+
+		if (thread && readings[i].slot.call && thread->open_since_ns &&
+		    readings[i].slot.since_ns == thread->open_since_ns)
+			open = add_bounded(open, thread->open_charged_ns);
+	}
+
+	int64_t exact = (int64_t)MIN(e->sums->blocked_ns, (uint64_t)INT64_MAX / 4);
+
+	if (!p->blocked_known) {
+		p->blocked_known = true;
+		/* What an earlier agent wrote is not known: the account starts here. */
+		if (p->resumed)
+			p->blocked_ns = add_bounded(exact, open - (int64_t)weights);
+	}
+	int64_t owed = add_bounded(exact, open - p->blocked_ns);
+
+	if (weights <= 0)
+		return 1;
+	return MIN(MAX((double)owed / weights, 0.5), 2.0);
+}
+
+static void blocked_rest(struct emitter *e)
+{
+	static const struct native_thread nobody;
+	struct native_process *p = e->process;
+	int64_t owed = (int64_t)MIN(e->sums->blocked_ns, (uint64_t)INT64_MAX / 4) - p->blocked_ns;
+
+	for (size_t i = 0; i < p->threads_count; i++)
+		owed = add_bounded(owed, p->threads[i].open ? p->threads[i].open_charged_ns : 0);
+	if (!e->ended || owed <= REST_MIN_NS || !p->blocked_known)
+		return;
+	named_record(e, &nobody, "[blocked, not sampled]", owed);
+	emit_record(e, SERIES_BLOCK, emit_stack(e, NULL, 0, false, "[not sampled]"),
+		    emit_context(e, &nobody, NULL, NULL), e->clock->real_ns, owed, 1);
+	p->blocked_ns = add_bounded(p->blocked_ns, owed);
 }
 
 void native_wall_emit(struct emitter *e, const struct native_reading *readings, size_t count,
 		      bool due)
 {
 	struct native_process *p = e->process;
+	double factor = blocked_factor(e, readings, count);
 
 	for (size_t i = 0; !e->rc && i < p->pending_count; i++) {
 		const struct native_pending *pending = &p->pending[i];
@@ -170,7 +268,7 @@ void native_wall_emit(struct emitter *e, const struct native_reading *readings, 
 		if (thread && pending->type == RING_SITE)
 			site_learn(p, thread, pending);
 		else if (thread && pending->type == RING_BLOCK)
-			block_record(e, thread, pending);
+			block_record(e, thread, pending, factor);
 	}
 	for (size_t i = 0; due && !e->rc && i < count; i++) {
 		struct native_thread *thread = native_thread_get(p, readings[i].tid);
@@ -180,5 +278,6 @@ void native_wall_emit(struct emitter *e, const struct native_reading *readings, 
 		wall_account(e, thread, &readings[i]);
 		thread->wall_closed = thread->ended;
 	}
+	blocked_rest(e);
 }
 

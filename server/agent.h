@@ -7,6 +7,7 @@
 
 #include "server/auth.h"
 #include "server/config.h"
+#include "server/control.h"
 #include "server/http.h"
 #include "server/processes.h"
 #include "server/readers.h"
@@ -22,6 +23,7 @@ struct agent {
 	struct writer *writer;
 	struct readers *readers;
 	struct symbols *symbols;
+	struct control *control;
 	struct processes *processes;
 	struct auth *auth;
 	struct http *http;

@@ -56,6 +56,16 @@ static int directory_make(const char *path, mode_t mode, struct err *err)
 	return 0;
 }
 
+/* While <run>/disable exists no program of this host is sampled. */
+static int control_start(struct agent *agent, struct err *err)
+{
+	char path[300];
+
+	(void)snprintf(path, sizeof(path), "%s/disable", agent->config.run);
+	agent->control = control_new(path);
+	return agent->control ? 0 : err_set(err, -ENOMEM, "control: out of memory");
+}
+
 static int listen_all(struct agent *agent, struct err *err)
 {
 	char path[300], bound[128];
@@ -143,7 +153,11 @@ static int agent_start(struct agent *agent, struct err *err)
 	if (!rc)
 		rc = http_start(agent->base, &options, &agent->http, err);
 	(void)snprintf(path, sizeof(path), "%s/agent.sock", agent->config.run);
-	const struct processes_options native = { .socket_path = path, .host = agent->host };
+	if (!rc)
+		rc = control_start(agent, err);
+	const struct processes_options native = { .socket_path = path,
+						  .host = agent->host,
+						  .control = agent->control };
 
 	if (!rc)
 		rc = processes_start(agent->base, agent->mailbox, agent->writer, agent->symbols, &native,
@@ -169,6 +183,7 @@ static void agent_stop(struct agent *agent)
 	writer_stop(agent->writer);
 	mailbox_free(agent->mailbox);
 	processes_free(agent->processes);
+	control_free(agent->control);
 	auth_free(agent->auth);
 }
 

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "ingest/cgroup.h"
 
 #define DRAIN_BYTES_MAX ((size_t)1 << 20) /* of one ring in one turn */
 #define TURN_BYTES_MAX ((size_t)4 << 20) /* of all of them: as much as a client of ours has */
@@ -86,6 +87,25 @@ static void label_keep(const struct native_hello *hello, const char *key, char *
 			(void)snprintf(to, max, "%s", hello->labels[i].value.ptr);
 }
 
+static void cgroup_read(const struct process *p, struct cgroup *ret)
+{
+	char text[4096];
+	ssize_t n = fd_read_file(p->proc, "cgroup", text, sizeof(text));
+
+	cgroup_parse((struct str){ text, n > 0 ? (size_t)n : 0 }, ret);
+}
+
+/* Unless the client set it itself. */
+static void label_add(struct ingest_label *labels, size_t *count, const char *key, const char *value)
+{
+	for (size_t i = 0; i < *count; i++)
+		if (labels[i].key.len == strlen(key) && !memcmp(labels[i].key.ptr, key, strlen(key)))
+			return;
+	if (*value)
+		labels[(*count)++] = (struct ingest_label){ { key, strlen(key) },
+							    { value, strlen(value) } };
+}
+
 int process_new(int memfd, int proc, uint32_t owner, int64_t pid, const struct native_hello *hello,
 		const char *host, struct process **ret_process, struct err *err)
 {
@@ -93,7 +113,9 @@ int process_new(int memfd, int proc, uint32_t owner, int64_t pid, const struct n
 
 	if (!p)
 		return err_set(err, -ENOMEM, "ring: out of memory");
-	*p = (struct process){ .memfd = memfd, .proc = proc, .owner = owner, .pid = pid };
+	*p = (struct process){
+		.memfd = memfd, .proc = proc, .perf_map = -1, .owner = owner, .pid = pid
+	};
 	int rc = memfd_check(memfd, &p->file_bytes, err);
 
 	if (!rc && read_at(p, &p->head, sizeof(p->head), 0))
@@ -107,9 +129,15 @@ int process_new(int memfd, int proc, uint32_t owner, int64_t pid, const struct n
 	label_keep(hello, "service", p->service, sizeof(p->service));
 
 	struct ingest_label labels[NATIVE_LABELS_MAX];
-	size_t count = MIN(hello->labels_count, (size_t)NATIVE_LABELS_MAX - 1);
+	size_t count = hello->labels_count;
 
+	struct cgroup cgroup;
+
+	count = MIN(count, (size_t)NATIVE_LABELS_MAX - 3);
 	memcpy(labels, hello->labels, count * sizeof(*labels));
+	cgroup_read(p, &cgroup);
+	label_add(labels, &count, "container_id", cgroup.container);
+	label_add(labels, &count, "cgroup", cgroup.path);
 	labels[count++] = (struct ingest_label){ STR("host"), { host, strlen(host) } };
 	const struct native_options options = { .owner = owner,
 						.pid = pid,
@@ -137,6 +165,7 @@ void process_free(struct process *p)
 		return;
 	fd_close(&p->memfd);
 	fd_close(&p->proc);
+	fd_close(&p->perf_map);
 	native_process_free(p->native);
 	profile_free(p->waiting);
 	free(p);
@@ -183,6 +212,21 @@ void process_heartbeat(struct process *p)
 
 	_Static_assert(offsetof(struct ring_agent, generation) == 8, "the two stand together");
 	write_at(p, &beat, sizeof(beat), AT_AGENT);
+}
+
+void process_obey(struct process *p, struct control_state state)
+{
+	const uint32_t page[2] = { state.paused, state.cpu_interval_us };
+
+	_Static_assert(offsetof(struct ring_agent, cpu_interval_us) ==
+			       offsetof(struct ring_agent, kill) + sizeof(uint32_t),
+		       "the two stand together");
+	if (p->obeyed_known && p->obeyed.paused == state.paused &&
+	    p->obeyed.cpu_interval_us == state.cpu_interval_us)
+		return;
+	write_at(p, page, sizeof(page), AT_AGENT + offsetof(struct ring_agent, kill));
+	p->obeyed = state;
+	p->obeyed_known = true;
 }
 
 void process_farewell(struct process *p)
@@ -347,8 +391,10 @@ static struct profile *batch_make(struct process *p, const struct native_clock *
 {
 	struct profile_builder *builder = NULL;
 	struct native_reading *CLEANUP(cleanup_free) readings = NULL;
+	struct native_sums sums;
+	struct native_vitals vitals;
 	size_t count = 0;
-	int rc = process_readings(p, &readings, &count);
+	int rc = process_readings(p, clock, &readings, &count, &sums, &vitals);
 
 	if (!rc)
 		rc = profile_builder_new(NULL, &builder);
@@ -356,7 +402,7 @@ static struct profile *batch_make(struct process *p, const struct native_clock *
 		err_set(err, rc, "drain: %s", strerror(-rc));
 		return NULL;
 	}
-	rc = native_process_emit(p->native, &p->counters, readings, count, clock, last, builder,
+	rc = native_process_emit(p->native, &p->counters, &sums, &vitals, readings, count, clock, last, builder,
 				 err);
 	native_process_stats(p->native, &p->stats);
 	if (rc) {
@@ -374,6 +420,8 @@ struct profile *process_drain(struct process *p, bool force, struct err *err)
 
 	if (!rc)
 		rc = rings_drain(p, clock.monotonic_ns, &left);
+	if (!rc)
+		rc = process_jit_read(p); /* after: code has its name before it runs */
 	p->drained_ns = clock.monotonic_ns;
 	if (rc) {
 		err_set(err, rc, "drain: %s", strerror(-rc));

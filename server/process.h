@@ -12,6 +12,8 @@
 
 struct process {
 	struct process *next;
+	int perf_map;	    /* /tmp/perf-PID.map as the client opened it, -1: none */
+	uint64_t perf_read; /* bytes of it taken so far */
 	int memfd, proc; /* proc: a directory descriptor of its /proc/PID */
 	uint32_t owner;
 	int64_t pid;
@@ -45,6 +47,8 @@ struct process {
 	bool named;	   /* they have just come */
 	int64_t naming_ns;
 	size_t unanswered; /* of what was asked last */
+	struct control_state obeyed; /* what its page says */
+	bool obeyed_known;
 };
 
 /* Check and take over what came with a hello. Descriptors are taken only on success. */
@@ -69,8 +73,14 @@ bool process_names_ready(struct process *process);
 /* Tell the client that the agent lives. */
 void process_heartbeat(struct process *process);
 
+/* Write what is in force for it into its page, when that changed. */
+void process_obey(struct process *process, struct control_state state);
+
 /* Tell it that the agent stops, so that it looks for another without waiting. */
 void process_farewell(struct process *process);
+
+/* Take over the perf map, if it is a plain file of this process's user. */
+void process_perf_map(struct process *process, int fd);
 
 /* Has /proc said that it is gone? */
 bool process_is_gone(struct process *process);
@@ -84,8 +94,12 @@ bool process_is_half_full(struct process *process);
 /* Read the exact counters and new modules. Returns 0 or -errno. */
 MUST_CHECK int process_refresh(struct process *process);
 
-/* Everything that /proc and the thread table say now. `*ret_readings` is malloc'ed. */
-MUST_CHECK int process_readings(struct process *process, struct native_reading **ret_readings,
-				size_t *ret_count);
+/* Read what was added to the perf map, a MiB at a time. Returns 0 or -ENOMEM. */
+MUST_CHECK int process_jit_read(struct process *process);
+
+/* Everything that /proc and the slots say now. `*ret_readings` is malloc'ed. */
+MUST_CHECK int process_readings(struct process *process, const struct native_clock *clock,
+				struct native_reading **ret_readings, size_t *ret_count,
+				struct native_sums *ret_sums, struct native_vitals *ret_vitals);
 
 #endif

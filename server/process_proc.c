@@ -15,7 +15,8 @@
 #include "server/process.h"
 
 /* A consistent copy of every used slot; one that keeps changing is taken as running. */
-static int slots_read(struct process *p, struct ring_thread **ret_slots, size_t *ret_count)
+static int slots_read(struct process *p, struct ring_thread **ret_slots, size_t *ret_count,
+		      struct native_sums *ret_sums)
 {
 	size_t count = (size_t)MIN(p->counters.threads_high, (uint64_t)p->head.threads_max);
 	size_t bytes = count * sizeof(struct ring_thread);
@@ -31,9 +32,13 @@ static int slots_read(struct process *p, struct ring_thread **ret_slots, size_t 
 		free(second);
 		return -EIO;
 	}
+	*ret_sums = (struct native_sums){ 0 };
 	for (size_t i = 0; i < count; i++) {
-		if (first[i].sequence != second[i].sequence || (second[i].sequence & 1))
+		if (first[i].call != second[i].call || first[i].since_ns != second[i].since_ns ||
+		    first[i].site != second[i].site || first[i].target != second[i].target)
 			second[i].call = 0;
+		ret_sums->blocked_ns += second[i].blocked_ns;
+		ret_sums->blocked_calls += second[i].blocked_calls;
 		second[i].name[sizeof(second[i].name) - 1] = '\0';
 	}
 	free(first);
@@ -73,6 +78,54 @@ static void comm_read(struct process *p, struct native_reading *reading)
 	}
 	reading->comm[n] = '\0';
 	reading->comm[strcspn(reading->comm, "\n")] = '\0';
+}
+
+/* proc(5), /proc/PID/status. */
+static void switches_read(struct process *p, struct native_reading *reading)
+{
+	static const char key[] = "voluntary_ctxt_switches:";
+	char path[48], text[4096];
+	unsigned long long voluntary, involuntary;
+
+	(void)snprintf(path, sizeof(path), "task/%u/status", reading->tid);
+	ssize_t n = fd_read_file(p->proc, path, text, sizeof(text) - 1);
+
+	if (n <= 0)
+		return;
+	text[n] = '\0';
+	const char *first = strstr(text, key), *second = first ? strstr(first + 1, key) : NULL;
+
+	/* "nonvoluntary_ctxt_switches" ends in the same words, and comes second. */
+	if (!second || sscanf(first + sizeof(key) - 1, "%llu", &voluntary) != 1 ||
+	    sscanf(second + sizeof(key) - 1, "%llu", &involuntary) != 1)
+		return;
+	reading->has_switches = true;
+	reading->voluntary = voluntary;
+	reading->involuntary = involuntary;
+}
+
+/* proc(5): fields 10 and 12 of stat, the second number of statm. */
+static void vitals_read(struct process *p, struct native_vitals *vitals)
+{
+	char text[1024];
+	unsigned long long minor, major, pages;
+	ssize_t n = fd_read_file(p->proc, "stat", text, sizeof(text) - 1);
+
+	*vitals = (struct native_vitals){ 0 };
+	if (n <= 0)
+		return;
+	text[n] = '\0';
+	const char *after = strrchr(text, ')');
+
+	if (!after || sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %llu %*u %llu", &minor, &major) != 2)
+		return;
+	n = fd_read_file(p->proc, "statm", text, sizeof(text) - 1);
+	if (n <= 0)
+		return;
+	text[n] = '\0';
+	if (sscanf(text, "%*u %llu", &pages) != 1)
+		return;
+	*vitals = (struct native_vitals){ true, pages * (uint64_t)sysconf(_SC_PAGESIZE), minor, major };
 }
 
 static int reading_add(struct native_reading **readings, size_t *count, size_t *capacity,
@@ -146,11 +199,13 @@ static void slots_match(struct process *p, struct native_reading *readings, size
 	}
 }
 
-int process_readings(struct process *p, struct native_reading **ret_readings, size_t *ret_count)
+int process_readings(struct process *p, const struct native_clock *clock,
+		     struct native_reading **ret_readings, size_t *ret_count,
+		     struct native_sums *ret_sums, struct native_vitals *ret_vitals)
 {
 	struct ring_thread *CLEANUP(cleanup_free) slots = NULL;
 	size_t slots_count = 0;
-	int rc = slots_read(p, &slots, &slots_count);
+	int rc = slots_read(p, &slots, &slots_count, ret_sums);
 
 	*ret_readings = NULL;
 	*ret_count = 0;
@@ -159,9 +214,15 @@ int process_readings(struct process *p, struct native_reading **ret_readings, si
 	if (rc)
 		return rc;
 	for (size_t i = 0; i < *ret_count; i++) {
-		schedstat_read(p, &(*ret_readings)[i]);
-		comm_read(p, &(*ret_readings)[i]);
+		struct native_reading *reading = &(*ret_readings)[i];
+
+		schedstat_read(p, reading);
+		if (!native_process_wants(p->native, reading->tid, clock))
+			continue;
+		comm_read(p, reading);
+		switches_read(p, reading);
 	}
+	vitals_read(p, ret_vitals);
 	slots_match(p, *ret_readings, *ret_count, slots, slots_count);
 	return 0;
 }

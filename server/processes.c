@@ -226,6 +226,8 @@ static void process_tick(struct process *process, int64_t now_ns)
 		return;
 	}
 	process_heartbeat(process);
+	process_obey(process, control_for(process->all->control, process->service, process->pid,
+					  process->owner));
 	if (process_is_gone(process) || now_ns - process->drained_ns >= DRAIN_NS ||
 	    process_fill_percent(process) >= FILL_PERCENT)
 		process_turn(process, false);
@@ -240,6 +242,7 @@ static void tick(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	hello_resume(all);
+	control_tick(all->control, now_ns);
 	for (struct process *p = all->first; p; p = next) {
 		next = p->next;
 		process_tick(p, now_ns);
@@ -261,6 +264,7 @@ int processes_start(struct event_base *base, struct mailbox *mailbox, struct wri
 				   .mailbox = mailbox,
 				   .writer = writer,
 				   .symbols = symbols,
+				   .control = options->control,
 				   .listener = -1 };
 	(void)pthread_mutex_init(&all->lock, NULL);
 	(void)snprintf(all->host, sizeof(all->host), "%s", options->host);

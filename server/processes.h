@@ -13,6 +13,7 @@
 #include <event2/event.h>
 
 #include "base/json.h"
+#include "server/control.h"
 #include "server/mailbox.h"
 #include "server/symbols.h"
 #include "server/writer.h"
@@ -25,6 +26,7 @@ struct processes;
 struct processes_options {
 	const char *socket_path;
 	const char *host; /* label "host" */
+	struct control *control; /* orders to clients; outlives the processes */
 };
 
 MUST_CHECK int processes_start(struct event_base *base, struct mailbox *mailbox,

@@ -107,6 +107,10 @@ static int hello_take(struct processes *all, const void *bytes, size_t len, int 
 			return rc;
 		}
 	}
+	if (hello.flags & RING_HELLO_PERF_MAP && count > 2) {
+		process_perf_map(process, fds[--count]);
+		fds[count] = -1;
+	}
 	modules_take(process, &hello, fds + 2, count - 2);
 	process_heartbeat(process);
 	if (process->ready)

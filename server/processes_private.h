@@ -17,6 +17,7 @@ struct processes {
 	struct mailbox *mailbox;
 	struct writer *writer;
 	struct symbols *symbols;
+	struct control *control;
 	char host[64];
 	char *socket_path;
 	int listener;

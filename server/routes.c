@@ -10,7 +10,7 @@
 #define SYMBOLS_BODY_MAX ((size_t)256 << 20)
 #define COMPRESS_FROM 1024
 
-enum access { OPEN, READ, WRITE };
+enum access { OPEN, READ, WRITE, LOCAL };
 
 static const struct route {
 	const char *method, *path;
@@ -88,12 +88,13 @@ bool agent_refuse(void *arg, const struct http_request *request, struct http_ans
 		http_problem(answer, 405, "%s is asked for with %s", request->path, other);
 	else if (!route)
 		http_problem(answer, 404, "nothing is served at %.200s", request->path);
-	else if (route->access == WRITE && is_cross_site(agent, request))
+	else if ((route->access == WRITE || route->access == LOCAL) &&
+		 is_cross_site(agent, request))
 		http_problem(answer, 403, "writes from another site's page are refused");
-	else if (route->serve == route_symbols && !request->caller.is_unix)
+	else if (route->access == LOCAL && !request->caller.is_unix)
 		http_problem(answer, 403,
-			     "symbols are taken over %s/http.sock, where the kernel says whose they are",
-			     agent->config.run);
+			     "%s is served over %s/http.sock, where the kernel says who asks",
+			     request->path, agent->config.run);
 	else if (route->access == READ && !request->caller.may_read)
 		http_problem(answer, 401,
 			     "reading over TCP asks for the token of %s/token as Authorization: Bearer, "

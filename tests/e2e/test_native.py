@@ -72,6 +72,37 @@ def a_sleeping_half_is_in_wall_and_not_in_cpu():
         assert abs(worked - cpu) <= 0.05 * cpu + 30e6, (worked, cpu)
 
 
+def every_blocking_call_is_seen_for_as_long_as_it_blocked():
+    with Agent() as agent:
+        done = run([PROGRAMS / "blocks"], env=agent.environment())
+        assert done.returncode == 0, done
+        truth, calls = {}, {}
+        for line in done.stdout.decode().splitlines():
+            name, ns = line.split()
+            truth[name] = truth.get(name, 0) + int(ns)
+            calls[name] = calls.get(name, 0) + 8
+        agent.settled()
+        # The waits of the main thread; the one that wakes it has others of the same names.
+        own = '{service="blocks"}'
+        stacks = {k: v for k, v in agent.folded(type="block_delay", query=own).items()
+                  if ";main;" in k and "waker" not in k}
+        stacks = {k: v for k, v in stacks.items() if k.count("pthread_join") == k.count("in_join")}
+        sums = leaf_sums(stacks)
+        for name, ns in truth.items():
+            # A call begins and ends anywhere between two ticks of the coarse clock.
+            bound = ERRORS * 4e6 * math.sqrt(calls[name] / 6)
+            print(f"# {name}: {sums.get(name, 0) / 1e6:.1f} ms, in truth {ns / 1e6:.1f} +- {bound / ERRORS / 1e6:.1f}")
+            assert abs(sums.get(name, 0) - ns) <= bound, (name, sums.get(name), ns)
+        total, exact = sum(sums.values()), sum(truth.values())
+        bound = max(0.01 * exact, ERRORS * 4e6 * math.sqrt(sum(calls.values()) / 6))
+        print(f"# in all {total / 1e6:.1f} ms, in truth {exact / 1e6:.1f}")
+        assert abs(total - exact) <= bound, (total, exact)
+        wall = agent.folded(type="wall", query=own)
+        rest = sum(v for k, v in wall.items() if k.endswith("[off CPU, not explained]"))
+        print(f"# unexplained {100 * rest / sum(wall.values()):.2f} % of the wall time")
+        assert rest <= 0.02 * sum(wall.values()), rest
+
+
 def without_an_agent_nothing_changes():
     env = dict(os.environ)
     plain = run(["sh", "-c", "echo out; echo err >&2; exit 7"], env=env)
@@ -107,6 +138,6 @@ def what_ran_without_the_profiler_is_not_counted():
 
 
 if __name__ == "__main__":
-    main(shares_of_the_program_itself, shares_in_a_library_opened_at_run_time,
-         a_sleeping_half_is_in_wall_and_not_in_cpu, without_an_agent_nothing_changes,
+    main(every_blocking_call_is_seen_for_as_long_as_it_blocked, shares_of_the_program_itself,
+         shares_in_a_library_opened_at_run_time, a_sleeping_half_is_in_wall_and_not_in_cpu, without_an_agent_nothing_changes,
          every_stack_reaches_its_thread_s_first_frame, what_ran_without_the_profiler_is_not_counted)

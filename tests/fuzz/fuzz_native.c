@@ -50,8 +50,12 @@ static void process_feed(const struct ring_head *head, const struct input *in, c
 		reading.has_schedstat = in->hello[2] & 1;
 		reading.cpu_ns >>= 8; /* the kernel's own sums: years at most */
 		reading.wait_ns >>= 8;
-		if (native_process_emit(process, &in->counters, &reading, 1, &clock, in->hello[3] & 1,
-					builder, &err))
+		const struct native_vitals vitals = { in->hello[4] & 1, reading.cpu_ns, reading.wait_ns,
+						      reading.cpu_ns };
+		const struct native_sums sums = { reading.slot.blocked_ns, reading.slot.blocked_calls };
+
+		if (native_process_emit(process, &in->counters, &sums, &vitals, &reading, 1,
+					&clock, in->hello[3] & 1, builder, &err))
 			profile_builder_free(builder);
 		else
 			profile_free(profile_builder_finish(builder));

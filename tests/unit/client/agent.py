@@ -37,7 +37,7 @@ class Record:
             self.weight, self.samples = struct.unpack("<QQ", payload)
         elif kind in (BLOCK, SITE):
             (self.call, self.target_kind, self.target, self.duration, self.site,
-             self.since) = struct.unpack("<IIQQQq", payload)
+             self.since, self.mean) = struct.unpack("<IIQQQqQ", payload)
         elif kind == ALLOC:
             self.size, self.mean, self.address = struct.unpack("<QQQ", payload)
         elif kind == LOCK:
@@ -85,7 +85,7 @@ class Session:
         c["ends"] = dict(zip(ENDS, take(7)))
         c["claims_open"], c["cost_ns"] = take(2)
         c["handler_ns"] = take(32)
-        for name in ["blocked_calls", "blocked_ns", "alloc_calls", "alloc_bytes", "lock_contended",
+        for name in ["unused_0", "unused_1", "alloc_calls", "alloc_bytes", "lock_contended",
                      "lock_wait_ns", "exceptions", "engine", "interval_us", "preloaded", "state"]:
             c[name] = take(1)[0]
         return c
@@ -138,7 +138,7 @@ class Session:
         raw = os.pread(self.fd, size, place)
         (_, _, kind, _, tid, slot, time_ns, a, b, c, d, end, flags, _, text,
          _) = RECORD.unpack_from(raw)
-        payload = {CPU: 16, THREAD_END: 16, BLOCK: 40, SITE: 40, ALLOC: 24, LOCK: 40,
+        payload = {CPU: 16, THREAD_END: 16, BLOCK: 48, SITE: 48, ALLOC: 24, LOCK: 40,
                    EXCEPTION: 8}[kind]
         assert RECORD.size + payload + 8 * count + text <= size
         frames = struct.unpack_from("<%dQ" % count, raw, RECORD.size + payload)

@@ -16,6 +16,8 @@ struct fixture {
 	struct native_process *process;
 	struct ring_writer writer;
 	struct ring_counters counters;
+	struct native_sums sums;
+	struct native_vitals vitals;
 };
 
 static void fixture_init(struct fixture *f, bool resumed)
@@ -62,14 +64,14 @@ static struct profile *emit(struct fixture *f, const struct native_reading *read
 	struct err err = { 0 };
 
 	assert_int_equal(profile_builder_new(NULL, &builder), 0);
-	assert_int_equal(native_process_emit(f->process, &f->counters, readings, count, &clock, ended,
-					     builder, &err),
+	assert_int_equal(native_process_emit(f->process, &f->counters, &f->sums, &f->vitals, readings, count,
+					     &clock, ended, builder, &err),
 			 0);
 	return profile_builder_finish(builder);
 }
 
-/* Sum of column 0 over records of the kind whose name this is; `leaf` NULL: all. */
-static int64_t sum_of(const struct profile *p, const char *kind, const char *leaf)
+/* Sum of one column over records of the kind whose name this is; `leaf` NULL: all. */
+static int64_t column_sum(const struct profile *p, const char *kind, const char *leaf, size_t column)
 {
 	int64_t sum = 0;
 
@@ -81,9 +83,14 @@ static int64_t sum_of(const struct profile *p, const char *kind, const char *lea
 		if (strcmp(profile_string(p, k->name).ptr, kind))
 			continue;
 		if (!leaf || !strcmp(profile_string(p, frame->function).ptr, leaf))
-			sum += p->values[r->values_at];
+			sum += p->values[r->values_at + column];
 	}
 	return sum;
+}
+
+static int64_t sum_of(const struct profile *p, const char *kind, const char *leaf)
+{
+	return column_sum(p, kind, leaf, 0);
 }
 
 static struct native_reading reading(uint32_t tid, int64_t cpu_ns, int64_t wait_ns)
@@ -238,10 +245,11 @@ static void wall_time_is_explained_part_by_part(void **state)
 					  .duration_ns = 400 * MS,
 					  .since_ns = START + 100 * MS };
 	const uint64_t frames[] = { 0x1000 };
-	const struct native_reading readings[] = { reading(7, 300 * MS, 100 * MS) };
+	struct native_reading readings[] = { reading(7, 300 * MS, 100 * MS) };
 
 	(void)state;
 	fixture_init(&f, false);
+	readings[0].slot.blocked_ns = f.sums.blocked_ns = 400 * MS;
 	(void)ring_writer_cpu(&f.writer, 7, START + 50 * MS, 300 * MS, 0x1000);
 	(void)ring_writer_add(&f.writer, RING_BLOCK, 7, START + 500 * MS, &block, sizeof(block),
 			      frames, 1);
@@ -253,6 +261,57 @@ static void wall_time_is_explained_part_by_part(void **state)
 	assert_int_equal(sum_of(p, "wall", "[waiting for a CPU]"), 100 * MS);
 	assert_int_equal(sum_of(p, "wall", "[off CPU, not explained]"), 200 * MS);
 	assert_int_equal(sum_of(p, "block", "nanosleep"), 400 * MS);
+	profile_free(p);
+	fixture_release(&f);
+}
+
+static void vitals_are_differences_of_two_readings(void **state)
+{
+	struct fixture f;
+	struct native_reading readings[] = { reading(7, 0, 40 * MS), reading(8, 0, 5 * MS) };
+
+	(void)state;
+	fixture_init(&f, false);
+	readings[0].has_switches = true;
+	readings[0].voluntary = 100;
+	f.vitals = (struct native_vitals){ true, 1 << 20, 1000, 10 };
+	struct profile *p = emit(&f, readings, 1, 1000 * MS, false);
+
+	assert_int_equal(column_sum(p, "process", "[process]", 0), 1 << 20); /* the gauge alone */
+	profile_free(p);
+	readings[0].voluntary = 103;
+	readings[0].wait_ns = 47 * MS;
+	f.vitals = (struct native_vitals){ true, 3 << 20, 1500, 12 };
+	p = emit(&f, readings, 2, 2000 * MS, false); /* thread 8 is new: all of its wait counts */
+	assert_int_equal(column_sum(p, "process", NULL, 0), (3 << 20) + 12 * MS);
+	assert_int_equal(column_sum(p, "process", NULL, 1), 500);
+	profile_free(p);
+	fixture_release(&f);
+}
+
+static void code_of_a_jit_has_the_names_of_its_map(void **state)
+{
+	static const char map[] = "1000 100 long_function\n0x1040 10 Lazy:*short one\nnonsense\n2000 0 none\n"
+				  "ffffffffffffff00 200 wraps\n1000 40 newer\n3000 8 cut";
+	struct fixture f;
+	size_t consumed;
+
+	(void)state;
+	fixture_init(&f, false);
+	assert_int_equal(native_process_jit(f.process, map, sizeof(map) - 1, &consumed), 0);
+	assert_int_equal(consumed, sizeof(map) - 1 - strlen("3000 8 cut"));
+	for (uint64_t address = 0; address < 4; address++)
+		(void)ring_writer_cpu(&f.writer, 7, START + 10 * MS, 10 * MS,
+				      (const uint64_t[]){ 0x1041, 0x1080, 0x1001, 0x3001 }[address]);
+	feed(&f);
+	const struct native_reading readings[] = { reading(7, 40 * MS, 0) };
+	struct profile *p = emit(&f, readings, 1, 1000 * MS, false);
+
+	assert_int_equal(sum_of(p, "process_cpu", "Lazy:*short one"), 10 * MS);
+	assert_int_equal(sum_of(p, "process_cpu", "long_function"), 10 * MS);
+	assert_int_equal(sum_of(p, "process_cpu", "newer"), 10 * MS);
+	assert_int_equal(sum_of(p, "process_cpu", "cut"), 0);
+	assert_int_equal(sum_of(p, "process_cpu", "wraps"), 0);
 	profile_free(p);
 	fixture_release(&f);
 }
@@ -282,8 +341,41 @@ static void a_call_that_has_not_returned_is_charged_once(void **state)
 			      1);
 	feed(&f);
 	readings[0].slot.call = 0;
+	readings[0].slot.blocked_ns = f.sums.blocked_ns = 3000 * MS;
 	p = emit(&f, readings, 1, 3100 * MS, false);
 	assert_int_equal(sum_of(p, "block", "poll"), 2100 * MS);
+	assert_int_equal(sum_of(p, "wall", "[off CPU, not explained]"), 0);
+	profile_free(p);
+	fixture_release(&f);
+}
+
+/* Calls of 20 ms of which one in about 2.5 is taken: the samples carry what the exact sum says. */
+static void sampled_calls_add_up_to_the_exact_sum(void **state)
+{
+	struct fixture f;
+	const struct ring_block block = { .call = RING_CALL_read,
+					  .duration_ns = 20 * MS,
+					  .mean_ns = 40 * MS };
+	struct native_reading readings[] = { reading(7, 0, 0) };
+	const uint64_t frames[] = { 0x1000 };
+
+	(void)state;
+	fixture_init(&f, false);
+	for (int i = 0; i < 20; i++)
+		(void)ring_writer_add(&f.writer, RING_BLOCK, 7, START + 20 * MS * (i + 1), &block,
+				      sizeof(block), frames, 1);
+	feed(&f);
+	readings[0].slot.blocked_ns = f.sums.blocked_ns = 900 * MS;
+	struct profile *p = emit(&f, readings, 1, 1000 * MS, false);
+
+	assert_in_range(sum_of(p, "block", "read"), 900 * MS - 20, 900 * MS + 20);
+	assert_in_range(column_sum(p, "block", NULL, 1), 49, 51); /* 20 / (1 - exp(-1/2)) = 50.8 */
+	assert_int_equal(sum_of(p, "wall", "[off CPU, not explained]"), 100 * MS);
+	profile_free(p);
+	/* What no sample carried by the end is said. */
+	f.sums.blocked_ns = 950 * MS;
+	p = emit(&f, NULL, 0, 1100 * MS, true);
+	assert_in_range(sum_of(p, "block", "[not sampled]"), 50 * MS - 20, 50 * MS + 20);
 	profile_free(p);
 	fixture_release(&f);
 }
@@ -451,6 +543,7 @@ static void an_open_call_is_not_charged_again_after_the_agent_s_restart(void **s
 			      0);
 	feed(&f);
 	readings[0].slot.call = 0;
+	readings[0].slot.blocked_ns = f.sums.blocked_ns = 12000 * MS;
 	p = emit(&f, readings, 1, 13000 * MS, false);
 	total += sum_of(p, "block", "poll");
 	assert_int_equal(total, 2100 * MS); /* since the new agent came */
@@ -599,6 +692,9 @@ int main(void)
 		cmocka_unit_test(an_end_that_is_read_before_proc_forgets_the_thread),
 		cmocka_unit_test(after_the_agent_s_restart_waiting_samples_keep_their_weight),
 		cmocka_unit_test(wall_time_is_explained_part_by_part),
+		cmocka_unit_test(code_of_a_jit_has_the_names_of_its_map),
+		cmocka_unit_test(vitals_are_differences_of_two_readings),
+		cmocka_unit_test(sampled_calls_add_up_to_the_exact_sum),
 		cmocka_unit_test(a_call_that_has_not_returned_is_charged_once),
 		cmocka_unit_test(an_end_that_comes_a_drain_later_is_not_owed_again),
 		cmocka_unit_test(a_thread_that_ends_while_it_is_listed_counts_once),

@@ -67,7 +67,8 @@ static struct profile *emit(struct fixture *f, bool ended)
 
 	feed(f);
 	assert_int_equal(profile_builder_new(NULL, &builder), 0);
-	assert_int_equal(native_process_emit(f->process, &f->counters, NULL, 0, &clock, ended, builder,
+	assert_int_equal(native_process_emit(f->process, &f->counters, &(struct native_sums){ 0 },
+					     &(struct native_vitals){ 0 }, NULL, 0, &clock, ended, builder,
 					     &err),
 			 0);
 	return profile_builder_finish(builder);

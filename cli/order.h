@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cli/order.h - orders to running clients: what zoom, pause and resume share.
+ */
+#ifndef CLI_ORDER_H
+#define CLI_ORDER_H
+
+#include "cli/verb.h"
+
+/* Parse `<verb> [SERVICE] [options]`, give the order over the agent's Unix socket, and say on stderr
+ * what is in force.  Returns an exit code. */
+int order_give(const struct verb *verb, int argc, char **argv);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The process as a whole: what its threads waited for a CPU and how often they were switched, page
+ * faults, resident memory.  Everything is a difference between two readings of /proc; what a thread did
+ * after its last reading is not seen.
+ */
+#include "ingest/native_emit.h"
+
+struct differences {
+	int64_t wait_ns, minor, major, voluntary, involuntary;
+};
+
+static int64_t difference(uint64_t now, uint64_t *seen)
+{
+	uint64_t d = now > *seen ? now - *seen : 0;
+
+	*seen = now;
+	return (int64_t)MIN(d, (uint64_t)INT64_MAX / 4);
+}
+
+static void thread_differences(struct emitter *e, const struct native_reading *reading,
+			       struct differences *sum)
+{
+	struct native_process *p = e->process;
+	struct native_thread *thread = native_thread_get(p, reading->tid);
+
+	if (!thread || !reading->has_schedstat)
+		return;
+	/* A thread that is older than its profiler, or than this agent, brings no history along. */
+	bool older = !thread->vitals_known && (p->resumed || !p->first_ns);
+
+	thread->vitals_known = true;
+	if (older) {
+		thread->wait_seen_ns = reading->wait_ns;
+		thread->voluntary_seen = reading->voluntary;
+		thread->involuntary_seen = reading->involuntary;
+		return;
+	}
+	sum->wait_ns = add_bounded(sum->wait_ns, difference(reading->wait_ns, &thread->wait_seen_ns));
+	if (!reading->has_switches)
+		return;
+	sum->voluntary = add_bounded(sum->voluntary,
+				     difference(reading->voluntary, &thread->voluntary_seen));
+	sum->involuntary = add_bounded(sum->involuntary,
+				       difference(reading->involuntary, &thread->involuntary_seen));
+}
+
+void native_vitals_emit(struct emitter *e, const struct native_reading *readings, size_t count,
+			bool due)
+{
+	const struct native_vitals *now = e->vitals;
+	struct native_process *p = e->process;
+	struct differences d = { 0 };
+
+	for (size_t i = 0; i < count; i++)
+		thread_differences(e, &readings[i], &d);
+	if (now->known && p->vitals.known) {
+		d.minor = difference(now->minor_faults, &p->vitals.minor_faults);
+		d.major = difference(now->major_faults, &p->vitals.major_faults);
+	}
+	if (now->known)
+		p->vitals = *now;
+
+	const int64_t sums[5] = { d.wait_ns, d.minor, d.major, d.voluntary, d.involuntary };
+	uint32_t node = emit_stack(e, NULL, 0, false, "[process]");
+
+	if (d.wait_ns || d.minor || d.major || d.voluntary || d.involuntary)
+		emit_values(e, SERIES_PROCESS, node, 0, e->clock->real_ns, sums, 1);
+	if (due && now->known) {
+		const int64_t bytes[2] = {
+			(int64_t)MIN(now->resident_bytes, (uint64_t)INT64_MAX / 4),
+			0,
+		};
+
+		emit_values(e, SERIES_RESIDENT, node, 0, e->clock->real_ns, bytes, 1);
+	}
+}

@@ -194,7 +194,8 @@ int hearth_log_context(char *buffer, size_t size);
  * HEARTH_E_STOPPED or HEARTH_E_LIMIT (too long, or no free slot). */
 int hearth_thread_name(const char *name);
 
-/* Name a lock.  HEARTH_E_NOT_YET. */
+/* Name a lock, up to 63 bytes, or name it anew; "" forgets the name.  At most 1,024 locks have one at
+ * a time.  Returns 0, HEARTH_E_ARGUMENT or HEARTH_E_LIMIT. */
 int hearth_lock_name(const void *lock, const char *name);
 
 /* Name the task that the calling thread works on, up to 200 bytes; NULL: none.  Returns as

@@ -25,5 +25,7 @@ void *preload_thread(void *thread);
 
 /* Look up the allocator behind ours, and find out whether the program's calls come to us. */
 void preload_alloc_start(void);
+void preload_locks_start(void);
+void preload_throw_start(void);
 
 #endif

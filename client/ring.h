@@ -317,7 +317,8 @@ struct ring_record {
 
 enum ring_record_flags {
 	RING_IN_KERNEL = 1, /* the leaf was inside a system call */
-	RING_LAST = 2	    /* the process is ending */
+	RING_LAST = 2,	    /* the process is ending */
+	RING_HOLDER_SEEN = 4 /* a RING_LOCK_WAIT whose RING_LOCK_BLAME was written */
 };
 
 struct ring_cpu {
@@ -347,7 +348,7 @@ struct ring_alloc {
 enum ring_lock_what {
 	RING_LOCK_WAIT,	 /* the stack that waited */
 	RING_LOCK_BLAME, /* the stack that let the lock go for which a sampled waiter waited */
-	RING_LOCK_HOLD	 /* the stack that took the lock, and how long it kept it */
+	RING_LOCK_HOLD	 /* the stack that kept the lock, where it let go */
 };
 
 enum ring_lock_kind {

@@ -41,7 +41,15 @@ struct unwind_result stack_unwind(struct thread *t, const struct call_site *from
 	return r;
 }
 
-bool stack_record(struct event *e, const struct call_site *from)
+static bool write_walked(struct event *e, const struct scratch *s, const struct unwind_result *r)
+{
+	e->end = (uint8_t)r->end;
+	e->frames = s->frames;
+	e->frames_count = (uint16_t)r->count;
+	return event_write(e);
+}
+
+static bool record(struct event *e, struct event *other, const struct call_site *from)
 {
 	struct scratch *s = scratch_take();
 	struct unwind_result r;
@@ -49,16 +57,27 @@ bool stack_record(struct event *e, const struct call_site *from)
 
 	if (!s) {
 		drop(e->dimension, RING_DROP_NESTED);
+		if (other)
+			drop(other->dimension, RING_DROP_NESTED);
 		return false;
 	}
 	/* Only the calling thread's own state is looked at, which it may change. */
 	r = stack_unwind((struct thread *)(uintptr_t)e->thread, from, s);
-	e->end = (uint8_t)r.end;
-	e->frames = s->frames;
-	e->frames_count = (uint16_t)r.count;
-	written = event_write(e);
+	written = write_walked(e, s, &r);
+	if (other)
+		(void)write_walked(other, s, &r);
 	scratch_give(s);
 	return written;
+}
+
+bool stack_record(struct event *e, const struct call_site *from)
+{
+	return record(e, NULL, from);
+}
+
+void stack_record_both(struct event *e, struct event *other, const struct call_site *from)
+{
+	(void)record(e, other, from);
 }
 
 uint32_t stack_walk(struct thread *t, const struct call_site *from, uint64_t *ret_frames, uint32_t max)

@@ -35,6 +35,9 @@ struct call_site {
  */
 bool stack_record(struct event *e, const struct call_site *from);
 
+/* The same for two records of one stack, with one walk.  `other` may be NULL. */
+void stack_record_both(struct event *e, struct event *other, const struct call_site *from);
+
 /* The walk alone, into s->frames. */
 struct unwind_result stack_unwind(struct thread *t, const struct call_site *from, struct scratch *s);
 

@@ -90,6 +90,7 @@ static void release(struct thread *t)
 	struct ring_thread *out = &session.slots[thread_slot(t)];
 
 	source_cpu_disarm(t);
+	source_lock_thread_end(t);
 	store_release(&out->tid, 0);
 	store(&t->tid, 0);
 	give_back(&t->claimed);

@@ -15,9 +15,11 @@
 #include "client/cfi.h"
 #include "client/otel.h"
 #include "client/session.h"
+#include "client/source_lock.h"
 
 #define THREAD_SITES 16
 #define THREAD_LABELS_BYTES 768
+#define THREAD_LOCKS_HELD 8
 
 struct hearth_span;
 
@@ -66,6 +68,13 @@ struct thread {
 	uint64_t draws; /* state of draw.h; 0: not seeded */
 
 	struct alloc_state alloc;
+	/* Locks: source_lock.c. */
+	uint64_t lock_wait_left, lock_wait_mean; /* ns of waiting until the next sample; mean 0: not drawn */
+	uint32_t lock_mark; /* of the wait that is on, 0: none */
+	uint64_t lock_mark_state;
+	uint32_t lock_hold_mean; /* that source_lock_left was drawn with, 0: was not drawn */
+	uint32_t locks_held_next; /* the place that the next one takes */
+	struct lock_held locks_held[THREAD_LOCKS_HELD]; /* lock NULL: free */
 
 	/* Blocking calls: source_wall.c. */
 	uint64_t blocked_sp; /* stack pointer of the published call; above it, the call is over */

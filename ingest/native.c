@@ -219,6 +219,7 @@ static int record_take(struct native_process *process, const struct ring_record 
 		.trace_id = { record->trace_id[0], record->trace_id[1] },
 		.frames_count = record->frames,
 		.in_kernel = record->flags & RING_IN_KERNEL,
+		.holder_seen = record->flags & RING_HOLDER_SEEN,
 	};
 	const uint8_t *payload = bytes + sizeof(*record);
 

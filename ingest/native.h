@@ -125,6 +125,30 @@ size_t native_heap_head_bytes(const uint8_t *bytes, size_t len);
 MUST_CHECK int native_process_heap(struct native_process *process, const uint8_t *first,
 				   size_t first_len, const uint8_t *second, size_t second_len);
 
+/*
+ * A name that the caller may find in the process's files before a batch is made: of the object at
+ * `lock`, or else of the function at `creator` (both words as in struct ring_lock); or what the mangled
+ * `type` says in C++.
+ */
+#define NATIVE_NAME_MAX 256
+
+struct native_question {
+	const char *type; /* borrowed until the next call on the process; NULL: a lock is meant */
+	uint64_t lock, creator;
+};
+
+/* What pending records want to know and nobody has answered. Returns how many, at most `max`. */
+size_t native_process_questions(const struct native_process *process, struct native_question *to,
+				size_t max);
+
+/* `name` "": there is none, do not ask again. Returns 0 or -ENOMEM. */
+MUST_CHECK int native_process_answer(struct native_process *process,
+				     const struct native_question *question, const char *name);
+
+/* The module and ELF address that a word names; false when it names no module. */
+bool native_process_place(const struct native_process *process, uint64_t word, uint32_t *ret_module,
+			  uint64_t *ret_address);
+
 /* The whole process, as /proc shows it. */
 struct native_vitals {
 	bool known;

@@ -88,7 +88,7 @@ static int64_t round_carried(double value, double *carry)
 static void recent_keep(struct native_process *p, const struct native_pending *pending,
 			int64_t bytes)
 {
-	struct native_account *a = &p->alloc;
+	struct native_alloc_account *a = &p->alloc;
 	size_t frames_bytes = pending->frames_count * sizeof(uint64_t);
 	uint64_t *frames = malloc(frames_bytes + 1);
 	char *text = malloc(pending->text_bytes + (size_t)1);
@@ -172,7 +172,7 @@ static void recent_write(struct emitter *e, const struct native_recent *r, int64
 
 static void recents_take(struct emitter *e, int64_t excess)
 {
-	struct native_account *a = &e->process->alloc;
+	struct native_alloc_account *a = &e->process->alloc;
 	int64_t room = 0, taken = 0, passed = 0;
 
 	for (size_t i = 0; a->recent && i < NATIVE_RECENT_MAX; i++)
@@ -192,7 +192,7 @@ static void recents_take(struct emitter *e, int64_t excess)
 static void rest_write(struct emitter *e)
 {
 	static const struct native_thread nobody;
-	struct native_account *a = &e->process->alloc;
+	struct native_alloc_account *a = &e->process->alloc;
 	const int64_t values[2] = {a->exact - a->written, 0};
 
 	if (values[0] < 0)
@@ -207,7 +207,7 @@ static void rest_write(struct emitter *e)
 void native_alloc_emit(struct emitter *e, const struct ring_counters *counters, bool ended)
 {
 	struct native_process *p = e->process;
-	struct native_account *a = &p->alloc;
+	struct native_alloc_account *a = &p->alloc;
 	int64_t now = (int64_t)MIN(p->totals.alloc_bytes, (uint64_t)INT64_MAX / 8);
 	int64_t rest = a->exact - a->written, since = MAX(now - a->exact, (int64_t)0);
 	/* Counted for the live heap alone, or written before this agent came: not owed. */

@@ -58,6 +58,7 @@ void native_process_free(struct native_process *process)
 		free(process->alloc.recent[i].text);
 	}
 	free(process->alloc.recent);
+	native_names_free(process);
 	free(process->jit.codes);
 	free(process->jit.names);
 	arena_release(&process->arena);

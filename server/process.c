@@ -217,6 +217,7 @@ int process_resume(struct process *p, const uint64_t *positions, struct err *err
 		resumed = resumed || positions[i];
 		tail_write(p, i, p->positions[i]);
 	}
+	memcpy(p->batch_positions, p->positions, sizeof(p->batch_positions));
 	native_process_resume(p->native, resumed);
 	p->ready = true;
 	process_heartbeat(p);
@@ -306,6 +307,18 @@ unsigned process_fill_percent(struct process *p)
 					    p->head.ring_bytes));
 	}
 	return most;
+}
+
+bool process_is_half_full(struct process *p)
+{
+	for (uint32_t i = 0; i < p->head.rings_count; i++) {
+		struct ring_control control;
+
+		if (read_at(p, &control, sizeof(control), ring_at(p, i)) ||
+		    control.head - p->batch_positions[i] > p->head.ring_bytes / 2)
+			return true;
+	}
+	return false;
 }
 
 int process_refresh(struct process *p)
@@ -456,6 +469,8 @@ struct profile *process_drain(struct process *p, bool force, struct err *err)
 	}
 	if (!force && !p->gone && clock.monotonic_ns < p->heap_due_ns &&
 	    !native_process_due(p->native, &clock))
+		return NULL;
+	if (!process_names_ready(p))
 		return NULL;
 	bool last = p->gone && !left;
 	struct profile *profile = batch_make(p, &clock, last, err);

@@ -53,6 +53,10 @@ struct process {
 	uint64_t batch_positions[RING_RINGS_MAX]; /* tails to publish when the batch is on disk */
 	uint64_t generation;
 	uint32_t rescan;
+	bool naming;	   /* names for its records are being looked for, since naming_ns */
+	bool named;	   /* they have just come */
+	int64_t naming_ns;
+	size_t unanswered; /* of what was asked last */
 	struct control_state obeyed; /* what its page says */
 	bool obeyed_known;
 };
@@ -75,6 +79,10 @@ struct profile *process_drain(struct process *process, bool force, struct err *e
 /* The batch is on disk: move the tails, answer a flush. */
 void process_commit(struct process *process);
 
+/* Whether what pending records want to be called is known, or is waited for no longer.  False: it is
+ * being looked for, and process_turn will be called. */
+bool process_names_ready(struct process *process);
+
 /* Tell the client that the agent lives. */
 void process_heartbeat(struct process *process);
 
@@ -92,6 +100,9 @@ bool process_is_gone(struct process *process);
 
 /* Bytes that wait in the fullest ring, in percent of it. */
 unsigned process_fill_percent(struct process *process);
+
+/* Is half of some ring taken up by what no batch has covered? */
+bool process_is_half_full(struct process *process);
 
 /* Read the exact counters and new modules. Returns 0 or -errno. */
 MUST_CHECK int process_refresh(struct process *process);

@@ -15,6 +15,10 @@
 
 #if defined(__x86_64__)
 
+/* Go to `label` when the 32-bit object is not 0: one instruction less than compilers make of it. */
+#define ARCH_UNLESS_ZERO(object, label)                                                            \
+	__asm__ goto("cmpl $0, %0\n\tjne %l1" : : "m"(object) : "cc" : label)
+
 #define ARCH_REGS 17 /* rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip */
 #define ARCH_FP 6
 #define ARCH_SP 7
@@ -74,6 +78,12 @@ static inline bool arch_is_syscall(const unsigned char *code)
 			 : "memory")
 
 #elif defined(__aarch64__)
+
+#define ARCH_UNLESS_ZERO(object, label)                                                            \
+	do {                                                                                       \
+		if (__builtin_expect(__atomic_load_n(&(object), __ATOMIC_RELAXED) != 0, 0))        \
+			goto label;                                                                \
+	} while (0)
 
 #define ARCH_REGS 33 /* x0..x30 sp, and the pc, which has no DWARF number, last */
 #define ARCH_FP 29

@@ -45,7 +45,10 @@ enum hearth_code {
 	HEARTH_E_TIMEOUT = -7,	 /* the agent did not answer in time; nothing was lost by that */
 	HEARTH_E_LIMIT = -8,	 /* too many threads, spans or labels, or too long a name */
 	HEARTH_E_NOT_YET = -9,	 /* this version of the library does not carry it to the agent */
-	HEARTH_E_SYSTEM = -10	 /* a system call failed */
+	HEARTH_E_SYSTEM = -10,	 /* a system call failed */
+	HEARTH_E_NO_HOOKS = -11, /* only libhearth-preload or a --wrap build sees these calls */
+	HEARTH_E_SHADOWED = -12, /* the program's own allocator stands before our hooks */
+	HEARTH_E_SANITIZER = -13 /* the program was built with a sanitizer, which has hooks of its own */
 };
 
 /* A label of all of the process's samples. */
@@ -191,7 +194,8 @@ int hearth_log_context(char *buffer, size_t size);
  * HEARTH_E_STOPPED or HEARTH_E_LIMIT (too long, or no free slot). */
 int hearth_thread_name(const char *name);
 
-/* Name a lock.  HEARTH_E_NOT_YET. */
+/* Name a lock, up to 63 bytes, or name it anew; "" forgets the name.  At most 1,024 locks have one at
+ * a time.  Returns 0, HEARTH_E_ARGUMENT or HEARTH_E_LIMIT. */
 int hearth_lock_name(const void *lock, const char *name);
 
 /* Name the task that the calling thread works on, up to 200 bytes; NULL: none.  Returns as

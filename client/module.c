@@ -119,6 +119,17 @@ static void view_sections(const struct image *image, uint64_t pc, struct unwind_
 {
 	struct cfi_memory *m = &view->section.memory;
 
+	bool code = false;
+
+	for (unsigned i = 0; i < image->phnum && !code; i++)
+		code = image->ph[i].p_type == PT_LOAD && image->ph[i].p_flags & PF_X &&
+		       pc - image->bias - image->ph[i].p_vaddr < image->ph[i].p_memsz;
+	/* First met by the address of an object: its code is the first there is. */
+	for (unsigned i = 0; i < image->phnum && !code; i++)
+		if (image->ph[i].p_type == PT_LOAD && image->ph[i].p_flags & PF_X) {
+			pc = image->bias + image->ph[i].p_vaddr;
+			break;
+		}
 	(void)segment_of(image, pc, &view->text_lo, &view->text_hi);
 	for (unsigned i = 0; i < image->phnum; i++) {
 		uint64_t header = image->bias + image->ph[i].p_vaddr;
@@ -291,6 +302,15 @@ bool module_find(const struct unwind_space *space, uint64_t pc, struct unwind_mo
 	}
 	*ret = k->view;
 	return true;
+}
+
+uint64_t module_frame(uint64_t address)
+{
+	struct unwind_module m;
+
+	if (!module_find(NULL, address, &m) || !m.number)
+		return ring_frame(0, address);
+	return ring_frame(m.number, address - m.bias);
 }
 
 void module_check_unloaded(struct rule *rules)

@@ -20,6 +20,10 @@ void module_table_open(void);
 /* unwind_space.find for this process.  Adds the module when it is new. */
 bool module_find(const struct unwind_space *space, uint64_t pc, struct unwind_module *ret);
 
+/* The ring_frame of an address, which may be of data: module and ELF address, or the address itself
+ * outside all modules. */
+uint64_t module_frame(uint64_t address);
+
 /* By module number. */
 const uint64_t *module_biases(void);
 

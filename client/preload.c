@@ -92,6 +92,9 @@ int dlclose(void *handle)
 __attribute__((constructor(101))) static void begin(void)
 {
 	next_create = (create_fn)preload_next("pthread_create", NULL);
+	preload_alloc_start();
 	preload_look_up_all();
+	preload_locks_start();
+	preload_throw_start();
 	profiler_start_from_environment();
 }

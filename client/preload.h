@@ -23,4 +23,9 @@ void preload_look_up_all(void);
  * that no frame of ours is in its stacks. */
 void *preload_thread(void *thread);
 
+/* Look up the allocator behind ours, and find out whether the program's calls come to us. */
+void preload_alloc_start(void);
+void preload_locks_start(void);
+void preload_throw_start(void);
+
 #endif

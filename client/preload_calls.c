@@ -8,7 +8,6 @@
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -83,15 +82,6 @@ HOOK(pid_t, wait4, (pid_t pid, int *status, int options, struct rusage *u),
      (pid, status, options, u), (unsigned)pid)
 HOOK(int, waitid, (idtype_t type, id_t id, siginfo_t *i, int options), (type, id, i, options), id)
 HOOK(int, pthread_join, (pthread_t t, void **r), (t, r), t)
-HOOK_AS(int, pthread_cond_wait, (pthread_cond_t *restrict c, pthread_mutex_t *restrict m), (c, m),
-	pthread_cond_wait, ADDRESS(c), "GLIBC_2.3.2")
-HOOK_AS(int, pthread_cond_timedwait,
-	(pthread_cond_t *restrict c, pthread_mutex_t *restrict m, const struct timespec *restrict t),
-	(c, m, t), pthread_cond_timedwait, ADDRESS(c), "GLIBC_2.3.2")
-HOOK(int, pthread_cond_clockwait,
-     (pthread_cond_t *restrict c, pthread_mutex_t *restrict m, clockid_t k,
-      const struct timespec *restrict t),
-     (c, m, k, t), ADDRESS(c))
 HOOK(int, flock, (int fd, int op), (fd, op), FD(fd))
 HOOK(ssize_t, preadv64, (int fd, const struct iovec *v, int n, off64_t at), (fd, v, n, at), FD(fd))
 HOOK(ssize_t, pwritev64, (int fd, const struct iovec *v, int n, off64_t at), (fd, v, n, at), FD(fd))
@@ -335,36 +325,3 @@ HOOK_AS(int, __poll_chk, (struct pollfd * p, nfds_t n, int ms, size_t room), (p,
 HOOK_AS(int, __ppoll_chk,
 	(struct pollfd * p, nfds_t n, const struct timespec *t, const sigset_t *s, size_t room),
 	(p, n, t, s, room), ppoll, 0, NULL)
-/*
- * TRIED(name, try, ...): calls that have a form that never waits, which goes first.  Only when that
- * says that it would have to wait is there anything to measure.  Every other answer is the answer: a
- * robust mutex whose owner died, say, is ours by then and must not be locked again.
- */
-#define TRIED(name, type, try_name, busy)                                                          \
-	NEXT(name, int, (type * object), NULL)                                                     \
-	NEXT(try_name, int, (type * object), NULL)                                                 \
-	EXPORT int name(type *object);                                                             \
-	int name(type *object)                                                                     \
-	{                                                                                          \
-		int r, saved = errno;                                                              \
-                                                                                                   \
-		if (!session_running())                                                            \
-			return find_##name()(object);                                              \
-		r = find_##try_name()(object);                                                     \
-		if (__builtin_expect(!(busy), 1))                                                  \
-			return r;                                                                  \
-		errno = saved;                                                                     \
-		HERE(b, name, ADDRESS(object));                                    \
-		source_wall_begin(&b);                                                             \
-		r = find_##name()(object);                                                         \
-		source_wall_end(&b);                                                               \
-		return r;                                                                          \
-	}
-
-TRIED(pthread_mutex_lock, pthread_mutex_t, pthread_mutex_trylock, r == EBUSY)
-TRIED(pthread_rwlock_rdlock, pthread_rwlock_t, pthread_rwlock_tryrdlock, r == EBUSY)
-TRIED(pthread_rwlock_wrlock, pthread_rwlock_t, pthread_rwlock_trywrlock, r == EBUSY)
-
-/* A cancellation point even when it need not wait: sem_trywait would not be one. */
-HOOK(int, sem_wait, (sem_t * s), (s), ADDRESS(s))
-HOOK(int, sem_timedwait, (sem_t *restrict s, const struct timespec *restrict t), (s, t), ADDRESS(s))

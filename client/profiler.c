@@ -322,6 +322,12 @@ const char *hearth_strerror(int code)
 		return "this version of the library does not do that yet";
 	case HEARTH_E_SYSTEM:
 		return "a system call failed";
+	case HEARTH_E_NO_HOOKS:
+		return "only libhearth-preload or a --wrap build sees these calls";
+	case HEARTH_E_SHADOWED:
+		return "shadowed by the program's own allocator";
+	case HEARTH_E_SANITIZER:
+		return "the program was built with a sanitizer";
 	default:
 		return "an unknown code";
 	}

@@ -141,7 +141,8 @@ struct ring_counters {
 	uint64_t state;		/* enum ring_state */
 	uint64_t off[RING_DIMENSIONS]; /* why a dimension is off: a hearth_code without its sign */
 	uint64_t spans, spans_dropped; /* RING_SPAN records: written, and left out for want of room */
-	uint64_t reserved[24];
+	uint64_t alloc_mean_bytes; /* between two sampled allocations, as last drawn */
+	uint64_t reserved[23];
 };
 
 enum ring_engine { RING_ENGINE_NONE, RING_ENGINE_TIMER, RING_ENGINE_PERF };
@@ -195,6 +196,76 @@ struct ring_thread {
 };
 
 /*
+ * Live heap: sampled blocks that were not freed, at head.heap_at:
+ *
+ *	struct ring_heap        sizes and sums
+ *	uint64_t keys[]         entries_max words: an address and flags in its low bits, 0: free
+ *	struct ring_heap_entry  entries_max of them; entry i belongs to key i
+ *	struct ring_heap_block  blocks_max of them: the entries' frames, in chains
+ *
+ * The key says whose the entry is, and is changed by compare-and-swap alone; a free clears it before
+ * the block is given back.  A reader copies all, then keys and entries again: an entry whose key and
+ * sequence are the same in both, and the sequence even, is whole.  client/heap.h.
+ */
+#define RING_HEAP_BYTES_MAX (4u << 20)
+#define RING_HEAP_BUCKET 8 /* keys that an address may have, twice */
+#define RING_HEAP_FLAGS UINT64_C(7)
+
+enum ring_heap_flag {
+	RING_HEAP_HELD = 1,  /* alone: being filled or emptied; with an address: being looked at, and live */
+	RING_HEAP_FREED = 2, /* freed while it was held */
+	RING_HEAP_MOVING = 4 /* inside a realloc, which may fail */
+};
+
+struct ring_heap {
+	uint32_t entries_max; /* a power of two, at least RING_HEAP_BUCKET */
+	uint32_t blocks_max;
+	uint64_t used;	      /* entries that are not free */
+	uint64_t mean_bytes;  /* of a new entry, at least; 0: none was made yet */
+	uint64_t missed_frees; /* entries whose address malloc gave out again */
+	uint64_t thinned;      /* entries given up when the table was nearly full: others stand for them */
+	uint64_t full;	       /* samples that found no place */
+	/* The client's own: */
+	uint64_t free_blocks; /* changes << 32 | block + 1 */
+	uint32_t fresh_blocks, busy_blocks;
+	uint32_t thinning, thin_left;
+	uint64_t reserved[7];
+};
+
+struct ring_heap_entry {
+	uint32_t sequence; /* odd while the entry is filled in */
+	uint32_t tid;
+	uint64_t size;
+	/* The entry stands for size / p bytes, p = 1 - exp(-size / mean_bytes).  A thinning raises it. */
+	uint64_t mean_bytes;
+	int64_t time_ns; /* CLOCK_MONOTONIC_COARSE of the allocation */
+	uint64_t span_id, root_span_id; /* 0: none */
+	uint32_t block; /* the first, + 1; 0: none */
+	uint16_t frames;
+	uint16_t reserved;
+};
+
+#define RING_HEAP_FRAMES 7
+
+struct ring_heap_block {
+	uint64_t frames[RING_HEAP_FRAMES];
+	uint32_t next; /* + 1; 0: the last */
+	uint32_t reserved;
+};
+
+/* Where the parts stand, counted from the region's start. */
+static inline uint64_t ring_heap_entries_at(uint32_t entries_max)
+{
+	return sizeof(struct ring_heap) + entries_max * (uint64_t)sizeof(uint64_t);
+}
+
+static inline uint64_t ring_heap_blocks_at(uint32_t entries_max)
+{
+	return ring_heap_entries_at(entries_max) +
+	       entries_max * (uint64_t)sizeof(struct ring_heap_entry);
+}
+
+/*
  * A ring: `head` at its start (one cache line), then ring_bytes of records.  A record is claimed by
  * a compare-and-swap on `head`, filled, and committed by storing its own position + 1 into `commit`
  * with release order.  The reader trusts a header only where commit == position + 1, so stale bytes
@@ -246,7 +317,8 @@ struct ring_record {
 
 enum ring_record_flags {
 	RING_IN_KERNEL = 1, /* the leaf was inside a system call */
-	RING_LAST = 2	    /* the process is ending */
+	RING_LAST = 2,	    /* the process is ending */
+	RING_HOLDER_SEEN = 4 /* a RING_LOCK_WAIT whose RING_LOCK_BLAME was written */
 };
 
 struct ring_cpu {
@@ -276,7 +348,7 @@ struct ring_alloc {
 enum ring_lock_what {
 	RING_LOCK_WAIT,	 /* the stack that waited */
 	RING_LOCK_BLAME, /* the stack that let the lock go for which a sampled waiter waited */
-	RING_LOCK_HOLD	 /* the stack that took the lock, and how long it kept it */
+	RING_LOCK_HOLD	 /* the stack that kept the lock, where it let go */
 };
 
 enum ring_lock_kind {
@@ -384,5 +456,8 @@ _Static_assert(sizeof(struct ring_control) == RING_HEAD_BYTES, "a ring's head is
 _Static_assert(sizeof(struct ring_record) == 72, "the record's header is shared");
 _Static_assert(sizeof(struct ring_thread) == 192, "thread slots are shared");
 _Static_assert(sizeof(struct ring_module) == 296, "module entries are shared");
+_Static_assert(sizeof(struct ring_heap) == 128, "the heap table is shared");
+_Static_assert(sizeof(struct ring_heap_entry) == 56, "heap entries are shared");
+_Static_assert(sizeof(struct ring_heap_block) == 64, "heap frames are shared");
 
 #endif

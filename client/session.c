@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "client/heap.h"
 #include "client/hello.h"
 #include "client/module.h"
 #include "client/otel.h"
@@ -25,6 +26,7 @@
 #define SETTLE_TRIES 10
 #define SETTLE_PAUSE_NS 200000
 #define RING_BYTES_MIN (32u << 10)
+#define HEAP_SHARE 4 /* of the memory for live heap, at least */
 
 struct session session = { .fd = -1 };
 const uint64_t session_closed;
@@ -94,9 +96,9 @@ static void plan(struct ring_head *head, uint32_t processors)
 	head->threads_at = (uint32_t)round_up(
 		head->modules_at + head->modules_max * sizeof(struct ring_module), RING_PAGE);
 	head->threads_max = total >= 2 * MIB ? RING_THREADS_MAX : RING_THREADS_MAX / 4;
-	head->rings_at = (uint32_t)round_up(
+	head->heap_at = (uint32_t)round_up(
 		head->threads_at + head->threads_max * sizeof(struct ring_thread), RING_PAGE);
-	left = total - head->rings_at;
+	left = total - head->heap_at - (session.heap_wanted ? total / HEAP_SHARE : 0);
 	if (count > RING_RINGS_MAX)
 		count = RING_RINGS_MAX;
 	while (count > 1 && left / count < RING_BYTES_MIN + RING_HEAD_BYTES)
@@ -106,6 +108,21 @@ static void plan(struct ring_head *head, uint32_t processors)
 		bytes *= 2;
 	head->rings_count = count;
 	head->ring_bytes = bytes;
+	/* Rings are powers of two: the table of live blocks has what they leave. */
+	head->rings_at = (uint32_t)((total - count * (uint64_t)(bytes + RING_HEAD_BYTES)) /
+				    RING_PAGE * RING_PAGE);
+	if (session.heap_wanted)
+		head->heap_bytes = head->rings_at - head->heap_at;
+	else
+		head->rings_at = head->heap_at;
+}
+
+/* The live-heap table of memory that nobody else sees yet. */
+static struct ring_heap *heap_in(unsigned char *base, const struct ring_head *head)
+{
+	struct ring_heap *heap = (struct ring_heap *)(void *)(base + head->heap_at);
+
+	return head->heap_bytes && heap_format(heap, head->heap_bytes) ? heap : NULL;
 }
 
 static int make_memfd(uint64_t bytes, int *ret_fd)
@@ -240,6 +257,7 @@ int session_open(void)
 	session.fd_dev = st.st_dev;
 	session.fd_ino = st.st_ino;
 	set_views(base, &head);
+	session.heap = heap_in(base, &head);
 	*session.head = head;
 	store_release(&session.head->magic, RING_MAGIC);
 	session.start_ns = head.start_monotonic_ns;
@@ -290,6 +308,7 @@ static unsigned char *prepare_memory(int fd, struct ring_head *head)
 	head->magic = RING_MAGIC;
 	memcpy(base, head, sizeof(*head));
 	counters = (struct ring_counters *)(void *)(base + 2 * RING_PAGE);
+	(void)heap_in(base, head); /* blocks of the old session are not of this one */
 	counters->preloaded = session.preloaded;
 	counters->threads_high = thread_carry_over(
 		(struct ring_thread *)(void *)(base + head->threads_at));

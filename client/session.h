@@ -43,6 +43,7 @@ struct session {
 	struct ring_counters *counters;
 	struct ring_module *modules;
 	struct ring_thread *slots;
+	struct ring_heap *heap; /* NULL: none */
 	unsigned char *rings;
 	uint32_t rings_count, ring_bytes, ring_stride;
 	uint32_t modules_max, threads_max;
@@ -58,6 +59,7 @@ struct session {
 	uint32_t opening; /* taken while one thread opens the session of a forked child */
 	uint32_t running; /* 1: take samples */
 	uint32_t preloaded;
+	uint32_t heap_wanted; /* lay out a table for live heap; set before the session opens */
 	uint32_t follow_forks;
 	int fd; /* the memfd; checked by dev and ino before each use */
 	dev_t fd_dev;

@@ -102,6 +102,11 @@ struct blocked {
 void source_wall_begin(struct blocked *b);
 void source_wall_end(const struct blocked *b);
 
+/* The same for a call that is also a sample of another dimension: `also` is written with the same walk
+ * of the stack.  `also` NULL: there is none. */
+struct event;
+void source_wall_end_with(const struct blocked *b, struct event *also);
+
 /* The agent's switches or the state of the session changed: hooks may record, or not. */
 void source_wall_gate(void);
 

@@ -62,6 +62,7 @@ void source_space(struct unwind_space *ret, struct scratch *scratch)
 void source_new_session(void)
 {
 	unwind_forget(cpu.rules);
+	source_lock_new_session();
 	store(&cpu.throttle, 0);
 	store(&cpu.mean_ns, 0);
 	store(&cpu.rescan, 0);

@@ -5,6 +5,7 @@
 
 #include "client/draw.h"
 #include "client/hearth.h"
+#include "client/lock_names.h"
 #include "client/profiler.h"
 #include "client/target.h"
 #include "client/thread.h"
@@ -46,7 +47,8 @@ static void publish(struct ring_thread *slot, uint32_t call, int64_t since_ns, u
 	store_release(&slot->call, call);
 }
 
-static bool record(const struct blocked *b, enum ring_type type, int64_t now_ns, uint64_t mean_ns)
+static bool record(const struct blocked *b, enum ring_type type, int64_t now_ns, uint64_t mean_ns,
+		   struct event *also)
 {
 	struct ring_block payload = { b->call,
 				      b->target_kind,
@@ -61,13 +63,17 @@ static bool record(const struct blocked *b, enum ring_type type, int64_t now_ns,
 			   .payload_bytes = sizeof(payload),
 			   .time_ns = now_ns,
 			   .thread = b->thread };
-	char text[TARGET_TEXT_MAX];
+	char text[TARGET_TEXT_MAX > LOCK_TEXT_BYTES ? TARGET_TEXT_MAX : LOCK_TEXT_BYTES];
 
-	if (b->target_kind == RING_TARGET_FD) {
-		e.text = text;
+	e.text = text;
+	if (b->target_kind == RING_TARGET_FD)
 		e.text_bytes = target_label((int)b->target, text);
-	}
-	return stack_record(&e, &b->from);
+	else if (b->target_kind == RING_TARGET_ADDRESS)
+		e.text_bytes = lock_name_text((const void *)(uintptr_t)b->target, text);
+	if (!also)
+		return stack_record(&e, &b->from);
+	stack_record_both(&e, also, &b->from);
+	return true;
 }
 
 /* Have the agent know the stack of this site before the thread blocks there. */
@@ -87,7 +93,7 @@ static __attribute__((noinline)) void describe_site(const struct blocked *b, uin
 	if (t->sites_written >= SITES_A_WINDOW)
 		return;
 	t->sites_written++;
-	if (record(b, RING_SITE, b->since_ns, 0))
+	if (record(b, RING_SITE, b->since_ns, 0, NULL))
 		t->sites[b->site % THREAD_SITES] = b->site;
 }
 
@@ -205,37 +211,41 @@ static bool is_taken(struct thread *t, uint64_t duration_ns, uint64_t *ret_mean_
 	return true;
 }
 
-/* The call crossed a tick. */
-static __attribute__((noinline)) void blocked(const struct blocked *b, int64_t now_ns)
+/* The call crossed a tick.  Returns whether `also` was written. */
+static __attribute__((noinline)) bool blocked(const struct blocked *b, int64_t now_ns,
+					      struct event *also)
 {
 	int saved = errno;
 	struct thread *t = b->thread;
 	uint64_t duration = (uint64_t)(now_ns - b->since_ns), mean;
+	bool taken;
 
 	if (b->epoch != session.epoch)
-		return; /* it began under another session, with other labels */
+		return false; /* it began under another session, with other labels */
 	store(&t->slot->blocked_ns, load(&t->slot->blocked_ns) + duration);
-	if (is_taken(t, duration, &mean)) {
+	taken = is_taken(t, duration, &mean);
+	if (taken) {
 		add(&wall.taken, 1);
-		(void)record(b, RING_BLOCK, now_ns, mean);
+		(void)record(b, RING_BLOCK, now_ns, mean, also);
 	}
 	adapt(now_ns);
 	chores(now_ns);
 	errno = saved;
+	return taken;
 }
 
-void source_wall_end(const struct blocked *b)
+static inline __attribute__((always_inline)) bool end(const struct blocked *b, struct event *also)
 {
 	struct thread *t = b->thread;
 	struct ring_thread *slot;
 	int64_t now;
 
 	if (!t)
-		return;
+		return false;
 	/* The call may have been where a new process began, or a new session. */
 	if (__builtin_expect(thread_pass(load(wall.gate)) != t, 0) &&
 	    (!session_live() || b->epoch != session.epoch || thread_self() != t))
-		return;
+		return false;
 	slot = t->slot;
 	store(&t->blocked_sp, b->outer.sp);
 	if (__builtin_expect(b->outer.call != 0, 0))
@@ -245,7 +255,22 @@ void source_wall_end(const struct blocked *b)
 	store(&slot->blocked_calls, load(&slot->blocked_calls) + 1);
 	now = clock_coarse_ns();
 	if (now > b->since_ns && load(&session.running))
-		blocked(b, now);
+		return blocked(b, now, also);
+	return false;
+}
+
+void source_wall_end(const struct blocked *b)
+{
+	(void)end(b, NULL);
+}
+
+void source_wall_end_with(const struct blocked *b, struct event *also)
+{
+	int saved = errno;
+
+	if (!end(b, also) && also)
+		(void)stack_record(also, &b->from);
+	errno = saved;
 }
 
 void source_wall_correct(struct thread *t, uint64_t sp)

@@ -11,6 +11,7 @@
 
 #include "client/hearth.h"
 #include "client/label.h"
+#include "client/lock_names.h"
 #include "client/otel.h"
 #include "client/profiler.h"
 #include "client/thread.h"
@@ -332,5 +333,5 @@ int hearth_log_context(char *buffer, size_t size)
 
 int hearth_lock_name(const void *lock, const char *name)
 {
-	return lock && name ? HEARTH_E_NOT_YET : HEARTH_E_ARGUMENT;
+	return lock && name ? lock_name_set(lock, name) : HEARTH_E_ARGUMENT;
 }

@@ -33,7 +33,23 @@ static __attribute__((noinline)) struct unwind_result walk(struct thread *t,
 	return unwind(&space, reg, pc, false, from->sp, s->frames);
 }
 
-bool stack_record(struct event *e, const struct call_site *from)
+struct unwind_result stack_unwind(struct thread *t, const struct call_site *from, struct scratch *s)
+{
+	struct unwind_result r = walk(t, from, s);
+
+	add(&session.counters->ends[r.end], 1);
+	return r;
+}
+
+static bool write_walked(struct event *e, const struct scratch *s, const struct unwind_result *r)
+{
+	e->end = (uint8_t)r->end;
+	e->frames = s->frames;
+	e->frames_count = (uint16_t)r->count;
+	return event_write(e);
+}
+
+static bool record(struct event *e, struct event *other, const struct call_site *from)
 {
 	struct scratch *s = scratch_take();
 	struct unwind_result r;
@@ -41,17 +57,27 @@ bool stack_record(struct event *e, const struct call_site *from)
 
 	if (!s) {
 		drop(e->dimension, RING_DROP_NESTED);
+		if (other)
+			drop(other->dimension, RING_DROP_NESTED);
 		return false;
 	}
 	/* Only the calling thread's own state is looked at, which it may change. */
-	r = walk((struct thread *)(uintptr_t)e->thread, from, s);
-	add(&session.counters->ends[r.end], 1);
-	e->end = (uint8_t)r.end;
-	e->frames = s->frames;
-	e->frames_count = (uint16_t)r.count;
-	written = event_write(e);
+	r = stack_unwind((struct thread *)(uintptr_t)e->thread, from, s);
+	written = write_walked(e, s, &r);
+	if (other)
+		(void)write_walked(other, s, &r);
 	scratch_give(s);
 	return written;
+}
+
+bool stack_record(struct event *e, const struct call_site *from)
+{
+	return record(e, NULL, from);
+}
+
+void stack_record_both(struct event *e, struct event *other, const struct call_site *from)
+{
+	(void)record(e, other, from);
 }
 
 uint32_t stack_walk(struct thread *t, const struct call_site *from, uint64_t *ret_frames, uint32_t max)
@@ -61,8 +87,7 @@ uint32_t stack_walk(struct thread *t, const struct call_site *from, uint64_t *re
 
 	if (!s)
 		return 0;
-	r = walk(t, from, s);
-	add(&session.counters->ends[r.end], 1);
+	r = stack_unwind(t, from, s);
 	if (r.count > max)
 		r.count = max;
 	memcpy(ret_frames, s->frames, r.count * sizeof(*ret_frames));

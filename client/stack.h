@@ -11,7 +11,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "client/unwind.h"
+
 struct event;
+struct scratch;
 struct thread;
 
 /* Where a hook was called: the three registers that nearly all code can be unwound from. */
@@ -32,7 +35,13 @@ struct call_site {
  */
 bool stack_record(struct event *e, const struct call_site *from);
 
-/* The walk alone: stores at most `max` frames, returns how many. */
+/* The same for two records of one stack, with one walk.  `other` may be NULL. */
+void stack_record_both(struct event *e, struct event *other, const struct call_site *from);
+
+/* The walk alone, into s->frames. */
+struct unwind_result stack_unwind(struct thread *t, const struct call_site *from, struct scratch *s);
+
+/* The same, and a copy: stores at most `max` frames, returns how many. */
 uint32_t stack_walk(struct thread *t, const struct call_site *from, uint64_t *ret_frames, uint32_t max);
 
 #endif

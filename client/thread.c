@@ -11,6 +11,7 @@
 #include "client/draw.h"
 #include "client/maps.h"
 #include "client/source.h"
+#include "client/source_alloc.h"
 #include "client/tasks.h"
 
 #define STACK_TRIES 4
@@ -89,6 +90,7 @@ static void release(struct thread *t)
 	struct ring_thread *out = &session.slots[thread_slot(t)];
 
 	source_cpu_disarm(t);
+	source_lock_thread_end(t);
 	store_release(&out->tid, 0);
 	store(&t->tid, 0);
 	give_back(&t->claimed);
@@ -132,21 +134,30 @@ void thread_begin(struct thread *t)
 	source_cpu_arm(t);
 }
 
-struct thread *thread_self_make(void)
+struct thread *thread_self_find(void)
 {
 	struct thread *t = thread_self();
-	int32_t tid;
+	uint32_t tid;
 
 	if (t || !session_live())
 		return t;
-	tid = (int32_t)syscall(SYS_gettid);
+	tid = (uint32_t)syscall(SYS_gettid);
 	for (uint32_t i = 0; i < load(&session.counters->threads_high); i++) {
 		/* A scan has seen this thread, which has taken no signal since. */
-		if (load(&session.slots[i].tid) != (uint32_t)tid)
+		if (load(&session.slots[i].tid) != tid)
 			continue;
 		thread_adopt(&session.threads[i]);
 		return &session.threads[i];
 	}
+	return NULL;
+}
+
+struct thread *thread_self_make(void)
+{
+	struct thread *t = thread_self_find();
+
+	if (t || !session_live())
+		return t;
 	t = claim();
 	if (t)
 		thread_begin(t);
@@ -172,6 +183,7 @@ static void thread_end(void *value)
 	    t->tid != (int32_t)syscall(SYS_gettid))
 		return;
 	thread_words = (struct thread_words){ NULL, UINT64_MAX };
+	source_alloc_forget();
 	source_cpu_disarm(t);
 	if (load(&session.running))
 		source_cpu_thread_end(t, 0);

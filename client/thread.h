@@ -15,11 +15,25 @@
 #include "client/cfi.h"
 #include "client/otel.h"
 #include "client/session.h"
+#include "client/source_lock.h"
 
 #define THREAD_SITES 16
 #define THREAD_LABELS_BYTES 768
+#define THREAD_LOCKS_HELD 8
 
 struct hearth_span;
+
+/*
+ * Counting allocations: source_alloc.c.  The hooks find it through one TLS word and look at the first
+ * two members only; wiped in a forked child it sends them to the slow path.
+ */
+struct alloc_state {
+	int64_t left;		  /* bytes to the next sample; 0 or less: not counting, or it is due */
+	struct ring_thread *slot; /* where calls and bytes are counted; good while left is above 0 */
+	uint64_t mean_bytes;	  /* of the draw that `left` came from */
+	uint32_t round;		  /* the start of sampling that it belongs to; 0: none */
+	uint64_t busy_sp;	  /* not 0: a sample is being taken by the hook called at this sp */
+};
 
 struct thread {
 	uint32_t claimed; /* 1: the slot is in use */
@@ -52,6 +66,15 @@ struct thread {
 	const struct otel_record *otel_other; /* what another tracer had published before */
 
 	uint64_t draws; /* state of draw.h; 0: not seeded */
+
+	struct alloc_state alloc;
+	/* Locks: source_lock.c. */
+	uint64_t lock_wait_left, lock_wait_mean; /* ns of waiting until the next sample; mean 0: not drawn */
+	uint32_t lock_mark; /* of the wait that is on, 0: none */
+	uint64_t lock_mark_state;
+	uint32_t lock_hold_mean; /* that source_lock_left was drawn with, 0: was not drawn */
+	uint32_t locks_held_next; /* the place that the next one takes */
+	struct lock_held locks_held[THREAD_LOCKS_HELD]; /* lock NULL: free */
 
 	/* Blocking calls: source_wall.c. */
 	uint64_t blocked_sp; /* stack pointer of the published call; above it, the call is over */
@@ -90,6 +113,9 @@ int thread_start(void);
 
 /* The calling thread's state, NULL when it has none. */
 struct thread *thread_self(void);
+
+/* The same; looks for the slot that a scan gave it.  One system call; async-signal-safe. */
+struct thread *thread_self_find(void);
 
 /* The same; takes a slot when there is none.  Not from a handler.  NULL: no slot is free. */
 struct thread *thread_self_make(void);

@@ -93,7 +93,8 @@ static void fill(struct ring_record *r, const struct event *e, uint32_t bytes, u
 	}
 	memcpy(p, e->payload, e->payload_bytes);
 	p += e->payload_bytes;
-	memcpy(p, e->frames, (size_t)e->frames_count * sizeof(*e->frames));
+	if (e->frames_count)
+		memcpy(p, e->frames, (size_t)e->frames_count * sizeof(*e->frames));
 	p += (size_t)e->frames_count * sizeof(*e->frames);
 	if (e->text_bytes)
 		memcpy(p, e->text, e->text_bytes);

@@ -89,7 +89,8 @@ int native_head_check(const struct ring_head *head, uint64_t file_bytes, struct 
 		 !inside(head->threads_at, (uint64_t)head->threads_max * sizeof(struct ring_thread),
 			 file_bytes))
 		wrong = "the thread table does not fit";
-	else if (head->heap_bytes && !inside(head->heap_at, head->heap_bytes, file_bytes))
+	else if (head->heap_bytes && (head->heap_bytes > RING_HEAP_BYTES_MAX ||
+				      !inside(head->heap_at, head->heap_bytes, file_bytes)))
 		wrong = "the heap table does not fit";
 	else if (!head->rings_count || head->rings_count > RING_RINGS_MAX ||
 		 head->ring_bytes < 4096 || (head->ring_bytes & (head->ring_bytes - 1)) ||
@@ -218,6 +219,7 @@ static int record_take(struct native_process *process, const struct ring_record 
 		.trace_id = { record->trace_id[0], record->trace_id[1] },
 		.frames_count = record->frames,
 		.in_kernel = record->flags & RING_IN_KERNEL,
+		.holder_seen = record->flags & RING_HOLDER_SEEN,
 	};
 	const uint8_t *payload = bytes + sizeof(*record);
 

@@ -109,6 +109,46 @@ struct native_reading {
 	char comm[NATIVE_COMM_MAX]; /* "" when not read */
 };
 
+/* The exact sums over all thread slots and the counters of threads without one: they only grow. */
+struct native_totals {
+	uint64_t alloc_calls, alloc_bytes;
+};
+
+/* What the next batch shall add up to. */
+void native_process_totals(struct native_process *process, const struct native_totals *totals);
+
+/*
+ * Live heap for the next batch: `first` is a copy of the whole region at head.heap_at, `second` a later
+ * one of its first native_heap_head_bytes(first).  Returns 0 or -ENOMEM.
+ */
+size_t native_heap_head_bytes(const uint8_t *bytes, size_t len);
+MUST_CHECK int native_process_heap(struct native_process *process, const uint8_t *first,
+				   size_t first_len, const uint8_t *second, size_t second_len);
+
+/*
+ * A name that the caller may find in the process's files before a batch is made: of the object at
+ * `lock`, or else of the function at `creator` (both words as in struct ring_lock); or what the mangled
+ * `type` says in C++.
+ */
+#define NATIVE_NAME_MAX 256
+
+struct native_question {
+	const char *type; /* borrowed until the next call on the process; NULL: a lock is meant */
+	uint64_t lock, creator;
+};
+
+/* What pending records want to know and nobody has answered. Returns how many, at most `max`. */
+size_t native_process_questions(const struct native_process *process, struct native_question *to,
+				size_t max);
+
+/* `name` "": there is none, do not ask again. Returns 0 or -ENOMEM. */
+MUST_CHECK int native_process_answer(struct native_process *process,
+				     const struct native_question *question, const char *name);
+
+/* The module and ELF address that a word names; false when it names no module. */
+bool native_process_place(const struct native_process *process, uint64_t word, uint32_t *ret_module,
+			  uint64_t *ret_address);
+
 /* The whole process, as /proc shows it. */
 struct native_vitals {
 	bool known;
@@ -152,6 +192,8 @@ struct native_stats {
 	uint64_t ends[RING_ENDS];	 /* CPU stacks by how their walk ended */
 	uint64_t cpu_ns, cpu_sampled_ns; /* by the exact clocks, and by raw sample weights */
 	uint64_t not_sampled_ns;	 /* CPU time that no sample could carry */
+	uint64_t alloc_calls, alloc_bytes; /* exact, by the client's counters */
+	uint64_t heap_blocks, heap_torn; /* in the last snapshot; entries that could not be read, ever */
 	uint64_t threads, threads_departing; /* live; whose samples do not follow their clock */
 	uint64_t threads_unsampled;	 /* live, on CPU, and never sampled: signals blocked */
 };

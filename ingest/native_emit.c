@@ -164,13 +164,16 @@ static void labels_text(struct emitter *e, struct profile_label *labels, size_t 
 
 		value.len = strlen(value.ptr);
 		at = value.ptr + value.len + 1;
+		if (key.len == strlen("exception type") && !memcmp(key.ptr, "exception type", key.len))
+			value = native_type_name(e->process, value);
 		if (key.len)
 			label_text(e, labels, count, key, value);
 	}
 }
 
-uint32_t emit_context(struct emitter *e, const struct native_thread *thread,
-			   const struct native_pending *pending, const struct ring_block *block)
+static uint32_t context_make(struct emitter *e, const struct native_thread *thread,
+			     const struct native_pending *pending, const struct ring_block *block,
+			     const struct emit_label *more, size_t more_count)
 {
 	struct profile_label labels[CONTEXT_LABELS_MAX];
 	size_t count = 0;
@@ -191,6 +194,10 @@ uint32_t emit_context(struct emitter *e, const struct native_thread *thread,
 			label_text(e, labels, &count, STR("trace id"), (struct str){ trace, 32 });
 		}
 	}
+	for (size_t i = 0; i < more_count; i++)
+		if (!has_label(e->process->text + pending->text_at, pending->text_bytes,
+			       more[i].key.ptr))
+			label_text(e, labels, &count, more[i].key, more[i].value);
 	if (pending)
 		labels_text(e, labels, &count, pending);
 	if (block && !has_label(pending ? e->process->text + pending->text_at : NULL,
@@ -199,6 +206,19 @@ uint32_t emit_context(struct emitter *e, const struct native_thread *thread,
 	if (!e->rc)
 		e->rc = profile_builder_context(e->out, labels, count, &context);
 	return context;
+}
+
+uint32_t emit_context(struct emitter *e, const struct native_thread *thread,
+		      const struct native_pending *pending, const struct ring_block *block)
+{
+	return context_make(e, thread, pending, block, NULL, 0);
+}
+
+uint32_t emit_context_with(struct emitter *e, const struct native_thread *thread,
+			   const struct native_pending *pending, const struct emit_label *more,
+			   size_t more_count)
+{
+	return context_make(e, thread, pending, NULL, more, more_count);
 }
 
 static uint32_t series_number(struct emitter *e, enum native_series series)
@@ -437,6 +457,14 @@ int native_process_emit(struct native_process *p, const struct ring_counters *co
 		native_wall_emit(&e, readings, readings_count, due);
 	if (!e.rc)
 		native_vitals_emit(&e, readings, readings_count, due);
+	if (!e.rc)
+		native_alloc_emit(&e, counters, ended);
+	if (!e.rc)
+		native_heap_emit(&e, ended);
+	if (!e.rc)
+		native_lock_emit(&e, counters, ended);
+	if (!e.rc)
+		native_exception_emit(&e, counters, ended);
 	losses_add(&e, counters);
 	cursors_add(&e);
 	if (e.rc)

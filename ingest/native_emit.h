@@ -61,6 +61,14 @@ uint32_t emit_stack(struct emitter *e, const uint64_t *words, size_t count, bool
 uint32_t emit_context(struct emitter *e, const struct native_thread *thread,
 		      const struct native_pending *pending, const struct ring_block *block);
 
+/* The same with labels of its kind of record; one that the record itself carries goes before. */
+struct emit_label {
+	struct str key, value;
+};
+uint32_t emit_context_with(struct emitter *e, const struct native_thread *thread,
+			   const struct native_pending *pending, const struct emit_label *more,
+			   size_t more_count);
+
 /* A record of any kind: `values` are its columns, `count` the samples behind it.  One whose first value
  * is 0 or less is not written. */
 void emit_values(struct emitter *e, enum native_series series, uint32_t node, uint32_t context,
@@ -72,10 +80,16 @@ void emit_record(struct emitter *e, enum native_series series, uint32_t node, ui
 
 /* The two accounts. `due`: wall time is accounted in this batch. */
 void native_cpu_emit(struct emitter *e, const struct native_reading *readings, size_t count);
+void native_lock_emit(struct emitter *e, const struct ring_counters *counters, bool ended);
+void native_exception_emit(struct emitter *e, const struct ring_counters *counters, bool ended);
 void native_wall_emit(struct emitter *e, const struct native_reading *readings, size_t count,
 		      bool due);
 /* Faults, switches, waiting for a CPU, and, when `due`, resident memory. */
 void native_vitals_emit(struct emitter *e, const struct native_reading *readings, size_t count,
 			bool due);
+
+/* Allocations, and the live heap that native_process_heap was given. */
+void native_alloc_emit(struct emitter *e, const struct ring_counters *counters, bool ended);
+void native_heap_emit(struct emitter *e, bool ended);
 
 #endif

@@ -52,6 +52,13 @@ void native_process_free(struct native_process *process)
 	free(process->pending);
 	free(process->frames);
 	free(process->text);
+	native_heap_release(&process->heap);
+	for (size_t i = 0; process->alloc.recent && i < NATIVE_RECENT_MAX; i++) {
+		free(process->alloc.recent[i].frames);
+		free(process->alloc.recent[i].text);
+	}
+	free(process->alloc.recent);
+	native_names_free(process);
 	free(process->jit.codes);
 	free(process->jit.names);
 	arena_release(&process->arena);
@@ -97,6 +104,20 @@ static int index_grow(struct native_process *p)
 	p->threads_index_size = size;
 	index_fill(p);
 	return 0;
+}
+
+const struct native_thread *native_thread_find(const struct native_process *p, uint32_t tid)
+{
+	size_t at = p->threads_index_size ? index_place(p, tid) : 0;
+
+	return p->threads_index_size && p->threads_index[at] ?
+		       &p->threads[p->threads_index[at] - 1] :
+		       NULL;
+}
+
+void native_process_totals(struct native_process *process, const struct native_totals *totals)
+{
+	process->totals = *totals;
 }
 
 struct native_thread *native_thread_get(struct native_process *p, uint32_t tid)

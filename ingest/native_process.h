@@ -8,6 +8,8 @@
 #define INGEST_NATIVE_PROCESS_H
 
 #include "ingest/native.h"
+#include "ingest/native_account.h"
+#include "ingest/native_heap.h"
 
 struct native_module {
 	uint8_t build_id[RING_BUILD_ID_MAX];
@@ -36,7 +38,7 @@ struct native_pending {
 	uint16_t type;
 	uint16_t frames_count;
 	uint32_t tid;
-	bool in_kernel;
+	bool in_kernel, holder_seen;
 	int64_t time_ns;
 	uint64_t span_id, root_span_id, trace_id[2];
 	size_t frames_at;
@@ -101,6 +103,34 @@ struct native_thread {
 	struct native_sites *sites; /* NULL: none */
 };
 
+/* A sample that was written with more than it surely stands for. */
+#define NATIVE_RECENT_MAX 64
+
+struct native_recent {
+	struct native_pending pending; /* its places are in `frames` and `text` */
+	uint64_t *frames;
+	char *text;
+	int64_t room; /* bytes that may be taken back */
+};
+
+/* Exact allocated bytes, and what was written of them: native_alloc.c. */
+struct native_alloc_account {
+	bool known; /* a batch was written by this agent */
+	int64_t exact, written;
+	struct native_recent *recent; /* NATIVE_RECENT_MAX of them, or NULL */
+	size_t recent_next;
+};
+
+struct native_name {
+	struct native_question question; /* its type is `type` */
+	char *type, *name;
+};
+
+/* Exact counters of locks, and how much of them is written. */
+struct native_locks {
+	struct native_account ns, count, blame_ns, blame_count;
+};
+
 struct native_process {
 	struct ring_head head;
 	uint32_t owner;
@@ -128,6 +158,10 @@ struct native_process {
 	uint64_t cursors[RING_RINGS_MAX];
 	struct ring_counters counters; /* as of the last batch */
 	bool counters_known;
+	struct native_locks locks;
+	struct native_account exceptions;
+	struct native_name *names;
+	size_t names_count, names_capacity;
 	int64_t blocked_ns; /* blocked time written */
 	double blocked_left; /* of a count below one */
 	bool blocked_known;
@@ -135,6 +169,10 @@ struct native_process {
 	struct native_vitals vitals; /* as last seen */
 	int64_t wall_due_ns; /* CLOCK_MONOTONIC of the next wall account */
 	int64_t first_ns;    /* CLOCK_MONOTONIC of the first batch, 0: none yet */
+	struct native_totals totals;
+	struct native_alloc_account alloc;
+	struct native_heap heap;
+	bool heap_shown; /* the last snapshot was not empty */
 	struct native_stats stats;
 };
 
@@ -143,6 +181,14 @@ struct str native_jit_name(struct native_process *process, uint64_t address);
 
 /* The thread of this tid, made when it is new; good until the next is made. NULL without memory. */
 struct native_thread *native_thread_get(struct native_process *process, uint32_t tid);
+
+/* The thread of this tid, NULL when it is not known. */
+const struct native_thread *native_thread_find(const struct native_process *process, uint32_t tid);
+/* Names that were answered, or what stands for them. */
+void native_lock_name(const struct native_process *process, const struct ring_lock *lock,
+		      char to[NATIVE_NAME_MAX]);
+struct str native_type_name(const struct native_process *process, struct str mangled);
+void native_names_free(struct native_process *process);
 
 /* Remove the threads that are marked. */
 void native_threads_sweep(struct native_process *process);

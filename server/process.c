@@ -18,6 +18,9 @@
 #define DRAIN_BYTES_MAX ((size_t)1 << 20) /* of one ring in one turn */
 #define TURN_BYTES_MAX ((size_t)4 << 20) /* of all of them: as much as a client of ours has */
 
+#define HEAP_PERIOD_NS (INT64_C(10) * NS_PER_S)
+#define HEAP_YOUNG_NS (INT64_C(20) * NS_PER_S)
+
 #define AT_AGENT RING_PAGE
 #define AT_COUNTERS (2 * RING_PAGE)
 #define STAT_MAX 1024 /* 52 numbers and a name */
@@ -214,6 +217,7 @@ int process_resume(struct process *p, const uint64_t *positions, struct err *err
 		resumed = resumed || positions[i];
 		tail_write(p, i, p->positions[i]);
 	}
+	memcpy(p->batch_positions, p->positions, sizeof(p->batch_positions));
 	native_process_resume(p->native, resumed);
 	p->ready = true;
 	process_heartbeat(p);
@@ -303,6 +307,18 @@ unsigned process_fill_percent(struct process *p)
 					    p->head.ring_bytes));
 	}
 	return most;
+}
+
+bool process_is_half_full(struct process *p)
+{
+	for (uint32_t i = 0; i < p->head.rings_count; i++) {
+		struct ring_control control;
+
+		if (read_at(p, &control, sizeof(control), ring_at(p, i)) ||
+		    control.head - p->batch_positions[i] > p->head.ring_bytes / 2)
+			return true;
+	}
+	return false;
 }
 
 int process_refresh(struct process *p)
@@ -395,6 +411,18 @@ static int rings_drain(struct process *p, int64_t now_ns, bool *ret_left)
 	return rc;
 }
 
+/* Every ten seconds, oftener while the process is young, when a flush is asked for, and at the end. */
+static int heap_when_due(struct process *p, const struct native_clock *clock, bool last)
+{
+	bool young = clock->monotonic_ns - p->attached_ns < HEAP_YOUNG_NS;
+
+	if (!last && clock->monotonic_ns < p->heap_due_ns &&
+	    p->counters.flush_wanted == p->flush_sent)
+		return 0;
+	p->heap_due_ns = clock->monotonic_ns + (young ? NS_PER_S : HEAP_PERIOD_NS);
+	return process_heap(p);
+}
+
 static struct profile *batch_make(struct process *p, const struct native_clock *clock, bool last,
 				  struct err *err)
 {
@@ -405,6 +433,8 @@ static struct profile *batch_make(struct process *p, const struct native_clock *
 	size_t count = 0;
 	int rc = process_readings(p, clock, &readings, &count, &sums, &vitals);
 
+	if (!rc)
+		rc = heap_when_due(p, clock, last);
 	if (!rc)
 		rc = profile_builder_new(NULL, &builder);
 	if (rc) {
@@ -437,7 +467,10 @@ struct profile *process_drain(struct process *p, bool force, struct err *err)
 		p->failed = true;
 		return NULL;
 	}
-	if (!force && !p->gone && !native_process_due(p->native, &clock))
+	if (!force && !p->gone && clock.monotonic_ns < p->heap_due_ns &&
+	    !native_process_due(p->native, &clock))
+		return NULL;
+	if (!process_names_ready(p))
 		return NULL;
 	bool last = p->gone && !left;
 	struct profile *profile = batch_make(p, &clock, last, err);

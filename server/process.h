@@ -25,6 +25,8 @@ struct process {
 	struct native_process *native;
 	struct native_stats stats; /* a copy for status */
 	struct ring_counters counters;
+	struct ring_heap heap; /* as last copied; zero: never */
+	int64_t heap_due_ns;   /* CLOCK_MONOTONIC of the next snapshot of the live heap */
 	char service[64], comm[32];
 	/* What the client says of its settings, as the last hello has it: those in force, and one
 	 * string after another of those that were refused. */
@@ -51,6 +53,10 @@ struct process {
 	uint64_t batch_positions[RING_RINGS_MAX]; /* tails to publish when the batch is on disk */
 	uint64_t generation;
 	uint32_t rescan;
+	bool naming;	   /* names for its records are being looked for, since naming_ns */
+	bool named;	   /* they have just come */
+	int64_t naming_ns;
+	size_t unanswered; /* of what was asked last */
 	struct control_state obeyed; /* what its page says */
 	bool obeyed_known;
 };
@@ -73,6 +79,10 @@ struct profile *process_drain(struct process *process, bool force, struct err *e
 /* The batch is on disk: move the tails, answer a flush. */
 void process_commit(struct process *process);
 
+/* Whether what pending records want to be called is known, or is waited for no longer.  False: it is
+ * being looked for, and process_turn will be called. */
+bool process_names_ready(struct process *process);
+
 /* Tell the client that the agent lives. */
 void process_heartbeat(struct process *process);
 
@@ -91,13 +101,20 @@ bool process_is_gone(struct process *process);
 /* Bytes that wait in the fullest ring, in percent of it. */
 unsigned process_fill_percent(struct process *process);
 
+/* Is half of some ring taken up by what no batch has covered? */
+bool process_is_half_full(struct process *process);
+
 /* Read the exact counters and new modules. Returns 0 or -errno. */
 MUST_CHECK int process_refresh(struct process *process);
+
+/* Copy the live-heap table, for the next batch. Returns 0 or -errno. */
+MUST_CHECK int process_heap(struct process *process);
 
 /* Read what was added to the perf map, a MiB at a time. Returns 0 or -ENOMEM. */
 MUST_CHECK int process_jit_read(struct process *process);
 
-/* Everything that /proc and the slots say now. `*ret_readings` is malloc'ed. */
+/* Everything that /proc and the slots say now, and the sums of allocations, which go to
+ * process->native. `*ret_readings` is malloc'ed. */
 MUST_CHECK int process_readings(struct process *process, const struct native_clock *clock,
 				struct native_reading **ret_readings, size_t *ret_count,
 				struct native_sums *ret_sums, struct native_vitals *ret_vitals);

@@ -199,6 +199,18 @@ static void slots_match(struct process *p, struct native_reading *readings, size
 	}
 }
 
+/* Slots are reused and never set back: all that were ever used count. */
+static void totals_take(struct process *p, const struct ring_thread *slots, size_t count)
+{
+	struct native_totals totals = { p->counters.alloc_calls, p->counters.alloc_bytes };
+
+	for (size_t i = 0; i < count; i++) {
+		totals.alloc_calls += slots[i].alloc_calls;
+		totals.alloc_bytes += slots[i].alloc_bytes;
+	}
+	native_process_totals(p->native, &totals);
+}
+
 int process_readings(struct process *p, const struct native_clock *clock,
 		     struct native_reading **ret_readings, size_t *ret_count,
 		     struct native_sums *ret_sums, struct native_vitals *ret_vitals)
@@ -209,6 +221,8 @@ int process_readings(struct process *p, const struct native_clock *clock,
 
 	*ret_readings = NULL;
 	*ret_count = 0;
+	if (!rc)
+		totals_take(p, slots, slots_count);
 	if (!rc && !p->gone)
 		rc = tasks_list(p, ret_readings, ret_count);
 	if (rc)

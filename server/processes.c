@@ -318,6 +318,7 @@ void processes_stop(struct processes *all)
 	if (all->tick)
 		event_free(all->tick);
 	all->tick = NULL;
+	all->stopping = true;
 	hello_stop(all);
 	/* What is in the ring of a process that lives stays there for the next agent, which reads from
 	 * the same cursors. One that is gone has nobody to hand its ring over: wait for it. */

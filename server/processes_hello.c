@@ -75,6 +75,17 @@ static void modules_take(struct process *process, const struct native_hello *hel
 	}
 }
 
+/*
+ * A process has one session at a time: one with its pid that is not closed was ended by exec, which took
+ * its memory away and left its pid alive.
+ */
+static void predecessors_end(struct processes *all, const struct process *now)
+{
+	for (struct process *p = all->first; p; p = p->next)
+		if (p != now && now->pid > 0 && p->pid == now->pid && p->owner == now->owner)
+			p->gone = true;
+}
+
 static int hello_take(struct processes *all, const void *bytes, size_t len, int *fds, size_t count,
 		      const struct ucred *peer, struct err *err)
 {
@@ -106,6 +117,7 @@ static int hello_take(struct processes *all, const void *bytes, size_t len, int 
 			process_free(process);
 			return rc;
 		}
+		predecessors_end(all, process);
 	} else {
 		(void)pthread_mutex_lock(&all->lock);
 		process_notes(process, &hello);

@@ -74,6 +74,50 @@ static void settings_json(struct json *json, const struct process *p)
 	json_close(json, ']');
 }
 
+/* Why a dimension is off: hearth_code of client/hearth.h, without its sign. */
+static const char *off_text(uint64_t code)
+{
+	static const char *const texts[] = {
+		[2] = "no memory for it",
+		[5] = "switched off",
+		[6] = "the program uses SIGPROF itself",
+		[9] = "not there yet",
+		[10] = "a system call failed",
+		[11] = "not seen without libhearth-preload",
+		[12] = "shadowed by the program's own allocator",
+		[13] = "the program was built with a sanitizer",
+	};
+
+	return code < ARRAY_LEN(texts) && texts[code] ? texts[code] : "off";
+}
+
+static void dimensions_json(struct json *json, const struct process *p)
+{
+	json_key(json, "dimensions");
+	json_open(json, '{');
+	for (size_t d = 0; d < RING_DIMENSIONS; d++)
+		json_key_text(json, dimension_names[d],
+			      p->counters.off[d] ? off_text(p->counters.off[d]) : "on");
+	json_close(json, '}');
+}
+
+static void heap_json(struct json *json, const struct process *p)
+{
+	json_key_uint(json, "alloc_calls", p->stats.alloc_calls);
+	json_key_uint(json, "alloc_bytes", p->stats.alloc_bytes);
+	json_key_uint(json, "alloc_mean_bytes", p->counters.alloc_mean_bytes);
+	json_key(json, "heap");
+	json_open(json, '{');
+	json_key_uint(json, "entries", p->heap.used);
+	json_key_uint(json, "entries_max", p->heap.entries_max);
+	json_key_uint(json, "mean_bytes", p->heap.mean_bytes);
+	json_key_uint(json, "thinned", p->heap.thinned);
+	json_key_uint(json, "full", p->heap.full);
+	json_key_uint(json, "missed_frees", p->heap.missed_frees);
+	json_key_uint(json, "torn", p->stats.heap_torn);
+	json_close(json, '}');
+}
+
 static void process_json(struct json *json, const struct process *p)
 {
 	static const char *const engines[] = { "none", "posix-timer", "perf" };
@@ -100,6 +144,8 @@ static void process_json(struct json *json, const struct process *p)
 	settings_json(json, p);
 	native_json(json, &p->stats);
 	json_key_uint(json, "spans_lost", p->counters.spans_dropped);
+	dimensions_json(json, p);
+	heap_json(json, p);
 	drops_json(json, &p->counters);
 	json_close(json, '}');
 }

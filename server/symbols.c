@@ -21,6 +21,8 @@ struct job {
 	uint64_t scope;
 	struct symbols_id id;
 	struct read_now *waiter; /* somebody waits; replace what there is. NULL: nobody does */
+	symbols_task_fn task;	 /* not NULL: no file, but this */
+	void *arg;
 };
 
 struct read_now {
@@ -182,7 +184,10 @@ static void *symbols_main(void *arg)
 	struct job job;
 
 	while (job_take(s, &job)) {
-		job_run(s, &job);
+		if (job.task)
+			job.task(s, job.arg);
+		else
+			job_run(s, &job);
 		fd_close(&job.fd);
 	}
 	return NULL;
@@ -233,7 +238,10 @@ void symbols_stop(struct symbols *s)
 	(void)pthread_join(s->thread, NULL);
 	for (; s->count; s->count--, s->first = (s->first + 1) % QUEUE_MAX) {
 		const struct err err = { .code = -EAGAIN, .message = "the agent is stopping" };
+		const struct job *job = &s->queue[s->first];
 
+		if (job->task)
+			job->task(NULL, job->arg);
 		fd_close(&s->queue[s->first].fd);
 		waiter_wake(s->queue[s->first].waiter, -EAGAIN, &err);
 	}
@@ -287,6 +295,11 @@ int symbols_read_now(struct symbols *s, int fd, const struct symbols_id *id, boo
 	if (waiter.rc)
 		*err = waiter.err;
 	return waiter.rc;
+}
+
+int symbols_task(struct symbols *s, symbols_task_fn fn, void *arg)
+{
+	return job_add(s, (struct job){ .fd = -1, .task = fn, .arg = arg });
 }
 
 bool symbols_wait(struct symbols *s, int64_t timeout_ns)
@@ -413,4 +426,84 @@ static size_t names_find(void *arg, const struct profile_module *module, uint32_
 struct query_names symbols_view_names(struct symbols_view *view)
 {
 	return (struct query_names){ .arg = view, .find = names_find };
+}
+
+/* ---- names for records ---- */
+
+static bool object_at(const struct symbol_table *table, uint64_t address, char *to, size_t size)
+{
+	uint64_t offset;
+	const char *name = symbol_table_object(table, address, &offset);
+
+	if (!name)
+		return false;
+	if (offset)
+		(void)snprintf(to, size, "%s+0x%llx", name, (unsigned long long)offset);
+	else
+		(void)snprintf(to, size, "%s", name);
+	return true;
+}
+
+static bool function_at(const struct symbol_table *table, uint64_t address, char *to, size_t size)
+{
+	struct symbol_frame frames[SYMBOL_INLINES_MAX];
+	size_t count = symbol_table_find(table, address, frames);
+
+	if (!count || !frames[0].function)
+		return false;
+	(void)snprintf(to, size, "%s", frames[0].function);
+	return true;
+}
+
+typedef bool (*name_at_fn)(const struct symbol_table *table, uint64_t address, char *to, size_t size);
+
+static bool name_at(struct symbols *s, const struct symbols_id *id, uint64_t address, char *to,
+		    size_t size, bool *ret_files, name_at_fn find)
+{
+	struct profile_module module = { .build_id_len = (uint8_t)id->len, .is_hash = id->is_hash };
+	struct storage_reader *reader;
+	struct symbols_view *view;
+	bool found = false, any = false;
+
+	memcpy(module.build_id, id->build_id, sizeof(module.build_id));
+	if (readers_borrow(s->readers, &reader, NULL))
+		return false;
+	if (!symbols_view_new(s, reader, &view)) {
+		const struct view_tables *tables = tables_find(view, &module, id->owner);
+
+		for (size_t i = 0; tables && !found && i < ARRAY_LEN(tables->refs); i++) {
+			if (!tables->refs[i])
+				continue;
+			any = true;
+			found = find(table_ref_table(tables->refs[i]), address, to, size);
+		}
+		symbols_view_free(view);
+	}
+	readers_return(s->readers, reader);
+	*ret_files = *ret_files && any;
+	return found;
+}
+
+bool symbols_name_object(struct symbols *s, const struct symbols_id *id, uint64_t address, char *to,
+			 size_t size, bool *ret_files)
+{
+	return name_at(s, id, address, to, size, ret_files, object_at);
+}
+
+bool symbols_name_function(struct symbols *s, const struct symbols_id *id, uint64_t address, char *to,
+			   size_t size, bool *ret_files)
+{
+	return name_at(s, id, address, to, size, ret_files, function_at);
+}
+
+bool symbols_name_type(struct symbols *s, const char *mangled, char *to, size_t size)
+{
+	struct err err;
+
+	if (!symbolizer_type(s->symbolizer, mangled, to, size, &err))
+		return true;
+	(void)pthread_mutex_lock(&s->lock);
+	s->stats.child_deaths += err.code == -EPIPE;
+	(void)pthread_mutex_unlock(&s->lock);
+	return false;
 }

@@ -41,6 +41,23 @@ int symbols_add_own(struct symbols *symbols, int fd, const struct symbols_id *id
 MUST_CHECK int symbols_read_now(struct symbols *symbols, int fd, const struct symbols_id *id,
 				bool everybodys, struct err *err);
 
+/*
+ * Run `fn` on the symbols thread, behind what is in the queue; `symbols` is NULL when the agent stops
+ * first.  Returns 0, or -EAGAIN when the queue is full: it will not run.
+ */
+typedef void (*symbols_task_fn)(struct symbols *symbols, void *arg);
+MUST_CHECK int symbols_task(struct symbols *symbols, symbols_task_fn fn, void *arg);
+
+/*
+ * Inside a task: the object or the function at an ELF address, as "pool" or "pool+0x28", and what a
+ * mangled type says.  False: no name.  *ret_files becomes false when its file has not been read.
+ */
+bool symbols_name_object(struct symbols *symbols, const struct symbols_id *id, uint64_t address,
+			 char *to, size_t size, bool *ret_files);
+bool symbols_name_function(struct symbols *symbols, const struct symbols_id *id, uint64_t address,
+			   char *to, size_t size, bool *ret_files);
+bool symbols_name_type(struct symbols *symbols, const char *mangled, char *to, size_t size);
+
 /* Wait until the queue is empty or `timeout_ns` is over. True when it is empty. */
 bool symbols_wait(struct symbols *symbols, int64_t timeout_ns);
 

@@ -274,6 +274,22 @@ static int read_binary(const struct symbol_request *request, const struct image 
 	return rc ? say(answer, rc, rc == -E2BIG ? "the table is too large" : strerror(-rc)) : 0;
 }
 
+static int demangle_type(const struct symbol_request *request, struct symbol_answer *answer)
+{
+	char type[SYMBOL_TYPE_MAX];
+	struct buf plain;
+
+	(void)snprintf(type, sizeof(type), "%.*s", (int)sizeof(type) - 1, request->type);
+	buf_init(&plain, (size_t)64 << 10);
+	int rc = symbol_demangle_type(type, &plain);
+
+	if (!rc)
+		(void)snprintf(answer->debug_link, sizeof(answer->debug_link), "%.*s",
+			       (int)plain.len, plain.data);
+	buf_release(&plain);
+	return rc;
+}
+
 static int job(const struct symbol_request *request, const int *fds, size_t fds_count,
 	       struct symbol_answer *answer)
 {
@@ -282,6 +298,8 @@ static int job(const struct symbol_request *request, const int *fds, size_t fds_
 
 	if (request->kind == SYMBOL_SELF_TEST)
 		return openat(AT_FDCWD, "/dev/null", O_RDONLY) < 0 ? -errno : 0;
+	if (request->kind == SYMBOL_TYPE)
+		return demangle_type(request, answer);
 	if (fds_count != wanted || request->build_id_len > SYMBOL_BUILD_ID_MAX)
 		return -EINVAL;
 	int rc = image_open(fds[0], request->binary_bytes, &binary);

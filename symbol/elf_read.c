@@ -36,6 +36,19 @@ static uint32_t symbol_rank(const GElf_Sym *sym)
 	return rank + (sym->st_size ? 4 : 0) + (GELF_ST_TYPE(sym->st_info) != STT_NOTYPE ? 8 : 0);
 }
 
+/* A variable: locks are named by theirs.  In writable sections alone, which leaves out most objects. */
+static bool is_variable(Elf *elf, const GElf_Sym *sym)
+{
+	GElf_Shdr h;
+
+	if (GELF_ST_TYPE(sym->st_info) != STT_OBJECT || !sym->st_size || !sym->st_value ||
+	    sym->st_shndx == SHN_UNDEF || sym->st_shndx >= SHN_LORESERVE)
+		return false;
+	return gelf_getshdr(elf_getscn(elf, sym->st_shndx), &h) && h.sh_flags & SHF_WRITE &&
+	       h.sh_flags & SHF_ALLOC && sym->st_value >= h.sh_addr &&
+	       sym->st_value < h.sh_addr + h.sh_size;
+}
+
 static bool is_code(Elf *elf, const GElf_Sym *sym, uint64_t *ret_section_end)
 {
 	unsigned type = GELF_ST_TYPE(sym->st_info);
@@ -60,7 +73,8 @@ static void symbols_of(struct reader *r, Elf *elf, Elf_Scn *section, const GElf_
 		uint64_t section_end;
 		GElf_Sym sym;
 
-		if (!gelf_getsym(data, (int)i, &sym) || !is_code(elf, &sym, &section_end))
+		if (!gelf_getsym(data, (int)i, &sym) ||
+		    (!is_code(elf, &sym, &section_end) && !is_variable(elf, &sym)))
 			continue;
 		const char *name = elf_strptr(elf, h->sh_link, sym.st_name);
 

@@ -14,6 +14,7 @@
 
 #define SYMBOL_SOCKET 3 /* the child's end */
 #define SYMBOL_BUILD_ID_MAX 64
+#define SYMBOL_TYPE_MAX 256
 
 enum symbol_request_kind {
 	SYMBOL_READ = 1, /* may be answered by SYMBOL_WANT_DEBUG */
@@ -21,6 +22,7 @@ enum symbol_request_kind {
 	    2,                /* with this debug file or none; may be answered by SYMBOL_WANT_ALT */
 	SYMBOL_READ_ALL = 3,  /* with what there is */
 	SYMBOL_SELF_TEST = 4, /* open a file: must kill the child */
+	SYMBOL_TYPE = 5,      /* demangle `type`, without descriptors */
 };
 
 struct symbol_request {
@@ -28,6 +30,7 @@ struct symbol_request {
 	uint32_t build_id_len; /* 0: any */
 	uint8_t build_id[SYMBOL_BUILD_ID_MAX];
 	uint64_t binary_bytes, debug_bytes, alt_bytes; /* sizes of the files; 0: none */
+	char type[SYMBOL_TYPE_MAX];
 };
 
 /* Statuses beside 0 and negative errno. "alt" is the file that dwz moves common parts of several
@@ -40,7 +43,7 @@ struct symbol_answer {
 	uint32_t debug_link_crc, build_id_len;
 	uint8_t
 	    build_id[SYMBOL_BUILD_ID_MAX]; /* the binary's own; the alt's with SYMBOL_WANT_ALT */
-	char debug_link[256];              /* likewise; the alt's is a path */
+	char debug_link[256];              /* likewise; the alt's is a path; a demangled type */
 	char message[200];
 	uint64_t table_bytes;
 };

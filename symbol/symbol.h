@@ -41,6 +41,11 @@ void symbol_table_close(struct symbol_table *table);
 size_t symbol_table_find(const struct symbol_table *table, uint64_t address,
 			 struct symbol_frame frames[SYMBOL_INLINES_MAX]);
 
+/* The object (a variable) at an ELF virtual address of writable data; *ret_offset is how far inside it.
+ * NULL when none is known. */
+const char *symbol_table_object(const struct symbol_table *table, uint64_t address,
+				uint64_t *ret_offset);
+
 /* The ELF virtual address of a file offset, by the table's copy of the load segments.
  * Returns false when no segment holds it. */
 bool symbol_table_address(const struct symbol_table *table, uint64_t file_offset,
@@ -82,6 +87,12 @@ void symbolizer_free(struct symbolizer *symbolizer);
 MUST_CHECK int symbolizer_read(struct symbolizer *symbolizer, int fd, const uint8_t *build_id,
 			       size_t build_id_len, struct buf *ret_table, struct err *err);
 
+/* Write what the mangled name of a C++ type says ("St13runtime_error", as std::type_info has it) into
+ * `to`, in the child, cut to `size`; a name that is not mangled stays.  Returns 0, -EINVAL (too long), or
+ * as symbolizer_read does. */
+MUST_CHECK int symbolizer_type(struct symbolizer *symbolizer, const char *mangled, char *to,
+			       size_t size, struct err *err);
+
 /* The pid of the child, 0 when none runs: for status and tests. */
 int symbolizer_pid(const struct symbolizer *symbolizer);
 
@@ -92,5 +103,8 @@ MUST_CHECK int symbolizer_self_test(struct symbolizer *symbolizer);
 /* Demangle one C++ or Rust name the way pprof prints it (no parameters); `to` gets the name itself
  * when it is not mangled.  Runs anywhere, but on hostile names only in the child. */
 int symbol_demangle(const char *name, struct buf *to);
+
+/* The same for a type's name, which has no "_Z" before it. */
+int symbol_demangle_type(const char *name, struct buf *to);
 
 #endif

@@ -296,6 +296,25 @@ int symbolizer_read(struct symbolizer *s, int fd, const uint8_t *build_id, size_
 	}
 }
 
+int symbolizer_type(struct symbolizer *s, const char *mangled, char *to, size_t size, struct err *err)
+{
+	struct symbol_request request = {.kind = SYMBOL_TYPE};
+	struct symbol_answer answer;
+
+	if (strlen(mangled) >= sizeof(request.type))
+		return err_set(err, -EINVAL, "symbolizer: a type's name of %zu bytes", strlen(mangled));
+	memcpy(request.type, mangled, strlen(mangled));
+	int rc = child_start(s, err);
+
+	if (!rc)
+		rc = ask(s, &request, NULL, 0, clock_monotonic_ns() + s->timeout_ns, &answer, err);
+	if (!rc && answer.status)
+		rc = err_set(err, -EINVAL, "symbolizer: the type has no plain name");
+	if (!rc)
+		(void)snprintf(to, size, "%s", answer.debug_link);
+	return rc;
+}
+
 int symbolizer_self_test(struct symbolizer *s)
 {
 	const struct symbol_request request = {.kind = SYMBOL_SELF_TEST};

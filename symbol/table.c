@@ -244,6 +244,17 @@ size_t symbol_table_find(const struct symbol_table *t, uint64_t address,
 	return count;
 }
 
+const char *symbol_table_object(const struct symbol_table *t, uint64_t address,
+				uint64_t *ret_offset)
+{
+	int64_t at = last_not_above(&t->of_functions, t->functions, sizeof(*t->functions), address);
+
+	if (at < 0 || address >= t->functions[at].end)
+		return NULL;
+	*ret_offset = address - t->functions[at].start;
+	return text(t, t->functions[at].name);
+}
+
 bool symbol_table_address(const struct symbol_table *t, uint64_t file_offset, uint64_t *ret_address)
 {
 	for (uint32_t i = 0; i < t->header->segments_count; i++) {

@@ -302,6 +302,20 @@ static void the_end_of_an_instance_closes_its_gauges(void **state)
 	timeline_at_every_level(&ended, SECONDS(40), "0 @ 01767225600000000000 300/2\n");
 }
 
+static void a_snapshot_of_nothing_closes_the_one_before(void **state)
+{
+	struct hash128 id = series_id(1000, PROFILE_KIND_INUSE, "service=a");
+	struct storage_scan before = scan_of(&id, 0, T0, T0 + SECONDS(20));
+	struct storage_scan after = scan_of(&id, 0, T0, T0 + SECONDS(30));
+
+	(void)state;
+	fixture_put(&f, heap(1, "a", T0 + SECONDS(1), 100, false));
+	fixture_put(&f, heap(2, "b", T0 + SECONDS(2), 200, false));
+	fixture_put(&f, heap(1, "", T0 + SECONDS(20), 0, false));
+	expect_at_every_level(&before, "a 100/1\nb 200/1\n");
+	expect_at_every_level(&after, " 0/1\nb 200/1\n");
+}
+
 /* ---- series, records, losses ---- */
 
 static int series_checked(void *arg, const struct storage_series *s)
@@ -743,6 +757,7 @@ static int run_suite(const struct storage_backend *which)
 	    CASE(a_timeline_of_too_many_steps_is_refused),
 	    CASE(a_gauge_is_the_last_snapshot_of_each_instance),
 	    CASE(the_end_of_an_instance_closes_its_gauges),
+	    CASE(a_snapshot_of_nothing_closes_the_one_before),
 	    CASE(a_series_is_described_once),
 	    CASE(a_callback_ends_the_walk),
 	    CASE(a_deadline_that_passed_ends_a_scan),

@@ -9,26 +9,28 @@ import struct
 import time
 
 PAGE = 4096
+VERSION = 2
 MODULES_AT, MODULES = 3 * PAGE, 16
 THREADS_AT, THREADS = 5 * PAGE, 64
 RINGS_AT, RINGS, RING_BYTES = 9 * PAGE, 2, 65536
-TOTAL = RINGS_AT + RINGS * (64 + RING_BYTES) + 3968
+HEAP_AT, HEAP_BYTES = RINGS_AT + RINGS * (64 + RING_BYTES) + 3968, 4 * PAGE
+TOTAL = HEAP_AT + HEAP_BYTES
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 FLUSH = 1
 
 
 def head(runtime_id, **lies):
-    field = dict(magic=0x31676E6972726168, version=2, head_bytes=104, total=TOTAL, rid=runtime_id,
+    field = dict(magic=0x31676E6972726168, version=VERSION, head_bytes=104, total=TOTAL, rid=runtime_id,
                  real=time.time_ns(), mono=time.monotonic_ns(), pid=os.getpid(), tid=os.getpid(),
                  modules_at=MODULES_AT, modules_max=MODULES, threads_at=THREADS_AT,
-                 threads_max=THREADS, heap_at=0, heap_bytes=0, rings_at=RINGS_AT, rings=RINGS,
+                 threads_max=THREADS, heap_at=HEAP_AT, heap_bytes=HEAP_BYTES, rings_at=RINGS_AT, rings=RINGS,
                  ring_bytes=RING_BYTES, hz=250)
     field.update(lies)
     return struct.pack("=QIIQ16sqqii10I", *field.values())
 
 
 def hello(runtime_id, text=b"service\0hostile\0", flags=0, magic=0x6F6C6C48, modules=(0, 0), said=None):
-    return struct.pack("=IIII16sII4Q", magic, 2, flags, len(text) if said is None else said, runtime_id,
+    return struct.pack("=IIII16sII4Q", magic, VERSION, flags, len(text) if said is None else said, runtime_id,
                        *modules, 0, 0, 0, 0) + text
 
 

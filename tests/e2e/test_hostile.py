@@ -9,9 +9,10 @@ import pathlib
 import random
 import secrets
 import socket
+import struct
 import threading
 
-from hostile_client import (FLUSH, MODULES_AT, PAGE, RINGS, RING_BYTES, RINGS_AT, THREADS_AT, TOTAL,
+from hostile_client import (FLUSH, HEAP_AT, HEAP_BYTES, MODULES_AT, PAGE, RINGS, RING_BYTES, RINGS_AT, THREADS_AT, TOTAL,
                             hello, mapped, memory, own_proc, sample, send)
 from support import Agent, main, wait_for
 
@@ -113,7 +114,8 @@ def lies(directory):
     for lie in ({"magic": 0}, {"version": 9}, {"head_bytes": 0}, {"total": 0}, {"modules_at": PAGE},
                 {"modules_max": 0xFFFFFFFF}, {"threads_at": TOTAL}, {"threads_max": 0xFFFFFFFF},
                 {"rings_at": 0xFFFFFFF8}, {"rings": 65}, {"ring_bytes": 1 << 31}, {"hz": 0},
-                {"heap_at": 8, "heap_bytes": TOTAL}):
+                {"heap_at": 8, "heap_bytes": TOTAL}, {"heap_at": TOTAL, "heap_bytes": 64},
+                {"heap_bytes": (4 << 20) + PAGE}):
         yield f"a head with {lie}", right, [memory(rid, **lie), proc]
     yield "surplus descriptors", hello(secrets.token_bytes(16)), [good, proc] + [good] * 248
 
@@ -171,7 +173,7 @@ def surplus_and_odd_files_of_modules_are_closed():
 
 def scribble(view, rng):
     """Something a program that has lost its mind might write."""
-    kind = rng.randrange(6)
+    kind = rng.randrange(8)
     ring = RINGS_AT + rng.randrange(RINGS) * (64 + RING_BYTES)
     if kind == 0:
         view[ring:ring + 8] = rng.getrandbits(64).to_bytes(8, "little")
@@ -184,8 +186,27 @@ def scribble(view, rng):
         view[2 * PAGE:2 * PAGE + 1024] = rng.randbytes(1024)
     elif kind == 4:
         view[MODULES_AT:MODULES_AT + 4096] = rng.randbytes(4096)
-    else:
+    elif kind == 5:
         view[THREADS_AT:THREADS_AT + 8192] = rng.randbytes(8192)
+    elif kind == 6:
+        view[HEAP_AT:HEAP_AT + HEAP_BYTES] = rng.randbytes(HEAP_BYTES)
+    else:
+        live_blocks(view, rng)
+
+
+def live_blocks(view, rng):
+    """A table that holds together, with values that need not."""
+    entries, blocks = 1 << rng.randrange(3, 7), 64
+    table = struct.pack("=IIQQ", entries, blocks, entries, 1 << 19).ljust(128, b"\0")
+    table += b"".join(struct.pack("=Q", rng.getrandbits(40) << 3 | rng.choice((0, 0, 0, 1, 2, 4)))
+                      for _ in range(entries))
+    table += b"".join(struct.pack("=IIQQqQQIHH", 2, rng.getrandbits(32), rng.getrandbits(64) >> rng.randrange(64),
+                                  rng.getrandbits(64) >> rng.randrange(64), rng.getrandbits(63), 0, 0,
+                                  rng.randrange(blocks + 2), rng.randrange(600), 0)
+                      for _ in range(entries))
+    table += b"".join(struct.pack("=7QII", *(rng.getrandbits(64) for _ in range(7)),
+                                  rng.randrange(blocks + 2), 0) for _ in range(blocks))
+    view[HEAP_AT:HEAP_AT + len(table)] = table
 
 
 def records(view, rng):
@@ -195,7 +216,7 @@ def records(view, rng):
     for _ in range(rng.randrange(200)):
         record = bytearray(sample(position, rng.getrandbits(32), rng.getrandbits(64),
                                   [rng.getrandbits(64) for _ in range(rng.randrange(40))]))
-        record[12] = rng.randrange(6)  # type
+        record[12] = rng.randrange(9)  # type
         at = position % RING_BYTES
         if at + len(record) > RING_BYTES:
             break

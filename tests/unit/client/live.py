@@ -20,7 +20,7 @@ LIB, BIN = (os.path.abspath(p) for p in sys.argv[1:3])
 PRELOAD = os.path.join(LIB, "libhearth-preload.so")
 WORKERS = max(2, os.cpu_count() or 2)
 PROGRAM = os.path.join(BIN, "client_program")
-CALLS = ["none"] + re.findall(r"^CALL\((\w+),", open(os.path.join(
+CALLS = ["none"] + re.findall(r"^(?:LOCK_)?CALL\((\w+),", open(os.path.join(
     os.path.dirname(__file__), "../../../client/calls.def")).read(), re.M)
 
 

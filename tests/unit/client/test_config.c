@@ -249,6 +249,30 @@ static void test_rates(void **state)
 	assert_false(read_with(&o, NULL).cpu);
 }
 
+static void test_locks_and_exceptions(void **state)
+{
+	static const char *const theirs[] = { "DD_PROFILING_CAPTURE_PCT", "2.5",
+					      "DD_PROFILING_LOCK_ENABLED", "false",
+					      "DD_PROFILING_EXCEPTION_ENABLED", "0",
+					      "DD_PROFILING_EXCEPTION_SAMPLING_INTERVAL", "50", NULL };
+	static const char *const ours[] = { "HEARTH_LOCK_CAPTURE_PCT", "0.01", "HEARTH_CAPTURE_PCT", "3",
+					    "HEARTH_EXCEPTION_SAMPLING_INTERVAL", "1", NULL };
+	struct config c = read_with(NULL, NULL);
+
+	(void)state;
+	assert_true(c.lock && c.exception);
+	assert_int_equal(c.lock_capture_ppm, 10000);
+	assert_int_equal(c.exception_interval, 100);
+	c = read_with(NULL, theirs);
+	assert_false(c.lock || c.exception);
+	assert_int_equal(c.lock_capture_ppm, 25000);
+	assert_int_equal(c.exception_interval, 50);
+	c = read_with(NULL, ours);
+	assert_int_equal(c.lock_capture_ppm, 100);
+	assert_int_equal(c.exception_interval, 1);
+	assert_int_equal(read_with(NULL, ours + 2).lock_capture_ppm, 30000);
+}
+
 static void test_tags(void **state)
 {
 	static const char *const dd[] = { "DD_TAGS", "team:core,a:1 b:2", "DD_PROFILING_TAGS",
@@ -337,6 +361,7 @@ int main(void)
 		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_places),
 		cmocka_unit_test(test_rates),
+		cmocka_unit_test(test_locks_and_exceptions),
 		cmocka_unit_test(test_tags),
 		cmocka_unit_test(test_labels_are_counted),
 		cmocka_unit_test(test_long_values_do_not_overflow),

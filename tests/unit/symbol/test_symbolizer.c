@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -358,6 +359,72 @@ static void test_plt(void **state)
 
 /* ---- what is refused ---- */
 
+/* This very program: locks are named by the variables that they are. */
+static pthread_mutex_t some_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct {
+	char other[0x28];
+	pthread_mutex_t lock;
+} some_pool = {.other = {1}};
+
+/* Where this program was loaded. */
+extern const char __executable_start[];
+
+static void test_variables(void **state)
+{
+	struct symbolizer *s = start(NULL);
+	struct buf bytes;
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	struct symbol_table *table = read_table(s, fd, &bytes);
+	uint64_t base = (uint64_t)(uintptr_t)__executable_start, offset = 7;
+	const char *name;
+
+	(void)state;
+	name = symbol_table_object(table, (uint64_t)(uintptr_t)&some_lock - base, &offset);
+	assert_non_null(name);
+	assert_string_equal(name, "some_lock");
+	assert_int_equal(offset, 0);
+	name = symbol_table_object(table, (uint64_t)(uintptr_t)&some_pool.lock - base, &offset);
+	assert_non_null(name);
+	assert_string_equal(name, "some_pool");
+	assert_int_equal(offset, 0x28);
+	/* A constant is no lock, and nothing lies where the file ends. */
+	assert_null(symbol_table_object(table, (uint64_t)1 << 40, &offset));
+	symbol_table_close(table);
+	buf_release(&bytes);
+	(void)close(fd);
+	symbolizer_free(s);
+}
+
+static void test_types(void **state)
+{
+	static const char *const types[][2] = {
+	    {"St13runtime_error", "std::runtime_error"},
+	    {"i", "int"},
+	    {"PKc", "char const*"},
+	    {"N4shop5OrderE", "shop::Order"},
+	    {"N4shop7MissingISt6vectorIiSaIiEEEE",
+	     "shop::Missing<std::vector<int, std::allocator<int> > >"},
+	    {"not a type", "not a type"},
+	    {"", ""},
+	};
+	struct symbolizer *s = start(NULL);
+	char plain[256], deep[255], longer[300];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+		assert_int_equal(symbolizer_type(s, types[i][0], plain, sizeof(plain), &err), 0);
+		assert_string_equal(plain, types[i][1]);
+	}
+	memset(deep, 'P', sizeof(deep) - 1);
+	deep[sizeof(deep) - 1] = '\0';
+	(void)!symbolizer_type(s, deep, plain, sizeof(plain), &err);
+	memset(longer, 'P', sizeof(longer) - 1);
+	longer[sizeof(longer) - 1] = '\0';
+	assert_int_equal(symbolizer_type(s, longer, plain, sizeof(plain), &err), -EINVAL);
+	assert_int_equal(symbolizer_type(s, "i", plain, sizeof(plain), &err), 0);
+	symbolizer_free(s);
+}
+
 static void test_refuses(void **state)
 {
 	(void)state;
@@ -616,6 +683,8 @@ int main(void)
 	    cmocka_unit_test(test_debug_link),
 	    cmocka_unit_test(test_mini_debug_info),
 	    cmocka_unit_test(test_plt),
+	    cmocka_unit_test(test_variables),
+	    cmocka_unit_test(test_types),
 	    cmocka_unit_test(test_refuses),
 	    cmocka_unit_test(test_caged),
 	    cmocka_unit_test(test_killed),

@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "cli/preload.h"
 #include "cli/value.h"
-#include "query/query.h"
+#include "query/time.h"
 
 static const char usage[] =
 	"usage: hearth verify [--for TIME] [--json] [-q] [--server unix:PATH]\n"

@@ -63,7 +63,7 @@ struct load {
 /* Start a load under the preload.  Returns 0 or an exit code, having complained. */
 int verify_load_start(const struct verify *v, const char *name, double seconds, struct load *ret_load);
 
-/* Read what it says until its end, or for `timeout_ms`; -1: until its end. */
+/* Read what it says until its end, or for `timeout_ms`. */
 void verify_load_read(struct load *load, int timeout_ms);
 
 /* Take its status (v->process), let it go, wait until all of it is stored.  Returns 0 or an exit code. */

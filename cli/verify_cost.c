@@ -110,7 +110,7 @@ int verify_cost(struct verify *v)
 
 	pairs.count = 0;
 	verify_load_read(&load, 1000); /* attached, and its second rate in force */
-	while (!code && !load.ended) {
+	for (int i = 0; !code && !load.ended && i < VERIFY_LINES_MAX; i++) {
 		code = order(v, &load, "pause");
 		verify_load_read(&load, PAUSED_MS);
 		if (!code)

@@ -13,6 +13,8 @@
 #include "cli/value.h"
 #include "cli/verify.h"
 
+#define PATIENCE_MS 60000 /* beside four times the time that a load should take */
+#define TEXT_MAX (1u << 20)
 #define STORED_NS (INT64_C(60) * NS_PER_S)
 #define TICKS_US 500000 /* more than two of the agent's */
 
@@ -50,7 +52,8 @@ int verify_load_start(const struct verify *v, const char *name, double seconds, 
 {
 	int in[2], out[2];
 
-	*ret_load = (struct load){ 0 };
+	*ret_load = (struct load){ .in = -1, .out = -1 };
+	buf_init(&ret_load->text, TEXT_MAX);
 	if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
 		return complain(EXIT_RUNTIME, "verify: pipe: %s", strerror(errno));
 	(void)snprintf(ret_load->version, sizeof(ret_load->version), "%s-%d-%lld", name, getpid(),
@@ -85,7 +88,7 @@ static void lines_parse(struct load *load)
 			load->ended = true;
 		text = strchr(text, '\n') + 1;
 	}
-	buf_release(&load->text);
+	buf_clear(&load->text);
 }
 
 void verify_load_read(struct load *load, int timeout_ms)
@@ -97,9 +100,9 @@ void verify_load_read(struct load *load, int timeout_ms)
 		int64_t left = (until - clock_monotonic_ns()) / 1000000;
 		struct pollfd p = { load->out, POLLIN, 0 };
 
-		if (timeout_ms >= 0 && left <= 0)
+		if (left <= 0)
 			return;
-		if (poll(&p, 1, timeout_ms < 0 ? -1 : (int)left) <= 0)
+		if (poll(&p, 1, (int)left) <= 0)
 			continue;
 		ssize_t n = read(load->out, bytes, sizeof(bytes));
 
@@ -150,6 +153,8 @@ int verify_load_finish(struct verify *v, struct load *load)
 	json_t *status;
 	int ended = -1;
 
+	if (!load->ended)
+		return complain(EXIT_RUNTIME, "verify: a load did not end: %s", load->version);
 	(void)usleep(TICKS_US);
 	json_t *p = process_find(v, load->pid, &status);
 
@@ -177,12 +182,12 @@ void verify_load_release(struct load *load)
 		(void)kill(load->pid, SIGKILL);
 		(void)waitpid(load->pid, NULL, 0);
 	}
-	if (load->in > 0)
+	if (load->in >= 0)
 		(void)close(load->in);
-	if (load->out > 0)
+	if (load->out >= 0)
 		(void)close(load->out);
 	buf_release(&load->text);
-	*load = (struct load){ 0 };
+	*load = (struct load){ .in = -1, .out = -1 };
 }
 
 int verify_load_run(struct verify *v, const char *name, double seconds, struct load *ret_load)
@@ -191,7 +196,7 @@ int verify_load_run(struct verify *v, const char *name, double seconds, struct l
 
 	if (code)
 		return code;
-	verify_load_read(ret_load, -1);
+	verify_load_read(ret_load, (int)(seconds * 4000) + PATIENCE_MS);
 	return verify_load_finish(v, ret_load);
 }
 

@@ -5,10 +5,12 @@
  */
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/value.h"
 #include "cli/verify.h"
 
+#define HEAP_MS 60000
 #define ALLOC_MEAN_BYTES 524288.0
 #define COARSE_HZ 250.0 /* of most kernels, where the agent does not say */
 
@@ -193,7 +195,7 @@ int verify_heap(struct verify *v)
 	char *const names[] = { "known_leaks", "known_tidies" };
 
 	if (!code)
-		verify_load_read(&load, -1);
+		verify_load_read(&load, HEAP_MS);
 	/* Until two snapshots agree: the agent takes one with each batch. */
 	for (int i = 0; !code && i < 100 && (leaked != last || leaked < 1); i++) {
 		(void)usleep(i < 3 ? 100000 : 1200000);

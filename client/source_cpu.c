@@ -16,7 +16,7 @@
 #include "client/write.h"
 
 #define MEASURED_EVERY 100
-#define KILLED_INTERVAL_US 1000000 /* how often a stopped thread looks whether it may go on */
+#define KILLED_INTERVAL_US 200000 /* how often a stopped thread looks whether it may go on */
 #define THROTTLED_INTERVAL_US 100000
 #define INTERVAL_MIN_US 1000
 #define INTERVAL_MAX_US 1000000

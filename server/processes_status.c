@@ -101,6 +101,32 @@ static void dimensions_json(struct json *json, const struct process *p)
 	json_close(json, '}');
 }
 
+/* Quantiles of what one sample's handler took: the upper edge of the bucket that they fall into. */
+static void handler_json(struct json *json, const struct ring_counters *counters)
+{
+	static const struct {
+		const char *name;
+		unsigned permille;
+	} wanted[] = { { "p50", 500 }, { "p99", 990 }, { "p999", 999 } };
+	uint64_t all = 0;
+
+	for (size_t i = 0; i < RING_HISTOGRAM; i++)
+		all += counters->handler_ns[i];
+	json_key(json, "handler_ns");
+	json_open(json, '{');
+	json_key_uint(json, "measured", all);
+	for (size_t w = 0; all && w < ARRAY_LEN(wanted); w++) {
+		uint64_t below = 0;
+		size_t i = 0;
+
+		while (i < RING_HISTOGRAM - 1 &&
+		       (below += counters->handler_ns[i]) * 1000 < all * wanted[w].permille)
+			i++;
+		json_key_uint(json, wanted[w].name, UINT64_C(2) << i);
+	}
+	json_close(json, '}');
+}
+
 static void heap_json(struct json *json, const struct process *p)
 {
 	json_key_uint(json, "alloc_calls", p->stats.alloc_calls);
@@ -134,7 +160,9 @@ static void process_json(struct json *json, const struct process *p)
 	json_key(json, "preloaded");
 	json_bool(json, p->counters.preloaded);
 	json_key_uint(json, "interval_us", p->counters.interval_us);
+	json_key_uint(json, "hz", p->head.hz);
 	json_key_uint(json, "own_cost_ns", p->counters.cost_ns);
+	handler_json(json, &p->counters);
 	json_key_uint(json, "threads", p->stats.threads);
 	json_key_uint(json, "threads_departing", p->stats.threads_departing);
 	json_key_uint(json, "threads_unsampled", p->stats.threads_unsampled);

@@ -171,8 +171,8 @@ int verify_load_finish(struct verify *v, struct load *load)
 		return complain(EXIT_RUNTIME, "verify: %s ended with status %d", v->known, ended);
 	if (!v->process)
 		return complain(EXIT_RUNTIME,
-				"verify: the program that was started never attached to the agent: does it "
-				"run as %s's owner or as root?", v->place.directory);
+				"verify: %s never attached to the agent at %s: may this user "
+				"connect to it?", load->version, v->place.directory);
 	return stored_wait(v, pid);
 }
 

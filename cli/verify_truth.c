@@ -183,7 +183,7 @@ int verify_lock(struct verify *v)
 
 int verify_exception(struct verify *v)
 {
-	return measure(v, "exception", "throw", v->seconds / 2, exception_check);
+	return measure(v, "exception", "throw", v->seconds, exception_check);
 }
 
 /* Live heap is a gauge: it is looked at while the program holds it. */

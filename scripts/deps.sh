@@ -4,6 +4,7 @@
 #   scripts/deps.sh build      compiler, libraries, Node.js for the page
 #   scripts/deps.sh run        what the built programs load
 #   scripts/deps.sh test       what the tests run besides
+#   scripts/deps.sh bench      servers, load generators and other profilers: scripts/bench.sh, proof.sh
 # docs/decisions/0002-libraries.md says why each is here.
 set -eu
 
@@ -14,6 +15,8 @@ libcyaml-dev libyaml-dev libcurl4-openssl-dev libcmocka-dev xz-utils"
 run="ca-certificates"
 test="python3 git clang libclang-rt-14-dev chromium strace sqlite3 valgrind procps binutils perl
 zstd groff-base libjemalloc2 libtcmalloc-minimal4"
+bench="redis-server nginx-light apache2-utils wrk strace valgrind python3 sqlite3 git tcl postgresql
+postgresql-contrib libpython3.11-testsuite google-perftools libgoogle-perftools4 libjemalloc2 heaptrack"
 
 wanted=""
 for part in "$@"; do
@@ -27,8 +30,9 @@ for part in "$@"; do
 	test)
 		wanted="$wanted $test"
 		;;
+	bench) wanted="$wanted $bench" ;;
 	*)
-		echo "usage: scripts/deps.sh build|run|test..." >&2
+		echo "usage: scripts/deps.sh build|run|test|bench..." >&2
 		exit 2
 		;;
 	esac

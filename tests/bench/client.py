@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the client costs: scripts/bench.sh client [NAME...].  One JSON object a line.
+
+HEARTH_BENCH_SECONDS is how long each part that compares slices runs (20 when not set); the issue's 300
+pairs of a server take 900.
+"""
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+from measure import BIN_KNOWN, Pages, interval, order, report, report_pairs  # noqa: F401
+from peers import peers
+from servers import nginx, redis, sqlite
+from support import BUILD, PRELOAD, PROGRAMS, Agent, wait_for
+
+SECONDS = float(os.environ.get("HEARTH_BENCH_SECONDS", "20"))
+
+
+def plain():
+    return {k: v for k, v in os.environ.items() if not k.startswith(("HEARTH_", "DD_")) and k != "LD_PRELOAD"}
+
+
+def lines(out):
+    return [line.split() for line in out.splitlines() if line]
+
+
+def looped(agent, name):
+    """Pairs of CPU nanoseconds an operation: the program itself tells its slices apart."""
+    p = subprocess.Popen([BIN_KNOWN, name, str(SECONDS)], env=agent.environment(), stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, text=True)
+    time.sleep(1.2)
+    while p.poll() is None:
+        for action, seconds in ("pause", 0.5), ("resume", 0.7):
+            if p.poll() is None:
+                status, _, _ = agent.request("POST", "/api/v1/control", body=b"", action=action, pid=p.pid)
+                time.sleep(seconds if status == 200 else 0)
+    pairs, before = [], None
+    for line in lines(p.communicate()[0]):
+        if line[0] != "slice":
+            continue
+        cost = int(line[3]) / int(line[2])
+        if before and before[0] != line[1]:
+            pairs.append((cost, before[1]) if line[1] == "on" else (before[1], cost))
+            before = None
+        else:
+            before = (line[1], cost)
+    return pairs
+
+
+def slices_of_work():
+    with Agent() as agent:
+        for name, limit in ("loop-cpu", 0.2), ("loop-mix", 0.5), ("loop-malloc", None), ("loop-lock", None):
+            report_pairs(name.replace("-", "_"), looped(agent, name), limit)
+
+
+def threads():
+    """CPU of a process as a share of a core, less what it uses without the client."""
+    for name, limit in ("idle", 0.05), ("poll", None):
+        shares = {}
+        with Agent() as agent:
+            for what, env in ("without", plain()), ("with", agent.environment()):
+                out = subprocess.run([BIN_KNOWN, name, str(max(5, int(SECONDS / 2)))], env=env,
+                                     stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True).stdout
+                word = next(w for w in lines(out) if w[0] == "cpu")
+                shares[what] = 100 * int(word[2]) / int(word[3])
+        report(f"threads_{name}_share", round(shares["with"] - shares["without"], 4), "percent of a core", limit)
+        report(f"threads_{name}_share_without", round(shares["without"], 4), "percent of a core")
+
+
+def instructions(program, n, env):
+    out = subprocess.run(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", PROGRAMS / program,
+                          str(n)], capture_output=True, text=True, check=True, env=env).stderr
+    return int(re.search(r"Collected : (\d+)", out).group(1))
+
+
+def passing_through():
+    env = dict(plain(), LD_PRELOAD=str(PRELOAD), HEARTH_ENABLED="1", HEARTH_AGENT="unix:/nonexistent/a.sock")
+    for program, name, limit in (("client_pairs", "malloc_free", 25), ("client_lock_pair", "lock_unlock", 16),
+                                 ("client_reads", "read", None)):
+        if not (PROGRAMS / program).exists() or not shutil.which("valgrind"):
+            report(f"{name}_instructions", None, "skipped: valgrind or the program is missing")
+            continue
+        few, many = 20000, 100000
+        cost = [(instructions(program, many, e) - instructions(program, few, e)) / (many - few)
+                for e in (plain(), env)]
+        report(f"{name}_instructions_added", round(cost[1] - cost[0], 1), "instructions", limit)
+
+
+def quantiles_and_memory():
+    with Agent() as agent:
+        for name in "loop-mix", "memory":
+            p = subprocess.Popen([BIN_KNOWN, name, "8"], env=agent.environment(), stdin=subprocess.PIPE,
+                                 stdout=subprocess.PIPE)
+            out = [b""]
+            while out[-1].split()[:1] != [b"end"]:
+                out.append(p.stdout.readline())
+            shown = wait_for("its status", lambda: [s for s in agent.status()["processes"] if s["pid"] == p.pid])[0]
+            if name == "loop-mix":
+                for q in "p50", "p99", "p999":
+                    report(f"handler_{q}_at_most", shown["handler_ns"].get(q), "ns", 50000 if q == "p999" else None)
+                report("own_cost", round(100 * shown["own_cost_ns"] / shown["cpu_ns"], 4), "percent of CPU", 1)
+            else:
+                memory(p.pid)
+            p.communicate()
+
+
+def memory(pid):
+    """What our mappings add to a program of 100 MB."""
+    sums, ours = {"Rss": 0, "Pss": 0}, False
+    for line in open(f"/proc/{pid}/smaps"):
+        words = line.split()
+        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+            ours = "memfd:hearth" in line or "libhearth" in line or "anon:hearth" in line
+        elif ours and words[0][:-1] in sums:
+            sums[words[0][:-1]] += int(words[1])
+    for name, kilobytes in sums.items():
+        report(f"memory_{name.lower()}_of_100_mb", kilobytes, "KiB", 2048)
+
+
+def system_calls():
+    if not shutil.which("strace"):
+        report("system_calls", None, "skipped: strace is not installed")
+        return
+    with Agent() as agent:
+        p = subprocess.Popen([BIN_KNOWN, "loop-mix", "8"], env=agent.environment(), stdin=subprocess.DEVNULL,
+                             stdout=subprocess.DEVNULL)
+        wait_for("it to attach", lambda: [s for s in agent.status()["processes"] if s["pid"] == p.pid and s["samples"]])
+        time.sleep(1)
+        out = subprocess.run(["timeout", "4", "strace", "-f", "-c", "-p", str(p.pid)], capture_output=True,
+                             text=True).stderr
+        p.wait()
+    calls = {w[-1]: int(w[3]) for w in lines(out) if len(w) >= 5 and w[3].isdigit() and w[-1] != "total"}
+    report("system_calls_rt_sigreturn", calls.pop("rt_sigreturn", 0), "calls in 4 s")
+    report("system_calls_other", sum(calls.values()), "calls in 4 s " + " ".join(calls), 0)
+
+
+PARTS = {"slices": slices_of_work, "threads": threads, "instructions": passing_through,
+         "quantiles": quantiles_and_memory, "syscalls": system_calls,
+         "redis": lambda: redis(SECONDS), "sqlite": lambda: sqlite(SECONDS), "nginx": lambda: nginx(SECONDS),
+         "peers": lambda: peers(BUILD)}
+
+if __name__ == "__main__":
+    for part in sys.argv[1:] or PARTS:
+        PARTS[part]()

@@ -98,7 +98,7 @@ static void cost_check(struct verify *v, const struct pairs *pairs)
 	double middle = ratio(pairs, NULL) - 1, low = drawn[RESAMPLES / 40],
 	       high = drawn[RESAMPLES - RESAMPLES / 40];
 
-	/* A machine with other work on it makes the interval wide: it is the low end that tells. */
+	/* A machine with other work on it makes the interval wide, and the verdict mild. */
 	verify_check(v, "cost", what, "share", 0, middle, (high - low) / 3.92, 0.01);
 }
 

@@ -3,13 +3,13 @@
 # The long proofs, which take minutes and real programs: what scripts/test.sh shows in small.
 #
 #   scripts/proof.sh [NAME...]     all of them when none is named: redis unwind accuracy alloc locks
-#                                   restart bare
+#                                   programs restart bare
 #
 # Each prints its figures and "ok" or "not ok".  What is fetched and built for them stays in
 # build/proof; `redis` and `bare` need root or a Debian with its package lists, and the network.
 set -u
 cd "$(dirname "$0")/.."
-[ $# -gt 0 ] || set -- redis unwind accuracy alloc locks restart bare
+[ $# -gt 0 ] || set -- redis unwind accuracy alloc locks programs restart bare
 
 status=0
 built=""
@@ -27,6 +27,7 @@ for name in "$@"; do
 		scripts/deps.sh build run test && scripts/build.sh release || exit 1
 		built=1
 	fi
+	[ "$name" != programs ] || scripts/deps.sh bench || exit 1
 	echo "== $name"
 	HEARTH_BUILD=${HEARTH_BUILD:-$PWD/build/release} PYTHONDONTWRITEBYTECODE=1 $run || status=1
 done

@@ -24,6 +24,7 @@ static const struct {
 	{ "throw", known_throw },	/* C++ exceptions */
 	{ "loop-cpu", known_loop_cpu }, /* slices of work, labelled by the control page */
 	{ "loop-mix", known_loop_mix },
+	{ "mix", known_mix },		/* the same work without a system call */
 	{ "loop-malloc", known_loop_malloc },
 	{ "loop-lock", known_loop_lock },
 	{ "idle", known_idle },		/* 200 threads that wait */

@@ -34,6 +34,7 @@ int known_lock(double seconds);
 int known_throw(double seconds);
 int known_loop_cpu(double seconds);
 int known_loop_mix(double seconds);
+int known_mix(double seconds);
 int known_loop_malloc(double seconds);
 int known_loop_lock(double seconds);
 int known_idle(double seconds);

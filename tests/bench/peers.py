@@ -10,8 +10,8 @@ import tempfile
 from measure import BIN_KNOWN, report
 from support import PRELOAD, Agent
 
-ROUNDS = 5
-SECONDS = "1.5"
+ROUNDS = 3
+SECONDS = "1.2"
 LOADS = ("loop-cpu", "loop-mix", "loop-malloc")
 
 

@@ -65,17 +65,22 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* The mean of the pairs' ratios, a fifth left out at either end. */
 static double ratio(const struct pairs *p, unsigned *seed)
 {
-	double on = 0, paused = 0;
+	static double ratios[VERIFY_LINES_MAX];
+	size_t cut = p->count / 5;
+	double sum = 0;
 
 	for (size_t i = 0; i < p->count; i++) {
 		size_t k = seed ? (unsigned)rand_r(seed) % p->count : i;
 
-		on += p->on[k];
-		paused += p->paused[k];
+		ratios[i] = p->on[k] / p->paused[k];
 	}
-	return on / paused;
+	qsort(ratios, p->count, sizeof(*ratios), by_value);
+	for (size_t i = cut; i < p->count - cut; i++)
+		sum += ratios[i];
+	return sum / (double)(p->count - 2 * cut);
 }
 
 static void cost_check(struct verify *v, const struct pairs *pairs)

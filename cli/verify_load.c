@@ -14,6 +14,7 @@
 #include "cli/verify.h"
 
 #define PATIENCE_MS 60000 /* beside four times the time that a load should take */
+#define SECONDS_MIN 1.5
 #define TEXT_MAX (1u << 20)
 #define STORED_NS (INT64_C(60) * NS_PER_S)
 #define TICKS_US 500000 /* more than two of the agent's */
@@ -192,8 +193,11 @@ void verify_load_release(struct load *load)
 
 int verify_load_run(struct verify *v, const char *name, double seconds, struct load *ret_load)
 {
-	int code = verify_load_start(v, name, seconds, ret_load);
+	int code;
 
+	/* The library attaches after a second of life. */
+	seconds = seconds < SECONDS_MIN ? SECONDS_MIN : seconds;
+	code = verify_load_start(v, name, seconds, ret_load);
 	if (code)
 		return code;
 	verify_load_read(ret_load, (int)(seconds * 4000) + PATIENCE_MS);

@@ -33,7 +33,7 @@ def looped(agent, name):
                          stdout=subprocess.PIPE, text=True)
     time.sleep(1.2)
     while p.poll() is None:
-        for action, seconds in ("pause", 0.5), ("resume", 0.7):
+        for action, seconds in ("pause", 0.5), ("resume", 0.75):
             if p.poll() is None:
                 status, _, _ = agent.request("POST", "/api/v1/control", body=b"", action=action, pid=p.pid)
                 time.sleep(seconds if status == 200 else 0)

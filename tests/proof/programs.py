@@ -20,8 +20,8 @@ from support import SOURCE, Agent, main, wait_for  # noqa: E402
 from servers import fetch, free_port, nginx_start  # noqa: E402
 
 LIMIT = 240
-PYTHON_TESTS = ("test_thread test_threading test_signal test_subprocess test_queue test_selectors test_socket "
-                "test_mmap test_select test_poll test_os test_faulthandler").split()
+PYTHON_TESTS = ("test_thread test_threading test_signal test_subprocess test_queue test_selectors test_sched "
+                "test_mmap test_select test_poll test_popen test_wait4").split()
 
 
 def plain():

@@ -30,13 +30,13 @@ class Tool:
 
 
 def ask_redis(path, command="INFO stats"):
+    """The whole of a "$length" answer, or a line."""
     with socket.socket(socket.AF_UNIX) as s:
         s.connect(path)
         s.sendall(command.encode() + b"\r\n")
-        text = b""
-        while not text.endswith(b"\r\n") or len(text) < 8 or (text[:1] == b"$" and b"total_commands" not in text):
-            text += s.recv(65536)
-        return text
+        with s.makefile("rb") as answer:
+            line = answer.readline()
+            return answer.read(int(line[1:])) if line[:1] == b"$" else line
 
 
 def redis(seconds):

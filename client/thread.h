@@ -17,7 +17,6 @@
 #include "client/session.h"
 #include "client/source_lock.h"
 
-#define THREAD_SITES 16
 #define THREAD_LABELS_BYTES 768
 #define THREAD_LOCKS_HELD 8
 
@@ -78,7 +77,7 @@ struct thread {
 
 	/* Blocking calls: source_wall.c. */
 	uint64_t blocked_sp; /* stack pointer of the published call; above it, the call is over */
-	uint64_t sites[THREAD_SITES]; /* keys whose RING_SITE record was written... */
+	uint64_t sites[RING_SITES]; /* keys whose RING_SITE record was written... */
 	uint64_t sites_agent;	      /* ...for the agent of this generation */
 	int64_t sites_window_ns;
 	uint32_t sites_written;

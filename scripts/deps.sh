@@ -13,7 +13,7 @@ libdeflate-dev libxxhash-dev libdw-dev libelf-dev liblzma-dev libiberty-dev libs
 libcyaml-dev libyaml-dev libcurl4-openssl-dev libcmocka-dev xz-utils"
 run="ca-certificates"
 test="python3 git clang libclang-rt-14-dev chromium strace sqlite3 valgrind procps binutils perl
-zstd groff-base libjemalloc2 libtcmalloc-minimal4"
+zstd groff-base libjemalloc2 libtcmalloc-minimal4 libgoogle-perftools4"
 
 wanted=""
 for part in "$@"; do

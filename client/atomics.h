@@ -31,6 +31,16 @@ static inline void store_fence(void)
 #endif
 }
 
+/* Loads before it are done before loads after it.  Likewise. */
+static inline void load_fence(void)
+{
+#ifdef __SANITIZE_THREAD__
+	__atomic_signal_fence(__ATOMIC_ACQUIRE);
+#else
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+#endif
+}
+
 /* Take a flag without waiting.  False when somebody else, perhaps the code that we interrupted,
  * holds it. */
 static inline bool try_take(uint32_t *flag)

@@ -246,16 +246,16 @@ void otel_publish_process(void)
 		return;
 	now = clock_ns(CLOCK_BOOTTIME);
 	store(&context->published_ns, 0);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	store_fence();
 	payload = (uint8_t *)(context + 1);
 	context->payload_bytes = put_payload(payload, CONTEXT_BYTES - sizeof(*context));
 	context->payload = (uint64_t)(uintptr_t)payload;
 	context->version = CONTEXT_VERSION;
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	store_fence();
 	if (!context->payload_bytes)
 		return; /* left unpublished */
 	store(&context->published_ns, (uint64_t)now);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	store_fence();
 	memcpy(context->signature, "OTEL_CTX", sizeof(context->signature));
 	(void)syscall(SYS_prctl, PR_SET_VMA, PR_SET_VMA_ANON_NAME, context, CONTEXT_BYTES, "OTEL_CTX");
 }

@@ -389,6 +389,14 @@ struct ring_span {
 	uint64_t duration_ns;
 };
 
+/* A thread's sites: both ends keep one in each place, so that what the client takes for known is known. */
+#define RING_SITES 16
+
+static inline uint32_t ring_site_place(uint64_t site)
+{
+	return (uint32_t)(site >> 1) % RING_SITES; /* the lowest bit is always set */
+}
+
 enum ring_target { RING_TARGET_NONE, RING_TARGET_FD, RING_TARGET_ADDRESS, RING_TARGET_PID,
 		   RING_TARGET_TIMER };
 

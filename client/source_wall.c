@@ -82,7 +82,7 @@ static __attribute__((noinline)) void describe_site(const struct blocked *b, uin
 	struct thread *t = b->thread;
 
 	if (agent != t->sites_agent) {
-		for (int i = 0; i < THREAD_SITES; i++)
+		for (int i = 0; i < RING_SITES; i++)
 			t->sites[i] = 0;
 		t->sites_agent = agent;
 	}
@@ -94,7 +94,7 @@ static __attribute__((noinline)) void describe_site(const struct blocked *b, uin
 		return;
 	t->sites_written++;
 	if (record(b, RING_SITE, b->since_ns, 0, NULL))
-		t->sites[b->site % THREAD_SITES] = b->site;
+		t->sites[ring_site_place(b->site)] = b->site;
 }
 
 void source_wall_gate(void)
@@ -135,7 +135,7 @@ static __attribute__((noinline)) void rare(struct blocked *b, struct thread *t, 
 {
 	int saved = errno;
 
-	if (t->sites[b->site % THREAD_SITES] != b->site || t->sites_agent != agent)
+	if (t->sites[ring_site_place(b->site)] != b->site || t->sites_agent != agent)
 		describe_site(b, agent);
 	chores(b->since_ns);
 	errno = saved;
@@ -165,7 +165,7 @@ void source_wall_begin(struct blocked *b)
 		b->outer.target = slot->target;
 	}
 	agent = load(&session.agent->generation);
-	if (t->sites[b->site % THREAD_SITES] != b->site || load(&wall.chores_ns) != b->since_ns ||
+	if (t->sites[ring_site_place(b->site)] != b->site || load(&wall.chores_ns) != b->since_ns ||
 	    t->sites_agent != agent)
 		rare(b, t, agent);
 	store(&t->blocked_sp, b->from.sp);

@@ -180,7 +180,7 @@ static bool recall(const struct target *place, int fd, char name[TARGET_NAME_MAX
 	if (before & 1 || load(&place->fd_plus_1) != fd + 1)
 		return false;
 	memcpy(name, place->name, TARGET_NAME_MAX);
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	load_fence();
 	return load(&place->sequence) == before;
 }
 

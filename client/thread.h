@@ -17,7 +17,6 @@
 #include "client/session.h"
 #include "client/source_lock.h"
 
-#define THREAD_SITES 16
 #define THREAD_LABELS_BYTES 768
 #define THREAD_LOCKS_HELD 8
 
@@ -87,6 +86,17 @@ struct thread {
 	uint32_t locks_held_next; /* the place that the next one takes */
 	struct lock_held locks_held[THREAD_LOCKS_HELD]; /* lock NULL: free */
 
+<<<<<<< HEAD
+=======
+	/* Blocking calls: source_wall.c. */
+	uint64_t blocked_sp; /* stack pointer of the published call; above it, the call is over */
+	uint64_t sites[RING_SITES]; /* keys whose RING_SITE record was written... */
+	uint64_t sites_agent;	      /* ...for the agent of this generation */
+	int64_t sites_window_ns;
+	uint32_t sites_written;
+	uint64_t wall_left_ns, wall_mean_ns; /* to the next sampled call; how that was drawn */
+
+>>>>>>> main
 	/* Between pthread_create and the thread's first instruction. */
 	void *(*start)(void *);
 	void *argument;

@@ -55,8 +55,6 @@ struct native_pending {
 };
 
 /* Where a thread blocks, by the client's key: for calls that have not returned yet. */
-#define NATIVE_SITES_MAX 16
-
 struct native_site {
 	uint64_t key;
 	size_t frames_count;
@@ -64,8 +62,7 @@ struct native_site {
 };
 
 struct native_sites {
-	size_t count, next;
-	struct native_site sites[NATIVE_SITES_MAX];
+	struct native_site sites[RING_SITES]; /* by ring_site_place; key 0: free */
 };
 
 /* A client may name any number of threads; what is above goes to one that has the number 0. */

@@ -23,12 +23,12 @@ static const uint8_t call_targets[RING_CALLS] = {
 #undef CALL
 };
 
-static struct native_site *site_find(const struct native_thread *thread, uint64_t key)
+static const struct native_site *site_find(const struct native_thread *thread, uint64_t key)
 {
-	for (size_t i = 0; thread->sites && i < thread->sites->count; i++)
-		if (thread->sites->sites[i].key == key)
-			return &thread->sites->sites[i];
-	return NULL;
+	const struct native_site *site =
+		thread->sites ? &thread->sites->sites[ring_site_place(key)] : NULL;
+
+	return site && key && site->key == key ? site : NULL;
 }
 
 static void site_learn(struct native_process *p, struct native_thread *thread,
@@ -37,20 +37,12 @@ static void site_learn(struct native_process *p, struct native_thread *thread,
 	/* Only what lives can have a call open; a client may name any number of threads. */
 	if (!thread->live)
 		return;
-	if (!thread->sites) {
-		thread->sites = malloc(sizeof(*thread->sites));
-		if (!thread->sites)
-			return; /* an open call is then shown without its stack */
-		thread->sites->count = thread->sites->next = 0;
-	}
-	struct native_sites *sites = thread->sites;
-	struct native_site *site = site_find(thread, pending->block.site);
+	if (!thread->sites)
+		thread->sites = calloc(1, sizeof(*thread->sites));
+	if (!thread->sites)
+		return; /* an open call is then shown without its stack */
+	struct native_site *site = &thread->sites->sites[ring_site_place(pending->block.site)];
 
-	if (!site) {
-		site = &sites->sites[sites->next];
-		sites->next = (sites->next + 1) % NATIVE_SITES_MAX;
-		sites->count = MIN(sites->count + 1, (size_t)NATIVE_SITES_MAX);
-	}
 	site->key = pending->block.site;
 	site->frames_count = pending->frames_count;
 	if (pending->frames_count)

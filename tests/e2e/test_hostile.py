@@ -270,15 +270,16 @@ def one_user_cannot_take_every_place():
         baseline = warmed(agent)
         reading, writing = os.pipe()
 
-        def crowd():
-            os.close(writing)
-            proc = own_proc()
-            for _ in range(1100):
-                rid = secrets.token_bytes(16)
-                fd = memory(rid)
-                send(agent.run / "agent.sock", hello(rid), [fd, proc])
-                os.close(fd)
+        def one():
+            rid = secrets.token_bytes(16)
+            send(agent.run / "agent.sock", hello(rid), [memory(rid), own_proc()])
             os.read(reading, 1)
+
+        def crowd():
+            """A process has one session at a time, so that a crowd takes processes."""
+            os.close(writing)
+            members = [in_child(one) for _ in range(1100)]
+            assert [ended(pid) for pid in members] == [0] * 1100
 
         def other():
             os.setuid(65534)

@@ -7,6 +7,7 @@ from support import Agent, PRELOAD, PROGRAMS, main, run, within
 
 # A right program fails a bound of five standard errors less than once in a million runs.
 ERRORS = 5
+BLOCKS = '{service="blocks"}'
 
 
 def truths(out):
@@ -72,35 +73,43 @@ def a_sleeping_half_is_in_wall_and_not_in_cpu():
         assert abs(worked - cpu) <= 0.05 * cpu + 30e6, (worked, cpu)
 
 
+def blocked_sums(agent, out):
+    """What the program `blocks` says and what is shown: {function: ns}, {function: calls}, {function: ns}."""
+    truth, calls = {}, {}
+    for line in out.decode().splitlines():
+        name, ns = line.split()
+        truth[name] = truth.get(name, 0) + int(ns)
+        calls[name] = calls.get(name, 0) + 8
+    # The waits of the main thread; the one that wakes it has others of the same names.
+    stacks = {k: v for k, v in agent.folded(type="block_delay", query=BLOCKS).items()
+              if ";main;" in k and "waker" not in k and k.count("pthread_join") == k.count("in_join")}
+    return truth, calls, leaf_sums(stacks)
+
+
+def unexplained(agent):
+    wall = agent.folded(type="wall", query=BLOCKS)
+    return sum(v for k, v in wall.items() if k.endswith("[off CPU, not explained]")) / sum(wall.values())
+
+
 def every_blocking_call_is_seen_for_as_long_as_it_blocked():
     with Agent() as agent:
         done = run([PROGRAMS / "blocks"], env=agent.environment())
         assert done.returncode == 0, done
-        truth, calls = {}, {}
-        for line in done.stdout.decode().splitlines():
-            name, ns = line.split()
-            truth[name] = truth.get(name, 0) + int(ns)
-            calls[name] = calls.get(name, 0) + 8
         agent.settled()
-        # The waits of the main thread; the one that wakes it has others of the same names.
-        own = '{service="blocks"}'
-        stacks = {k: v for k, v in agent.folded(type="block_delay", query=own).items()
-                  if ";main;" in k and "waker" not in k}
-        stacks = {k: v for k, v in stacks.items() if k.count("pthread_join") == k.count("in_join")}
-        sums = leaf_sums(stacks)
+        truth, calls, sums = blocked_sums(agent, done.stdout)
         for name, ns in truth.items():
             # A call begins and ends anywhere between two ticks of the coarse clock.
             bound = ERRORS * 4e6 * math.sqrt(calls[name] / 6)
-            print(f"# {name}: {sums.get(name, 0) / 1e6:.1f} ms, in truth {ns / 1e6:.1f} +- {bound / ERRORS / 1e6:.1f}")
+            print(f"# {name}: {sums.get(name, 0) / 1e6:.1f} ms, in truth {ns / 1e6:.1f} "
+                  f"+- {bound / ERRORS / 1e6:.1f}")
             assert abs(sums.get(name, 0) - ns) <= bound, (name, sums.get(name), ns)
         total, exact = sum(sums.values()), sum(truth.values())
         bound = max(0.01 * exact, ERRORS * 4e6 * math.sqrt(sum(calls.values()) / 6))
         print(f"# in all {total / 1e6:.1f} ms, in truth {exact / 1e6:.1f}")
         assert abs(total - exact) <= bound, (total, exact)
-        wall = agent.folded(type="wall", query=own)
-        rest = sum(v for k, v in wall.items() if k.endswith("[off CPU, not explained]"))
-        print(f"# unexplained {100 * rest / sum(wall.values()):.2f} % of the wall time")
-        assert rest <= 0.02 * sum(wall.values()), rest
+        rest = unexplained(agent)
+        print(f"# unexplained {100 * rest:.2f} % of the wall time")
+        assert rest <= 0.02, rest
 
 
 def without_an_agent_nothing_changes():

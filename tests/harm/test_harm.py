@@ -212,6 +212,23 @@ def an_agent_that_is_killed_again_and_again():
         assert results == [plain], (results, plain)
 
 
+def gperftools_profiles_at_the_same_time():
+    """It takes SIGPROF for itself; ours gives way and says so, whichever comes first."""
+    found = sorted(pathlib.Path("/usr/lib").glob("*/libprofiler.so.0"))
+    if not found:
+        return "libprofiler is not installed"
+    with Agent() as agent, Place() as place:
+        sizes = []
+        for order in (None, (PRELOAD, found[0]), (found[0], PRELOAD)):
+            env = under(agent.run / "agent.sock") if order else without()
+            profile = place.directory / f"profile-{len(sizes)}"
+            env.update(LD_PRELOAD=" ".join(map(str, order or found[:1])), CPUPROFILE=str(profile))
+            assert outcome([HAZARDS, "errno_kept"], env)[:2] == (0, "changed 0\n")
+            sizes.append(profile.stat().st_size)
+        print(f"# its profiles: {sizes} bytes")
+        assert min(sizes) > 200, sizes
+
+
 def a_static_program_is_left_alone():
     program = PROGRAMS / "hazards_static"
     assert outcome([program], under("/nonexistent")) == outcome([program], without())
@@ -260,7 +277,7 @@ if __name__ == "__main__":
     if not os.environ.get("HAZARDS"):
         tests += [bad_agent(kind) for kind in BAD]
         tests += [an_agent_that_is_stopped, an_agent_that_is_killed_again_and_again,
-                  a_static_program_is_left_alone, a_set_uid_program_is_left_alone,
+                  gperftools_profiles_at_the_same_time, a_static_program_is_left_alone, a_set_uid_program_is_left_alone,
                   standard_descriptors_may_be_closed, no_file_is_written_and_no_line_is_said]
     try:
         main(*tests)

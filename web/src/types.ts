@@ -21,13 +21,23 @@ const WORDS: Record<string, [string, string, string?, string?]> = {
 	inuse_objects: ['Live objects', 'Memory', 'objects'],
 	lock_delay: ['Lock wait time', 'Locks', '', 'threads'],
 	lock_contentions: ['Lock contentions', 'Locks', 'contentions'],
+	lock_blame: ['Lock wait time, by holder', 'Locks', '', 'threads'],
+	lock_blamed: ['Lock contentions, by holder', 'Locks', 'contentions'],
 	lock_hold: ['Lock hold time', 'Locks', '', 'threads'],
 	block_delay: ['Blocked time', 'Blocking calls', '', 'threads'],
 	block_count: ['Blocking calls', 'Blocking calls', 'calls'],
 	exceptions: ['Exceptions', 'Exceptions', 'exceptions'],
+	resident: ['Resident memory', 'Process'],
+	fragmentation: ['Resident, not live heap', 'Process'],
+	run_queue: ['Waiting for a CPU', 'Process', '', 'threads'],
+	minor_faults: ['Minor page faults', 'Process', 'faults'],
+	major_faults: ['Major page faults', 'Process', 'faults'],
+	voluntary_switches: ['Voluntary switches', 'Process', 'switches'],
+	involuntary_switches: ['Involuntary switches', 'Process', 'switches'],
 };
 
-export const GROUPS = ['CPU', 'Wall clock', 'Memory', 'Locks', 'Blocking calls', 'Exceptions', 'Other'];
+export const GROUPS = ['CPU', 'Wall clock', 'Memory', 'Locks', 'Blocking calls', 'Exceptions', 'Process',
+	'Other'];
 
 export interface TypeEntry {
 	id: string;
@@ -50,8 +60,9 @@ export function type_key(type: TypeEntry): string {
 	return type.alias || type.id;
 }
 
-// In the order of GROUPS; within a group as given.
+// In the order of GROUPS, within a group in the order of WORDS: what a page opens with comes first.
 export function types_by_group<T extends TypeEntry>(types: readonly T[]): T[] {
-	const place = (t: T) => GROUPS.indexOf(type_words(t).group);
+	const order = Object.keys(WORDS);
+	const place = (t: T) => GROUPS.indexOf(type_words(t).group) * 1000 + order.indexOf(t.alias ?? '');
 	return [...types].sort((a, b) => place(a) - place(b));
 }

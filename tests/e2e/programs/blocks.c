@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Blocks in one libc function after the other and prints "NAME NANOSECONDS" for each: how long its calls
+ * blocks [SEED]: blocks in one libc function after the other and prints "NAME NANOSECONDS" for each: how long its calls
  * took by the exact clock.  A second thread, or a timeout, ends every wait after 30 to 50 ms.
  */
 #include <errno.h>
@@ -350,11 +350,13 @@ static int64_t now_ns(void)
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	sigset_t usr2;
 	pthread_t t;
 
+	if (argc > 1)
+		seed = (unsigned)atoi(argv[1]);
 	prepare();
 	sigemptyset(&usr2);
 	sigaddset(&usr2, SIGUSR2);

@@ -263,14 +263,14 @@ static void *worker(void *arg)
 
 		if (taken)
 			(void)heap_remove(shared.heap, taken);
+		/* A realloc, while nobody else may know the block: one that moves or fails. */
+		if (i % 7 == 0 && kept) {
+			heap_settle(shared.heap, heap_hide(shared.heap, address), address, i % 2);
+			kept = i % 2 == 0;
+		}
 		if (kept && !replace(slot, &none, address) && !heap_remove(shared.heap, address)) {
 			/* Thinned out meanwhile: then it must not come back. */
 			add(&shared.lost, 1);
-		}
-		if (i % 7 == 0 && kept) {
-			uint32_t place = heap_hide(shared.heap, address);
-
-			heap_settle(shared.heap, place, address, i % 2);
 		}
 	}
 	return NULL;

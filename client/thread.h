@@ -35,24 +35,11 @@ struct alloc_state {
 };
 
 struct thread {
-	/*
-	 * What a blocking call looks at stands in the first cache lines: a thread that polls now and then
-	 * finds none of them warm, and they are what it pays for.
-	 */
-	_Alignas(64) uint32_t claimed; /* 1: the slot is in use */
+	uint32_t claimed; /* 1: the slot is in use */
 	int32_t tid;	  /* 0: not yet known */
 	uint32_t seen;	  /* the last scan that found it alive */
 	uint32_t key_set; /* its end will be noticed by a thread-specific-data destructor */
 	struct ring_thread *slot; /* its place in the shared memory */
-
-	/* Blocking calls: source_wall.c. */
-	uint64_t blocked_sp;  /* stack pointer of the published call; above it, the call is over */
-	uint64_t sites_agent; /* `sites` are for the agent of this generation */
-	uint64_t wall_left_ns, wall_mean_ns; /* to the next sampled call; how that was drawn */
-	uint64_t draws;			     /* state of draw.h; 0: not seeded */
-	uint64_t sites[THREAD_SITES];	     /* keys whose RING_SITE record was written */
-	int64_t sites_window_ns;
-	uint32_t sites_written;
 
 	/* The CPU timer, changed by its own thread or before its first signal. */
 	uint32_t arming; /* taken while one thread gives it its timer */
@@ -77,6 +64,8 @@ struct thread {
 	struct otel_record otel;	      /* what it publishes */
 	const struct otel_record *otel_other; /* what another tracer had published before */
 
+	uint64_t draws; /* state of draw.h; 0: not seeded */
+
 	struct alloc_state alloc;
 	/* Locks: source_lock.c. */
 	uint64_t lock_wait_left, lock_wait_mean; /* ns of waiting until the next sample; mean 0: not drawn */
@@ -86,8 +75,6 @@ struct thread {
 	uint32_t locks_held_next; /* the place that the next one takes */
 	struct lock_held locks_held[THREAD_LOCKS_HELD]; /* lock NULL: free */
 
-<<<<<<< HEAD
-=======
 	/* Blocking calls: source_wall.c. */
 	uint64_t blocked_sp; /* stack pointer of the published call; above it, the call is over */
 	uint64_t sites[RING_SITES]; /* keys whose RING_SITE record was written... */
@@ -96,7 +83,6 @@ struct thread {
 	uint32_t sites_written;
 	uint64_t wall_left_ns, wall_mean_ns; /* to the next sampled call; how that was drawn */
 
->>>>>>> main
 	/* Between pthread_create and the thread's first instruction. */
 	void *(*start)(void *);
 	void *argument;

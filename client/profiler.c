@@ -228,15 +228,18 @@ static int start_locked(struct hearth_profiler *p, const struct hearth_start *ho
 
 int hearth_profiler_start(struct hearth_profiler *p, const struct hearth_start *how)
 {
+	int64_t began;
 	int r;
 
 	if (!p)
 		return HEARTH_E_ARGUMENT;
 	if (forbidden(&p->config))
 		return HEARTH_E_DISABLED;
+	began = budget_clock();
 	pthread_mutex_lock(&active.lock);
 	r = start_locked(p, how);
 	pthread_mutex_unlock(&active.lock);
+	budget_end_rare(began, BUDGET_CHORES);
 	return r;
 }
 

@@ -383,7 +383,7 @@ static void losses_add(struct emitter *e, const struct ring_counters *now)
 }
 
 /* Samples of threads that may be seen wrongly are not lost, but an answer that counts them says so. */
-static void doubts_add(struct emitter *e)
+static void doubts_add(struct emitter *e, bool due)
 {
 	static const char reason[] = "cpu.in_step_with_tick";
 	struct native_process *p = e->process;
@@ -394,6 +394,9 @@ static void doubts_add(struct emitter *e)
 
 		doubted += p->pending[i].type == RING_SAMPLE_CPU && t && (t->departing || t->in_step);
 	}
+	/* One that is never on a CPU at a tick has no samples to say it with. */
+	for (size_t i = 0; due && i < p->threads_count; i++)
+		doubted += p->threads[i].live && (p->threads[i].departing || p->threads[i].in_step);
 	if (!e->rc && doubted)
 		e->rc = profile_builder_loss(e->out, series_number(e, SERIES_CPU),
 					     (struct str){ reason, sizeof(reason) - 1 }, doubted,
@@ -487,7 +490,7 @@ int native_process_emit(struct native_process *p, const struct ring_counters *co
 	if (!e.rc)
 		native_exception_emit(&e, counters, ended);
 	losses_add(&e, counters);
-	doubts_add(&e);
+	doubts_add(&e, due);
 	cursors_add(&e);
 	if (e.rc)
 		return err_set(err, e.rc, "native: %s",

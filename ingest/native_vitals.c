@@ -14,16 +14,17 @@
  * of the burst alone, while their sum is right.
  */
 #define BURSTS_MIN 200
-#define BURSTS_TICKS_MAX 25 /* ticks from one burst to the next, or of five bursts */
-#define BURSTS_PER_MILLE 5  /* how exactly the pace is kept */
+#define BURSTS_TICKS_MAX 25 /* ticks from one burst to the next, or of two bursts */
+#define BURSTS_PACE 0.01    /* how exactly the pace is kept... */
+#define BURSTS_SLACK_NS 1e7 /* ...and the clock and the count were read at one time */
 
-static bool keeps_pace(double ticks_a_burst)
+static bool keeps_pace(double ticks_a_burst, double within)
 {
-	for (int bursts = 1; bursts <= 5; bursts++) {
+	for (int bursts = 1; bursts <= 2; bursts++) {
 		double ticks = ticks_a_burst * bursts, nearest = floor(ticks + 0.5);
 
 		if (nearest >= 1 && nearest <= BURSTS_TICKS_MAX &&
-		    fabs(ticks - nearest) <= nearest * BURSTS_PER_MILLE / 1000)
+		    fabs(ticks - nearest) <= nearest * within)
 			return true;
 	}
 	return false;
@@ -42,7 +43,8 @@ static void in_step_judge(struct emitter *e, struct native_thread *thread,
 		thread->in_step =
 			bursts >= BURSTS_MIN &&
 			(double)(reading->cpu_ns - thread->bursts_cpu_from_ns) < tick_ns * (double)bursts &&
-			keeps_pace((double)elapsed / (double)bursts / tick_ns);
+			keeps_pace((double)elapsed / (double)bursts / tick_ns,
+				   BURSTS_PACE + BURSTS_SLACK_NS / (double)elapsed);
 	thread->bursts_from_ns = now;
 	thread->bursts_from = reading->voluntary;
 	thread->bursts_cpu_from_ns = reading->cpu_ns;

@@ -32,12 +32,12 @@ class Costs:
         self.process.wait()
 
 
-def settles(kind, dimension, **more):
-    with Agent() as agent, Costs(agent, kind, HEARTH_MAX_OVERHEAD_PCT="0.1", **more) as costs:
-        high = costs.wait("a cost above the limit", lambda p: p["budget"]["ppm"] > 1000)
+def settles(kind, dimension, ppm, **more):
+    with Agent() as agent, Costs(agent, kind, HEARTH_MAX_OVERHEAD_PCT=str(ppm / 1e4), **more) as costs:
+        high = costs.wait("a cost above the limit", lambda p: p["budget"]["ppm"] > ppm)
         print(f"# {kind}: {high['budget']['ppm']} millionths at first")
         low = costs.wait("longer intervals and a cost below the limit", lambda p: (
-            p["budget"]["ppm"] <= 1000 and p["budget"]["times_as_far_apart"].get(dimension, 1) > 1))
+            p["budget"]["ppm"] <= ppm and p["budget"]["times_as_far_apart"].get(dimension, 1) > 1))
         print(f"# then {low['budget']['ppm']}, samples {low['budget']['times_as_far_apart']} times as far apart")
         assert low["state"] == "throttled" and low["budget"]["lengthened"] > 0, low
         assert low["dimensions"][dimension] == "on" and low["budget"]["stopped"] == 0, low
@@ -47,11 +47,12 @@ def settles(kind, dimension, **more):
 
 
 def absurdly_many_samples_become_fewer():
-    settles("deep", "cpu", HEARTH_CPU_INTERVAL_US="1000", HEARTH_MAX_FRAMES="512")
+    settles("deep", "cpu", 1000, HEARTH_CPU_INTERVAL_US="1000", HEARTH_MAX_FRAMES="512")
 
 
 def absurdly_many_sampled_allocations_become_fewer():
-    settles("malloc", "alloc", HEARTH_HEAP_SAMPLE_SIZE="65536", HEARTH_MAX_FRAMES="512", HEARTH_CPU_HZ="1")
+    settles("malloc", "alloc", 3000, HEARTH_HEAP_SAMPLE_SIZE="65536", HEARTH_MAX_FRAMES="512",
+            HEARTH_CPU_HZ="1")
 
 
 def what_no_interval_helps_is_stopped():

@@ -4,7 +4,7 @@
  *
  *	costs deep|malloc|calls|locks|mixed ROUNDS|0 [SECONDS]
  *
- * deep: computes below 400 frames.  malloc: blocks of 32 KiB below 400 frames.  calls: reads a byte of
+ * deep: computes below 400 frames.  malloc: blocks of 64 KiB below 400 frames.  calls: reads a byte of
  * /dev/zero, which never blocks.  locks: two threads and one mutex.  mixed: all of them by turns.
  * Prints "cpu_ns own_cost_ns rounds"; own cost is 0 without the library.
  */
@@ -46,10 +46,10 @@ NOINLINE static void compute(void)
 NOINLINE static void allocate(void)
 {
 	for (int i = 0; i < 100; i++) {
-		char *p = malloc(32768);
+		char *p = malloc(65536);
 
 		if (p)
-			memset(p, i, 4096);
+			memset(p, i, 65536);
 		__asm__ volatile("" : : "r"(p) : "memory");
 		free(p);
 	}

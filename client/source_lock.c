@@ -339,7 +339,8 @@ void source_lock_thread_end(struct thread *t)
 void source_lock_new_session(void)
 {
 	for (uint32_t i = 0; i < 1u << LOCK_FILTER_BITS; i++)
-		store(&source_lock_filter[i], 0);
+		if (load(&source_lock_filter[i]))
+			store(&source_lock_filter[i], 0);
 	store(&source_lock_marks, 0);
 	lock_marks_clear();
 	locks.waits = locks.holds = (struct pace){ 0 };

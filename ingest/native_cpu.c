@@ -216,6 +216,7 @@ static void cpu_records(struct emitter *e, const struct share *shares, double fa
 		int64_t time_ns = emit_real_time(e, pending->time_ns);
 
 		p->stats.cpu_ns += (uint64_t)value;
+		p->stats.cpu_in_kernel_ns += pending->in_kernel ? (uint64_t)value : 0;
 		emit_record(e, SERIES_CPU, node, context, time_ns, value, pending->cpu.samples);
 		emit_record(e, SERIES_WALL, node, context, time_ns, value, pending->cpu.samples);
 	}

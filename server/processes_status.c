@@ -41,6 +41,7 @@ static void native_json(struct json *json, const struct native_stats *stats)
 	json_key_uint(json, "blocks", stats->blocks);
 	json_key_uint(json, "spans", stats->spans);
 	json_key_uint(json, "cpu_ns", stats->cpu_ns);
+	json_key_uint(json, "cpu_in_kernel_ns", stats->cpu_in_kernel_ns);
 	json_key_uint(json, "cpu_sampled_ns", stats->cpu_sampled_ns);
 	json_key_uint(json, "cpu_not_sampled_ns", stats->not_sampled_ns);
 	json_key_uint(json, "bad_records", stats->bad_records);
@@ -195,6 +196,7 @@ void processes_status(struct processes *all, struct json *json)
 		sum.blocks += p->stats.blocks;
 		sum.spans += p->stats.spans;
 		sum.cpu_ns += p->stats.cpu_ns;
+		sum.cpu_in_kernel_ns += p->stats.cpu_in_kernel_ns;
 		sum.cpu_sampled_ns += p->stats.cpu_sampled_ns;
 		sum.not_sampled_ns += p->stats.not_sampled_ns;
 		sum.bad_records += p->stats.bad_records;

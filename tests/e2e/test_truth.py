@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """The hard truths of CPU sampling: bursts in step with the tick, user and kernel."""
-import json
 import os
 
 from support import Agent, PROGRAMS, main, run, within
@@ -33,21 +32,18 @@ def bursts_in_step_with_the_tick_are_right_or_in_doubt():
 
 def the_kernel_s_share_is_that_of_its_clock():
     with Agent() as agent:
-        done = run([PROGRAMS / "kernel", 5, os.getpid()], env=agent.environment())
+        done = run([PROGRAMS / "kernel", 6, os.getpid()], env=agent.environment())
         user, system, utime, stime = (int(word) for word in done.stdout.split())
-        agent.settled()
+        status = agent.settled()["native"]
+        kernel = status["cpu_in_kernel_ns"] / status["cpu_ns"]
+        n = sum(agent.folded(type="cpu_samples").values())
         truth = stime / (utime + stime)
         stacks = agent.folded(type="cpu")
-        total = sum(stacks.values())
-        n = sum(agent.folded(type="cpu_samples").values())
-        by_leaf = sum(v for k, v in stacks.items() if "in_kernel" in k.split(";")) / total
-        kernel = kernel_share(agent)
-        print(f"# in the kernel {kernel:.4f}, in truth {truth:.4f}; below in_kernel {by_leaf:.4f}, n {n}")
+        below = sum(v for k, v in stacks.items() if "in_kernel" in k.split(";")) / sum(stacks.values())
+        print(f"# in the kernel {kernel:.4f}, in truth {truth:.4f}; below in_kernel {below:.4f}, in truth "
+              f"{system / (user + system):.4f}; n {n}")
         assert within(kernel, truth, n, ERRORS), (kernel, truth, n)
-
-
-def kernel_share(agent):
-    raise AssertionError("not written")
+        assert within(below, system / (user + system), n, ERRORS), (below, user, system, n)
 
 
 main(bursts_in_step_with_the_tick_are_right_or_in_doubt, the_kernel_s_share_is_that_of_its_clock)

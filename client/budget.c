@@ -22,7 +22,7 @@
  * latter, and the rest by the former.
  */
 #define SIGNAL_NS 2000	  /* a timer's interrupt, delivery of the signal and the return from it */
-#define PASS_CALL_NS 36	  /* a blocking call that does not block: two readings of the coarse clock */
+#define PASS_CALL_NS 33	  /* a blocking call that does not block: two readings of the coarse clock */
 #define PASS_ALLOC_NS 3	  /* malloc and its free */
 #define PASS_LOCK_NS 6	  /* lock, by trying it, and unlock */
 #define PASS_WAIT_NS 180  /* a contended lock: two readings of the clock, a mark, exact counters */

@@ -382,21 +382,12 @@ static void losses_add(struct emitter *e, const struct ring_counters *now)
 	}
 }
 
-/* Samples of threads that may be seen wrongly are not lost, but an answer that counts them says so. */
+/* Not lost, but an answer that counts them says so. */
 static void doubts_add(struct emitter *e, bool due)
 {
 	static const char reason[] = "cpu.in_step_with_tick";
-	struct native_process *p = e->process;
-	uint64_t doubted = 0;
+	uint64_t doubted = native_cpu_doubted(e->process, due);
 
-	for (size_t i = 0; i < p->pending_count; i++) {
-		const struct native_thread *t = native_thread_find(p, p->pending[i].tid);
-
-		doubted += p->pending[i].type == RING_SAMPLE_CPU && t && (t->departing || t->in_step);
-	}
-	/* One that is never on a CPU at a tick has no samples to say it with. */
-	for (size_t i = 0; due && i < p->threads_count; i++)
-		doubted += p->threads[i].live && (p->threads[i].departing || p->threads[i].in_step);
 	if (!e->rc && doubted)
 		e->rc = profile_builder_loss(e->out, series_number(e, SERIES_CPU),
 					     (struct str){ reason, sizeof(reason) - 1 }, doubted,

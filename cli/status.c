@@ -24,6 +24,21 @@ static void counts_print(const char *indent, const char *what, json_t *counts)
 				     (long long)json_integer_value(count));
 }
 
+/* Only what is out of the ordinary: a dimension that is sampled less than was asked for, or not at all. */
+static void budget_print(json_t *p)
+{
+	json_t *state, *times, *budget = json_object_get(p, "budget");
+	const char *dimension;
+
+	json_object_foreach(json_object_get(budget, "times_as_far_apart"), dimension, times)
+		(void)printf("    over budget: %s samples are %lld times as far apart\n", dimension,
+			     (long long)json_integer_value(times));
+	json_object_foreach(json_object_get(p, "dimensions"), dimension, state)
+		if (!strcmp(json_string_value(state) ? json_string_value(state) : "", "stopped by budget"))
+			(void)printf("    over budget: %s is stopped, and is tried again after five minutes\n",
+				     dimension);
+}
+
 static void process_print(json_t *p)
 {
 	double cpu = answer_number(p, "cpu_ns"), cost = answer_number(p, "own_cost_ns");
@@ -44,6 +59,7 @@ static void process_print(json_t *p)
 		(void)printf("    %.0f threads whose samples do not follow their clock, %.0f never "
 			     "sampled\n",
 			     answer_number(p, "threads_departing"), answer_number(p, "threads_unsampled"));
+	budget_print(p);
 	counts_print("    ", "lost", json_object_get(p, "lost"));
 	json_array_foreach(json_object_get(p, "settings_refused"), i, refused) {
 		(void)printf("    setting refused: ");

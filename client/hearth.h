@@ -124,7 +124,7 @@ struct hearth_stats {
 	uint64_t cpu_samples, blocked_samples;
 	uint64_t dropped;	/* samples lost, for whatever reason */
 	uint64_t stacks_complete, stacks_cut;
-	uint64_t cost_ns;	/* the library's own CPU time, measured on every 100th sample */
+	uint64_t cost_ns;	/* the library's own CPU time: measured, counted and scaled */
 	uint64_t interval_us;	/* the CPU sampling interval in force */
 	uint32_t attached;	/* 1: the agent is reading */
 	uint32_t cpu_off;	/* a hearth_code: why there are no CPU samples; 0: there are, as far as

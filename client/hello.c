@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "client/budget.h"
 #include "client/profiler.h"
 #include "client/session.h"
 #include "client/syscalls.h"
@@ -295,10 +296,14 @@ static bool attempt(uint32_t flags, uint32_t modules_from)
 
 	if (load(&hello.disabled) || !try_take(&hello.sending))
 		return false;
-	if (filtered() || !memfd_ours())
+	if (filtered() || !memfd_ours()) {
 		store(&hello.disabled, 1);
-	else
+	} else {
+		int64_t began = budget_clock();
+
 		sent = send_taken(flags, modules_from);
+		budget_end_rare(began, BUDGET_CHORES);
+	}
 	give_back(&hello.sending);
 	return sent;
 }

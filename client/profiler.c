@@ -9,6 +9,7 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include "client/budget.h"
 #include "client/hearth.h"
 #include "client/hello.h"
 #include "client/module.h"
@@ -104,6 +105,7 @@ static void prepare(void)
 	active.prepared = true;
 	session.processors = (uint32_t)get_nprocs_conf();
 	hello_note_seccomp();
+	budget_start();
 	module_start();
 	(void)thread_start();
 	(void)pthread_atfork(NULL, NULL, child_after_fork);
@@ -226,15 +228,18 @@ static int start_locked(struct hearth_profiler *p, const struct hearth_start *ho
 
 int hearth_profiler_start(struct hearth_profiler *p, const struct hearth_start *how)
 {
+	int64_t began;
 	int r;
 
 	if (!p)
 		return HEARTH_E_ARGUMENT;
 	if (forbidden(&p->config))
 		return HEARTH_E_DISABLED;
+	began = budget_clock();
 	pthread_mutex_lock(&active.lock);
 	r = start_locked(p, how);
 	pthread_mutex_unlock(&active.lock);
+	budget_end_rare(began, BUDGET_CHORES);
 	return r;
 }
 
@@ -265,6 +270,7 @@ static int stop_locked(struct hearth_profiler *p)
 		return HEARTH_OK; /* a forked child that never sampled */
 	for (size_t i = 0; i < SOURCES; i++)
 		sources[i]->stop();
+	budget_publish();
 	store(&session.counters->state, (uint64_t)RING_STOPPED);
 	return HEARTH_OK;
 }
@@ -360,8 +366,10 @@ int hearth_stats(struct hearth_stats *stats)
 		return HEARTH_E_ARGUMENT;
 	size = stats->size < sizeof(s) ? stats->size : sizeof(s);
 	s.size = stats->size;
-	if (session_live())
+	if (session_live()) {
+		budget_publish();
 		read_stats(&s);
+	}
 	memcpy(stats, &s, size);
 	return session_live() ? HEARTH_OK : HEARTH_E_STOPPED;
 }
@@ -391,6 +399,7 @@ void profiler_exit(void)
 		return;
 	was_running = load(&session.running);
 	store(&session.running, 0);
+	budget_publish();
 	store(&session.counters->state, (uint64_t)RING_STOPPED);
 	/* Timers end with the process.  Under the program's own filter a call could kill it. */
 	if (load(&session.seccomp_set))

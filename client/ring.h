@@ -93,7 +93,7 @@ enum ring_drop {
 	RING_DROP_NESTED,	   /* a signal inside our own code */
 	RING_DROP_ALTSTACK,	   /* the thread ran on an alternate signal stack */
 	RING_DROP_FOREIGN_SIGNAL,  /* a SIGPROF that is not ours; passed on */
-	RING_DROP_BUDGET,	   /* own cost reached the ceiling */
+	RING_DROP_BUDGET,	   /* own cost stayed above the ceiling */
 	RING_DROP_MODULES,	   /* more modules than entries; frames become raw addresses */
 	RING_DROP_KILLED,	   /* the kill switch */
 	RING_DROPS
@@ -129,7 +129,7 @@ struct ring_counters {
 	uint64_t drops[RING_DIMENSIONS][RING_DROPS];
 	uint64_t ends[RING_ENDS]; /* stacks by how their walk ended */
 	uint64_t claims_open;	/* records claimed and not yet committed, for tests */
-	uint64_t cost_ns;	/* own cost, measured every 100th sample and scaled */
+	uint64_t cost_ns;	/* own cost in all: the sum of `cost`, once a second */
 	uint64_t handler_ns[RING_HISTOGRAM];
 	uint64_t unused[2];
 	uint64_t alloc_calls, alloc_bytes; /* of threads without a slot; see ring_thread */
@@ -142,7 +142,13 @@ struct ring_counters {
 	uint64_t off[RING_DIMENSIONS]; /* why a dimension is off: a hearth_code without its sign */
 	uint64_t spans, spans_dropped; /* RING_SPAN records: written, and left out for want of room */
 	uint64_t alloc_mean_bytes; /* between two sampled allocations, as last drawn */
-	uint64_t reserved[23];
+	/* Own cost by dimension and, last, of what serves them all; client/budget.h. */
+	uint64_t cost[RING_DIMENSIONS + 1];
+	uint64_t budget_ppm; /* own cost of the last seconds, of the process's CPU time */
+	uint64_t budget_off; /* 1 << enum ring_dimension: stopped, to be tried again */
+	uint64_t budget_shifts; /* a byte each: samples are 2^n times as far apart as asked for */
+	uint64_t budget_raised, budget_lowered, budget_stops, budget_retries; /* how often */
+	uint64_t reserved[9];
 };
 
 enum ring_engine { RING_ENGINE_NONE, RING_ENGINE_TIMER, RING_ENGINE_PERF };
@@ -151,7 +157,8 @@ enum ring_state {
 	RING_RUNNING,
 	RING_THROTTLED,
 	RING_STOPPED,
-	RING_CLOSED /* for good: a session with other labels took its place in the same process */
+	RING_CLOSED, /* for good: a session with other labels took its place in the same process */
+	RING_OVER_BUDGET /* running, but for a dimension that costs too much: budget_off */
 };
 
 enum ring_module_flags {

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "client/budget.h"
 #include "client/draw.h"
 #include "client/hearth.h"
 #include "client/hello.h"
@@ -106,7 +107,8 @@ static uint64_t base_mean(int64_t now_ns)
 
 static void draw(struct thread *t, int64_t now_ns)
 {
-	uint64_t mean = base_mean(now_ns) << load(&alloc.doublings), bytes;
+	uint64_t mean = base_mean(now_ns) << (load(&alloc.doublings) + budget_shift(RING_ALLOC));
+	uint64_t bytes;
 
 	if (mean > MEAN_MAX)
 		mean = MEAN_MAX;
@@ -215,13 +217,18 @@ static bool nested(struct alloc_state *s, const struct call_site *from)
 static void due(struct thread *t, const struct call_site *from, const void *p, size_t size)
 {
 	const struct ring_alloc a = {size, t->alloc.mean_bytes, (uint64_t)(uintptr_t)p};
-	int64_t now_ns = clock_coarse_ns();
+	int64_t now_ns = clock_coarse_ns(), began;
 
 	if (nested(&t->alloc, from)) {
 		drop(RING_ALLOC, RING_DROP_NESTED);
+	} else if (budget_stopped(RING_ALLOC)) {
+		drop(RING_ALLOC, RING_DROP_BUDGET);
+		source_chores(now_ns);
 	} else if (size) {
 		store(&t->alloc.busy_sp, from->sp);
+		began = budget_begin(RING_ALLOC);
 		sample(t, from, &a, now_ns);
+		(void)budget_end(began, RING_ALLOC);
 		store(&t->alloc.busy_sp, (uint64_t)0);
 		steer(now_ns);
 		source_chores(now_ns);
@@ -370,11 +377,15 @@ void source_alloc_free(void *p)
 {
 	int saved = errno;
 	struct ring_heap *heap = live_table();
+	int64_t began;
 
 	if (is_early(p))
 		return;
-	if (heap)
+	if (heap) {
+		began = budget_begin(RING_HEAP);
 		(void)heap_remove(heap, (uint64_t)(uintptr_t)p);
+		(void)budget_end(began, RING_HEAP);
+	}
 	errno = saved;
 	alloc_next.free(p);
 }

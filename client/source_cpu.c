@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "client/budget.h"
 #include "client/hearth.h"
 #include "client/hello.h"
 #include "client/module.h"
@@ -15,7 +16,6 @@
 #include "client/thread.h"
 #include "client/write.h"
 
-#define MEASURED_EVERY 100
 #define KILLED_INTERVAL_US 200000 /* how often a stopped thread looks whether it may go on */
 #define THROTTLED_INTERVAL_US 100000
 #define INTERVAL_MIN_US 1000
@@ -33,9 +33,6 @@ static struct {
 	uint32_t yielded; /* the program took SIGPROF after us */
 	uint32_t off_stack; /* a thread has an alternate stack that is too small for the handler */
 	uint32_t timers, timers_max;
-	uint64_t measured; /* samples, to find every 100th */
-	uint32_t throttle; /* the interval is doubled this often */
-	uint32_t mean_ns;  /* of a sample's cost, the last few measured */
 	uint32_t rescan;   /* ring_agent.rescan as last obeyed */
 	int64_t checked_ns;
 	struct rule rules[RULES];
@@ -63,8 +60,7 @@ void source_new_session(void)
 {
 	unwind_forget(cpu.rules);
 	source_lock_new_session();
-	store(&cpu.throttle, 0);
-	store(&cpu.mean_ns, 0);
+	budget_new_session();
 	store(&cpu.rescan, 0);
 	store(&session.counters->engine,
 	      (uint64_t)(load(&cpu.installed) && !load(&cpu.yielded) ? RING_ENGINE_TIMER :
@@ -81,12 +77,12 @@ static uint32_t wanted_interval(void)
 {
 	uint32_t us = load(&session.agent->cpu_interval_us);
 
-	if (killed())
+	if (killed() || budget_stopped(RING_CPU))
 		return KILLED_INTERVAL_US;
 	/* The wish of an agent that died in the middle of a zoom ends with it. */
 	if (us == 0 || !hello_attached(clock_coarse_ns()))
 		us = profiler_config()->cpu_interval_us;
-	for (uint32_t i = load(&cpu.throttle); i > 0 && us < THROTTLED_INTERVAL_US; i--)
+	for (uint32_t i = budget_shift(RING_CPU); i > 0 && us < THROTTLED_INTERVAL_US; i--)
 		us *= 2;
 	return us < INTERVAL_MIN_US ? INTERVAL_MIN_US : us > INTERVAL_MAX_US ? INTERVAL_MAX_US : us;
 }
@@ -212,33 +208,14 @@ void source_cpu_watch_child(void)
 		(void)syscall(SYS_timer_settime, timer, 0, &when, NULL);
 }
 
-/* Lengthen the interval while a sample costs more than its share of the interval, and shorten it
- * again when it has become cheap. */
-static void keep_budget(int64_t cost_ns)
-{
-	uint32_t throttle = load(&cpu.throttle), mean = load(&cpu.mean_ns);
-	uint64_t ppm, most = profiler_config()->max_overhead_ppm;
-
-	mean += ((uint32_t)(cost_ns < 1000000000 ? cost_ns : 1000000000) >> 3) - (mean >> 3);
-	store(&cpu.mean_ns, mean);
-	ppm = (uint64_t)mean * 1000 / wanted_interval();
-	if (ppm > most && throttle < 7)
-		store(&cpu.throttle, throttle + 1);
-	else if (ppm < most / 4 && throttle > 0)
-		store(&cpu.throttle, throttle - 1);
-	store(&session.counters->state,
-	      load(&cpu.throttle) ? (uint64_t)RING_THROTTLED : (uint64_t)RING_RUNNING);
-}
-
+/* The histogram of the handler's costs: of those that were measured. */
 static void account(int64_t cost_ns)
 {
 	int bucket = cost_ns > 0 ? 63 - __builtin_clzll((uint64_t)cost_ns) : 0;
 
-	if (bucket >= RING_HISTOGRAM)
-		bucket = RING_HISTOGRAM - 1;
-	add(&session.counters->handler_ns[bucket], 1);
-	add(&session.counters->cost_ns, (uint64_t)cost_ns * MEASURED_EVERY);
-	keep_budget(cost_ns);
+	if (cost_ns >= 0)
+		add(&session.counters->handler_ns[bucket < RING_HISTOGRAM ? bucket : RING_HISTOGRAM - 1],
+		    1);
 }
 
 /* What the interrupted code runs on, and where a signal frame on it leads. */
@@ -287,8 +264,8 @@ static void sample(struct thread *t, const siginfo_t *si, const ucontext_t *uc)
 	struct scratch *s;
 
 	add(&session.slots[thread_slot(t)].signals, samples);
-	if (killed()) {
-		drop(RING_CPU, RING_DROP_KILLED);
+	if (killed() || budget_stopped(RING_CPU)) {
+		drop(RING_CPU, killed() ? RING_DROP_KILLED : RING_DROP_BUDGET);
 		return;
 	}
 	s = scratch_take();
@@ -310,18 +287,31 @@ static void chores(struct thread *t)
 	source_chores(clock_coarse_ns());
 }
 
+static void each_second(int64_t now_ns)
+{
+	int64_t began = budget_clock();
+
+	module_check_unloaded(cpu.rules);
+	budget_tick(now_ns);
+	budget_end_rare(began, BUDGET_CHORES);
+}
+
 void source_chores(int64_t now_ns)
 {
 	uint32_t rescan = load(&session.agent->rescan), obeyed = load(&cpu.rescan);
 	int64_t checked = load(&cpu.checked_ns);
 
 	if (now_ns - checked > CHECK_NS && replace(&cpu.checked_ns, &checked, now_ns))
-		module_check_unloaded(cpu.rules);
+		each_second(now_ns);
 	source_wall_gate();
 	if (load(&session.seccomp_set))
 		return;
-	if (rescan != obeyed && replace(&cpu.rescan, &obeyed, rescan))
+	if (rescan != obeyed && replace(&cpu.rescan, &obeyed, rescan)) {
+		int64_t began = budget_clock();
+
 		thread_scan();
+		budget_end_rare(began, BUDGET_CHORES);
+	}
 	hello_poll(now_ns);
 }
 
@@ -351,7 +341,6 @@ static void handle(int signal, siginfo_t *si, void *context)
 {
 	int saved = errno;
 	struct thread *t;
-	bool measured;
 	int64_t began;
 
 	if (session_orphan()) {
@@ -373,14 +362,11 @@ static void handle(int signal, siginfo_t *si, void *context)
 		errno = saved;
 		return;
 	}
-	/* Never the first, which reads everything from cold memory. */
-	measured = add(&cpu.measured, 1) % MEASURED_EVERY == MEASURED_EVERY - 1;
-	began = measured ? clock_thread_cpu_ns() : 0; /* not what others ran in between */
+	began = budget_begin(RING_CPU);
 	if (thread_self() != t)
 		thread_adopt(t);
 	sample(t, si, context);
-	if (measured)
-		account(clock_thread_cpu_ns() - began);
+	account(budget_end(began, RING_CPU));
 	chores(t);
 	errno = saved;
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "client/budget.h"
 #include "client/draw.h"
 #include "client/hearth.h"
 #include "client/pace.h"
@@ -63,14 +64,29 @@ static void sample(struct thread *t, const void *type, uint32_t interval,
 	e.text_bytes = type_text(type, text);
 	(void)stack_record(&e, from);
 	pace_count(&exceptions.pace, e.time_ns);
-	source_chores(e.time_ns);
+}
+
+static void take(struct thread *t, const void *type, uint32_t interval,
+		 const struct call_site *from)
+{
+	int64_t began;
+
+	if (budget_stopped(RING_EXCEPTION)) {
+		drop(RING_EXCEPTION, RING_DROP_BUDGET);
+		source_chores(clock_coarse_ns());
+		return;
+	}
+	began = budget_begin(RING_EXCEPTION);
+	sample(t, type, interval, from);
+	(void)budget_end(began, RING_EXCEPTION);
+	source_chores(clock_coarse_ns());
 }
 
 void source_exception_thrown(const void *type, const struct call_site *from)
 {
 	int saved = errno;
 	uint64_t interval = (uint64_t)profiler_config()->exception_interval
-			    << pace_shift(&exceptions.pace);
+			    << (pace_shift(&exceptions.pace) + budget_shift(RING_EXCEPTION));
 	struct thread *t;
 
 	if (interval > UINT32_MAX)
@@ -84,7 +100,7 @@ void source_exception_thrown(const void *type, const struct call_site *from)
 		if (!t)
 			drop(RING_EXCEPTION, RING_DROP_NO_SLOT);
 		else if (draw_one_in(&t->draws, (uint32_t)interval))
-			sample(t, type, (uint32_t)interval, from);
+			take(t, type, (uint32_t)interval, from);
 	}
 	errno = saved;
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "client/budget.h"
 #include "client/draw.h"
 #include "client/hearth.h"
 #include "client/hello.h"
@@ -83,7 +84,7 @@ static void forget_mark(struct thread *t)
 
 static void plan_sample(struct lock_wait *w, struct thread *t)
 {
-	uint64_t mean = WAIT_MEAN_NS << pace_shift(&locks.waits);
+	uint64_t mean = WAIT_MEAN_NS << (pace_shift(&locks.waits) + budget_shift(RING_LOCK));
 
 	/* The time to the next sample has no memory, so that another mean is a new draw. */
 	if (t->lock_wait_mean != mean)
@@ -114,7 +115,8 @@ void source_lock_begin(struct lock_wait *w)
 	if (!is_off()) {
 		w->timed = true;
 		w->epoch = session.epoch;
-		t = thread_self();
+		/* Over budget a wait is counted, and not sampled. */
+		t = budget_stopped(RING_LOCK) ? NULL : thread_self();
 		if (t)
 			plan_sample(w, t);
 	}
@@ -173,8 +175,12 @@ void source_lock_end(struct lock_wait *w, bool waited)
 			draw_wait(t, w->mean);
 		else if (t && waited)
 			t->lock_wait_left = w->left - ((uint64_t)ns < w->left ? (uint64_t)ns : 0);
-		if (sampled)
+		if (sampled) {
+			int64_t began = budget_begin(RING_LOCK);
+
 			write_sample(w, (uint64_t)ns, holder);
+			(void)budget_end(began, RING_LOCK);
+		}
 		if (holder)
 			lock_mark_free(w->mark);
 	}
@@ -195,7 +201,8 @@ static uint32_t hold_mean(void)
 		ppm = profiler_config()->lock_capture_ppm;
 	if (!ppm)
 		return HOLD_MEAN_MAX;
-	mean = (uint64_t)((PPM + ppm / 2) / (ppm < PPM ? ppm : PPM)) << pace_shift(&locks.holds);
+	mean = (uint64_t)((PPM + ppm / 2) / (ppm < PPM ? ppm : PPM))
+	       << (pace_shift(&locks.holds) + budget_shift(RING_LOCK));
 	return mean < HOLD_MEAN_MAX ? (uint32_t)mean : HOLD_MEAN_MAX;
 }
 
@@ -219,6 +226,7 @@ static void draw_hold(struct thread *t)
 
 	t->lock_hold_mean = mean;
 	source_lock_left = pass < INT32_MAX ? (int32_t)pass : INT32_MAX;
+	budget_locks_passed((uint32_t)source_lock_left + 1);
 }
 
 static struct lock_held *place_of(struct thread *t, const void *lock)
@@ -254,10 +262,11 @@ void source_lock_hold(const void *lock, uint32_t kind, bool nested)
 	struct thread *t = session_live() ? thread_self() : NULL;
 	uint32_t mean;
 
-	if (!t || is_off()) {
+	if (!t || is_off() || budget_stopped(RING_LOCK)) {
 		if (t)
 			t->lock_hold_mean = 0;
 		source_lock_left = HOLD_LATER;
+		budget_locks_passed(HOLD_LATER + 1);
 		errno = saved;
 		return;
 	}
@@ -280,7 +289,7 @@ bool source_lock_let_go(const void *lock, const struct call_site *from, struct l
 	int saved = errno;
 	struct thread *t = session_running() ? thread_self() : NULL;
 	struct lock_held *h = t ? place_of(t, lock) : NULL;
-	int64_t now = t ? clock_exact_ns() : 0;
+	int64_t now = t ? clock_exact_ns() : 0, began = t ? budget_begin(RING_LOCK) : -1;
 
 	if (t)
 		lock_marks_answer(lock, t, from, now);
@@ -290,6 +299,8 @@ bool source_lock_let_go(const void *lock, const struct call_site *from, struct l
 		store(&h->lock, NULL);
 		source_lock_filter_add(lock, -1);
 	}
+	if (t)
+		(void)budget_end(began, RING_LOCK);
 	errno = saved;
 	return h != NULL;
 }
@@ -299,13 +310,16 @@ void source_lock_held(const struct lock_held *held, const struct call_site *from
 	int saved = errno;
 	struct thread *t = is_off() ? NULL : thread_self();
 	struct lock_event e;
+	int64_t began;
 
 	if (t) {
+		began = budget_begin(RING_LOCK);
 		event_fill(&e, RING_LOCK_HOLD, held->kind, held->lock, t);
 		e.payload.duration_ns = (uint64_t)(held->end_ns - held->start_ns);
 		e.payload.mean = held->mean;
 		(void)stack_record(&e.event, from);
 		pace_count(&locks.holds, e.event.time_ns);
+		(void)budget_end(began, RING_LOCK);
 	}
 	errno = saved;
 }
@@ -325,7 +339,8 @@ void source_lock_thread_end(struct thread *t)
 void source_lock_new_session(void)
 {
 	for (uint32_t i = 0; i < 1u << LOCK_FILTER_BITS; i++)
-		store(&source_lock_filter[i], 0);
+		if (load(&source_lock_filter[i]))
+			store(&source_lock_filter[i], 0);
 	store(&source_lock_marks, 0);
 	lock_marks_clear();
 	locks.waits = locks.holds = (struct pace){ 0 };

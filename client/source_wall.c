@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "client/budget.h"
 #include "client/draw.h"
 #include "client/hearth.h"
 #include "client/lock_names.h"
@@ -13,7 +14,7 @@
 
 /* New sites that a thread may describe in a window: a recursion that reads at every depth would
  * otherwise pay an unwind for each call. */
-#define SITES_A_WINDOW 64
+#define SITES_A_WINDOW 64u
 #define WINDOW_NS INT64_C(100000000)
 
 /* Calls whose stacks are taken in a window, for the whole process; where more block, the mean that they
@@ -80,6 +81,7 @@ static bool record(const struct blocked *b, enum ring_type type, int64_t now_ns,
 static __attribute__((noinline)) void describe_site(const struct blocked *b, uint64_t agent)
 {
 	struct thread *t = b->thread;
+	int64_t began;
 
 	if (agent != t->sites_agent) {
 		for (int i = 0; i < RING_SITES; i++)
@@ -90,20 +92,31 @@ static __attribute__((noinline)) void describe_site(const struct blocked *b, uin
 		t->sites_window_ns = b->since_ns;
 		t->sites_written = 0;
 	}
-	if (t->sites_written >= SITES_A_WINDOW)
+	if (t->sites_written >= SITES_A_WINDOW >> budget_shift(RING_WALL))
 		return;
 	t->sites_written++;
+	began = budget_begin(RING_WALL);
 	if (record(b, RING_SITE, b->since_ns, 0, NULL))
 		t->sites[ring_site_place(b->site)] = b->site;
+	(void)budget_end(began, RING_WALL);
 }
 
 void source_wall_gate(void)
 {
 	bool open = load(&wall.on) && load(&session.running) && !load(&session.agent->kill) &&
-		    !(load(&session.agent->dimensions_off) & 1u << RING_WALL);
+		    !(load(&session.agent->dimensions_off) & 1u << RING_WALL) &&
+		    !budget_stopped(RING_WALL);
 
 	session_gate_set(SESSION_GATE_WALL, open);
 	store(&wall.gate, &session.cookie[SESSION_GATE_WALL]);
+}
+
+static void chores(int64_t now_ns)
+{
+	int64_t done = load(&wall.chores_ns);
+
+	if (done != now_ns && replace(&wall.chores_ns, &done, now_ns))
+		source_chores(now_ns);
 }
 
 /* The gate is closed, or the thread has no state yet: it may be a forked child's first call. */
@@ -114,21 +127,15 @@ static __attribute__((noinline)) struct thread *enter_slowly(void)
 
 	if (session_orphan())
 		(void)session_adopt_child();
-	if (session_running()) {
+	if (budget_stopped(RING_WALL) && session_running()) {
+		chores(clock_coarse_ns()); /* which find out when it may go on */
+	} else if (session_running()) {
 		source_wall_gate();
 		if (load(&session.cookie[SESSION_GATE_WALL]))
 			t = thread_self();
 	}
 	errno = saved;
 	return t;
-}
-
-static void chores(int64_t now_ns)
-{
-	int64_t done = load(&wall.chores_ns);
-
-	if (done != now_ns && replace(&wall.chores_ns, &done, now_ns))
-		source_chores(now_ns);
 }
 
 static __attribute__((noinline)) void rare(struct blocked *b, struct thread *t, uint64_t agent)
@@ -190,11 +197,20 @@ static void adapt(int64_t now_ns)
 	}
 }
 
+/* Where the budget asks for fewer, also calls of a program that blocks rarely are drawn. */
+static uint64_t mean_in_force(void)
+{
+	uint64_t mean = load(&wall.mean_ns);
+	uint32_t shift = budget_shift(RING_WALL);
+
+	return shift ? (mean ? mean : MEAN_MIN_NS / 2) << shift : mean;
+}
+
 /* Whether this call is taken: the time that threads are blocked is gone through with exponential
  * steps, so that a call is taken with the chance 1 - exp(-duration / mean). */
 static bool is_taken(struct thread *t, uint64_t duration_ns, uint64_t *ret_mean_ns)
 {
-	uint64_t mean = load(&wall.mean_ns);
+	uint64_t mean = mean_in_force();
 
 	*ret_mean_ns = t->wall_mean_ns;
 	if (t->wall_mean_ns != mean || mean == 0) {
@@ -218,6 +234,7 @@ static __attribute__((noinline)) bool blocked(const struct blocked *b, int64_t n
 	int saved = errno;
 	struct thread *t = b->thread;
 	uint64_t duration = (uint64_t)(now_ns - b->since_ns), mean;
+	int64_t began;
 	bool taken;
 
 	if (b->epoch != session.epoch)
@@ -226,7 +243,10 @@ static __attribute__((noinline)) bool blocked(const struct blocked *b, int64_t n
 	taken = is_taken(t, duration, &mean);
 	if (taken) {
 		add(&wall.taken, 1);
+		/* One of two dimensions is paid for by the other. */
+		began = also ? -1 : budget_begin(RING_WALL);
 		(void)record(b, RING_BLOCK, now_ns, mean, also);
+		(void)budget_end(began, RING_WALL);
 	}
 	adapt(now_ns);
 	chores(now_ns);

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "client/budget.h"
 #include "client/draw.h"
 #include "client/maps.h"
 #include "client/source.h"
@@ -123,6 +124,7 @@ static void own_stack_bounds(struct thread *t)
 
 void thread_begin(struct thread *t)
 {
+	int64_t began = budget_begin(BUDGET_CHORES);
 	int32_t tid = (int32_t)syscall(SYS_gettid);
 
 	if (tid != getpid())
@@ -132,6 +134,7 @@ void thread_begin(struct thread *t)
 	if (end_key_made && !pthread_setspecific(end_key, t))
 		t->key_set = 1;
 	source_cpu_arm(t);
+	(void)budget_end(began, BUDGET_CHORES);
 }
 
 struct thread *thread_self_find(void)
@@ -176,18 +179,21 @@ void thread_adopt(struct thread *t)
 static void thread_end(void *value)
 {
 	struct thread *t = thread_self();
+	int64_t began;
 
 	/* A value from before a fork, or of a thread that a scan took for gone, is not ours.  Under a
 	 * seccomp filter the slot and the timer are left to the process's end. */
 	if (!session_live() || load(&session.seccomp_set) || t != value ||
 	    t->tid != (int32_t)syscall(SYS_gettid))
 		return;
+	began = budget_begin(BUDGET_CHORES);
 	thread_words = (struct thread_words){ NULL, UINT64_MAX };
 	source_alloc_forget();
 	source_cpu_disarm(t);
 	if (load(&session.running))
 		source_cpu_thread_end(t, 0);
 	release(t);
+	(void)budget_end(began, BUDGET_CHORES);
 }
 
 static struct thread *by_tid(int32_t tid)

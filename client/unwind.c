@@ -370,6 +370,8 @@ struct unwind_result unwind(const struct unwind_space *space, const uint64_t reg
 
 void unwind_forget(struct rule *rules)
 {
+	/* What was never written stays a page that takes no memory. */
 	for (size_t i = 0; i < RULES; i++)
-		__atomic_store_n(&rules[i].word, 0, __ATOMIC_RELAXED);
+		if (__atomic_load_n(&rules[i].word, __ATOMIC_RELAXED))
+			__atomic_store_n(&rules[i].word, 0, __ATOMIC_RELAXED);
 }

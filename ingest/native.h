@@ -191,6 +191,7 @@ struct native_stats {
 	uint64_t abandoned_bytes;	 /* claims that were never committed */
 	uint64_t ends[RING_ENDS];	 /* CPU stacks by how their walk ended */
 	uint64_t cpu_ns, cpu_sampled_ns; /* by the exact clocks, and by raw sample weights */
+	uint64_t cpu_in_kernel_ns; /* of cpu_ns: samples whose leaf was inside a system call */
 	uint64_t not_sampled_ns;	 /* CPU time that no sample could carry */
 	uint64_t alloc_calls, alloc_bytes; /* exact, by the client's counters */
 	uint64_t heap_blocks, heap_torn; /* in the last snapshot; entries that could not be read, ever */

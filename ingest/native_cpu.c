@@ -216,6 +216,7 @@ static void cpu_records(struct emitter *e, const struct share *shares, double fa
 		int64_t time_ns = emit_real_time(e, pending->time_ns);
 
 		p->stats.cpu_ns += (uint64_t)value;
+		p->stats.cpu_in_kernel_ns += pending->in_kernel ? (uint64_t)value : 0;
 		emit_record(e, SERIES_CPU, node, context, time_ns, value, pending->cpu.samples);
 		emit_record(e, SERIES_WALL, node, context, time_ns, value, pending->cpu.samples);
 	}
@@ -281,4 +282,19 @@ void native_cpu_emit(struct emitter *e, const struct native_reading *readings, s
 		not_sampled(e, &nobody, p->owed_ns);
 		p->owed_ns = 0;
 	}
+}
+
+uint64_t native_cpu_doubted(const struct native_process *p, bool due)
+{
+	uint64_t doubted = 0;
+
+	for (size_t i = 0; i < p->pending_count; i++) {
+		const struct native_thread *t = native_thread_find(p, p->pending[i].tid);
+
+		doubted += p->pending[i].type == RING_SAMPLE_CPU && t && (t->departing || t->in_step);
+	}
+	/* One that is never on a CPU at a tick has no samples to say it with. */
+	for (size_t i = 0; due && i < p->threads_count; i++)
+		doubted += p->threads[i].live && (p->threads[i].departing || p->threads[i].in_step);
+	return doubted;
 }

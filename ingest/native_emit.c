@@ -382,6 +382,18 @@ static void losses_add(struct emitter *e, const struct ring_counters *now)
 	}
 }
 
+/* Not lost, but an answer that counts them says so. */
+static void doubts_add(struct emitter *e, bool due)
+{
+	static const char reason[] = "cpu.in_step_with_tick";
+	uint64_t doubted = native_cpu_doubted(e->process, due);
+
+	if (!e->rc && doubted)
+		e->rc = profile_builder_loss(e->out, series_number(e, SERIES_CPU),
+					     (struct str){ reason, sizeof(reason) - 1 }, doubted,
+					     e->clock->real_ns);
+}
+
 static void instance_set(struct emitter *e, bool ended)
 {
 	struct profile *profile = profile_builder_profile(e->out);
@@ -456,16 +468,20 @@ int native_process_emit(struct native_process *p, const struct ring_counters *co
 	if (!e.rc)
 		native_wall_emit(&e, readings, readings_count, due);
 	if (!e.rc)
-		native_vitals_emit(&e, readings, readings_count, due);
-	if (!e.rc)
 		native_alloc_emit(&e, counters, ended);
 	if (!e.rc)
 		native_heap_emit(&e, ended);
+	/* A table that is not filled says nothing of live heap. */
+	if (counters->off[RING_HEAP] || counters->budget_off >> RING_HEAP & 1)
+		p->live_known = false;
+	if (!e.rc) /* after it: fragmentation is what live heap leaves */
+		native_vitals_emit(&e, readings, readings_count, due);
 	if (!e.rc)
 		native_lock_emit(&e, counters, ended);
 	if (!e.rc)
 		native_exception_emit(&e, counters, ended);
 	losses_add(&e, counters);
+	doubts_add(&e, due);
 	cursors_add(&e);
 	if (e.rc)
 		return err_set(err, e.rc, "native: %s",

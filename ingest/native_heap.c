@@ -264,6 +264,10 @@ void native_heap_emit(struct emitter *e, bool ended)
 	size_t ages_at[AGES];
 	uint16_t ages_len[AGES];
 
+	if (h->known) {
+		p->live_known = true;
+		p->live_bytes = 0;
+	}
 	if (!h->known || (!h->blocks_count && !p->heap_shown))
 		return;
 	struct row *CLEANUP(cleanup_free) rows = malloc((h->blocks_count + 1) * sizeof(*rows));
@@ -272,8 +276,10 @@ void native_heap_emit(struct emitter *e, bool ended)
 		e->rc = -ENOMEM;
 		return;
 	}
-	for (size_t i = 0; !e->rc && i < h->blocks_count; i++)
+	for (size_t i = 0; !e->rc && i < h->blocks_count; i++) {
 		rows[i] = row_of(e, &h->blocks[i], ages_at, ages_len);
+		p->live_bytes += rows[i].bytes;
+	}
 	if (!e->rc && h->blocks_count)
 		rows_write(e, rows, h->blocks_count, time_ns);
 	else if (!e->rc) /* a 0 at the root: nothing is live any more */

@@ -173,7 +173,7 @@ void native_process_stats(const struct native_process *process, struct native_st
 		const struct native_thread *t = &process->threads[i];
 
 		ret_stats->threads += t->live;
-		ret_stats->threads_departing += t->live && t->departing && t->raw_samples;
+		ret_stats->threads_departing += t->live && ((t->departing && t->raw_samples) || t->in_step);
 		ret_stats->threads_unsampled += t->live && t->departing && !t->raw_samples;
 	}
 }

@@ -87,6 +87,9 @@ struct native_thread {
 	uint64_t raw_samples;
 	uint64_t raw_from_ns;	/* the clock when raw_ns was 0 */
 	bool departing;
+	bool in_step; /* it runs in short bursts that keep pace with the tick */
+	int64_t bursts_from_ns; /* CLOCK_MONOTONIC when counting them began, 0: not yet */
+	uint64_t bursts_from, bursts_cpu_from_ns;
 
 	int64_t wall_until_ns; /* CLOCK_MONOTONIC up to which wall time is accounted */
 	uint64_t wall_cpu_ns, wall_wait_ns; /* the clocks at wall_until_ns */
@@ -170,6 +173,8 @@ struct native_process {
 	struct native_alloc_account alloc;
 	struct native_heap heap;
 	bool heap_shown; /* the last snapshot was not empty */
+	bool live_known; /* a snapshot was read, of live_bytes in all */
+	double live_bytes;
 	struct native_stats stats;
 };
 

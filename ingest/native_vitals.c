@@ -4,7 +4,51 @@
  * faults, resident memory.  Everything is a difference between two readings of /proc; what a thread did
  * after its last reading is not seen.
  */
+#include <math.h>
+
 #include "ingest/native_emit.h"
+
+/*
+ * A thread that sleeps after each short burst of work and starts so many bursts a second that they keep
+ * their place between two ticks: POSIX CPU timers fire at ticks, so that its samples show one place
+ * of the burst alone, while their sum is right.
+ */
+#define BURSTS_MIN 200
+#define BURSTS_TICKS_MAX 25 /* ticks from one burst to the next, or of two bursts */
+#define BURSTS_PACE 0.01    /* how exactly the pace is kept... */
+#define BURSTS_SLACK_NS 1e7 /* ...and the clock and the count were read at one time */
+
+static bool keeps_pace(double ticks_a_burst, double within)
+{
+	for (int bursts = 1; bursts <= 2; bursts++) {
+		double ticks = ticks_a_burst * bursts, nearest = floor(ticks + 0.5);
+
+		if (nearest >= 1 && nearest <= BURSTS_TICKS_MAX &&
+		    fabs(ticks - nearest) <= nearest * within)
+			return true;
+	}
+	return false;
+}
+
+static void in_step_judge(struct emitter *e, struct native_thread *thread,
+			  const struct native_reading *reading)
+{
+	int64_t now = e->clock->monotonic_ns, elapsed = now - thread->bursts_from_ns;
+	uint64_t bursts = reading->voluntary - thread->bursts_from;
+	double tick_ns = 1e9 / e->process->head.hz;
+
+	if (thread->bursts_from_ns && bursts < BURSTS_MIN && elapsed < 60 * NS_PER_S)
+		return; /* too few to tell */
+	if (thread->bursts_from_ns)
+		thread->in_step =
+			bursts >= BURSTS_MIN &&
+			(double)(reading->cpu_ns - thread->bursts_cpu_from_ns) < tick_ns * (double)bursts &&
+			keeps_pace((double)elapsed / (double)bursts / tick_ns,
+				   BURSTS_PACE + BURSTS_SLACK_NS / (double)elapsed);
+	thread->bursts_from_ns = now;
+	thread->bursts_from = reading->voluntary;
+	thread->bursts_cpu_from_ns = reading->cpu_ns;
+}
 
 struct differences {
 	int64_t wait_ns, minor, major, voluntary, involuntary;
@@ -39,6 +83,7 @@ static void thread_differences(struct emitter *e, const struct native_reading *r
 	sum->wait_ns = add_bounded(sum->wait_ns, difference(reading->wait_ns, &thread->wait_seen_ns));
 	if (!reading->has_switches)
 		return;
+	in_step_judge(e, thread, reading);
 	sum->voluntary = add_bounded(sum->voluntary,
 				     difference(reading->voluntary, &thread->voluntary_seen));
 	sum->involuntary = add_bounded(sum->involuntary,
@@ -67,9 +112,11 @@ void native_vitals_emit(struct emitter *e, const struct native_reading *readings
 	if (d.wait_ns || d.minor || d.major || d.voluntary || d.involuntary)
 		emit_values(e, SERIES_PROCESS, node, 0, e->clock->real_ns, sums, 1);
 	if (due && now->known) {
+		int64_t resident = (int64_t)MIN(now->resident_bytes, (uint64_t)INT64_MAX / 4);
+		int64_t live = (int64_t)MIN(p->live_bytes, 0x1p60);
 		const int64_t bytes[2] = {
-			(int64_t)MIN(now->resident_bytes, (uint64_t)INT64_MAX / 4),
-			0,
+			resident,
+			p->live_known ? MAX(resident - live, (int64_t)0) : 0,
 		};
 
 		emit_values(e, SERIES_RESIDENT, node, 0, e->clock->real_ns, bytes, 1);

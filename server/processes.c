@@ -113,6 +113,7 @@ static void list_remove(struct process *process)
 	all->sums.native.bad_records += process->stats.bad_records;
 	all->sums.native.abandoned_bytes += process->stats.abandoned_bytes;
 	all->sums.native.cpu_ns += process->stats.cpu_ns;
+	all->sums.native.cpu_in_kernel_ns += process->stats.cpu_in_kernel_ns;
 	all->sums.native.cpu_sampled_ns += process->stats.cpu_sampled_ns;
 	all->sums.native.not_sampled_ns += process->stats.not_sampled_ns;
 	for (size_t d = 0; d < RING_DIMENSIONS; d++)

@@ -41,6 +41,7 @@ static void native_json(struct json *json, const struct native_stats *stats)
 	json_key_uint(json, "blocks", stats->blocks);
 	json_key_uint(json, "spans", stats->spans);
 	json_key_uint(json, "cpu_ns", stats->cpu_ns);
+	json_key_uint(json, "cpu_in_kernel_ns", stats->cpu_in_kernel_ns);
 	json_key_uint(json, "cpu_sampled_ns", stats->cpu_sampled_ns);
 	json_key_uint(json, "cpu_not_sampled_ns", stats->not_sampled_ns);
 	json_key_uint(json, "bad_records", stats->bad_records);
@@ -95,9 +96,12 @@ static void dimensions_json(struct json *json, const struct process *p)
 {
 	json_key(json, "dimensions");
 	json_open(json, '{');
-	for (size_t d = 0; d < RING_DIMENSIONS; d++)
+	for (size_t d = 0; d < RING_DIMENSIONS; d++) {
+		const char *state = p->counters.budget_off >> d & 1 ? "stopped by budget" : "on";
+
 		json_key_text(json, dimension_names[d],
-			      p->counters.off[d] ? off_text(p->counters.off[d]) : "on");
+			      p->counters.off[d] ? off_text(p->counters.off[d]) : state);
+	}
 	json_close(json, '}');
 }
 
@@ -144,11 +148,38 @@ static void heap_json(struct json *json, const struct process *p)
 	json_close(json, '}');
 }
 
+/* What profiling costs the process, and what it did to stay inside its budget. */
+static void cost_json(struct json *json, const struct ring_counters *c)
+{
+	json_key_uint(json, "own_cost_ns", c->cost_ns);
+	json_key(json, "own_cost");
+	json_open(json, '{');
+	for (size_t d = 0; d < RING_DIMENSIONS; d++)
+		json_key_uint(json, dimension_names[d], c->cost[d]);
+	json_key_uint(json, "chores", c->cost[RING_DIMENSIONS]);
+	json_close(json, '}');
+	json_key(json, "budget");
+	json_open(json, '{');
+	json_key_uint(json, "ppm", c->budget_ppm);
+	json_key_uint(json, "lengthened", c->budget_raised);
+	json_key_uint(json, "shortened", c->budget_lowered);
+	json_key_uint(json, "stopped", c->budget_stops);
+	json_key_uint(json, "tried_again", c->budget_retries);
+	json_key(json, "times_as_far_apart");
+	json_open(json, '{');
+	for (size_t d = 0; d < RING_DIMENSIONS; d++)
+		if (c->budget_shifts >> 8 * d & 0xff)
+			json_key_uint(json, dimension_names[d],
+				      (uint64_t)1 << (c->budget_shifts >> 8 * d & 31));
+	json_close(json, '}');
+	json_close(json, '}');
+}
+
 static void process_json(struct json *json, const struct process *p)
 {
 	static const char *const engines[] = { "none", "posix-timer", "perf" };
 	static const char *const states[] = { "starting", "running", "throttled", "stopped",
-					      "closed" };
+					      "closed", "stopped by budget" };
 
 	json_open(json, '{');
 	json_key_text(json, "service", p->service);
@@ -156,13 +187,13 @@ static void process_json(struct json *json, const struct process *p)
 	json_key_int(json, "pid", p->pid);
 	json_key_uint(json, "uid", p->owner);
 	json_key_text(json, "engine", engines[MIN(p->counters.engine, (uint64_t)2)]);
-	json_key_text(json, "state", states[MIN(p->counters.state, (uint64_t)RING_CLOSED)]);
+	json_key_text(json, "state", states[MIN(p->counters.state, (uint64_t)RING_OVER_BUDGET)]);
 	json_key(json, "preloaded");
 	json_bool(json, p->counters.preloaded);
 	json_key_uint(json, "interval_us", p->counters.interval_us);
 	json_key_uint(json, "hz", p->head.hz);
-	json_key_uint(json, "own_cost_ns", p->counters.cost_ns);
 	handler_json(json, &p->counters);
+	cost_json(json, &p->counters);
 	json_key_uint(json, "threads", p->stats.threads);
 	json_key_uint(json, "threads_departing", p->stats.threads_departing);
 	json_key_uint(json, "threads_unsampled", p->stats.threads_unsampled);
@@ -193,6 +224,7 @@ void processes_status(struct processes *all, struct json *json)
 		sum.blocks += p->stats.blocks;
 		sum.spans += p->stats.spans;
 		sum.cpu_ns += p->stats.cpu_ns;
+		sum.cpu_in_kernel_ns += p->stats.cpu_in_kernel_ns;
 		sum.cpu_sampled_ns += p->stats.cpu_sampled_ns;
 		sum.not_sampled_ns += p->stats.not_sampled_ns;
 		sum.bad_records += p->stats.bad_records;

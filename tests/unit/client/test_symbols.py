@@ -17,7 +17,7 @@ OBJECTS = os.path.join(BUILD, "client/CMakeFiles/client_objects.dir")
 #   pthread_self        reads a register
 #   pthread_setspecific for a key below 32 stores into the thread's descriptor (thread.c looks)
 #   syscall, prctl, madvise, mmap, munmap, fcntl, ftruncate, getrlimit: bare system calls
-HANDLER = ["source_cpu", "source_wall", "source_lock", "source_exception", "source_alloc", "lock_marks", "unwind",
+HANDLER = ["budget", "source_cpu", "source_wall", "source_lock", "source_exception", "source_alloc", "lock_marks", "unwind",
            "cfi", "record", "rule", "expression", "write", "hello", "maps", "tasks", "session", "otel",
            "stack", "target", "draw", "heap"]
 SAFE = """clock_gettime clock_getres fstat stat getpid geteuid sigaction sigemptyset socket syscall

@@ -289,6 +289,51 @@ static void vitals_are_differences_of_two_readings(void **state)
 	fixture_release(&f);
 }
 
+/* A thread that begins `bursts` a second, of 2 ms each, seen for ten seconds; hz is 250. */
+static uint64_t in_doubt(unsigned bursts)
+{
+	static const uint64_t stack[] = { 0x1000 };
+	const struct ring_cpu cpu = { bursts * 2 * MS, bursts / 5 }; /* the sum is right */
+	struct native_reading readings[] = { reading(7, 0, 0) };
+	struct native_stats stats;
+	struct fixture f;
+
+	fixture_init(&f, false);
+	assert_int_equal(f.head.hz, 250);
+	readings[0].has_switches = true;
+	for (unsigned s = 1; s <= 10; s++) {
+		bool said = false;
+
+		readings[0].voluntary = (uint64_t)s * bursts;
+		readings[0].cpu_ns = (uint64_t)s * bursts * 2 * MS;
+		(void)ring_writer_add(&f.writer, RING_SAMPLE_CPU, 7, START + s * 1000 * MS, &cpu,
+				      sizeof(cpu), stack, 1);
+		feed(&f);
+		struct profile *p = emit(&f, readings, 1, s * 1000 * MS, false);
+
+		for (size_t i = 0; i < p->losses_count; i++)
+			said = said || !strcmp(profile_string(p, p->losses[i].reason).ptr,
+					       "cpu.in_step_with_tick");
+		native_process_stats(f.process, &stats);
+		/* Judged with this batch, said of the samples in it. */
+		assert_int_equal(said, stats.threads_departing);
+		profile_free(p);
+	}
+	fixture_release(&f);
+	return stats.threads_departing;
+}
+
+static void bursts_in_step_with_the_tick_are_in_doubt(void **state)
+{
+	(void)state;
+	assert_int_equal(in_doubt(250), 1); /* one a tick */
+	assert_int_equal(in_doubt(125), 1); /* every second tick */
+	assert_int_equal(in_doubt(100), 1); /* two in five ticks */
+	assert_int_equal(in_doubt(241), 0); /* drifts through all of the tick within seconds */
+	assert_int_equal(in_doubt(113), 0);
+	assert_int_equal(in_doubt(3), 0);
+}
+
 static void code_of_a_jit_has_the_names_of_its_map(void **state)
 {
 	static const char map[] = "1000 100 long_function\n0x1040 10 Lazy:*short one\nnonsense\n2000 0 none\n"
@@ -755,6 +800,7 @@ int main(void)
 		cmocka_unit_test(wall_time_is_explained_part_by_part),
 		cmocka_unit_test(code_of_a_jit_has_the_names_of_its_map),
 		cmocka_unit_test(vitals_are_differences_of_two_readings),
+		cmocka_unit_test(bursts_in_step_with_the_tick_are_in_doubt),
 		cmocka_unit_test(sampled_calls_add_up_to_the_exact_sum),
 		cmocka_unit_test(a_call_that_has_not_returned_is_charged_once),
 		cmocka_unit_test(an_end_that_comes_a_drain_later_is_not_owed_again),

@@ -20,6 +20,7 @@ struct fixture {
 	struct ring_writer writer;
 	struct ring_counters counters;
 	struct native_totals totals;
+	struct native_vitals vitals;
 	int64_t now_ns; /* since the start */
 	uint64_t random;
 };
@@ -68,7 +69,6 @@ static struct profile *drain(struct fixture *f, bool ended)
 {
 	const struct native_clock clock = {UTC + f->now_ns, START + f->now_ns};
 	const struct native_sums sums = {0};
-	const struct native_vitals vitals = {0};
 	struct profile_builder *builder = NULL;
 	struct err err = {0};
 	size_t consumed = 0;
@@ -83,7 +83,7 @@ static struct profile *drain(struct fixture *f, bool ended)
 	native_process_totals(f->process, &f->totals);
 	assert_int_equal(profile_builder_new(NULL, &builder), 0);
 	assert_int_equal(
-	    native_process_emit(f->process, &f->counters, &sums, &vitals, NULL, 0, &clock, ended, builder, &err),
+	    native_process_emit(f->process, &f->counters, &sums, &f->vitals, NULL, 0, &clock, ended, builder, &err),
 	    0);
 	f->now_ns += NS_PER_S;
 	return profile_builder_finish(builder);
@@ -333,6 +333,46 @@ static void test_a_snapshot_is_summed_by_stack_and_age(void **state)
 	fixture_release(&f);
 }
 
+static void test_fragmentation_is_what_live_heap_leaves(void **state)
+{
+	struct table t = table_make();
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f, false);
+	f.vitals = (struct native_vitals){.known = true, .resident_bytes = UINT64_C(100) << 20};
+	struct profile *p = drain(&f, false); /* before the first snapshot it is not known */
+
+	assert_int_equal(sum_of(p, "resident", 0), INT64_C(100) << 20);
+	assert_int_equal(sum_of(p, "fragmentation", 0), 0);
+	profile_free(p);
+	for (size_t i = 0; i < 4; i++) /* sampled for certain: each stands for itself */
+		table_put(&t, i, UINT64_C(16) << 20, START);
+	table_give(&f, &t);
+	f.now_ns = 20 * NS_PER_S;
+	p = drain(&f, false);
+	assert_int_equal(sum_of(p, "fragmentation", 0), INT64_C(36) << 20);
+	profile_free(p);
+	f.now_ns = 40 * NS_PER_S; /* no new snapshot: the last one holds */
+	p = drain(&f, false);
+	assert_int_equal(sum_of(p, "fragmentation", 0), INT64_C(36) << 20);
+	profile_free(p);
+	f.vitals.resident_bytes = 1 << 20; /* live blocks that were never touched */
+	f.now_ns = 60 * NS_PER_S;
+	p = drain(&f, false);
+	assert_int_equal(sum_of(p, "fragmentation", 0), 0);
+	profile_free(p);
+	f.vitals.resident_bytes = UINT64_C(100) << 20;
+	f.counters.off[RING_HEAP] = 5; /* switched off: the table is laid out, and stays empty */
+	table_give(&f, &(struct table){.head = {.entries_max = 16, .blocks_max = 32}});
+	f.now_ns = 80 * NS_PER_S;
+	p = drain(&f, false);
+	assert_int_equal(sum_of(p, "resident", 0), INT64_C(100) << 20);
+	assert_int_equal(sum_of(p, "fragmentation", 0), 0);
+	profile_free(p);
+	fixture_release(&f);
+}
+
 static void test_an_empty_table_says_so_once(void **state)
 {
 	struct table t = table_make(), empty = table_make();
@@ -465,6 +505,7 @@ int main(void)
 	    cmocka_unit_test(test_a_resumed_process_owes_nothing_from_before),
 	    cmocka_unit_test(test_a_dimension_that_is_off_shows_nothing),
 	    cmocka_unit_test(test_a_snapshot_is_summed_by_stack_and_age),
+	    cmocka_unit_test(test_fragmentation_is_what_live_heap_leaves),
 	    cmocka_unit_test(test_an_empty_table_says_so_once),
 	    cmocka_unit_test(test_what_changes_meanwhile_is_left_out),
 	    cmocka_unit_test(test_chains_are_believed_once),

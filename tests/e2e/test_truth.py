@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hard truths of CPU sampling: bursts in step with the tick, user and kernel."""
+import os
+
+from support import Agent, PROGRAMS, main, run, within
+
+ERRORS = 5
+DOUBT = "cpu.in_step_with_tick"
+
+
+def in_step(mode, phase_us, seconds):
+    """(share of burst_a as shown, in truth, samples, whether the answer is in doubt)"""
+    with Agent() as agent:
+        done = run([PROGRAMS / "instep", mode, phase_us, seconds], env=agent.environment())
+        assert done.returncode == 0, done
+        a, b, total = (int(word) for word in done.stdout.split())
+        agent.settled()
+        stacks = agent.folded(type="cpu")
+        shown = [sum(v for k, v in stacks.items() if name in k.split(";")) for name in ("burst_a", "burst_b")]
+        answer = agent.get("/api/v1/flamegraph", type="cpu")
+        # Whatever the phase, the sum is right, for it is the clock's.
+        assert abs(sum(stacks.values()) - total) <= 0.03 * total + 20e6, (sum(stacks.values()), total)
+        return shown[0] / max(sum(shown), 1), a / (a + b), answer["samples"], answer["lost"].get(DOUBT, 0)
+
+
+def bursts_in_step_with_the_tick_are_right_or_in_doubt():
+    for phase in (0, 1000, 2000, 3000):
+        shown, truth, samples, doubted = in_step("sleep", phase, 4)
+        print(f"# phase {phase / 1000:.0f} ms: {shown:.3f}, in truth {truth:.3f}, n {samples}, in doubt {doubted}")
+        assert doubted or within(shown, truth, max(samples, 1), ERRORS), (phase, shown, truth, samples)
+
+
+def the_kernel_s_share_is_that_of_its_clock():
+    with Agent() as agent:
+        done = run([PROGRAMS / "kernel", 6, os.getpid()], env=agent.environment())
+        user, system, utime, stime = (int(word) for word in done.stdout.split())
+        status = agent.settled()["native"]
+        kernel = status["cpu_in_kernel_ns"] / status["cpu_ns"]
+        n = sum(agent.folded(type="cpu_samples").values())
+        truth = stime / (utime + stime)
+        stacks = agent.folded(type="cpu")
+        below = sum(v for k, v in stacks.items() if "in_kernel" in k.split(";")) / sum(stacks.values())
+        print(f"# in the kernel {kernel:.4f}, in truth {truth:.4f}; below in_kernel {below:.4f}, in truth "
+              f"{system / (user + system):.4f}; n {n}")
+        assert within(kernel, truth, n, ERRORS), (kernel, truth, n)
+        assert within(below, system / (user + system), n, ERRORS), (below, user, system, n)
+
+
+main(bursts_in_step_with_the_tick_are_right_or_in_doubt, the_kernel_s_share_is_that_of_its_clock)

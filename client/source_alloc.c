@@ -17,6 +17,7 @@
 #include "client/source.h"
 #include "client/write.h"
 
+#define IDLE_BYTES (1 << 20) /* until a thread that is paused looks whether it still is */
 #define MEAN_DEFAULT (UINT64_C(512) << 10)
 #define MEAN_MIN (UINT64_C(4) << 10)
 #define MEAN_MAX (UINT64_C(1) << 50)
@@ -280,7 +281,9 @@ static void note_running(const struct call_site *from, const void *p, size_t siz
 	}
 	s = alloc_self = &t->alloc;
 	if (load(&session.agent->kill) || (!alloc_wanted_now() && !heap_wanted_now())) {
-		s->left = 0;
+		/* Not counted, and not asked again at each call: where nothing is wanted nothing is paid. */
+		s->slot = &t->alloc_nowhere;
+		s->left = IDLE_BYTES;
 		s->round = 0;
 		return;
 	}

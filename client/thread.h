@@ -67,6 +67,7 @@ struct thread {
 	uint64_t draws; /* state of draw.h; 0: not seeded */
 
 	struct alloc_state alloc;
+	struct ring_thread alloc_nowhere; /* what a paused thread counts into */
 	/* Locks: source_lock.c. */
 	uint64_t lock_wait_left, lock_wait_mean; /* ns of waiting until the next sample; mean 0: not drawn */
 	uint32_t lock_mark; /* of the wait that is on, 0: none */

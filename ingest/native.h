@@ -201,4 +201,7 @@ struct native_stats {
 
 void native_process_stats(const struct native_process *process, struct native_stats *ret_stats);
 
+/* Add what was taken and written; what is live now (threads, heap) and is shown by process stays out. */
+void native_stats_add(struct native_stats *sum, const struct native_stats *stats);
+
 #endif

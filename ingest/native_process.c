@@ -177,3 +177,18 @@ void native_process_stats(const struct native_process *process, struct native_st
 		ret_stats->threads_unsampled += t->live && t->departing && !t->raw_samples;
 	}
 }
+
+void native_stats_add(struct native_stats *sum, const struct native_stats *stats)
+{
+	for (size_t i = 0; i < RING_ENDS; i++)
+		sum->ends[i] += stats->ends[i];
+	sum->samples += stats->samples;
+	sum->blocks += stats->blocks;
+	sum->spans += stats->spans;
+	sum->bad_records += stats->bad_records;
+	sum->abandoned_bytes += stats->abandoned_bytes;
+	sum->cpu_ns += stats->cpu_ns;
+	sum->cpu_in_kernel_ns += stats->cpu_in_kernel_ns;
+	sum->cpu_sampled_ns += stats->cpu_sampled_ns;
+	sum->not_sampled_ns += stats->not_sampled_ns;
+}

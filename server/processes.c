@@ -105,17 +105,7 @@ static void list_remove(struct process *process)
 			all->count--;
 			break;
 		}
-	for (size_t i = 0; i < RING_ENDS; i++)
-		all->sums.native.ends[i] += process->stats.ends[i];
-	all->sums.native.samples += process->stats.samples;
-	all->sums.native.blocks += process->stats.blocks;
-	all->sums.native.spans += process->stats.spans;
-	all->sums.native.bad_records += process->stats.bad_records;
-	all->sums.native.abandoned_bytes += process->stats.abandoned_bytes;
-	all->sums.native.cpu_ns += process->stats.cpu_ns;
-	all->sums.native.cpu_in_kernel_ns += process->stats.cpu_in_kernel_ns;
-	all->sums.native.cpu_sampled_ns += process->stats.cpu_sampled_ns;
-	all->sums.native.not_sampled_ns += process->stats.not_sampled_ns;
+	native_stats_add(&all->sums.native, &process->stats);
 	for (size_t d = 0; d < RING_DIMENSIONS; d++)
 		for (size_t r = 0; r < RING_DROPS; r++)
 			all->sums.counters.drops[d][r] += process->counters.drops[d][r];

@@ -218,17 +218,7 @@ void processes_status(struct processes *all, struct json *json)
 	json_open(json, '[');
 	for (const struct process *p = all->first; p; p = p->next) {
 		process_json(json, p);
-		for (size_t i = 0; i < RING_ENDS; i++)
-			sum.ends[i] += p->stats.ends[i];
-		sum.samples += p->stats.samples;
-		sum.blocks += p->stats.blocks;
-		sum.spans += p->stats.spans;
-		sum.cpu_ns += p->stats.cpu_ns;
-		sum.cpu_in_kernel_ns += p->stats.cpu_in_kernel_ns;
-		sum.cpu_sampled_ns += p->stats.cpu_sampled_ns;
-		sum.not_sampled_ns += p->stats.not_sampled_ns;
-		sum.bad_records += p->stats.bad_records;
-		sum.abandoned_bytes += p->stats.abandoned_bytes;
+		native_stats_add(&sum, &p->stats);
 	}
 	json_close(json, ']');
 	json_key(json, "native");

@@ -16,6 +16,9 @@ const struct ingest_protocol *ingest_find(struct str name);
 /* The i-th protocol, or NULL behind the last. */
 const struct ingest_protocol *ingest_at(size_t i);
 
+/* The protocol that is spoken at this path, or NULL. */
+const struct ingest_protocol *ingest_at_path(const char *path);
+
 /* The protocol that recognises the body (after decompression), or NULL. */
 const struct ingest_protocol *ingest_sniff(const struct ingest_request *request);
 

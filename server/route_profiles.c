@@ -62,7 +62,7 @@ static void result_write(const struct pipeline_result *result, const struct buf 
 
 	json_init(&json, out);
 	json_open(&json, '{');
-	json_key_uint(&json, "profiles", result->profiles);
+	json_key_uint(&json, "profiles", result->findings.profiles);
 	json_key_uint(&json, "samples", result->samples);
 	json_key(&json, "duplicate");
 	json_bool(&json, result->duplicate);

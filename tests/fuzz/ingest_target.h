@@ -55,7 +55,7 @@ static inline int ingest_one(const struct ingest_protocol *protocol, const uint8
 	(void)ingest_sniff(&request);
 	if (profile_builder_new(&limits.profile, &out) < 0)
 		return 0;
-	int rc = protocol->decode(&request, out, &err);
+	int rc = protocol->decode(&request, out, &(struct ingest_findings){0}, &err);
 
 	FUZZ_CHECK(rc == 0 || rc == -EINVAL || rc == -EOPNOTSUPP || rc == -E2BIG || rc == -ENOMEM);
 	FUZZ_CHECK(rc == 0 || err.message[0]);

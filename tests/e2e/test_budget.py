@@ -6,6 +6,9 @@ import subprocess
 from support import BIN, PROGRAMS, Agent, main, run, wait_for
 
 
+MOST_APART = 128
+
+
 class Costs:
     """tests/e2e/programs/costs.c, which goes on until it is told to end."""
 
@@ -36,8 +39,11 @@ def settles(kind, dimension, ppm, **more):
     with Agent() as agent, Costs(agent, kind, HEARTH_MAX_OVERHEAD_PCT=str(ppm / 1e4), **more) as costs:
         high = costs.wait("a cost above the limit", lambda p: p["budget"]["ppm"] > ppm)
         print(f"# {kind}: {high['budget']['ppm']} millionths at first")
+        # What hooks cost without a sample is a constant, measured at start: on a busy machine it may be above
+        # the limit by itself, and then the intervals are as long as they get.
         low = costs.wait("longer intervals and a cost below the limit", lambda p: (
-            p["budget"]["ppm"] <= ppm and p["budget"]["times_as_far_apart"].get(dimension, 1) > 1))
+            p["budget"]["times_as_far_apart"].get(dimension, 1) > 1 and
+            (p["budget"]["ppm"] <= ppm or p["budget"]["times_as_far_apart"][dimension] == MOST_APART)))
         print(f"# then {low['budget']['ppm']}, samples {low['budget']['times_as_far_apart']} times as far apart")
         assert low["state"] == "throttled" and low["budget"]["lengthened"] > 0, low
         assert low["dimensions"][dimension] == "on" and low["budget"]["stopped"] == 0, low

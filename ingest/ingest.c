@@ -16,6 +16,8 @@ static const struct ingest_protocol *const protocols[] = {
 #undef PROTOCOL
 };
 
+_Static_assert(ARRAY_LEN(protocols) <= INGEST_PROTOCOLS_MAX, "of ingest.h");
+
 const struct ingest_limits ingest_limits_default = {
     .body_bytes = (size_t)32 << 20,
     .decompressed_bytes = (size_t)128 << 20,

@@ -45,14 +45,15 @@ static void series_write(const struct profile *profile, struct buf *out)
 }
 
 /* Decode into a finished profile. */
-static int decode(struct agent *agent, const struct pipeline_upload *upload,
-		  struct profile **ret_profile, struct pipeline_result *result, struct err *err)
+static int decode(struct agent *agent, struct pipeline_upload *upload, struct profile **ret_profile,
+		  struct pipeline_result *result, struct err *err)
 {
 	const struct ingest_request *request = &upload->request;
 	const struct ingest_protocol *protocol = NULL;
 	struct profile_builder *builder = NULL;
 	int rc = protocol_choose(upload, request, &protocol, err);
 
+	upload->protocol = protocol;
 	if (!rc)
 		rc = profile_builder_new(&agent->config.limits.profile, &builder);
 	if (rc)
@@ -74,8 +75,35 @@ static int decode(struct agent *agent, const struct pipeline_upload *upload,
 	return *ret_profile ? 0 : err_set(err, -ENOMEM, "upload: out of memory");
 }
 
-int pipeline_upload(struct agent *agent, struct pipeline_upload *upload,
-		    struct pipeline_result *ret_result, struct buf *series_json, struct err *err)
+static void count(uint64_t *counter, uint64_t more)
+{
+	(void)__atomic_add_fetch(counter, more, __ATOMIC_RELAXED);
+}
+
+/* By the protocol of the request, or of the body where it came to /api/v1/profiles. */
+static void upload_count(struct agent *agent, const struct pipeline_upload *upload,
+			 const struct pipeline_result *result, int rc)
+{
+	size_t i = 0;
+
+	while (ingest_at(i) && ingest_at(i) != upload->protocol)
+		i++;
+	if (!ingest_at(i))
+		return;
+	struct agent_uploads *to = &agent->uploads[i];
+
+	count(&to->requests, 1);
+	count(&to->failed, rc < 0);
+	count(&to->duplicates, result->duplicate);
+	if (rc < 0)
+		return;
+	count(&to->profiles, result->findings.profiles);
+	count(&to->samples, result->samples);
+	count(&to->rejected, result->findings.rejected);
+}
+
+static int upload_keep(struct agent *agent, struct pipeline_upload *upload,
+		       struct pipeline_result *ret_result, struct buf *series_json, struct err *err)
 {
 	struct ingest_request *request = &upload->request;
 	struct profile *profile = NULL;
@@ -111,4 +139,13 @@ int pipeline_upload(struct agent *agent, struct pipeline_upload *upload,
 		return rc;
 	ret_result->duplicate = rc == STORAGE_DUPLICATE;
 	return 0;
+}
+
+int pipeline_upload(struct agent *agent, struct pipeline_upload *upload,
+		    struct pipeline_result *ret_result, struct buf *series_json, struct err *err)
+{
+	int rc = upload_keep(agent, upload, ret_result, series_json, err);
+
+	upload_count(agent, upload, ret_result, rc);
+	return rc;
 }

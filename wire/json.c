@@ -5,7 +5,8 @@
 #include <string.h>
 
 /* Of jansson 2.14 on 64 bits, with malloc's own overhead: measured, rounded up. */
-#define VALUE_BYTES 56	 /* an integer, a string's head or an array's slot with its value */
+#define VALUE_BYTES 56	 /* an array's slot with an integer */
+#define STRING_BYTES 56	 /* what a string takes more, beside its text */
 #define ARRAY_BYTES 192	 /* its head and its first eight slots */
 #define OBJECT_BYTES 320 /* its head and its first eight buckets */
 #define MEMBER_BYTES 96	 /* a pair, with its share of the buckets */
@@ -13,16 +14,17 @@
 size_t wire_json_estimate(struct str text)
 {
 	/* Punctuation inside strings counts too, which errs on the safe side. */
-	size_t commas = 0, arrays = 0, objects = 0, colons = 0;
+	size_t commas = 0, quotes = 0, arrays = 0, objects = 0, colons = 0;
 
 	for (size_t i = 0; i < text.len; i++) {
 		commas += text.ptr[i] == ',';
+		quotes += text.ptr[i] == '"';
 		arrays += text.ptr[i] == '[';
 		objects += text.ptr[i] == '{';
 		colons += text.ptr[i] == ':';
 	}
-	return text.len + (commas + 1) * VALUE_BYTES + arrays * ARRAY_BYTES + objects * OBJECT_BYTES +
-	       colons * MEMBER_BYTES;
+	return text.len + (commas + 1) * VALUE_BYTES + quotes / 2 * STRING_BYTES +
+	       arrays * ARRAY_BYTES + objects * OBJECT_BYTES + colons * MEMBER_BYTES;
 }
 
 int wire_json_parse(struct str text, size_t memory_max, const char *setting, json_t **ret_json,

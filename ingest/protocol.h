@@ -36,6 +36,7 @@ struct ingest_request {
 	const struct ingest_label *labels; /* of the series, from the URL or the configuration */
 	size_t labels_count;
 	struct str name; /* overrides the kind's name ("block" for Go's block profile); may be empty */
+	int64_t sample_period_ns;  /* where a body counts samples of a clock; 0: it says so itself */
 	int64_t from_ns, until_ns; /* from the URL, win over the body's own; 0: not given */
 	int64_t now_ns;		   /* the agent's clock: for a body without a time */
 	int64_t accept_from_ns, accept_until_ns; /* a record outside is kept at now_ns, clamped */

@@ -113,6 +113,51 @@ def what_was_answered_is_there_after_a_kill():
         assert total(agent, "s", type_id) == 20 * 45
 
 
-main(every_file_of_the_corpus_keeps_its_totals, folded_compressed_and_plain_are_the_same,
+PERF = b"""# captured on: today
+Web Content 12/34 [001] 5123.456789:   10101010 cpu-clock:ppp:
+\t          4005d0 work+0x10 (/usr/bin/program)
+\t          4005f0 inner (inlined)
+\t          4006f0 main (/usr/bin/program)
+
+Web Content 12/35 [001] 5123.466789:   10101010 cpu-clock:ppp:
+\t          4005d0 work+0x20 (/usr/bin/program)
+\t          4005f0 inner (inlined)
+\t          4006f0 main (/usr/bin/program)
+
+swapper 0 cycles:
+ffffffff8103d0ca native_write(int, char) ([kernel.kallsyms])
+
+"""
+
+
+def what_perf_script_prints():
+    with Agent() as agent:
+        status, body, _ = upload(agent, PERF, service="perf")
+        assert status == 200, body
+        assert agent.folded(type="cpu") == {"main;inner;work": 20202020}
+        assert agent.folded(type="cpu_samples") == {"main;inner;work": 2}
+        assert list(agent.folded(type="perf:samples:count:cycles:count")) == ["native_write(int, char)"]
+        rows = agent.get("/api/v1/top", type="cpu", by="thread")["rows"]
+        assert [(row["name"], row["total"]) for row in rows] == [("Web Content", 20202020)], rows
+        assert upload(agent, b"a sample without ids\n", service="x", format="perf_script")[0] == 400
+
+
+def the_perf_scripts_of_the_corpus():
+    folder = f"{CORPUS}/perf-script"
+    if not os.path.isdir(folder):
+        return "the corpus is not here"
+    with Agent() as agent:
+        for name in sorted(os.listdir(folder)):
+            with open(f"{folder}/{name}", "rb") as file:
+                text = file.read()
+            # A sample is what stands between empty lines, comments aside.
+            blocks = [b for b in text.split(b"\n\n") if [line for line in b.splitlines() if line and line[:1] != b"#"]]
+            assert upload(agent, text, service=name)[0] == 200, name
+            types = types_of(agent, name)
+            assert sum(total(agent, name, kind) for kind in types.values()) == len(blocks), (name, types, len(blocks))
+    return None
+
+
+main(what_perf_script_prints, the_perf_scripts_of_the_corpus, every_file_of_the_corpus_keeps_its_totals, folded_compressed_and_plain_are_the_same,
      a_retry_with_the_same_id_counts_once, bad_bodies_are_refused_with_a_reason,
      what_was_answered_is_there_after_a_kill)

@@ -12,7 +12,7 @@ static void endpoints_write(struct json *json)
 {
 	static const char *const served[] = {
 		"/profiling/v1/input", "/v0.3/traces", "/v0.4/traces", "/v0.5/traces", "/v0.6/stats",
-		"/telemetry/proxy/",
+		"/telemetry/proxy/", "/debugger/v1/input", "/debugger/v1/diagnostics",
 	};
 
 	json_key(json, "endpoints");

@@ -103,7 +103,8 @@ struct native_reading {
 	struct ring_thread slot; /* a consistent copy; tid 0: the thread has no slot */
 	uint32_t tid;
 	bool has_schedstat;
-	uint64_t cpu_ns, wait_ns; /* schedstat: time on a CPU, time waiting for one */
+	uint64_t cpu_ns, wait_ns; /* schedstat: time on a CPU, time waiting for one... */
+	uint64_t slices; /* ...and how often it was given one */
 	bool has_switches;
 	uint64_t voluntary, involuntary; /* context switches */
 	char comm[NATIVE_COMM_MAX]; /* "" when not read */
@@ -196,6 +197,7 @@ struct native_stats {
 	uint64_t alloc_calls, alloc_bytes; /* exact, by the client's counters */
 	uint64_t heap_blocks, heap_torn; /* in the last snapshot; entries that could not be read, ever */
 	uint64_t threads, threads_departing; /* live; whose samples do not follow their clock */
+	uint64_t threads_in_step; /* of those: their bursts keep step with the tick */
 	uint64_t threads_unsampled;	 /* live, on CPU, and never sampled: signals blocked */
 };
 

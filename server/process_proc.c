@@ -50,7 +50,7 @@ static int slots_read(struct process *p, struct ring_thread **ret_slots, size_t 
 static void schedstat_read(struct process *p, struct native_reading *reading)
 {
 	char path[48], text[96];
-	unsigned long long cpu, wait;
+	unsigned long long cpu, wait, slices;
 
 	(void)snprintf(path, sizeof(path), "task/%u/schedstat", reading->tid);
 	ssize_t n = fd_read_file(p->proc, path, text, sizeof(text) - 1);
@@ -58,11 +58,12 @@ static void schedstat_read(struct process *p, struct native_reading *reading)
 	if (n <= 0)
 		return;
 	text[n] = '\0';
-	if (sscanf(text, "%llu %llu", &cpu, &wait) != 2)
+	if (sscanf(text, "%llu %llu %llu", &cpu, &wait, &slices) != 3)
 		return;
 	reading->has_schedstat = true;
 	reading->cpu_ns = cpu;
 	reading->wait_ns = wait;
+	reading->slices = slices;
 }
 
 static void comm_read(struct process *p, struct native_reading *reading)

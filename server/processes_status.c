@@ -196,6 +196,7 @@ static void process_json(struct json *json, const struct process *p)
 	cost_json(json, &p->counters);
 	json_key_uint(json, "threads", p->stats.threads);
 	json_key_uint(json, "threads_departing", p->stats.threads_departing);
+	json_key_uint(json, "threads_in_step", p->stats.threads_in_step);
 	json_key_uint(json, "threads_unsampled", p->stats.threads_unsampled);
 	json_key_uint(json, "modules", p->modules_read);
 	json_key_uint(json, "ring_bytes", (uint64_t)p->head.rings_count * p->head.ring_bytes);

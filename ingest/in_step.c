@@ -15,7 +15,7 @@
 #define COUNTS_MAX 512	/* then all are halved: what was is forgotten */
 #define CHANCE 20.0	/* z: exp(-20) is 2 in 10^9 */
 #define R_MIN 0.25	/* of what is even up to this, samples are wrong by a tenth at most */
-#define SLICE_TICKS 4	/* of longer bursts a tick's place is too small a part to matter */
+#define BURST_TICKS 4	/* of longer bursts a tick's place is too small a part to matter */
 #define CPU_TICKS_MIN 10 /* of CPU time: a clock that wakes up now and then has no samples to be wrong */
 
 /*
@@ -59,35 +59,17 @@ bool in_step_uneven(const uint32_t counts[RING_PHASES])
 	return false;
 }
 
-static void forget_half(struct in_step *s)
+void in_step_phases(struct in_step *s, const uint64_t words[RING_PHASE_WORDS], bool fresh)
 {
-	for (int i = 0; i < RING_PHASES; i++)
-		s->counts[i] /= 2;
-	s->slices /= 2;
-	s->cpu_ns /= 2;
-}
-
-void in_step_phases(struct in_step *s, const uint64_t words[RING_PHASE_WORDS], bool fresh,
-		    uint64_t slices, uint64_t cpu_ns, double tick_ns)
-{
-	bool count = s->known || fresh;
-
-	for (unsigned i = 0; i < RING_PHASES; i++)
-		if (count)
-			s->counts[i] += (uint16_t)(ring_phase(words, i) - ring_phase(s->seen, i));
+	for (unsigned i = 0; i < RING_PHASES && (s->known || fresh); i++)
+		s->counts[i] += (uint16_t)(ring_phase(words, i) - ring_phase(s->seen, i));
 	for (unsigned i = 0; i < RING_PHASE_WORDS; i++)
 		s->seen[i] = words[i];
-	if (count && slices >= s->slices_seen && cpu_ns >= s->cpu_seen_ns) {
-		s->slices += (double)(slices - s->slices_seen);
-		s->cpu_ns += (double)(cpu_ns - s->cpu_seen_ns);
-	}
-	s->slices_seen = slices;
-	s->cpu_seen_ns = cpu_ns;
 	s->known = true;
-	s->phases = s->cpu_ns > CPU_TICKS_MIN * tick_ns &&
-		    s->cpu_ns < SLICE_TICKS * tick_ns * s->slices && in_step_uneven(s->counts);
+	s->uneven = in_step_uneven(s->counts);
 	while (sum_of(s->counts) > COUNTS_MAX)
-		forget_half(s);
+		for (int i = 0; i < RING_PHASES; i++)
+			s->counts[i] /= 2;
 }
 
 static bool keeps_pace(double ticks_a_burst, double within)
@@ -102,7 +84,8 @@ static bool keeps_pace(double ticks_a_burst, double within)
 	return false;
 }
 
-void in_step_pace(struct in_step *s, int64_t now_ns, uint64_t bursts, uint64_t cpu_ns, double tick_ns)
+static void judge_pace(struct in_step *s, int64_t now_ns, uint64_t bursts, uint64_t cpu_ns,
+		       double tick_ns)
 {
 	int64_t elapsed = now_ns - s->bursts_from_ns;
 	double count = (double)(bursts - s->bursts_from);
@@ -119,7 +102,19 @@ void in_step_pace(struct in_step *s, int64_t now_ns, uint64_t bursts, uint64_t c
 	s->bursts_cpu_from_ns = cpu_ns;
 }
 
+void in_step_bursts(struct in_step *s, int64_t now_ns, uint64_t bursts, uint64_t cpu_ns,
+		    double tick_ns)
+{
+	double cpu = (double)(cpu_ns - s->brief_cpu_from_ns), count = (double)(bursts - s->brief_from);
+
+	if (cpu_ns > s->brief_cpu_from_ns && bursts > s->brief_from)
+		s->brief = cpu > CPU_TICKS_MIN * tick_ns && cpu < BURST_TICKS * tick_ns * count;
+	s->brief_from = bursts;
+	s->brief_cpu_from_ns = cpu_ns;
+	judge_pace(s, now_ns, bursts, cpu_ns, tick_ns);
+}
+
 bool in_step_judged(const struct in_step *s)
 {
-	return sum_of(s->counts) >= COUNTS_MIN / 2 ? s->phases : s->pace || s->phases;
+	return sum_of(s->counts) >= COUNTS_MIN / 2 ? s->uneven && s->brief : s->pace;
 }

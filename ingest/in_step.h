@@ -19,11 +19,12 @@
 #include "client/ring.h"
 
 struct in_step {
-	bool known; /* the two below were seen once */
-	uint64_t seen[RING_PHASE_WORDS], slices_seen, cpu_seen_ns;
+	bool known; /* `seen` was seen once */
+	uint64_t seen[RING_PHASE_WORDS];
 	uint32_t counts[RING_PHASES]; /* of the last few hundred */
-	double slices, cpu_ns;	      /* in the same time */
-	bool phases, pace;	      /* in step, by the one and by the other */
+	bool uneven, pace;	      /* by the one and by the other */
+	bool brief;		      /* it runs in short bursts, and often enough to matter */
+	uint64_t brief_from, brief_cpu_from_ns;
 
 	int64_t bursts_from_ns; /* CLOCK_MONOTONIC when counting bursts began, 0: not yet */
 	uint64_t bursts_from, bursts_cpu_from_ns;
@@ -32,15 +33,14 @@ struct in_step {
 /* Whether these counts are too uneven for chance, once in 10^8, and uneven enough to matter. */
 bool in_step_uneven(const uint32_t counts[RING_PHASES]);
 
-/* A reading: the words of the thread's slot, how often it was given a CPU and for how long in all.
- * `fresh`: the words have counted this thread alone. */
-void in_step_phases(struct in_step *s, const uint64_t words[RING_PHASE_WORDS], bool fresh,
-		    uint64_t slices, uint64_t cpu_ns, double tick_ns);
+/* A reading of the words of the thread's slot. `fresh`: they have counted this thread alone. */
+void in_step_phases(struct in_step *s, const uint64_t words[RING_PHASE_WORDS], bool fresh);
 
-/* A reading: how often the thread went to sleep, and its CPU time. */
-void in_step_pace(struct in_step *s, int64_t now_ns, uint64_t bursts, uint64_t cpu_ns, double tick_ns);
+/* A reading of how often the thread went to sleep, and of its CPU time: where a burst ends because
+ * another thread gets the CPU, its places do not keep step with anything. */
+void in_step_bursts(struct in_step *s, int64_t now_ns, uint64_t bursts, uint64_t cpu_ns, double tick_ns);
 
-/* The verdict: by phases where there are any, else by pace. */
+/* The verdict: by phases where there are enough, else by pace. */
 bool in_step_judged(const struct in_step *s);
 
 #endif

@@ -103,8 +103,7 @@ struct native_reading {
 	struct ring_thread slot; /* a consistent copy; tid 0: the thread has no slot */
 	uint32_t tid;
 	bool has_schedstat;
-	uint64_t cpu_ns, wait_ns; /* schedstat: time on a CPU, time waiting for one... */
-	uint64_t slices; /* ...and how often it was given one */
+	uint64_t cpu_ns, wait_ns; /* schedstat: time on a CPU, time waiting for one */
 	bool has_switches;
 	uint64_t voluntary, involuntary; /* context switches */
 	char comm[NATIVE_COMM_MAX]; /* "" when not read */
@@ -114,6 +113,11 @@ struct native_reading {
 struct native_totals {
 	uint64_t alloc_calls, alloc_bytes;
 };
+
+/* The slots of a process that is gone, of which there are no readings any more: what its threads counted
+ * since the last one. */
+void native_process_last_slots(struct native_process *process, const struct ring_thread *slots,
+			       size_t count);
 
 /* What the next batch shall add up to. */
 void native_process_totals(struct native_process *process, const struct native_totals *totals);

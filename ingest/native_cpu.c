@@ -295,6 +295,6 @@ uint64_t native_cpu_doubted(const struct native_process *p, bool due)
 	}
 	/* One that is never on a CPU at a tick has no samples to say it with. */
 	for (size_t i = 0; due && i < p->threads_count; i++)
-		doubted += p->threads[i].live && (p->threads[i].departing || p->threads[i].in_step);
+		doubted += p->threads[i].in_step || (p->threads[i].live && p->threads[i].departing);
 	return doubted;
 }

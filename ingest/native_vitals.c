@@ -13,12 +13,26 @@ static void in_step_judge(struct emitter *e, struct native_thread *thread,
 	double tick_ns = 1e9 / MAX(e->process->head.hz, 1u);
 
 	if (slot->tid)
-		in_step_phases(&thread->step, slot->phases, slot->generation == 1 && !e->process->resumed,
-			       reading->slices, reading->cpu_ns, tick_ns);
+		in_step_phases(&thread->step, slot->phases,
+			       slot->generation == 1 && !e->process->resumed);
 	if (reading->has_switches)
-		in_step_pace(&thread->step, e->clock->monotonic_ns, reading->voluntary, reading->cpu_ns,
-			     tick_ns);
+		in_step_bursts(&thread->step, e->clock->monotonic_ns, reading->voluntary, reading->cpu_ns,
+			       tick_ns);
 	thread->in_step = in_step_judged(&thread->step);
+}
+
+void native_process_last_slots(struct native_process *p, const struct ring_thread *slots, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct native_thread *thread = native_thread_find(p, slots[i].tid);
+		size_t at = thread ? (size_t)(thread - p->threads) : 0;
+		struct in_step *s = thread ? &p->threads[at].step : NULL;
+
+		if (!s || !s->known)
+			continue;
+		in_step_phases(s, slots[i].phases, false);
+		p->threads[at].in_step = in_step_judged(s);
+	}
 }
 
 struct differences {

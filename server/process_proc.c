@@ -50,7 +50,7 @@ static int slots_read(struct process *p, struct ring_thread **ret_slots, size_t 
 static void schedstat_read(struct process *p, struct native_reading *reading)
 {
 	char path[48], text[96];
-	unsigned long long cpu, wait, slices;
+	unsigned long long cpu, wait;
 
 	(void)snprintf(path, sizeof(path), "task/%u/schedstat", reading->tid);
 	ssize_t n = fd_read_file(p->proc, path, text, sizeof(text) - 1);
@@ -58,12 +58,11 @@ static void schedstat_read(struct process *p, struct native_reading *reading)
 	if (n <= 0)
 		return;
 	text[n] = '\0';
-	if (sscanf(text, "%llu %llu %llu", &cpu, &wait, &slices) != 3)
+	if (sscanf(text, "%llu %llu", &cpu, &wait) != 2)
 		return;
 	reading->has_schedstat = true;
 	reading->cpu_ns = cpu;
 	reading->wait_ns = wait;
-	reading->slices = slices;
 }
 
 static void comm_read(struct process *p, struct native_reading *reading)
@@ -224,7 +223,9 @@ int process_readings(struct process *p, const struct native_clock *clock,
 	*ret_count = 0;
 	if (!rc)
 		totals_take(p, slots, slots_count);
-	if (!rc && !p->gone)
+	if (!rc && p->gone)
+		native_process_last_slots(p->native, slots, slots_count);
+	else if (!rc)
 		rc = tasks_list(p, ret_readings, ret_count);
 	if (rc)
 		return rc;

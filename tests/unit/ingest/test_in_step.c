@@ -78,7 +78,8 @@ static void others_are_not(void **state)
 
 struct reader {
 	struct in_step s;
-	uint64_t words[RING_PHASE_WORDS], slices, cpu_ns;
+	uint64_t words[RING_PHASE_WORDS], bursts, cpu_ns;
+	int64_t now_ns;
 };
 
 /* `n` more bursts of `burst_ns`, at 0.4 of a tick or anywhere, seen in a reading after each 50. */
@@ -88,10 +89,13 @@ static void go_on(struct reader *r, unsigned n, uint64_t burst_ns, bool anywhere
 		unsigned at = (unsigned)((anywhere ? uniform() : 0.4) * RING_PHASES);
 
 		r->words[at / 4] = ring_phase_counted(r->words[at / 4], at);
-		r->slices++;
+		r->bursts++;
 		r->cpu_ns += burst_ns;
-		if (i % 50 == 0)
-			in_step_phases(&r->s, r->words, true, r->slices, r->cpu_ns, TICK);
+		r->now_ns += (int64_t)TICK;
+		if (i % 50)
+			continue;
+		in_step_phases(&r->s, r->words, true);
+		in_step_bursts(&r->s, r->now_ns, r->bursts, r->cpu_ns, TICK);
 	}
 }
 
@@ -111,10 +115,21 @@ static void a_thread_is_judged_by_its_last_few_hundred_bursts(void **state)
 	assert_true(in_step_judged(&r.s));
 	/* What its calls say goes before the pace, which is that of one burst a tick. */
 	go_on(&r, 3000, 2000000, true);
-	in_step_pace(&r.s, NS_PER_S, 0, 0, TICK);
-	in_step_pace(&r.s, 11 * NS_PER_S, 2500, 5000000000, TICK);
 	assert_true(r.s.pace);
 	assert_false(in_step_judged(&r.s));
+}
+
+/* The last phases of a process that is gone come without a reading of its bursts. */
+static void what_comes_last_counts(void **state)
+{
+	struct reader r = { 0 };
+
+	(void)state;
+	go_on(&r, 50, 2000000, false);
+	assert_false(in_step_judged(&r.s));
+	r.words[4 / 4] += 40; /* the place of 0.4 of a tick, far from a wrap */
+	in_step_phases(&r.s, r.words, false);
+	assert_true(in_step_judged(&r.s));
 }
 
 static void long_bursts_and_idle_threads_are_not_in_doubt(void **state)
@@ -134,12 +149,12 @@ static void counts_wrap_and_what_was_before_is_not_counted(void **state)
 	struct reader r = { .words = { UINT64_MAX, UINT64_MAX, 7 } };
 
 	(void)state;
-	in_step_phases(&r.s, r.words, false, 9, 9, TICK);
+	in_step_phases(&r.s, r.words, false);
 	for (int i = 0; i < RING_PHASES; i++)
 		assert_int_equal(r.s.counts[i], 0);
 	for (unsigned i = 0; i < RING_PHASES; i++)
 		r.words[i / 4] = ring_phase_counted(r.words[i / 4], i);
-	in_step_phases(&r.s, r.words, false, 10, 10, TICK);
+	in_step_phases(&r.s, r.words, false);
 	for (int i = 0; i < RING_PHASES; i++)
 		assert_int_equal(r.s.counts[i], 1);
 	assert_int_equal(r.words[0], 0);
@@ -151,6 +166,7 @@ int main(void)
 		cmocka_unit_test(bursts_in_step_are_found_at_every_phase),
 		cmocka_unit_test(others_are_not),
 		cmocka_unit_test(a_thread_is_judged_by_its_last_few_hundred_bursts),
+		cmocka_unit_test(what_comes_last_counts),
 		cmocka_unit_test(long_bursts_and_idle_threads_are_not_in_doubt),
 		cmocka_unit_test(counts_wrap_and_what_was_before_is_not_counted),
 	};

@@ -56,6 +56,9 @@ struct hearth_tag {
 	const char *key, *value;
 };
 
+/* What takes CPU samples; zero is the default, the timers. */
+enum hearth_engine { HEARTH_ENGINE_DEFAULT, HEARTH_ENGINE_POSIX_TIMER, HEARTH_ENGINE_PERF };
+
 /* Zero is the default, which is on. */
 enum hearth_switch { HEARTH_DEFAULT, HEARTH_ON, HEARTH_OFF };
 
@@ -108,6 +111,7 @@ struct hearth_options {
 	enum hearth_switch stop_on_exit, profile_children;
 	enum hearth_switch enabled;  /* HEARTH_ENABLED, DD_PROFILING_ENABLED; off: a start does nothing */
 	enum hearth_switch debug;    /* HEARTH_DEBUG; off.  Say on stderr which settings were refused */
+	enum hearth_engine cpu_engine; /* HEARTH_CPU_ENGINE: posix-timer or perf */
 };
 
 struct hearth_start {

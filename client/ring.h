@@ -148,10 +148,21 @@ struct ring_counters {
 	uint64_t budget_off; /* 1 << enum ring_dimension: stopped, to be tried again */
 	uint64_t budget_shifts; /* a byte each: samples are 2^n times as far apart as asked for */
 	uint64_t budget_raised, budget_lowered, budget_stops, budget_retries; /* how often */
-	uint64_t reserved[9];
+	uint64_t engine_why; /* enum ring_engine_why */
+	uint64_t reserved[8];
 };
 
 enum ring_engine { RING_ENGINE_NONE, RING_ENGINE_TIMER, RING_ENGINE_PERF };
+
+/* Why threads are sampled by timers though the other engine was asked for. */
+enum ring_engine_why {
+	RING_ENGINE_AS_ASKED,
+	RING_ENGINE_REFUSED,  /* perf_event_open: perf_event_paranoid, a capability, an old kernel */
+	RING_ENGINE_FILTERED, /* the process was started under a filter of system calls */
+	RING_ENGINE_FILES,    /* some: RLIMIT_NOFILE is low for so many */
+	RING_ENGINE_CLOSED,   /* some: the program closed their descriptors */
+	RING_ENGINE_WHYS
+};
 enum ring_state {
 	RING_STARTING,
 	RING_RUNNING,

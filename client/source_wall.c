@@ -25,6 +25,7 @@
 
 #define PHASE_LOOKS 8
 #define PHASE_TICKS_MAX 64
+#define PHASE_LAG_TICKS 4 /* the coarse clock stands still for more than one where a CPU is idle */
 
 static struct {
 	uint32_t on;
@@ -285,7 +286,7 @@ static __attribute__((noinline)) void count_phase(struct thread *t)
 		t->phase_ticks = 1;
 	t->phase_looks = 0;
 	t->phase_due_ns = now + (int64_t)(draw_next(&t->draws) % (tick * t->phase_ticks));
-	t->phase_from_ns = t->phase_due_ns - (int64_t)tick;
+	t->phase_from_ns = t->phase_due_ns - PHASE_LAG_TICKS * (int64_t)tick;
 }
 
 static inline __attribute__((always_inline)) bool end(const struct blocked *b, struct event *also)

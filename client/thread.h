@@ -45,7 +45,7 @@ struct thread {
 	uint32_t arming; /* taken while one thread gives it its timer */
 	uint32_t timer_armed;
 	int32_t timer;
-	uint32_t interval_us;
+	uint32_t interval_us; /* also of the event of perf.h, if it has one */
 
 	/* Readable stack, [lo, hi); hi 0: not known. */
 	uint64_t stack_lo, stack_hi;

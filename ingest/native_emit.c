@@ -379,10 +379,10 @@ static void losses_add(struct emitter *e, const struct ring_counters *now)
 }
 
 /* Not lost, but an answer that counts them says so. */
-static void doubts_add(struct emitter *e, bool due)
+static void doubts_add(struct emitter *e, const struct ring_counters *counters, bool due)
 {
 	static const char reason[] = "cpu.in_step_with_tick";
-	uint64_t doubted = native_cpu_doubted(e->process, due);
+	uint64_t doubted = native_cpu_doubted(e->process, counters, due);
 
 	if (!e->rc && doubted)
 		e->rc = profile_builder_loss(e->out, series_number(e, SERIES_CPU),
@@ -477,7 +477,7 @@ int native_process_emit(struct native_process *p, const struct ring_counters *co
 	if (!e.rc)
 		native_exception_emit(&e, counters, ended);
 	losses_add(&e, counters);
-	doubts_add(&e, due);
+	doubts_add(&e, counters, due);
 	cursors_add(&e);
 	if (e.rc)
 		return err_set(err, e.rc, "native: %s",

@@ -85,7 +85,8 @@ void emit_record(struct emitter *e, enum native_series series, uint32_t node, ui
 void native_cpu_emit(struct emitter *e, const struct native_reading *readings, size_t count);
 
 /* Samples of threads that may be seen wrongly; `due`: and those threads themselves, once. */
-uint64_t native_cpu_doubted(const struct native_process *process, bool due);
+uint64_t native_cpu_doubted(const struct native_process *process, const struct ring_counters *counters,
+			    bool due);
 void native_lock_emit(struct emitter *e, const struct ring_counters *counters, bool ended);
 void native_exception_emit(struct emitter *e, const struct ring_counters *counters, bool ended);
 void native_wall_emit(struct emitter *e, const struct native_reading *readings, size_t count,

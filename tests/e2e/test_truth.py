@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The hard truths of CPU sampling: bursts in step with the tick, user and kernel."""
 import os
+import subprocess
 
-from support import Agent, PROGRAMS, main, run, within
+from support import Agent, PROGRAMS, main, run, wait_for, within
 
 ERRORS = 5
 DOUBT = "cpu.in_step_with_tick"
 
 
-def in_step(mode, phase_us, seconds):
+def in_step(mode, phase_us, seconds, **environment):
     """(share of burst_a as shown, in truth, samples, whether the answer is in doubt)"""
     with Agent() as agent:
-        done = run([PROGRAMS / "instep", mode, phase_us, seconds], env=agent.environment())
+        done = run([PROGRAMS / "instep", mode, phase_us, seconds], env=agent.environment(**environment))
         assert done.returncode == 0, done
         a, b, total = (int(word) for word in done.stdout.split())
         agent.settled()
@@ -23,11 +24,55 @@ def in_step(mode, phase_us, seconds):
         return shown[0] / max(sum(shown), 1), a / (a + b), answer["samples"], answer["lost"].get(DOUBT, 0)
 
 
+def at_every_phase(mode, **environment):
+    for phase in range(0, 4000, 500):
+        shown, truth, samples, doubted = in_step(mode, phase, 2.5, **environment)
+        print(f"# {mode}, phase {phase} us: {shown:.3f}, in truth {truth:.3f}, n {samples}, in doubt {doubted}")
+        yield phase, doubted, within(shown, truth, max(samples, 1), ERRORS)
+
+
 def bursts_in_step_with_the_tick_are_right_or_in_doubt():
-    for phase in (0, 1000, 2000, 3000):
-        shown, truth, samples, doubted = in_step("sleep", phase, 4)
-        print(f"# phase {phase / 1000:.0f} ms: {shown:.3f}, in truth {truth:.3f}, n {samples}, in doubt {doubted}")
-        assert doubted or within(shown, truth, max(samples, 1), ERRORS), (phase, shown, truth, samples)
+    for phase, doubted, right in at_every_phase("sleep"):
+        assert doubted or right, phase
+
+
+def events_are_refused():
+    """Why perf cannot be used here, "" where it can, as the status has it."""
+    with Agent() as agent:
+        program = subprocess.Popen([PROGRAMS / "instep", "spin", "0", "60"], stdout=subprocess.DEVNULL,
+                                   env=agent.environment(HEARTH_CPU_ENGINE="perf"))
+        try:
+            status = wait_for("the program to attach", lambda: agent.status()["processes"])[0]
+        finally:
+            program.kill()
+            program.wait()
+        reason = status.get("engine_fallback", "")
+        assert status["engine"] == ("posix-timer" if reason else "perf"), status
+        return reason
+
+
+def with_perf_whatever_is_in_step_is_right():
+    reason = events_are_refused()
+    if reason:
+        return reason
+    for mode in ("sleep", "spin"):
+        for phase, _, right in at_every_phase(mode, HEARTH_CPU_ENGINE="perf"):
+            assert right, (mode, phase)
+
+
+def with_perf_the_kernel_s_share_is_shown():
+    reason = events_are_refused()
+    if reason:
+        return reason
+    with Agent() as agent:
+        done = run([PROGRAMS / "kernel", 6, os.getpid()], env=agent.environment(HEARTH_CPU_ENGINE="perf"))
+        user, system, _, _ = (int(word) for word in done.stdout.split())
+        n = agent.settled()["native"]["samples"] ** 2 / sum(agent.folded(type="cpu_samples").values())
+        stacks = agent.folded(type="cpu")
+        shown = sum(v for k, v in stacks.items() if k.endswith(";[kernel]")) / sum(stacks.values())
+        truth = system / (user + system)
+        print(f"# in the kernel {shown:.4f}, in truth {truth:.4f}, n {n:.0f}")
+        assert within(shown, truth, n, ERRORS), (shown, truth, n)
 
 
 def the_kernel_s_share_is_that_of_its_clock():
@@ -61,4 +106,5 @@ def the_kernel_s_share_is_that_of_its_clock():
         assert top["[kernel]"] == shown, (top, shown)
 
 
-main(bursts_in_step_with_the_tick_are_right_or_in_doubt, the_kernel_s_share_is_that_of_its_clock)
+main(bursts_in_step_with_the_tick_are_right_or_in_doubt, with_perf_whatever_is_in_step_is_right,
+     the_kernel_s_share_is_that_of_its_clock, with_perf_the_kernel_s_share_is_shown)

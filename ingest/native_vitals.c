@@ -24,14 +24,15 @@ static void in_step_judge(struct emitter *e, struct native_thread *thread,
 void native_process_last_slots(struct native_process *p, const struct ring_thread *slots, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		const struct native_thread *thread = native_thread_find(p, slots[i].tid);
-		size_t at = thread ? (size_t)(thread - p->threads) : 0;
-		struct in_step *s = thread ? &p->threads[at].step : NULL;
+		struct native_thread *thread = slots[i].tid ? native_thread_get(p, slots[i].tid) : NULL;
 
-		if (!s || !s->known)
+		if (!thread)
 			continue;
-		in_step_phases(s, slots[i].phases, false);
-		p->threads[at].in_step = in_step_judged(s);
+		/* One that was gone before its first reading: what it ran in between is not known. */
+		if (!thread->step.known)
+			thread->step.brief = slots[i].generation == 1 && !p->resumed;
+		in_step_phases(&thread->step, slots[i].phases, slots[i].generation == 1 && !p->resumed);
+		thread->in_step = in_step_judged(&thread->step);
 	}
 }
 

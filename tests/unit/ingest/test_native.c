@@ -367,6 +367,28 @@ static void bursts_in_step_with_the_tick_are_in_doubt(void **state)
 	assert_int_equal(in_doubt(3), 0);
 }
 
+/* A process that was gone before it was read once: its slots still have the phases. */
+static void the_last_slots_tell_of_a_short_process(void **state)
+{
+	struct ring_thread slot = { .tid = 7, .generation = 1 };
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f, false);
+	for (int i = 0; i < 100; i++)
+		slot.phases[1] = ring_phase_counted(slot.phases[1], 5);
+	native_process_last_slots(f.process, &slot, 1);
+	(void)ring_writer_cpu(&f.writer, 7, START + 10 * MS, 10 * MS, 0x1000);
+	feed(&f);
+	struct profile *p = emit(&f, NULL, 0, 100 * MS, true);
+
+	assert_int_equal(p->losses_count, 1);
+	assert_string_equal(profile_string(p, p->losses[0].reason).ptr, "cpu.in_step_with_tick");
+	assert_int_equal(p->losses[0].count, 2); /* the sample, and the thread */
+	profile_free(p);
+	fixture_release(&f);
+}
+
 static void code_of_a_jit_has_the_names_of_its_map(void **state)
 {
 	static const char map[] = "1000 100 long_function\n0x1040 10 Lazy:*short one\nnonsense\n2000 0 none\n"
@@ -835,6 +857,7 @@ int main(void)
 		cmocka_unit_test(code_of_a_jit_has_the_names_of_its_map),
 		cmocka_unit_test(vitals_are_differences_of_two_readings),
 		cmocka_unit_test(bursts_in_step_with_the_tick_are_in_doubt),
+		cmocka_unit_test(the_last_slots_tell_of_a_short_process),
 		cmocka_unit_test(sampled_calls_add_up_to_the_exact_sum),
 		cmocka_unit_test(a_call_that_has_not_returned_is_charged_once),
 		cmocka_unit_test(an_end_that_comes_a_drain_later_is_not_owed_again),

@@ -11,8 +11,8 @@
  *
  * The library samples the CPU time of every thread by POSIX CPU timers (SIGPROF) and leaves the
  * samples in memory that the agent, hearthd, reads.  It adds no thread, no child process and no
- * file to the program, keeps one descriptor, prints nothing, and never calls abort or exit.  When
- * the agent is away the program does not notice.
+ * file to the program, keeps one descriptor (with perf's events one more for each thread), prints
+ * nothing, and never calls abort or exit.  When the agent is away the program does not notice.
  *
  * Every function may be called with NULL, before a start and after a stop; what cannot be done is
  * then left undone and said by the return code.  Unless said otherwise functions are thread-safe,

@@ -2,6 +2,7 @@
 """The hard truths of CPU sampling: bursts in step with the tick, user and kernel."""
 import os
 import subprocess
+import sys
 
 from support import Agent, PROGRAMS, main, run, wait_for, within
 
@@ -60,6 +61,39 @@ def with_perf_whatever_is_in_step_is_right():
             assert right, (mode, phase)
 
 
+def with_perf_a_program_that_closes_its_descriptors_is_sampled_on():
+    reason = events_are_refused()
+    if reason:
+        return reason
+    closes = ("import os, time\n"
+              "def spin(seconds):\n"
+              "    until = time.process_time() + seconds\n"
+              "    while time.process_time() < until: pass\n"
+              "spin(1)\n"
+              "input()\n"
+              "os.closerange(3, 4096)\n"
+              "files = [os.open('/dev/null', os.O_RDONLY) for _ in range(200)]\n"
+              "spin(2)\n"
+              "input()\n"
+              "print(sum(os.path.samestat(os.fstat(f), os.stat('/dev/null')) for f in files))\n")
+    with Agent() as agent:
+        program = subprocess.Popen([sys.executable, "-c", closes], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   env=agent.environment(HEARTH_CPU_ENGINE="perf"))
+        try:
+            def watched():
+                return (agent.status()["processes"] or [{}])[0]
+            wait_for("samples", lambda: watched().get("samples", 0) > 20)
+            program.stdin.write(b"\n")
+            program.stdin.flush()
+            wait_for("the loss to be said", lambda: "closed" in watched().get("engine_fallback", ""))
+            before = watched()["samples"]
+            wait_for("samples by timers", lambda: watched()["samples"] > before + 30)
+            assert program.communicate(b"\n")[0] == b"200\n"
+        finally:
+            program.kill()
+            program.wait()
+
+
 def with_perf_the_kernel_s_share_is_shown():
     reason = events_are_refused()
     if reason:
@@ -107,4 +141,5 @@ def the_kernel_s_share_is_that_of_its_clock():
 
 
 main(bursts_in_step_with_the_tick_are_right_or_in_doubt, with_perf_whatever_is_in_step_is_right,
+     with_perf_a_program_that_closes_its_descriptors_is_sampled_on,
      the_kernel_s_share_is_that_of_its_clock, with_perf_the_kernel_s_share_is_shown)

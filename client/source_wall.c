@@ -23,6 +23,10 @@
 #define MEAN_MIN_NS UINT64_C(1000000)
 #define MEAN_MAX_NS UINT64_C(64000000000)
 
+#define PHASE_LOOKS 256 /* at 26 ns: a thread with 16,000 calls a second looks at each */
+#define PHASE_TICKS_MAX 64
+#define PHASE_LAG_TICKS 4 /* the coarse clock stands still for more than one where a CPU is idle */
+
 static struct {
 	uint32_t on;
 	const uint64_t *gate;
@@ -254,6 +258,37 @@ static __attribute__((noinline)) bool blocked(const struct blocked *b, int64_t n
 	return taken;
 }
 
+/*
+ * Count where between two ticks this thread runs: POSIX CPU timers see a thread that is always at the same
+ * place in the same place only.  The next count is due a uniform draw from a whole number of ticks after
+ * this one, so that a thread with many calls is caught anywhere, and one with a call a tick where it
+ * is.  The coarse clock says when to look, the exact one whether it is time; where that leads to many
+ * readings the distance grows.
+ */
+static __attribute__((noinline)) void count_phase(struct thread *t)
+{
+	uint64_t tick = 1000000000u / (session.head->hz ? session.head->hz : 250);
+	int64_t now = clock_exact_ns();
+	uint64_t *word;
+	unsigned i;
+
+	t->phase_looks++;
+	if (now < t->phase_due_ns)
+		return;
+	i = (unsigned)((uint64_t)now % tick * RING_PHASES / tick);
+	word = &t->slot->phases[i / 4];
+	store(word, ring_phase_counted(load(word), i));
+	if (t->phase_looks > PHASE_LOOKS && t->phase_ticks < PHASE_TICKS_MAX)
+		t->phase_ticks *= 2;
+	else if (t->phase_looks == 1 && t->phase_ticks > 1)
+		t->phase_ticks /= 2;
+	if (!t->phase_ticks)
+		t->phase_ticks = 1;
+	t->phase_looks = 0;
+	t->phase_due_ns = now + (int64_t)(draw_next(&t->draws) % (tick * t->phase_ticks));
+	t->phase_from_ns = t->phase_due_ns - PHASE_LAG_TICKS * (int64_t)tick;
+}
+
 static inline __attribute__((always_inline)) bool end(const struct blocked *b, struct event *also)
 {
 	struct thread *t = b->thread;
@@ -274,6 +309,8 @@ static inline __attribute__((always_inline)) bool end(const struct blocked *b, s
 		store_release(&slot->call, 0);
 	store(&slot->blocked_calls, load(&slot->blocked_calls) + 1);
 	now = clock_coarse_ns();
+	if (now >= t->phase_from_ns)
+		count_phase(t);
 	if (now > b->since_ns && load(&session.running))
 		return blocked(b, now, also);
 	return false;

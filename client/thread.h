@@ -45,7 +45,7 @@ struct thread {
 	uint32_t arming; /* taken while one thread gives it its timer */
 	uint32_t timer_armed;
 	int32_t timer;
-	uint32_t interval_us;
+	uint32_t interval_us; /* also of the event of perf.h, if it has one */
 
 	/* Readable stack, [lo, hi); hi 0: not known. */
 	uint64_t stack_lo, stack_hi;
@@ -83,6 +83,8 @@ struct thread {
 	int64_t sites_window_ns;
 	uint32_t sites_written;
 	uint64_t wall_left_ns, wall_mean_ns; /* to the next sampled call; how that was drawn */
+	int64_t phase_from_ns, phase_due_ns; /* when the next phase may be, and is, counted */
+	uint32_t phase_ticks, phase_looks;   /* mean distance to the next; calls since it may be due */
 
 	/* Between pthread_create and the thread's first instruction. */
 	void *(*start)(void *);

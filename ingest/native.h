@@ -114,6 +114,11 @@ struct native_totals {
 	uint64_t alloc_calls, alloc_bytes;
 };
 
+/* The slots of a process that is gone, of which there are no readings any more: what its threads counted
+ * since the last one. */
+void native_process_last_slots(struct native_process *process, const struct ring_thread *slots,
+			       size_t count);
+
 /* What the next batch shall add up to. */
 void native_process_totals(struct native_process *process, const struct native_totals *totals);
 
@@ -197,6 +202,7 @@ struct native_stats {
 	uint64_t heap_blocks, heap_torn; /* in the last snapshot; entries that could not be read, ever */
 	double heap_bytes, heap_se_bytes; /* live in the last snapshot, and that sum's standard error */
 	uint64_t threads, threads_departing; /* live; whose samples do not follow their clock */
+	uint64_t threads_in_step; /* of those: their bursts keep step with the tick */
 	uint64_t threads_unsampled;	 /* live, on CPU, and never sampled: signals blocked */
 };
 

@@ -223,7 +223,9 @@ int process_readings(struct process *p, const struct native_clock *clock,
 	*ret_count = 0;
 	if (!rc)
 		totals_take(p, slots, slots_count);
-	if (!rc && !p->gone)
+	if (!rc && p->gone)
+		native_process_last_slots(p->native, slots, slots_count);
+	else if (!rc)
 		rc = tasks_list(p, ret_readings, ret_count);
 	if (rc)
 		return rc;

@@ -10,12 +10,14 @@
 #include "client/profiler.h"
 #include "client/target.h"
 #include "client/thread.h"
+#include "client/wall_pass.h"
 #include "client/write.h"
 
 /* New sites that a thread may describe in a window: a recursion that reads at every depth would
  * otherwise pay an unwind for each call. */
 #define SITES_A_WINDOW 64u
 #define WINDOW_NS INT64_C(100000000)
+#define SITE_PLACES 4 /* that a site may have */
 
 /* Calls whose stacks are taken in a window, for the whole process; where more block, the mean that they
  * are drawn with doubles until fewer are taken. */
@@ -23,29 +25,38 @@
 #define MEAN_MIN_NS UINT64_C(1000000)
 #define MEAN_MAX_NS UINT64_C(64000000000)
 
+const uint64_t *source_wall_gate_at = &session_closed;
+
 static struct {
 	uint32_t on;
-	const uint64_t *gate;
 	uint64_t mean_ns; /* of the draw; 0: every call that crossed a tick is taken */
 	int64_t window_ns;
 	uint32_t taken; /* in this window */
 	int64_t chores_ns; /* the tick at which chores were last done: by one thread for all */
-} wall = { .gate = &session_closed };
+} wall;
 
-static uint64_t site_key(const struct call_site *from)
+static uint64_t in_place(uint64_t key, unsigned place)
 {
-	uint64_t x = (from->pc ^ from->sp << 17) * UINT64_C(0x9e3779b97f4a7c15);
-
-	return (x ^ x >> 32) | 1;
+	return (key & ~(uint64_t)(RING_SITES - 1 << 1)) | (uint64_t)place << 1;
 }
 
-static void publish(struct ring_thread *slot, uint32_t call, int64_t since_ns, uint64_t site,
-		    uint64_t target)
+/*
+ * A site whose place another one has goes to one of the next, which then is part of its key: two sites
+ * that call by turns would otherwise be described without end.  Returns the key that it has, or is to get.
+ */
+static uint64_t site_of(const struct thread *t, const struct call_site *from)
 {
-	store(&slot->since_ns, since_ns);
-	store(&slot->site, site);
-	store(&slot->target, target);
-	store_release(&slot->call, call);
+	uint64_t key = wall_site(from), free = 0;
+
+	for (unsigned i = 0; i < SITE_PLACES; i++) {
+		unsigned place = (ring_site_place(key) + i) % RING_SITES;
+
+		if (t->sites[place] == in_place(key, place))
+			return t->sites[place];
+		if (!t->sites[place] && !free)
+			free = in_place(key, place);
+	}
+	return free ? free : key;
 }
 
 static bool record(const struct blocked *b, enum ring_type type, int64_t now_ns, uint64_t mean_ns,
@@ -108,7 +119,7 @@ void source_wall_gate(void)
 		    !budget_stopped(RING_WALL);
 
 	session_gate_set(SESSION_GATE_WALL, open);
-	store(&wall.gate, &session.cookie[SESSION_GATE_WALL]);
+	store(&source_wall_gate_at, &session.cookie[SESSION_GATE_WALL]);
 }
 
 static void chores(int64_t now_ns)
@@ -145,12 +156,13 @@ static __attribute__((noinline)) void rare(struct blocked *b, struct thread *t, 
 	if (t->sites[ring_site_place(b->site)] != b->site || t->sites_agent != agent)
 		describe_site(b, agent);
 	chores(b->since_ns);
+	t->wall_tick_ns = b->since_ns;
 	errno = saved;
 }
 
 void source_wall_begin(struct blocked *b)
 {
-	struct thread *t = thread_pass(load(wall.gate));
+	struct thread *t = thread_pass(load(source_wall_gate_at));
 	struct ring_thread *slot;
 	uint64_t agent;
 
@@ -161,7 +173,7 @@ void source_wall_begin(struct blocked *b)
 	b->thread = t;
 	b->epoch = session.epoch;
 	b->since_ns = clock_coarse_ns();
-	b->site = site_key(&b->from);
+	b->site = site_of(t, &b->from);
 	b->outer.sp = t->blocked_sp;
 	b->outer.call = load(&slot->call);
 	if (__builtin_expect(b->outer.call != 0, 0)) {
@@ -172,11 +184,11 @@ void source_wall_begin(struct blocked *b)
 		b->outer.target = slot->target;
 	}
 	agent = load(&session.agent->generation);
-	if (t->sites[ring_site_place(b->site)] != b->site || load(&wall.chores_ns) != b->since_ns ||
+	if (t->sites[ring_site_place(b->site)] != b->site || t->wall_tick_ns != b->since_ns ||
 	    t->sites_agent != agent)
 		rare(b, t, agent);
 	store(&t->blocked_sp, b->from.sp);
-	publish(slot, b->call, b->since_ns, b->site, b->target);
+	wall_publish(slot, b->call, b->since_ns, b->site, b->target);
 }
 
 /* Keep the number of stacks in bounds, for a program of which hundreds of threads block at once. */
@@ -263,13 +275,13 @@ static inline __attribute__((always_inline)) bool end(const struct blocked *b, s
 	if (!t)
 		return false;
 	/* The call may have been where a new process began, or a new session. */
-	if (__builtin_expect(thread_pass(load(wall.gate)) != t, 0) &&
+	if (__builtin_expect(thread_pass(load(source_wall_gate_at)) != t, 0) &&
 	    (!session_live() || b->epoch != session.epoch || thread_self() != t))
 		return false;
 	slot = t->slot;
 	store(&t->blocked_sp, b->outer.sp);
 	if (__builtin_expect(b->outer.call != 0, 0))
-		publish(slot, b->outer.call, b->outer.since_ns, b->outer.site, b->outer.target);
+		wall_publish(slot, b->outer.call, b->outer.since_ns, b->outer.site, b->outer.target);
 	else
 		store_release(&slot->call, 0);
 	store(&slot->blocked_calls, load(&slot->blocked_calls) + 1);

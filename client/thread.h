@@ -78,6 +78,7 @@ struct thread {
 
 	/* Blocking calls: source_wall.c. */
 	uint64_t blocked_sp; /* stack pointer of the published call; above it, the call is over */
+	int64_t wall_tick_ns; /* the coarse clock at its last call that did more than to pass */
 	uint64_t sites[RING_SITES]; /* keys whose RING_SITE record was written... */
 	uint64_t sites_agent;	      /* ...for the agent of this generation */
 	int64_t sites_window_ns;

@@ -17,7 +17,7 @@
  * otherwise pay an unwind for each call. */
 #define SITES_A_WINDOW 64u
 #define WINDOW_NS INT64_C(100000000)
-#define SITE_PLACES 4 /* that a site may have */
+#define SITE_ENTRIES 2 /* that a site may have */
 
 /* Calls whose stacks are taken in a window, for the whole process; where more block, the mean that they
  * are drawn with doubles until fewer are taken. */
@@ -26,6 +26,7 @@
 #define MEAN_MAX_NS UINT64_C(64000000000)
 
 const uint64_t *source_wall_gate_at = &session_closed;
+wall_clock_fn wall_clock = clock_gettime;
 
 static struct {
 	uint32_t on;
@@ -35,28 +36,36 @@ static struct {
 	int64_t chores_ns; /* the tick at which chores were last done: by one thread for all */
 } wall;
 
-static uint64_t in_place(uint64_t key, unsigned place)
+/* The key under which the thread has described this site, or 0. */
+static uint64_t site_of(const struct thread *t, uint64_t hash)
 {
-	return (key & ~(uint64_t)(RING_SITES - 1 << 1)) | (uint64_t)place << 1;
+	for (unsigned i = 0; i < SITE_ENTRIES; i++) {
+		uint64_t key = t->sites[wall_site_entry(hash) ^ i];
+
+		if (wall_site_is(key, hash))
+			return key;
+	}
+	return 0;
 }
 
 /*
- * A site whose place another one has goes to one of the next, which then is part of its key: two sites
- * that call by turns would otherwise be described without end.  Returns the key that it has, or is to get.
+ * Make room for a site: an entry of the thread's, and a place at the agent's, which has fewer and goes by
+ * four bits of the key.  Who had either is unknown from here on.
  */
-static uint64_t site_of(const struct thread *t, const struct call_site *from)
+static uint64_t *site_room(struct thread *t, uint64_t hash, uint64_t *ret_key)
 {
-	uint64_t key = wall_site(from), free = 0;
+	uint64_t *entry = &t->sites[wall_site_entry(hash)];
+	unsigned place;
 
-	for (unsigned i = 0; i < SITE_PLACES; i++) {
-		unsigned place = (ring_site_place(key) + i) % RING_SITES;
-
-		if (t->sites[place] == in_place(key, place))
-			return t->sites[place];
-		if (!t->sites[place] && !free)
-			free = in_place(key, place);
-	}
-	return free ? free : key;
+	for (unsigned i = 1; i < SITE_ENTRIES && *entry; i++)
+		if (!t->sites[wall_site_entry(hash) ^ i])
+			entry = &t->sites[wall_site_entry(hash) ^ i];
+	place = *entry ? ring_site_place(*entry) : t->sites_next++ % RING_SITES;
+	for (unsigned i = 0; i < THREAD_SITES; i++)
+		if (t->sites[i] && ring_site_place(t->sites[i]) == place)
+			t->sites[i] = 0;
+	*ret_key = (hash & ~WALL_SITE_PLACE) | (uint64_t)place << 1;
+	return entry;
 }
 
 static bool record(const struct blocked *b, enum ring_type type, int64_t now_ns, uint64_t mean_ns,
@@ -89,13 +98,14 @@ static bool record(const struct blocked *b, enum ring_type type, int64_t now_ns,
 }
 
 /* Have the agent know the stack of this site before the thread blocks there. */
-static __attribute__((noinline)) void describe_site(const struct blocked *b, uint64_t agent)
+static __attribute__((noinline)) void describe_site(struct blocked *b, uint64_t agent)
 {
 	struct thread *t = b->thread;
+	uint64_t *entry;
 	int64_t began;
 
 	if (agent != t->sites_agent) {
-		for (int i = 0; i < RING_SITES; i++)
+		for (int i = 0; i < THREAD_SITES; i++)
 			t->sites[i] = 0;
 		t->sites_agent = agent;
 	}
@@ -107,8 +117,9 @@ static __attribute__((noinline)) void describe_site(const struct blocked *b, uin
 		return;
 	t->sites_written++;
 	began = budget_begin(RING_WALL);
+	entry = site_room(t, wall_site(&b->from), &b->site);
 	if (record(b, RING_SITE, b->since_ns, 0, NULL))
-		t->sites[ring_site_place(b->site)] = b->site;
+		*entry = b->site;
 	(void)budget_end(began, RING_WALL);
 }
 
@@ -149,11 +160,11 @@ static __attribute__((noinline)) struct thread *enter_slowly(void)
 	return t;
 }
 
-static __attribute__((noinline)) void rare(struct blocked *b, struct thread *t, uint64_t agent)
+static __attribute__((noinline)) void rare(struct blocked *b, struct thread *t, uint64_t agent, bool known)
 {
 	int saved = errno;
 
-	if (t->sites[ring_site_place(b->site)] != b->site || t->sites_agent != agent)
+	if (!known || t->sites_agent != agent)
 		describe_site(b, agent);
 	chores(b->since_ns);
 	t->wall_tick_ns = b->since_ns;
@@ -164,7 +175,8 @@ void source_wall_begin(struct blocked *b)
 {
 	struct thread *t = thread_pass(load(source_wall_gate_at));
 	struct ring_thread *slot;
-	uint64_t agent;
+	uint64_t agent, hash;
+	bool known;
 
 	b->thread = NULL;
 	if (__builtin_expect(!t, 0) && !(t = enter_slowly()))
@@ -173,7 +185,11 @@ void source_wall_begin(struct blocked *b)
 	b->thread = t;
 	b->epoch = session.epoch;
 	b->since_ns = clock_coarse_ns();
-	b->site = site_of(t, &b->from);
+	hash = wall_site(&b->from);
+	b->site = site_of(t, hash);
+	known = b->site != 0;
+	if (!known)
+		b->site = hash; /* nobody's key, should it stay that */
 	b->outer.sp = t->blocked_sp;
 	b->outer.call = load(&slot->call);
 	if (__builtin_expect(b->outer.call != 0, 0)) {
@@ -184,9 +200,8 @@ void source_wall_begin(struct blocked *b)
 		b->outer.target = slot->target;
 	}
 	agent = load(&session.agent->generation);
-	if (t->sites[ring_site_place(b->site)] != b->site || t->wall_tick_ns != b->since_ns ||
-	    t->sites_agent != agent)
-		rare(b, t, agent);
+	if (!known || t->wall_tick_ns != b->since_ns || t->sites_agent != agent)
+		rare(b, t, agent, known);
 	store(&t->blocked_sp, b->from.sp);
 	wall_publish(slot, b->call, b->since_ns, b->site, b->target);
 }

@@ -19,6 +19,7 @@
 
 #define THREAD_LABELS_BYTES 768
 #define THREAD_LOCKS_HELD 8
+#define THREAD_SITES 64
 
 struct hearth_span;
 
@@ -79,10 +80,10 @@ struct thread {
 	/* Blocking calls: source_wall.c. */
 	uint64_t blocked_sp; /* stack pointer of the published call; above it, the call is over */
 	int64_t wall_tick_ns; /* the coarse clock at its last call that did more than to pass */
-	uint64_t sites[RING_SITES]; /* keys whose RING_SITE record was written... */
+	uint64_t sites[THREAD_SITES]; /* keys whose RING_SITE record was written... */
 	uint64_t sites_agent;	      /* ...for the agent of this generation */
 	int64_t sites_window_ns;
-	uint32_t sites_written;
+	uint32_t sites_written, sites_next; /* in this window; the agent's place for the next */
 	uint64_t wall_left_ns, wall_mean_ns; /* to the next sampled call; how that was drawn */
 
 	/* Between pthread_create and the thread's first instruction. */

@@ -19,28 +19,45 @@
 /* The gate that hooks of calls look at; session_closed before the first session. */
 extern const uint64_t *source_wall_gate_at __attribute__((visibility("hidden")));
 
+/* clock_gettime: libc's, or what is behind it.  The coarse clock is always there. */
+typedef int (*wall_clock_fn)(clockid_t, struct timespec *);
+extern wall_clock_fn wall_clock __attribute__((visibility("hidden")));
+
 /* A call that passes; thread NULL: it does not.  Members are as in struct blocked. */
 struct wall_pass {
 	struct thread *thread;
 	int64_t since_ns;
-	uint64_t epoch;
+	uint64_t epoch, site;
 };
 
-/* The key of a site, unless its place is taken: source_wall.c.  The product's upper bits become its lower
- * ones, which choose the place. */
+/*
+ * The hash of a site.  Its key is that with the agent's place for it in bits 1 to 4, which source_wall.c
+ * chooses.  The lowest bit is set.
+ */
+#define WALL_SITE_PLACE ((uint64_t)(RING_SITES - 1) << 1)
+
 static inline uint64_t wall_site(const struct call_site *from)
 {
 	uint64_t x = (from->pc ^ from->sp << 17) * UINT64_C(0x9e3779b97f4a7c15);
 
-	return (x << 5 | x >> 59) | 1;
+	return x | 1;
 }
 
-/* The coarse clock is always there, and neither it nor its seconds are negative. */
+static inline unsigned wall_site_entry(uint64_t hash)
+{
+	return (unsigned)(hash >> 58) % THREAD_SITES;
+}
+
+static inline bool wall_site_is(uint64_t key, uint64_t hash)
+{
+	return ((key ^ hash) & ~WALL_SITE_PLACE) == 0;
+}
+
 static inline __attribute__((always_inline)) int64_t wall_now(void)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	(void)load(&wall_clock)(CLOCK_MONOTONIC_COARSE, &t);
 	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
 
@@ -57,12 +74,15 @@ static inline __attribute__((always_inline)) struct wall_pass
 wall_pass_begin(uint32_t call, uint64_t target, const struct call_site *from)
 {
 	struct thread *t = thread_pass(load(source_wall_gate_at));
-	struct wall_pass p = { NULL, 0, 0 };
+	struct wall_pass p = { NULL, 0, 0, 0 };
 	struct ring_thread *slot;
-	uint64_t site = wall_site(from);
+	uint64_t hash = wall_site(from), site;
 	int64_t now;
 
-	if (__builtin_expect(!t, 0) || __builtin_expect(t->sites[ring_site_place(site)] != site, 0))
+	if (__builtin_expect(!t, 0))
+		return p;
+	site = t->sites[wall_site_entry(hash)];
+	if (__builtin_expect(!wall_site_is(site, hash), 0))
 		return p;
 	now = wall_now();
 	slot = t->slot;
@@ -73,6 +93,7 @@ wall_pass_begin(uint32_t call, uint64_t target, const struct call_site *from)
 	p.thread = t;
 	p.since_ns = now;
 	p.epoch = session.epoch;
+	p.site = site;
 	return p;
 }
 
@@ -99,7 +120,7 @@ static inline void wall_pass_blocked(const struct wall_pass *p, struct blocked *
 	b->thread = p->thread;
 	b->epoch = p->epoch;
 	b->since_ns = p->since_ns;
-	b->site = wall_site(&b->from);
+	b->site = p->site;
 	b->outer.call = 0;
 	b->outer.sp = b->from.sp;
 }

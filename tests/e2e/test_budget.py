@@ -52,7 +52,7 @@ def absurdly_many_samples_become_fewer():
 
 
 def absurdly_many_sampled_allocations_become_fewer():
-    settles("malloc", "alloc", 7000, HEARTH_HEAP_SAMPLE_SIZE="65536", HEARTH_MAX_FRAMES="512",
+    settles("malloc", "alloc", 2500, HEARTH_HEAP_SAMPLE_SIZE="65536", HEARTH_MAX_FRAMES="512",
             HEARTH_CPU_HZ="1")
 
 

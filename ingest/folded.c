@@ -211,7 +211,7 @@ static int lines_add(struct str text, struct profile_builder *out, uint32_t *fra
 }
 
 static int folded_ingest(const struct ingest_request *request, struct profile_builder *out,
-			 struct err *err)
+			struct ingest_findings *findings, struct err *err)
 {
 	struct profile_record record = {0};
 	uint32_t *frames = malloc(FRAMES_MAX * sizeof(*frames));
@@ -226,6 +226,7 @@ static int folded_ingest(const struct ingest_request *request, struct profile_bu
 	if (!rc)
 		rc = lines_add(request->body, out, frames, &record, err);
 	free(frames);
+	findings->profiles += !rc;
 	return rc;
 }
 

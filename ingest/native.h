@@ -196,6 +196,7 @@ struct native_stats {
 	uint64_t not_sampled_ns;	 /* CPU time that no sample could carry */
 	uint64_t alloc_calls, alloc_bytes; /* exact, by the client's counters */
 	uint64_t heap_blocks, heap_torn; /* in the last snapshot; entries that could not be read, ever */
+	double heap_bytes, heap_se_bytes; /* live in the last snapshot, and that sum's standard error */
 	uint64_t threads, threads_departing; /* live; whose samples do not follow their clock */
 	uint64_t threads_unsampled;	 /* live, on CPU, and never sampled: signals blocked */
 };

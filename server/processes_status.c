@@ -138,6 +138,8 @@ static void heap_json(struct json *json, const struct process *p)
 	json_key_uint(json, "alloc_mean_bytes", p->counters.alloc_mean_bytes);
 	json_key(json, "heap");
 	json_open(json, '{');
+	json_key_uint(json, "bytes", (uint64_t)p->stats.heap_bytes);
+	json_key_uint(json, "se_bytes", (uint64_t)p->stats.heap_se_bytes);
 	json_key_uint(json, "entries", p->heap.used);
 	json_key_uint(json, "entries_max", p->heap.entries_max);
 	json_key_uint(json, "mean_bytes", p->heap.mean_bytes);

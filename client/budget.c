@@ -422,7 +422,8 @@ static bool read_cpu(struct budget_reading *r)
 	int64_t at = load_acquire(&session.agent->cpu_at_ns);
 	uint64_t cpu = load(&session.agent->cpu_ns);
 
-	if (!at || r->now_ns - at > CPU_STALE_NS) {
+	/* Ours is the coarse clock, a tick behind the agent's. */
+	if (!at || r->now_ns - at > CPU_STALE_NS || at - r->now_ns > BUDGET_WINDOW_NS) {
 		r->cpu_ns = (uint64_t)clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 		return true;
 	}

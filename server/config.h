@@ -22,6 +22,7 @@ struct config {
 	size_t listen_count; /* 0: the defaults of contract.md */
 	char hosts[CONFIG_HOSTS_MAX][128];
 	size_t hosts_count;
+	char grpc[128]; /* "": the default, unless `listen` is given; "none" */
 	bool auth_open;
 	struct ingest_limits limits;
 	struct storage_options storage;

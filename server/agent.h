@@ -12,6 +12,7 @@
 #include "server/http2.h"
 #include "server/processes.h"
 #include "server/readers.h"
+#include "server/scrape.h"
 #include "server/symbols.h"
 #include "server/writer.h"
 
@@ -38,6 +39,7 @@ struct agent {
 	char host[64];
 	char bound[HTTP_LISTENERS_MAX][128]; /* TCP addresses */
 	size_t bound_count;
+	struct scraper *scraper; /* NULL: nothing is scraped */
 	struct http2 *rpc; /* NULL: gRPC is not served */
 	char rpc_bound[128];
 	int64_t started_ns; /* UTC */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/config.h"
+#include "server/config_scrape.h"
 
-#include <cyaml/cyaml.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -28,6 +27,8 @@ struct file {
 	unsigned hosts_count;
 	struct file_limits *limits;
 	struct file_retention *retention;
+	struct file_scrape *scrape;
+	unsigned scrape_count;
 };
 
 static const cyaml_schema_value_t string_schema = {
@@ -70,6 +71,8 @@ static const cyaml_schema_field_t file_fields[] = {
 				limits, limits_fields),
 	CYAML_FIELD_MAPPING_PTR("retention", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file,
 				retention, retention_fields),
+	CYAML_FIELD_SEQUENCE("scrape", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, scrape,
+			     &config_scrape_schema, 0, CONFIG_SCRAPES_MAX),
 	CYAML_FIELD_END,
 };
 
@@ -120,8 +123,11 @@ static int file_apply(const struct file *file, struct config *config, struct err
 			      err);
 	for (unsigned i = 0; !rc && i < file->hosts_count; i++)
 		rc = text_set(config->hosts[i], sizeof(config->hosts[i]), file->hosts[i], "hosts", err);
+	for (unsigned i = 0; !rc && i < file->scrape_count; i++)
+		rc = config_scrape_apply(&file->scrape[i], &config->scrapes[i], err);
 	if (rc)
 		return rc;
+	config->scrapes_count = file->scrape_count;
 	config->auth_open = file->auth && !strcmp(file->auth, "open");
 	config->listen_count = file->listen_count;
 	config->hosts_count = file->hosts_count;

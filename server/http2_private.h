@@ -39,6 +39,7 @@ struct http2_connection {
 	size_t out_len;
 	bool greeted;	    /* SETTINGS came */
 	bool blocked;	    /* the socket takes nothing now: nothing is read meanwhile */
+	bool parting;	    /* the peer has said goodbye */
 	bool doomed;	    /* GOAWAY for a broken rule: closed once it is sent */
 	int64_t until_ns;   /* of the preface, of idleness, or of a stall */
 	int64_t used_ns;    /* when a call came or ended last */

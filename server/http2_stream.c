@@ -419,7 +419,7 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
 {
 	struct http2_connection *connection = arg;
 
-	if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code)
+	if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code && !connection->parting)
 		COUNT(connection->http2->stats.cut);
 	if (frame->hd.type != NGHTTP2_HEADERS || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
 		return 0;
@@ -451,13 +451,18 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 	return 0;
 }
 
-/* Malformed frames that nghttp2 answers with a reset of ours count as one of theirs. */
+/* A call that nghttp2 resets for a malformed frame costs us what a reset of the peer's costs. */
 static int on_invalid(nghttp2_session *session, const nghttp2_frame *frame, int code, void *arg)
 {
+	struct http2_connection *connection = arg;
+
 	(void)session;
-	(void)frame;
 	(void)code;
-	reset_count(arg);
+	/* grpc-go's farewell names a stream of its own, which is wrong and means no harm. */
+	if (frame->hd.type == NGHTTP2_GOAWAY)
+		connection->parting = true;
+	if (frame->hd.stream_id)
+		reset_count(connection);
 	return 0;
 }
 

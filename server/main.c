@@ -173,6 +173,8 @@ static int agent_start(struct agent *agent, struct err *err)
 	if (!rc)
 		rc = rpc_start(agent, err);
 	if (!rc)
+		rc = scrape_start(agent, &agent->scraper, err);
+	if (!rc)
 		rc = ready_write(agent, err);
 	return rc;
 }
@@ -185,6 +187,7 @@ static void agent_stop(struct agent *agent)
 	if (agent->ready)
 		(void)unlink(path);
 	processes_stop(agent->processes);
+	scrape_stop(agent->scraper);
 	http_stop(agent->http);
 	http2_stop(agent->rpc);
 	symbols_stop(agent->symbols);

@@ -146,6 +146,8 @@ void route_status(struct route_call *call)
 	/* Whose processes run here is for those who may see their profiles. */
 	if (call->request->caller.sees_all)
 		processes_status(agent->processes, &json);
+	if (call->request->caller.sees_all)
+		scrape_status(agent->scraper, &json);
 	storage_json(agent, &json);
 	symbols_json(agent, &json);
 	http_json(agent, &json);

@@ -22,7 +22,7 @@ struct delta {
 static void table_release(struct table *table)
 {
 	free(table->entries);
-	*table = (struct table){ 0 };
+	*table = (struct table){0};
 }
 
 static int table_make(struct table *table, size_t count)
@@ -41,7 +41,8 @@ static struct entry *table_find(const struct table *table, struct hash128 key)
 {
 	size_t mask = table->capacity - 1, at = hash_of_identity(key) & mask;
 
-	while (!hash128_is_zero(table->entries[at].key) && !hash128_equal(table->entries[at].key, key))
+	while (!hash128_is_zero(table->entries[at].key) &&
+	       !hash128_equal(table->entries[at].key, key))
 		at = (at + 1) & mask;
 	return &table->entries[at];
 }
@@ -75,7 +76,7 @@ static struct hash128 text_add(struct hash128 hash, const struct profile *profil
 static struct hash128 context_hash(const struct profile *profile, uint32_t context)
 {
 	struct profile_labels labels = profile->contexts[context];
-	struct hash128 hash = { 0 };
+	struct hash128 hash = {0};
 
 	for (size_t i = 0; i < labels.count; i++) {
 		const struct profile_label *label = &profile->labels[labels.at + i];
@@ -178,7 +179,8 @@ static size_t columns_all(const struct profile *profile)
 int delta_apply(struct delta *delta, struct profile *profile, struct err *err)
 {
 	if (profile->values_count > DELTA_VALUES_MAX)
-		return err_set(err, -E2BIG, "scrape: %zu values are more than the %d that are compared",
+		return err_set(err, -E2BIG,
+			       "scrape: %zu values are more than the %d that are compared",
 			       profile->values_count, DELTA_VALUES_MAX);
 	struct hash128 *keys = malloc((profile->records_count + 1) * sizeof(*keys));
 	size_t left = 0;
@@ -207,7 +209,7 @@ void delta_keep(struct delta *delta)
 		return;
 	table_release(&delta->before);
 	delta->before = delta->now;
-	delta->now = (struct table){ 0 };
+	delta->now = (struct table){0};
 	delta->has_before = true;
 }
 

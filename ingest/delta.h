@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ingest/delta.h - from what a program has counted since its start to what it counted since last time.
+ * ingest/delta.h - from what a program has counted since its start to what it counted since last
+ * time.
  *
  * Go's allocs, block and mutex profiles only grow.  Each value is replaced by its difference from
  * the value that the same series, stack and labels had before, never below 0.  When any sum of a
@@ -22,8 +23,8 @@ void delta_free(struct delta *delta);
 
 /*
  * Replace the values of `profile`, which nobody else has yet, and leave out records without any.
- * What they are compared with changes only with delta_keep: a profile that was not stored is part of
- * the next difference.  Returns 0, -E2BIG or -ENOMEM.
+ * What they are compared with changes only with delta_keep: a profile that was not stored is part
+ * of the next difference.  Returns 0, -E2BIG or -ENOMEM.
  */
 MUST_CHECK int delta_apply(struct delta *delta, struct profile *profile, struct err *err);
 

@@ -8,40 +8,42 @@
 #define INTERVAL_S 15
 #define INTERVAL_MAX_S 3600
 
-static const char *const default_profiles[] = { "profile", "allocs", "block", "mutex", "goroutine" };
+static const char *const default_profiles[] = {"profile", "allocs", "block", "mutex", "goroutine"};
 
 static const cyaml_schema_value_t string_schema = {
-	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 320),
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 320),
 };
 
 static const cyaml_schema_field_t fields[] = {
-	CYAML_FIELD_STRING_PTR("service", CYAML_FLAG_POINTER, struct file_scrape, service, 1, 120),
-	CYAML_FIELD_STRING_PTR("url", CYAML_FLAG_POINTER, struct file_scrape, url, 1, 290),
-	CYAML_FIELD_UINT_PTR("interval", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file_scrape,
-			     interval),
-	CYAML_FIELD_SEQUENCE("profiles", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file_scrape,
-			     profiles, &string_schema, 1, CONFIG_SCRAPE_PROFILES_MAX),
-	CYAML_FIELD_SEQUENCE("labels", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file_scrape,
-			     labels, &string_schema, 0, CONFIG_SCRAPE_LABELS_MAX),
-	CYAML_FIELD_END,
+    CYAML_FIELD_STRING_PTR("service", CYAML_FLAG_POINTER, struct file_scrape, service, 1, 120),
+    CYAML_FIELD_STRING_PTR("url", CYAML_FLAG_POINTER, struct file_scrape, url, 1, 290),
+    CYAML_FIELD_UINT_PTR("interval", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file_scrape,
+			 interval),
+    CYAML_FIELD_SEQUENCE("profiles", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file_scrape,
+			 profiles, &string_schema, 1, CONFIG_SCRAPE_PROFILES_MAX),
+    CYAML_FIELD_SEQUENCE("labels", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file_scrape,
+			 labels, &string_schema, 0, CONFIG_SCRAPE_LABELS_MAX),
+    CYAML_FIELD_END,
 };
 
 const cyaml_schema_value_t config_scrape_schema = {
-	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct file_scrape, fields),
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct file_scrape, fields),
 };
 
 /* The agent asks exactly there: no names and passwords that a status would show, no query. */
 static int url_apply(const char *url, struct config_scrape *to, struct err *err)
 {
-	const char *host = !strncmp(url, "http://", 7)	? url + 7 :
-			   !strncmp(url, "https://", 8) ? url + 8 :
-							  NULL;
+	const char *host = !strncmp(url, "http://", 7)    ? url + 7
+			   : !strncmp(url, "https://", 8) ? url + 8
+							  : NULL;
 
 	if (!host || !*host || *host == '/' || *host == ':')
-		return err_set(err, -EINVAL, "scrape: url \"%s\": write http://host:port or https://…", url);
+		return err_set(err, -EINVAL,
+			       "scrape: url \"%s\": write http://host:port or https://…", url);
 	for (const char *c = host; *c; c++)
 		if (*c <= ' ' || *c > '~' || strchr("@?#\\\"<>{}", *c))
-			return err_set(err, -EINVAL, "scrape: url \"%s\": no '%c' can stand there", url, *c);
+			return err_set(err, -EINVAL, "scrape: url \"%s\": no '%c' can stand there",
+				       url, *c);
 	size_t len = strlen(url);
 
 	while (url[len - 1] == '/')
@@ -77,7 +79,8 @@ static int label_apply(const char *text, struct config_scrape *to, struct err *e
 	if (!equals || equals == text || (size_t)(equals - text) >= sizeof(to->labels[0].key) ||
 	    strlen(equals + 1) >= sizeof(to->labels[0].value))
 		return err_set(err, -EINVAL, "scrape: label \"%.60s\": write key=value", text);
-	(void)snprintf(to->labels[at].key, sizeof(to->labels[0].key), "%.*s", (int)(equals - text), text);
+	(void)snprintf(to->labels[at].key, sizeof(to->labels[0].key), "%.*s", (int)(equals - text),
+		       text);
 	(void)snprintf(to->labels[at].value, sizeof(to->labels[0].value), "%s", equals + 1);
 	return 0;
 }
@@ -99,6 +102,7 @@ int config_scrape_apply(const struct file_scrape *from, struct config_scrape *to
 	for (size_t i = 0; !rc && i < from->labels_count; i++)
 		rc = label_apply(from->labels[i], to, err);
 	if (!rc && has_profile(to, "allocs") && has_profile(to, "heap"))
-		rc = err_set(err, -EINVAL, "scrape: allocs and heap are the same numbers: name one of them");
+		rc = err_set(err, -EINVAL,
+			     "scrape: allocs and heap are the same numbers: name one of them");
 	return rc;
 }

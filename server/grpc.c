@@ -13,11 +13,11 @@ enum grpc_status grpc_status_of(int code)
 		int code;
 		enum grpc_status status;
 	} statuses[] = {
-		{ -EINVAL, GRPC_INVALID_ARGUMENT },    { -E2BIG, GRPC_RESOURCE_EXHAUSTED },
-		{ -EOPNOTSUPP, GRPC_UNIMPLEMENTED },   { -ETIMEDOUT, GRPC_DEADLINE_EXCEEDED },
-		{ -EPERM, GRPC_PERMISSION_DENIED },    { -EAGAIN, GRPC_UNAVAILABLE },
-		{ -ENOSPC, GRPC_UNAVAILABLE },	       { -EIO, GRPC_UNAVAILABLE },
-		{ -ENOMEM, GRPC_UNAVAILABLE },
+	    {-EINVAL, GRPC_INVALID_ARGUMENT},  {-E2BIG, GRPC_RESOURCE_EXHAUSTED},
+	    {-EOPNOTSUPP, GRPC_UNIMPLEMENTED}, {-ETIMEDOUT, GRPC_DEADLINE_EXCEEDED},
+	    {-EPERM, GRPC_PERMISSION_DENIED},  {-EAGAIN, GRPC_UNAVAILABLE},
+	    {-ENOSPC, GRPC_UNAVAILABLE},       {-EIO, GRPC_UNAVAILABLE},
+	    {-ENOMEM, GRPC_UNAVAILABLE},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
@@ -54,7 +54,8 @@ static bool is_gzip(struct str bytes)
 static int compressed_check(struct str message, const char *encoding, struct err *err)
 {
 	if (!*encoding || !strcasecmp(encoding, "identity"))
-		return err_set(err, -EINVAL, "grpc: the message is compressed and grpc-encoding is not given");
+		return err_set(err, -EINVAL,
+			       "grpc: the message is compressed and grpc-encoding is not given");
 	if (!is_gzip(message))
 		return err_set(err, -EINVAL, "grpc: the message is said to be gzip and is not");
 	return 0;
@@ -66,12 +67,13 @@ int grpc_unary(struct str body, const char *encoding, struct str *ret_message, s
 
 	if (*encoding && strcasecmp(encoding, "gzip") && strcasecmp(encoding, "identity"))
 		return err_set(err, -EOPNOTSUPP,
-			       "grpc: grpc-encoding \"%.40s\" is not undone here: gzip, identity", encoding);
+			       "grpc: grpc-encoding \"%.40s\" is not undone here: gzip, identity",
+			       encoding);
 	if (body.len < GRPC_HEAD)
 		return err_set(err, -EINVAL, "grpc: a call without a whole message");
-	uint32_t len = (uint32_t)head[1] << 24 | (uint32_t)head[2] << 16 | (uint32_t)head[3] << 8 |
-		       head[4];
-	struct str message = { body.ptr + GRPC_HEAD, body.len - GRPC_HEAD };
+	uint32_t len =
+	    (uint32_t)head[1] << 24 | (uint32_t)head[2] << 16 | (uint32_t)head[3] << 8 | head[4];
+	struct str message = {body.ptr + GRPC_HEAD, body.len - GRPC_HEAD};
 
 	if (head[0] > 1)
 		return err_set(err, -EINVAL, "grpc: a message with flags %u", head[0]);
@@ -92,8 +94,9 @@ int grpc_unary(struct str body, const char *encoding, struct str *ret_message, s
 
 void grpc_message_put(struct buf *to, struct str message)
 {
-	const uint8_t head[GRPC_HEAD] = { 0, (uint8_t)(message.len >> 24), (uint8_t)(message.len >> 16),
-					  (uint8_t)(message.len >> 8), (uint8_t)message.len };
+	const uint8_t head[GRPC_HEAD] = {0, (uint8_t)(message.len >> 24),
+					 (uint8_t)(message.len >> 16), (uint8_t)(message.len >> 8),
+					 (uint8_t)message.len};
 
 	(void)buf_add(to, head, sizeof(head));
 	if (message.len)
@@ -105,7 +108,8 @@ void grpc_message_put(struct buf *to, struct str message)
 int grpc_timeout_parse(const char *text, int64_t *ret_ns)
 {
 	static const char units[] = "HMSmun";
-	static const int64_t ns[] = { 3600 * NS_PER_S, 60 * NS_PER_S, NS_PER_S, NS_PER_MS, NS_PER_US, 1 };
+	static const int64_t ns[] = {3600 * NS_PER_S, 60 * NS_PER_S, NS_PER_S,
+				     NS_PER_MS,       NS_PER_US,     1};
 	int64_t value = 0;
 	size_t digits = 0;
 
@@ -146,11 +150,13 @@ void grpc_message_encode(const char *text, char to[GRPC_MESSAGE_MAX])
 
 static void base64(const uint8_t *from, size_t len, char *to)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char digits[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 	/* Without padding, as gRPC's binary values are written. */
 	for (size_t i = 0; i < len; i += 3) {
-		uint32_t three = (uint32_t)from[i] << 16 | (i + 1 < len ? (uint32_t)from[i + 1] << 8 : 0) |
+		uint32_t three = (uint32_t)from[i] << 16 |
+				 (i + 1 < len ? (uint32_t)from[i + 1] << 8 : 0) |
 				 (i + 2 < len ? from[i + 2] : 0);
 		size_t chars = MIN(len - i, (size_t)3) + 1;
 

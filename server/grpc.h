@@ -15,10 +15,10 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-#define GRPC_HEAD 5	       /* bytes before a message */
-#define GRPC_RETRY_SECONDS 5   /* after UNAVAILABLE, as Retry-After over HTTP */
-#define GRPC_MESSAGE_MAX 1024  /* bytes of grpc-message with its NUL */
-#define GRPC_DETAILS_MAX 1024  /* bytes of grpc-status-details-bin with its NUL */
+#define GRPC_HEAD 5           /* bytes before a message */
+#define GRPC_RETRY_SECONDS 5  /* after UNAVAILABLE, as Retry-After over HTTP */
+#define GRPC_MESSAGE_MAX 1024 /* bytes of grpc-message with its NUL */
+#define GRPC_DETAILS_MAX 1024 /* bytes of grpc-status-details-bin with its NUL */
 
 enum grpc_status {
 	GRPC_OK = 0,
@@ -39,9 +39,10 @@ bool grpc_is_content_type(const char *type);
 bool grpc_is_proto(const char *type);
 
 /*
- * The one message of a unary call; `*ret_message` points into `body`.  `encoding` is grpc-encoding's
- * value, "" without one.  A compressed message is handed out as it is, after a look at its magic.
- * Returns 0, -EINVAL (no message, two, cut short) or -EOPNOTSUPP (another compression).
+ * The one message of a unary call; `*ret_message` points into `body`.  `encoding` is
+ * grpc-encoding's value, "" without one.  A compressed message is handed out as it is, after a look
+ * at its magic. Returns 0, -EINVAL (no message, two, cut short) or -EOPNOTSUPP (another
+ * compression).
  */
 MUST_CHECK int grpc_unary(struct str body, const char *encoding, struct str *ret_message,
 			  struct err *err);

@@ -15,11 +15,11 @@
 #include "server/listen.h"
 
 #define READ_BYTES 16384
-#define READS_MAX 16	 /* of one connection before others have their turn */
-#define ACKS_MAX 100	 /* answers to PING and SETTINGS that a peer lets pile up */
-#define SETTINGS_MAX 16	 /* in one frame */
+#define READS_MAX 16    /* of one connection before others have their turn */
+#define ACKS_MAX 100    /* answers to PING and SETTINGS that a peer lets pile up */
+#define SETTINGS_MAX 16 /* in one frame */
 
-static const struct timeval tick_time = { 0, 250000 };
+static const struct timeval tick_time = {0, 250000};
 
 /* ---- connections ---- */
 
@@ -112,7 +112,8 @@ void http2_flush(struct http2_connection *connection)
 		char drop[4096];
 
 		(void)shutdown(connection->fd, SHUT_WR);
-		for (int i = 0; i < 64 && recv(connection->fd, drop, sizeof(drop), MSG_DONTWAIT) > 0; i++)
+		for (int i = 0;
+		     i < 64 && recv(connection->fd, drop, sizeof(drop), MSG_DONTWAIT) > 0; i++)
 			;
 		connection_free(connection);
 		return;
@@ -154,9 +155,9 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 static int session_start(struct http2_connection *connection)
 {
 	static const nghttp2_settings_entry settings[] = {
-		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, HTTP2_STREAMS_MAX },
-		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, HTTP2_STREAM_WINDOW },
-		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HTTP2_HEADERS_MAX },
+	    {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, HTTP2_STREAMS_MAX},
+	    {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, HTTP2_STREAM_WINDOW},
+	    {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HTTP2_HEADERS_MAX},
 	};
 	struct http2 *http2 = connection->http2;
 
@@ -167,10 +168,10 @@ static int session_start(struct http2_connection *connection)
 	    nghttp2_session_set_local_window_size(connection->session, NGHTTP2_FLAG_NONE, 0,
 						  HTTP2_WINDOW))
 		return -ENOMEM;
-	connection->readable = event_new(http2->base, connection->fd, EV_READ | EV_PERSIST,
-					 on_readable, connection);
-	connection->writable = event_new(http2->base, connection->fd, EV_WRITE | EV_PERSIST,
-					 on_writable, connection);
+	connection->readable =
+	    event_new(http2->base, connection->fd, EV_READ | EV_PERSIST, on_readable, connection);
+	connection->writable =
+	    event_new(http2->base, connection->fd, EV_WRITE | EV_PERSIST, on_writable, connection);
 	if (!connection->readable || !connection->writable ||
 	    event_add(connection->readable, NULL) < 0)
 		return -ENOMEM;
@@ -365,11 +366,11 @@ void http2_stats(struct http2 *http2, struct http2_stats *ret_stats)
 {
 	const struct http2_stats *from = &http2->stats;
 
-	*ret_stats = (struct http2_stats){ .accepted = COUNTED(from->accepted),
-					   .served = COUNTED(from->served),
-					   .refused = COUNTED(from->refused),
-					   .timed_out = COUNTED(from->timed_out),
-					   .resets = COUNTED(from->resets),
-					   .cut = COUNTED(from->cut),
-					   .open = COUNTED(from->open) };
+	*ret_stats = (struct http2_stats){.accepted = COUNTED(from->accepted),
+					  .served = COUNTED(from->served),
+					  .refused = COUNTED(from->refused),
+					  .timed_out = COUNTED(from->timed_out),
+					  .resets = COUNTED(from->resets),
+					  .cut = COUNTED(from->cut),
+					  .open = COUNTED(from->open)};
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * server/http2_private.h - what http2.c (connections) and http2_stream.c (calls) share.  Loop thread.
+ * server/http2_private.h - what http2.c (connections) and http2_stream.c (calls) share.  Loop
+ * thread.
  */
 #ifndef SERVER_HTTP2_PRIVATE_H
 #define SERVER_HTTP2_PRIVATE_H
@@ -37,12 +38,12 @@ struct http2_connection {
 	struct event *readable, *writable;
 	const uint8_t *out; /* nghttp2's, not yet taken by the socket */
 	size_t out_len;
-	bool greeted;	    /* SETTINGS came */
-	bool blocked;	    /* the socket takes nothing now: nothing is read meanwhile */
-	bool parting;	    /* the peer has said goodbye */
-	bool doomed;	    /* GOAWAY for a broken rule: closed once it is sent */
-	int64_t until_ns;   /* of the preface, of idleness, or of a stall */
-	int64_t used_ns;    /* when a call came or ended last */
+	bool greeted;           /* SETTINGS came */
+	bool blocked;           /* the socket takes nothing now: nothing is read meanwhile */
+	bool parting;           /* the peer has said goodbye */
+	bool doomed;            /* GOAWAY for a broken rule: closed once it is sent */
+	int64_t until_ns;       /* of the preface, of idleness, or of a stall */
+	int64_t used_ns;        /* when a call came or ended last */
 	unsigned streams, jobs; /* jobs: calls with the workers, reset ones included */
 	int64_t resets_forgiven_ns;
 	unsigned resets;
@@ -56,11 +57,11 @@ struct http2_stream {
 	struct http2_stream *next, **before;
 	struct http2 *http2;
 	struct http2_connection *connection; /* NULL: gone */
-	int32_t id;			     /* 0: the stream is closed */
+	int32_t id;                          /* 0: the stream is closed */
 	enum http2_stream_state state;
-	bool headed;	    /* its headers are whole */
-	bool ended;	    /* the peer has sent everything */
-	bool cancelled;	    /* nobody waits for it; atomic, the workers look */
+	bool headed;    /* its headers are whole */
+	bool ended;     /* the peer has sent everything */
+	bool cancelled; /* nobody waits for it; atomic, the workers look */
 	size_t headers_bytes, body_bytes, sent;
 	int64_t until_ns;
 	struct http2_request request;

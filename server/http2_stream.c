@@ -63,7 +63,7 @@ static struct http2_stream *stream_new(struct http2_connection *connection, int3
 #define FIELD(name, value)                                                                         \
 	{                                                                                          \
 		(uint8_t *)(uintptr_t)(name), (uint8_t *)(uintptr_t)(value), strlen(name),         \
-			strlen(value), NGHTTP2_NV_FLAG_NONE                                        \
+		    strlen(value), NGHTTP2_NV_FLAG_NONE                                            \
 	}
 
 /* grpc-status and what belongs to it; `to` has room for four. */
@@ -109,7 +109,7 @@ static ssize_t answer_read(nghttp2_session *session, int32_t id, uint8_t *to, si
 static int answer_submit(struct http2_stream *stream)
 {
 	nghttp2_session *session = stream->connection->session;
-	nghttp2_data_provider body = { .source.ptr = stream, .read_callback = answer_read };
+	nghttp2_data_provider body = {.source.ptr = stream, .read_callback = answer_read};
 	char status[12];
 	nghttp2_nv fields[8];
 	size_t count = 0;
@@ -185,14 +185,15 @@ static void stream_work(struct http2_stream *stream)
 {
 	struct http2_connection *connection = stream->connection;
 
-	stream->job = (struct workers_job){ .run = job_run, .done = job_done, .arg = stream };
+	stream->job = (struct workers_job){.run = job_run, .done = job_done, .arg = stream};
 	if (connection->jobs < HTTP2_STREAMS_MAX &&
 	    !workers_add(stream->http2->workers, &stream->job)) {
 		stream->state = HTTP2_WORKING;
 		connection->jobs++;
 		return;
 	}
-	stream_refuse(stream, GRPC_UNAVAILABLE, true, "too many calls wait for their turn; try again");
+	stream_refuse(stream, GRPC_UNAVAILABLE, true,
+		      "too many calls wait for their turn; try again");
 }
 
 /* ---- deadlines ---- */
@@ -207,14 +208,14 @@ static void stream_abandon(struct http2_stream *stream)
 	stream->id = 0;
 	struct http2_stream *other = stream_new(connection, id);
 
-	if (!other ||
-	    nghttp2_session_set_stream_user_data(connection->session, id, other)) {
+	if (!other || nghttp2_session_set_stream_user_data(connection->session, id, other)) {
 		(void)nghttp2_submit_rst_stream(connection->session, NGHTTP2_FLAG_NONE, id,
 						NGHTTP2_CANCEL);
 		return;
 	}
 	other->ended = stream->ended;
-	stream_refuse(other, GRPC_DEADLINE_EXCEEDED, false, "the call's time was over before its work");
+	stream_refuse(other, GRPC_DEADLINE_EXCEEDED, false,
+		      "the call's time was over before its work");
 }
 
 static void stream_expire(struct http2_stream *stream)
@@ -278,32 +279,35 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 }
 
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
-		     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags, void *arg)
+		     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
+		     void *arg)
 {
 	static const struct {
 		const char *name;
 		size_t at, max;
 	} fields[] = {
 #define KEEP(name, member)                                                                         \
-	{                                                                                          \
-		name, offsetof(struct http2_request, member),                                      \
-			sizeof(((struct http2_request *)0)->member)                                \
-	}
-		KEEP(":method", method),	     KEEP(":path", path),
-		KEEP(":authority", authority),	     KEEP("content-type", content_type),
-		KEEP("grpc-encoding", encoding),     KEEP("grpc-timeout", timeout),
-		KEEP("authorization", authorization), KEEP("te", te),
+	{name, offsetof(struct http2_request, member), sizeof(((struct http2_request *)0)->member)}
+	    KEEP(":method", method),
+	    KEEP(":path", path),
+	    KEEP(":authority", authority),
+	    KEEP("content-type", content_type),
+	    KEEP("grpc-encoding", encoding),
+	    KEEP("grpc-timeout", timeout),
+	    KEEP("authorization", authorization),
+	    KEEP("te", te),
 	};
 	struct http2_connection *connection = arg;
 	struct http2_stream *stream =
-		nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+	    nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
 
 	(void)flags;
 	if (!stream)
 		return 0;
 	stream->headers_bytes += name_len + value_len + 32;
 	if (stream->headers_bytes > HTTP2_HEADERS_MAX) {
-		/* The rest may be large and cheap to send: not one more of its fields is looked at. */
+		/* The rest may be large and cheap to send: not one more of its fields is looked at.
+		 */
 		http2_doom(connection);
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	}
@@ -340,7 +344,8 @@ static void headers_whole(struct http2_stream *stream)
 
 	stream->headed = true;
 	if (!timeout_apply(stream))
-		stream_refuse(stream, GRPC_INVALID_ARGUMENT, false, "grpc-timeout is not understood");
+		stream_refuse(stream, GRPC_INVALID_ARGUMENT, false,
+			      "grpc-timeout is not understood");
 	else if (options->refuse(options->arg, &stream->request, &stream->answer)) {
 		COUNT(stream->http2->stats.refused);
 		stream_answer(stream);
@@ -424,7 +429,7 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
 	if (frame->hd.type != NGHTTP2_HEADERS || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
 		return 0;
 	struct http2_stream *stream =
-		nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+	    nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
 
 	if (!stream || stream->ended)
 		return 0;

@@ -187,8 +187,8 @@ static void agent_stop(struct agent *agent)
 	if (agent->ready)
 		(void)unlink(path);
 	processes_stop(agent->processes);
-	scrape_stop(agent->scraper);
 	http_stop(agent->http);
+	scrape_stop(agent->scraper);
 	http2_stop(agent->rpc);
 	symbols_stop(agent->symbols);
 	readers_free(agent->readers);

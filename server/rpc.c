@@ -14,8 +14,8 @@
 static const struct method {
 	const char *path, *http_path;
 } methods[] = {
-	{ "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export",
-	  "/v1development/profiles" },
+    {"/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export",
+     "/v1development/profiles"},
 };
 
 static const struct method *method_find(const char *path)
@@ -38,11 +38,12 @@ static bool fail(struct http2_answer *answer, enum grpc_status status, const cha
 	return true;
 }
 
-/* Before a body is read. gRPC asks for 415 where somebody who does not speak it would misread 200. */
+/* Before a body is read. gRPC asks for 415 where somebody who does not speak it would misread 200.
+ */
 static bool rpc_refuse(void *arg, const struct http2_request *request, struct http2_answer *answer)
 {
 	const struct agent *agent = arg;
-	const struct str host = { request->authority, strlen(request->authority) };
+	const struct str host = {request->authority, strlen(request->authority)};
 
 	if (!grpc_is_content_type(request->content_type) || strcmp(request->method, "POST")) {
 		answer->http_status = 415;
@@ -50,20 +51,24 @@ static bool rpc_refuse(void *arg, const struct http2_request *request, struct ht
 	}
 	if (!head_host_allowed(host, &agent->rules))
 		return fail(answer, GRPC_PERMISSION_DENIED,
-			    "\"%.100s\" is not a name of this agent; list it under hosts", request->authority);
+			    "\"%.100s\" is not a name of this agent; list it under hosts",
+			    request->authority);
 	if (!method_find(request->path))
-		return fail(answer, GRPC_UNIMPLEMENTED, "nothing is served at %.200s", request->path);
+		return fail(answer, GRPC_UNIMPLEMENTED, "nothing is served at %.200s",
+			    request->path);
 	if (!grpc_is_proto(request->content_type))
-		return fail(answer, GRPC_UNIMPLEMENTED, "%.80s is not read: application/grpc+proto is",
-			    request->content_type);
+		return fail(answer, GRPC_UNIMPLEMENTED,
+			    "%.80s is not read: application/grpc+proto is", request->content_type);
 	if (*request->encoding && strcasecmp(request->encoding, "gzip") &&
 	    strcasecmp(request->encoding, "identity"))
 		return fail(answer, GRPC_UNIMPLEMENTED,
 			    "grpc-encoding \"%.40s\" is not undone here: gzip, identity",
 			    request->encoding);
 	if (strcmp(request->te, "trailers"))
-		return fail(answer, GRPC_INVALID_ARGUMENT, "te: \"%.20s\": a client that takes trailers is "
-							   "asked for", request->te);
+		return fail(answer, GRPC_INVALID_ARGUMENT,
+			    "te: \"%.20s\": a client that takes trailers is "
+			    "asked for",
+			    request->te);
 	return false;
 }
 
@@ -74,16 +79,17 @@ static void failure_answer(struct http2_answer *answer, int code, const struct e
 	memcpy(answer->why, err->message, sizeof(answer->why));
 }
 
-static void success_answer(const struct ingest_protocol *protocol, const struct ingest_request *request,
+static void success_answer(const struct ingest_protocol *protocol,
+			   const struct ingest_request *request,
 			   const struct ingest_outcome *outcome, struct http2_answer *answer)
 {
 	struct buf message;
 
 	buf_init(&message, 65536);
-	struct ingest_answer words = { .status = 200, .body = &message };
+	struct ingest_answer words = {.status = 200, .body = &message};
 
 	protocol->answer(request, outcome, &words);
-	grpc_message_put(&answer->body, (struct str){ message.len ? message.data : "", message.len });
+	grpc_message_put(&answer->body, (struct str){message.len ? message.data : "", message.len});
 	if (message.failed)
 		answer->status = GRPC_INTERNAL;
 	buf_release(&message);
@@ -94,14 +100,15 @@ static void rpc_serve(void *arg, const struct http2_request *request, struct htt
 {
 	struct agent *agent = arg;
 	const char *path = method_find(request->path)->http_path;
-	const struct str body = { request->body.len ? request->body.data : "", request->body.len };
-	struct pipeline_result result = { 0 };
-	struct err err = { 0 };
+	const struct str body = {request->body.len ? request->body.data : "", request->body.len};
+	struct pipeline_result result = {0};
+	struct err err = {0};
 	struct pipeline_upload upload = {
-		.protocol = ingest_at_path(path),
-		.owner = auth_tcp(agent->auth, *request->authorization ? request->authorization : NULL,
-				  NULL).uid,
-		.request = { .path = str_of(path), .content_type = STR("application/x-protobuf") },
+	    .protocol = ingest_at_path(path),
+	    .owner =
+		auth_tcp(agent->auth, *request->authorization ? request->authorization : NULL, NULL)
+		    .uid,
+	    .request = {.path = str_of(path), .content_type = STR("application/x-protobuf")},
 	};
 	int rc = grpc_unary(body, request->encoding, &upload.body, &err);
 
@@ -111,9 +118,8 @@ static void rpc_serve(void *arg, const struct http2_request *request, struct htt
 		failure_answer(answer, rc, &err);
 		return;
 	}
-	const struct ingest_outcome outcome = { .err = &err,
-						.findings = result.findings,
-						.duplicate = result.duplicate };
+	const struct ingest_outcome outcome = {
+	    .err = &err, .findings = result.findings, .duplicate = result.duplicate};
 
 	success_answer(upload.protocol, &upload.request, &outcome, answer);
 }
@@ -123,10 +129,10 @@ int rpc_start(struct agent *agent, struct err *err)
 	const char *wanted = agent->config.grpc;
 	/* --listen is for those who want these addresses alone. */
 	bool by_default = !*wanted && !agent->config.listen_count;
-	const struct http2_options options = { .refuse = rpc_refuse,
-					       .serve = rpc_serve,
-					       .body_max = agent->config.limits.body_bytes,
-					       .arg = agent };
+	const struct http2_options options = {.refuse = rpc_refuse,
+					      .serve = rpc_serve,
+					      .body_max = agent->config.limits.body_bytes,
+					      .arg = agent};
 
 	if ((!*wanted && !by_default) || !strcmp(wanted, "none"))
 		return 0;

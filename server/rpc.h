@@ -2,7 +2,8 @@
 /*
  * server/rpc.h - the gRPC methods that are served: OTLP's ProfilesService/Export.
  *
- * Joins server/http2.h, which carries calls, and server/pipeline.h, which keeps profiles.  Loop thread.
+ * Joins server/http2.h, which carries calls, and server/pipeline.h, which keeps profiles.  Loop
+ * thread.
  */
 #ifndef SERVER_RPC_H
 #define SERVER_RPC_H

@@ -18,7 +18,7 @@
 struct pull_stats {
 	uint64_t scrapes, failures, restarts;
 	int64_t last_success_ns, last_failure_ns; /* UTC */
-	char error[200];			  /* the last failure, "" after a success */
+	char error[200];                          /* the last failure, "" after a success */
 };
 
 /* One profile of one target. */
@@ -28,9 +28,9 @@ struct pull {
 	const char *profile;
 	char url[400];
 	struct delta *delta; /* of what is counted since the program's start; else NULL */
-	CURL *easy;	     /* NULL: not running */
+	CURL *easy;          /* NULL: not running */
 	struct buf body;
-	int64_t due_ns;	 /* monotonic */
+	int64_t due_ns;  /* monotonic */
 	int64_t kept_ns; /* UTC, when what was stored last was asked for; 0: never */
 	struct pull_stats stats;
 };
@@ -40,14 +40,14 @@ struct scraper {
 	CURLM *multi;
 	pthread_t thread;
 	pthread_mutex_t lock; /* of each pull's stats */
-	bool stopping;	      /* atomic */
+	bool stopping;        /* atomic */
 	size_t count;
 	struct pull pulls[];
 };
 
 static bool is_cumulative(const char *profile)
 {
-	static const char *const names[] = { "allocs", "heap", "block", "mutex", "threadcreate" };
+	static const char *const names[] = {"allocs", "heap", "block", "mutex", "threadcreate"};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (!strcmp(names[i], profile))
@@ -71,10 +71,10 @@ static size_t labels_fill(const struct config_scrape *target, struct ingest_labe
 {
 	size_t count = 0;
 
-	to[count++] = (struct ingest_label){ STR("service"), str_of(target->service) };
+	to[count++] = (struct ingest_label){STR("service"), str_of(target->service)};
 	for (size_t i = 0; i < target->labels_count; i++)
-		to[count++] = (struct ingest_label){ str_of(target->labels[i].key),
-						     str_of(target->labels[i].value) };
+		to[count++] = (struct ingest_label){str_of(target->labels[i].key),
+						    str_of(target->labels[i].value)};
 	return count;
 }
 
@@ -84,10 +84,10 @@ static int pull_keep(struct pull *pull, struct err *err)
 	struct pipeline_result result;
 	int64_t now_ns = clock_real_ns();
 	struct pipeline_upload upload = {
-		.body = { pull->body.len ? pull->body.data : "", pull->body.len },
-		.protocol = ingest_find(STR("pprof")),
-		.owner = geteuid(),
-		.request = { .labels = labels, .labels_count = labels_fill(pull->target, labels) },
+	    .body = {pull->body.len ? pull->body.data : "", pull->body.len},
+	    .protocol = ingest_find(STR("pprof")),
+	    .owner = geteuid(),
+	    .request = {.labels = labels, .labels_count = labels_fill(pull->target, labels)},
 	};
 
 	if (!strcmp(pull->profile, "block"))
@@ -144,7 +144,8 @@ static int transfer_check(struct pull *pull, CURLcode code, struct err *err)
 	long status = 0;
 
 	if (pull->body.failed == -E2BIG)
-		return err_set(err, -E2BIG, "the answer is above the limit of %zu bytes (limits.body_bytes)",
+		return err_set(err, -E2BIG,
+			       "the answer is above the limit of %zu bytes (limits.body_bytes)",
 			       pull->body.max);
 	if (code != CURLE_OK)
 		return err_set(err, -EIO, "%s", curl_easy_strerror(code));
@@ -156,7 +157,7 @@ static int transfer_check(struct pull *pull, CURLcode code, struct err *err)
 
 static void pull_finish(struct pull *pull, CURLcode code)
 {
-	struct err err = { 0 };
+	struct err err = {0};
 	int64_t now_ns = clock_monotonic_ns(), interval_ns = pull->target->interval_s * NS_PER_S;
 	int rc = transfer_check(pull, code, &err);
 
@@ -167,7 +168,8 @@ static void pull_finish(struct pull *pull, CURLcode code)
 		rc = pull_keep(pull, &err);
 	buf_release(&pull->body);
 	stats_add(pull, &err);
-	/* An interval after it began: CPU time, which takes one to answer, is asked for without gaps. */
+	/* An interval after it began: CPU time, which takes one to answer, is asked for without
+	 * gaps. */
 	pull->due_ns = MAX(now_ns, pull->due_ns + interval_ns);
 }
 
@@ -191,12 +193,13 @@ static bool easy_set(struct pull *pull)
 
 static void pull_begin(struct pull *pull, int64_t now_ns)
 {
-	const struct err no_memory = { -ENOMEM, "out of memory" };
+	const struct err no_memory = {-ENOMEM, "out of memory"};
 
 	pull->due_ns = now_ns;
 	buf_init(&pull->body, pull->scraper->agent->config.limits.body_bytes);
 	pull->easy = curl_easy_init();
-	if (pull->easy && easy_set(pull) && !curl_multi_add_handle(pull->scraper->multi, pull->easy))
+	if (pull->easy && easy_set(pull) &&
+	    !curl_multi_add_handle(pull->scraper->multi, pull->easy))
 		return;
 	curl_easy_cleanup(pull->easy);
 	pull->easy = NULL;
@@ -248,7 +251,8 @@ static void *scraper_main(void *arg)
 
 /* ---- life ---- */
 
-static int pull_add(struct scraper *scraper, const struct config_scrape *target, const char *profile)
+static int pull_add(struct scraper *scraper, const struct config_scrape *target,
+		    const char *profile)
 {
 	struct pull *pull = &scraper->pulls[scraper->count++];
 

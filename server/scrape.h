@@ -18,7 +18,8 @@ struct scraper;
 /* Start the thread. Without targets there is none, and *ret_scraper is NULL. */
 MUST_CHECK int scrape_start(struct agent *agent, struct scraper **ret_scraper, struct err *err);
 
-/* Break transfers off and end the thread. Before the writer's end. NULL is fine. */
+/* Break transfers off and end the thread: after HTTP, which asks for its status, before the writer.
+ * NULL is fine. */
 void scrape_stop(struct scraper *scraper);
 
 /* Write "scrapes": one entry a target and profile. Any thread. NULL is fine. */

@@ -18,12 +18,13 @@ struct workers;
 /* Stands inside what it is about, and is the workers' until `done` is called. */
 struct workers_job {
 	struct mailbox_letter letter;
-	void (*run)(void *arg);	 /* a worker */
+	void (*run)(void *arg);  /* a worker */
 	void (*done)(void *arg); /* the loop */
 	void *arg;
 };
 
-MUST_CHECK int workers_start(struct mailbox *mailbox, struct workers **ret_workers, struct err *err);
+MUST_CHECK int workers_start(struct mailbox *mailbox, struct workers **ret_workers,
+			     struct err *err);
 
 /* Returns 0, or -EAGAIN when the queue is full. */
 MUST_CHECK int workers_add(struct workers *workers, struct workers_job *job);

@@ -25,13 +25,13 @@ static void text_check(const char *text)
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
 	const char *nul = len ? memchr(bytes, '\0', len) : NULL;
-	struct str body, message = { 0 };
+	struct str body, message = {0};
 	struct err err;
 
 	if (!nul)
 		return 0;
 	text_check((const char *)bytes);
-	body = (struct str){ nul + 1, len - (size_t)(nul + 1 - (const char *)bytes) };
+	body = (struct str){nul + 1, len - (size_t)(nul + 1 - (const char *)bytes)};
 	int rc = grpc_unary(body, (const char *)bytes, &message, &err);
 
 	FUZZ_CHECK(rc == 0 || rc == -EINVAL || rc == -EOPNOTSUPP);
@@ -44,7 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 
 	buf_init(&out, BUF_UNLIMITED);
 	grpc_message_put(&out, message);
-	FUZZ_CHECK(!grpc_unary((struct str){ out.data, out.len }, "", &again, &err));
+	FUZZ_CHECK(!grpc_unary((struct str){out.data, out.len}, "", &again, &err));
 	FUZZ_CHECK(again.len == message.len);
 	buf_release(&out);
 	return 0;

@@ -41,7 +41,7 @@ static void shows(const struct profile *p, const char *expected)
 
 static void apply(struct delta *delta, struct profile *profile, const char *expected, bool keep)
 {
-	struct err err = { 0 };
+	struct err err = {0};
 
 	assert_int_equal(delta_apply(delta, profile, &err), 0);
 	shows(profile, expected);
@@ -50,9 +50,9 @@ static void apply(struct delta *delta, struct profile *profile, const char *expe
 		delta_keep(delta);
 }
 
-static const char *const abc[] = { "main;a", "main;b", "main;c" };
-static const char *const cab[] = { "main;c", "main;a", "main;b" };
-static const char *const aab[] = { "main;a", "main;a", "main;b" };
+static const char *const abc[] = {"main;a", "main;b", "main;c"};
+static const char *const cab[] = {"main;c", "main;a", "main;b"};
+static const char *const aab[] = {"main;a", "main;a", "main;b"};
 
 static void test_differences_by_stack(void **state)
 {
@@ -60,11 +60,11 @@ static void test_differences_by_stack(void **state)
 
 	(void)state;
 	assert_int_equal(delta_new(&delta), 0);
-	apply(delta, lock_profile((const int[][2]){ { 10, 1 }, { 20, 2 } }, abc, 2), "", true);
+	apply(delta, lock_profile((const int[][2]){{10, 1}, {20, 2}}, abc, 2), "", true);
 	/* Another order, and a stack that was not there. */
-	apply(delta, lock_profile((const int[][2]){ { 5, 1 }, { 17, 3 }, { 20, 2 } }, cab, 3),
+	apply(delta, lock_profile((const int[][2]){{5, 1}, {17, 3}, {20, 2}}, cab, 3),
 	      "c 5/1, a 7/2", true);
-	apply(delta, lock_profile((const int[][2]){ { 5, 1 }, { 17, 3 }, { 20, 2 } }, cab, 3), "", true);
+	apply(delta, lock_profile((const int[][2]){{5, 1}, {17, 3}, {20, 2}}, cab, 3), "", true);
 	delta_free(delta);
 }
 
@@ -74,10 +74,10 @@ static void test_what_was_not_stored_is_in_the_next_difference(void **state)
 
 	(void)state;
 	assert_int_equal(delta_new(&delta), 0);
-	apply(delta, lock_profile((const int[][2]){ { 10, 1 } }, abc, 1), "", true);
-	apply(delta, lock_profile((const int[][2]){ { 15, 2 } }, abc, 1), "a 5/1", false);
-	apply(delta, lock_profile((const int[][2]){ { 18, 3 } }, abc, 1), "a 8/2", true);
-	apply(delta, lock_profile((const int[][2]){ { 19, 3 } }, abc, 1), "a 1/0", true);
+	apply(delta, lock_profile((const int[][2]){{10, 1}}, abc, 1), "", true);
+	apply(delta, lock_profile((const int[][2]){{15, 2}}, abc, 1), "a 5/1", false);
+	apply(delta, lock_profile((const int[][2]){{18, 3}}, abc, 1), "a 8/2", true);
+	apply(delta, lock_profile((const int[][2]){{19, 3}}, abc, 1), "a 1/0", true);
 	delta_free(delta);
 }
 
@@ -87,8 +87,8 @@ static void test_one_stack_that_shrinks_counts_nothing(void **state)
 
 	(void)state;
 	assert_int_equal(delta_new(&delta), 0);
-	apply(delta, lock_profile((const int[][2]){ { 10, 5 }, { 20, 2 } }, abc, 2), "", true);
-	apply(delta, lock_profile((const int[][2]){ { 8, 4 }, { 50, 9 } }, abc, 2), "b 30/7", true);
+	apply(delta, lock_profile((const int[][2]){{10, 5}, {20, 2}}, abc, 2), "", true);
+	apply(delta, lock_profile((const int[][2]){{8, 4}, {50, 9}}, abc, 2), "b 30/7", true);
 	assert_false(delta_restarted(delta));
 	delta_free(delta);
 }
@@ -99,11 +99,12 @@ static void test_a_sum_that_shrinks_is_another_life(void **state)
 
 	(void)state;
 	assert_int_equal(delta_new(&delta), 0);
-	apply(delta, lock_profile((const int[][2]){ { 100, 5 }, { 20, 2 } }, abc, 2), "", true);
+	apply(delta, lock_profile((const int[][2]){{100, 5}, {20, 2}}, abc, 2), "", true);
 	/* One column is enough. */
-	apply(delta, lock_profile((const int[][2]){ { 3, 1 }, { 200, 2 } }, abc, 2), "a 3/1, b 200/2", true);
+	apply(delta, lock_profile((const int[][2]){{3, 1}, {200, 2}}, abc, 2), "a 3/1, b 200/2",
+	      true);
 	assert_true(delta_restarted(delta));
-	apply(delta, lock_profile((const int[][2]){ { 4, 2 }, { 200, 2 } }, abc, 2), "a 1/1", true);
+	apply(delta, lock_profile((const int[][2]){{4, 2}, {200, 2}}, abc, 2), "a 1/1", true);
 	assert_false(delta_restarted(delta));
 	/* All gone is a restart too. */
 	apply(delta, lock_profile(NULL, abc, 0), "", true);
@@ -116,8 +117,8 @@ static void test_equal_records_are_one(void **state)
 
 	(void)state;
 	assert_int_equal(delta_new(&delta), 0);
-	apply(delta, lock_profile((const int[][2]){ { 1, 1 }, { 2, 2 }, { 3, 3 } }, aab, 3), "", true);
-	apply(delta, lock_profile((const int[][2]){ { 4, 1 }, { 5, 2 }, { 4, 3 } }, aab, 3), "a 6/0, b 1/0",
+	apply(delta, lock_profile((const int[][2]){{1, 1}, {2, 2}, {3, 3}}, aab, 3), "", true);
+	apply(delta, lock_profile((const int[][2]){{4, 1}, {5, 2}, {4, 3}}, aab, 3), "a 6/0, b 1/0",
 	      true);
 	delta_free(delta);
 }
@@ -150,8 +151,8 @@ static void test_gauges_stay_and_labels_tell_apart(void **state)
 
 static void test_ends_of_the_range(void **state)
 {
-	static const int64_t ends[] = { INT64_MIN, INT64_MAX, -1, INT64_MAX, 0, INT64_MIN };
-	struct err err = { 0 };
+	static const int64_t ends[] = {INT64_MIN, INT64_MAX, -1, INT64_MAX, 0, INT64_MIN};
+	struct err err = {0};
 	struct delta *delta;
 
 	(void)state;
@@ -177,13 +178,13 @@ static void test_ends_of_the_range(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_differences_by_stack),
-		cmocka_unit_test(test_what_was_not_stored_is_in_the_next_difference),
-		cmocka_unit_test(test_one_stack_that_shrinks_counts_nothing),
-		cmocka_unit_test(test_a_sum_that_shrinks_is_another_life),
-		cmocka_unit_test(test_equal_records_are_one),
-		cmocka_unit_test(test_gauges_stay_and_labels_tell_apart),
-		cmocka_unit_test(test_ends_of_the_range),
+	    cmocka_unit_test(test_differences_by_stack),
+	    cmocka_unit_test(test_what_was_not_stored_is_in_the_next_difference),
+	    cmocka_unit_test(test_one_stack_that_shrinks_counts_nothing),
+	    cmocka_unit_test(test_a_sum_that_shrinks_is_another_life),
+	    cmocka_unit_test(test_equal_records_are_one),
+	    cmocka_unit_test(test_gauges_stay_and_labels_tell_apart),
+	    cmocka_unit_test(test_ends_of_the_range),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

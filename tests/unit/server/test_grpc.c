@@ -24,10 +24,11 @@ static void test_timeouts(void **state)
 	static const struct {
 		const char *text;
 		int64_t ns;
-	} right[] = { { "10S", 10 * NS_PER_S },	 { "1500m", 1500 * NS_PER_MS }, { "7u", 7 * NS_PER_US },
-		      { "5n", 5 },		 { "2M", 120 * NS_PER_S },	 { "1H", 3600 * NS_PER_S },
-		      { "99999999H", INT64_MAX } };
-	static const char *const wrong[] = { "", "S", "10", "10s", "-1S", "1SS", "123456789S", " 1S" };
+	} right[] = {
+	    {"10S", 10 * NS_PER_S}, {"1500m", 1500 * NS_PER_MS}, {"7u", 7 * NS_PER_US},   {"5n", 5},
+	    {"2M", 120 * NS_PER_S}, {"1H", 3600 * NS_PER_S},     {"99999999H", INT64_MAX}};
+	static const char *const wrong[] = {"",    "S",   "10",         "10s",
+					    "-1S", "1SS", "123456789S", " 1S"};
 	int64_t ns;
 
 	(void)state;
@@ -59,8 +60,10 @@ static void test_details_say_when_to_come_again(void **state)
 
 	(void)state;
 	grpc_details_encode(GRPC_UNAVAILABLE, "full", to);
-	/* Status { 14, "full", Any { url, RetryInfo { Duration { 5 } } } }, put together by hand. */
-	assert_string_equal(to, "CA4SBGZ1bGwaMAoodHlwZS5nb29nbGVhcGlzLmNvbS9nb29nbGUucnBjLlJldHJ5SW5mbxIECgIIBQ");
+	/* Status { 14, "full", Any { url, RetryInfo { Duration { 5 } } } }, put together by hand.
+	 */
+	assert_string_equal(
+	    to, "CA4SBGZ1bGwaMAoodHlwZS5nb29nbGVhcGlzLmNvbS9nb29nbGUucnBjLlJldHJ5SW5mbxIECgIIBQ");
 }
 
 static void test_every_errno_has_a_status(void **state)
@@ -76,11 +79,11 @@ static void test_every_errno_has_a_status(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_content_types),
-		cmocka_unit_test(test_timeouts),
-		cmocka_unit_test(test_messages_are_percent_encoded),
-		cmocka_unit_test(test_details_say_when_to_come_again),
-		cmocka_unit_test(test_every_errno_has_a_status),
+	    cmocka_unit_test(test_content_types),
+	    cmocka_unit_test(test_timeouts),
+	    cmocka_unit_test(test_messages_are_percent_encoded),
+	    cmocka_unit_test(test_details_say_when_to_come_again),
+	    cmocka_unit_test(test_every_errno_has_a_status),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -327,6 +327,20 @@ int files_writer(struct sqlite_store *s, int level, int64_t start_ns, bool creat
 	return 0;
 }
 
+void files_failed(struct sqlite_store *s, struct open_file *file, int rc)
+{
+	struct period_file *entry = file->entry;
+
+	db_rollback(&file->db);
+	if (rc == -EBADMSG) {
+		pthread_mutex_lock(&s->lock);
+		entry->damaged = true;
+		pthread_mutex_unlock(&s->lock);
+	}
+	if (rc == -EBADMSG || open_file_reload(file, s->codec, NULL))
+		files_writer_drop(s, entry);
+}
+
 void files_writer_drop(struct sqlite_store *s, const struct period_file *file)
 {
 	for (size_t i = 0; i < SQLITE_WRITERS_MAX; i++) {

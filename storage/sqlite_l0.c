@@ -300,16 +300,7 @@ static int put_group(struct sqlite_store *s, int64_t start_ns,
 		return rc;
 	rc = commit_group(&g, profiles, count, results, err);
 	if (rc) {
-		/* The dictionary in memory knows what was rolled back: it goes with the connection.
-		 */
-		struct period_file *entry = g.file->entry;
-
-		if (rc == -EBADMSG) {
-			pthread_mutex_lock(&s->lock);
-			entry->damaged = true;
-			pthread_mutex_unlock(&s->lock);
-		}
-		files_writer_drop(s, entry);
+		files_failed(s, g.file, rc);
 		return rc;
 	}
 	files_widen(s, g.file->entry, &g.extent);
@@ -390,9 +381,15 @@ int sqlite_put(struct storage *store, const struct profile *const *profiles, siz
 		if (results[i] != PENDING)
 			continue;
 		int64_t start_ns = home_of(profiles[i]);
-		int rc = 0;
+		struct open_file *file;
+		/* Opening it again can bring upload ids to light: before they are looked up. */
+		int rc = files_writer(s, 0, start_ns, false, &file, first ? NULL : err);
 
-		if (mark_group(s, start_ns, profiles, count, results)) {
+		if (rc == -EBADMSG)
+			rc = retain_damaged(s, NULL);
+		if (rc == -ENOENT)
+			rc = 0;
+		if (mark_group(s, start_ns, profiles, count, results) && !rc) {
 			rc = put_group(s, start_ns, profiles, count, results, first ? NULL : err);
 			/* The rest of a damaged file is put aside, and a new one takes its place.
 			 */

@@ -280,16 +280,8 @@ static int commit_day(struct deriving *d, struct fold *fold, struct err *err)
 	if (rc)
 		return rc;
 	rc = write_day(d, fold, day, err);
-	if (rc) {
-		struct period_file *entry = day->entry;
-
-		if (rc == -EBADMSG) {
-			pthread_mutex_lock(&d->s->lock);
-			entry->damaged = true;
-			pthread_mutex_unlock(&d->s->lock);
-		}
-		files_writer_drop(d->s, entry);
-	}
+	if (rc)
+		files_failed(d->s, day, rc);
 	return rc;
 }
 

@@ -40,6 +40,17 @@ int open_file_load(struct open_file *file, struct codec *codec, struct err *err)
 	return rc;
 }
 
+int open_file_reload(struct open_file *file, struct codec *codec, struct err *err)
+{
+	bool indexed = file->dict.indexed;
+
+	dict_release(&file->dict);
+	file->dict_id = 0;
+	int rc = dict_init(&file->dict, indexed);
+
+	return rc ? err_set(err, rc, "storage: out of memory") : open_file_load(file, codec, err);
+}
+
 int open_file_store(struct open_file *file, struct codec *codec, struct err *err)
 {
 	struct buf raw CLEANUP(buf_release);

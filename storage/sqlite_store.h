@@ -141,10 +141,16 @@ uint64_t files_bytes(const struct sqlite_store *s, const char *name);
  * store's.  -ENOENT without `create`. */
 MUST_CHECK int files_writer(struct sqlite_store *s, int level, int64_t start_ns, bool create,
 			    struct open_file **ret_file, struct err *err);
-/* Close a file open for writing, when it is: after a failure, or before unlinking. */
+/* After a transaction that failed with `rc`: undo it, and forget what the dictionary learned in it.
+ * A damaged file is marked and closed.  Otherwise the connection stays, for in its eyes a commit whose fsync failed has not happened, and its next one overwrites
+ * the frames; a new connection would find them whole in the WAL. */
+void files_failed(struct sqlite_store *s, struct open_file *file, int rc);
+/* Close a file open for writing, when it is: when it is damaged, or before unlinking. */
 void files_writer_drop(struct sqlite_store *s, const struct period_file *file);
 
 void open_file_free(struct sqlite_store *s, struct open_file *file);
+/* Forget the dictionary and load it from the file. Returns 0 or an error, and then it is empty. */
+MUST_CHECK int open_file_reload(struct open_file *file, struct codec *codec, struct err *err);
 /* Load the dictionary's segments that came since the last time; inside a transaction. */
 MUST_CHECK int open_file_load(struct open_file *file, struct codec *codec, struct err *err);
 /* Write what the dictionary learned; inside a transaction. */

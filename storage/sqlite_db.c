@@ -14,12 +14,14 @@ static const struct {
 } migrations[] = {
 #define l0 DB_L0
 #define l1 DB_L1
+#define l2 DB_L2
 #define symbols DB_SYMBOLS
 #define SCHEMA(kind, version, sql) {kind, version, sql},
 #include "schema.inc"
 #undef SCHEMA
 #undef l0
 #undef l1
+#undef l2
 #undef symbols
 };
 
@@ -219,6 +221,11 @@ int db_open_writer(struct db *db, const char *path, enum db_kind kind, bool crea
 	if (rc)
 		db_close(db);
 	return rc;
+}
+
+void db_sync_later(struct db *db)
+{
+	(void)sqlite3_exec(db->handle, "PRAGMA synchronous=NORMAL", NULL, NULL, NULL);
 }
 
 int db_open_reader(struct db *db, const char *path, struct err *err)

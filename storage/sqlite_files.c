@@ -32,11 +32,47 @@ void extent_join(struct extent *e, const struct extent *other)
 
 /* ---- names ---- */
 
-static const int64_t widths[SQLITE_LEVELS] = {STORAGE_L0_FILE_NS, STORAGE_L1_FILE_NS};
+static const struct {
+	const char *folder, *format; /* of strptime, within the folder */
+	int64_t period_ns;	     /* 0: a month */
+	int64_t window_ns;
+} levels[SQLITE_LEVELS] = {
+    {"l0", "%Y%m%dT%H.db", STORAGE_L0_FILE_NS, 0},
+    {"l1", "%Y%m%d.db", STORAGE_L1_FILE_NS, STORAGE_L1_WINDOW_NS},
+    {"l2", "%Y%m.db", 0, STORAGE_L2_WINDOW_NS},
+};
+
+const char *files_level(int level)
+{
+	return levels[level].folder;
+}
+
+int64_t files_window_ns(int level)
+{
+	return levels[level].window_ns;
+}
+
+/* The first of the month that is `months` after that of `time_ns`. */
+static int64_t month_start(int64_t time_ns, int months)
+{
+	time_t seconds = (time_t)(clock_window_ns(time_ns, NS_PER_S) / NS_PER_S);
+	struct tm tm;
+
+	(void)gmtime_r(&seconds, &tm);
+	tm = (struct tm){.tm_year = tm.tm_year, .tm_mon = tm.tm_mon + months, .tm_mday = 1};
+	return (int64_t)timegm(&tm) * NS_PER_S;
+}
 
 int64_t files_period_start(int level, int64_t time_ns)
 {
-	return clock_window_ns(time_ns, widths[level]);
+	return levels[level].period_ns ? clock_window_ns(time_ns, levels[level].period_ns)
+				       : month_start(time_ns, 0);
+}
+
+static int64_t period_end(int level, int64_t start_ns)
+{
+	return levels[level].period_ns ? start_ns + levels[level].period_ns
+				       : month_start(start_ns, 1);
 }
 
 static void name_of(int level, int64_t start_ns, char *to, size_t size)
@@ -45,15 +81,19 @@ static void name_of(int level, int64_t start_ns, char *to, size_t size)
 	struct tm tm;
 
 	(void)gmtime_r(&seconds, &tm);
-	(void)strftime(to, size, level ? "l1/%Y%m%d.db" : "l0/%Y%m%dT%H.db", &tm);
+	(void)strftime(to, size,
+		       level == 0   ? "l0/%Y%m%dT%H.db"
+		       : level == 1 ? "l1/%Y%m%d.db"
+				    : "l2/%Y%m.db",
+		       &tm);
 }
 
 /* Whether `name` (within the level's folder) is a period file, and which. */
 static bool name_parse(int level, const char *name, int64_t *ret_start_ns)
 {
-	struct tm tm = {0};
+	struct tm tm = {.tm_mday = 1};
 	char again[40];
-	const char *end = strptime(name, level ? "%Y%m%d.db" : "%Y%m%dT%H.db", &tm);
+	const char *end = strptime(name, levels[level].format, &tm);
 
 	if (!end || *end)
 		return false;
@@ -172,10 +212,10 @@ static struct period_file *file_new(int level, int64_t start_ns)
 		return NULL;
 	file->level = level;
 	file->start_ns = start_ns;
-	file->end_ns = start_ns + widths[level];
+	file->end_ns = period_end(level, start_ns);
 	file->extent = empty;
 	file->refs = 1;
-	file->derived = -1;
+	file->derived = file->rolled = -1;
 	name_of(level, start_ns, file->name, sizeof(file->name));
 	return file;
 }
@@ -187,7 +227,7 @@ static int meta_create(struct db *db, struct period_file *file, struct err *err)
 	sqlite3_stmt *stmt;
 	int64_t id = 0;
 	int rc = db_prepare(
-	    db, "INSERT INTO meta VALUES (1, :id, :start, :max, :min, :max, :min, 0)", &stmt, err);
+	    db, "INSERT INTO meta VALUES (1, :id, :start, :max, :min, :max, :min, 0, 0)", &stmt, err);
 
 	if (getrandom(&id, sizeof(id), 0) != sizeof(id))
 		return err_set(err, -EIO, "storage: no random numbers");
@@ -205,8 +245,8 @@ static int meta_read(struct db *db, struct period_file *file, struct err *err)
 {
 	sqlite3_stmt *stmt;
 	int rc = db_prepare(db,
-			    "SELECT file_id, min_ns, max_ns, first_ns, last_ns, records, start_ns"
-			    " FROM meta",
+			    "SELECT file_id, min_ns, max_ns, first_ns, last_ns, records, start_ns,"
+			    " step FROM meta",
 			    &stmt, err);
 
 	if (!rc)
@@ -219,6 +259,7 @@ static int meta_read(struct db *db, struct period_file *file, struct err *err)
 	file->extent.first_ns = sqlite3_column_int64(stmt, 3);
 	file->extent.last_ns = sqlite3_column_int64(stmt, 4);
 	file->extent.records = (uint64_t)sqlite3_column_int64(stmt, 5);
+	file->hour_step = sqlite3_column_int64(stmt, 7);
 	bool named_right = sqlite3_column_int64(stmt, 6) == file->start_ns;
 
 	(void)sqlite3_reset(stmt);
@@ -227,15 +268,27 @@ static int meta_read(struct db *db, struct period_file *file, struct err *err)
 }
 
 /* A new file's name must be as durable as what will be in it. */
-static void sync_folder(const struct sqlite_store *s, int level)
+static int sync_folder(const struct sqlite_store *s, int level, struct err *err)
 {
 	char path[SQLITE_PATH_MAX];
 
-	files_path(s, level ? "l1" : "l0", "", path);
+	files_path(s, files_level(level), "", path);
 	int fd CLOSING = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (fd >= 0)
-		(void)fsync(fd);
+	if (fd < 0 || fsync(fd))
+		return err_set(err, -EIO, "storage: %s: %s", path, strerror(errno));
+	return 0;
+}
+
+/* What retention or damage left of a file of this name: its WAL would be taken for the new one's. */
+static void remove_leftovers(const struct sqlite_store *s, const struct period_file *file)
+{
+	char path[SQLITE_PATH_MAX];
+
+	files_path(s, file->name, "-wal", path);
+	(void)unlink(path);
+	files_path(s, file->name, "-shm", path);
+	(void)unlink(path);
 }
 
 static int writer_open(struct sqlite_store *s, struct period_file *entry, bool create,
@@ -243,14 +296,17 @@ static int writer_open(struct sqlite_store *s, struct period_file *entry, bool c
 {
 	char path[SQLITE_PATH_MAX];
 	struct open_file *file = calloc(1, sizeof(*file));
-	int rc = file ? dict_init(&file->dict, true) : -ENOMEM;
+	int rc = file ? dict_init(&file->catalogue.dict, true) : -ENOMEM;
 
 	if (rc) {
 		free(file);
 		return err_set(err, rc, "storage: out of memory");
 	}
+	file->writing = true;
+	if (create)
+		remove_leftovers(s, entry);
 	files_path(s, entry->name, "", path);
-	rc = db_open_writer(&file->db, path, entry->level ? DB_L1 : DB_L0, create, err);
+	rc = db_open_writer(&file->db, path, (enum db_kind)entry->level, create, err);
 	if (!rc && create)
 		rc = meta_read(&file->db, entry, err);
 	pthread_mutex_lock(&s->lock);
@@ -261,12 +317,14 @@ static int writer_open(struct sqlite_store *s, struct period_file *entry, bool c
 	/* After a failed commit the file knows better than we do what is in it. */
 	if (!rc && entry->level == 0)
 		rc = known_load(&s->known, &file->db, entry->start_ns, err);
+	if (!rc && create)
+		rc = sync_folder(s, entry->level, err);
 	if (rc) {
 		open_file_free(s, file);
 		return rc;
 	}
-	if (create)
-		sync_folder(s, entry->level);
+	if (s->options.sync_within_ns)
+		db_sync_later(&file->db);
 	*ret_file = file;
 	return 0;
 }
@@ -369,7 +427,7 @@ static int load_one(struct sqlite_store *s, int level, int64_t start_ns, struct 
 	files_path(s, entry->name, "", path);
 	files_path(s, entry->name, "-wal", wal);
 	bool unclean = !stat(wal, &st) && st.st_size > 0;
-	int rc = db_open_writer(&db, path, level ? DB_L1 : DB_L0, false, &why);
+	int rc = db_open_writer(&db, path, (enum db_kind)level, false, &why);
 
 	if (!rc && unclean)
 		rc = db_check(&db, &why);
@@ -398,7 +456,7 @@ static int load_level(struct sqlite_store *s, int level, struct err *err)
 	int64_t start_ns;
 	int rc = 0;
 
-	files_path(s, level ? "l1" : "l0", "", path);
+	files_path(s, files_level(level), "", path);
 	DIR *dir = opendir(path);
 
 	if (!dir)

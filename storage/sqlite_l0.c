@@ -32,8 +32,9 @@ static int insert_batch(struct group *g, const struct profile *p, uint32_t insta
 	struct hash128 upload = storage_upload_key(p);
 	sqlite3_stmt *stmt;
 	int rc = db_prepare(&g->file->db,
-			    "INSERT INTO batch(arrived_ns, instance, upload, ended_ns, clamped)"
-			    " VALUES (:arrived, :instance, :upload, :ended, :clamped)",
+			    "INSERT INTO batch(arrived_ns, instance, upload, ended_ns, clamped,"
+			    " first_block) VALUES (:arrived, :instance, :upload, :ended, :clamped,"
+			    " (SELECT ifnull(max(id), 0) + 1 FROM block))",
 			    &stmt, err);
 
 	if (rc)
@@ -62,7 +63,7 @@ static int insert_block(struct group *g, const struct block *b, const struct cod
 	struct str packed;
 	sqlite3_stmt *stmt;
 
-	if (codec_encode(g->s->codec, columns, CODEC_TIMES | CODEC_CONTEXTS, &packed))
+	if (codec_encode(g->s->codec, columns, CODEC_TIMES | CODEC_CONTEXTS, CODEC_QUICK, &packed))
 		return err_set(err, -ENOMEM, "storage: out of memory");
 	int rc =
 	    db_prepare(&g->file->db,
@@ -225,28 +226,33 @@ static int insert_profile(struct group *g, const struct profile *p, struct err *
 				   .labels_count = p->labels_count,
 				   .contexts = p->contexts,
 				   .contexts_count = p->contexts_count};
-	struct dict_import im CLEANUP(dict_import_release) = {0};
+	struct imports im CLEANUP(imports_release) = {0};
 	uint32_t *series CLEANUP(cleanup_free) = calloc(p->series_count + 1, sizeof(*series));
 	struct block b = {0};
-	int rc = series ? dict_import_init(&im, &g->file->dict, &from) : -ENOMEM;
+	int rc = imports_init(&im, g->file, g->s->codec, &from, err);
 
-	if (!rc)
-		rc = dict_import_instance(&im, &p->instance, &b.instance);
+	if (rc)
+		return rc;
+	rc = series ? dict_import_instance(&im.catalogue, &p->instance, &b.instance) : -ENOMEM;
 	for (uint32_t i = 0; !rc && i < p->series_count; i++) {
 		struct dict_series described = series_of(p, i);
 
-		rc = dict_import_series(&im, &described, &series[i]);
+		rc = dict_import_series(&im.catalogue, &described, &series[i]);
 	}
 	if (rc)
 		return err_set(err, rc, "storage: %s: the dictionary is full",
 			       g->file->entry->name);
 	rc = insert_batch(g, p, b.instance, &b.batch, err);
 	for (uint32_t i = 0; !rc && i < p->series_count; i++) {
+		struct dict_import *stacks;
+
 		b.series = series[i];
-		rc = insert_records(g, &im, p, i, &b, err);
+		rc = imports_part(&im, series[i], &from, &stacks, err);
+		if (!rc)
+			rc = insert_records(g, stacks, p, i, &b, err);
 	}
 	if (!rc)
-		rc = insert_losses(g, &im, p, series, b.batch, err);
+		rc = insert_losses(g, &im.catalogue, p, series, b.batch, err);
 	if (!rc)
 		rc = insert_cursors(g, p, err);
 	g->records += p->records_count;

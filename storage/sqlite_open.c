@@ -1,76 +1,156 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An open period file: its dictionary's segments and the spans that it keeps of its contents. */
+/* An open period file: its dictionaries' segments and the spans that it keeps of its contents. */
 #include "storage/sqlite_store.h"
 
 #include <errno.h>
+#include <string.h>
+
+static void parts_free(struct open_file *file)
+{
+	for (size_t i = 0; i < file->parts_count; i++) {
+		if (!file->parts[i])
+			continue;
+		dict_release(&file->parts[i]->dict);
+		free(file->parts[i]);
+	}
+	file->parts_count = 0;
+}
 
 void open_file_free(struct sqlite_store *s, struct open_file *file)
 {
 	if (!file)
 		return;
 	db_close(&file->db);
-	dict_release(&file->dict);
+	dict_release(&file->catalogue.dict);
+	parts_free(file);
+	free(file->parts);
 	if (file->entry)
 		files_unref(s, file->entry);
 	free(file);
 }
 
-int open_file_load(struct open_file *file, struct codec *codec, struct err *err)
+static int load_part(struct open_file *file, struct codec *codec, uint32_t number,
+		     struct open_part *part, struct err *err)
 {
 	sqlite3_stmt *stmt;
-	int rc = db_prepare(&file->db, "SELECT id, data FROM dict WHERE id > :last ORDER BY id",
+	int rc = db_prepare(&file->db,
+			    "SELECT id, data FROM dict WHERE part = :part AND id > :last"
+			    " ORDER BY id",
 			    &stmt, err);
 
 	if (rc)
 		return rc;
-	db_bind_int(stmt, ":last", file->dict_id);
+	db_bind_int(stmt, ":part", number);
+	db_bind_int(stmt, ":last", part->last_id);
 	while ((rc = db_step(&file->db, stmt, err)) > 0) {
 		struct str packed = db_column_blob(stmt, 1), segment;
 
 		rc = codec_unpack(codec, packed.ptr, packed.len, &segment);
 		if (!rc)
-			rc = dict_decode(&file->dict, segment);
+			rc = dict_decode(&part->dict, segment);
 		if (rc) {
 			(void)sqlite3_reset(stmt);
 			return err_set(err, rc, "storage: %s: a dictionary segment is damaged",
 				       file->entry->name);
 		}
-		file->dict_id = sqlite3_column_int64(stmt, 0);
+		part->last_id = sqlite3_column_int64(stmt, 0);
 	}
 	return rc;
 }
 
+int open_file_load(struct open_file *file, struct codec *codec, struct err *err)
+{
+	return load_part(file, codec, 0, &file->catalogue, err);
+}
+
 int open_file_reload(struct open_file *file, struct codec *codec, struct err *err)
 {
-	bool indexed = file->dict.indexed;
-
-	dict_release(&file->dict);
-	file->dict_id = 0;
-	int rc = dict_init(&file->dict, indexed);
+	parts_free(file);
+	dict_release(&file->catalogue.dict);
+	file->catalogue.last_id = 0;
+	int rc = dict_init(&file->catalogue.dict, file->writing);
 
 	return rc ? err_set(err, rc, "storage: out of memory") : open_file_load(file, codec, err);
 }
 
-int open_file_store(struct open_file *file, struct codec *codec, struct err *err)
+static struct open_part *part_new(struct open_file *file, uint32_t number, uint32_t owner)
+{
+	struct open_part *part = calloc(1, sizeof(*part));
+
+	if (!part || array_grow(&file->parts, sizeof(struct open_part *), &file->parts_capacity,
+				(size_t)number + 1)) {
+		free(part);
+		return NULL;
+	}
+	if (dict_init(&part->dict, file->writing)) {
+		free(part);
+		return NULL;
+	}
+	part->dict.owner = owner;
+	while (file->parts_count <= number)
+		file->parts[file->parts_count++] = NULL;
+	file->parts[number] = part;
+	return part;
+}
+
+int open_file_part(struct open_file *file, struct codec *codec, uint32_t series,
+		   struct dict **ret_dict, struct err *err)
+{
+	const struct dict_series *s = &file->catalogue.dict.t.series[series];
+	struct open_part *part = s->part < file->parts_count ? file->parts[s->part] : NULL;
+	bool fresh = !part;
+
+	if (!part)
+		part = part_new(file, s->part, s->owner);
+	if (!part)
+		return err_set(err, -ENOMEM, "storage: out of memory");
+	/* The one who writes has seen every segment. */
+	int rc = file->writing && !fresh ? 0 : load_part(file, codec, s->part, part, err);
+
+	if (rc) {
+		dict_release(&part->dict);
+		free(part);
+		file->parts[s->part] = NULL;
+		return rc;
+	}
+	*ret_dict = &part->dict;
+	return 0;
+}
+
+static int store_part(struct open_file *file, struct codec *codec, uint32_t number,
+		      struct open_part *part, struct err *err)
 {
 	struct buf raw CLEANUP(buf_release);
 	sqlite3_stmt *stmt;
 	struct str packed;
 
 	buf_init(&raw, CODEC_RAW_MAX);
-	if (!dict_is_dirty(&file->dict))
+	if (!dict_is_dirty(&part->dict))
 		return 0;
-	if (dict_encode(&file->dict, &raw) || codec_pack(codec, raw.data, raw.len, &packed))
+	if (dict_encode(&part->dict, &raw) ||
+	    codec_pack(codec, raw.data, raw.len, CODEC_QUICK, &packed))
 		return err_set(err, -ENOMEM, "storage: out of memory");
-	int rc =
-	    db_prepare(&file->db, "INSERT INTO dict(id, data) VALUES (:id, :data)", &stmt, err);
+	int rc = db_prepare(&file->db,
+			    "INSERT INTO dict(part, id, data) VALUES (:part, :id, :data)", &stmt,
+			    err);
 
 	if (rc)
 		return rc;
-	db_bind_int(stmt, ":id", file->dict_id + 1);
+	db_bind_int(stmt, ":part", number);
+	db_bind_int(stmt, ":id", part->last_id + 1);
 	db_bind_blob(stmt, ":data", packed.ptr, packed.len);
 	rc = db_run(&file->db, stmt, err);
-	file->dict_id += !rc;
+	part->last_id += !rc;
+	return rc;
+}
+
+int open_file_store(struct open_file *file, struct codec *codec, struct err *err)
+{
+	int rc = store_part(file, codec, 0, &file->catalogue, err);
+
+	for (uint32_t i = 0; !rc && i < file->parts_count; i++)
+		if (file->parts[i])
+			rc = store_part(file, codec, i, file->parts[i], err);
 	return rc;
 }
 

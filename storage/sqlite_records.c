@@ -14,6 +14,7 @@ struct position { /* of a block in the index block_series */
 struct page {
 	struct plan *plan;
 	struct open_file *file;
+	struct dict *stacks;
 	size_t series; /* in the scan */
 	uint32_t number;
 	struct position at;
@@ -64,10 +65,11 @@ static int next_block(struct page *page, struct err *err)
 /* Everything that a block names must be there. */
 static bool block_fits(const struct page *page)
 {
-	const struct dict_tables *t = &page->file->dict.t;
+	const struct dict_tables *t = &page->stacks->t;
 	const struct codec_columns *c = &page->plan->r->columns;
 
-	if (page->instance < 0 || (size_t)page->instance >= t->instances_count ||
+	if (page->instance < 0 ||
+	    (size_t)page->instance >= page->file->catalogue.dict.t.instances_count ||
 	    c->values_count <= page->plan->scan->column)
 		return false;
 	for (size_t i = 0; i < c->count; i++)
@@ -79,7 +81,8 @@ static bool block_fits(const struct page *page)
 static int emit_block(struct page *page, storage_records_fn fn, void *arg)
 {
 	const struct storage_scan *scan = page->plan->scan;
-	const struct dict_tables *t = &page->file->dict.t;
+	const struct dict_tables *catalogue = &page->file->catalogue.dict.t;
+	const struct dict_tables *t = &page->stacks->t;
 	struct codec_columns *c = &page->plan->r->columns;
 	int64_t *values = c->values[scan->column];
 	size_t n = 0;
@@ -99,11 +102,11 @@ static int emit_block(struct page *page, storage_records_fn fn, void *arg)
 		values[n++] = values[i];
 	}
 	struct storage_records records = {
-	    .segment = segment_of_dict(&page->file->dict, t->series[page->number].owner),
+	    .segment = segment_of_dict(page->stacks, catalogue->series[page->number].owner),
 	    .contexts = t->contexts,
 	    .labels = t->labels,
-	    .runtime_id = t->instances[page->instance].runtime_id,
-	    .pid = t->instances[page->instance].pid,
+	    .runtime_id = catalogue->instances[page->instance].runtime_id,
+	    .pid = catalogue->instances[page->instance].pid,
 	    .count = n,
 	    .series = series,
 	    .nodes = c->nodes,
@@ -123,6 +126,9 @@ static int records_of_series(struct page *page, storage_records_fn fn, void *arg
 	page->at = (struct position){INT64_MIN, 0, 0, 0};
 	while (rc > 0) {
 		rc = plan_begin(page->plan, page->file, err);
+		if (!rc)
+			rc = open_file_part(page->file, page->plan->r->codec, page->number,
+					    &page->stacks, err);
 		if (!rc)
 			rc = next_block(page, err);
 		if (rc > 0 && !block_fits(page))
@@ -153,9 +159,9 @@ int sqlite_records(struct storage_reader *reader, const struct storage_scan *sca
 		rc = plan_begin(&plan, page.file, err);
 		rc = plan_end(&plan, page.file, rc, err);
 		for (; !rc && page.series < scan->series_count; page.series++) {
-			page.number = dict_find_series(&page.file->dict, scan->series[page.series]);
+			page.number = dict_find_series(&page.file->catalogue.dict, scan->series[page.series]);
 			if (page.number != INDEX_NONE &&
-			    scan->column < page.file->dict.t.series[page.number].columns_count)
+			    scan->column < page.file->catalogue.dict.t.series[page.number].columns_count)
 				rc = records_of_series(&page, fn, arg, err);
 		}
 	}
@@ -184,13 +190,17 @@ static int tally_add(struct tally *t, const struct plan *p, const struct open_fi
 		     sqlite3_stmt *stmt, struct err *err)
 {
 	int64_t series = sqlite3_column_int64(stmt, 2), reason = sqlite3_column_int64(stmt, 3);
-	const struct dict_tables *d = &file->dict.t;
+	const struct dict_tables *d = &file->catalogue.dict.t;
 
 	if (series < 0 || (size_t)series >= d->series_count || reason < 0 ||
 	    (size_t)reason >= d->strings_count)
 		return err_set(err, -EBADMSG, "storage: %s: a loss names what is not there",
 			       file->entry->name);
-	if (storage_scan_find(p->scan, d->series[series].identity) < 0)
+	int64_t of = storage_scan_find(p->scan, d->series[series].identity);
+
+	if (of < 0 || (file->entry->level &&
+		       plan_is_above(p, file, (size_t)of, sqlite3_column_int64(stmt, 5),
+				     sqlite3_column_int64(stmt, 1))))
 		return 0;
 	if (array_grow(&t->list, sizeof(*t->list), &t->capacity, t->count + 1))
 		return err_set(err, -ENOMEM, "storage: out of memory");
@@ -203,21 +213,23 @@ static int gather_losses(struct tally *t, struct plan *p, struct open_file *file
 {
 	static const char l0[] = "SELECT batch, time_ns, series, reason, count FROM loss"
 				 " WHERE time_ns > :after AND time_ns < :until";
-	static const char l1[] = "SELECT source, window_ns, series, reason, count FROM loss"
+	static const char l1[] = "SELECT source, window_ns, series, reason, count, step FROM loss"
 				 " WHERE window_ns > :after AND window_ns < :until";
-	bool windows = file->entry->level == 1;
+	bool windows = file->entry->level > 0;
 	sqlite3_stmt *stmt;
 	int rc = db_prepare(&file->db, windows ? l1 : l0, &stmt, err);
 
 	if (rc)
 		return rc;
-	db_bind_int(stmt, ":after", p->scan->from_ns - STORAGE_L1_WINDOW_NS);
+	db_bind_int(stmt, ":after",
+		    p->scan->from_ns - MAX(files_window_ns(file->entry->level), 1));
 	db_bind_int(stmt, ":until", p->scan->until_ns);
 	while (!rc && (rc = db_step(&file->db, stmt, err)) > 0) {
 		int64_t batch = sqlite3_column_int64(stmt, 0),
 			time_ns = sqlite3_column_int64(stmt, 1);
 		bool takes =
-		    windows ? plan_takes_window(p, time_ns, plan_source_is_there(p, file, batch))
+		    windows ? plan_takes_window(p, file->entry->level, time_ns,
+					      plan_source_is_there(p, file, batch))
 			    : plan_takes_record(p, file->entry->file_id, batch, time_ns);
 
 		rc = takes ? tally_add(t, p, file, stmt, err) : 0;
@@ -242,7 +254,7 @@ int sqlite_losses(struct storage_reader *reader, const struct storage_scan *scan
 		rc = plan_end(&plan, file, rc, err);
 		for (size_t k = 0; !rc && k < tally.count; k++)
 			rc = fn(arg, tally.list[k].series,
-				file->dict.t.strings[tally.list[k].reason], tally.list[k].count);
+				file->catalogue.dict.t.strings[tally.list[k].reason], tally.list[k].count);
 	}
 	return rc;
 }

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -79,7 +80,7 @@ int retain_damaged(struct sqlite_store *s, struct err *err)
 
 		files_writer_drop(s, file);
 		files_path(s, file->name, "", path);
-		int found = db_open_writer(&db, path, file->level ? DB_L1 : DB_L0, false, &why);
+		int found = db_open_writer(&db, path, (enum db_kind)file->level, false, &why);
 
 		if (!found)
 			found = db_check(&db, &why);
@@ -89,10 +90,11 @@ int retain_damaged(struct sqlite_store *s, struct err *err)
 			(void)err_set(&why, 0, "its contents do not decode");
 		files_remove(s, file);
 		rc = retain_put_aside(s, file->name, why.message, err);
-		/* What a lost day held of the L0 files that are still there can be derived again.
-		 */
-		for (size_t i = 0; file->level && i < s->files_count; i++)
-			s->files[i]->derived = -1;
+		/* What a lost file held of those below that are still there can be derived again. */
+		for (size_t i = 0; file->level && i < s->files_count; i++) {
+			s->files[i]->derived = s->files[i]->rolled = -1;
+			s->files[i]->rolling = 0;
+		}
 		files_unref(s, file);
 	}
 	return rc;
@@ -128,14 +130,43 @@ static bool is_too_old(const struct period_file *file, int64_t age_ns, int64_t n
 	return MAX(file->end_ns, file->extent.max_ns) < now_ns - age_ns;
 }
 
-/* L1 gets what L0 still has alone before that goes; a full disk is the one reason not to wait. */
-static int drop_l0(struct sqlite_store *s, struct period_file *file, struct err *err)
+/* How far a file of L1 has come. */
+static int last_step(struct sqlite_store *s, const struct period_file *file, int64_t *ret_step,
+		     struct err *err)
+{
+	struct open_file *l1;
+	sqlite3_stmt *stmt;
+	int rc = files_writer(s, 1, file->start_ns, false, &l1, err);
+
+	if (!rc)
+		rc = db_prepare(&l1->db, "SELECT step FROM meta", &stmt, err);
+	if (!rc)
+		rc = db_step(&l1->db, stmt, err);
+	if (rc > 0)
+		*ret_step = sqlite3_column_int64(stmt, 0);
+	if (rc >= 0)
+		(void)sqlite3_reset(stmt);
+	return rc < 0 ? rc : 0;
+}
+
+static int derive_rest(struct sqlite_store *s, struct period_file *file, struct err *err)
 {
 	bool more = true;
-	int rc = 0;
+	int64_t step = 0;
+	int rc = file->level == 1 ? last_step(s, file, &step, err) : 0;
 
-	while (!rc && more)
-		rc = l1_derive(s, file, INT64_MAX, &more, err);
+	while (!rc && more && file->level < 2)
+		rc = file->level ? l2_derive(s, file, step, &more, err)
+				 : l1_derive(s, file, INT64_MAX, &more, err);
+	return rc;
+}
+
+/* The next level gets what this one still has alone before it goes; a full disk is the one reason
+ * not to wait. */
+static int roll_up_and_drop(struct sqlite_store *s, struct period_file *file, struct err *err)
+{
+	int rc = derive_rest(s, file, err);
+
 	if (rc == -ENOSPC)
 		sqlite_note(s, "disk full: %s went before it was rolled up", file->name);
 	else if (rc)
@@ -154,28 +185,40 @@ static uint64_t level_bytes(struct sqlite_store *s, int level)
 	return bytes;
 }
 
+static bool disk_is_low(const struct sqlite_store *s)
+{
+	struct statvfs fs;
+
+	if (s->options.free_permille == STORAGE_NO_FLOOR || statvfs(s->dir, &fs) || !fs.f_blocks)
+		return false;
+	return (uint64_t)fs.f_bavail * 1000 < (uint64_t)fs.f_blocks * s->options.free_permille;
+}
+
+static bool is_over_budget(struct sqlite_store *s)
+{
+	uint64_t bytes = level_bytes(s, -1);
+
+	for (int level = 0; level < SQLITE_LEVELS; level++)
+		bytes += level_bytes(s, level);
+	return bytes > s->options.bytes_max || disk_is_low(s);
+}
+
 static int apply_retention(struct sqlite_store *s, int64_t now_ns, struct err *err)
 {
+	const int64_t ages_ns[SQLITE_LEVELS] = {s->options.l0_age_ns, s->options.l1_age_ns,
+						s->options.l2_age_ns};
 	struct period_file *file;
 	int rc = 0;
 
-	while (!rc && (file = oldest(s, 0)) &&
-	       (is_too_old(file, s->options.l0_age_ns, now_ns) ||
-		level_bytes(s, 0) > s->options.l0_bytes_max))
-		rc = drop_l0(s, file, err);
-	while (!rc && (file = oldest(s, 1)) && is_too_old(file, s->options.l1_age_ns, now_ns))
-		drop_file(s, file);
-	/* Over the whole budget the detail goes first, as long as L1 has the same sums. */
-	while (!rc &&
-	       level_bytes(s, -1) + level_bytes(s, 0) + level_bytes(s, 1) > s->options.bytes_max) {
-		file = oldest(s, 0);
-		if (file)
-			rc = drop_l0(s, file, err);
-		else if ((file = oldest(s, 1)))
-			drop_file(s, file);
-		else
-			break;
-	}
+	for (int level = 0; level < SQLITE_LEVELS; level++)
+		while (!rc && (file = oldest(s, level)) &&
+		       (is_too_old(file, ages_ns[level], now_ns) ||
+			(!level && level_bytes(s, 0) > s->options.l0_bytes_max)))
+			rc = roll_up_and_drop(s, file, err);
+	/* Over the whole budget the detail goes first, as long as the level above has the sums. */
+	for (int level = 0; level < SQLITE_LEVELS; level++)
+		while (!rc && is_over_budget(s) && (file = oldest(s, level)))
+			rc = roll_up_and_drop(s, file, err);
 	return rc;
 }
 
@@ -201,6 +244,30 @@ static int derive_all(struct sqlite_store *s, int64_t now_ns, struct err *err)
 	return rc;
 }
 
+/* Hours that are complete go from L1 to L2. */
+static int roll_all(struct sqlite_store *s, int64_t now_ns, struct err *err)
+{
+	bool more = false;
+	int rc = 0;
+
+	for (size_t i = 0; !rc && !more && i < s->files_count; i++) {
+		struct period_file *file = s->files[i];
+
+		if (file->level != 1)
+			continue;
+		/* Nothing has come for an hour: what there is, is complete. */
+		if (now_ns - file->hour_ns > 2 * STORAGE_L2_WINDOW_NS)
+			rc = last_step(s, file, &file->hour_step, err);
+		if (!rc)
+			rc = l2_derive(s, file, file->hour_step, &more, err);
+		if (rc == -EBADMSG)
+			rc = retain_damaged(s, err);
+		if (i < s->files_count && s->files[i] != file)
+			i--;
+	}
+	return rc;
+}
+
 int sqlite_maintain(struct storage *store, int64_t now_ns, struct err *err)
 {
 	struct sqlite_store *s = sqlite_of(store);
@@ -208,6 +275,8 @@ int sqlite_maintain(struct storage *store, int64_t now_ns, struct err *err)
 
 	if (!rc)
 		rc = derive_all(s, now_ns, err);
+	if (!rc)
+		rc = roll_all(s, now_ns, err);
 	if (!rc || rc == -ENOSPC) {
 		int retained = apply_retention(s, now_ns, err);
 

@@ -9,6 +9,7 @@
  *	sqlite_known.c    cursors and upload ids, in memory
  *	sqlite_l0.c       put
  *	sqlite_l1.c       deriving windows from L0; sqlite_fold.c sums them up
+ *	sqlite_l2.c       deriving hours from L1; sqlite_pack.c then packs L1's windows
  *	sqlite_read.c     a reader, its files, what to take from which level; sqlite_walk.c takes it
  *	sqlite_scan.c     scan and timeline
  *	sqlite_records.c  records and losses
@@ -31,7 +32,7 @@
 #define SQLITE_PATH_MAX 4096
 #define SQLITE_DIR_MAX (SQLITE_PATH_MAX - 256) /* leaves room for a file's name */
 #define SQLITE_WRITERS_MAX 6                   /* period files open for writing at once */
-#define SQLITE_LEVELS 2
+#define SQLITE_LEVELS 3
 
 /* What a file's records, losses and ends span. Empty: min above max. */
 struct extent {
@@ -64,16 +65,28 @@ struct period_file {
 	bool gone;            /* guarded: unlinked or put aside */
 	bool damaged;         /* guarded: a reader or the writer met damage */
 	unsigned refs;        /* guarded */
-	int64_t derived;      /* L0, writer only: batches up to here are in L1 */
+	/* Writer only. */
+	int64_t derived;   /* L0: batches up to here are in L1; -1: not known */
+	int64_t hour_ns;   /* L1: the hour in which its last step was written */
+	int64_t hour_step; /* L1: the last step of the hours before, which L2 may take */
+	int64_t rolled;    /* L1: L2 has every series up to this step; -1: not known */
+	uint32_t rolling;  /* L1: the series to go on with */
 };
 
 /* A period file with a connection and its dictionary, on one thread. */
+struct open_part {
+	struct dict dict;
+	int64_t last_id; /* the last segment that was loaded or written */
+};
+
 struct open_file {
 	struct period_file *entry; /* a reference */
 	struct db db;
-	struct dict dict;
-	int64_t dict_id; /* the last segment that was loaded or written */
-	uint64_t used;   /* for the choice of what to close */
+	bool writing;
+	struct open_part catalogue;
+	struct open_part **parts; /* by number; those that were not asked for are NULL */
+	size_t parts_count, parts_capacity;
+	uint64_t used; /* for the choice of what to close */
 };
 
 struct known_cursor {
@@ -128,6 +141,9 @@ MUST_CHECK int files_load(struct sqlite_store *s, struct err *err);
 void files_release(struct sqlite_store *s);
 void files_path(const struct sqlite_store *s, const char *name, const char *suffix, char *to);
 int64_t files_period_start(int level, int64_t time_ns);
+/* The width of a level's windows; 0 for L0. */
+int64_t files_window_ns(int level);
+const char *files_level(int level); /* "l0" */
 
 struct period_file *files_ref(struct sqlite_store *s, struct period_file *file);
 void files_unref(struct sqlite_store *s, struct period_file *file);
@@ -149,17 +165,44 @@ void files_failed(struct sqlite_store *s, struct open_file *file, int rc);
 void files_writer_drop(struct sqlite_store *s, const struct period_file *file);
 
 void open_file_free(struct sqlite_store *s, struct open_file *file);
-/* Forget the dictionary and load it from the file. Returns 0 or an error, and then it is empty. */
+/* Forget the dictionaries, and load the catalogue. Returns 0 or an error, and then it is empty. */
 MUST_CHECK int open_file_reload(struct open_file *file, struct codec *codec, struct err *err);
-/* Load the dictionary's segments that came since the last time; inside a transaction. */
+/* Load the catalogue's segments that came since the last time; inside a transaction. */
 MUST_CHECK int open_file_load(struct open_file *file, struct codec *codec, struct err *err);
-/* Write what the dictionary learned; inside a transaction. */
+/* The stacks of a series of the catalogue, with all segments; inside a transaction. */
+MUST_CHECK int open_file_part(struct open_file *file, struct codec *codec, uint32_t series,
+			      struct dict **ret_dict, struct err *err);
+/* Write what the dictionaries learned; inside a transaction. */
 MUST_CHECK int open_file_store(struct open_file *file, struct codec *codec, struct err *err);
 /* Write the file's extent and the span of one series; inside a transaction. */
 MUST_CHECK int open_file_widen(struct open_file *file, const struct extent *extent,
 			       struct err *err);
 MUST_CHECK int open_file_series(struct open_file *file, uint32_t series, int64_t first_ns,
 				int64_t last_ns, struct err *err);
+
+/* ---- importing into the dictionaries of a file (sqlite_imports.c) ---- */
+
+struct import_part {
+	uint32_t part; /* of `to` */
+	struct dict_import import;
+};
+
+struct imports {
+	struct open_file *to;
+	struct codec *codec;
+	struct dict_import catalogue;
+	struct import_part **parts;
+	size_t parts_count, parts_capacity;
+};
+
+/* `from` is borrowed until release. Returns 0 or an error. Release it in every case. */
+MUST_CHECK int imports_init(struct imports *imports, struct open_file *to, struct codec *codec,
+			    const struct dict_tables *from, struct err *err);
+void imports_release(struct imports *imports);
+/* How the stacks of `series` (a number of `to`) are imported, which come from `from`. */
+MUST_CHECK int imports_part(struct imports *imports, uint32_t series,
+			    const struct dict_tables *from, struct dict_import **ret_import,
+			    struct err *err);
 
 /* ---- cursors and upload ids (sqlite_known.c) ---- */
 
@@ -183,6 +226,24 @@ int sqlite_put(struct storage *store, const struct profile *const *profiles, siz
  * one call takes. */
 MUST_CHECK int l1_derive(struct sqlite_store *s, struct period_file *source,
 			 int64_t arrived_before_ns, bool *ret_more, struct err *err);
+
+/* Derive L2 from an L1 file, and pack what it took, as far as `step`; *ret_more: there is more than
+ * one call takes. */
+MUST_CHECK int l2_derive(struct sqlite_store *s, struct period_file *source, int64_t step,
+			 bool *ret_more, struct err *err);
+
+/* How far L2 has what L0 file `file_id` brought into the day, through an L1 file that is lost. */
+struct l2_origin {
+	struct hash128 series;
+	int64_t derived;
+};
+/* Few, mostly none; free the list. */
+MUST_CHECK int l2_origins(struct sqlite_store *s, int64_t day_ns, int64_t file_id,
+			  struct l2_origin **ret_list, size_t *ret_count, struct err *err);
+
+/* Pack the windows of one series that L2 has: those of steps up to `step`. */
+MUST_CHECK int pack_series(struct sqlite_store *s, struct open_file *l1, uint32_t series,
+			   int64_t step, struct err *err);
 
 /* Put a file aside as <name>.damaged-<n>, with its WAL, and say so. */
 MUST_CHECK int retain_put_aside(struct sqlite_store *s, const char *name, const char *why,

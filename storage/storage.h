@@ -10,8 +10,9 @@
  * store is open) and keeps it to itself.  A reader never blocks the writer and never checkpoints.
  *
  * Levels (docs/formats/storage.md): L0 holds records with time and context in hourly files; L1
- * holds windows of STORAGE_L1_WINDOW_NS, without context, in daily files, derived from L0.  A scan
- * uses the coarsest level that answers it exactly.
+ * windows of STORAGE_L1_WINDOW_NS, without context, in daily files, derived from L0; L2 windows of
+ * STORAGE_L2_WINDOW_NS in monthly files, derived from L1.  A scan uses for each part of its range
+ * the coarsest level that answers it exactly.
  */
 #ifndef STORAGE_STORAGE_H
 #define STORAGE_STORAGE_H
@@ -21,13 +22,23 @@
 #define STORAGE_L0_FILE_NS (INT64_C(3600) * NS_PER_S)
 #define STORAGE_L1_FILE_NS (INT64_C(86400) * NS_PER_S)
 #define STORAGE_L1_WINDOW_NS (INT64_C(10) * NS_PER_S)
+#define STORAGE_L2_WINDOW_NS (INT64_C(3600) * NS_PER_S)
 
 struct storage;
 struct storage_reader;
 
+#define STORAGE_NO_FLOOR 1001
+
 struct storage_options {
-	int64_t l0_age_ns, l1_age_ns; /* retention: files whose end is older go; 0: the defaults */
-	uint64_t l0_bytes_max, bytes_max; /* byte budgets of L0 and of all; 0: the defaults */
+	/* Retention; 0 means the default of each.  Files whose end is older go: 24 h, 7 d, 31 d. */
+	int64_t l0_age_ns, l1_age_ns, l2_age_ns;
+	uint64_t l0_bytes_max, bytes_max; /* budgets of L0 (512 MB) and of all (2 GiB) */
+	/* While less of the file system is free the oldest goes: in thousandths, 50 unless told.
+	 * STORAGE_NO_FLOOR: never. */
+	unsigned free_permille;
+	/* What was put is on disk when storage_put returns (0), or at most so much later: a crash
+	 * of the agent alone loses nothing either way. */
+	int64_t sync_within_ns;
 };
 
 /* "sqlite:DIR" or "memory:". Creates what is missing (0700). Returns 0; -EINVAL for a location that
@@ -55,7 +66,8 @@ enum storage_put_result { STORAGE_STORED, STORAGE_DUPLICATE };
 MUST_CHECK int storage_put(struct storage *store, const struct profile *const *profiles,
 			   size_t count, int *results, struct err *err);
 
-/* Derive L1 from L0 windows that closed before `now_ns`, apply retention, checkpoint.  Call every
+/* Derive L1 and L2 from what arrived in windows that closed before `now_ns`, apply retention,
+ * checkpoint.  Call every
  * few seconds from the writer thread; bounded work a call.  Returns 0 or -errno. */
 MUST_CHECK int storage_maintain(struct storage *store, int64_t now_ns, struct err *err);
 
@@ -75,7 +87,7 @@ MUST_CHECK int storage_symbols_put(struct storage *store, uint64_t scope, const 
 				   uint64_t *ret_epoch, struct err *err);
 
 struct storage_stats {
-	uint64_t bytes, l0_bytes, l1_bytes, symbols_bytes;
+	uint64_t bytes, l0_bytes, l1_bytes, l2_bytes, symbols_bytes;
 	uint64_t records, profiles, duplicates; /* since the store was opened */
 	uint64_t files;
 	int64_t oldest_ns, newest_ns; /* of any record; 0: none */

@@ -580,7 +580,8 @@ static void room(struct content *c, size_t len)
 static void put(struct content *c, size_t at, const uint8_t *from, size_t len)
 {
 	room(c, at + len);
-	memcpy(c->bytes + at, from, len);
+	if (len)
+		memcpy(c->bytes + at, from, len);
 }
 
 static uint64_t draw(uint64_t *random, uint64_t below)

@@ -23,7 +23,12 @@ void fixture_init(struct fixture *f, const struct storage_backend *backend)
 	assert_non_null(mkdtemp(f->dir));
 	(void)snprintf(f->location, sizeof(f->location), "%s:%s", backend->name,
 		       backend->durable ? f->dir : "");
-	f->options = (struct storage_options){FOR_EVER, FOR_EVER, UINT64_MAX / 2, UINT64_MAX / 2};
+	f->options = (struct storage_options){.l0_age_ns = FOR_EVER,
+					      .l1_age_ns = FOR_EVER,
+					      .l2_age_ns = FOR_EVER,
+					      .l0_bytes_max = UINT64_MAX / 2,
+					      .bytes_max = UINT64_MAX / 2,
+					      .free_permille = STORAGE_NO_FLOOR};
 	fixture_open(f);
 }
 

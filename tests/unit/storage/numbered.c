@@ -53,7 +53,7 @@ static void check_folder(const char *dir)
 
 void numbered_check_files(const char *dir)
 {
-	static const char *const levels[] = {"l0", "l1"};
+	static const char *const levels[] = {"l0", "l1", "l2"};
 
 	for (size_t i = 0; i < ARRAY_LEN(levels); i++) {
 		char path[768];

@@ -63,6 +63,7 @@ static int add_counts(void *arg, const struct storage_segment *s)
 static void retain_little(struct fixture *f)
 {
 	f->options.l0_age_ns = SECONDS(2 * 3600);
+	f->options.l1_age_ns = SECONDS(12 * 3600);
 }
 
 /* Put up to `until`, as far as the disk lets us; returns the last that was acknowledged.  A profile

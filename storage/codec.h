@@ -7,7 +7,8 @@
  *	varint  records, value columns, parts (enum codec_part)
  *	varint  length of each column that follows, in this order
  *	bytes   times     zigzag first, unit, zigzag deltas in units   (CODEC_TIMES)
- *	bytes   nodes     zigzag deltas
+ *	bytes   nodes     zigzag deltas; with contexts: how many differ, these as zigzag deltas
+ *			  with the most frequent first, and for each record its place among them
  *	bytes   contexts  zigzag deltas                                (CODEC_CONTEXTS)
  *	bytes   counts    varints
  *	bytes   values    unit, zigzag in units; the unit alone when each value is unit x count;

@@ -32,7 +32,7 @@ int dict_init(struct dict *d, bool indexed)
 	d->t.contexts_count = d->t.instances_count = 1;
 	d->t.strings = d->strings.strings;
 	d->t.strings_count = d->strings.count;
-	d->written = (struct dict_counts){1, 1, 1, 1, 0, 1, 0, 1};
+	dict_unwrite(d);
 	return 0;
 }
 

@@ -81,6 +81,9 @@ bool dict_is_dirty(const struct dict *dict);
 /* Append what is not written to `to`, and count it as written. Returns 0 or -ENOMEM. */
 MUST_CHECK int dict_encode(struct dict *dict, struct buf *to);
 
+/* Count nothing as written: the next segment holds it all. */
+void dict_unwrite(struct dict *dict);
+
 /* Add a segment. Returns 0, -EBADMSG (damaged) or -ENOMEM. */
 MUST_CHECK int dict_decode(struct dict *dict, struct str segment);
 

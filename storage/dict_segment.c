@@ -176,6 +176,11 @@ bool dict_is_dirty(const struct dict *d)
 	return memcmp(&now, &d->written, sizeof(now)) != 0;
 }
 
+void dict_unwrite(struct dict *d)
+{
+	d->written = (struct dict_counts){1, 1, 1, 1, 0, 1, 0, 1};
+}
+
 int dict_encode(struct dict *d, struct buf *to)
 {
 	if (identify_frames(d))

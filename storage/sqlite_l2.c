@@ -12,6 +12,8 @@
 
 #define RECORDS_PER_CALL ((size_t)1 << 17) /* of one call: the writer thread has puts to do as well */
 
+#define SEGMENTS_MAX 128 /* of a dictionary that grows */
+
 struct rolling {
 	struct sqlite_store *s;
 	struct period_file *source;
@@ -325,6 +327,27 @@ static int copy_ends(struct rolling *r, struct err *err)
 	return rc;
 }
 
+/* A file that is complete has one segment; one that grows is not written anew every hour. */
+static int merge_dictionaries(struct rolling *r, struct err *err)
+{
+	bool complete = r->source->hour_ns >= r->source->end_ns || r->source->hour_ns == 0;
+	int rc = open_both(r, err);
+
+	if (!rc) {
+		rc = open_file_merge(r->l1, r->s->codec, complete ? 1 : SEGMENTS_MAX, err);
+		if (rc)
+			files_failed(r->s, r->l1, rc);
+	}
+	if (!rc)
+		rc = open_both(r, err);
+	if (!rc) {
+		rc = open_file_merge(r->l2, r->s->codec, SEGMENTS_MAX, err);
+		if (rc)
+			files_failed(r->s, r->l2, rc);
+	}
+	return rc;
+}
+
 static void next_fold(struct rolling *r)
 {
 	fold_release(&r->fold);
@@ -344,6 +367,8 @@ int l2_derive(struct sqlite_store *s, struct period_file *source, int64_t step, 
 	while (!rc && step > source->rolled && !*ret_more) {
 		if (source->rolling >= r.l1->catalogue.dict.t.series_count) {
 			rc = copy_ends(&r, err);
+			if (!rc)
+				rc = merge_dictionaries(&r, err);
 			if (!rc) {
 				source->rolled = step;
 				source->rolling = 0;

@@ -14,6 +14,7 @@
 /* What arrived in a window may still come in for so long before it is derived. */
 #define GRACE_NS (INT64_C(5) * NS_PER_S)
 #define DERIVE_CALLS_MAX 4 /* of one maintain: puts are waiting */
+#define PACK_AFTER_NS (INT64_C(600) * NS_PER_S)
 #define FORGET_EVERY_NS (INT64_C(3600) * NS_PER_S)
 
 void sqlite_note(struct sqlite_store *s, const char *fmt, ...)
@@ -268,6 +269,22 @@ static int roll_all(struct sqlite_store *s, int64_t now_ns, struct err *err)
 	return rc;
 }
 
+/* Hours that are over and in L1.  A reader that has read L1's watermark before the last batches were
+ * derived must be gone: its deadline is far shorter than this. */
+static int pack_all(struct sqlite_store *s, int64_t now_ns, struct err *err)
+{
+	bool more = false;
+	int rc = 0;
+
+	for (size_t i = 0; !rc && !more && i < s->files_count && s->files[i]->level == 0; i++) {
+		struct period_file *file = s->files[i];
+
+		if (file->end_ns + PACK_AFTER_NS < now_ns && file->derived > file->packed)
+			rc = pack_l0(s, file, &more, err);
+	}
+	return rc == -EBADMSG ? retain_damaged(s, err) : rc;
+}
+
 int sqlite_maintain(struct storage *store, int64_t now_ns, struct err *err)
 {
 	struct sqlite_store *s = sqlite_of(store);
@@ -277,6 +294,8 @@ int sqlite_maintain(struct storage *store, int64_t now_ns, struct err *err)
 		rc = derive_all(s, now_ns, err);
 	if (!rc)
 		rc = roll_all(s, now_ns, err);
+	if (!rc)
+		rc = pack_all(s, now_ns, err);
 	if (!rc || rc == -ENOSPC) {
 		int retained = apply_retention(s, now_ns, err);
 

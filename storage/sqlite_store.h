@@ -69,6 +69,7 @@ struct period_file {
 	int64_t derived;   /* L0: batches up to here are in L1; -1: not known */
 	int64_t hour_ns;   /* L1: the hour in which its last step was written */
 	int64_t hour_step; /* L1: the last step of the hours before, which L2 may take */
+	int64_t packed;    /* L0: batches up to here are packed */
 	int64_t rolled;    /* L1: L2 has every series up to this step; -1: not known */
 	uint32_t rolling;  /* L1: the series to go on with */
 };
@@ -172,6 +173,10 @@ MUST_CHECK int open_file_load(struct open_file *file, struct codec *codec, struc
 /* The stacks of a series of the catalogue, with all segments; inside a transaction. */
 MUST_CHECK int open_file_part(struct open_file *file, struct codec *codec, uint32_t series,
 			      struct dict **ret_dict, struct err *err);
+/* Write every dictionary that has more than `segments` as one; in a transaction of its own.  A reader
+ * that has some of them reads the one anew. */
+MUST_CHECK int open_file_merge(struct open_file *file, struct codec *codec, unsigned segments,
+			       struct err *err);
 /* Write what the dictionaries learned; inside a transaction. */
 MUST_CHECK int open_file_store(struct open_file *file, struct codec *codec, struct err *err);
 /* Write the file's extent and the span of one series; inside a transaction. */
@@ -240,6 +245,11 @@ struct l2_origin {
 /* Few, mostly none; free the list. */
 MUST_CHECK int l2_origins(struct sqlite_store *s, int64_t day_ns, int64_t file_id,
 			  struct l2_origin **ret_list, size_t *ret_count, struct err *err);
+
+/* Pack an L0 file whose hour is over and which L1 has: few long blocks instead of many short ones.
+ * *ret_more: there is more than one call takes. */
+MUST_CHECK int pack_l0(struct sqlite_store *s, struct period_file *source, bool *ret_more,
+		       struct err *err);
 
 /* Pack the windows of one series that L2 has: those of steps up to `step`. */
 MUST_CHECK int pack_series(struct sqlite_store *s, struct open_file *l1, uint32_t series,

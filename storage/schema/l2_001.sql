@@ -3,8 +3,9 @@ CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK (one = 1), file_id INTEGER NOT N
 	start_ns INTEGER NOT NULL, min_ns INTEGER NOT NULL, max_ns INTEGER NOT NULL,
 	first_ns INTEGER NOT NULL, last_ns INTEGER NOT NULL, records INTEGER NOT NULL,
 	step INTEGER NOT NULL) STRICT;
-CREATE TABLE dict(part INTEGER NOT NULL, id INTEGER NOT NULL, data BLOB NOT NULL,
-	PRIMARY KEY (part, id)) STRICT, WITHOUT ROWID;
+-- A segment stands for those from `first` to `id`.
+CREATE TABLE dict(part INTEGER NOT NULL, id INTEGER NOT NULL, first INTEGER NOT NULL,
+	data BLOB NOT NULL, PRIMARY KEY (part, id)) STRICT, WITHOUT ROWID;
 CREATE TABLE series(id INTEGER PRIMARY KEY, first_ns INTEGER NOT NULL, last_ns INTEGER NOT NULL)
 	STRICT;
 -- How far one series of each L1 file (of the day `day_ns`) is in here: steps up to `derived`;

@@ -193,7 +193,8 @@ void random_histories_are_answered_as_by_the_model(void **state)
 	uint64_t count = seeds ? strtoull(seeds, NULL, 10) : 60;
 
 	for (uint64_t seed = from; seed < from + count; seed++) {
-		print_message("seed %llu\r", (unsigned long long)seed);
+		if (seed % 500 == 0)
+			print_message("seed %llu\n", (unsigned long long)seed);
 		live(*state, seed);
 	}
 }

@@ -212,6 +212,7 @@ int db_open_writer(struct db *db, const char *path, enum db_kind kind, bool crea
 	/* FULL: a commit is on disk before it is acknowledged.  mmap would turn an I/O error into
 	 * SIGBUS. */
 	rc = db_exec(db,
+		     "PRAGMA auto_vacuum=INCREMENTAL;"
 		     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=0;"
 		     "PRAGMA wal_autocheckpoint=1000; PRAGMA journal_size_limit=8388608;"
 		     "PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-4096",
@@ -242,6 +243,12 @@ int db_open_reader(struct db *db, const char *path, struct err *err)
 	if (rc)
 		db_close(db);
 	return rc;
+}
+
+void db_shrink(struct db *db)
+{
+	(void)sqlite3_exec(db->handle, "PRAGMA incremental_vacuum", NULL, NULL, NULL);
+	db_rollback(db);
 }
 
 int db_check(struct db *db, struct err *err)

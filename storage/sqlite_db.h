@@ -43,6 +43,9 @@ void db_sync_later(struct db *db);
 MUST_CHECK int db_open_reader(struct db *db, const char *path, struct err *err);
 void db_close(struct db *db); /* a closed one is fine */
 
+/* Give free pages back to the file system; what fails is tried again another time. */
+void db_shrink(struct db *db);
+
 /* 0 when a quick check finds nothing, -EBADMSG with the finding, or another error. */
 MUST_CHECK int db_check(struct db *db, struct err *err);
 

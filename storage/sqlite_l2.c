@@ -337,6 +337,8 @@ static int merge_dictionaries(struct rolling *r, struct err *err)
 		rc = open_file_merge(r->l1, r->s->codec, complete ? 1 : SEGMENTS_MAX, err);
 		if (rc)
 			files_failed(r->s, r->l1, rc);
+		else if (complete)
+			db_shrink(&r->l1->db);
 	}
 	if (!rc)
 		rc = open_both(r, err);

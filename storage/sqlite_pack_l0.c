@@ -234,6 +234,10 @@ int pack_l0(struct sqlite_store *s, struct period_file *source, bool *ret_more, 
 			files_failed(s, p.l0, rc);
 		else
 			source->packed = p.upto;
+		if (!rc && !*ret_more) {
+			db_shrink(&p.l0->db);
+			db_checkpoint(&p.l0->db, true);
+		}
 	}
 	codec_columns_release(&p.one);
 	codec_columns_release(&p.all);

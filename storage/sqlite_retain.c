@@ -117,12 +117,28 @@ static void drop_file(struct sqlite_store *s, struct period_file *file)
 	}
 }
 
+/* Whether a file of the level below is there from which this one was derived: its watermark says
+ * what of that one counts, so it goes after it. */
+static bool is_needed(const struct sqlite_store *s, const struct period_file *file)
+{
+	for (size_t i = 0; i < s->files_count; i++) {
+		const struct period_file *below = s->files[i];
+
+		if (below->level == file->level - 1 && below->extent.min_ns < file->end_ns &&
+		    below->extent.max_ns >= file->start_ns)
+			return true;
+	}
+	return false;
+}
+
 /* The oldest file of a level, unless it is the only one. */
 static struct period_file *oldest(struct sqlite_store *s, int level)
 {
 	for (size_t i = 0; i + 1 < s->files_count; i++)
 		if (s->files[i]->level == level)
-			return s->files[i + 1]->level == level ? s->files[i] : NULL;
+			return s->files[i + 1]->level == level && !is_needed(s, s->files[i])
+				   ? s->files[i]
+				   : NULL;
 	return NULL;
 }
 

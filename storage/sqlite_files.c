@@ -241,6 +241,20 @@ static int meta_create(struct db *db, struct period_file *file, struct err *err)
 	return db_run(db, stmt, err);
 }
 
+static int last_batch(struct db *db, struct period_file *file, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int rc = db_prepare(db, "SELECT ifnull(max(id), 0) FROM batch", &stmt, err);
+
+	if (!rc)
+		rc = db_step(db, stmt, err);
+	if (rc > 0)
+		file->last = sqlite3_column_int64(stmt, 0);
+	if (rc >= 0)
+		(void)sqlite3_reset(stmt);
+	return rc < 0 ? rc : 0;
+}
+
 static int meta_read(struct db *db, struct period_file *file, struct err *err)
 {
 	sqlite3_stmt *stmt;
@@ -315,6 +329,8 @@ static int writer_open(struct sqlite_store *s, struct period_file *entry, bool c
 	if (!rc)
 		rc = open_file_load(file, s->codec, err);
 	/* After a failed commit the file knows better than we do what is in it. */
+	if (!rc && entry->level == 0)
+		rc = last_batch(&file->db, entry, err);
 	if (!rc && entry->level == 0)
 		rc = known_load(&s->known, &file->db, entry->start_ns, err);
 	if (!rc && create)
@@ -433,6 +449,8 @@ static int load_one(struct sqlite_store *s, int level, int64_t start_ns, struct 
 		rc = db_check(&db, &why);
 	if (!rc)
 		rc = meta_read(&db, entry, &why);
+	if (!rc && level == 0)
+		rc = last_batch(&db, entry, &why);
 	if (!rc && level == 0)
 		rc = known_load(&s->known, &db, start_ns, &why);
 	db_close(&db);

@@ -17,6 +17,7 @@ struct group {
 	struct open_file *file;
 	struct extent extent;
 	uint64_t records;
+	int64_t last; /* batch */
 };
 
 static int64_t home_of(const struct profile *p)
@@ -243,6 +244,7 @@ static int insert_profile(struct group *g, const struct profile *p, struct err *
 		return err_set(err, rc, "storage: %s: the dictionary is full",
 			       g->file->entry->name);
 	rc = insert_batch(g, p, b.instance, &b.batch, err);
+	g->last = b.batch;
 	for (uint32_t i = 0; !rc && i < p->series_count; i++) {
 		struct dict_import *stacks;
 
@@ -309,6 +311,7 @@ static int put_group(struct sqlite_store *s, int64_t start_ns,
 		files_failed(s, g.file, rc);
 		return rc;
 	}
+	g.file->entry->last = g.last;
 	files_widen(s, g.file->entry, &g.extent);
 	pthread_mutex_lock(&s->lock);
 	s->records += g.records;

@@ -250,8 +250,11 @@ static int derive_all(struct sqlite_store *s, int64_t now_ns, struct err *err)
 		struct period_file *source = s->files[i];
 		bool more = true;
 
-		while (!rc && more && calls++ < DERIVE_CALLS_MAX)
+		/* Most files have nothing new, and are not even opened. */
+		while (!rc && more && source->derived < source->last && calls < DERIVE_CALLS_MAX) {
 			rc = l1_derive(s, source, closed_ns, &more, err);
+			calls += more;
+		}
 		if (rc == -EBADMSG)
 			rc = retain_damaged(s, err);
 		/* Deriving can add L1 files, which stand behind; damage can take this one away. */

@@ -7,6 +7,7 @@
 #include "storage/dict.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -99,6 +100,43 @@ static void put_hash(struct buf *to, const struct dict *d, size_t node, size_t *
 	*last = node;
 }
 
+/* How long bytes with these frequencies are at least, in bits. */
+static double length_of(const struct buf *bytes)
+{
+	size_t counts[256] = {0};
+	double bits = 0;
+
+	for (size_t i = 0; i < bytes->len; i++)
+		counts[(uint8_t)bytes->data[i]]++;
+	for (size_t i = 0; i < 256; i++)
+		if (counts[i])
+			bits -= (double)counts[i] *
+				log2((double)counts[i] / (double)bytes->len);
+	return bits;
+}
+
+/* Frames that are met in order are short as deltas; those that come again and again, as they are. */
+static void put_node_frames(struct buf *to, const struct dict *d, size_t first)
+{
+	struct buf deltas CLEANUP(buf_release), plain CLEANUP(buf_release);
+	int64_t before = 0;
+
+	buf_init(&deltas, BUF_UNLIMITED);
+	buf_init(&plain, BUF_UNLIMITED);
+	for (size_t i = first; i < d->t.nodes_count; i++) {
+		put(&deltas, zigzag_put((int64_t)d->t.nodes[i].frame - before));
+		put(&plain, d->t.nodes[i].frame);
+		before = d->t.nodes[i].frame;
+	}
+	bool as_deltas = length_of(&deltas) <= length_of(&plain);
+	const struct buf *shorter = as_deltas ? &deltas : &plain;
+
+	put(to, as_deltas);
+	(void)buf_add(to, shorter->data, shorter->len);
+	if (deltas.failed || plain.failed)
+		to->failed = -ENOMEM;
+}
+
 /* A node's hash follows from its parent's and its frame, and only what does not is written: code of
  * a process, which has its runtime id in its identity. */
 static void put_nodes(struct buf *to, const struct dict *d)
@@ -111,11 +149,7 @@ static void put_nodes(struct buf *to, const struct dict *d)
 		put(to, zigzag_put((int64_t)d->t.nodes[i].parent - before.parent));
 		before = d->t.nodes[i];
 	}
-	before.frame = 0;
-	for (size_t i = first; i < d->t.nodes_count; i++) {
-		put(to, zigzag_put((int64_t)d->t.nodes[i].frame - before.frame));
-		before = d->t.nodes[i];
-	}
+	put_node_frames(to, d, first);
 	for (size_t i = first; i < d->t.nodes_count; i++)
 		strange += !hash128_equal(d->t.node_hashes[i], expected_hash(d, d->t.nodes[i]));
 	put(to, strange);
@@ -364,9 +398,12 @@ static void get_nodes(struct in *in)
 		done(in, identify_frames(in->d));
 	for (size_t i = 0; !in->failed && i < count; i++)
 		nodes[i].parent = get_delta(in, i ? nodes[i - 1].parent : 0, first + i);
+	bool as_deltas = get_below(in, 2);
+
 	for (size_t i = 0; !in->failed && i < count; i++)
 		nodes[i].frame =
-		    get_delta(in, i ? nodes[i - 1].frame : 0, in->d->t.frames_count);
+		    as_deltas ? get_delta(in, i ? nodes[i - 1].frame : 0, in->d->t.frames_count)
+			      : get_below(in, in->d->t.frames_count);
 	if (!in->failed)
 		get_hashes(in, nodes, count);
 }

@@ -46,7 +46,7 @@ void db_close(struct db *db); /* a closed one is fine */
 /* Give free pages back to the file system; what fails is tried again another time. */
 void db_shrink(struct db *db);
 
-/* 0 when a quick check finds nothing, -EBADMSG with the finding, or another error. */
+/* 0 when SQLite's integrity check finds nothing, -EBADMSG with the finding, or another error. */
 MUST_CHECK int db_check(struct db *db, struct err *err);
 
 MUST_CHECK int db_exec(struct db *db, const char *sql, struct err *err);

@@ -236,13 +236,31 @@ static int64_t derived_of(const struct plan *p, int64_t file_id, int64_t time_ns
 	return 0;
 }
 
-bool plan_takes_record(const struct plan *p, int64_t file_id, int64_t batch, int64_t time_ns)
+/* Whether L2 has the batch's part of this series, through an L1 file that is lost. */
+static bool is_in_origin(const struct plan *p, int64_t file_id, size_t series, int64_t batch,
+			 int64_t time_ns)
+{
+	int64_t day_ns = files_period_start(1, time_ns);
+
+	for (size_t i = 0; i < p->marks_count; i++) {
+		const struct watermark *m = &p->marks[i];
+
+		if (m->level == LEVEL_ORIGIN && m->file_id == file_id && m->series == series &&
+		    m->start_ns == day_ns && batch <= m->derived)
+			return true;
+	}
+	return false;
+}
+
+bool plan_takes_record(const struct plan *p, int64_t file_id, size_t series, int64_t batch,
+		       int64_t time_ns)
 {
 	if (time_ns < p->scan->from_ns || time_ns >= p->scan->until_ns)
 		return false;
 	if (p->l0_only || !is_whole(p, 1, time_ns))
 		return true;
-	return batch > derived_of(p, file_id, time_ns);
+	return batch > derived_of(p, file_id, time_ns) &&
+	       !(is_whole(p, 2, time_ns) && is_in_origin(p, file_id, series, batch, time_ns));
 }
 
 static int add_mark(struct plan *p, struct watermark mark, struct err *err)
@@ -268,11 +286,41 @@ static int load_marks_of_l1(struct plan *p, struct open_file *l1, struct err *er
 	return rc;
 }
 
+static bool is_there(const struct plan *p, int64_t file_id)
+{
+	for (size_t i = 0; i < p->sources_count; i++)
+		if (p->sources[i] == file_id)
+			return true;
+	return false;
+}
+
+static int add_origins(struct plan *p, int64_t day_ns, size_t series, struct str pairs,
+		       struct err *err)
+{
+	int rc = 0;
+
+	for (size_t at = 0; !rc && at + 16 <= pairs.len; at += 16) {
+		int64_t pair[2];
+
+		memcpy(pair, pairs.ptr + at, sizeof(pair));
+		if (is_there(p, pair[0]))
+			rc = add_mark(p,
+				      (struct watermark){.level = LEVEL_ORIGIN,
+							 .start_ns = day_ns,
+							 .file_id = pair[0],
+							 .derived = pair[1],
+							 .series = series},
+				      err);
+	}
+	return rc;
+}
+
 static int load_marks_of_l2(struct plan *p, struct open_file *l2, struct err *err)
 {
 	sqlite3_stmt *stmt;
 	int rc = db_prepare(&l2->db,
-			    "SELECT file_id, derived, day_ns FROM source WHERE series = :series",
+			    "SELECT file_id, derived, day_ns, origins FROM source"
+			    " WHERE series = :series",
 			    &stmt, err);
 
 	for (size_t i = 0; !rc && i < p->scan->series_count; i++) {
@@ -282,14 +330,18 @@ static int load_marks_of_l2(struct plan *p, struct open_file *l2, struct err *er
 			continue;
 		(void)sqlite3_reset(stmt);
 		db_bind_int(stmt, ":series", series);
-		while (!rc && (rc = db_step(&l2->db, stmt, err)) > 0)
-			rc = add_mark(p,
-				      (struct watermark){.level = 2,
-							 .start_ns = sqlite3_column_int64(stmt, 2),
-							 .file_id = sqlite3_column_int64(stmt, 0),
-							 .derived = sqlite3_column_int64(stmt, 1),
-							 .series = i},
-				      err);
+		while (!rc && (rc = db_step(&l2->db, stmt, err)) > 0) {
+			struct watermark mark = {.level = 2,
+						 .start_ns = sqlite3_column_int64(stmt, 2),
+						 .file_id = sqlite3_column_int64(stmt, 0),
+						 .derived = sqlite3_column_int64(stmt, 1),
+						 .series = i};
+
+			rc = add_mark(p, mark, err);
+			if (!rc && !is_there(p, mark.file_id))
+				rc = add_origins(p, mark.start_ns, i, db_column_blob(stmt, 3),
+						 err);
+		}
 	}
 	return rc;
 }
@@ -300,7 +352,9 @@ static int load_watermarks(struct plan *p, struct open_file *file, struct err *e
 
 	/* A second pass sees what was derived since the first, and so must its watermarks. */
 	for (size_t i = 0; i < p->marks_count;)
-		if (p->marks[i].level == level && p->marks[i].start_ns >= file->entry->start_ns &&
+		if ((p->marks[i].level == level ||
+		     (level == 2 && p->marks[i].level == LEVEL_ORIGIN)) &&
+		    p->marks[i].start_ns >= file->entry->start_ns &&
 		    p->marks[i].start_ns < file->entry->end_ns)
 			p->marks[i] = p->marks[--p->marks_count];
 		else

@@ -36,6 +36,8 @@ static inline struct sqlite_reader *reader_of(struct storage_reader *reader)
 	return (struct sqlite_reader *)reader;
 }
 
+#define LEVEL_ORIGIN 3 /* what L2 holds of an L0 file through an L1 file that is lost */
+
 /* How far a file holds one of the level below; in L2, one series of it. */
 struct watermark {
 	int level;	  /* of the file that holds */
@@ -87,7 +89,8 @@ bool plan_takes_window(const struct plan *plan, int level, int64_t time_ns, bool
 bool plan_is_above(const struct plan *plan, const struct open_file *l1, size_t series, int64_t step,
 		   int64_t time_ns);
 /* Whether a record (or a loss) of L0 counts. */
-bool plan_takes_record(const struct plan *plan, int64_t file_id, int64_t batch, int64_t time_ns);
+bool plan_takes_record(const struct plan *plan, int64_t file_id, size_t series, int64_t batch,
+		       int64_t time_ns);
 
 /* Begin a read transaction on a file and load its catalogue and its watermarks. */
 MUST_CHECK int plan_begin(struct plan *plan, struct open_file *file, struct err *err);

@@ -186,11 +186,14 @@ static void tally_release(struct tally *t)
 	free(t->list);
 }
 
-static int tally_add(struct tally *t, const struct plan *p, const struct open_file *file,
-		     sqlite3_stmt *stmt, struct err *err)
+/* Count a row of `loss`: batch or source, time, series, reason, count, step. */
+static int tally_row(struct tally *t, struct plan *p, struct open_file *file, sqlite3_stmt *stmt,
+		     struct err *err)
 {
+	int64_t from = sqlite3_column_int64(stmt, 0), time_ns = sqlite3_column_int64(stmt, 1);
 	int64_t series = sqlite3_column_int64(stmt, 2), reason = sqlite3_column_int64(stmt, 3);
 	const struct dict_tables *d = &file->catalogue.dict.t;
+	int level = file->entry->level;
 
 	if (series < 0 || (size_t)series >= d->series_count || reason < 0 ||
 	    (size_t)reason >= d->strings_count)
@@ -198,9 +201,14 @@ static int tally_add(struct tally *t, const struct plan *p, const struct open_fi
 			       file->entry->name);
 	int64_t of = storage_scan_find(p->scan, d->series[series].identity);
 
-	if (of < 0 || (file->entry->level &&
-		       plan_is_above(p, file, (size_t)of, sqlite3_column_int64(stmt, 5),
-				     sqlite3_column_int64(stmt, 1))))
+	if (of < 0)
+		return 0;
+	bool takes =
+	    level ? plan_takes_window(p, level, time_ns, plan_source_is_there(p, file, from)) &&
+			!plan_is_above(p, file, (size_t)of, sqlite3_column_int64(stmt, 5), time_ns)
+		  : plan_takes_record(p, file->entry->file_id, (size_t)of, from, time_ns);
+
+	if (!takes)
 		return 0;
 	if (array_grow(&t->list, sizeof(*t->list), &t->capacity, t->count + 1))
 		return err_set(err, -ENOMEM, "storage: out of memory");
@@ -211,29 +219,21 @@ static int tally_add(struct tally *t, const struct plan *p, const struct open_fi
 
 static int gather_losses(struct tally *t, struct plan *p, struct open_file *file, struct err *err)
 {
-	static const char l0[] = "SELECT batch, time_ns, series, reason, count FROM loss"
+	static const char l0[] = "SELECT batch, time_ns, series, reason, count, 0 FROM loss"
 				 " WHERE time_ns > :after AND time_ns < :until";
-	static const char l1[] = "SELECT source, window_ns, series, reason, count, step FROM loss"
-				 " WHERE window_ns > :after AND window_ns < :until";
-	bool windows = file->entry->level > 0;
+	static const char windows[] =
+	    "SELECT source, window_ns, series, reason, count, step FROM loss"
+	    " WHERE window_ns > :after AND window_ns < :until";
 	sqlite3_stmt *stmt;
-	int rc = db_prepare(&file->db, windows ? l1 : l0, &stmt, err);
+	int rc = db_prepare(&file->db, file->entry->level ? windows : l0, &stmt, err);
 
 	if (rc)
 		return rc;
 	db_bind_int(stmt, ":after",
 		    p->scan->from_ns - MAX(files_window_ns(file->entry->level), 1));
 	db_bind_int(stmt, ":until", p->scan->until_ns);
-	while (!rc && (rc = db_step(&file->db, stmt, err)) > 0) {
-		int64_t batch = sqlite3_column_int64(stmt, 0),
-			time_ns = sqlite3_column_int64(stmt, 1);
-		bool takes =
-		    windows ? plan_takes_window(p, file->entry->level, time_ns,
-					      plan_source_is_there(p, file, batch))
-			    : plan_takes_record(p, file->entry->file_id, batch, time_ns);
-
-		rc = takes ? tally_add(t, p, file, stmt, err) : 0;
-	}
+	while (!rc && (rc = db_step(&file->db, stmt, err)) > 0)
+		rc = tally_row(t, p, file, stmt, err);
 	(void)sqlite3_reset(stmt);
 	return rc;
 }

@@ -15,6 +15,7 @@
 #define GRACE_NS (INT64_C(5) * NS_PER_S)
 #define DERIVE_CALLS_MAX 4 /* of one maintain: puts are waiting */
 #define PACK_AFTER_NS (INT64_C(600) * NS_PER_S)
+#define CHECK_TIME_NS (INT64_C(100) * NS_PER_MS) /* of one maintain */
 #define FORGET_EVERY_NS (INT64_C(3600) * NS_PER_S)
 
 void sqlite_note(struct sqlite_store *s, const char *fmt, ...)
@@ -64,7 +65,7 @@ static struct period_file *damaged_file(struct sqlite_store *s)
 		if (s->files[i]->damaged)
 			found = files_ref(s, s->files[i]);
 	if (found)
-		found->damaged = false;
+		found->damaged = found->doubtful = false;
 	pthread_mutex_unlock(&s->lock);
 	return found;
 }
@@ -97,6 +98,44 @@ int retain_damaged(struct sqlite_store *s, struct err *err)
 			s->files[i]->rolling = 0;
 		}
 		files_unref(s, file);
+	}
+	return rc;
+}
+
+static struct period_file *doubtful_file(struct sqlite_store *s)
+{
+	for (size_t i = s->files_count; i-- > 0;)
+		if (s->files[i]->doubtful)
+			return s->files[i];
+	return NULL;
+}
+
+static int check_one(struct sqlite_store *s, struct period_file *file, struct err *err)
+{
+	struct open_file *open;
+	int rc = files_writer(s, file->level, file->start_ns, false, &open, err);
+
+	if (!rc)
+		rc = db_check(&open->db, err);
+	pthread_mutex_lock(&s->lock);
+	file->doubtful = rc && rc != -EBADMSG;
+	file->damaged |= rc == -EBADMSG;
+	pthread_mutex_unlock(&s->lock);
+	return rc == -EBADMSG ? retain_damaged(s, err) : rc;
+}
+
+/* Check the files that were not checked at the start, as many as there is time for; 1 when there are
+ * more.  Until then nothing is derived: what is wrong in one level would be carried into the next. */
+static int check_doubtful(struct sqlite_store *s, struct err *err)
+{
+	int64_t until_ns = clock_monotonic_ns() + CHECK_TIME_NS;
+	struct period_file *file;
+	int rc = 0;
+
+	while (!rc && (file = doubtful_file(s))) {
+		if (clock_monotonic_ns() > until_ns)
+			return 1;
+		rc = check_one(s, file, err);
 	}
 	return rc;
 }
@@ -309,6 +348,10 @@ int sqlite_maintain(struct storage *store, int64_t now_ns, struct err *err)
 	struct sqlite_store *s = sqlite_of(store);
 	int rc = retain_damaged(s, err);
 
+	if (!rc)
+		rc = check_doubtful(s, err);
+	if (rc > 0)
+		return 0;
 	if (!rc)
 		rc = derive_all(s, now_ns, err);
 	if (!rc)

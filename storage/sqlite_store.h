@@ -64,6 +64,7 @@ struct period_file {
 	struct extent extent; /* guarded by the store's lock */
 	bool gone;            /* guarded: unlinked or put aside */
 	bool damaged;         /* guarded: a reader or the writer met damage */
+	bool doubtful;        /* guarded: not checked since the start */
 	unsigned refs;        /* guarded */
 	/* Writer only. */
 	int64_t last;	   /* L0: its last batch */

@@ -62,7 +62,8 @@ static void select_records(struct walking *w, int64_t batch)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < c->count; i++) {
-		if (!plan_takes_record(w->p, w->file->entry->file_id, batch, c->times[i]))
+		if (!plan_takes_record(w->p, w->file->entry->file_id, w->visit.series, batch,
+				       c->times[i]))
 			continue;
 		c->times[kept] = c->times[i];
 		c->nodes[kept] = c->nodes[i];
@@ -84,7 +85,8 @@ static bool is_covered(const struct walking *w, int64_t batch, int64_t min_ns, i
 		return false;
 	for (int64_t t = clock_window_ns(from_ns, STORAGE_L1_WINDOW_NS); t <= last_ns;
 	     t += STORAGE_L1_WINDOW_NS)
-		if (plan_takes_record(w->p, w->file->entry->file_id, batch, MAX(t, from_ns)))
+		if (plan_takes_record(w->p, w->file->entry->file_id, w->visit.series, batch,
+				      MAX(t, from_ns)))
 			return false;
 	return true;
 }

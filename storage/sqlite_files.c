@@ -102,6 +102,18 @@ static bool name_parse(int level, const char *name, int64_t *ret_start_ns)
 	return !strcmp(again + 3, name);
 }
 
+bool files_parse(const char *name, int *ret_level, int64_t *ret_start_ns)
+{
+	for (int level = 0; level < SQLITE_LEVELS; level++) {
+		size_t len = strlen(levels[level].folder);
+
+		*ret_level = level;
+		if (!strncmp(name, levels[level].folder, len) && name[len] == '/')
+			return name_parse(level, name + len + 1, ret_start_ns);
+	}
+	return false;
+}
+
 void files_path(const struct sqlite_store *s, const char *name, const char *suffix, char *to)
 {
 	(void)snprintf(to, SQLITE_PATH_MAX, "%s/%s%s", s->dir, name, suffix);
@@ -199,6 +211,14 @@ static struct period_file *file_find(struct sqlite_store *s, int level, int64_t 
 {
 	for (size_t i = 0; i < s->files_count; i++)
 		if (s->files[i]->level == level && s->files[i]->start_ns == start_ns)
+			return s->files[i];
+	return NULL;
+}
+
+struct period_file *files_named(struct sqlite_store *s, const char *name)
+{
+	for (size_t i = 0; i < s->files_count; i++)
+		if (!strcmp(s->files[i]->name, name))
 			return s->files[i];
 	return NULL;
 }
@@ -432,7 +452,7 @@ void files_writer_drop(struct sqlite_store *s, const struct period_file *file)
 
 /* Read one file into the catalogue, or put it aside.  A WAL that is left over says that the agent
  * did not close the file: look closer. */
-static int load_one(struct sqlite_store *s, int level, int64_t start_ns, struct err *err)
+int files_load_one(struct sqlite_store *s, int level, int64_t start_ns, struct err *err)
 {
 	struct period_file *entry = file_new(level, start_ns);
 	char path[SQLITE_PATH_MAX], wal[SQLITE_PATH_MAX];
@@ -490,7 +510,7 @@ static int load_level(struct sqlite_store *s, int level, struct err *err)
 		return err_set(err, -errno, "storage: %s: %s", path, strerror(errno));
 	for (struct dirent *e; !rc && (e = readdir(dir));)
 		if (name_parse(level, e->d_name, &start_ns))
-			rc = load_one(s, level, start_ns, err);
+			rc = files_load_one(s, level, start_ns, err);
 	(void)closedir(dir);
 	return rc;
 }

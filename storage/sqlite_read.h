@@ -126,6 +126,12 @@ int sqlite_losses(struct storage_reader *reader, const struct storage_scan *scan
 int sqlite_series(struct storage_reader *reader, int64_t from_ns, int64_t until_ns,
 		  storage_series_fn fn, void *arg, struct err *err);
 
+/* sqlite_parts.c */
+int sqlite_parts(struct storage_reader *reader, storage_part_fn fn, void *arg, struct err *err);
+int sqlite_check_part(struct storage_reader *reader, const char *part, struct err *err);
+int sqlite_copy(struct storage_reader *reader, const char *part, void **ret_bytes, size_t *ret_len,
+		struct err *err);
+
 /* sqlite_read.c */
 int sqlite_reader_open(struct storage *store, struct storage_reader **ret_reader, struct err *err);
 void sqlite_reader_close(struct storage_reader *reader);

@@ -15,6 +15,7 @@
 #define GRACE_NS (INT64_C(5) * NS_PER_S)
 #define DERIVE_CALLS_MAX 4 /* of one maintain: puts are waiting */
 #define PACK_AFTER_NS (INT64_C(600) * NS_PER_S)
+#define MAINTAIN_EVERY_NS (INT64_C(2) * NS_PER_S) /* as the agent calls it */
 #define CHECK_TIME_NS (INT64_C(100) * NS_PER_MS) /* of one maintain */
 #define FORGET_EVERY_NS (INT64_C(3600) * NS_PER_S)
 
@@ -343,6 +344,23 @@ static int pack_all(struct sqlite_store *s, int64_t now_ns, struct err *err)
 	return rc == -EBADMSG ? retain_damaged(s, err) : rc;
 }
 
+/* While a file is written, SQLite moves its WAL every 4 MB; oftener would write the same pages again
+ * and again.  It is here where commits wait for it to be synced, and when the file's time is over. */
+static void checkpoint_all(struct sqlite_store *s, int64_t now_ns)
+{
+	bool sync = s->options.sync_within_ns &&
+		    now_ns - s->synced_ns >= s->options.sync_within_ns - MAINTAIN_EVERY_NS;
+
+	for (size_t i = 0; i < SQLITE_WRITERS_MAX; i++) {
+		bool over = s->writing[i] && s->writing[i]->entry->end_ns + GRACE_NS < now_ns;
+
+		if (s->writing[i] && (sync || over))
+			db_checkpoint(&s->writing[i]->db, over);
+	}
+	if (sync)
+		s->synced_ns = now_ns;
+}
+
 int sqlite_maintain(struct storage *store, int64_t now_ns, struct err *err)
 {
 	struct sqlite_store *s = sqlite_of(store);
@@ -369,9 +387,6 @@ int sqlite_maintain(struct storage *store, int64_t now_ns, struct err *err)
 				 now_ns - s->options.l0_age_ns - STORAGE_L0_FILE_NS))
 			rc = err_set(err, -ENOMEM, "storage: out of memory");
 	}
-	for (size_t i = 0; i < SQLITE_WRITERS_MAX; i++)
-		if (s->writing[i])
-			db_checkpoint(&s->writing[i]->db,
-				      s->writing[i]->entry->end_ns + GRACE_NS < now_ns);
+	checkpoint_all(s, now_ns);
 	return rc == -EBADMSG ? -EIO : rc;
 }

@@ -16,6 +16,7 @@
  *	sqlite_series.c   series
  *	sqlite_symbols.c  the symbol store
  *	sqlite_retain.c   retention, damaged files
+ *	sqlite_parts.c    what people ask of single files: check, copy, compact, adopt
  *
  * The store belongs to the writer thread, but for what `lock` guards.
  */
@@ -120,6 +121,7 @@ struct sqlite_store {
 	uint64_t used;
 	struct known known;
 	int64_t forgotten_ns; /* when known was last pruned */
+	int64_t synced_ns;    /* when the WALs were last synced */
 	struct db symbols;
 
 	pthread_mutex_t lock;       /* of everything below, and of the guarded parts of entries */
@@ -155,6 +157,13 @@ void files_remove(struct sqlite_store *s, struct period_file *file);
 void files_widen(struct sqlite_store *s, struct period_file *file, const struct extent *extent);
 /* Bytes on disk, with the WAL. */
 uint64_t files_bytes(const struct sqlite_store *s, const char *name);
+
+/* Whether `name` is that of a period file, as "l1/20260101.db", and which. */
+bool files_parse(const char *name, int *ret_level, int64_t *ret_start_ns);
+/* The file of the catalogue that is named so, or NULL.  The writer's; others hold the lock. */
+struct period_file *files_named(struct sqlite_store *s, const char *name);
+/* Read a file that was put into its place into the catalogue; puts it aside when it cannot serve. */
+MUST_CHECK int files_load_one(struct sqlite_store *s, int level, int64_t start_ns, struct err *err);
 
 /* The file of `start_ns` open for writing, made when it is not there and `create`; it stays the
  * store's.  -ENOENT without `create`. */
@@ -263,6 +272,10 @@ MUST_CHECK int retain_put_aside(struct sqlite_store *s, const char *name, const 
 /* Look at the files that are marked as damaged, and put those aside that are. */
 MUST_CHECK int retain_damaged(struct sqlite_store *s, struct err *err);
 int sqlite_maintain(struct storage *store, int64_t now_ns, struct err *err);
+
+int sqlite_compact(struct storage *store, const char *part, struct err *err);
+int sqlite_adopt(struct storage *store, const char *part, const void *bytes, size_t len,
+		 struct err *err);
 
 int sqlite_symbols_put(struct storage *store, uint64_t scope, const uint8_t *build_id,
 		       size_t build_id_len, const void *table, size_t len, uint64_t *ret_epoch,

@@ -86,6 +86,19 @@ MUST_CHECK int storage_symbols_put(struct storage *store, uint64_t scope, const 
 				   size_t build_id_len, const void *table, size_t len,
 				   uint64_t *ret_epoch, struct err *err);
 
+/*
+ * Maintenance by people.  A part is a file of the store, named as storage_parts says it.
+ * A backend without files says -EOPNOTSUPP.
+ */
+
+/* Write a part anew without what it does not need. Blocks on disk. Returns 0, -ENOENT or an error. */
+MUST_CHECK int storage_compact(struct storage *store, const char *part, struct err *err);
+
+/* Take in a part that storage_copy gave, here or on another host, when this store has none of that
+ * name (-EEXIST) and the bytes are whole (-EINVAL). Its series show from then on. */
+MUST_CHECK int storage_adopt(struct storage *store, const char *part, const void *bytes, size_t len,
+			     struct err *err);
+
 struct storage_stats {
 	uint64_t bytes, l0_bytes, l1_bytes, l2_bytes, symbols_bytes;
 	uint64_t records, profiles, duplicates; /* since the store was opened */
@@ -103,6 +116,26 @@ void storage_reader_close(struct storage_reader *reader);
 
 MUST_CHECK int storage_stats(struct storage_reader *reader, struct storage_stats *ret_stats,
 			     struct err *err);
+
+struct storage_part {
+	const char *name; /* "l1/20260101.db", borrowed for the callback */
+	int level;	  /* 0, 1, 2; -1: symbols */
+	uint64_t bytes, records;
+	int64_t first_ns, last_ns; /* of its records; 0: none */
+};
+
+typedef int (*storage_part_fn)(void *arg, const struct storage_part *part);
+MUST_CHECK int storage_parts(struct storage_reader *reader, storage_part_fn fn, void *arg,
+			     struct err *err);
+
+/* Read all of a part and decode what is in it. Returns 0, -EBADMSG with the finding, -ENOENT or an
+ * error.  The writer puts aside what is damaged at its next maintenance. */
+MUST_CHECK int storage_check_part(struct storage_reader *reader, const char *part,
+				  struct err *err);
+
+/* A part as it is at one moment, malloc'ed and the caller's, while the writer goes on. */
+MUST_CHECK int storage_copy(struct storage_reader *reader, const char *part, void **ret_bytes,
+			    size_t *ret_len, struct err *err);
 
 /* The newest table of (scope, build id), malloc'ed and the caller's; -ENOENT when there is none. */
 MUST_CHECK int storage_symbols_get(struct storage_reader *reader, uint64_t scope,

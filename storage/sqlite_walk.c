@@ -28,13 +28,33 @@ static int instance_set(struct walking *w, int64_t instance, struct err *err)
 	return 0;
 }
 
+/* Stacks are loaded for the first block that names some: most files of a plan have nothing to add. */
+static int load_stacks(struct walking *w, struct err *err)
+{
+	bool names_stacks = w->walk->with_blocks || !w->file->entry->level;
+	struct dict *stacks;
+
+	if (w->visit.stacks || !names_stacks)
+		return 0;
+	int rc = open_file_part(w->file, w->p->r->codec, w->series, &stacks, err);
+
+	if (!rc)
+		w->visit.stacks = stacks;
+	return rc;
+}
+
 static int decode(struct walking *w, struct str data, struct err *err)
 {
 	struct codec_columns *c = &w->p->r->columns;
-	int rc = codec_decode(w->p->r->codec, data.ptr, data.len, (int)w->column, c);
+	int rc = load_stacks(w, err);
+
+	if (!rc)
+		rc = codec_decode(w->p->r->codec, data.ptr, data.len, (int)w->column, c);
 
 	if (rc == -ENOMEM)
 		return err_set(err, rc, "storage: out of memory");
+	if (rc && rc != -EBADMSG)
+		return rc;
 	if (rc || c->values_count <= w->column)
 		return broken(w, err);
 	for (size_t i = 0; i < c->count; i++)
@@ -273,20 +293,6 @@ static int walk_windows(struct walking *w, struct err *err)
 	return rc;
 }
 
-/* Records of L0 name stacks even where only totals are wanted. */
-static int plan_stacks(struct walking *w, struct err *err)
-{
-	struct dict *stacks;
-	int rc;
-
-	if (!w->walk->with_blocks && w->file->entry->level)
-		return 0;
-	rc = open_file_part(w->file, w->p->r->codec, w->series, &stacks, err);
-	if (!rc)
-		w->visit.stacks = stacks;
-	return rc;
-}
-
 int plan_walk(struct plan *p, struct open_file *file, const struct walk *walk, struct err *err)
 {
 	const struct dict *d = &file->catalogue.dict;
@@ -310,9 +316,7 @@ int plan_walk(struct plan *p, struct open_file *file, const struct walk *walk, s
 		w.visit.gauge = d->t.series[series].columns[p->scan->column].gauge;
 		if (!(w.visit.gauge ? walk->gauges : walk->sums))
 			continue;
-		rc = plan_stacks(&w, err);
-		if (!rc)
-			rc = file->entry->level ? walk_windows(&w, err) : walk_l0(&w, err);
+		rc = file->entry->level ? walk_windows(&w, err) : walk_l0(&w, err);
 	}
 	return rc;
 }

@@ -238,6 +238,8 @@ static size_t distinct(const uint32_t *nodes, size_t count, uint32_t *sorted, st
 {
 	size_t n = 0;
 
+	if (!count)
+		return 0;
 	memcpy(sorted, nodes, count * sizeof(*sorted));
 	qsort(sorted, count, sizeof(*sorted), compare_nodes);
 	for (size_t i = 0; i < count; i++) {
@@ -267,7 +269,8 @@ static size_t put_ranked(struct buf *to, const uint32_t *nodes, size_t count)
 		by_count[i] = all[i];
 		by_count[i].rank = (uint32_t)i;
 	}
-	qsort(by_count, n, sizeof(*by_count), compare_frequency);
+	if (n)
+		qsort(by_count, n, sizeof(*by_count), compare_frequency);
 	(void)buf_add_varint(to, n);
 	for (size_t i = 0; i < n; i++) {
 		all[by_count[i].rank].rank = (uint32_t)i;

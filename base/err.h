@@ -22,4 +22,10 @@ int err_set(struct err *err, int code, const char *fmt, ...) PRINTF(3, 4);
 /* Put "prefix: " before the message that is there. Returns err's code (or `code` without err). */
 int err_prefix(struct err *err, int code, const char *fmt, ...) PRINTF(3, 4);
 
+static inline void err_clear(struct err *err)
+{
+	if (err)
+		*err = (struct err){ 0 };
+}
+
 #endif

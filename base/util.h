@@ -5,9 +5,11 @@
 #ifndef BASE_UTIL_H
 #define BASE_UTIL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define MUST_CHECK __attribute__((warn_unused_result))
 #define PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
@@ -48,6 +50,17 @@ struct str {
 };
 
 #define STR(literal) ((struct str){ (literal), sizeof(literal) - 1 })
+
+/* A NUL-terminated string; NULL is empty. */
+static inline struct str str_of(const char *text)
+{
+	return (struct str){text, text ? strlen(text) : 0};
+}
+
+static inline bool str_is(struct str a, const char *text)
+{
+	return a.len == strlen(text) && (!a.len || !memcmp(a.ptr, text, a.len));
+}
 
 /* Grow `*array` of `item_bytes` items to hold `want` of them, at least doubling.
  * Returns 0, or -ENOMEM with the array untouched. */

@@ -55,6 +55,8 @@ static void process_print(json_t *p)
 	if (cpu > 0)
 		(void)printf(", own cost %.3f%%", 100 * cost / cpu);
 	(void)putchar('\n');
+	if (json_object_get(p, "engine_fallback"))
+		(void)printf("    timers take CPU samples: %s\n", answer_text(p, "engine_fallback"));
 	if (answer_number(p, "threads_departing") + answer_number(p, "threads_unsampled") > 0)
 		(void)printf("    %.0f threads whose samples do not follow their clock, %.0f never "
 			     "sampled\n",

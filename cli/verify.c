@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "cli/preload.h"
 #include "cli/value.h"
-#include "query/time.h"
+#include "base/time_parse.h"
 
 static const char usage[] =
 	"usage: hearth verify [--for TIME] [--json] [-q] [--server unix:PATH]\n"
@@ -163,7 +163,7 @@ static bool seconds_parse(const char *text, double *ret_seconds)
 	struct err err = { 0 };
 	int64_t ns;
 
-	if (query_duration_parse((struct str){ text, strlen(text) }, &ns, &err) || ns < NS_PER_S)
+	if (duration_parse((struct str){ text, strlen(text) }, &ns, &err) || ns < NS_PER_S)
 		return false;
 	*ret_seconds = (double)ns / (double)NS_PER_S;
 	return true;

@@ -14,7 +14,7 @@
 #define NOTE_BYTES 224
 #define SETTINGS_BYTES 1024
 
-enum kind { SWITCH, TRISTATE, COUNT, PERCENT, HZ };
+enum kind { SWITCH, TRISTATE, COUNT, PERCENT, HZ, ENGINE };
 
 struct setting {
 	enum kind kind;
@@ -152,6 +152,26 @@ static double read_number(struct config *c, const struct setting *s, double opti
 	return v;
 }
 
+static const char *const engines[] = {
+	[HEARTH_ENGINE_POSIX_TIMER] = "posix-timer",
+	[HEARTH_ENGINE_PERF] = "perf",
+};
+
+static uint32_t read_engine(struct config *c, const struct setting *s, uint32_t option,
+			    config_env_fn env)
+{
+	const char *text = look(env, s->names[0]);
+
+	if (option == HEARTH_ENGINE_POSIX_TIMER || option == HEARTH_ENGINE_PERF)
+		return option;
+	for (uint32_t i = HEARTH_ENGINE_POSIX_TIMER; text && i <= HEARTH_ENGINE_PERF; i++)
+		if (!strcasecmp(text, engines[i]))
+			return i;
+	if (text)
+		refuse(c, s->names[0], NULL, text, "neither posix-timer nor perf");
+	return HEARTH_ENGINE_POSIX_TIMER;
+}
+
 static void read_setting(struct config *c, const struct setting *s, const struct hearth_options *o,
 			 config_env_fn env)
 {
@@ -189,6 +209,10 @@ static void read_setting(struct config *c, const struct setting *s, const struct
 		v = read_number(c, s, count, env);
 		if (v >= 0 || !*(uint32_t *)to)
 			*(uint32_t *)to = (uint32_t)(v < 0 ? s->preset : v);
+		return;
+	case ENGINE:
+		memcpy(&count, option, sizeof(count));
+		*(uint32_t *)to = read_engine(c, s, count, env);
 		return;
 	}
 }
@@ -346,7 +370,10 @@ static void put_settings(struct config *c)
 		const void *at = (const char *)c + s->config_at;
 		unsigned v = s->kind == SWITCH ? *(const bool *)at : *(const uint32_t *)at;
 
-		if (s->kind != TRISTATE && s->kind != HZ && n < sizeof(text))
+		if (s->kind == ENGINE && n < sizeof(text))
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s=%s", n ? " " : "",
+					      s->field, engines[v]);
+		else if (s->kind != TRISTATE && s->kind != HZ && n < sizeof(text))
 			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s=%u", n ? " " : "",
 					      s->field, v);
 	}

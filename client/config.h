@@ -27,6 +27,7 @@ struct config {
 	bool cpu, wall, alloc, heap, lock, exception;
 	bool endpoints, spans, otel_context;
 	bool stop_on_exit, profile_children, debug;
+	uint32_t cpu_engine; /* enum hearth_engine, not the default */
 	uint32_t cpu_interval_us;
 	uint32_t max_frames;
 	uint32_t max_overhead_ppm;

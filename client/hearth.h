@@ -11,8 +11,8 @@
  *
  * The library samples the CPU time of every thread by POSIX CPU timers (SIGPROF) and leaves the
  * samples in memory that the agent, hearthd, reads.  It adds no thread, no child process and no
- * file to the program, keeps one descriptor, prints nothing, and never calls abort or exit.  When
- * the agent is away the program does not notice.
+ * file to the program, keeps one descriptor (with perf's events one more for each thread), prints
+ * nothing, and never calls abort or exit.  When the agent is away the program does not notice.
  *
  * Every function may be called with NULL, before a start and after a stop; what cannot be done is
  * then left undone and said by the return code.  Unless said otherwise functions are thread-safe,
@@ -55,6 +55,9 @@ enum hearth_code {
 struct hearth_tag {
 	const char *key, *value;
 };
+
+/* What takes CPU samples; zero is the default, the timers. */
+enum hearth_engine { HEARTH_ENGINE_DEFAULT, HEARTH_ENGINE_POSIX_TIMER, HEARTH_ENGINE_PERF };
 
 /* Zero is the default, which is on. */
 enum hearth_switch { HEARTH_DEFAULT, HEARTH_ON, HEARTH_OFF };
@@ -108,6 +111,7 @@ struct hearth_options {
 	enum hearth_switch stop_on_exit, profile_children;
 	enum hearth_switch enabled;  /* HEARTH_ENABLED, DD_PROFILING_ENABLED; off: a start does nothing */
 	enum hearth_switch debug;    /* HEARTH_DEBUG; off.  Say on stderr which settings were refused */
+	enum hearth_engine cpu_engine; /* HEARTH_CPU_ENGINE: posix-timer or perf */
 };
 
 struct hearth_start {

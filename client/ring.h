@@ -69,7 +69,9 @@ struct ring_agent {
 	uint32_t lock_capture_ppm;
 	uint32_t rescan;	 /* changes when the agent saw threads that have no slot */
 	uint64_t flushed;	 /* ring_counters.flush_wanted that has been met: all committed */
-	uint64_t reserved[24];
+	uint64_t cpu_ns;	 /* of the whole process, by /proc; as it was... */
+	int64_t cpu_at_ns;	 /* ...at this CLOCK_MONOTONIC; 0: never read */
+	uint64_t reserved[22];
 	struct {
 		uint64_t a, b;
 	} tail[RING_RINGS_MAX];
@@ -148,10 +150,21 @@ struct ring_counters {
 	uint64_t budget_off; /* 1 << enum ring_dimension: stopped, to be tried again */
 	uint64_t budget_shifts; /* a byte each: samples are 2^n times as far apart as asked for */
 	uint64_t budget_raised, budget_lowered, budget_stops, budget_retries; /* how often */
-	uint64_t reserved[9];
+	uint64_t engine_why; /* enum ring_engine_why */
+	uint64_t reserved[8];
 };
 
 enum ring_engine { RING_ENGINE_NONE, RING_ENGINE_TIMER, RING_ENGINE_PERF };
+
+/* Why threads are sampled by timers though the other engine was asked for. */
+enum ring_engine_why {
+	RING_ENGINE_AS_ASKED,
+	RING_ENGINE_REFUSED,  /* perf_event_open: perf_event_paranoid, a capability, an old kernel */
+	RING_ENGINE_FILTERED, /* the process was started under a filter of system calls */
+	RING_ENGINE_FILES,    /* some: RLIMIT_NOFILE is low for so many */
+	RING_ENGINE_CLOSED,   /* some: the program closed their descriptors */
+	RING_ENGINE_WHYS
+};
 enum ring_state {
 	RING_STARTING,
 	RING_RUNNING,
@@ -181,6 +194,9 @@ struct ring_module {
  * name change.  The published call has no such number: a reader that finds call, since_ns, site and
  * target the same twice has read a state that was.
  */
+#define RING_PHASES 12
+#define RING_PHASE_WORDS 3
+
 struct ring_thread {
 	uint32_t tid; /* 0: free */
 	uint32_t generation; /* raised at each reuse */
@@ -199,8 +215,26 @@ struct ring_thread {
 	uint64_t alloc_calls, alloc_bytes;
 	uint64_t blocked_calls, blocked_ns; /* interposed calls that returned; coarse, ticks crossed */
 	uint64_t blocked_base_ns; /* blocked_ns when this thread got the slot */
-	uint64_t reserved[3];
+	/*
+	 * Where between two ticks of the kernel the thread was when an interposed call returned: RING_PHASES
+	 * counts of 16 bits, which wrap.  Drawn so that what it does has no say in when.
+	 */
+	uint64_t phases[RING_PHASE_WORDS];
 };
+
+static inline uint16_t ring_phase(const uint64_t *words, unsigned i)
+{
+	return (uint16_t)(words[i / 4] >> i % 4 * 16);
+}
+
+/* The word that has count `i` one higher; the counts beside it stay as they are. */
+static inline uint64_t ring_phase_counted(uint64_t word, unsigned i)
+{
+	unsigned shift = i % 4 * 16;
+	uint64_t mask = UINT64_C(0xffff) << shift;
+
+	return (word & ~mask) | ((word + (UINT64_C(1) << shift)) & mask);
+}
 
 /*
  * Live heap: sampled blocks that were not freed, at head.heap_at:

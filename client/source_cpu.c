@@ -9,9 +9,11 @@
 #include <unistd.h>
 
 #include "client/budget.h"
+#include "client/draw.h"
 #include "client/hearth.h"
 #include "client/hello.h"
 #include "client/module.h"
+#include "client/perf.h"
 #include "client/profiler.h"
 #include "client/thread.h"
 #include "client/write.h"
@@ -30,6 +32,7 @@
 static struct {
 	struct sigaction previous;
 	uint32_t installed;
+	uint32_t perf; /* threads get an event as well */
 	uint32_t yielded; /* the program took SIGPROF after us */
 	uint32_t off_stack; /* a thread has an alternate stack that is too small for the handler */
 	uint32_t timers, timers_max;
@@ -56,15 +59,23 @@ void source_space(struct unwind_space *ret, struct scratch *scratch)
 	ret->mode = UNWIND_EITHER;
 }
 
+static void say_engine(void)
+{
+	enum ring_engine engine = load(&cpu.perf) ? RING_ENGINE_PERF : RING_ENGINE_TIMER;
+
+	if (!load(&cpu.installed) || load(&cpu.yielded))
+		engine = RING_ENGINE_NONE;
+	store(&session.counters->engine, (uint64_t)engine);
+}
+
 void source_new_session(void)
 {
 	unwind_forget(cpu.rules);
 	source_lock_new_session();
 	budget_new_session();
 	store(&cpu.rescan, 0);
-	store(&session.counters->engine,
-	      (uint64_t)(load(&cpu.installed) && !load(&cpu.yielded) ? RING_ENGINE_TIMER :
-								       RING_ENGINE_NONE));
+	perf_forked(); /* a child that was made by no fork of libc's */
+	say_engine();
 }
 
 static bool killed(void)
@@ -154,6 +165,8 @@ static void arm_taken(struct thread *t)
 		return;
 	}
 	interval_us = wanted_interval();
+	if (load(&cpu.perf))
+		(void)perf_open(t, interval_us, draw_next(&t->draws));
 	store_release(&t->timer_armed, 1);
 	set_timer(t, interval_us, first_expiry(t, interval_us));
 }
@@ -173,6 +186,7 @@ void source_cpu_disarm(struct thread *t)
 		return;
 	(void)syscall(SYS_timer_delete, t->timer);
 	add(&cpu.timers, -1u);
+	perf_close(t);
 }
 
 void source_cpu_thread_end(struct thread *t, uint8_t flags)
@@ -193,6 +207,7 @@ void source_cpu_thread_end(struct thread *t, uint8_t flags)
 void source_cpu_forked(void)
 {
 	cpu.timers = 0;
+	perf_forked();
 }
 
 void source_cpu_watch_child(void)
@@ -230,7 +245,10 @@ static struct cfi_memory current_stack(struct thread *t, const ucontext_t *uc, u
 	return thread_stack(t, sp);
 }
 
-static void write_sample(struct thread *t, const ucontext_t *uc, uint32_t samples,
+/* What a signal is there to show: a thread that has an event has its timer for the kernel's part alone. */
+enum part { PART_ALL, PART_USER, PART_KERNEL };
+
+static void write_sample(struct thread *t, const ucontext_t *uc, uint32_t samples, enum part part,
 			 struct scratch *s)
 {
 	uint64_t reg[ARCH_REGS], pc;
@@ -247,8 +265,10 @@ static void write_sample(struct thread *t, const ucontext_t *uc, uint32_t sample
 	source_space(&space, s);
 	space.stack = current_stack(t, uc, reg[ARCH_SP], &space.beyond);
 	r = unwind(&space, reg, pc, false, 0, s->frames);
+	if (part == PART_KERNEL && !r.leaf_in_kernel)
+		return;
 	add(&session.counters->ends[r.end], 1);
-	e.flags = r.leaf_in_kernel ? RING_IN_KERNEL : 0;
+	e.flags = r.leaf_in_kernel && part != PART_USER ? RING_IN_KERNEL : 0;
 	e.end = (uint8_t)r.end;
 	e.payload = &payload;
 	e.payload_bytes = sizeof(payload);
@@ -258,10 +278,19 @@ static void write_sample(struct thread *t, const ucontext_t *uc, uint32_t sample
 	(void)event_write(&e);
 }
 
+static bool of_event(const siginfo_t *si)
+{
+	return si->si_code == POLL_IN;
+}
+
 static void sample(struct thread *t, const siginfo_t *si, const ucontext_t *uc)
 {
-	uint32_t samples = 1 + (si->si_overrun > 0 ? (uint32_t)si->si_overrun : 0);
+	enum part part = of_event(si) ? PART_USER : perf_works(t) ? PART_KERNEL : PART_ALL;
+	uint32_t samples = 1;
 	struct scratch *s;
+
+	if (part != PART_USER && si->si_overrun > 0)
+		samples += (uint32_t)si->si_overrun;
 
 	add(&session.slots[thread_slot(t)].signals, samples);
 	if (killed() || budget_stopped(RING_CPU)) {
@@ -273,7 +302,7 @@ static void sample(struct thread *t, const siginfo_t *si, const ucontext_t *uc)
 		drop(RING_CPU, RING_DROP_NESTED);
 		return;
 	}
-	write_sample(t, uc, samples, s);
+	write_sample(t, uc, samples, part, s);
 	scratch_give(s);
 }
 
@@ -293,7 +322,7 @@ static void each_second(int64_t now_ns)
 
 	module_check_unloaded(cpu.rules);
 	budget_tick(now_ns);
-	budget_end_rare(began, BUDGET_CHORES);
+	budget_end_each(began, BUDGET_CHORES);
 }
 
 void source_chores(int64_t now_ns)
@@ -307,7 +336,7 @@ void source_chores(int64_t now_ns)
 	if (load(&session.seccomp_set))
 		return;
 	if (rescan != obeyed && replace(&cpu.rescan, &obeyed, rescan)) {
-		int64_t began = budget_clock();
+		int64_t began = budget_begin_rare();
 
 		thread_scan();
 		budget_end_rare(began, BUDGET_CHORES);
@@ -329,9 +358,22 @@ static void foreign(int signal, siginfo_t *si, void *context)
 	}
 }
 
-/* Whether the signal is of a timer of ours, for this thread; the value alone could be anything. */
+static struct thread *event_owner(const siginfo_t *si)
+{
+	struct thread *t = thread_self();
+
+	if (!t && !load(&session.seccomp_set))
+		t = thread_self_find();
+	return t && load_acquire(&t->timer_armed) && perf_owns(t, si->si_fd) ? t : NULL;
+}
+
+/* Whether the signal is of a timer or an event of ours, for this thread; the value alone could be
+ * anything. */
 static struct thread *owner(const siginfo_t *si)
 {
+	if (of_event(si))
+		return event_owner(si);
+
 	struct thread *t = si->si_code == SI_TIMER ? thread_of_value(si->si_value.sival_ptr) : NULL;
 
 	return t && load_acquire(&t->timer_armed) && si->si_timerid == t->timer ? t : NULL;
@@ -355,8 +397,10 @@ static void handle(int signal, siginfo_t *si, void *context)
 	}
 	t = session_live() ? owner(si) : NULL;
 	if (!t) {
-		/* One of our own timers that was deleted with its signal already on its way. */
-		if (si->si_code != SI_TIMER || !session_live() ||
+		/* One of our own timers that was deleted with its signal already on its way, or an event. */
+		if (of_event(si) && perf_used())
+			errno = saved;
+		else if (si->si_code != SI_TIMER || !session_live() ||
 		    !thread_of_value(si->si_value.sival_ptr))
 			foreign(signal, si, context);
 		errno = saved;
@@ -366,6 +410,8 @@ static void handle(int signal, siginfo_t *si, void *context)
 	if (thread_self() != t)
 		thread_adopt(t);
 	sample(t, si, context);
+	if (of_event(si) && !load(&session.seccomp_set))
+		perf_next(t, load(&t->interval_us), draw_next(&t->draws));
 	account(budget_end(began, RING_CPU));
 	chores(t);
 	errno = saved;
@@ -421,7 +467,8 @@ static int cpu_start(void)
 		return HEARTH_E_SIGNAL;
 	store(&cpu.yielded, 0);
 	store(&cpu.installed, 1);
-	store(&session.counters->engine, (uint64_t)RING_ENGINE_TIMER);
+	store(&cpu.perf, profiler_config()->cpu_engine == HEARTH_ENGINE_PERF && perf_start());
+	say_engine();
 	return HEARTH_OK;
 }
 
@@ -468,7 +515,7 @@ void source_cpu_yield(void)
 	store(&cpu.yielded, 1);
 	if (session_live()) {
 		cpu_stop();
-		store(&session.counters->engine, (uint64_t)RING_ENGINE_NONE);
+		say_engine();
 	}
 }
 

@@ -40,6 +40,16 @@ static inline void sys_close(int fd)
 	(void)syscall(SYS_close, fd);
 }
 
+static inline int sys_ioctl(int fd, unsigned long request, void *arg)
+{
+	return (int)syscall(SYS_ioctl, fd, request, arg);
+}
+
+static inline int sys_fcntl(int fd, int command, long arg)
+{
+	return (int)syscall(SYS_fcntl, fd, command, arg);
+}
+
 static inline void sys_pause_ns(long ns)
 {
 	struct timespec t = { 0, ns };

@@ -19,6 +19,7 @@
 
 #define THREAD_LABELS_BYTES 768
 #define THREAD_LOCKS_HELD 8
+#define THREAD_SITES 64
 
 struct hearth_span;
 
@@ -45,7 +46,7 @@ struct thread {
 	uint32_t arming; /* taken while one thread gives it its timer */
 	uint32_t timer_armed;
 	int32_t timer;
-	uint32_t interval_us;
+	uint32_t interval_us; /* also of the event of perf.h, if it has one */
 
 	/* Readable stack, [lo, hi); hi 0: not known. */
 	uint64_t stack_lo, stack_hi;
@@ -78,11 +79,14 @@ struct thread {
 
 	/* Blocking calls: source_wall.c. */
 	uint64_t blocked_sp; /* stack pointer of the published call; above it, the call is over */
-	uint64_t sites[RING_SITES]; /* keys whose RING_SITE record was written... */
+	int64_t wall_tick_ns; /* the coarse clock at its last call that did more than to pass */
+	uint64_t sites[THREAD_SITES]; /* keys whose RING_SITE record was written... */
 	uint64_t sites_agent;	      /* ...for the agent of this generation */
 	int64_t sites_window_ns;
-	uint32_t sites_written;
+	uint32_t sites_written, sites_next; /* in this window; the agent's place for the next */
 	uint64_t wall_left_ns, wall_mean_ns; /* to the next sampled call; how that was drawn */
+	int64_t phase_from_ns, phase_due_ns; /* when the next phase may be, and is, counted */
+	uint32_t phase_ticks, phase_looks;   /* mean distance to the next; calls since it may be due */
 
 	/* Between pthread_create and the thread's first instruction. */
 	void *(*start)(void *);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "ingest/span.h"
+#include "ingest/stacks.h"
 
 /*
  * Folded stacks, one a line, root first:
@@ -11,14 +12,9 @@
  *	frame  = 1*( any byte but ";" and control characters )  may hold spaces
  *	count  = 1*DIGIT                                        below 2^63
  *
- * Empty lines are skipped.  The request's name chooses what is counted: a type id or an alias
- * (docs/formats/http.md), or the name of the kind; process_cpu:samples:count:cpu:nanoseconds when
- * there is none.
+ * Empty lines are skipped.  What is counted: ingest/stacks.h.
  */
 
-#define FRAMES_MAX                                                                                 \
-	65536 /* of one line; the builder keeps the ends of deeper stacks than its own             \
-	       */
 #define SNIFF_BYTES 65536
 
 struct line {
@@ -103,91 +99,7 @@ static bool folded_looks(struct str body)
 	return false;
 }
 
-static int kind_make(const struct ingest_request *request, struct profile_builder *out,
-		     uint32_t *ret_series)
-{
-	struct profile_type type = {STR("process_cpu"), STR("samples"), STR("count"), STR("cpu"),
-				    STR("nanoseconds")};
-	struct profile_kind kind = {.columns_count = 1};
-	uint32_t number;
-
-	if (request->name.len && profile_type_parse(request->name, &type, NULL) < 0)
-		type.name = request->name;
-	kind.columns[0].gauge = profile_type_is_gauge(type.type);
-	const struct {
-		struct str text;
-		uint32_t *to;
-	} parts[] = {{type.name, &kind.name},
-		     {type.type, &kind.columns[0].type},
-		     {type.unit, &kind.columns[0].unit},
-		     {type.period_type, &kind.period_type},
-		     {type.period_unit, &kind.period_unit}};
-
-	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
-		int rc = ingest_string(out, parts[i].text, parts[i].to);
-
-		if (rc)
-			return rc;
-	}
-	int rc = profile_builder_kind(out, &kind, &number);
-
-	return rc ? rc : ingest_series(request, out, number, NULL, ret_series);
-}
-
-/* The stack's frames, leaf first: the text is walked from its end. */
-static int frames_of(struct profile_builder *out, struct str stack, uint32_t *frames,
-		     size_t *ret_count)
-{
-	size_t count = 0;
-
-	while (stack.len) {
-		const char *semicolon = memrchr(stack.ptr, ';', stack.len);
-		const char *at = semicolon ? semicolon + 1 : stack.ptr;
-		struct str name = {at, (size_t)(stack.ptr + stack.len - at)};
-		struct profile_frame frame = {0};
-
-		if (count == FRAMES_MAX)
-			return -EMSGSIZE;
-		int rc = profile_builder_string(out, name, &frame.function);
-
-		if (!rc)
-			rc = profile_builder_frame(out, &frame, &frames[count]);
-		if (rc)
-			return rc;
-		count++;
-		stack.len = semicolon ? (size_t)(semicolon - stack.ptr) : 0;
-	}
-	*ret_count = count;
-	return 0;
-}
-
-/* Whether a value says how many samples there were; of time or bytes nobody knows. */
-static bool counts_samples(struct profile_builder *out, uint32_t series)
-{
-	const struct profile *p = profile_builder_profile(out);
-	struct str unit = profile_string(p, p->kinds[p->series[series].kind].columns[0].unit);
-
-	return unit.len == 5 && !memcmp(unit.ptr, "count", 5);
-}
-
-static int line_add(struct profile_builder *out, const struct line *line, uint32_t *frames,
-		    struct profile_record *record)
-{
-	size_t count = 0;
-	int rc = frames_of(out, line->stack, frames, &count);
-
-	if (!rc)
-		rc = profile_builder_stack(out, frames, count, &record->node);
-	if (rc || !line->count)
-		return rc;
-	record->count = counts_samples(out, record->series) ?
-				(uint32_t)MIN(line->count, (int64_t)UINT32_MAX) :
-				1;
-	return profile_builder_record(out, record, &line->count);
-}
-
-static int lines_add(struct str text, struct profile_builder *out, uint32_t *frames,
-		     struct profile_record *record, struct err *err)
+static int lines_add(struct ingest_stacks *stacks, struct str text, struct err *err)
 {
 	for (size_t number = 1; text.len; number++) {
 		struct str line = line_next(&text);
@@ -198,34 +110,28 @@ static int lines_add(struct str text, struct profile_builder *out, uint32_t *fra
 			return err_set(err, -EINVAL, "folded: line %zu: %s", number, wrong);
 		if (!line.len)
 			continue;
-		int rc = line_add(out, &parsed, frames, record);
+		int rc = ingest_stacks_add(stacks, parsed.stack, parsed.count);
 
 		if (rc == -EMSGSIZE)
 			return err_set(err, -E2BIG,
 				       "folded: line %zu: more than %d frames (fixed limit)",
-				       number, FRAMES_MAX);
+				       number, INGEST_STACK_FRAMES_MAX);
 		if (rc)
-			return ingest_failed(out, rc, err);
+			return ingest_failed(stacks->out, rc, err);
 	}
 	return 0;
 }
 
 static int folded_ingest(const struct ingest_request *request, struct profile_builder *out,
-			 struct err *err)
+			 struct ingest_findings *findings, struct err *err)
 {
-	struct profile_record record = {0};
-	uint32_t *frames = malloc(FRAMES_MAX * sizeof(*frames));
+	struct ingest_stacks stacks;
+	int rc = ingest_stacks_init(&stacks, request, 0, 0, out, err);
 
-	if (!frames)
-		return err_set(err, -ENOMEM, "folded: out of memory");
-	int rc = kind_make(request, out, &record.series);
-
-	if (rc)
-		rc = ingest_failed(out, rc, err);
-	record.time_ns = ingest_span(request, 0, 0, profile_builder_profile(out));
 	if (!rc)
-		rc = lines_add(request->body, out, frames, &record, err);
-	free(frames);
+		rc = lines_add(&stacks, request->body, err);
+	ingest_stacks_release(&stacks);
+	findings->profiles += !rc;
 	return rc;
 }
 

@@ -2,6 +2,7 @@
 #include "ingest/ingest.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "wire/decompress.h"
 
@@ -14,6 +15,8 @@ static const struct ingest_protocol *const protocols[] = {
 #include "ingest/protocols.def"
 #undef PROTOCOL
 };
+
+_Static_assert(ARRAY_LEN(protocols) <= INGEST_PROTOCOLS_MAX, "of ingest.h");
 
 const struct ingest_limits ingest_limits_default = {
     .body_bytes = (size_t)32 << 20,
@@ -43,6 +46,37 @@ const struct ingest_protocol *ingest_find(struct str name)
 		    !memcmp(name.ptr, protocols[i]->name, name.len))
 			return protocols[i];
 	return NULL;
+}
+
+const struct ingest_protocol *ingest_at_path(const char *path)
+{
+	for (size_t i = 0; i < ARRAY_LEN(protocols); i++)
+		for (const char *const *p = protocols[i]->paths; p && *p; p++)
+			if (!strcmp(*p, path))
+				return protocols[i];
+	return NULL;
+}
+
+static struct str find(const struct ingest_label *pairs, size_t count, const char *name, bool cased)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct str key = pairs[i].key;
+
+		if (key.len == strlen(name) &&
+		    !(cased ? memcmp(key.ptr, name, key.len) : strncasecmp(key.ptr, name, key.len)))
+			return pairs[i].value;
+	}
+	return (struct str){0};
+}
+
+struct str ingest_parameter(const struct ingest_request *request, const char *name)
+{
+	return find(request->parameters, request->parameters_count, name, true);
+}
+
+struct str ingest_header(const struct ingest_request *request, const char *name)
+{
+	return find(request->headers, request->headers_count, name, false);
 }
 
 const struct ingest_protocol *ingest_sniff(const struct ingest_request *request)

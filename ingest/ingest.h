@@ -13,13 +13,18 @@
 /* The protocol of this name, or NULL. */
 const struct ingest_protocol *ingest_find(struct str name);
 
-/* The i-th protocol, or NULL behind the last. */
+#define INGEST_PROTOCOLS_MAX 64
+
+/* The i-th protocol, or NULL behind the last; there are at most INGEST_PROTOCOLS_MAX. */
 const struct ingest_protocol *ingest_at(size_t i);
+
+/* The protocol that is spoken at this path, or NULL. */
+const struct ingest_protocol *ingest_at_path(const char *path);
 
 /* The protocol that recognises the body (after decompression), or NULL. */
 const struct ingest_protocol *ingest_sniff(const struct ingest_request *request);
 
-/* Undo raw, gzip or zstd compression as its magic says, within the limits of `request`.
+/* Undo raw, gzip, zstd or lz4 compression as its magic says, within the limits of `request`.
  * `ret_body` gets the plain bytes (a copy, also when nothing was compressed).
  * Returns 0, -EINVAL, -E2BIG (names limit, value and setting) or -ENOMEM. */
 MUST_CHECK int ingest_decompress(const void *bytes, size_t len, const struct ingest_limits *limits,

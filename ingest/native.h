@@ -114,6 +114,11 @@ struct native_totals {
 	uint64_t alloc_calls, alloc_bytes;
 };
 
+/* The slots of a process that is gone, of which there are no readings any more: what its threads counted
+ * since the last one. */
+void native_process_last_slots(struct native_process *process, const struct ring_thread *slots,
+			       size_t count);
+
 /* What the next batch shall add up to. */
 void native_process_totals(struct native_process *process, const struct native_totals *totals);
 
@@ -154,6 +159,7 @@ struct native_vitals {
 	bool known;
 	uint64_t resident_bytes;
 	uint64_t minor_faults, major_faults; /* since it started */
+	uint64_t cpu_ns; /* likewise, of all its threads; in steps of the kernel's user tick */
 };
 
 /* Exact sums over all thread slots, whose counters only grow. */
@@ -195,7 +201,9 @@ struct native_stats {
 	uint64_t not_sampled_ns;	 /* CPU time that no sample could carry */
 	uint64_t alloc_calls, alloc_bytes; /* exact, by the client's counters */
 	uint64_t heap_blocks, heap_torn; /* in the last snapshot; entries that could not be read, ever */
+	double heap_bytes, heap_se_bytes; /* live in the last snapshot, and that sum's standard error */
 	uint64_t threads, threads_departing; /* live; whose samples do not follow their clock */
+	uint64_t threads_in_step; /* of those: their bursts keep step with the tick */
 	uint64_t threads_unsampled;	 /* live, on CPU, and never sampled: signals blocked */
 };
 

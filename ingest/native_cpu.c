@@ -284,17 +284,23 @@ void native_cpu_emit(struct emitter *e, const struct native_reading *readings, s
 	}
 }
 
-uint64_t native_cpu_doubted(const struct native_process *p, bool due)
+/* What is in step with the tick deceives timers, which are where all samples come from, or with events
+ * those of the kernel's part. */
+uint64_t native_cpu_doubted(const struct native_process *p, const struct ring_counters *counters, bool due)
 {
+	bool timers = counters->engine != RING_ENGINE_PERF || counters->engine_why;
 	uint64_t doubted = 0;
 
 	for (size_t i = 0; i < p->pending_count; i++) {
-		const struct native_thread *t = native_thread_find(p, p->pending[i].tid);
+		const struct native_pending *pending = &p->pending[i];
+		const struct native_thread *t = native_thread_find(p, pending->tid);
 
-		doubted += p->pending[i].type == RING_SAMPLE_CPU && t && (t->departing || t->in_step);
+		doubted += pending->type == RING_SAMPLE_CPU && t &&
+			   (t->departing || (t->in_step && (timers || pending->in_kernel)));
 	}
 	/* One that is never on a CPU at a tick has no samples to say it with. */
 	for (size_t i = 0; due && i < p->threads_count; i++)
-		doubted += p->threads[i].live && (p->threads[i].departing || p->threads[i].in_step);
+		doubted += (p->threads[i].in_step && timers) ||
+			   (p->threads[i].live && p->threads[i].departing);
 	return doubted;
 }

@@ -46,9 +46,9 @@ static uint32_t module_number(struct emitter *e, uint32_t number)
 	return e->modules[number];
 }
 
-static uint32_t frame_text(struct emitter *e, struct str name)
+static uint32_t frame_text(struct emitter *e, struct str name, uint32_t flags)
 {
-	struct profile_frame frame = { 0 };
+	struct profile_frame frame = { .flags = flags };
 	uint32_t id = 0;
 
 	if (!e->rc)
@@ -58,27 +58,21 @@ static uint32_t frame_text(struct emitter *e, struct str name)
 	return id;
 }
 
-static uint32_t frame_address(struct emitter *e, uint64_t word, bool in_kernel)
+static uint32_t frame_address(struct emitter *e, uint64_t word)
 {
 	uint32_t number = (uint32_t)(word >> RING_FRAME_ADDRESS_BITS), id = 0;
-	struct profile_frame frame = { .flags = PROFILE_FRAME_ADDRESS |
-						(in_kernel ? PROFILE_FRAME_KERNEL : 0),
+	struct profile_frame frame = { .flags = PROFILE_FRAME_ADDRESS,
 				       .address = word & RING_FRAME_ADDRESS };
 
 	struct str made = number ? (struct str){ 0 } : native_jit_name(e->process, frame.address);
 
 	if (made.len)
-		return frame_text(e, made);
+		return frame_text(e, made, 0);
 	if (number && number <= e->process->modules_count)
 		frame.module = module_number(e, number - 1);
 	if (!e->rc)
 		e->rc = profile_builder_frame(e->out, &frame, &id);
 	return id;
-}
-
-static uint32_t frame_named(struct emitter *e, const char *name)
-{
-	return frame_text(e, (struct str){ name, strlen(name) });
 }
 
 const uint64_t *emit_words(const struct native_process *p, const struct native_pending *pending)
@@ -89,13 +83,15 @@ const uint64_t *emit_words(const struct native_process *p, const struct native_p
 uint32_t emit_stack(struct emitter *e, const uint64_t *words, size_t count, bool in_kernel,
 			   const char *leaf)
 {
-	uint32_t frames[RING_FRAMES_MAX + 1], node = 0;
+	uint32_t frames[RING_FRAMES_MAX + 2], node = 0;
 	size_t used = 0;
 
 	if (leaf)
-		frames[used++] = frame_named(e, leaf);
+		frames[used++] = frame_text(e, (struct str){ leaf, strlen(leaf) }, 0);
+	if (in_kernel)
+		frames[used++] = frame_text(e, STR(NATIVE_KERNEL), PROFILE_FRAME_KERNEL);
 	for (size_t i = 0; !e->rc && i < count && i < RING_FRAMES_MAX; i++)
-		frames[used++] = frame_address(e, words[i], in_kernel && !i);
+		frames[used++] = frame_address(e, words[i]);
 	if (!e->rc)
 		e->rc = profile_builder_stack(e->out, frames, used, &node);
 	return node;
@@ -383,10 +379,10 @@ static void losses_add(struct emitter *e, const struct ring_counters *now)
 }
 
 /* Not lost, but an answer that counts them says so. */
-static void doubts_add(struct emitter *e, bool due)
+static void doubts_add(struct emitter *e, const struct ring_counters *counters, bool due)
 {
 	static const char reason[] = "cpu.in_step_with_tick";
-	uint64_t doubted = native_cpu_doubted(e->process, due);
+	uint64_t doubted = native_cpu_doubted(e->process, counters, due);
 
 	if (!e->rc && doubted)
 		e->rc = profile_builder_loss(e->out, series_number(e, SERIES_CPU),
@@ -481,7 +477,7 @@ int native_process_emit(struct native_process *p, const struct ring_counters *co
 	if (!e.rc)
 		native_exception_emit(&e, counters, ended);
 	losses_add(&e, counters);
-	doubts_add(&e, due);
+	doubts_add(&e, counters, due);
 	cursors_add(&e);
 	if (e.rc)
 		return err_set(err, e.rc, "native: %s",

@@ -53,7 +53,10 @@ int64_t emit_real_time(const struct emitter *e, int64_t monotonic_ns);
 /* The frames of a pending record; NULL when it has none. */
 const uint64_t *emit_words(const struct native_process *p, const struct native_pending *pending);
 
-/* A stack of words, with `leaf` (NULL: none) as a named frame below it. */
+/* The leaf of what ran in the kernel, below the function that made the system call. */
+#define NATIVE_KERNEL "[kernel]"
+
+/* A stack of words, with `leaf` (NULL: none), or NATIVE_KERNEL, as a named frame below it. */
 uint32_t emit_stack(struct emitter *e, const uint64_t *words, size_t count, bool in_kernel,
 		    const char *leaf);
 
@@ -82,7 +85,8 @@ void emit_record(struct emitter *e, enum native_series series, uint32_t node, ui
 void native_cpu_emit(struct emitter *e, const struct native_reading *readings, size_t count);
 
 /* Samples of threads that may be seen wrongly; `due`: and those threads themselves, once. */
-uint64_t native_cpu_doubted(const struct native_process *process, bool due);
+uint64_t native_cpu_doubted(const struct native_process *process, const struct ring_counters *counters,
+			    bool due);
 void native_lock_emit(struct emitter *e, const struct ring_counters *counters, bool ended);
 void native_exception_emit(struct emitter *e, const struct ring_counters *counters, bool ended);
 void native_wall_emit(struct emitter *e, const struct native_reading *readings, size_t count,

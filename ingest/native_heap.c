@@ -157,7 +157,7 @@ int native_process_heap(struct native_process *process, const uint8_t *first, si
 
 struct row {
 	uint32_t node, context;
-	double bytes, objects;
+	double bytes, objects, variance; /* of the bytes */
 	uint64_t count;
 };
 
@@ -243,13 +243,16 @@ static struct row row_of(struct emitter *e, const struct native_block *b, const 
 					    .text_at = ages_at[age],
 					    .text_bytes = ages_len[age]};
 	double chance = -expm1(-(double)b->size / (double)b->mean_bytes);
+	double bytes = (double)b->size / chance;
 
 	return (struct row){
 	    .node = emit_stack(e, b->frames_count ? p->heap.frames + b->frames_at : NULL,
 			       b->frames_count, false, NULL),
 	    .context = emit_context(e, thread ? thread : &unknown, &said, NULL),
-	    .bytes = (double)b->size / chance,
+	    .bytes = bytes,
 	    .objects = 1 / chance,
+	    /* Horvitz and Thompson's estimate: each block was taken by itself. */
+	    .variance = bytes * bytes * (1 - chance),
 	    .count = 1,
 	};
 }
@@ -261,6 +264,7 @@ void native_heap_emit(struct emitter *e, bool ended)
 	const struct native_heap *h = &p->heap;
 	/* What was never freed is to be seen up to the end, which closes the snapshot. */
 	int64_t time_ns = e->clock->real_ns - ended;
+	double variance = 0;
 	size_t ages_at[AGES];
 	uint16_t ages_len[AGES];
 
@@ -279,6 +283,7 @@ void native_heap_emit(struct emitter *e, bool ended)
 	for (size_t i = 0; !e->rc && i < h->blocks_count; i++) {
 		rows[i] = row_of(e, &h->blocks[i], ages_at, ages_len);
 		p->live_bytes += rows[i].bytes;
+		variance += rows[i].variance;
 	}
 	if (!e->rc && h->blocks_count)
 		rows_write(e, rows, h->blocks_count, time_ns);
@@ -286,6 +291,8 @@ void native_heap_emit(struct emitter *e, bool ended)
 		emit_values(e, SERIES_INUSE, 0, 0, time_ns, none, 1);
 	p->heap_shown = h->blocks_count > 0;
 	p->stats.heap_blocks = h->blocks_count;
+	p->stats.heap_bytes = p->live_bytes;
+	p->stats.heap_se_bytes = sqrt(variance);
 	p->stats.heap_torn = h->torn;
 	p->heap.known = false;
 }

@@ -168,12 +168,14 @@ void native_process_stats(const struct native_process *process, struct native_st
 	*ret_stats = process->stats;
 	ret_stats->threads = 0;
 	ret_stats->threads_departing = 0;
+	ret_stats->threads_in_step = 0;
 	ret_stats->threads_unsampled = 0;
 	for (size_t i = 0; i < process->threads_count; i++) {
 		const struct native_thread *t = &process->threads[i];
 
 		ret_stats->threads += t->live;
 		ret_stats->threads_departing += t->live && ((t->departing && t->raw_samples) || t->in_step);
+		ret_stats->threads_in_step += t->live && t->in_step;
 		ret_stats->threads_unsampled += t->live && t->departing && !t->raw_samples;
 	}
 }

@@ -7,6 +7,7 @@
 #ifndef INGEST_NATIVE_PROCESS_H
 #define INGEST_NATIVE_PROCESS_H
 
+#include "ingest/in_step.h"
 #include "ingest/native.h"
 #include "ingest/native_account.h"
 #include "ingest/native_heap.h"
@@ -87,9 +88,8 @@ struct native_thread {
 	uint64_t raw_samples;
 	uint64_t raw_from_ns;	/* the clock when raw_ns was 0 */
 	bool departing;
-	bool in_step; /* it runs in short bursts that keep pace with the tick */
-	int64_t bursts_from_ns; /* CLOCK_MONOTONIC when counting them began, 0: not yet */
-	uint64_t bursts_from, bursts_cpu_from_ns;
+	bool in_step; /* it runs in short bursts that keep step with the tick */
+	struct in_step step;
 
 	int64_t wall_until_ns; /* CLOCK_MONOTONIC up to which wall time is accounted */
 	uint64_t wall_cpu_ns, wall_wait_ns; /* the clocks at wall_until_ns */

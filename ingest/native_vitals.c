@@ -4,50 +4,36 @@
  * faults, resident memory.  Everything is a difference between two readings of /proc; what a thread did
  * after its last reading is not seen.
  */
-#include <math.h>
-
 #include "ingest/native_emit.h"
-
-/*
- * A thread that sleeps after each short burst of work and starts so many bursts a second that they keep
- * their place between two ticks: POSIX CPU timers fire at ticks, so that its samples show one place
- * of the burst alone, while their sum is right.
- */
-#define BURSTS_MIN 200
-#define BURSTS_TICKS_MAX 25 /* ticks from one burst to the next, or of two bursts */
-#define BURSTS_PACE 0.01    /* how exactly the pace is kept... */
-#define BURSTS_SLACK_NS 1e7 /* ...and the clock and the count were read at one time */
-
-static bool keeps_pace(double ticks_a_burst, double within)
-{
-	for (int bursts = 1; bursts <= 2; bursts++) {
-		double ticks = ticks_a_burst * bursts, nearest = floor(ticks + 0.5);
-
-		if (nearest >= 1 && nearest <= BURSTS_TICKS_MAX &&
-		    fabs(ticks - nearest) <= nearest * within)
-			return true;
-	}
-	return false;
-}
 
 static void in_step_judge(struct emitter *e, struct native_thread *thread,
 			  const struct native_reading *reading)
 {
-	int64_t now = e->clock->monotonic_ns, elapsed = now - thread->bursts_from_ns;
-	uint64_t bursts = reading->voluntary - thread->bursts_from;
-	double tick_ns = 1e9 / e->process->head.hz;
+	const struct ring_thread *slot = &reading->slot;
+	double tick_ns = 1e9 / MAX(e->process->head.hz, 1u);
 
-	if (thread->bursts_from_ns && bursts < BURSTS_MIN && elapsed < 60 * NS_PER_S)
-		return; /* too few to tell */
-	if (thread->bursts_from_ns)
-		thread->in_step =
-			bursts >= BURSTS_MIN &&
-			(double)(reading->cpu_ns - thread->bursts_cpu_from_ns) < tick_ns * (double)bursts &&
-			keeps_pace((double)elapsed / (double)bursts / tick_ns,
-				   BURSTS_PACE + BURSTS_SLACK_NS / (double)elapsed);
-	thread->bursts_from_ns = now;
-	thread->bursts_from = reading->voluntary;
-	thread->bursts_cpu_from_ns = reading->cpu_ns;
+	if (slot->tid)
+		in_step_phases(&thread->step, slot->phases,
+			       slot->generation == 1 && !e->process->resumed);
+	if (reading->has_switches)
+		in_step_bursts(&thread->step, e->clock->monotonic_ns, reading->voluntary, reading->cpu_ns,
+			       tick_ns);
+	thread->in_step = in_step_judged(&thread->step);
+}
+
+void native_process_last_slots(struct native_process *p, const struct ring_thread *slots, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct native_thread *thread = slots[i].tid ? native_thread_get(p, slots[i].tid) : NULL;
+
+		if (!thread)
+			continue;
+		/* One that was gone before its first reading: what it ran in between is not known. */
+		if (!thread->step.known)
+			thread->step.brief = slots[i].generation == 1 && !p->resumed;
+		in_step_phases(&thread->step, slots[i].phases, slots[i].generation == 1 && !p->resumed);
+		thread->in_step = in_step_judged(&thread->step);
+	}
 }
 
 struct differences {
@@ -70,6 +56,7 @@ static void thread_differences(struct emitter *e, const struct native_reading *r
 
 	if (!thread || !reading->has_schedstat)
 		return;
+	in_step_judge(e, thread, reading);
 	/* A thread that is older than its profiler, or than this agent, brings no history along. */
 	bool older = !thread->vitals_known && (p->resumed || !p->first_ns);
 
@@ -83,7 +70,6 @@ static void thread_differences(struct emitter *e, const struct native_reading *r
 	sum->wait_ns = add_bounded(sum->wait_ns, difference(reading->wait_ns, &thread->wait_seen_ns));
 	if (!reading->has_switches)
 		return;
-	in_step_judge(e, thread, reading);
 	sum->voluntary = add_bounded(sum->voluntary,
 				     difference(reading->voluntary, &thread->voluntary_seen));
 	sum->involuntary = add_bounded(sum->involuntary,

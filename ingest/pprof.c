@@ -456,7 +456,7 @@ static int job_run(struct job *job)
 }
 
 static int pprof_ingest(const struct ingest_request *request, struct profile_builder *out,
-			struct err *err)
+			struct ingest_findings *findings, struct err *err)
 {
 	const struct ingest_limits *limits =
 	    request->limits ? request->limits : &ingest_limits_default;
@@ -482,6 +482,7 @@ static int pprof_ingest(const struct ingest_request *request, struct profile_bui
 	rc = job_run(job);
 	if (rc)
 		rc = why.code ? err_set(err, rc, "%s", why.message) : ingest_failed(out, rc, err);
+	findings->profiles += !rc;
 	job_release(job);
 	free(job);
 	pprof_release(&pprof);

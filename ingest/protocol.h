@@ -2,7 +2,9 @@
 /*
  * ingest/protocol.h - what a protocol is.
  *
- * Rooms outside include ingest/ingest.h.
+ * There are two sorts.  A format is one body that is one profile (pprof, folded).  A protocol with
+ * paths is what some client posts: an envelope that names series, times and ids around such bodies, and
+ * an answer that its client insists on.  Rooms outside include ingest/ingest.h.
  */
 #ifndef INGEST_PROTOCOL_H
 #define INGEST_PROTOCOL_H
@@ -27,17 +29,47 @@ struct ingest_label {
 /* One request. Everything is borrowed for the call. */
 struct ingest_request {
 	struct str body; /* decompressed */
+	/* Of a request that came to one of the protocol's paths: where to, and what was said with it. */
+	struct str path, content_type;
+	const struct ingest_label *parameters, *headers; /* in order, decoded; as the client spelled them */
+	size_t parameters_count, headers_count;
 	const struct ingest_label *labels; /* of the series, from the URL or the configuration */
 	size_t labels_count;
 	struct str name; /* overrides the kind's name ("block" for Go's block profile); may be empty */
+	int64_t sample_period_ns;  /* where a body counts samples of a clock; 0: it says so itself */
 	int64_t from_ns, until_ns; /* from the URL, win over the body's own; 0: not given */
 	int64_t now_ns;		   /* the agent's clock: for a body without a time */
 	int64_t accept_from_ns, accept_until_ns; /* a record outside is kept at now_ns, clamped */
 	const struct ingest_limits *limits;
 };
 
+/* What a decoder found beside the profile. The caller zeroes it. */
+struct ingest_findings {
+	size_t profiles; /* bodies of profiles; 0 counts as one */
+	size_t rejected; /* profiles of the request that were left out, with the reason in `why` */
+	char why[200];
+};
+
+/* How a request ended, for its answer. */
+struct ingest_outcome {
+	int code; /* 0, or what decode or the store returned */
+	const struct err *err;
+	struct ingest_findings findings;
+	bool duplicate;
+};
+
+struct ingest_answer {
+	int status; /* HTTP's; comes filled with what `code` stands for */
+	const char *content_type;
+	struct buf *body; /* empty */
+};
+
 struct ingest_protocol {
 	const char *name; /* "pprof": config key, metric label, ?format=, fuzz target */
+
+	/* Paths whose POSTs (and PUTs) are this protocol's, ended by NULL. NULL: it is the format of a
+	 * body, and comes in through /api/v1/profiles or inside another protocol's requests. */
+	const char *const *paths;
 
 	/* Whether a body looks like this protocol's; cheap, no allocation. NULL: never sniffed. */
 	bool (*sniff)(struct str body);
@@ -46,7 +78,9 @@ struct ingest_protocol {
 	 * Decode one body into `out`.
 	 *
 	 * Pure, so it can be fuzzed and run offline.  `request` is borrowed for the call.  Sets
-	 * from_ns and until_ns of the profile; instance, arrival and upload id are the caller's.
+	 * from_ns and until_ns of the profile, and, where the protocol has them, the instance's runtime
+	 * id, pid and container, and the upload id by which a retry is known; owner and arrival are the
+	 * caller's.  All that one request holds becomes one profile, and so is kept or refused as one.
 	 * On failure `out` may hold a partial profile; the caller drops it.  MUST NOT log; the
 	 * reason goes into `err`.
 	 *
@@ -54,7 +88,18 @@ struct ingest_protocol {
 	 * limit) or -ENOMEM.
 	 */
 	int (*decode)(const struct ingest_request *request, struct profile_builder *out,
-		      struct err *err);
+		      struct ingest_findings *findings, struct err *err);
+
+	/*
+	 * Say how a request to one of `paths` ended, in the client's own words.  NULL: an empty 200, or
+	 * a problem document.  Pure.  What cannot be added to the body is noticed by the caller.
+	 */
+	void (*answer)(const struct ingest_request *request, const struct ingest_outcome *outcome,
+		       struct ingest_answer *answer);
 };
+
+/* The first value with this name, compared without case for headers; NULL pointer: none. */
+struct str ingest_parameter(const struct ingest_request *request, const char *name);
+struct str ingest_header(const struct ingest_request *request, const char *name);
 
 #endif

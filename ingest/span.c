@@ -37,8 +37,11 @@ int64_t ingest_span(const struct ingest_request *request, int64_t time_ns, int64
 		from = until = middle = request->now_ns;
 		profile->clamped = true;
 	}
-	profile->from_ns = from;
-	profile->until_ns = until;
+	/* Several bodies of one request: the profile covers all of them. */
+	bool first = !profile->from_ns && !profile->until_ns;
+
+	profile->from_ns = first ? from : MIN(profile->from_ns, from);
+	profile->until_ns = MAX(profile->until_ns, until);
 	return middle;
 }
 

@@ -23,11 +23,6 @@ static const struct {
 #undef NAME_OF
 };
 
-static bool str_is(struct str s, const char *text)
-{
-	return s.len == strlen(text) && !memcmp(s.ptr, text, s.len);
-}
-
 static bool str_equal(struct str a, struct str b)
 {
 	return a.len == b.len && (!a.len || !memcmp(a.ptr, b.ptr, a.len));

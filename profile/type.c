@@ -52,16 +52,6 @@ const struct profile_known_kind *profile_known_kind(enum profile_kind_id id)
 	return kind;
 }
 
-static bool str_is(struct str s, const char *text)
-{
-	return s.len == strlen(text) && !memcmp(s.ptr, text, s.len);
-}
-
-static struct str str_of(const char *text)
-{
-	return (struct str){ text, strlen(text) };
-}
-
 int profile_type_parse(struct str text, struct profile_type *ret_type, struct err *err)
 {
 	for (size_t i = 0; i < ARRAY_LEN(columns); i++) {

@@ -14,6 +14,13 @@
 #include "server/symbols.h"
 #include "server/writer.h"
 
+/* What came in by one protocol; each counter is atomic. */
+struct agent_uploads {
+	uint64_t requests, failed, duplicates; /* failed ones are not duplicates */
+	uint64_t profiles, samples;
+	uint64_t rejected; /* profiles that were left out of a request that was kept */
+};
+
 struct agent {
 	struct config config;
 	struct head_rules rules;
@@ -31,6 +38,8 @@ struct agent {
 	char bound[HTTP_LISTENERS_MAX][128]; /* TCP addresses */
 	size_t bound_count;
 	int64_t started_ns; /* UTC */
+	struct agent_uploads uploads[INGEST_PROTOCOLS_MAX]; /* by ingest_at's number */
+	uint64_t trace_payloads; /* of tracers: answered, and not kept yet; atomic */
 	bool ready;
 };
 

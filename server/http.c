@@ -39,13 +39,25 @@ static enum MHD_Result each_value(void *arg, enum MHD_ValueKind kind, const char
 	return call->rc ? MHD_NO : MHD_YES;
 }
 
-int http_query_each(const struct http_request *request,
-		    int (*fn)(void *arg, const char *name, const char *value), void *arg)
+static int each(const struct http_request *request, enum MHD_ValueKind kind,
+		int (*fn)(void *arg, const char *name, const char *value), void *arg)
 {
 	struct each_call call = { fn, arg, 0 };
 
-	(void)MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, each_value, &call);
+	(void)MHD_get_connection_values(request->connection, kind, each_value, &call);
 	return call.rc;
+}
+
+int http_query_each(const struct http_request *request,
+		    int (*fn)(void *arg, const char *name, const char *value), void *arg)
+{
+	return each(request, MHD_GET_ARGUMENT_KIND, fn, arg);
+}
+
+int http_header_each(const struct http_request *request,
+		     int (*fn)(void *arg, const char *name, const char *value), void *arg)
+{
+	return each(request, MHD_HEADER_KIND, fn, arg);
 }
 
 static const char *title_of(int status)

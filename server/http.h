@@ -48,6 +48,8 @@ int http_query_each(const struct http_request *request,
 		    int (*fn)(void *arg, const char *name, const char *value), void *arg);
 /* A header; NULL when absent. */
 const char *http_header(const struct http_request *request, const char *name);
+int http_header_each(const struct http_request *request,
+		     int (*fn)(void *arg, const char *name, const char *value), void *arg);
 
 typedef void (*http_serve_fn)(void *arg, const struct http_request *request,
 			      struct http_answer *answer);

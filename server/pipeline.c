@@ -10,8 +10,11 @@
 static int protocol_choose(const struct pipeline_upload *upload, const struct ingest_request *request,
 			   const struct ingest_protocol **ret_protocol, struct err *err)
 {
-	*ret_protocol = upload->format.len ? ingest_find(upload->format) : ingest_sniff(request);
-	if (*ret_protocol)
+	*ret_protocol = upload->protocol     ? upload->protocol :
+			upload->format.len ? ingest_find(upload->format) :
+					     ingest_sniff(request);
+	/* An envelope makes sense at its own paths alone. */
+	if (*ret_protocol && (upload->protocol || !(*ret_protocol)->paths))
 		return 0;
 	if (upload->format.len)
 		return err_set(err, -EOPNOTSUPP, "format \"%.*s\" is not read here",
@@ -42,63 +45,107 @@ static void series_write(const struct profile *profile, struct buf *out)
 }
 
 /* Decode into a finished profile. */
-static int decode(struct agent *agent, const struct pipeline_upload *upload,
-		  struct ingest_request *request, struct profile **ret_profile,
-		  struct profile_cuts *ret_cuts, struct err *err)
+static int decode(struct agent *agent, struct pipeline_upload *upload, struct profile **ret_profile,
+		  struct pipeline_result *result, struct err *err)
 {
+	const struct ingest_request *request = &upload->request;
 	const struct ingest_protocol *protocol = NULL;
 	struct profile_builder *builder = NULL;
 	int rc = protocol_choose(upload, request, &protocol, err);
 
+	upload->protocol = protocol;
 	if (!rc)
 		rc = profile_builder_new(&agent->config.limits.profile, &builder);
 	if (rc)
 		return rc;
+	struct profile *profile = profile_builder_profile(builder);
+
 	/* The owner is part of every identity, so it is set before the first series. */
-	profile_builder_profile(builder)->instance.owner = upload->owner;
-	rc = protocol->decode(request, builder, err);
-	if (!rc)
-		rc = profile_builder_string(builder, upload->id,
-					    &profile_builder_profile(builder)->upload_id);
+	profile->instance.owner = upload->owner;
+	rc = protocol->decode(request, builder, &result->findings, err);
+	if (!rc && upload->id.len)
+		rc = profile_builder_string(builder, upload->id, &profile->upload_id);
 	if (rc) {
 		profile_builder_free(builder);
 		return rc;
 	}
-	profile_builder_profile(builder)->arrived_ns = request->now_ns;
-	*ret_cuts = *profile_builder_cuts(builder);
+	profile->arrived_ns = request->now_ns;
+	result->cuts = *profile_builder_cuts(builder);
 	*ret_profile = profile_builder_finish(builder);
 	return *ret_profile ? 0 : err_set(err, -ENOMEM, "upload: out of memory");
 }
 
-int pipeline_upload(struct agent *agent, const struct pipeline_upload *upload,
-		    struct pipeline_result *ret_result, struct buf *series_json, struct err *err)
+static void count(uint64_t *counter, uint64_t more)
 {
-	struct ingest_request request = upload->request;
+	(void)__atomic_add_fetch(counter, more, __ATOMIC_RELAXED);
+}
+
+/* By the protocol of the request, or of the body where it came to /api/v1/profiles. */
+static void upload_count(struct agent *agent, const struct pipeline_upload *upload,
+			 const struct pipeline_result *result, int rc)
+{
+	size_t i = 0;
+
+	while (ingest_at(i) && ingest_at(i) != upload->protocol)
+		i++;
+	if (!ingest_at(i))
+		return;
+	struct agent_uploads *to = &agent->uploads[i];
+
+	count(&to->requests, 1);
+	count(&to->failed, rc < 0);
+	count(&to->duplicates, result->duplicate);
+	if (rc < 0)
+		return;
+	count(&to->profiles, result->findings.profiles);
+	count(&to->samples, result->samples);
+	count(&to->rejected, result->findings.rejected);
+}
+
+static int upload_keep(struct agent *agent, struct pipeline_upload *upload,
+		       struct pipeline_result *ret_result, struct buf *series_json, struct err *err)
+{
+	struct ingest_request *request = &upload->request;
 	struct profile *profile = NULL;
 	struct buf plain;
 
-	request.now_ns = clock_real_ns();
-	request.accept_from_ns = request.now_ns - PIPELINE_ACCEPT_BACK_NS;
-	request.accept_until_ns = request.now_ns + PIPELINE_ACCEPT_AHEAD_NS;
-	request.limits = &agent->config.limits;
+	request->now_ns = clock_real_ns();
+	request->accept_from_ns = request->now_ns - PIPELINE_ACCEPT_BACK_NS;
+	request->accept_until_ns = request->now_ns + PIPELINE_ACCEPT_AHEAD_NS;
+	request->limits = &agent->config.limits;
 	*ret_result = (struct pipeline_result){ 0 };
 	buf_init(&plain, BUF_UNLIMITED); /* bounded by the limits below */
-	int rc = ingest_decompress(upload->body.ptr, upload->body.len, request.limits, &plain, err);
+	int rc = ingest_decompress(upload->body.ptr, upload->body.len, request->limits, &plain, err);
 
-	request.body = (struct str){ plain.data ? plain.data : "", plain.len };
+	request->body = (struct str){ plain.data ? plain.data : "", plain.len };
 	if (!rc)
-		rc = decode(agent, upload, &request, &profile, &ret_result->cuts, err);
+		rc = decode(agent, upload, &profile, ret_result, err);
 	buf_release(&plain);
+	request->body = (struct str){ 0 };
 	if (rc)
 		return rc;
-	ret_result->profiles = 1;
 	ret_result->samples = profile->records_count;
 	ret_result->series = profile->series_count;
 	ret_result->clamped = profile->clamped;
-	series_write(profile, series_json);
+	if (series_json)
+		series_write(profile, series_json);
+	/* A request without a single profile (a probe, an empty push) has nothing to keep. */
+	if (!profile->records_count && !ret_result->findings.profiles) {
+		profile_free(profile);
+		return 0;
+	}
 	rc = writer_put_wait(agent->writer, profile, err);
 	if (rc < 0)
 		return rc;
 	ret_result->duplicate = rc == STORAGE_DUPLICATE;
 	return 0;
+}
+
+int pipeline_upload(struct agent *agent, struct pipeline_upload *upload,
+		    struct pipeline_result *ret_result, struct buf *series_json, struct err *err)
+{
+	int rc = upload_keep(agent, upload, ret_result, series_json, err);
+
+	upload_count(agent, upload, ret_result, rc);
+	return rc;
 }

@@ -15,21 +15,24 @@
 
 struct pipeline_upload {
 	struct str body; /* as it came, perhaps compressed */
-	struct str format; /* protocol name; empty: sniffed */
-	struct str id;	   /* of a retry; empty: none */
+	const struct ingest_protocol *protocol; /* NULL: by `format`, or sniffed */
+	struct str format; /* protocol name */
+	struct str id;	   /* of a retry, before what the body says; empty: none */
 	struct ingest_request request; /* labels, from, until; body and limits are filled here */
 	uint32_t owner;
 };
 
 struct pipeline_result {
-	size_t profiles, samples, series;
+	struct ingest_findings findings;
+	size_t samples, series;
 	bool duplicate, clamped;
 	struct profile_cuts cuts;
 };
 
 /* Decode and store. Returns after the profile is on disk. 0 or a negative errno as in
- * struct ingest_protocol, storage_put and writer_put_wait. */
-MUST_CHECK int pipeline_upload(struct agent *agent, const struct pipeline_upload *upload,
+ * struct ingest_protocol, storage_put and writer_put_wait.  `series_json` (may be NULL) gets the type
+ * ids; `request` of `upload` is completed here. */
+MUST_CHECK int pipeline_upload(struct agent *agent, struct pipeline_upload *upload,
 			       struct pipeline_result *ret_result, struct buf *series_json,
 			       struct err *err);
 

@@ -138,6 +138,8 @@ static void heap_json(struct json *json, const struct process *p)
 	json_key_uint(json, "alloc_mean_bytes", p->counters.alloc_mean_bytes);
 	json_key(json, "heap");
 	json_open(json, '{');
+	json_key_uint(json, "bytes", (uint64_t)p->stats.heap_bytes);
+	json_key_uint(json, "se_bytes", (uint64_t)p->stats.heap_se_bytes);
 	json_key_uint(json, "entries", p->heap.used);
 	json_key_uint(json, "entries_max", p->heap.entries_max);
 	json_key_uint(json, "mean_bytes", p->heap.mean_bytes);
@@ -178,6 +180,14 @@ static void cost_json(struct json *json, const struct ring_counters *c)
 static void process_json(struct json *json, const struct process *p)
 {
 	static const char *const engines[] = { "none", "posix-timer", "perf" };
+	static const char *const fallbacks[] = {
+		"",
+		"perf_event_open was refused",
+		"started under a filter of system calls",
+		"RLIMIT_NOFILE is too low for all threads",
+		"the program closed descriptors of perf",
+		"not known",
+	};
 	static const char *const states[] = { "starting", "running", "throttled", "stopped",
 					      "closed", "stopped by budget" };
 
@@ -187,6 +197,9 @@ static void process_json(struct json *json, const struct process *p)
 	json_key_int(json, "pid", p->pid);
 	json_key_uint(json, "uid", p->owner);
 	json_key_text(json, "engine", engines[MIN(p->counters.engine, (uint64_t)2)]);
+	if (p->counters.engine_why)
+		json_key_text(json, "engine_fallback",
+			      fallbacks[MIN(p->counters.engine_why, (uint64_t)RING_ENGINE_WHYS)]);
 	json_key_text(json, "state", states[MIN(p->counters.state, (uint64_t)RING_OVER_BUDGET)]);
 	json_key(json, "preloaded");
 	json_bool(json, p->counters.preloaded);
@@ -196,6 +209,7 @@ static void process_json(struct json *json, const struct process *p)
 	cost_json(json, &p->counters);
 	json_key_uint(json, "threads", p->stats.threads);
 	json_key_uint(json, "threads_departing", p->stats.threads_departing);
+	json_key_uint(json, "threads_in_step", p->stats.threads_in_step);
 	json_key_uint(json, "threads_unsampled", p->stats.threads_unsampled);
 	json_key_uint(json, "modules", p->modules_read);
 	json_key_uint(json, "ring_bytes", (uint64_t)p->head.rings_count * p->head.ring_bytes);

@@ -21,6 +21,14 @@ typedef void (*route_fn)(struct route_call *call);
 #include "server/routes.def"
 #undef ROUTE
 
+/* The HTTP status that a room's errno stands for. */
+int status_of(int rc);
+/* Say when to come again, where a status means that. */
+void route_retry_after(struct route_call *call, int status);
+
+/* Answer a POST to a path of another profiler's protocol (ingest/protocols.def). */
+void route_ingest(struct route_call *call);
+
 /* Answer with the problem that a room's errno stands for: the one table of errno and status. */
 void route_fail(struct route_call *call, int rc, const struct err *err);
 

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "query/time.h"
+#include "base/time_parse.h"
 #include "server/control.h"
 #include "server/route.h"
 
@@ -54,7 +54,7 @@ static int rule_parse(struct route_call *call, struct control_rule *rule, struct
 	int rc = 0;
 
 	if (span)
-		rc = query_duration_parse((struct str){ span, strlen(span) }, &duration_ns, err);
+		rc = duration_parse((struct str){ span, strlen(span) }, &duration_ns, err);
 	if (!rc && span && duration_ns <= 0)
 		rc = err_set(err, -EINVAL, "for: \"%.40s\" is not a time ahead", span);
 	if (!rc && rule->action == CONTROL_ZOOM) {

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/json.h"
-#include "query/time.h"
+#include "base/time_parse.h"
 #include "server/pipeline.h"
 #include "server/route.h"
 
@@ -19,30 +19,25 @@ struct parameters {
 	struct err *err;
 };
 
-static struct str text(const char *value)
-{
-	return (struct str){ value, strlen(value) };
-}
-
 static int parameter_take(void *arg, const char *name, const char *value)
 {
 	struct parameters *p = arg;
 	struct ingest_request *request = &p->upload.request;
 
 	if (!strcmp(name, "from"))
-		return query_time_parse(text(value), p->now_ns, &request->from_ns, p->err);
+		return time_parse(str_of(value), p->now_ns, &request->from_ns, p->err);
 	if (!strcmp(name, "until"))
-		return query_time_parse(text(value), p->now_ns, &request->until_ns, p->err);
+		return time_parse(str_of(value), p->now_ns, &request->until_ns, p->err);
 	if (!strcmp(name, "format")) {
-		p->upload.format = text(value);
+		p->upload.format = str_of(value);
 		return 0;
 	}
 	if (!strcmp(name, "id")) {
-		p->upload.id = text(value);
+		p->upload.id = str_of(value);
 		return 0;
 	}
 	if (!strcmp(name, "name")) {
-		request->name = text(value);
+		request->name = str_of(value);
 		return 0;
 	}
 	if (request->labels_count == LABELS_MAX)
@@ -51,7 +46,7 @@ static int parameter_take(void *arg, const char *name, const char *value)
 		return err_set(p->err, -EINVAL,
 			       "label \"%.40s\": names have 1 to %d bytes, values at most %d", name,
 			       LABEL_KEY_MAX, LABEL_VALUE_MAX);
-	p->labels[request->labels_count++] = (struct ingest_label){ text(name), text(value) };
+	p->labels[request->labels_count++] = (struct ingest_label){ str_of(name), str_of(value) };
 	return 0;
 }
 
@@ -62,7 +57,7 @@ static void result_write(const struct pipeline_result *result, const struct buf 
 
 	json_init(&json, out);
 	json_open(&json, '{');
-	json_key_uint(&json, "profiles", result->profiles);
+	json_key_uint(&json, "profiles", result->findings.profiles);
 	json_key_uint(&json, "samples", result->samples);
 	json_key(&json, "duplicate");
 	json_bool(&json, result->duplicate);
@@ -95,7 +90,7 @@ void route_profiles(struct route_call *call)
 	int rc = http_query_each(call->request, parameter_take, &p);
 
 	if (!rc && !p.upload.id.len && key)
-		p.upload.id = text(key);
+		p.upload.id = str_of(key);
 	if (!rc && p.upload.request.from_ns && p.upload.request.until_ns &&
 	    p.upload.request.from_ns > p.upload.request.until_ns)
 		rc = err_set(&err, -EINVAL, "from is not before until");

@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "query/format.h"
-#include "query/time.h"
+#include "base/time_parse.h"
 #include "server/route.h"
 
 #define DEADLINE_NS (INT64_C(10) * NS_PER_S)
@@ -21,11 +21,6 @@ struct question {
 	struct err err;
 };
 
-static struct str text(const char *value)
-{
-	return (struct str){ value ? value : "", value ? strlen(value) : 0 };
-}
-
 static int range_parse(struct route_call *call, struct question *q)
 {
 	const char *from = http_query(call->request, "from"), *until = http_query(call->request, "until");
@@ -33,10 +28,10 @@ static int range_parse(struct route_call *call, struct question *q)
 
 	q->query.range.until_ns = call->now_ns;
 	if (until)
-		rc = query_time_parse(text(until), call->now_ns, &q->query.range.until_ns, &q->err);
+		rc = time_parse(str_of(until), call->now_ns, &q->query.range.until_ns, &q->err);
 	q->query.range.from_ns = q->query.range.until_ns - RANGE_DEFAULT_NS;
 	if (!rc && from)
-		rc = query_time_parse(text(from), call->now_ns, &q->query.range.from_ns, &q->err);
+		rc = time_parse(str_of(from), call->now_ns, &q->query.range.from_ns, &q->err);
 	if (!rc && q->query.range.from_ns >= q->query.range.until_ns)
 		rc = err_set(&q->err, -EINVAL, "from is not before until");
 	return rc;
@@ -46,7 +41,7 @@ static int selector_build(struct route_call *call, struct question *q)
 {
 	const char *selector = http_query(call->request, "query");
 
-	return selector_parse(text(selector), &q->selector, &q->err);
+	return selector_parse(str_of(selector), &q->selector, &q->err);
 }
 
 static int granularity_parse(struct route_call *call, struct question *q)
@@ -80,7 +75,7 @@ static int question_open(struct route_call *call, bool needs_type, struct questi
 	int rc = range_parse(call, q);
 
 	if (!rc && needs_type)
-		rc = profile_type_parse(text(type ? type : "cpu"), &q->query.type, &q->err);
+		rc = profile_type_parse(str_of(type ? type : "cpu"), &q->query.type, &q->err);
 	if (!rc)
 		rc = granularity_parse(call, q);
 	if (!rc)
@@ -130,7 +125,7 @@ static int count_parse(struct route_call *call, const char *name, size_t initial
 static int flamegraph(struct route_call *call, struct question *q)
 {
 	const char *name = http_query(call->request, "format");
-	const struct query_format *format = query_format_find(text(name ? name : "json"));
+	const struct query_format *format = query_format_find(str_of(name ? name : "json"));
 	struct query_tree tree;
 	struct query_view view;
 	size_t max_nodes;
@@ -173,7 +168,7 @@ static int top(struct route_call *call, struct question *q)
 
 	if (rc)
 		return rc;
-	rc = query_top(&q->query, text(http_query(call->request, "by")), &table, &q->err);
+	rc = query_top(&q->query, str_of(http_query(call->request, "by")), &table, &q->err);
 	if (rc && rc != -ENOENT)
 		return rc;
 	rc = query_table_json(&table, limit, &call->answer->body);
@@ -194,11 +189,11 @@ static int timeline(struct route_call *call, struct question *q)
 	const char *step = http_query(call->request, "step");
 	struct query_timeline line;
 	int64_t step_ns = 0;
-	int rc = step ? query_duration_parse(text(step), &step_ns, &q->err) : 0;
+	int rc = step ? duration_parse(str_of(step), &step_ns, &q->err) : 0;
 
 	if (rc)
 		return rc;
-	rc = query_timeline(&q->query, step_ns, text(http_query(call->request, "group_by")), &line,
+	rc = query_timeline(&q->query, step_ns, str_of(http_query(call->request, "group_by")), &line,
 			    &q->err);
 	if (rc && rc != -ENOENT)
 		return rc;

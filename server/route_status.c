@@ -83,6 +83,34 @@ static void http_json(struct agent *agent, struct json *json)
 	json_close(json, '}');
 }
 
+static uint64_t counted(const uint64_t *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+static void uploads_json(const struct agent *agent, struct json *json)
+{
+	json_key(json, "uploads");
+	json_open(json, '{');
+	for (size_t i = 0; ingest_at(i); i++) {
+		const struct agent_uploads *u = &agent->uploads[i];
+
+		if (!counted(&u->requests))
+			continue;
+		json_key(json, ingest_at(i)->name);
+		json_open(json, '{');
+		json_key_uint(json, "requests", counted(&u->requests));
+		json_key_uint(json, "failed", counted(&u->failed));
+		json_key_uint(json, "duplicates", counted(&u->duplicates));
+		json_key_uint(json, "profiles", counted(&u->profiles));
+		json_key_uint(json, "samples", counted(&u->samples));
+		json_key_uint(json, "rejected", counted(&u->rejected));
+		json_close(json, '}');
+	}
+	json_close(json, '}');
+	json_key_uint(json, "trace_payloads_not_kept", counted(&agent->trace_payloads));
+}
+
 void route_status(struct route_call *call)
 {
 	struct agent *agent = call->agent;
@@ -102,6 +130,7 @@ void route_status(struct route_call *call)
 	storage_json(agent, &json);
 	symbols_json(agent, &json);
 	http_json(agent, &json);
+	uploads_json(agent, &json);
 	json_close(&json, '}');
 }
 
@@ -131,6 +160,16 @@ static void metric(struct buf *out, const char *name, const char *type, const ch
 {
 	(void)buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %" PRIu64 "\n", name, help, name, type,
 			 name, value);
+}
+
+static void upload_metric(const struct agent *agent, struct buf *out, const char *name,
+			  const char *help, size_t offset)
+{
+	(void)buf_printf(out, "# HELP %s %s\n# TYPE %s counter\n", name, help, name);
+	for (size_t i = 0; ingest_at(i); i++)
+		(void)buf_printf(out, "%s{protocol=\"%s\"} %" PRIu64 "\n", name, ingest_at(i)->name,
+				 counted((const uint64_t *)(const void *)((const char *)&agent->uploads[i] +
+									  offset)));
 }
 
 void route_metrics(struct route_call *call)
@@ -165,6 +204,13 @@ void route_metrics(struct route_call *call)
 	metric(out, "hearth_symbol_tables_read_total", "counter", "Binaries read.", symbols.read);
 	metric(out, "hearth_symbol_tables_failed_total", "counter", "Binaries that could not be read.",
 	       symbols.failed);
+	upload_metric(agent, out, "hearth_uploads_total", "Requests with profiles, by protocol.",
+		      offsetof(struct agent_uploads, requests));
+	upload_metric(agent, out, "hearth_uploads_failed_total", "Of those, refused.",
+		      offsetof(struct agent_uploads, failed));
+	upload_metric(agent, out, "hearth_uploads_rejected_profiles_total",
+		      "Profiles left out of requests that were kept.",
+		      offsetof(struct agent_uploads, rejected));
 	metric(out, "hearth_http_requests_total", "counter", "Requests served.", http.served);
 	metric(out, "hearth_http_refused_total", "counter", "Connections refused by their head.",
 	       http.refused_head);

@@ -50,7 +50,14 @@ static bool method_matches(const struct route *route, const char *method)
 static const struct route *route_find(const struct http_request *request, struct str *ret_name,
 				      const char **ret_other)
 {
+	/* What clients of other profilers post to; the room that decodes it knows the paths. */
+	static const struct route uploads = { "POST", "", WRITE, route_ingest };
+
 	*ret_other = NULL;
+	if (!strcmp(request->method, "PUT") || !strcmp(request->method, "POST")) {
+		if (ingest_at_path(request->path))
+			return &uploads;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
 		if (!path_matches(routes[i].path, request->path, ret_name))
 			continue;
@@ -127,7 +134,7 @@ void agent_serve(void *arg, const struct http_request *request, struct http_answ
 	route_compress(&call);
 }
 
-void route_fail(struct route_call *call, int rc, const struct err *err)
+int status_of(int rc)
 {
 	static const struct {
 		int code, status;
@@ -135,13 +142,24 @@ void route_fail(struct route_call *call, int rc, const struct err *err)
 		{ -EINVAL, 400 }, { -EOPNOTSUPP, 415 }, { -E2BIG, 413 },  { -ENOENT, 404 },
 		{ -EAGAIN, 503 }, { -ENOSPC, 507 },	{ -EPERM, 403 }, { -ENOMEM, 503 },
 	};
-	int status = 500;
 
 	for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
 		if (statuses[i].code == rc)
-			status = statuses[i].status;
+			return statuses[i].status;
+	return rc < 0 ? 500 : 200;
+}
+
+void route_retry_after(struct route_call *call, int status)
+{
 	if (status == 503 || status == 507)
 		memcpy(call->answer->retry_after, "5", 2);
+}
+
+void route_fail(struct route_call *call, int rc, const struct err *err)
+{
+	int status = status_of(rc);
+
+	route_retry_after(call, status);
 	http_problem(call->answer, status, "%s",
 		     err->code ? err->message : "something went wrong; the agent's log says more");
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <libdeflate.h>
+#include <lz4frame.h>
 #include <string.h>
 #include <zstd.h>
 #include <zstd_errors.h>
@@ -183,6 +184,57 @@ static int unzstd(struct job *job)
 	return rc;
 }
 
+/* ---- LZ4 frames ---- */
+
+#define LZ4_MAGIC 0x184D2204u
+
+static bool is_lz4(const uint8_t *p, size_t len)
+{
+	return len >= 4 && le32(p) == LZ4_MAGIC;
+}
+
+static int unlz4_all(struct job *job, LZ4F_dctx *ctx)
+{
+	const uint8_t *at = job->bytes, *end = job->bytes + job->len;
+
+	for (;;) {
+		char spare; /* as in unzstd_all */
+		bool full = job->out->len == job->most;
+		size_t room = 1, used = (size_t)(end - at), made;
+		int rc = full ? 0 : room_make(job, OUT_STEP, &room);
+
+		if (rc)
+			return rc;
+		made = room;
+		size_t left = LZ4F_decompress(ctx, full ? &spare : job->out->data + job->out->len,
+					      &made, at, &used, NULL);
+
+		if (LZ4F_isError(left))
+			return err_set(job->err, -EINVAL, "lz4: %s", LZ4F_getErrorName(left));
+		if (full && made)
+			return too_much(job);
+		at += used;
+		job->out->len += full ? 0 : made;
+		if (at == end && !left)
+			return 0;
+		if (!used && !made)
+			return err_set(job->err, -EINVAL, "lz4: cut short");
+		/* `left` of 0 in the middle: another frame follows, which the context takes as it is. */
+	}
+}
+
+static int unlz4(struct job *job)
+{
+	LZ4F_dctx *ctx;
+
+	if (LZ4F_isError(LZ4F_createDecompressionContext(&ctx, LZ4F_VERSION)))
+		return err_set(job->err, -ENOMEM, "lz4: out of memory");
+	int rc = unlz4_all(job, ctx);
+
+	(void)LZ4F_freeDecompressionContext(ctx);
+	return rc;
+}
+
 static int copy(struct job *job)
 {
 	if (job->len > job->most)
@@ -211,6 +263,8 @@ int wire_decompress(const void *bytes, size_t len, const struct decompress_limit
 		rc = gunzip(&job);
 	else if (is_zstd(bytes, len))
 		rc = unzstd(&job);
+	else if (is_lz4(bytes, len))
+		rc = unlz4(&job);
 	else
 		rc = copy(&job);
 	if (rc)

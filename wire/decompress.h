@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * wire/decompress.h - undoes raw, gzip or zstd compression, as the magic says, within limits.
+ * wire/decompress.h - undoes raw, gzip, zstd or LZ4 frame compression, as the magic says, within limits.
  *
  * One layer only.  How much may come out is known before the first byte does: the smaller of the
  * limit on the plain size and, past the first MiB, `ratio` times the compressed size.  Hides the
@@ -24,7 +24,7 @@ struct decompress_limits {
 
 /*
  * Put the plain bytes into `ret_plain` (initialised here; the caller releases it after 0).
- * gzip may have several members and zstd several frames, skippable ones included; bytes behind
+ * gzip may have several members, zstd and LZ4 several frames, skippable ones included; bytes behind
  * the last one are refused, and so are dictionaries.
  * Returns 0; -EINVAL damaged; -E2BIG over a limit, with limit, value and setting; -ENOMEM.
  */

@@ -2,8 +2,10 @@
 """Profiles that other programs made go in, and come out with the same totals."""
 import csv
 import gzip
+import math
 import os
 import shutil
+import struct
 import subprocess
 import urllib.parse
 
@@ -113,6 +115,100 @@ def what_was_answered_is_there_after_a_kill():
         assert total(agent, "s", type_id) == 20 * 45
 
 
-main(every_file_of_the_corpus_keeps_its_totals, folded_compressed_and_plain_are_the_same,
+PERF = b"""# captured on: today
+Web Content 12/34 [001] 5123.456789:   10101010 cpu-clock:ppp:
+\t          4005d0 work+0x10 (/usr/bin/program)
+\t          4005f0 inner (inlined)
+\t          4006f0 main (/usr/bin/program)
+
+Web Content 12/35 [001] 5123.466789:   10101010 cpu-clock:ppp:
+\t          4005d0 work+0x20 (/usr/bin/program)
+\t          4005f0 inner (inlined)
+\t          4006f0 main (/usr/bin/program)
+
+swapper 0 cycles:
+ffffffff8103d0ca native_write(int, char) ([kernel.kallsyms])
+
+"""
+
+
+def what_perf_script_prints():
+    with Agent() as agent:
+        status, body, _ = upload(agent, PERF, service="perf")
+        assert status == 200, body
+        assert agent.folded(type="cpu") == {"main;inner;work": 20202020}
+        assert agent.folded(type="cpu_samples") == {"main;inner;work": 2}
+        assert list(agent.folded(type="perf:samples:count:cycles:count")) == ["native_write(int, char)"]
+        rows = agent.get("/api/v1/top", type="cpu", by="thread")["rows"]
+        assert [(row["name"], row["total"]) for row in rows] == [("Web Content", 20202020)], rows
+        assert upload(agent, b"a sample without ids\n", service="x", format="perf_script")[0] == 400
+
+
+def the_perf_scripts_of_the_corpus():
+    folder = f"{CORPUS}/perf-script"
+    if not os.path.isdir(folder):
+        return "the corpus is not here"
+    with Agent() as agent:
+        for name in sorted(os.listdir(folder)):
+            with open(f"{folder}/{name}", "rb") as file:
+                text = file.read()
+            # A sample is what stands between empty lines, comments aside.
+            blocks = [b for b in text.split(b"\n\n") if [line for line in b.splitlines() if line and line[:1] != b"#"]]
+            assert upload(agent, text, service=name)[0] == 200, name
+            types = types_of(agent, name)
+            assert sum(total(agent, name, kind) for kind in types.values()) == len(blocks), (name, types, len(blocks))
+    return None
+
+
+def words(*numbers):
+    return struct.pack(f"<{len(numbers)}Q", *numbers)
+
+
+MAPS = b"00400000-00fcb000 r-xp 00001000 00:00 21306940    /usr/bin/program\n"
+# The second address of every stack is where the signal's handler returns to.
+LEGACY_CPU = (words(0, 3, 0, 10000, 0) + words(2, 3, 0x401000, 0x900, 0x402001) + words(1, 3, 0x401000, 0x900, 0x402001) +
+              words(0, 1, 0) + MAPS)
+LEGACY_HEAP = (b"heap profile: 2: 8192 [4: 16384] @ heap_v2/524288\n 1: 4096 [3: 12288] @ 0x401001 0x402001\n"
+               b" 1: 4096 [1: 4096] @ 0x402001\n\nMAPPED_LIBRARIES:\n" + MAPS)
+LEGACY_CONTENTION = (b"--- contentionz 1 ---\ncycles/second = 2000000000\nsampling period = 100\n 2000 3 @ 0x401001 0x402001\n"
+                     b"--- Memory map: ---\n  00400000-00fcb000: /usr/bin/program\n")
+
+
+def what_gperftools_wrote():
+    with Agent() as agent:
+        for name, body in (("cpu", LEGACY_CPU), ("heap", LEGACY_HEAP), ("contention", LEGACY_CONTENTION)):
+            status, answer, _ = upload(agent, body, service=name)
+            assert status == 200, (name, answer)
+        cpu = agent.folded(type="cpu")
+        assert list(cpu.values()) == [30_000_000] and list(cpu)[0].count(";") == 1, cpu
+        scale = 1 / -math.expm1(-4096 / 524288)
+        assert total(agent, "heap", "memory:inuse_space:bytes:space:bytes") == 2 * int(4096 * scale)
+        assert total(agent, "heap", "memory:alloc_objects:count:space:bytes") == int(3 * scale) + int(scale)
+        assert total(agent, "contention", "mutex:delay:nanoseconds:contentions:count") == 100_000
+        assert total(agent, "contention", "mutex:contentions:count:contentions:count") == 300
+        rows = agent.get("/api/v1/top", type="cpu", by="library")["rows"]
+        assert [row["name"] for row in rows] == ["program"], rows
+        for cut in range(40, len(LEGACY_CPU) - len(MAPS) - 1, 8):
+            assert upload(agent, LEGACY_CPU[:cut], service="cut", format="gperftools")[0] == 400, cut
+
+
+# As `go tool pprof -raw` adds them up.
+LEGACY = {"gperftools-cppbench.contention": (3500, 690508213), "gperftools-cppbench.cpu": (712, 7120000000),
+          "gperftools-cppbench.growth": (85, 178257920), "gperftools-cppbench.heap": (41063, 80935293),
+          "gperftools-gobench.cpu": (305, 3050000000)}
+
+
+def the_gperftools_files_of_the_corpus():
+    if not os.path.isdir(f"{CORPUS}/legacy"):
+        return "the corpus is not here"
+    with Agent() as agent:
+        for name, totals in LEGACY.items():
+            with open(f"{CORPUS}/legacy/{name}", "rb") as file:
+                assert upload(agent, file.read(), service=name)[0] == 200, name
+            assert sorted(total(agent, name, kind) for kind in types_of(agent, name).values()) == sorted(totals), name
+    return None
+
+
+main(what_gperftools_wrote, the_gperftools_files_of_the_corpus, what_perf_script_prints, the_perf_scripts_of_the_corpus, every_file_of_the_corpus_keeps_its_totals, folded_compressed_and_plain_are_the_same,
      a_retry_with_the_same_id_counts_once, bad_bodies_are_refused_with_a_reason,
      what_was_answered_is_there_after_a_kill)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Selectors and times, as a query string brings them. */
 #include "query/selector.h"
-#include "query/time.h"
+#include "base/time_parse.h"
 #include "tests/fuzz/fuzz.h"
 
 static struct str label(void *arg, struct str name)
@@ -20,9 +20,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	if (selector_parse(text, &selector, &err) == 0)
 		(void)selector_matches(selector, label, &text);
 	selector_free(selector);
-	if (query_time_parse(text, 0, &ns, &err) == 0)
+	if (time_parse(text, 0, &ns, &err) == 0)
 		return 0;
-	if (query_duration_parse(text, &ns, &err) == 0)
+	if (duration_parse(text, &ns, &err) == 0)
 		return 0;
 	return 0;
 }

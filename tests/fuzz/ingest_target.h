@@ -6,6 +6,7 @@
 #define TESTS_FUZZ_INGEST_TARGET_H
 
 #include <errno.h>
+#include <string.h>
 
 #include "ingest/ingest.h"
 #include "tests/fuzz/fuzz.h"
@@ -34,8 +35,9 @@ static inline void profile_walk(const struct profile *p)
 	}
 }
 
-static inline int ingest_one(const struct ingest_protocol *protocol, const uint8_t *bytes,
-			     size_t len)
+/* `head` has what the request says beside its body. */
+static inline int ingest_one_with(const struct ingest_protocol *protocol, struct ingest_request head,
+				  const uint8_t *bytes, size_t len)
 {
 	const struct ingest_label labels[] = {{STR("service"), STR("fuzzed")}};
 	struct ingest_limits limits = ingest_limits_default;
@@ -44,21 +46,33 @@ static inline int ingest_one(const struct ingest_protocol *protocol, const uint8
 
 	limits.decompressed_bytes = (size_t)8 << 20;
 	limits.profile.string_bytes = (size_t)1 << 20;
-	struct ingest_request request = {.body = {(const char *)bytes, len},
-					 .labels = labels,
-					 .labels_count = 1,
-					 .now_ns = NS_PER_S * 1000,
-					 .accept_from_ns = NS_PER_S,
-					 .accept_until_ns = NS_PER_S * 2000,
-					 .limits = &limits};
+	struct ingest_request request = head;
+	struct ingest_findings findings = {0};
 
+	request.body = (struct str){(const char *)bytes, len};
+	request.labels = labels;
+	request.labels_count = 1;
+	request.now_ns = NS_PER_S * 1000;
+	request.accept_from_ns = NS_PER_S;
+	request.accept_until_ns = NS_PER_S * 2000;
+	request.limits = &limits;
 	(void)ingest_sniff(&request);
 	if (profile_builder_new(&limits.profile, &out) < 0)
 		return 0;
-	int rc = protocol->decode(&request, out, &err);
+	int rc = protocol->decode(&request, out, &findings, &err);
 
 	FUZZ_CHECK(rc == 0 || rc == -EINVAL || rc == -EOPNOTSUPP || rc == -E2BIG || rc == -ENOMEM);
 	FUZZ_CHECK(rc == 0 || err.message[0]);
+	if (protocol->answer) {
+		const struct ingest_outcome outcome = {.code = rc, .err = &err, .findings = findings};
+		struct buf body;
+		struct ingest_answer answer = {.status = rc ? 400 : 200, .body = &body};
+
+		buf_init(&body, (size_t)1 << 20);
+		protocol->answer(&request, &outcome, &answer);
+		FUZZ_CHECK(answer.status >= 200 && answer.status < 600);
+		buf_release(&body);
+	}
 	if (rc) {
 		profile_builder_free(out);
 		return 0;
@@ -69,6 +83,43 @@ static inline int ingest_one(const struct ingest_protocol *protocol, const uint8
 	profile_walk(p);
 	profile_free(p);
 	return 0;
+}
+
+static inline int ingest_one(const struct ingest_protocol *protocol, const uint8_t *bytes,
+			     size_t len)
+{
+	return ingest_one_with(protocol, (struct ingest_request){0}, bytes, len);
+}
+
+/*
+ * A request to one of a protocol's paths: a first line "PATH QUERY", where QUERY is name=value&..., a
+ * second with the Content-Type, and the body behind them.
+ */
+static inline struct str fuzz_cut(struct str *text, char c)
+{
+	const char *at = text->len ? memchr(text->ptr, c, text->len) : NULL;
+	struct str first = {text->ptr, at ? (size_t)(at - text->ptr) : text->len};
+
+	text->ptr += first.len + (at != NULL);
+	text->len -= first.len + (at != NULL);
+	return first;
+}
+
+static inline int ingest_request_one(const struct ingest_protocol *protocol, const uint8_t *bytes,
+				     size_t len)
+{
+	struct str text = {(const char *)bytes, len}, line = fuzz_cut(&text, '\n');
+	struct ingest_label parameters[16];
+	struct ingest_request head = {.path = fuzz_cut(&line, ' '),
+				      .parameters = parameters,
+				      .content_type = fuzz_cut(&text, '\n')};
+
+	while (line.len && head.parameters_count < ARRAY_LEN(parameters)) {
+		struct str value = fuzz_cut(&line, '&'), key = fuzz_cut(&value, '=');
+
+		parameters[head.parameters_count++] = (struct ingest_label){key, value};
+	}
+	return ingest_one_with(protocol, head, (const uint8_t *)text.ptr, text.len);
 }
 
 #endif

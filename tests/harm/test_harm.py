@@ -72,6 +72,15 @@ def hazard_with_an_agent(name, agent):
     return test
 
 
+def hazard_with_perf(name, agent):
+    def test():
+        env = dict(under(agent.run / "agent.sock"), HEARTH_CPU_ENGINE="perf", HEARTH_CPU_HZ="500")
+        compare(name, env, "with perf's events")
+        assert agent.process.poll() is None, agent.logged()
+    test.__name__ = f"{name}_with_perf"
+    return test
+
+
 def hazard_without_an_agent(name):
     def test():
         compare(name, under("/nonexistent/agent.sock"), "without an agent")
@@ -270,9 +279,17 @@ ALONE = {"own_sigprof", "closes_everything", "closefrom_and_reuse", "seccomp_err
          "exit_with_threads"}
 
 
+# Where a descriptor a thread could do harm, or a signal that comes from one.
+WITH_PERF = {"closes_everything", "closefrom_and_reuse", "nofile_tight", "sigpending_tight", "forks", "fork_threads",
+             "fork_in_handler", "vfork_exec", "spawns", "daemonise", "exec_itself", "threads_churn", "eintr", "cancel",
+             "errno_kept", "altstack", "segv_longjmp", "own_sigprof", "seccomp_errno", "seccomp_kill", "mixed",
+             "exit_with_threads"}
+
+
 if __name__ == "__main__":
     agent = Agent()
     tests = [hazard_with_an_agent(n, agent) for n in names()]
+    tests += [hazard_with_perf(n, agent) for n in names() if n in WITH_PERF or os.environ.get("HAZARDS")]
     tests += [hazard_without_an_agent(n) for n in names() if n in ALONE or os.environ.get("HAZARDS")]
     if not os.environ.get("HAZARDS"):
         tests += [bad_agent(kind) for kind in BAD]

@@ -65,7 +65,7 @@ LIBRARIES = {
     "elfutils/": {"symbol"}, "gelf.h": {"symbol"}, "libelf.h": {"symbol"}, "dwarf.h": {"symbol"},
     "demangle.h": {"symbol"}, "libdeflate.h": {"wire"}, "zstd.h": {"wire", "storage"},
     "curl/": {"forward", "cli"}, "cyaml/": {"server"}, "pcre2.h": {"query"}, "seccomp.h": {"symbol"},
-    "xxhash.h": {"base"}, "jansson.h": {"cli", "server"},
+    "xxhash.h": {"base"}, "jansson.h": {"cli", "wire"}, "lz4frame.h": {"wire"},
 }
 
 

@@ -70,7 +70,7 @@ static void test_defaults(void **state)
 	assert_int_equal(c.stop_timeout_ms, 1000);
 	assert_null(note(&c, RING_HELLO_REFUSED, 0));
 	assert_string_equal(note(&c, RING_HELLO_SETTINGS, 0),
-			    "cpu=1 cpu_interval_us=9900 wall=1 alloc=1 heap=1 alloc_mean_bytes=524288 "
+			    "cpu=1 cpu_engine=posix-timer cpu_interval_us=9900 wall=1 alloc=1 heap=1 alloc_mean_bytes=524288 "
 			    "lock=1 lock_capture_ppm=10000 exception=1 exception_interval=100 "
 			    "max_frames=128 max_overhead_ppm=10000 endpoints=1 spans=1 otel_context=1 "
 			    "stop_on_exit=1 profile_children=1 stop_timeout_ms=1000 debug=0");
@@ -350,9 +350,31 @@ static void test_smaller_options_of_an_older_program(void **state)
 	assert_string_equal(text(&c, "service"), "app");
 }
 
+static void test_engine_is_a_word(void **state)
+{
+	static const char *const perf[] = { "HEARTH_CPU_ENGINE", "perf", NULL };
+	static const char *const other[] = { "HEARTH_CPU_ENGINE", "ebpf", NULL };
+	const struct hearth_options timers = { .size = sizeof(timers),
+					       .cpu_engine = HEARTH_ENGINE_POSIX_TIMER };
+	struct config c = read_with(NULL, NULL);
+
+	(void)state;
+	assert_int_equal(c.cpu_engine, HEARTH_ENGINE_POSIX_TIMER);
+	c = read_with(NULL, perf);
+	assert_int_equal(c.cpu_engine, HEARTH_ENGINE_PERF);
+	assert_non_null(strstr(note(&c, RING_HELLO_SETTINGS, 0), "cpu_engine=perf"));
+	c = read_with(&timers, perf);
+	assert_int_equal(c.cpu_engine, HEARTH_ENGINE_POSIX_TIMER);
+	c = read_with(NULL, other);
+	assert_int_equal(c.cpu_engine, HEARTH_ENGINE_POSIX_TIMER);
+	assert_string_equal(note(&c, RING_HELLO_REFUSED, 0),
+			    "HEARTH_CPU_ENGINE=ebpf: neither posix-timer nor perf");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_engine_is_a_word),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_precedence),
 		cmocka_unit_test(test_nonsense_counts_as_unset),

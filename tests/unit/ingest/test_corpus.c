@@ -29,7 +29,7 @@ static struct profile *ingest(const char *name)
 
 	assert_ptr_equal(protocol, ingest_find(STR("pprof")));
 	assert_int_equal(profile_builder_new(NULL, &out), 0);
-	if (protocol->decode(&request, out, &err) < 0)
+	if (protocol->decode(&request, out, &(struct ingest_findings){0}, &err) < 0)
 		fail_msg("%s: %s", name, err.message);
 	buf_release(&body);
 	struct profile *p = profile_builder_finish(out);

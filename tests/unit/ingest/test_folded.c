@@ -20,7 +20,7 @@ static int decode(const char *text, const char *name, struct profile **ret_profi
 	request.body = (struct str){exact, len};
 	assert_int_equal(profile_builder_new(NULL, &out), 0);
 	err = (struct err){0};
-	int rc = ingest_find(STR("folded"))->decode(&request, out, &err);
+	int rc = ingest_find(STR("folded"))->decode(&request, out, &(struct ingest_findings){0}, &err);
 
 	if (rc)
 		profile_builder_free(out);
@@ -93,7 +93,7 @@ static void test_counts(void **state)
 		struct profile_builder *builder = NULL;
 
 		assert_int_equal(profile_builder_new(NULL, &builder), 0);
-		assert_int_equal(ingest_find(STR("folded"))->decode(&request, builder, &err), 0);
+		assert_int_equal(ingest_find(STR("folded"))->decode(&request, builder, &(struct ingest_findings){0}, &err), 0);
 		assert_int_equal(profile_builder_profile(builder)->records[0].count, cases[i].count);
 		profile_builder_free(builder);
 	}

@@ -238,6 +238,39 @@ static void after_the_agent_s_restart_waiting_samples_keep_their_weight(void **s
 	fixture_release(&f);
 }
 
+/* The kernel's part stands below the function that called it, and both count for that function. */
+static void time_in_the_kernel_is_a_frame_of_its_own(void **state)
+{
+	struct fixture f;
+	struct ring_record *record;
+
+	(void)state;
+	fixture_init(&f, false);
+	(void)ring_writer_cpu(&f.writer, 7, START + 10 * MS, 10 * MS, 0x1000);
+	record = ring_writer_cpu(&f.writer, 7, START + 20 * MS, 10 * MS, 0x1000);
+	record->flags = RING_IN_KERNEL;
+	feed(&f);
+	const struct native_reading readings[] = { reading(7, 40 * MS, 0) };
+	struct profile *p = emit(&f, readings, 1, 100 * MS, false);
+	struct native_stats stats;
+	size_t kernel = 0;
+
+	assert_int_equal(sum_of(p, "process_cpu", NULL), 40 * MS);
+	assert_int_equal(sum_of(p, "process_cpu", "[kernel]"), 20 * MS);
+	assert_int_equal(sum_of(p, "wall", "[kernel]"), 20 * MS);
+	native_process_stats(f.process, &stats);
+	assert_int_equal(stats.cpu_in_kernel_ns, 20 * MS);
+	/* The user's leaf is its parent: one function, not one for each side. */
+	for (size_t i = 1; i < p->nodes_count; i++)
+		if (p->frames[p->nodes[i].frame].flags & PROFILE_FRAME_KERNEL) {
+			kernel++;
+			assert_int_equal(p->frames[p->nodes[p->nodes[i].parent].frame].address, 0x1000);
+		}
+	assert_int_equal(kernel, 1);
+	profile_free(p);
+	fixture_release(&f);
+}
+
 static void wall_time_is_explained_part_by_part(void **state)
 {
 	struct fixture f;
@@ -332,6 +365,28 @@ static void bursts_in_step_with_the_tick_are_in_doubt(void **state)
 	assert_int_equal(in_doubt(241), 0); /* drifts through all of the tick within seconds */
 	assert_int_equal(in_doubt(113), 0);
 	assert_int_equal(in_doubt(3), 0);
+}
+
+/* A process that was gone before it was read once: its slots still have the phases. */
+static void the_last_slots_tell_of_a_short_process(void **state)
+{
+	struct ring_thread slot = { .tid = 7, .generation = 1 };
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f, false);
+	for (int i = 0; i < 100; i++)
+		slot.phases[1] = ring_phase_counted(slot.phases[1], 5);
+	native_process_last_slots(f.process, &slot, 1);
+	(void)ring_writer_cpu(&f.writer, 7, START + 10 * MS, 10 * MS, 0x1000);
+	feed(&f);
+	struct profile *p = emit(&f, NULL, 0, 100 * MS, true);
+
+	assert_int_equal(p->losses_count, 1);
+	assert_string_equal(profile_string(p, p->losses[0].reason).ptr, "cpu.in_step_with_tick");
+	assert_int_equal(p->losses[0].count, 2); /* the sample, and the thread */
+	profile_free(p);
+	fixture_release(&f);
 }
 
 static void code_of_a_jit_has_the_names_of_its_map(void **state)
@@ -797,10 +852,12 @@ int main(void)
 		cmocka_unit_test(ended_threads_keep_the_total_exact),
 		cmocka_unit_test(an_end_that_is_read_before_proc_forgets_the_thread),
 		cmocka_unit_test(after_the_agent_s_restart_waiting_samples_keep_their_weight),
+		cmocka_unit_test(time_in_the_kernel_is_a_frame_of_its_own),
 		cmocka_unit_test(wall_time_is_explained_part_by_part),
 		cmocka_unit_test(code_of_a_jit_has_the_names_of_its_map),
 		cmocka_unit_test(vitals_are_differences_of_two_readings),
 		cmocka_unit_test(bursts_in_step_with_the_tick_are_in_doubt),
+		cmocka_unit_test(the_last_slots_tell_of_a_short_process),
 		cmocka_unit_test(sampled_calls_add_up_to_the_exact_sum),
 		cmocka_unit_test(a_call_that_has_not_returned_is_charged_once),
 		cmocka_unit_test(an_end_that_comes_a_drain_later_is_not_owed_again),

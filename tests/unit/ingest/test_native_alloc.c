@@ -333,6 +333,26 @@ static void test_a_snapshot_is_summed_by_stack_and_age(void **state)
 	fixture_release(&f);
 }
 
+static void test_a_snapshot_knows_its_standard_error(void **state)
+{
+	const double chance = -expm1(-0.125), bytes = MEAN / 8 / chance;
+	struct table t = table_make();
+	struct native_stats stats;
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f, false);
+	for (size_t i = 0; i < 4; i++)
+		table_put(&t, i, MEAN / 8, START);
+	table_put(&t, 4, UINT64_C(1) << 40, START); /* surely taken: it adds no error */
+	table_give(&f, &t);
+	profile_free(drain(&f, false));
+	native_process_stats(f.process, &stats);
+	assert_true(fabs(stats.heap_bytes - 0x1p40 - 4 * bytes) < 1);
+	assert_true(fabs(stats.heap_se_bytes - bytes * sqrt(4 * (1 - chance))) < 1);
+	fixture_release(&f);
+}
+
 static void test_fragmentation_is_what_live_heap_leaves(void **state)
 {
 	struct table t = table_make();

@@ -85,7 +85,7 @@ static int run(const struct buf *body, const char *protocol)
 	rc = profile_builder_new(NULL, &out);
 	if (!rc) {
 		rc = ingest_find((struct str){protocol, strlen(protocol)})
-			 ->decode(&request, out, &err);
+			 ->decode(&request, out, &(struct ingest_findings){0}, &err);
 		struct profile *p = rc ? NULL : profile_builder_finish(out);
 
 		if (rc)

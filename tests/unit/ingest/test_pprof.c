@@ -21,7 +21,7 @@ static struct profile *decode(struct pprof_writer *w, struct ingest_request *req
 	pprof_writer_free(w);
 	request->body = (struct str){body.data, body.len};
 	assert_int_equal(profile_builder_new(NULL, &out), 0);
-	if (ingest_find(STR("pprof"))->decode(request, out, &err) < 0)
+	if (ingest_find(STR("pprof"))->decode(request, out, &(struct ingest_findings){0}, &err) < 0)
 		fail_msg("%s", err.message);
 	struct profile *p = profile_builder_finish(out);
 
@@ -260,13 +260,13 @@ static void test_limits(void **state)
 	request.body = (struct str){body.data, body.len};
 	limits.decompressed_bytes = 256;
 	assert_int_equal(profile_builder_new(NULL, &out), 0);
-	assert_int_equal(ingest_find(STR("pprof"))->decode(&request, out, &err), -E2BIG);
+	assert_int_equal(ingest_find(STR("pprof"))->decode(&request, out, &(struct ingest_findings){0}, &err), -E2BIG);
 	assert_non_null(strstr(err.message, "limit 512 (2 x limits.decompressed_bytes)"));
 	profile_builder_free(out);
 	limits = ingest_limits_default;
 	limits.profile.records = 99;
 	assert_int_equal(profile_builder_new(&limits.profile, &out), 0);
-	assert_int_equal(ingest_find(STR("pprof"))->decode(&request, out, &err), -E2BIG);
+	assert_int_equal(ingest_find(STR("pprof"))->decode(&request, out, &(struct ingest_findings){0}, &err), -E2BIG);
 	assert_non_null(strstr(err.message, "more than 99 records"));
 	profile_builder_free(out);
 	buf_release(&body);

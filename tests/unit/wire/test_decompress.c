@@ -2,6 +2,7 @@
 #include "tests/cmocka.h"
 
 #include <errno.h>
+#include <lz4frame.h>
 #include <zstd.h>
 
 #include "tests/corpus.h"
@@ -40,7 +41,19 @@ static int undo(const struct buf *packed, const struct decompress_limits *limits
 }
 
 typedef int compress_fn(const void *bytes, size_t len, struct buf *to);
-static compress_fn *const compressors[] = {wire_compress_gzip, wire_compress_zstd};
+
+/* Nothing of ours makes LZ4 frames; clients do. */
+static int compress_lz4(const void *bytes, size_t len, struct buf *to)
+{
+	size_t room = LZ4F_compressFrameBound(len, NULL);
+	char *at = buf_reserve(to, room);
+	size_t made = at ? LZ4F_compressFrame(at, room, bytes, len, NULL) : 0;
+
+	to->len += made;
+	return made && !LZ4F_isError(made) ? 0 : -ENOMEM;
+}
+
+static compress_fn *const compressors[] = {wire_compress_gzip, wire_compress_zstd, compress_lz4};
 
 static void test_round_trip(void **state)
 {
@@ -114,7 +127,7 @@ static void assert_limited(const struct buf *packed, const struct decompress_lim
 		fail_msg("\"%s\" names not %s and %s", err.message, limit, setting);
 }
 
-/* A thousand to one: refused by ratio past the first MiB, and by size. */
+/* A thousand to one, LZ4 250: refused by ratio past the first MiB, and by size. */
 static void test_bombs(void **state)
 {
 	(void)state;
@@ -126,7 +139,7 @@ static void test_bombs(void **state)
 
 		buf_init(&packed, BUF_UNLIMITED);
 		assert_int_equal(compressors[c](zeros, 64 * MIB, &packed), 0);
-		assert_true(packed.len < 64 * MIB / 900);
+		assert_true(packed.len < 64 * MIB / 200);
 		assert_limited(&packed, &usual, "limit 100 times", "limits.ratio");
 		limits.ratio = 0;
 		limits.plain_bytes = 10 * MIB;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "query/time.h"
+#include "base/time_parse.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -53,7 +53,7 @@ static const char *duration_part(const char *p, const char *end, int64_t *sum)
 	return NULL;
 }
 
-int query_duration_parse(struct str text, int64_t *ret_ns, struct err *err)
+int duration_parse(struct str text, int64_t *ret_ns, struct err *err)
 {
 	const char *p = text.ptr, *end = text.ptr + text.len;
 	int64_t sum = 0;
@@ -97,7 +97,7 @@ static int relative(struct str text, int64_t now_ns, int64_t *ret_ns, struct err
 	bool minus = rest.ptr[0] == '-';
 	struct str duration = { rest.ptr + 1, rest.len - 1 };
 
-	if ((!minus && rest.ptr[0] != '+') || query_duration_parse(duration, &offset, NULL) < 0)
+	if ((!minus && rest.ptr[0] != '+') || duration_parse(duration, &offset, NULL) < 0)
 		return wrong(text, "time", err);
 	if (__builtin_add_overflow(now_ns, minus ? -offset : offset, ret_ns))
 		return wrong(text, "time", err);
@@ -185,7 +185,7 @@ static int rfc3339(struct str text, int64_t *ret_ns, struct err *err)
 	return 0;
 }
 
-int query_time_parse(struct str text, int64_t now_ns, int64_t *ret_ns, struct err *err)
+int time_parse(struct str text, int64_t now_ns, int64_t *ret_ns, struct err *err)
 {
 	if (!text.len)
 		return wrong(text, "time", err);

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "query/time.h"
+#include "base/time_parse.h"
 
 #define NOW (INT64_C(1767225600) * NS_PER_S)
 
@@ -36,7 +36,7 @@ static void times_in_every_spelling(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(right); i++) {
 		struct str text = { right[i].text, strlen(right[i].text) };
 
-		if (query_time_parse(text, NOW, &ns, &err) || ns != right[i].ns)
+		if (time_parse(text, NOW, &ns, &err) || ns != right[i].ns)
 			fail_msg("%s: %lld", right[i].text, (long long)ns);
 	}
 }
@@ -54,7 +54,7 @@ static void what_is_no_time_is_refused(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
-		if (query_time_parse((struct str){ wrong[i], strlen(wrong[i]) }, NOW, &ns, &err) !=
+		if (time_parse((struct str){ wrong[i], strlen(wrong[i]) }, NOW, &ns, &err) !=
 		    -EINVAL)
 			fail_msg("%s is taken as %lld", wrong[i], (long long)ns);
 }
@@ -65,14 +65,14 @@ static void durations(void **state)
 	int64_t ns;
 
 	(void)state;
-	assert_int_equal(query_duration_parse(STR("90"), &ns, &err), 0);
+	assert_int_equal(duration_parse(STR("90"), &ns, &err), 0);
 	assert_int_equal(ns, 90 * NS_PER_S);
-	assert_int_equal(query_duration_parse(STR("1w2d3h4m5s6ms7us8ns"), &ns, &err), 0);
+	assert_int_equal(duration_parse(STR("1w2d3h4m5s6ms7us8ns"), &ns, &err), 0);
 	assert_int_equal(ns, (7 + 2) * 86400 * NS_PER_S + (3 * 3600 + 4 * 60 + 5) * NS_PER_S +
 				     6 * NS_PER_MS + 7 * NS_PER_US + 8);
-	assert_int_equal(query_duration_parse(STR(""), &ns, &err), -EINVAL);
-	assert_int_equal(query_duration_parse(STR("5 m"), &ns, &err), -EINVAL);
-	assert_int_equal(query_duration_parse(STR("m"), &ns, &err), -EINVAL);
+	assert_int_equal(duration_parse(STR(""), &ns, &err), -EINVAL);
+	assert_int_equal(duration_parse(STR("5 m"), &ns, &err), -EINVAL);
+	assert_int_equal(duration_parse(STR("m"), &ns, &err), -EINVAL);
 }
 
 int main(void)

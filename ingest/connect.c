@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ingest/connect.h"
+
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/json.h"
+#include "ingest/ingest.h"
+#include "wire/json.h"
+
+static bool type_is(const struct ingest_request *request, const char *type)
+{
+	size_t len = strlen(type);
+	struct str said = request->content_type;
+
+	return said.len >= len && !strncasecmp(said.ptr, type, len) &&
+	       (said.len == len || said.ptr[len] == ';' || said.ptr[len] == ' ');
+}
+
+static int of_json(const struct ingest_request *request, const struct wire_message *message,
+		   struct buf *binary, struct err *err)
+{
+	const struct ingest_limits *limits =
+	    request->limits ? request->limits : &ingest_limits_default;
+	json_t *json;
+	int rc = wire_json_parse(request->body, limits->decompressed_bytes / 2,
+				 "half of limits.decompressed_bytes", &json, err);
+
+	if (rc)
+		return rc;
+	rc = wire_transcode(json, message, binary, err);
+	json_decref(json);
+	return rc;
+}
+
+int connect_message(const struct ingest_request *request, const struct wire_message *message,
+		    struct buf *ret_binary, struct err *err)
+{
+	int rc = 0;
+
+	buf_init(ret_binary, BUF_UNLIMITED); /* no longer than the body */
+	if (!request->body.len)
+		return 0;
+	if (type_is(request, "application/json"))
+		rc = of_json(request, message, ret_binary, err);
+	else if (!type_is(request, "application/proto") && !type_is(request, "application/x-protobuf"))
+		rc = err_set(err, -EOPNOTSUPP,
+			     "Content-Type \"%.*s\": application/proto or application/json is read here",
+			     (int)MIN(request->content_type.len, (size_t)60), request->content_type.ptr);
+	else if (buf_add(ret_binary, request->body.ptr, request->body.len))
+		rc = err_set(err, -ENOMEM, "out of memory");
+	if (rc)
+		buf_release(ret_binary);
+	return rc;
+}
+
+/* Connect's words and the statuses that go with them. */
+static const char *code_of(int rc, int *ret_status)
+{
+	static const struct {
+		int rc, status;
+		const char *code;
+	} codes[] = {
+	    {-EINVAL, 400, "invalid_argument"},	{-E2BIG, 429, "resource_exhausted"},
+	    {-EOPNOTSUPP, 415, "unimplemented"}, {-EPERM, 403, "permission_denied"},
+	    {-EAGAIN, 503, "unavailable"},	{-ENOSPC, 503, "unavailable"},
+	    {-ENOMEM, 503, "unavailable"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
+		if (codes[i].rc == rc) {
+			*ret_status = codes[i].status;
+			return codes[i].code;
+		}
+	}
+	*ret_status = 500;
+	return "internal";
+}
+
+void connect_answer_empty(const struct ingest_request *request, const struct ingest_outcome *outcome,
+			  struct ingest_answer *answer)
+{
+	struct json json;
+
+	if (!outcome->code) {
+		bool as_json = type_is(request, "application/json");
+
+		answer->content_type = as_json ? "application/json" : "application/proto";
+		if (as_json)
+			(void)buf_add_str(answer->body, "{}");
+		return;
+	}
+	answer->content_type = "application/json";
+	json_init(&json, answer->body);
+	json_open(&json, '{');
+	json_key_text(&json, "code", code_of(outcome->code, &answer->status));
+	json_key_text(&json, "message", outcome->err->message);
+	json_close(&json, '}');
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ingest/tags.h"
+
+#include <string.h>
+
+#include "base/hash.h"
+#include "ingest/hex.h"
+
+static int64_t number(struct str text)
+{
+	int64_t n = 0;
+
+	for (size_t i = 0; i < text.len; i++)
+		if (text.ptr[i] < '0' || text.ptr[i] > '9' ||
+		    __builtin_mul_overflow(n, 10, &n) ||
+		    __builtin_add_overflow(n, text.ptr[i] - '0', &n))
+			return 0;
+	return n;
+}
+
+void ingest_tag_add(struct ingest_tags *tags, struct str key, struct str value)
+{
+	static const char *const of_an_upload[] = { "snapshot", "format", "upload_id", "retry" };
+
+	if (!key.len)
+		return;
+	if (str_is(key, "runtime-id") || str_is(key, "runtime_id")) {
+		tags->runtime_id = value;
+		return;
+	}
+	if (str_is(key, "profile_seq")) {
+		tags->sequence = value;
+		return;
+	}
+	if (str_is(key, "process_id") || str_is(key, "pid") || str_is(key, "process.pid")) {
+		tags->pid = number(value);
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(of_an_upload); i++)
+		if (str_is(key, of_an_upload[i]))
+			return;
+	if (!value.len)
+		return;
+	for (size_t i = 0; i < tags->count; i++) {
+		if (tags->labels[i].key.len == key.len &&
+		    !memcmp(tags->labels[i].key.ptr, key.ptr, key.len)) {
+			tags->labels[i].value = value;
+			return;
+		}
+	}
+	if (tags->count == INGEST_TAGS_MAX)
+		tags->dropped++;
+	else
+		tags->labels[tags->count++] = (struct ingest_label){key, value};
+}
+
+static struct str trim(struct str s)
+{
+	while (s.len && s.ptr[0] == ' ')
+		s = (struct str){s.ptr + 1, s.len - 1};
+	while (s.len && s.ptr[s.len - 1] == ' ')
+		s.len--;
+	return s;
+}
+
+void ingest_tags_add(struct ingest_tags *tags, struct str text)
+{
+	while (text.len) {
+		const char *comma = memchr(text.ptr, ',', text.len);
+		size_t len = comma ? (size_t)(comma - text.ptr) : text.len;
+		struct str tag = trim((struct str){text.ptr, len});
+		const char *colon = tag.len ? memchr(tag.ptr, ':', tag.len) : NULL;
+
+		if (colon) {
+			size_t key = (size_t)(colon - tag.ptr);
+
+			ingest_tag_add(tags, (struct str){tag.ptr, key},
+				       (struct str){colon + 1, tag.len - key - 1});
+		}
+		text = (struct str){text.ptr + len + (comma != NULL), text.len - len - (comma != NULL)};
+	}
+}
+
+struct str ingest_tag(const struct ingest_tags *tags, const char *key)
+{
+	for (size_t i = 0; i < tags->count; i++)
+		if (str_is(tags->labels[i].key, key))
+			return tags->labels[i].value;
+	return (struct str){0};
+}
+
+/* 32 hex digits, with dashes wherever they like to be. */
+static bool uuid_parse(struct str text, uint8_t to[16])
+{
+	size_t digits = 0;
+
+	for (size_t i = 0; i < text.len; i++) {
+		int digit = ingest_hex_digit(text.ptr[i]);
+
+		if (text.ptr[i] == '-')
+			continue;
+		if (digit < 0 || digits == 32)
+			return false;
+		to[digits / 2] = (uint8_t)(digits % 2 ? to[digits / 2] | digit : digit << 4);
+		digits++;
+	}
+	return digits == 32;
+}
+
+void ingest_tags_instance(const struct ingest_tags *tags, struct profile *profile)
+{
+	uint8_t *id = profile->instance.runtime_id;
+
+	profile->instance.pid = tags->pid;
+	if (!tags->runtime_id.len || uuid_parse(tags->runtime_id, id))
+		return;
+	struct hash128 hash = hash128(tags->runtime_id.ptr, tags->runtime_id.len);
+
+	memcpy(id, &hash, sizeof(profile->instance.runtime_id));
+}
+
+int ingest_tags_upload_id(const struct ingest_tags *tags, struct profile_builder *out)
+{
+	char text[160];
+	size_t id = tags->runtime_id.len, sequence = tags->sequence.len;
+
+	if (!id || !sequence || id + sequence + 1 > sizeof(text))
+		return 0;
+	memcpy(text, tags->runtime_id.ptr, id);
+	text[id] = '/';
+	memcpy(text + id + 1, tags->sequence.ptr, sequence);
+	return profile_builder_string(out, (struct str){text, id + sequence + 1},
+				      &profile_builder_profile(out)->upload_id);
+}

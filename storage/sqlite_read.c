@@ -362,6 +362,28 @@ static int load_watermarks(struct plan *p, struct open_file *file, struct err *e
 	return level == 1 ? load_marks_of_l1(p, file, err) : load_marks_of_l2(p, file, err);
 }
 
+/* An L0 file that was packed has other batch numbers than the watermarks that were read before may
+ * speak of.  That takes a question of minutes, or a day of L1 that is just derived again. */
+static int check_packed(const struct plan *p, struct open_file *l0, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int rc = db_prepare(&l0->db, "SELECT step FROM meta", &stmt, err);
+
+	if (!rc)
+		rc = db_step(&l0->db, stmt, err);
+	if (rc <= 0)
+		return rc;
+	int64_t packed = sqlite3_column_int64(stmt, 0);
+
+	(void)sqlite3_reset(stmt);
+	for (size_t i = 0; i < p->marks_count; i++)
+		if (p->marks[i].level == 1 && p->marks[i].file_id == l0->entry->file_id &&
+		    p->marks[i].derived < packed)
+			return err_set(err, -EAGAIN, "storage: %s is being packed; ask again",
+				       l0->entry->name);
+	return 0;
+}
+
 int plan_begin(struct plan *p, struct open_file *file, struct err *err)
 {
 	int rc = storage_scan_late(p->scan, err);
@@ -372,6 +394,8 @@ int plan_begin(struct plan *p, struct open_file *file, struct err *err)
 		rc = open_file_load(file, p->r->codec, err);
 	if (!rc && file->entry->level)
 		rc = load_watermarks(p, file, err);
+	else if (!rc)
+		rc = check_packed(p, file, err);
 	return rc;
 }
 

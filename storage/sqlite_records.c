@@ -5,10 +5,17 @@
 
 #include "storage/sqlite_read.h"
 
-/* ---- records: one block a transaction, so that a callback never holds one ---- */
+/* ---- records: copied by the page, so that a callback never holds a transaction ---- */
+
+#define PAGE_BYTES ((size_t)16 << 20) /* of packed blocks: some million records */
 
 struct position { /* of a block in the index block_series */
 	int64_t min_ns, max_ns, batch, id;
+};
+
+struct copied {
+	int64_t instance;
+	size_t at, len; /* in the page's bytes */
 };
 
 struct page {
@@ -18,8 +25,18 @@ struct page {
 	size_t series; /* in the scan */
 	uint32_t number;
 	struct position at;
-	int64_t instance;
+	int64_t instance; /* of the block in the reader's columns */
+	int64_t packed;	  /* how far the file was packed at the first page; -1: not yet read */
+	struct buf bytes;
+	struct copied *blocks;
+	size_t count, capacity;
 };
+
+static void page_release(struct page *page)
+{
+	buf_release(&page->bytes);
+	free(page->blocks);
+}
 
 static void bind_page(sqlite3_stmt *stmt, const struct page *page)
 {
@@ -32,34 +49,81 @@ static void bind_page(sqlite3_stmt *stmt, const struct page *page)
 	db_bind_int(stmt, ":id", page->at.id);
 }
 
-/* Decode the next block into the reader's columns. Returns 1, 0 at the end, or an error. */
-static int next_block(struct page *page, struct err *err)
+/* Between two pages the hour can be packed, and then nobody knows which of its records were given. */
+static int check_packed(struct page *page, struct err *err)
 {
-	struct sqlite_reader *r = page->plan->r;
 	sqlite3_stmt *stmt;
-	int rc = db_prepare(&page->file->db,
-			    "SELECT min_ns, max_ns, batch, id, instance, data FROM block"
-			    " WHERE series = :series AND min_ns < :until AND max_ns >= :from"
-			    " AND (min_ns, max_ns, batch, id) > (:min, :max, :batch, :id)"
-			    " ORDER BY min_ns, max_ns, batch, id LIMIT 1",
-			    &stmt, err);
+	int rc = db_prepare(&page->file->db, "SELECT step FROM meta", &stmt, err);
 
+	if (!rc)
+		rc = db_step(&page->file->db, stmt, err);
+	if (rc <= 0)
+		return rc ? rc : err_set(err, -EBADMSG, "storage: no meta");
+	int64_t packed = sqlite3_column_int64(stmt, 0);
+
+	(void)sqlite3_reset(stmt);
+	if (page->packed >= 0 && packed != page->packed)
+		return err_set(err, -EAGAIN, "storage: %s was packed meanwhile; ask again",
+			       page->file->entry->name);
+	page->packed = packed;
+	return 0;
+}
+
+static int copy_block(struct page *page, sqlite3_stmt *stmt)
+{
+	struct str data = db_column_blob(stmt, 5);
+	struct copied block = {sqlite3_column_int64(stmt, 4), page->bytes.len, data.len};
+	int rc = array_grow(&page->blocks, sizeof(block), &page->capacity, page->count + 1);
+
+	if (!rc)
+		rc = buf_add(&page->bytes, data.ptr, data.len);
+	if (rc)
+		return -ENOMEM;
+	page->blocks[page->count++] = block;
+	page->at = (struct position){sqlite3_column_int64(stmt, 0), sqlite3_column_int64(stmt, 1),
+				     sqlite3_column_int64(stmt, 2), sqlite3_column_int64(stmt, 3)};
+	return 0;
+}
+
+/* Copy the next blocks. Returns how many, or an error. */
+static int next_page(struct page *page, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int rc = check_packed(page, err);
+
+	page->count = 0;
+	buf_clear(&page->bytes);
+	if (!rc)
+		rc = db_prepare(&page->file->db,
+				"SELECT min_ns, max_ns, batch, id, instance, data FROM block"
+				" WHERE series = :series AND min_ns < :until AND max_ns >= :from"
+				" AND (min_ns, max_ns, batch, id) > (:min, :max, :batch, :id)"
+				" ORDER BY min_ns, max_ns, batch, id",
+				&stmt, err);
 	if (rc)
 		return rc;
 	bind_page(stmt, page);
-	rc = db_step(&page->file->db, stmt, err);
-	if (rc <= 0)
-		return rc;
-	page->at = (struct position){sqlite3_column_int64(stmt, 0), sqlite3_column_int64(stmt, 1),
-				     sqlite3_column_int64(stmt, 2), sqlite3_column_int64(stmt, 3)};
-	page->instance = sqlite3_column_int64(stmt, 4);
-	struct str data = db_column_blob(stmt, 5);
-
-	rc = codec_decode(r->codec, data.ptr, data.len, (int)page->plan->scan->column, &r->columns);
+	while (page->bytes.len < PAGE_BYTES && (rc = db_step(&page->file->db, stmt, err)) > 0) {
+		rc = copy_block(page, stmt) ? err_set(err, -ENOMEM, "storage: out of memory") : 0;
+		if (!rc)
+			rc = storage_scan_late(page->plan->scan, err);
+		if (rc)
+			break;
+	}
 	(void)sqlite3_reset(stmt);
+	return rc < 0 ? rc : (int)page->count;
+}
+
+static int decode_block(struct page *page, const struct copied *block, struct err *err)
+{
+	struct sqlite_reader *r = page->plan->r;
+	int rc = codec_decode(r->codec, page->bytes.data + block->at, block->len,
+			      (int)page->plan->scan->column, &r->columns);
+
+	page->instance = block->instance;
 	return rc ? err_set(err, rc, "storage: %s: a block does not decode",
 			    page->file->entry->name)
-		  : 1;
+		  : 0;
 }
 
 /* Everything that a block names must be there. */
@@ -119,28 +183,44 @@ static int emit_block(struct page *page, storage_records_fn fn, void *arg)
 	return n ? fn(arg, &records) : 0;
 }
 
+static int emit_page(struct page *page, storage_records_fn fn, void *arg, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < page->count; i++) {
+		rc = decode_block(page, &page->blocks[i], err);
+		if (!rc && !block_fits(page))
+			rc = err_set(err, -EBADMSG, "storage: %s: a block names what is not there",
+				     page->file->entry->name);
+		if (rc)
+			return plan_end(page->plan, page->file, rc, err);
+		rc = emit_block(page, fn, arg);
+	}
+	return rc;
+}
+
 static int records_of_series(struct page *page, storage_records_fn fn, void *arg, struct err *err)
 {
 	int rc = 1;
 
 	page->at = (struct position){INT64_MIN, 0, 0, 0};
+	page->packed = -1;
 	while (rc > 0) {
 		rc = plan_begin(page->plan, page->file, err);
 		if (!rc)
 			rc = open_file_part(page->file, page->plan->r->codec, page->number,
 					    &page->stacks, err);
 		if (!rc)
-			rc = next_block(page, err);
-		if (rc > 0 && !block_fits(page))
-			rc = err_set(err, -EBADMSG, "storage: %s: a block names what is not there",
-				     page->file->entry->name);
+			rc = next_page(page, err);
 		rc = plan_end(page->plan, page->file, rc, err);
 		if (rc <= 0)
 			return rc;
-		rc = emit_block(page, fn, arg);
-		if (rc)
-			return rc;
-		rc = 1;
+		int given = emit_page(page, fn, arg, err);
+
+		if (given)
+			return given;
+		if (page->bytes.len < PAGE_BYTES)
+			return 0;
 	}
 	return rc;
 }
@@ -152,7 +232,10 @@ int sqlite_records(struct storage_reader *reader, const struct storage_scan *sca
 	int rc = plan_init(&plan, reader_of(reader), scan, scan->until_ns - scan->from_ns, err);
 
 	for (size_t i = 0; !rc && i < plan.files_count; i++) {
-		struct page page = {.plan = &plan, .file = plan_file(&plan, i)};
+		struct page page CLEANUP(page_release) = {.plan = &plan,
+							  .file = plan_file(&plan, i)};
+
+		buf_init(&page.bytes, BUF_UNLIMITED);
 
 		if (page.file->entry->level)
 			continue;

@@ -208,7 +208,8 @@ typedef int (*storage_segment_fn)(void *arg, const struct storage_segment *segme
 
 /* Sum by stack.  A gauge column gives, for each process instance, its last snapshot in the range:
  * the records of one time; nothing when the instance ended in the range.  A record of value 0 at
- * the root says that nothing is live. Returns 0, -ETIME, the callback's value, or -EIO. */
+ * the root says that nothing is live. Returns 0, -ETIME, the callback's value, -EAGAIN (files were
+ * written anew in the middle of a long question: ask again), or -EIO. */
 MUST_CHECK int storage_scan(struct storage_reader *reader, const struct storage_scan *scan,
 			    storage_segment_fn fn, void *arg, struct err *err);
 

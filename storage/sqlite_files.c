@@ -293,7 +293,7 @@ static int meta_read(struct db *db, struct period_file *file, struct err *err)
 	file->extent.first_ns = sqlite3_column_int64(stmt, 3);
 	file->extent.last_ns = sqlite3_column_int64(stmt, 4);
 	file->extent.records = (uint64_t)sqlite3_column_int64(stmt, 5);
-	file->hour_step = file->packed = sqlite3_column_int64(stmt, 7);
+	file->last = file->hour_step = file->packed = sqlite3_column_int64(stmt, 7);
 	bool named_right = sqlite3_column_int64(stmt, 6) == file->start_ns;
 
 	(void)sqlite3_reset(stmt);

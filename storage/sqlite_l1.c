@@ -287,6 +287,7 @@ static void note_step(struct period_file *day, int64_t step, int64_t arrived_bef
 {
 	int64_t hour_ns = clock_window_ns(arrived_before_ns - 1, STORAGE_L2_WINDOW_NS);
 
+	day->last = step;
 	if (hour_ns > day->hour_ns) {
 		day->hour_ns = hour_ns;
 		day->hour_step = step - 1;

@@ -187,33 +187,13 @@ static bool is_too_old(const struct period_file *file, int64_t age_ns, int64_t n
 	return MAX(file->end_ns, file->extent.max_ns) < now_ns - age_ns;
 }
 
-/* How far a file of L1 has come. */
-static int last_step(struct sqlite_store *s, const struct period_file *file, int64_t *ret_step,
-		     struct err *err)
-{
-	struct open_file *l1;
-	sqlite3_stmt *stmt;
-	int rc = files_writer(s, 1, file->start_ns, false, &l1, err);
-
-	if (!rc)
-		rc = db_prepare(&l1->db, "SELECT step FROM meta", &stmt, err);
-	if (!rc)
-		rc = db_step(&l1->db, stmt, err);
-	if (rc > 0)
-		*ret_step = sqlite3_column_int64(stmt, 0);
-	if (rc >= 0)
-		(void)sqlite3_reset(stmt);
-	return rc < 0 ? rc : 0;
-}
-
 static int derive_rest(struct sqlite_store *s, struct period_file *file, struct err *err)
 {
 	bool more = true;
-	int64_t step = 0;
-	int rc = file->level == 1 ? last_step(s, file, &step, err) : 0;
+	int rc = 0;
 
 	while (!rc && more && file->level < 2)
-		rc = file->level ? l2_derive(s, file, step, &more, err)
+		rc = file->level ? l2_derive(s, file, file->last, &more, err)
 				 : l1_derive(s, file, INT64_MAX, &more, err);
 	return rc;
 }
@@ -317,9 +297,8 @@ static int roll_all(struct sqlite_store *s, int64_t now_ns, struct err *err)
 			continue;
 		/* Nothing has come for an hour: what there is, is complete. */
 		if (now_ns - file->hour_ns > 2 * STORAGE_L2_WINDOW_NS)
-			rc = last_step(s, file, &file->hour_step, err);
-		if (!rc)
-			rc = l2_derive(s, file, file->hour_step, &more, err);
+			file->hour_step = file->last;
+		rc = l2_derive(s, file, file->hour_step, &more, err);
 		if (rc == -EBADMSG)
 			rc = retain_damaged(s, err);
 		if (i < s->files_count && s->files[i] != file)

@@ -89,7 +89,7 @@ def a_full_file_system_answers_507_until_there_is_room():
     try:
         ballast = folder / "ballast"
         with open(ballast, "wb") as file:
-            file.write(b"x" * (52 << 20))
+            file.write(b"x" * (58 << 20))
         settings = folder / "settings.yaml"
         settings.write_text("retention:\n  free_percent: 0\n")
         with Agent("--config", settings, store=f"sqlite:{folder}/store") as agent:

@@ -165,7 +165,7 @@ static void check_image(const struct fixture *recorded, struct disk_replay *repl
 
 static void what_was_acknowledged_outlives_the_power(void **state)
 {
-	uint64_t images = setting("HEARTH_IMAGES", 120), seed = setting("HEARTH_SEED", 1);
+	uint64_t images = setting("HEARTH_IMAGES", 80), seed = setting("HEARTH_SEED", 1);
 	uint64_t random = seed * UINT64_C(0x9E3779B97F4A7C15);
 	struct fixture f;
 
@@ -244,7 +244,7 @@ static uint64_t history_with(unsigned calls, uint64_t nth, bool sticky, int erro
 static void fail_at_every(const char *what, unsigned calls, int error)
 {
 	uint64_t all = history_with(calls, 0, false, 0);
-	uint64_t tries = MIN(setting("HEARTH_FAILURES", 12), all);
+	uint64_t tries = MIN(setting("HEARTH_FAILURES", 8), all);
 
 	for (uint64_t i = 0; i < tries; i++) {
 		/* Every one when there are as many tries, else spread, and not in step. */

@@ -333,7 +333,7 @@ static bool get_deltas(const uint8_t *p, size_t len, uint32_t *to, size_t count)
 	return p == end;
 }
 
-static bool get_ranked(const uint8_t *p, size_t len, uint32_t *to, size_t count)
+static int get_ranked(const uint8_t *p, size_t len, uint32_t *to, size_t count)
 {
 	const uint8_t *end = p + len;
 	uint64_t n, value;
@@ -341,25 +341,26 @@ static bool get_ranked(const uint8_t *p, size_t len, uint32_t *to, size_t count)
 
 	p = varint_get(p, end, &n);
 	if (!p || n > count)
-		return false;
+		return -EBADMSG;
 	uint32_t *nodes CLEANUP(cleanup_free) = malloc((size_t)(n + 1) * sizeof(*nodes));
 
+	/* Not damage: a file would be put aside for it. */
 	if (!nodes)
-		return false;
+		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		p = varint_get(p, end, &value);
 		if (!p || __builtin_add_overflow(last, zigzag_get(value), &last) || last < 0 ||
 		    last > UINT32_MAX)
-			return false;
+			return -EBADMSG;
 		nodes[i] = (uint32_t)last;
 	}
 	for (size_t i = 0; i < count; i++) {
 		p = varint_get(p, end, &value);
 		if (!p || value >= n)
-			return false;
+			return -EBADMSG;
 		to[i] = nodes[value];
 	}
-	return p == end;
+	return p == end ? 0 : -EBADMSG;
 }
 
 static bool get_times(const uint8_t *p, size_t len, int64_t *to, size_t count)
@@ -457,8 +458,13 @@ int codec_decode(struct codec *c, const void *packed, size_t len, int column,
 	bool ok = !(head[2] & CODEC_TIMES) || get_times(p, lengths[0], to->times, to->count);
 
 	p += lengths[0];
-	ok = ok && (head[2] & CODEC_CONTEXTS ? get_ranked(p, lengths[1], to->nodes, to->count)
-					     : get_deltas(p, lengths[1], to->nodes, to->count));
+	if (ok && head[2] & CODEC_CONTEXTS) {
+		rc = get_ranked(p, lengths[1], to->nodes, to->count);
+		if (rc)
+			return rc;
+	} else {
+		ok = ok && get_deltas(p, lengths[1], to->nodes, to->count);
+	}
 	p += lengths[1];
 	ok = ok &&
 	     (!(head[2] & CODEC_CONTEXTS) || get_deltas(p, lengths[2], to->contexts, to->count));

@@ -11,6 +11,8 @@
  * behind the samples that need them, in any chunk.
  */
 
+#define SCRATCH_BYTES 16384 /* of one text; the builder keeps less */
+
 static void chunk_time(struct jfr_job *job)
 {
 	int64_t from = job->chunk->start_ns, until = sum_add(from, MAX(job->chunk->duration_ns, 0));
@@ -117,9 +119,10 @@ static int jfr_ingest(const struct ingest_request *request, struct profile_build
 	job->request = request;
 	job->out = out;
 	job->err = &why;
-	buf_init(&job->scratch, limits->profile.string_max ? 4 * limits->profile.string_max : BUF_UNLIMITED);
+	buf_init(&job->scratch, SCRATCH_BYTES);
 	memset(job->series, 0xff, sizeof(job->series)); /* JFR_NONE */
-	int rc = job_run(job, &of_wire);
+	/* Now, so that no text is lost for want of memory later. */
+	int rc = buf_reserve(&job->scratch, SCRATCH_BYTES) ? job_run(job, &of_wire) : -ENOMEM;
 
 	if (rc)
 		rc = why.code ? err_set(err, rc, "%s", why.message) : ingest_failed(out, rc, err);

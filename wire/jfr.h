@@ -170,7 +170,7 @@ struct jfr_cursor jfr_constant(const struct jfr_chunk *chunk, uint32_t class, si
 
 /*
  * A text in UTF-8 as far as its writer kept to it; borrowed from the body, or from `scratch` until its
- * next use.  What is null, missing or unreadable is empty.
+ * next use; cut where that has no room.  What is null, missing or unreadable is empty.
  */
 struct str jfr_text_str(const struct jfr_chunk *chunk, const struct jfr_text *text, struct buf *scratch);
 

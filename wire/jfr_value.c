@@ -216,7 +216,7 @@ static struct str text_plain(const struct jfr_chunk *c, const struct jfr_text *t
 		chars_convert(c, text, scratch);
 	while (text->encoding == TEXT_LATIN1 && r.at < r.end)
 		put_character(scratch, *r.at++);
-	return scratch->failed ? STR("") : (struct str){scratch->data ? scratch->data : "", scratch->len};
+	return (struct str){scratch->data ? scratch->data : "", scratch->len};
 }
 
 struct str jfr_text_str(const struct jfr_chunk *chunk, const struct jfr_text *text, struct buf *scratch)

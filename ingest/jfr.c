@@ -13,6 +13,10 @@
 
 #define SCRATCH_BYTES 16384 /* of one text; the builder keeps less */
 
+/* Real recordings look at three times their size; one long constant that all events lead to is a bomb. */
+#define WORK_FACTOR 64
+#define WORK_MIN ((uint64_t)16 << 20)
+
 static void chunk_time(struct jfr_job *job)
 {
 	int64_t from = job->chunk->start_ns, until = sum_add(from, MAX(job->chunk->duration_ns, 0));
@@ -56,9 +60,13 @@ static int chunk_walk(struct jfr_job *job, bool first)
 
 	if (first)
 		chunk_time(job);
-	while (!rc && (more = jfr_event_next(job->chunk, &events, &event, job->err)) == 1)
+	while (!rc && (more = jfr_event_next(job->chunk, &events, &event, job->err)) == 1) {
 		if (event.class != JFR_NONE && job->sources[event.class])
 			rc = first ? first_walk(job, &event, &seen) : second_walk(job, &event, &seen);
+		if (!rc && job->work > job->work_max)
+			rc = err_set(job->err, -E2BIG, "jfr: events look at more than %d times the bytes there are (fixed limit)",
+				     WORK_FACTOR);
+	}
 	jfr_plan_release(job);
 	return rc ? rc : MIN(more, 0);
 }
@@ -117,6 +125,7 @@ static int jfr_ingest(const struct ingest_request *request, struct profile_build
 	if (!job)
 		return err_set(err, -ENOMEM, "jfr: out of memory");
 	job->request = request;
+	job->work_max = MAX(WORK_FACTOR * (uint64_t)request->body.len, WORK_MIN);
 	job->out = out;
 	job->err = &why;
 	buf_init(&job->scratch, SCRATCH_BYTES);

@@ -110,7 +110,8 @@ struct jfr_job {
 	const struct ingest_request *request;
 	struct profile_builder *out;
 	struct err *err;
-	struct buf scratch; /* for text that is not UTF-8 in the body */
+	struct buf scratch;	 /* for text that is not UTF-8 in the body */
+	uint64_t work, work_max; /* bytes of constants that were looked at; beyond, nothing is found */
 
 	/* Of the file. */
 	int64_t from_ns, until_ns; /* of the chunks */

@@ -244,9 +244,10 @@ static int setting_note(struct jfr_job *job, const struct jfr_seen *seen)
 
 	if (is_event)
 		return event_note(job, value);
-	for (size_t i = 0; i < job->chunk->classes_count; i++)
-		if (job->chunk->classes[i].id == (uint64_t)seen->values[SLOT_ID].number)
-			of = job->chunk->classes[i].name;
+	uint32_t class = jfr_class_find(job->chunk, (uint64_t)seen->values[SLOT_ID].number);
+
+	if (class != JFR_NONE)
+		of = job->chunk->classes[class].name;
 	if (str_is(of, "jdk.NativeMethodSample") && period && ns)
 		job->native_period_ns = ns;
 	if (str_is(of, "profiler.WallClockSample") && interval && ns)

@@ -85,7 +85,7 @@ static int pair_order(const void *a, const void *b)
 
 int jfr_labels_read(struct str snapshot, struct jfr_labels *ret_labels, struct err *err)
 {
-	struct proto_reader reader = proto_reader_of(snapshot.ptr, snapshot.len);
+	struct proto_reader reader = proto_reader_of(snapshot.len ? snapshot.ptr : "", snapshot.len);
 	struct proto_field f;
 	struct entry e;
 	int rc;
@@ -131,7 +131,7 @@ const struct jfr_label_pair *jfr_labels_of(const struct jfr_labels *labels, int6
 		if (end - low == JFR_ATTRIBUTES_MAX)
 			break;
 	*ret_count = end - low;
-	return labels->pairs + low;
+	return *ret_count ? labels->pairs + low : NULL;
 }
 
 struct str jfr_label_string(const struct jfr_labels *labels, int64_t id)

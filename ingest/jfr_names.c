@@ -18,27 +18,19 @@
 
 struct str jfr_value_text(struct jfr_job *job, const struct jfr_value *value)
 {
+	if (job->work > job->work_max)
+		return STR("");
 	if (value->what == JFR_IS_TEXT)
-		return jfr_text_str(job->chunk, &value->text, &job->scratch);
+		return jfr_text_str(job->chunk, &value->text, &job->scratch, &job->work);
 	if (value->what == JFR_IS_KEY)
-		return jfr_name(job->chunk, value->field->class, value->key, &job->scratch);
+		return jfr_name(job->chunk, value->field->class, value->key, &job->scratch, &job->work);
 	return STR("");
 }
 
-/* The field of this name of a constant. Returns whether it is there. */
-static bool constant_field(const struct jfr_job *job, uint32_t class, uint64_t key, const char *name,
+static bool constant_field(struct jfr_job *job, uint32_t class, uint64_t key, const char *name,
 			   struct jfr_value *ret_value)
 {
-	int64_t place = jfr_find(job->chunk, class, key);
-
-	if (place < 0)
-		return false;
-	struct jfr_cursor cursor = jfr_constant(job->chunk, class, (size_t)place);
-
-	while (jfr_next(job->chunk, &cursor, ret_value) == 1)
-		if (str_is(ret_value->field->name, name))
-			return true;
-	return false;
+	return job->work <= job->work_max && jfr_field_of(job->chunk, class, key, name, ret_value, &job->work);
 }
 
 /* ---- classes and methods ---- */

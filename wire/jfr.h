@@ -165,16 +165,29 @@ MUST_CHECK int jfr_next(const struct jfr_chunk *chunk, struct jfr_cursor *cursor
 /* The place of a constant among its class's, or -1. */
 int64_t jfr_find(const struct jfr_chunk *chunk, uint32_t class, uint64_t key);
 
-/* A walk over a constant that jfr_find found. */
+/* A walk over a constant that jfr_find found. Whoever asks for a large one over and over does so himself. */
 struct jfr_cursor jfr_constant(const struct jfr_chunk *chunk, uint32_t class, size_t place);
+
+#define JFR_LOOKUP_BYTES 65536 /* how far into a constant the two below look; names stand at its beginning */
+#define JFR_TEXT_BYTES 16384   /* what is kept of a text */
 
 /*
  * A text in UTF-8 as far as its writer kept to it; borrowed from the body, or from `scratch` until its
- * next use; cut where that has no room.  What is null, missing or unreadable is empty.
+ * next use.  What is null, missing or unreadable is empty.  *work grows by the bytes that were looked at:
+ * events are short and may all lead to one long constant, so the caller sets an end to it.
  */
-struct str jfr_text_str(const struct jfr_chunk *chunk, const struct jfr_text *text, struct buf *scratch);
+struct str jfr_text_str(const struct jfr_chunk *chunk, const struct jfr_text *text, struct buf *scratch,
+			uint64_t *work);
 
 /* What names a constant: the first text in it, or in the constant that its first key leads to. */
-struct str jfr_name(const struct jfr_chunk *chunk, uint32_t class, uint64_t key, struct buf *scratch);
+struct str jfr_name(const struct jfr_chunk *chunk, uint32_t class, uint64_t key, struct buf *scratch,
+		    uint64_t *work);
+
+/* The field of this name of a constant. Returns whether it is there. */
+bool jfr_field_of(const struct jfr_chunk *chunk, uint32_t class, uint64_t key, const char *name,
+		  struct jfr_value *ret_value, uint64_t *work);
+
+/* The class of this id, or JFR_NONE. */
+uint32_t jfr_class_find(const struct jfr_chunk *chunk, uint64_t id);
 
 #endif

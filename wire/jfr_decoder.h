@@ -32,7 +32,4 @@ MUST_CHECK int jfr_grow(struct jfr_chunk *chunk, void *array, size_t item_bytes,
 /* Read the metadata event that stands at `at`: classes and fields, sorted and resolved. */
 MUST_CHECK int jfr_metadata_read(struct jfr_chunk *chunk, size_t at, struct err *err);
 
-/* The class of this id, or JFR_NONE. */
-uint32_t jfr_class_find(const struct jfr_chunk *chunk, uint64_t id);
-
 #endif

@@ -180,7 +180,7 @@ static void chars_convert(const struct jfr_chunk *c, const struct jfr_text *text
 	uint32_t high = 0;
 	int64_t unit;
 
-	for (uint32_t i = 0; i < text->count && number_read(c, &r, JFR_CHAR, &unit); i++) {
+	for (uint32_t i = 0; i < text->count && !to->failed && number_read(c, &r, JFR_CHAR, &unit); i++) {
 		uint32_t u = (uint32_t)unit;
 		bool low = u >= 0xdc00 && u < 0xe000;
 
@@ -205,10 +205,14 @@ static bool is_ascii(struct jfr_reader r)
 	return true;
 }
 
-static struct str text_plain(const struct jfr_chunk *c, const struct jfr_text *text, struct buf *scratch)
+static struct str text_plain(const struct jfr_chunk *c, const struct jfr_text *text, struct buf *scratch,
+			     uint64_t *work)
 {
 	struct jfr_reader r = text->bytes;
 
+	if (jfr_left(&r) > JFR_TEXT_BYTES)
+		r.end = r.at + JFR_TEXT_BYTES;
+	*work += jfr_left(&r);
 	if (text->encoding == TEXT_UTF8 || (text->encoding == TEXT_LATIN1 && is_ascii(r)))
 		return (struct str){(const char *)r.at, jfr_left(&r)};
 	buf_clear(scratch);
@@ -219,22 +223,33 @@ static struct str text_plain(const struct jfr_chunk *c, const struct jfr_text *t
 	return (struct str){scratch->data ? scratch->data : "", scratch->len};
 }
 
-struct str jfr_text_str(const struct jfr_chunk *chunk, const struct jfr_text *text, struct buf *scratch)
+static struct jfr_reader lookup(const struct jfr_chunk *c, uint32_t class, size_t place)
+{
+	struct jfr_reader r = jfr_constant(c, class, place).left;
+
+	if (jfr_left(&r) > JFR_LOOKUP_BYTES)
+		r.end = r.at + JFR_LOOKUP_BYTES;
+	return r;
+}
+
+struct str jfr_text_str(const struct jfr_chunk *chunk, const struct jfr_text *text, struct buf *scratch,
+			uint64_t *work)
 {
 	struct jfr_text constant;
 
 	if (text->encoding != TEXT_KEY)
-		return text->encoding <= TEXT_EMPTY ? STR("") : text_plain(chunk, text, scratch);
+		return text->encoding <= TEXT_EMPTY ? STR("") : text_plain(chunk, text, scratch, work);
 	int64_t place = jfr_find(chunk, chunk->string_class, text->key);
 
 	if (place < 0)
 		return STR("");
-	struct jfr_reader at = jfr_constant(chunk, chunk->string_class, (size_t)place).left;
-
+	struct jfr_reader at = lookup(chunk, chunk->string_class, (size_t)place);
+	const uint8_t *from = at.at;
 	/* A key that leads to a key is nobody's. */
-	if (!jfr_read_text(chunk, &at, &constant) || constant.encoding <= TEXT_KEY)
-		return STR("");
-	return text_plain(chunk, &constant, scratch);
+	bool good = jfr_read_text(chunk, &at, &constant) && constant.encoding > TEXT_KEY;
+
+	*work += (uint64_t)(at.at - from);
+	return good ? text_plain(chunk, &constant, scratch, work) : STR("");
 }
 
 /* ---- structures ---- */
@@ -332,7 +347,7 @@ int jfr_next(const struct jfr_chunk *chunk, struct jfr_cursor *cursor, struct jf
 	if (cursor->class >= chunk->classes_count)
 		return -EINVAL;
 	const struct jfr_class *class = &chunk->classes[cursor->class];
-	const struct jfr_field *fields = chunk->fields + class->fields_at;
+	const struct jfr_field *fields = class->fields_count ? chunk->fields + class->fields_at : NULL;
 
 	if (cursor->inside) {
 		cursor->inside = false;
@@ -345,26 +360,42 @@ int jfr_next(const struct jfr_chunk *chunk, struct jfr_cursor *cursor, struct jf
 	return value_read(chunk, cursor, ret_value) ? 1 : -EINVAL;
 }
 
-struct str jfr_name(const struct jfr_chunk *chunk, uint32_t class, uint64_t key, struct buf *scratch)
+/* The first field of a constant that is called so; NULL: that is a text or a key. */
+static bool field_find(const struct jfr_chunk *c, uint32_t class, uint64_t key, const char *name,
+		       struct jfr_value *v, uint64_t *work)
 {
+	int64_t place = jfr_find(c, class, key);
+
+	if (place < 0 || c->classes[class].type != JFR_OBJECT)
+		return false;
+	struct jfr_cursor cursor = jfr_cursor_of(class, lookup(c, class, (size_t)place));
+	const uint8_t *from = cursor.left.at;
+	bool found = false;
+
+	while (!found && jfr_next(c, &cursor, v) == 1)
+		found = name ? str_is(v->field->name, name) : v->what == JFR_IS_TEXT || v->what == JFR_IS_KEY;
+	*work += (uint64_t)(cursor.left.at - from);
+	return found;
+}
+
+bool jfr_field_of(const struct jfr_chunk *chunk, uint32_t class, uint64_t key, const char *name,
+		  struct jfr_value *ret_value, uint64_t *work)
+{
+	return field_find(chunk, class, key, name, ret_value, work);
+}
+
+struct str jfr_name(const struct jfr_chunk *chunk, uint32_t class, uint64_t key, struct buf *scratch,
+		    uint64_t *work)
+{
+	struct jfr_value v;
+
 	for (int hops = 0; hops < NAME_HOPS_MAX; hops++) {
-		int64_t place = jfr_find(chunk, class, key);
-		struct jfr_value v = {0};
-
-		if (place < 0)
-			return STR("");
 		if (class == chunk->string_class)
-			return jfr_text_str(chunk, &(struct jfr_text){.encoding = TEXT_KEY, .key = key}, scratch);
-		struct jfr_cursor cursor = jfr_constant(chunk, class, (size_t)place);
-		int rc;
-
-		while ((rc = jfr_next(chunk, &cursor, &v)) == 1)
-			if (v.what == JFR_IS_TEXT || v.what == JFR_IS_KEY)
-				break;
-		if (rc != 1)
+			return jfr_text_str(chunk, &(struct jfr_text){.encoding = TEXT_KEY, .key = key}, scratch, work);
+		if (!field_find(chunk, class, key, NULL, &v, work))
 			return STR("");
 		if (v.what == JFR_IS_TEXT)
-			return jfr_text_str(chunk, &v.text, scratch);
+			return jfr_text_str(chunk, &v.text, scratch, work);
 		class = v.field->class;
 		key = v.key;
 	}

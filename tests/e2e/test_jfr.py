@@ -248,6 +248,13 @@ def bombs_cost_little():
         assert status == 413 and b"limits." in answer, (status, answer)
         status, answer, _ = upload(agent, gzip.compress(r.bytes(checkpoint)))
         assert status == 413 and b"limits." in answer, (status, answer)
+        # Short events that all lead to one long text.
+        r = Recording()
+        asleep = r.constant("jdk.types.ThreadState", ("STATE" + "_" * 60_000,))
+        for _ in range(50_000):
+            r.event("jdk.ExecutionSample", 1, 0, 0, asleep, 0)
+        status, answer, _ = upload(agent, r.bytes())
+        assert status == 413 and b"look at more than 64 times" in answer, (status, answer)
         assert agent.request("GET", "/healthz", tcp=True)[0] == 200
         assert upload(agent, known().bytes())[0] == 200
         right(agent, "s")

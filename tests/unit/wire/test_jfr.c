@@ -39,6 +39,7 @@ static void test_reads(void **state)
 		char *bytes = recording(names[i], &len);
 		struct jfr_chunk c;
 		struct buf scratch;
+		uint64_t work = 0;
 
 		buf_init(&scratch, 100);
 		assert_int_equal(jfr_chunk_open(bytes, len, &no_limit, &c, &err), 0);
@@ -61,7 +62,7 @@ static void test_reads(void **state)
 
 		assert_int_equal(jfr_next(&c, &cursor, &v), 1);
 		assert_true(v.what == JFR_IS_TEXT && str_is(v.field->name, "osName"));
-		assert_true(str_is(jfr_text_str(&c, &v.text, &scratch), "os worker"));
+		assert_true(str_is(jfr_text_str(&c, &v.text, &scratch, &work), "os worker"));
 		assert_int_equal(jfr_next(&c, &cursor, &v), 1);
 		assert_int_equal(v.number, 72);
 		while ((rc = jfr_event_next(&c, &events, &event, &err)) == 1) {
@@ -91,6 +92,7 @@ static void test_walks(void **state)
 	struct jfr_chunk c;
 	struct jfr_value v, f;
 	struct buf scratch;
+	uint64_t work = 0;
 
 	buf_init(&scratch, 100);
 	assert_int_equal(jfr_chunk_open(bytes, len, &no_limit, &c, &err), 0);
@@ -104,7 +106,7 @@ static void test_walks(void **state)
 
 	assert_int_equal(jfr_next(&c, &frame, &f), 1);
 	assert_true(f.what == JFR_IS_KEY);
-	assert_true(str_is(jfr_name(&c, class_of(&c, "jdk.types.Symbol"), 1, &scratch), "app/Known"));
+	assert_true(str_is(jfr_name(&c, class_of(&c, "jdk.types.Symbol"), 1, &scratch, &work), "app/Known"));
 	assert_int_equal(jfr_next(&c, &frame, &f), 1);
 	assert_int_equal(f.number, 7);
 	assert_int_equal(jfr_next(&c, &frame, &f), 0);

@@ -12,6 +12,10 @@
 #define LOWER_AFTER_NS INT64_C(10000000000)
 #define SHIFT_STEP_MAX 3
 #define SLOTS_A_TICK 256 /* slots that are looked at in a second: one line of memory each */
+#define LOST_TIMES 8 /* see budget_believe */
+#define LOST_MIN_NS 100000
+#define LOST_STEP_NS 100
+#define CPU_STALE_NS INT64_C(3000000000) /* the agent reads the process's CPU time once a second */
 #define CLOCK_TRIES 8
 #define COARSE_READINGS 32
 
@@ -22,7 +26,7 @@
  * latter, and the rest by the former.
  */
 #define SIGNAL_NS 2000	  /* a timer's interrupt, delivery of the signal and the return from it */
-#define PASS_CALL_NS 33	  /* a blocking call that does not block: two readings of the coarse clock */
+#define PASS_CALL_NS 24	  /* a blocking call that does not block: two readings of the coarse clock */
 #define PASS_ALLOC_NS 3	  /* malloc and its free */
 #define PASS_LOCK_NS 6	  /* lock, by trying it, and unlock */
 #define PASS_WAIT_NS 180  /* a contended lock: two readings of the clock, a mark, exact counters */
@@ -39,7 +43,9 @@ static struct {
 	uint64_t locks_passed;
 	uint64_t signals_from; /* budget_public.taken wraps; this does not */
 	uint32_t signals_seen;
-	uint32_t clock_ns; /* of one reading of the thread's CPU clock */
+	uint64_t usual_ns[BUDGET_KINDS]; /* of a piece of work */
+	uint32_t clock_ns, thread_clock_ns; /* of one reading of the monotonic and the thread's CPU clock */
+	int64_t cpu_at_ns; /* the agent's reading of the process's CPU time that was taken */
 	uint32_t signal_scale, pass_scale; /* this machine's constants, in 1/SCALE of those above */
 	uint32_t busy;
 	/* A walk over the slots takes several ticks when there are many. */
@@ -229,7 +235,24 @@ void budget_step(struct budget *b, const struct budget_reading *reading, uint32_
 
 int64_t budget_clock(void)
 {
+	return load(&session.seccomp_set) ? -1 : clock_exact_ns();
+}
+
+int64_t budget_begin_rare(void)
+{
 	return load(&session.seccomp_set) ? -1 : clock_thread_cpu_ns();
+}
+
+bool budget_believe(uint64_t *usual_ns, uint64_t ns)
+{
+	uint64_t usual = load(usual_ns);
+	bool lost = ns > LOST_MIN_NS && (ns > LOST_TIMES * usual);
+
+	if (lost)
+		store(usual_ns, usual + usual / LOST_TIMES + LOST_STEP_NS);
+	else
+		store(usual_ns, usual - usual / LOST_TIMES + ns / LOST_TIMES);
+	return !lost;
 }
 
 /* The reading of the clock is in what was measured, and no work of the others. */
@@ -241,13 +264,15 @@ static uint64_t without_clock(int64_t *ns)
 	return 2 * clock;
 }
 
-int64_t budget_measure(int64_t began, unsigned kind)
+int64_t budget_measure(int64_t began, unsigned kind, unsigned stands_for)
 {
-	int64_t ns = clock_thread_cpu_ns() - began;
+	int64_t ns = clock_exact_ns() - began;
 	uint64_t clocks = without_clock(&ns);
+	bool believed = budget_believe(&own.usual_ns[kind], (uint64_t)ns);
 
-	add(&own.measured_ns[kind], (uint64_t)ns * BUDGET_EVERY + clocks);
-	return ns;
+	add(&own.measured_ns[kind],
+	    (believed ? (uint64_t)ns : load(&own.usual_ns[kind])) * stands_for + clocks);
+	return believed ? ns : -1;
 }
 
 void budget_end_rare(int64_t began, unsigned kind)
@@ -257,7 +282,7 @@ void budget_end_rare(int64_t began, unsigned kind)
 	if (began < 0)
 		return;
 	ns = clock_thread_cpu_ns() - began;
-	add(&own.measured_ns[kind], (uint64_t)(ns > 0 ? ns : 0) + load(&own.clock_ns));
+	add(&own.measured_ns[kind], (uint64_t)(ns > 0 ? ns : 0) + load(&own.thread_clock_ns));
 }
 
 void budget_locks_passed(uint32_t count)
@@ -275,7 +300,7 @@ static uint32_t scale_of(uint64_t measured, uint64_t reference)
 
 void budget_start(void)
 {
-	int64_t least = INT64_MAX, coarse = INT64_MAX;
+	int64_t least = INT64_MAX, exact = INT64_MAX, coarse = INT64_MAX;
 
 	for (int i = 0; i < CLOCK_TRIES; i++) {
 		int64_t began = clock_thread_cpu_ns(), ns = clock_thread_cpu_ns() - began;
@@ -283,13 +308,18 @@ void budget_start(void)
 		if (ns < least)
 			least = ns;
 		began = clock_exact_ns();
+		ns = clock_exact_ns() - began;
+		if (ns < exact)
+			exact = ns;
+		began = clock_exact_ns();
 		for (int k = 0; k < COARSE_READINGS; k++)
 			(void)clock_coarse_ns();
 		ns = clock_exact_ns() - began;
 		if (ns < coarse)
 			coarse = ns;
 	}
-	store(&own.clock_ns, least > 0 ? (uint32_t)least : 0);
+	store(&own.clock_ns, exact > 0 ? (uint32_t)exact : 0);
+	store(&own.thread_clock_ns, least > 0 ? (uint32_t)least : 0);
 	store(&own.signal_scale, scale_of((uint64_t)least, REFERENCE_THREAD_NS));
 	store(&own.pass_scale,
 	      scale_of((uint64_t)coarse * 1000 / COARSE_READINGS, REFERENCE_COARSE_PS));
@@ -308,6 +338,7 @@ void budget_new_session(void)
 	own.budget = (struct budget){ 0 };
 	for (int i = 0; i < BUDGET_KINDS; i++)
 		store(&own.measured_ns[i], 0);
+	own.cpu_at_ns = 0;
 	own.signals_seen = load(&budget_public.taken[RING_CPU]);
 	own.signals_from = own.locks_passed = 0;
 	own.slot = 0;
@@ -384,16 +415,40 @@ static void publish(const struct budget_reading *r)
 									       RING_RUNNING));
 }
 
+/* The CPU time of the process and when it was that: as the agent wrote it, which is no system call, while
+ * there is one.  False: nothing new. */
+static bool read_cpu(struct budget_reading *r)
+{
+	int64_t at = load_acquire(&session.agent->cpu_at_ns);
+	uint64_t cpu = load(&session.agent->cpu_ns);
+
+	/* Ours is the coarse clock, a tick behind the agent's. */
+	if (!at || r->now_ns - at > CPU_STALE_NS || at - r->now_ns > BUDGET_WINDOW_NS) {
+		r->cpu_ns = (uint64_t)clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+		return true;
+	}
+	load_fence();
+	if (at == own.cpu_at_ns || load(&session.agent->cpu_at_ns) != at)
+		return false;
+	own.cpu_at_ns = at;
+	r->cpu_ns = cpu;
+	r->now_ns = at;
+	return true;
+}
+
 void budget_tick(int64_t now_ns)
 {
 	struct budget_reading r = { .now_ns = now_ns };
+	bool fresh;
 
 	if (load(&session.seccomp_set) || !try_take(&own.busy))
 		return;
-	r.cpu_ns = (uint64_t)clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+	fresh = read_cpu(&r);
 	read_costs(&r);
-	budget_step(&own.budget, &r, profiler_config()->max_overhead_ppm);
-	obey(&own.budget);
+	if (fresh) {
+		budget_step(&own.budget, &r, profiler_config()->max_overhead_ppm);
+		obey(&own.budget);
+	}
 	publish(&r);
 	give_back(&own.busy);
 }

@@ -2,9 +2,10 @@
 /*
  * client/budget.h - what profiling costs the program, and what is done when that is too much.
  *
- * Private to client/.  Every 32nd piece of work of a kind is measured with the thread's CPU clock and
- * stands for 32; what a hook does on its way past is counted and charged at a constant.  Once a second
- * one thread compares the sum with the CPU time of the process: above the limit the kind that costs
+ * Private to client/.  Every 32nd piece of work of a kind is measured with the monotonic clock, which is
+ * no system call, and stands for 32; what a hook does on its way past is counted and charged at a constant.
+ * Once a second one thread compares the sum with the CPU time of the process, of which the agent tells:
+ * above the limit the kind that costs
  * most is sampled half as often, and one that keeps the cost above twice the limit is stopped for five
  * minutes.  docs/decisions/0013-own-cost.md.  Any thread; async-signal-safe.
  */
@@ -76,10 +77,11 @@ static inline bool budget_stopped(enum ring_dimension d)
 }
 
 /* Around a piece of work: what budget_begin returns goes to budget_end, which returns the nanoseconds
- * when this one was measured, else a negative number. */
-int64_t budget_measure(int64_t began, unsigned kind);
+ * when this one was measured, else a negative number: also where the thread seems to have lost its CPU
+ * meanwhile. */
+int64_t budget_measure(int64_t began, unsigned kind, unsigned stands_for);
 
-/* The thread's CPU clock; -1 where the program's own filter of system calls may forbid to look. */
+/* The monotonic clock; -1 where the program's own filter of system calls may forbid to look. */
 int64_t budget_clock(void);
 
 static inline int64_t budget_begin(unsigned kind)
@@ -91,11 +93,23 @@ static inline int64_t budget_begin(unsigned kind)
 
 static inline int64_t budget_end(int64_t began, unsigned kind)
 {
-	return began < 0 ? -1 : budget_measure(began, kind);
+	return began < 0 ? -1 : budget_measure(began, kind, BUDGET_EVERY);
 }
 
-/* The same for work that is rare and long: each is measured. */
+/* The same for work that is rare: each is measured. */
+static inline void budget_end_each(int64_t began, unsigned kind)
+{
+	if (began >= 0)
+		(void)budget_measure(began, kind, 1);
+}
+
+/* And for what is long, and makes system calls itself: each is measured, with the thread's CPU clock. */
+int64_t budget_begin_rare(void);
 void budget_end_rare(int64_t began, unsigned kind);
+
+/* Whether a measured time is believed.  One of more than 100 us and of eight times what is usual is
+ * taken for a loss of the CPU; *usual_ns follows, so that what keeps coming becomes believable. */
+bool budget_believe(uint64_t *usual_ns, uint64_t ns);
 
 /* So many locks were taken without a wait. */
 void budget_locks_passed(uint32_t count);

@@ -299,7 +299,7 @@ static bool attempt(uint32_t flags, uint32_t modules_from)
 	if (filtered() || !memfd_ours()) {
 		store(&hello.disabled, 1);
 	} else {
-		int64_t began = budget_clock();
+		int64_t began = budget_begin_rare();
 
 		sent = send_taken(flags, modules_from);
 		budget_end_rare(began, BUDGET_CHORES);

@@ -13,6 +13,7 @@
 #include "client/atomics.h"
 #include "client/preload.h"
 #include "client/source.h"
+#include "client/wall_pass.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -36,19 +37,45 @@ enum {
 		__attribute__((section("hearth_next"), used)) = &symbol_##name;                    \
 	static inline result(*find_##name(void)) parameters                                        \
 	{                                                                                          \
-		if (__builtin_expect(!load(&next_##name), 0))                                      \
-			preload_look_up(&symbol_##name);                                           \
+		result(*next_) parameters = load(&next_##name);                                    \
+                                                                                                   \
+		if (__builtin_expect(next_ != NULL, 1))                                            \
+			return next_;                                                              \
+		preload_look_up(&symbol_##name);                                                   \
 		return load(&next_##name);                                                         \
 	}
 
-/* Declare `b`, a call from here; the rest of it is not set. */
+/* Say in `b` that this is a call from here; the rest of it is not set. */
 #define HERE(b, call_, target_)                                                                    \
-	struct blocked b;                                                                          \
+	do {                                                                                       \
+		(b).call = RING_CALL_##call_;                                                      \
+		(b).target_kind = (uint32_t)TARGET_##call_;                                        \
+		(b).target = (uint64_t)(target_);                                                  \
+		(b).from = (struct call_site)CALL_SITE;                                            \
+	} while (0)
+
+/* Do `statement`, which waits for `target_` perhaps, and charge its time to `charged`.  What a call that
+ * does not block has no need of is set only where it turns out to. */
+#define WAITS(charged, target_, statement)                                                         \
+	do {                                                                                       \
+		struct wall_pass pass_ =                                                           \
+			wall_pass_begin(RING_CALL_##charged, (uint64_t)(target_),                  \
+					&(struct call_site)CALL_SITE);                             \
+		struct blocked blocked_;                                                           \
                                                                                                    \
-	b.call = RING_CALL_##call_;                                                                \
-	b.target_kind = (uint32_t)TARGET_##call_;                                                  \
-	b.target = (uint64_t)(target_);                                                            \
-	b.from = (struct call_site)CALL_SITE
+		if (__builtin_expect(!pass_.thread, 0)) {                                          \
+			HERE(blocked_, charged, target_);                                          \
+			source_wall_begin(&blocked_);                                              \
+		}                                                                                  \
+		statement;                                                                         \
+		if (__builtin_expect(wall_pass_end(&pass_), 1))                                    \
+			break;                                                                     \
+		if (pass_.thread) {                                                                \
+			HERE(blocked_, charged, target_);                                          \
+			wall_pass_blocked(&pass_, &blocked_);                                      \
+		}                                                                                  \
+		source_wall_end(&blocked_);                                                        \
+	} while (0)
 
 /* Define `name`, which calls `call` and charges the time to `charged`; `after` is done at the end. */
 #define HOOK_CALL(result, name, parameters, call, charged, target_, after)                         \
@@ -57,10 +84,7 @@ enum {
 	{                                                                                          \
 		result result_;                                                                    \
                                                                                                    \
-		HERE(blocked_, charged, target_);                                                  \
-		source_wall_begin(&blocked_);                                                      \
-		result_ = call;                                                                    \
-		source_wall_end(&blocked_);                                                        \
+		WAITS(charged, target_, result_ = call);                                           \
 		after;                                                                             \
 		return result_;                                                                    \
 	}

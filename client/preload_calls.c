@@ -125,7 +125,6 @@ static mode_t mode_of(int flags, va_list arguments)
 	EXPORT int name parameters;                                                                \
 	int name parameters                                                                        \
 	{                                                                                          \
-		HERE(b, name, 0);                                                  \
 		va_list arguments;                                                                 \
 		mode_t mode;                                                                       \
 		int r;                                                                             \
@@ -133,9 +132,7 @@ static mode_t mode_of(int flags, va_list arguments)
 		va_start(arguments, flags);                                                        \
 		mode = mode_of(flags, arguments);                                                  \
 		va_end(arguments);                                                                 \
-		source_wall_begin(&b);                                                             \
-		r = find_##name()(__VA_ARGS__, mode);                                              \
-		source_wall_end(&b);                                                               \
+		WAITS(name, 0, r = find_##name()(__VA_ARGS__, mode));                              \
 		return r;                                                                          \
 	}
 
@@ -182,11 +179,7 @@ NEXT(sync, void, (void), NULL)
 EXPORT void sync(void);
 void sync(void)
 {
-	HERE(b, sync, 0);
-
-	source_wall_begin(&b);
-	find_sync()();
-	source_wall_end(&b);
+	WAITS(sync, 0, find_sync()());
 }
 
 HOOK(int, syncfs, (int fd), (fd), FD(fd))
@@ -228,7 +221,6 @@ HOOK(int, tcdrain, (int fd), (fd), FD(fd))
 	EXPORT int name(int fd, type command, ...);                                                \
 	int name(int fd, type command, ...)                                                        \
 	{                                                                                          \
-		HERE(b, charged, FD(fd));                                          \
 		va_list arguments;                                                                 \
 		void *argument;                                                                    \
 		int r;                                                                             \
@@ -238,9 +230,7 @@ HOOK(int, tcdrain, (int fd), (fd), FD(fd))
 		va_end(arguments);                                                                 \
 		if (!(waits))                                                                      \
 			return find_##name()(fd, command, argument);                               \
-		source_wall_begin(&b);                                                             \
-		r = find_##name()(fd, command, argument);                                          \
-		source_wall_end(&b);                                                               \
+		WAITS(charged, FD(fd), r = find_##name()(fd, command, argument));                  \
 		return r;                                                                          \
 	}
 
@@ -287,7 +277,6 @@ NEXT(syscall, long, (long number, ...), NULL)
 EXPORT long syscall(long number, ...);
 long syscall(long number, ...)
 {
-	HERE(b, syscall, 0);
 	va_list arguments;
 	long a[6], r;
 	int command;
@@ -302,10 +291,7 @@ long syscall(long number, ...)
 	if (number != SYS_futex || (command != FUTEX_WAIT && command != FUTEX_WAIT_BITSET &&
 				    command != FUTEX_LOCK_PI))
 		return find_syscall()(number, a[0], a[1], a[2], a[3], a[4], a[5]);
-	b.target = (uint64_t)a[0];
-	source_wall_begin(&b);
-	r = find_syscall()(number, a[0], a[1], a[2], a[3], a[4], a[5]);
-	source_wall_end(&b);
+	WAITS(syscall, a[0], r = find_syscall()(number, a[0], a[1], a[2], a[3], a[4], a[5]));
 	return r;
 }
 

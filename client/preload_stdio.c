@@ -51,14 +51,11 @@ HOOK_AS(FILE *, fopen, (const char *restrict path, const char *restrict mode), (
 	EXPORT int name parameters;                                                                \
 	int name parameters                                                                        \
 	{                                                                                          \
-		HERE(b, charged, ADDRESS(file));                                   \
 		int r;                                                                             \
                                                                                                    \
 		if (!(may_wait))                                                                   \
 			return find_##name() arguments;                                            \
-		source_wall_begin(&b);                                                             \
-		r = find_##name() arguments;                                                       \
-		source_wall_end(&b);                                                               \
+		WAITS(charged, ADDRESS(file), r = find_##name() arguments);                        \
 		return r;                                                                          \
 	}
 
@@ -94,14 +91,11 @@ HOOK_AS(int, __isoc99_vfscanf, (FILE *restrict f, const char *restrict format, v
 	EXPORT int name parameters;                                                                \
 	int name parameters                                                                        \
 	{                                                                                          \
-		HERE(b, charged, ADDRESS(file));                                   \
 		va_list a;                                                                         \
 		int r;                                                                             \
                                                                                                    \
 		va_start(a, format);                                                               \
-		source_wall_begin(&b);                                                             \
-		r = call;                                                                          \
-		source_wall_end(&b);                                                               \
+		WAITS(charged, ADDRESS(file), r = call);                                           \
 		va_end(a);                                                                         \
 		return r;                                                                          \
 	}
@@ -126,12 +120,9 @@ HOOK_FORMAT(__isoc99_scanf, (const char *restrict format, ...), __isoc99_vfscanf
 	EXPORT int name(FILE *f);                                                                  \
 	int name(FILE *f)                                                                          \
 	{                                                                                          \
-		HERE(b, name, ADDRESS(f));                                         \
 		int fd = f ? f->_fileno : -1, r;                                                   \
                                                                                                    \
-		source_wall_begin(&b);                                                             \
-		r = find_##name()(f);                                                              \
-		source_wall_end(&b);                                                               \
+		WAITS(name, ADDRESS(f), r = find_##name()(f));                                     \
 		target_forget(fd);                                                                 \
 		return r;                                                                          \
 	}
@@ -169,37 +160,27 @@ NEXT(vsyslog, void, (int priority, const char *format, va_list a), NULL)
 EXPORT void vsyslog(int priority, const char *format, va_list a);
 void vsyslog(int priority, const char *format, va_list a)
 {
-	HERE(b, vsyslog, 0);
-
-	source_wall_begin(&b);
-	find_vsyslog()(priority, format, a);
-	source_wall_end(&b);
+	WAITS(vsyslog, 0, find_vsyslog()(priority, format, a));
 }
 
 NEXT(__vsyslog_chk, void, (int priority, int flag, const char *format, va_list a), NULL)
 EXPORT void __syslog_chk(int priority, int flag, const char *format, ...);
 void __syslog_chk(int priority, int flag, const char *format, ...)
 {
-	HERE(b, vsyslog, 0);
 	va_list a;
 
 	va_start(a, format);
-	source_wall_begin(&b);
-	find___vsyslog_chk()(priority, flag, format, a);
-	source_wall_end(&b);
+	WAITS(vsyslog, 0, find___vsyslog_chk()(priority, flag, format, a));
 	va_end(a);
 }
 
 EXPORT void syslog(int priority, const char *format, ...);
 void syslog(int priority, const char *format, ...)
 {
-	HERE(b, vsyslog, 0);
 	va_list a;
 
 	va_start(a, format);
-	source_wall_begin(&b);
-	find_vsyslog()(priority, format, a);
-	source_wall_end(&b);
+	WAITS(vsyslog, 0, find_vsyslog()(priority, format, a));
 	va_end(a);
 }
 

@@ -235,7 +235,7 @@ int hearth_profiler_start(struct hearth_profiler *p, const struct hearth_start *
 		return HEARTH_E_ARGUMENT;
 	if (forbidden(&p->config))
 		return HEARTH_E_DISABLED;
-	began = budget_clock();
+	began = budget_begin_rare();
 	pthread_mutex_lock(&active.lock);
 	r = start_locked(p, how);
 	pthread_mutex_unlock(&active.lock);

@@ -69,7 +69,9 @@ struct ring_agent {
 	uint32_t lock_capture_ppm;
 	uint32_t rescan;	 /* changes when the agent saw threads that have no slot */
 	uint64_t flushed;	 /* ring_counters.flush_wanted that has been met: all committed */
-	uint64_t reserved[24];
+	uint64_t cpu_ns;	 /* of the whole process, by /proc; as it was... */
+	int64_t cpu_at_ns;	 /* ...at this CLOCK_MONOTONIC; 0: never read */
+	uint64_t reserved[22];
 	struct {
 		uint64_t a, b;
 	} tail[RING_RINGS_MAX];

@@ -322,7 +322,7 @@ static void each_second(int64_t now_ns)
 
 	module_check_unloaded(cpu.rules);
 	budget_tick(now_ns);
-	budget_end_rare(began, BUDGET_CHORES);
+	budget_end_each(began, BUDGET_CHORES);
 }
 
 void source_chores(int64_t now_ns)
@@ -336,7 +336,7 @@ void source_chores(int64_t now_ns)
 	if (load(&session.seccomp_set))
 		return;
 	if (rescan != obeyed && replace(&cpu.rescan, &obeyed, rescan)) {
-		int64_t began = budget_clock();
+		int64_t began = budget_begin_rare();
 
 		thread_scan();
 		budget_end_rare(began, BUDGET_CHORES);

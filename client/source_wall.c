@@ -10,12 +10,14 @@
 #include "client/profiler.h"
 #include "client/target.h"
 #include "client/thread.h"
+#include "client/wall_pass.h"
 #include "client/write.h"
 
 /* New sites that a thread may describe in a window: a recursion that reads at every depth would
  * otherwise pay an unwind for each call. */
 #define SITES_A_WINDOW 64u
 #define WINDOW_NS INT64_C(100000000)
+#define SITE_ENTRIES 2 /* that a site may have */
 
 /* Calls whose stacks are taken in a window, for the whole process; where more block, the mean that they
  * are drawn with doubles until fewer are taken. */
@@ -27,29 +29,47 @@
 #define PHASE_TICKS_MAX 64
 #define PHASE_LAG_TICKS 4 /* the coarse clock stands still for more than one where a CPU is idle */
 
+const uint64_t *source_wall_gate_at = &session_closed;
+wall_clock_fn wall_clock = clock_gettime;
+
 static struct {
 	uint32_t on;
-	const uint64_t *gate;
 	uint64_t mean_ns; /* of the draw; 0: every call that crossed a tick is taken */
 	int64_t window_ns;
 	uint32_t taken; /* in this window */
 	int64_t chores_ns; /* the tick at which chores were last done: by one thread for all */
-} wall = { .gate = &session_closed };
+} wall;
 
-static uint64_t site_key(const struct call_site *from)
+/* The key under which the thread has described this site, or 0. */
+static uint64_t site_of(const struct thread *t, uint64_t hash)
 {
-	uint64_t x = (from->pc ^ from->sp << 17) * UINT64_C(0x9e3779b97f4a7c15);
+	for (unsigned i = 0; i < SITE_ENTRIES; i++) {
+		uint64_t key = t->sites[wall_site_entry(hash) ^ i];
 
-	return (x ^ x >> 32) | 1;
+		if (wall_site_is(key, hash))
+			return key;
+	}
+	return 0;
 }
 
-static void publish(struct ring_thread *slot, uint32_t call, int64_t since_ns, uint64_t site,
-		    uint64_t target)
+/*
+ * Make room for a site: an entry of the thread's, and a place at the agent's, which has fewer and goes by
+ * four bits of the key.  Who had either is unknown from here on.
+ */
+static uint64_t *site_room(struct thread *t, uint64_t hash, uint64_t *ret_key)
 {
-	store(&slot->since_ns, since_ns);
-	store(&slot->site, site);
-	store(&slot->target, target);
-	store_release(&slot->call, call);
+	uint64_t *entry = &t->sites[wall_site_entry(hash)];
+	unsigned place;
+
+	for (unsigned i = 1; i < SITE_ENTRIES && *entry; i++)
+		if (!t->sites[wall_site_entry(hash) ^ i])
+			entry = &t->sites[wall_site_entry(hash) ^ i];
+	place = *entry ? ring_site_place(*entry) : t->sites_next++ % RING_SITES;
+	for (unsigned i = 0; i < THREAD_SITES; i++)
+		if (t->sites[i] && ring_site_place(t->sites[i]) == place)
+			t->sites[i] = 0;
+	*ret_key = (hash & ~WALL_SITE_PLACE) | (uint64_t)place << 1;
+	return entry;
 }
 
 static bool record(const struct blocked *b, enum ring_type type, int64_t now_ns, uint64_t mean_ns,
@@ -82,13 +102,14 @@ static bool record(const struct blocked *b, enum ring_type type, int64_t now_ns,
 }
 
 /* Have the agent know the stack of this site before the thread blocks there. */
-static __attribute__((noinline)) void describe_site(const struct blocked *b, uint64_t agent)
+static __attribute__((noinline)) void describe_site(struct blocked *b, uint64_t agent)
 {
 	struct thread *t = b->thread;
+	uint64_t *entry;
 	int64_t began;
 
 	if (agent != t->sites_agent) {
-		for (int i = 0; i < RING_SITES; i++)
+		for (int i = 0; i < THREAD_SITES; i++)
 			t->sites[i] = 0;
 		t->sites_agent = agent;
 	}
@@ -100,8 +121,9 @@ static __attribute__((noinline)) void describe_site(const struct blocked *b, uin
 		return;
 	t->sites_written++;
 	began = budget_begin(RING_WALL);
+	entry = site_room(t, wall_site(&b->from), &b->site);
 	if (record(b, RING_SITE, b->since_ns, 0, NULL))
-		t->sites[ring_site_place(b->site)] = b->site;
+		*entry = b->site;
 	(void)budget_end(began, RING_WALL);
 }
 
@@ -112,7 +134,7 @@ void source_wall_gate(void)
 		    !budget_stopped(RING_WALL);
 
 	session_gate_set(SESSION_GATE_WALL, open);
-	store(&wall.gate, &session.cookie[SESSION_GATE_WALL]);
+	store(&source_wall_gate_at, &session.cookie[SESSION_GATE_WALL]);
 }
 
 static void chores(int64_t now_ns)
@@ -142,21 +164,23 @@ static __attribute__((noinline)) struct thread *enter_slowly(void)
 	return t;
 }
 
-static __attribute__((noinline)) void rare(struct blocked *b, struct thread *t, uint64_t agent)
+static __attribute__((noinline)) void rare(struct blocked *b, struct thread *t, uint64_t agent, bool known)
 {
 	int saved = errno;
 
-	if (t->sites[ring_site_place(b->site)] != b->site || t->sites_agent != agent)
+	if (!known || t->sites_agent != agent)
 		describe_site(b, agent);
 	chores(b->since_ns);
+	t->wall_tick_ns = b->since_ns;
 	errno = saved;
 }
 
 void source_wall_begin(struct blocked *b)
 {
-	struct thread *t = thread_pass(load(wall.gate));
+	struct thread *t = thread_pass(load(source_wall_gate_at));
 	struct ring_thread *slot;
-	uint64_t agent;
+	uint64_t agent, hash;
+	bool known;
 
 	b->thread = NULL;
 	if (__builtin_expect(!t, 0) && !(t = enter_slowly()))
@@ -165,7 +189,11 @@ void source_wall_begin(struct blocked *b)
 	b->thread = t;
 	b->epoch = session.epoch;
 	b->since_ns = clock_coarse_ns();
-	b->site = site_key(&b->from);
+	hash = wall_site(&b->from);
+	b->site = site_of(t, hash);
+	known = b->site != 0;
+	if (!known)
+		b->site = hash; /* nobody's key, should it stay that */
 	b->outer.sp = t->blocked_sp;
 	b->outer.call = load(&slot->call);
 	if (__builtin_expect(b->outer.call != 0, 0)) {
@@ -176,11 +204,10 @@ void source_wall_begin(struct blocked *b)
 		b->outer.target = slot->target;
 	}
 	agent = load(&session.agent->generation);
-	if (t->sites[ring_site_place(b->site)] != b->site || load(&wall.chores_ns) != b->since_ns ||
-	    t->sites_agent != agent)
-		rare(b, t, agent);
+	if (!known || t->wall_tick_ns != b->since_ns || t->sites_agent != agent)
+		rare(b, t, agent, known);
 	store(&t->blocked_sp, b->from.sp);
-	publish(slot, b->call, b->since_ns, b->site, b->target);
+	wall_publish(slot, b->call, b->since_ns, b->site, b->target);
 }
 
 /* Keep the number of stacks in bounds, for a program of which hundreds of threads block at once. */
@@ -298,13 +325,13 @@ static inline __attribute__((always_inline)) bool end(const struct blocked *b, s
 	if (!t)
 		return false;
 	/* The call may have been where a new process began, or a new session. */
-	if (__builtin_expect(thread_pass(load(wall.gate)) != t, 0) &&
+	if (__builtin_expect(thread_pass(load(source_wall_gate_at)) != t, 0) &&
 	    (!session_live() || b->epoch != session.epoch || thread_self() != t))
 		return false;
 	slot = t->slot;
 	store(&t->blocked_sp, b->outer.sp);
 	if (__builtin_expect(b->outer.call != 0, 0))
-		publish(slot, b->outer.call, b->outer.since_ns, b->outer.site, b->outer.target);
+		wall_publish(slot, b->outer.call, b->outer.since_ns, b->outer.site, b->outer.target);
 	else
 		store_release(&slot->call, 0);
 	store(&slot->blocked_calls, load(&slot->blocked_calls) + 1);

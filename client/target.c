@@ -23,6 +23,9 @@ static struct target {
 	char name[TARGET_NAME_MAX];
 } targets[TARGETS];
 
+/* Look-ups that are under way; one that was left by a jump counts for ever, which costs a close little. */
+static uint32_t looking;
+
 struct text {
 	char *at, *end;
 };
@@ -213,8 +216,11 @@ uint16_t target_label(int fd, char to[TARGET_TEXT_MAX])
 		if (load(&session.seccomp_set))
 			return 0;
 		memset(name, 0, TARGET_NAME_MAX);
+		/* Said before the kernel is asked, in an order that all threads see. */
+		__atomic_fetch_add(&looking, 1, __ATOMIC_SEQ_CST);
 		look_up(fd, name);
 		remember(place, before, fd, name);
+		__atomic_fetch_sub(&looking, 1, __ATOMIC_RELEASE);
 	}
 	errno = saved;
 	memcpy(to, key, sizeof(key));
@@ -226,7 +232,9 @@ void target_forget(int fd)
 {
 	struct target *place = place_of(fd);
 
-	if (fd < 0)
+	/* What nobody is finding out, and nobody has found out, need not be forgotten.  In this order: who
+	 * finds out counts down when the place is filled. */
+	if (fd < 0 || (!__atomic_load_n(&looking, __ATOMIC_SEQ_CST) && load(&place->fd_plus_1) != fd + 1))
 		return;
 	add(&place->sequence, 2);
 	if (load(&place->fd_plus_1) == fd + 1)

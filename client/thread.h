@@ -19,6 +19,7 @@
 
 #define THREAD_LABELS_BYTES 768
 #define THREAD_LOCKS_HELD 8
+#define THREAD_SITES 64
 
 struct hearth_span;
 
@@ -78,10 +79,11 @@ struct thread {
 
 	/* Blocking calls: source_wall.c. */
 	uint64_t blocked_sp; /* stack pointer of the published call; above it, the call is over */
-	uint64_t sites[RING_SITES]; /* keys whose RING_SITE record was written... */
+	int64_t wall_tick_ns; /* the coarse clock at its last call that did more than to pass */
+	uint64_t sites[THREAD_SITES]; /* keys whose RING_SITE record was written... */
 	uint64_t sites_agent;	      /* ...for the agent of this generation */
 	int64_t sites_window_ns;
-	uint32_t sites_written;
+	uint32_t sites_written, sites_next; /* in this window; the agent's place for the next */
 	uint64_t wall_left_ns, wall_mean_ns; /* to the next sampled call; how that was drawn */
 	int64_t phase_from_ns, phase_due_ns; /* when the next phase may be, and is, counted */
 	uint32_t phase_ticks, phase_looks;   /* mean distance to the next; calls since it may be due */

@@ -65,7 +65,7 @@ static const char *code_of(int rc, int *ret_status)
 	    {-EINVAL, 400, "invalid_argument"},	{-E2BIG, 429, "resource_exhausted"},
 	    {-EOPNOTSUPP, 415, "unimplemented"}, {-EPERM, 403, "permission_denied"},
 	    {-EAGAIN, 503, "unavailable"},	{-ENOSPC, 503, "unavailable"},
-	    {-ENOMEM, 503, "unavailable"},
+	    {-ENOMEM, 503, "unavailable"},	{-EDQUOT, 429, "resource_exhausted"},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(codes); i++) {

@@ -188,7 +188,7 @@ static int heap_kind(struct gperftools *job, bool allocated, const struct text *
 
 	for (int i = 0; i < 1 + allocated; i++) {
 		uint32_t kind;
-		int rc = profile_builder_known_kind(job->out, ids[i], (int64_t)MAX(t->rate, 1), &kind);
+		int rc = profile_builder_known_kind(job->out, ids[i], whole(MAX(t->rate, 1)), &kind);
 
 		if (!rc)
 			rc = ingest_series(job->request, job->out, kind, NULL, &series[i]);
@@ -229,7 +229,7 @@ static int heap_line(struct gperftools *job, struct str line, const struct text 
 static int contention_kind(struct gperftools *job, const struct text *t, uint32_t *ret_series)
 {
 	uint32_t kind;
-	int rc = profile_builder_known_kind(job->out, PROFILE_KIND_LOCK, (int64_t)t->period, &kind);
+	int rc = profile_builder_known_kind(job->out, PROFILE_KIND_LOCK, whole(t->period), &kind);
 
 	if (!rc)
 		rc = ingest_series(job->request, job->out, kind, NULL, ret_series);

@@ -6,14 +6,15 @@
 #include "ingest/span.h"
 
 /*
- * Java Flight Recorder's files, as the JDK, async-profiler and Datadog's and Pyroscope's agents write
- * them (docs/formats/jfr.md).  Two walks: settings, endpoints and which sources there are may stand
- * behind the samples that need them, in any chunk.
+ * Java Flight Recorder's files, as the JDK, async-profiler and Datadog's and Pyroscope's agents
+ * write them (docs/formats/jfr.md).  Two walks: settings, endpoints and which sources there are may
+ * stand behind the samples that need them, in any chunk.
  */
 
 #define SCRATCH_BYTES 16384 /* of one text; the builder keeps less */
 
-/* Real recordings look at three times their size; one long constant that all events lead to is a bomb. */
+/* Real recordings look at three times their size; one long constant that all events lead to is a
+ * bomb. */
 #define WORK_FACTOR 64
 #define WORK_MIN ((uint64_t)16 << 20)
 
@@ -62,9 +63,12 @@ static int chunk_walk(struct jfr_job *job, bool first)
 		chunk_time(job);
 	while (!rc && (more = jfr_event_next(job->chunk, &events, &event, job->err)) == 1) {
 		if (event.class != JFR_NONE && job->sources[event.class])
-			rc = first ? first_walk(job, &event, &seen) : second_walk(job, &event, &seen);
+			rc = first ? first_walk(job, &event, &seen)
+				   : second_walk(job, &event, &seen);
 		if (!rc && job->work > job->work_max)
-			rc = err_set(job->err, -E2BIG, "jfr: events look at more than %d times the bytes there are (fixed limit)",
+			rc = err_set(job->err, -E2BIG,
+				     "jfr: events look at more than %d times the bytes there are "
+				     "(fixed limit)",
 				     WORK_FACTOR);
 	}
 	jfr_plan_release(job);
@@ -107,7 +111,8 @@ static int job_run(struct jfr_job *job, const struct jfr_limits *limits)
 	if (rc)
 		return rc;
 	if (job->endpoints_count)
-		qsort(job->endpoints, job->endpoints_count, sizeof(*job->endpoints), endpoint_order);
+		qsort(job->endpoints, job->endpoints_count, sizeof(*job->endpoints),
+		      endpoint_order);
 	job->middle_ns = ingest_span(job->request, job->from_ns, job->until_ns - job->from_ns,
 				     profile_builder_profile(job->out));
 	return file_walk(job, limits, false);
@@ -116,7 +121,8 @@ static int job_run(struct jfr_job *job, const struct jfr_limits *limits)
 static int jfr_ingest(const struct ingest_request *request, struct profile_builder *out,
 		      struct ingest_findings *findings, struct err *err)
 {
-	const struct ingest_limits *limits = request->limits ? request->limits : &ingest_limits_default;
+	const struct ingest_limits *limits =
+	    request->limits ? request->limits : &ingest_limits_default;
 	const struct jfr_limits of_wire = {.memory_bytes = 2 * limits->decompressed_bytes,
 					   .memory_setting = "2 x limits.decompressed_bytes"};
 	struct err why = {0};

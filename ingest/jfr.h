@@ -110,26 +110,27 @@ struct jfr_job {
 	const struct ingest_request *request;
 	struct profile_builder *out;
 	struct err *err;
-	struct buf scratch;	 /* for text that is not UTF-8 in the body */
-	uint64_t work, work_max; /* bytes of constants that were looked at; beyond, nothing is found */
+	struct buf scratch; /* for text that is not UTF-8 in the body */
+	uint64_t work,
+	    work_max; /* bytes of constants that were looked at; beyond, nothing is found */
 
 	/* Of the file. */
 	int64_t from_ns, until_ns; /* of the chunks */
 	int64_t middle_ns;
-	uint8_t best[JFR_RECORDS];       /* the rank of the best event there is for each role */
+	uint8_t best[JFR_RECORDS]; /* the rank of the best event there is for each role */
 	int64_t cpu_period_ns, wall_period_ns, native_period_ns;
-	bool wall_by_execution;	     /* async-profiler's event=wall before it had an event of its own */
-	uint32_t counted;		     /* string: what execution samples count, if not time; 0: time */
+	bool wall_by_execution; /* async-profiler's event=wall before it had an event of its own */
+	uint32_t counted;       /* string: what execution samples count, if not time; 0: time */
 	struct jfr_endpoint *endpoints; /* sorted by root, once the first walk is over */
 	size_t endpoints_count, endpoints_room;
 	struct jfr_labels labels;
-	uint32_t series[JFR_RECORDS];	/* JFR_NONE: not made */
-	double carry[JFR_RECORDS];	/* parts of objects that are still to be counted */
+	uint32_t series[JFR_RECORDS]; /* JFR_NONE: not made */
+	double carry[JFR_RECORDS];    /* parts of objects that are still to be counted */
 
 	/* Of the chunk that is open. */
 	struct jfr_chunk *chunk;
 	const struct jfr_source **sources; /* by class; NULL: of no interest */
-	uint8_t *slots;			   /* by field */
+	uint8_t *slots;                    /* by field */
 	uint32_t stack_class, thread_class, class_class, method_class;
 	uint32_t *nodes, *classes; /* by constant; JFR_NONE: not made */
 	struct jfr_method *methods;
@@ -144,29 +145,37 @@ struct jfr_source {
 	uint8_t role, rank;
 };
 
-/* Every function here returns 0, -ENOMEM, -E2BIG or -EINVAL; a reason that is not the builder's is in job->err. */
+/* Every function here returns 0, -ENOMEM, -E2BIG or -EINVAL; a reason that is not the builder's is
+ * in job->err. */
 
 /* Find the events and fields that mean something in the chunk that was opened, and its caches. */
 MUST_CHECK int jfr_plan(struct jfr_job *job);
 void jfr_plan_release(struct jfr_job *job);
 /* Returns 0, or -EINVAL when the event is not as its class is described. */
-MUST_CHECK int jfr_see(const struct jfr_job *job, const struct jfr_event *event, struct jfr_seen *seen);
+MUST_CHECK int jfr_see(const struct jfr_job *job, const struct jfr_event *event,
+		       struct jfr_seen *seen);
 
 /* What an event of the first walk says. */
-MUST_CHECK int jfr_note(struct jfr_job *job, const struct jfr_source *source, const struct jfr_seen *seen);
+MUST_CHECK int jfr_note(struct jfr_job *job, const struct jfr_source *source,
+			const struct jfr_seen *seen);
 /* A record of an event of the second. */
-MUST_CHECK int jfr_record(struct jfr_job *job, const struct jfr_source *source, const struct jfr_seen *seen);
+MUST_CHECK int jfr_record(struct jfr_job *job, const struct jfr_source *source,
+			  const struct jfr_seen *seen);
 
-MUST_CHECK int jfr_stack_node(struct jfr_job *job, const struct jfr_value *stack, uint32_t *ret_node);
-MUST_CHECK int jfr_class_name(struct jfr_job *job, const struct jfr_value *value, uint32_t *ret_string);
-MUST_CHECK int jfr_thread_of(struct jfr_job *job, const struct jfr_value *value, struct jfr_thread *ret_thread);
+MUST_CHECK int jfr_stack_node(struct jfr_job *job, const struct jfr_value *stack,
+			      uint32_t *ret_node);
+MUST_CHECK int jfr_class_name(struct jfr_job *job, const struct jfr_value *value,
+			      uint32_t *ret_string);
+MUST_CHECK int jfr_thread_of(struct jfr_job *job, const struct jfr_value *value,
+			     struct jfr_thread *ret_thread);
 /* A value that is text, or names a constant that has some. */
 struct str jfr_value_text(struct jfr_job *job, const struct jfr_value *value);
 
 MUST_CHECK int jfr_labels_read(struct str snapshot, struct jfr_labels *ret_labels, struct err *err);
 void jfr_labels_release(struct jfr_labels *labels);
 /* The pairs of a context, and how many. */
-const struct jfr_label_pair *jfr_labels_of(const struct jfr_labels *labels, int64_t context, size_t *ret_count);
+const struct jfr_label_pair *jfr_labels_of(const struct jfr_labels *labels, int64_t context,
+					   size_t *ret_count);
 struct str jfr_label_string(const struct jfr_labels *labels, int64_t id);
 
 #endif

@@ -7,8 +7,9 @@
 #include "ingest/span.h"
 
 /*
- * Some things are told twice: the JDK's sampler and Datadog's run side by side, a buffer's refill and
- * a sampled allocation stand for the same bytes, a collection for its pauses.  One source counts.
+ * Some things are told twice: the JDK's sampler and Datadog's run side by side, a buffer's refill
+ * and a sampled allocation stand for the same bytes, a collection for its pauses.  One source
+ * counts.
  */
 static const struct jfr_source sources[] = {
     {"datadog.ExecutionSample", JFR_CPU, 3},
@@ -45,17 +46,38 @@ static const struct {
 	const char *field;
 	uint8_t slot;
 } slots[] = {
-    {"startTime", SLOT_TIME},	    {"duration", SLOT_DURATION},      {"eventThread", SLOT_THREAD},
-    {"sampledThread", SLOT_THREAD}, {"stackTrace", SLOT_STACK},	      {"state", SLOT_STATE},
-    {"samples", SLOT_SAMPLES},	    {"weight", SLOT_WEIGHT},	      {"size", SLOT_SIZE},
-    {"allocationSize", SLOT_SIZE},  {"tlabSize", SLOT_TLAB},	      {"samplingPeriod", SLOT_PERIOD},
-    {"objectClass", SLOT_CLASS},    {"monitorClass", SLOT_LOCK},      {"parkedClass", SLOT_TARGET},
-    {"host", SLOT_TARGET},	    {"path", SLOT_TARGET},	      {"thrownClass", SLOT_THROWN},
-    {"type", SLOT_THROWN},	    {"spanId", SLOT_SPAN},	      {"localRootSpanId", SLOT_ROOT},
-    {"contextId", SLOT_CONTEXT},    {"spanName", SLOT_SPAN_NAME},     {"endpoint", SLOT_ENDPOINT},
-    {"name", SLOT_NAME},	    {"value", SLOT_VALUE},	      {"id", SLOT_ID},
-    {"cause", SLOT_CAUSE},	    {"sumOfPauses", SLOT_PAUSES},     {"task", SLOT_TASK},
-    {"cpuInterval", SLOT_CPU_INTERVAL}, {"wallInterval", SLOT_WALL_INTERVAL},
+    {"startTime", SLOT_TIME},
+    {"duration", SLOT_DURATION},
+    {"eventThread", SLOT_THREAD},
+    {"sampledThread", SLOT_THREAD},
+    {"stackTrace", SLOT_STACK},
+    {"state", SLOT_STATE},
+    {"samples", SLOT_SAMPLES},
+    {"weight", SLOT_WEIGHT},
+    {"size", SLOT_SIZE},
+    {"allocationSize", SLOT_SIZE},
+    {"tlabSize", SLOT_TLAB},
+    {"samplingPeriod", SLOT_PERIOD},
+    {"objectClass", SLOT_CLASS},
+    {"monitorClass", SLOT_LOCK},
+    {"parkedClass", SLOT_TARGET},
+    {"host", SLOT_TARGET},
+    {"path", SLOT_TARGET},
+    {"thrownClass", SLOT_THROWN},
+    {"type", SLOT_THROWN},
+    {"spanId", SLOT_SPAN},
+    {"localRootSpanId", SLOT_ROOT},
+    {"contextId", SLOT_CONTEXT},
+    {"spanName", SLOT_SPAN_NAME},
+    {"endpoint", SLOT_ENDPOINT},
+    {"name", SLOT_NAME},
+    {"value", SLOT_VALUE},
+    {"id", SLOT_ID},
+    {"cause", SLOT_CAUSE},
+    {"sumOfPauses", SLOT_PAUSES},
+    {"task", SLOT_TASK},
+    {"cpuInterval", SLOT_CPU_INTERVAL},
+    {"wallInterval", SLOT_WALL_INTERVAL},
 };
 
 /* ---- the plan of a chunk ---- */
@@ -73,7 +95,8 @@ static uint8_t slot_of(const struct jfr_chunk *c, const struct jfr_field *f)
 	for (size_t i = 0; i < ARRAY_LEN(slots); i++)
 		if (str_is(f->name, slots[i].field))
 			return slots[i].slot;
-	bool attribute = f->class != JFR_NONE && str_is(c->classes[f->class].name, "profiler.types.AttributeValue");
+	bool attribute = f->class != JFR_NONE &&
+			 str_is(c->classes[f->class].name, "profiler.types.AttributeValue");
 
 	return attribute ? SLOT_ATTRIBUTE : SLOT_NONE;
 }
@@ -95,7 +118,8 @@ static int caches_make(struct jfr_job *job)
 
 	for (size_t i = 0; i < ARRAY_LEN(caches); i++) {
 		*caches[i].class = class_named(c, caches[i].name);
-		size_t count = *caches[i].class == JFR_NONE ? 0 : c->classes[*caches[i].class].constants_count;
+		size_t count =
+		    *caches[i].class == JFR_NONE ? 0 : c->classes[*caches[i].class].constants_count;
 		void *cache = malloc((count + 1) * caches[i].item_bytes);
 
 		if (!cache)
@@ -121,7 +145,8 @@ int jfr_plan(struct jfr_job *job)
 			if (str_is(class->name, sources[s].event))
 				job->sources[i] = &sources[s];
 		for (uint32_t f = 0; job->sources[i] && f < class->fields_count; f++)
-			job->slots[class->fields_at + f] = slot_of(c, &c->fields[class->fields_at + f]);
+			job->slots[class->fields_at + f] =
+			    slot_of(c, &c->fields[class->fields_at + f]);
 	}
 	return caches_make(job);
 }
@@ -161,7 +186,8 @@ static void time_convert(const struct jfr_chunk *c, uint8_t slot, struct jfr_val
 	if (v->what != JFR_IS_NUMBER)
 		return;
 	if (ticks)
-		v->number = slot == SLOT_TIME ? jfr_time_ns(c, v->number) : jfr_span_ns(c, v->number);
+		v->number =
+		    slot == SLOT_TIME ? jfr_time_ns(c, v->number) : jfr_span_ns(c, v->number);
 	else if (unit)
 		v->number = times(v->number, unit);
 }
@@ -190,7 +216,8 @@ int jfr_see(const struct jfr_job *job, const struct jfr_event *event, struct jfr
 		if (!seen->has[i])
 			seen->values[i] = (struct jfr_value){0};
 	if (more)
-		return err_set(job->err, -EINVAL, "jfr: an event %.*s is not as its class is described",
+		return err_set(job->err, -EINVAL,
+			       "jfr: an event %.*s is not as its class is described",
 			       (int)MIN(class->name.len, (size_t)80), class->name.ptr);
 	return 0;
 }
@@ -205,11 +232,13 @@ static int64_t period_parse(struct str text)
 	static const struct {
 		const char *word;
 		int64_t ns;
-	} units[] = {{"", 1}, {" ns", 1}, {" us", NS_PER_US}, {" ms", NS_PER_MS}, {" s", NS_PER_S}, {" m", 60 * NS_PER_S}};
+	} units[] = {{"", 1},          {" ns", 1},           {" us", NS_PER_US}, {" ms", NS_PER_MS},
+		     {" s", NS_PER_S}, {" m", 60 * NS_PER_S}};
 	int64_t value = 0;
 	size_t digits = 0;
 
-	while (digits < text.len && text.ptr[digits] >= '0' && text.ptr[digits] <= '9' && value < PERIOD_MAX_NS)
+	while (digits < text.len && text.ptr[digits] >= '0' && text.ptr[digits] <= '9' &&
+	       value < PERIOD_MAX_NS)
 		value = value * 10 + text.ptr[digits++] - '0';
 	text = (struct str){text.ptr + digits, text.len - digits};
 	for (size_t i = 0; digits && i < ARRAY_LEN(units); i++)
@@ -218,13 +247,14 @@ static int64_t period_parse(struct str text)
 	return 0;
 }
 
-#define ASYNC_CPU_NS (10 * NS_PER_MS)  /* async-profiler's intervals when it is told none */
+#define ASYNC_CPU_NS (10 * NS_PER_MS) /* async-profiler's intervals when it is told none */
 #define ASYNC_WALL_NS (50 * NS_PER_MS)
 
 /* async-profiler's "event": a clock, or what the kernel counts. */
 static int event_note(struct jfr_job *job, struct str event)
 {
-	static const char *const clocks[] = {"", "cpu", "itimer", "ctimer", "cpu-clock", "alloc", "lock"};
+	static const char *const clocks[] = {"",          "cpu",   "itimer", "ctimer",
+					     "cpu-clock", "alloc", "lock"};
 
 	job->wall_by_execution = str_is(event, "wall");
 	job->counted = 0;
@@ -237,8 +267,8 @@ static int event_note(struct jfr_job *job, struct str event)
 static int setting_note(struct jfr_job *job, const struct jfr_seen *seen)
 {
 	struct str name = jfr_value_text(job, &seen->values[SLOT_NAME]);
-	bool is_event = str_is(name, "event"), period = str_is(name, "period"), interval = str_is(name, "interval"),
-	     wall = str_is(name, "wall");
+	bool is_event = str_is(name, "event"), period = str_is(name, "period"),
+	     interval = str_is(name, "interval"), wall = str_is(name, "wall");
 	struct str value = jfr_value_text(job, &seen->values[SLOT_VALUE]), of = STR("");
 	int64_t ns = period_parse(value);
 

@@ -52,7 +52,8 @@ static int context_read(struct jfr_labels *labels, const struct entry *context)
 					labels->pairs_count + 1);
 		if (rc)
 			return rc;
-		labels->pairs[labels->pairs_count++] = (struct jfr_label_pair){context->key, e.key, e.number};
+		labels->pairs[labels->pairs_count++] =
+		    (struct jfr_label_pair){context->key, e.key, e.number};
 	}
 	return rc;
 }
@@ -85,7 +86,8 @@ static int pair_order(const void *a, const void *b)
 
 int jfr_labels_read(struct str snapshot, struct jfr_labels *ret_labels, struct err *err)
 {
-	struct proto_reader reader = proto_reader_of(snapshot.len ? snapshot.ptr : "", snapshot.len);
+	struct proto_reader reader =
+	    proto_reader_of(snapshot.len ? snapshot.ptr : "", snapshot.len);
 	struct proto_field f;
 	struct entry e;
 	int rc;
@@ -95,16 +97,20 @@ int jfr_labels_read(struct str snapshot, struct jfr_labels *ret_labels, struct e
 			continue;
 		rc = entry_read(f.bytes, &e);
 		if (!rc)
-			rc = f.number == 1 ? context_read(ret_labels, &e) : string_add(ret_labels, &e);
+			rc = f.number == 1 ? context_read(ret_labels, &e)
+					   : string_add(ret_labels, &e);
 		if (rc)
 			break;
 	}
 	if (rc)
-		return err_set(err, rc, "jfr: labels: %s", rc == -ENOMEM ? "out of memory" : "malformed");
+		return err_set(err, rc, "jfr: labels: %s",
+			       rc == -ENOMEM ? "out of memory" : "malformed");
 	if (ret_labels->strings_count)
-		qsort(ret_labels->strings, ret_labels->strings_count, sizeof(*ret_labels->strings), text_order);
+		qsort(ret_labels->strings, ret_labels->strings_count, sizeof(*ret_labels->strings),
+		      text_order);
 	if (ret_labels->pairs_count)
-		qsort(ret_labels->pairs, ret_labels->pairs_count, sizeof(*ret_labels->pairs), pair_order);
+		qsort(ret_labels->pairs, ret_labels->pairs_count, sizeof(*ret_labels->pairs),
+		      pair_order);
 	return 0;
 }
 
@@ -115,7 +121,8 @@ void jfr_labels_release(struct jfr_labels *labels)
 	*labels = (struct jfr_labels){0};
 }
 
-const struct jfr_label_pair *jfr_labels_of(const struct jfr_labels *labels, int64_t context, size_t *ret_count)
+const struct jfr_label_pair *jfr_labels_of(const struct jfr_labels *labels, int64_t context,
+					   size_t *ret_count)
 {
 	size_t low = 0, high = labels->pairs_count, end;
 

@@ -23,14 +23,16 @@ struct str jfr_value_text(struct jfr_job *job, const struct jfr_value *value)
 	if (value->what == JFR_IS_TEXT)
 		return jfr_text_str(job->chunk, &value->text, &job->scratch, &job->work);
 	if (value->what == JFR_IS_KEY)
-		return jfr_name(job->chunk, value->field->class, value->key, &job->scratch, &job->work);
+		return jfr_name(job->chunk, value->field->class, value->key, &job->scratch,
+				&job->work);
 	return STR("");
 }
 
 static bool constant_field(struct jfr_job *job, uint32_t class, uint64_t key, const char *name,
 			   struct jfr_value *ret_value)
 {
-	return job->work <= job->work_max && jfr_field_of(job->chunk, class, key, name, ret_value, &job->work);
+	return job->work <= job->work_max &&
+	       jfr_field_of(job->chunk, class, key, name, ret_value, &job->work);
 }
 
 /* ---- classes and methods ---- */
@@ -44,8 +46,8 @@ static size_t class_spell(struct str name, char *to)
 	size_t len = MIN(name.len, (size_t)NAME_MAX_BYTES);
 
 	for (size_t i = 0; i < len; i++) {
-		bool last = (name.ptr[i] == '/' || name.ptr[i] == '+' || name.ptr[i] == '.') && len - i > 3 &&
-			    !memcmp(name.ptr + i + 1, "0x", 2);
+		bool last = (name.ptr[i] == '/' || name.ptr[i] == '+' || name.ptr[i] == '.') &&
+			    len - i > 3 && !memcmp(name.ptr + i + 1, "0x", 2);
 
 		if (last)
 			return i;
@@ -58,7 +60,8 @@ static struct str class_symbol(struct jfr_job *job, uint32_t class, uint64_t key
 {
 	struct jfr_value name;
 
-	return constant_field(job, class, key, "name", &name) ? jfr_value_text(job, &name) : STR("");
+	return constant_field(job, class, key, "name", &name) ? jfr_value_text(job, &name)
+							      : STR("");
 }
 
 int jfr_class_name(struct jfr_job *job, const struct jfr_value *value, uint32_t *ret_string)
@@ -89,7 +92,8 @@ int jfr_class_name(struct jfr_job *job, const struct jfr_value *value, uint32_t 
 /* Native code has its library where Java has a class: "libjvm.so", "libc.so.6". */
 static bool is_library(struct str class)
 {
-	return class.len && !memchr(class.ptr, '/', class.len) && memmem(class.ptr, class.len, ".so", 3);
+	return class.len && !memchr(class.ptr, '/', class.len) &&
+	       memmem(class.ptr, class.len, ".so", 3);
 }
 
 static int function_make(struct jfr_job *job, uint64_t key, struct profile_frame *frame)
@@ -164,7 +168,8 @@ static int frame_read(struct jfr_job *job, struct jfr_cursor *cursor, uint32_t *
 		}
 	}
 	if (more)
-		return err_set(job->err, more, "jfr: a stack's frame is not as its class is described");
+		return err_set(job->err, more,
+			       "jfr: a stack's frame is not as its class is described");
 	if (!known)
 		return err_set(job->err, -EINVAL, "jfr: a stack's frame has no method");
 	int rc = method_of(job, method, &frame);
@@ -173,7 +178,8 @@ static int frame_read(struct jfr_job *job, struct jfr_cursor *cursor, uint32_t *
 	return rc ? rc : profile_builder_frame(job->out, &frame, ret_frame);
 }
 
-static int frames_read(struct jfr_job *job, const struct jfr_value *array, size_t *ret_count, bool *truncated)
+static int frames_read(struct jfr_job *job, const struct jfr_value *array, size_t *ret_count,
+		       bool *truncated)
 {
 	struct jfr_cursor cursor = jfr_cursor_of(array->field->class, array->inside);
 	size_t count = MIN(array->count, (uint32_t)INGEST_STACK_FRAMES_MAX);
@@ -191,7 +197,8 @@ static int frames_read(struct jfr_job *job, const struct jfr_value *array, size_
 	return rc;
 }
 
-/* A stack that its sender cut has lost its root: said in its place, and counted with those cut here. */
+/* A stack that its sender cut has lost its root: said in its place, and counted with those cut
+ * here. */
 static int truncation_mark(struct jfr_job *job, size_t *count)
 {
 	struct profile_frame mark = {0};
@@ -227,9 +234,10 @@ static int stack_make(struct jfr_job *job, size_t place, uint32_t *ret_node)
 
 int jfr_stack_node(struct jfr_job *job, const struct jfr_value *stack, uint32_t *ret_node)
 {
-	int64_t place = stack->what == JFR_IS_KEY && stack->field && stack->field->class == job->stack_class
-			    ? jfr_find(job->chunk, job->stack_class, stack->key)
-			    : -1;
+	int64_t place =
+	    stack->what == JFR_IS_KEY && stack->field && stack->field->class == job->stack_class
+		? jfr_find(job->chunk, job->stack_class, stack->key)
+		: -1;
 	int rc = 0;
 
 	*ret_node = 0;
@@ -263,9 +271,10 @@ static int thread_make(struct jfr_job *job, size_t place, struct jfr_thread *to)
 
 int jfr_thread_of(struct jfr_job *job, const struct jfr_value *value, struct jfr_thread *ret_thread)
 {
-	int64_t place = value->what == JFR_IS_KEY && value->field && value->field->class == job->thread_class
-			    ? jfr_find(job->chunk, job->thread_class, value->key)
-			    : -1;
+	int64_t place =
+	    value->what == JFR_IS_KEY && value->field && value->field->class == job->thread_class
+		? jfr_find(job->chunk, job->thread_class, value->key)
+		: -1;
 	int rc = 0;
 
 	*ret_thread = (struct jfr_thread){0};

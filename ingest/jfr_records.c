@@ -20,7 +20,10 @@ static const struct {
 } own_kinds[JFR_RECORDS] = {
     [JFR_GC] = {"gc", "pauses", "count", {{"pause", "nanoseconds"}, {"pauses", "count"}}},
     [JFR_NATIVE] = {"native", "native", "nanoseconds", {{"samples", "count"}}},
-    [JFR_QUEUE] = {"queue", "contentions", "count", {{"delay", "nanoseconds"}, {"contentions", "count"}}},
+    [JFR_QUEUE] = {"queue",
+		   "contentions",
+		   "count",
+		   {{"delay", "nanoseconds"}, {"contentions", "count"}}},
 };
 
 static int64_t period_of(const struct jfr_job *job, enum jfr_role role)
@@ -40,14 +43,18 @@ static int own_kind(struct jfr_job *job, enum jfr_role role, uint32_t *ret_kind)
 	int rc = ingest_string(job->out, str_of(own_kinds[role].name), &kind.name);
 
 	if (!rc)
-		rc = ingest_string(job->out, str_of(own_kinds[role].period_type), &kind.period_type);
+		rc =
+		    ingest_string(job->out, str_of(own_kinds[role].period_type), &kind.period_type);
 	if (!rc)
-		rc = ingest_string(job->out, str_of(own_kinds[role].period_unit), &kind.period_unit);
+		rc =
+		    ingest_string(job->out, str_of(own_kinds[role].period_unit), &kind.period_unit);
 	for (size_t i = 0; !rc && i < 2 && own_kinds[role].columns[i].type; i++) {
 		kind.columns_count++;
-		rc = ingest_string(job->out, str_of(own_kinds[role].columns[i].type), &kind.columns[i].type);
+		rc = ingest_string(job->out, str_of(own_kinds[role].columns[i].type),
+				   &kind.columns[i].type);
 		if (!rc)
-			rc = ingest_string(job->out, str_of(own_kinds[role].columns[i].unit), &kind.columns[i].unit);
+			rc = ingest_string(job->out, str_of(own_kinds[role].columns[i].unit),
+					   &kind.columns[i].unit);
 	}
 	return rc ? rc : profile_builder_kind(job->out, &kind, ret_kind);
 }
@@ -55,7 +62,8 @@ static int own_kind(struct jfr_job *job, enum jfr_role role, uint32_t *ret_kind)
 /* What the kernel counts, of which async-profiler takes a sample every so often. */
 static int counted_kind(struct jfr_job *job, uint32_t *ret_kind)
 {
-	struct profile_kind kind = {.name = job->counted, .period_type = job->counted, .columns_count = 1};
+	struct profile_kind kind = {
+	    .name = job->counted, .period_type = job->counted, .columns_count = 1};
 	int rc = ingest_string(job->out, STR("samples"), &kind.columns[0].type);
 
 	if (!rc)
@@ -67,11 +75,13 @@ static int counted_kind(struct jfr_job *job, uint32_t *ret_kind)
 
 static int series_make(struct jfr_job *job, enum jfr_role role)
 {
-	static const enum profile_kind_id known[] = {
-	    [JFR_CPU] = PROFILE_KIND_CPU,     [JFR_WALL] = PROFILE_KIND_WALL,
-	    [JFR_ALLOC] = PROFILE_KIND_ALLOC, [JFR_INUSE] = PROFILE_KIND_INUSE,
-	    [JFR_LOCK] = PROFILE_KIND_LOCK,   [JFR_BLOCK] = PROFILE_KIND_BLOCK,
-	    [JFR_EXCEPTION] = PROFILE_KIND_EXCEPTION};
+	static const enum profile_kind_id known[] = {[JFR_CPU] = PROFILE_KIND_CPU,
+						     [JFR_WALL] = PROFILE_KIND_WALL,
+						     [JFR_ALLOC] = PROFILE_KIND_ALLOC,
+						     [JFR_INUSE] = PROFILE_KIND_INUSE,
+						     [JFR_LOCK] = PROFILE_KIND_LOCK,
+						     [JFR_BLOCK] = PROFILE_KIND_BLOCK,
+						     [JFR_EXCEPTION] = PROFILE_KIND_EXCEPTION};
 	uint32_t kind;
 	int rc;
 
@@ -117,12 +127,14 @@ static int64_t samples_of(const struct jfr_seen *seen)
 }
 
 /*
- * An object stands for the bytes that were allocated since the last one that was seen: the buffer that
- * it began, or its weight.  Of how many objects, its own size tells, where the event has it.
+ * An object stands for the bytes that were allocated since the last one that was seen: the buffer
+ * that it began, or its weight.  Of how many objects, its own size tells, where the event has it.
  */
-static void object_values(struct jfr_job *job, enum jfr_role role, const struct jfr_seen *seen, int64_t *values)
+static void object_values(struct jfr_job *job, enum jfr_role role, const struct jfr_seen *seen,
+			  int64_t *values)
 {
-	double size = number_of(&seen->values[SLOT_SIZE]), weight = number_of(&seen->values[SLOT_WEIGHT]);
+	double size = number_of(&seen->values[SLOT_SIZE]),
+	       weight = number_of(&seen->values[SLOT_WEIGHT]);
 	double bytes = size, objects = 1;
 
 	if (seen->has[SLOT_WEIGHT] && seen->has[SLOT_SIZE]) {
@@ -146,7 +158,8 @@ static void time_values(int64_t samples, int64_t period_ns, int64_t *values)
 }
 
 /* The columns of a record, and how many samples are behind it; 0: no record. */
-static int64_t values_of(struct jfr_job *job, enum jfr_role role, const struct jfr_seen *seen, int64_t *values)
+static int64_t values_of(struct jfr_job *job, enum jfr_role role, const struct jfr_seen *seen,
+			 int64_t *values)
 {
 	int64_t samples = samples_of(seen);
 
@@ -157,15 +170,19 @@ static int64_t values_of(struct jfr_job *job, enum jfr_role role, const struct j
 		if (role == JFR_CPU && job->counted)
 			values[0] = samples;
 		else
-			time_values(samples, seen->values[SLOT_PERIOD].number > 0 ? seen->values[SLOT_PERIOD].number :
-										    period_of(job, role), values);
+			time_values(samples,
+				    seen->values[SLOT_PERIOD].number > 0
+					? seen->values[SLOT_PERIOD].number
+					: period_of(job, role),
+				    values);
 		return samples;
 	case JFR_ALLOC:
 	case JFR_INUSE:
 		object_values(job, role, seen, values);
 		return values[0] || values[1];
 	case JFR_GC:
-		values[0] = MAX(seen->values[seen->has[SLOT_PAUSES] ? SLOT_PAUSES : SLOT_DURATION].number, 0);
+		values[0] = MAX(
+		    seen->values[seen->has[SLOT_PAUSES] ? SLOT_PAUSES : SLOT_DURATION].number, 0);
 		return 1;
 	case JFR_LOCK:
 	case JFR_BLOCK:
@@ -243,7 +260,8 @@ static void label_span(struct context *c, const struct jfr_seen *seen)
 	label_number(c, STR("span id"), seen->values[SLOT_SPAN].number);
 	label_number(c, STR("local root span id"), seen->values[SLOT_ROOT].number);
 	if (key.root && c->job->endpoints_count)
-		found = bsearch(&key, c->job->endpoints, c->job->endpoints_count, sizeof(key), endpoint_order);
+		found = bsearch(&key, c->job->endpoints, c->job->endpoints_count, sizeof(key),
+				endpoint_order);
 	if (found)
 		label_string(c, STR("trace endpoint"), found->name);
 }
@@ -253,7 +271,8 @@ static void label_pyroscope(struct context *c, const struct jfr_seen *seen)
 {
 	const struct jfr_labels *labels = &c->job->labels;
 	size_t count;
-	const struct jfr_label_pair *pairs = jfr_labels_of(labels, seen->values[SLOT_CONTEXT].number, &count);
+	const struct jfr_label_pair *pairs =
+	    jfr_labels_of(labels, seen->values[SLOT_CONTEXT].number, &count);
 
 	for (size_t i = 0; seen->has[SLOT_CONTEXT] && i < count; i++) {
 		struct str key = jfr_label_string(labels, pairs[i].key);
@@ -262,10 +281,12 @@ static void label_pyroscope(struct context *c, const struct jfr_seen *seen)
 			label_text(c, key, jfr_label_string(labels, pairs[i].value));
 	}
 	if (seen->values[SLOT_SPAN_NAME].what == JFR_IS_NUMBER)
-		label_text(c, STR("span_name"), jfr_label_string(labels, seen->values[SLOT_SPAN_NAME].number));
+		label_text(c, STR("span_name"),
+			   jfr_label_string(labels, seen->values[SLOT_SPAN_NAME].number));
 }
 
-static int context_make(struct jfr_job *job, enum jfr_role role, const struct jfr_seen *seen, uint32_t *ret_context)
+static int context_make(struct jfr_job *job, enum jfr_role role, const struct jfr_seen *seen,
+			uint32_t *ret_context)
 {
 	struct context c = {.job = job};
 	struct jfr_thread thread = {0};
@@ -279,16 +300,19 @@ static int context_make(struct jfr_job *job, enum jfr_role role, const struct jf
 	if (role == JFR_LOCK)
 		label_class(&c, STR("lock name"), &seen->values[SLOT_LOCK]);
 	if (role == JFR_BLOCK)
-		label_class(&c, STR("target"), &seen->values[seen->has[SLOT_LOCK] ? SLOT_LOCK : SLOT_TARGET]);
+		label_class(&c, STR("target"),
+			    &seen->values[seen->has[SLOT_LOCK] ? SLOT_LOCK : SLOT_TARGET]);
 	if (role == JFR_QUEUE)
 		label_class(&c, STR("task"), &seen->values[SLOT_TASK]);
 	if (role == JFR_EXCEPTION)
 		label_class(&c, STR("exception type"), &seen->values[SLOT_THROWN]);
 	label_pyroscope(&c, seen);
 	for (size_t i = 0; i < seen->attributes_count; i++)
-		label_text(&c, seen->attributes[i].field->name, jfr_value_text(job, &seen->attributes[i]));
+		label_text(&c, seen->attributes[i].field->name,
+			   jfr_value_text(job, &seen->attributes[i]));
 	*ret_context = 0;
-	return c.rc || !c.count ? c.rc : profile_builder_context(job->out, c.labels, c.count, ret_context);
+	return c.rc || !c.count ? c.rc
+				: profile_builder_context(job->out, c.labels, c.count, ret_context);
 }
 
 /* ---- records ---- */
@@ -326,13 +350,16 @@ static int64_t time_of(const struct jfr_job *job, enum jfr_role role, const stru
 }
 
 /* async-profiler's clock samples of older versions say so when the thread slept. */
-static enum jfr_role role_of(struct jfr_job *job, const struct jfr_source *source, const struct jfr_seen *seen)
+static enum jfr_role role_of(struct jfr_job *job, const struct jfr_source *source,
+			     const struct jfr_seen *seen)
 {
 	if (source->role != JFR_CPU || !str_is(str_of(source->event), "jdk.ExecutionSample"))
 		return source->role;
 	if (job->wall_by_execution)
 		return JFR_WALL;
-	return str_is(jfr_value_text(job, &seen->values[SLOT_STATE]), "STATE_SLEEPING") ? JFR_RECORDS : JFR_CPU;
+	return str_is(jfr_value_text(job, &seen->values[SLOT_STATE]), "STATE_SLEEPING")
+		   ? JFR_RECORDS
+		   : JFR_CPU;
 }
 
 int jfr_record(struct jfr_job *job, const struct jfr_source *source, const struct jfr_seen *seen)
@@ -351,8 +378,8 @@ int jfr_record(struct jfr_job *job, const struct jfr_source *source, const struc
 	if (job->series[role] == JFR_NONE)
 		rc = series_make(job, role);
 	if (!rc)
-		rc = role == JFR_GC ? gc_node(job, seen, &record.node) :
-				      jfr_stack_node(job, &seen->values[SLOT_STACK], &record.node);
+		rc = role == JFR_GC ? gc_node(job, seen, &record.node)
+				    : jfr_stack_node(job, &seen->values[SLOT_STACK], &record.node);
 	if (!rc)
 		rc = context_make(job, role, seen, &record.context);
 	if (rc)

@@ -10,6 +10,7 @@
 #include "server/control.h"
 #include "server/http.h"
 #include "server/processes.h"
+#include "server/quota.h"
 #include "server/readers.h"
 #include "server/symbols.h"
 #include "server/writer.h"
@@ -31,6 +32,7 @@ struct agent {
 	struct readers *readers;
 	struct symbols *symbols;
 	struct control *control;
+	struct quota *quota;
 	struct processes *processes;
 	struct auth *auth;
 	struct http *http;

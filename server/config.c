@@ -12,9 +12,27 @@
 
 /* ---- the file, as libcyaml sees it: absent keys stay NULL ---- */
 
+/* limits: key, and the member of struct config that it sets. */
+#define LIMITS(LIMIT)                                                                              \
+	LIMIT(body_bytes, limits.body_bytes)                                                       \
+	LIMIT(decompressed_bytes, limits.decompressed_bytes)                                       \
+	LIMIT(ratio, limits.ratio)                                                                 \
+	LIMIT(string_bytes, limits.profile.string_bytes)                                           \
+	LIMIT(string_length, limits.profile.string_max)                                            \
+	LIMIT(frames, limits.profile.frames)                                                       \
+	LIMIT(stack_nodes, limits.profile.nodes)                                                   \
+	LIMIT(samples, limits.profile.records)                                                     \
+	LIMIT(labels_per_sample, limits.profile.labels_per_context)                                \
+	LIMIT(labels_per_series, limits.profile.labels_per_series)                                 \
+	LIMIT(requests_per_minute, quota.requests_per_minute)                                      \
+	LIMIT(bytes_per_minute, quota.bytes_per_minute)                                            \
+	LIMIT(new_series_per_minute, quota.new_series_per_minute)
+
+#define MEMBER(key, to) uint64_t *key;
 struct file_limits {
-	uint64_t *body_bytes, *decompressed_bytes, *ratio;
+	LIMITS(MEMBER)
 };
+#undef MEMBER
 
 struct file_retention {
 	uint64_t *l0_hours, *l1_days, *l0_bytes, *bytes;
@@ -38,9 +56,9 @@ static const cyaml_schema_value_t string_schema = {
 	CYAML_FIELD_UINT_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, member)
 
 static const cyaml_schema_field_t limits_fields[] = {
-	NUMBER("body_bytes", struct file_limits, body_bytes),
-	NUMBER("decompressed_bytes", struct file_limits, decompressed_bytes),
-	NUMBER("ratio", struct file_limits, ratio),
+#define FIELD(key, to) NUMBER(#key, struct file_limits, key),
+	LIMITS(FIELD)
+#undef FIELD
 	CYAML_FIELD_END,
 };
 
@@ -102,6 +120,15 @@ static int text_set(char *to, size_t max, const char *value, const char *key, st
 	return 0;
 }
 
+static void limits_apply(const struct file_limits *limits, struct config *config)
+{
+#define APPLY(key, to)                                                                             \
+	if (limits->key)                                                                           \
+		config->to = *limits->key;
+	LIMITS(APPLY)
+#undef APPLY
+}
+
 static int file_apply(const struct file *file, struct config *config, struct err *err)
 {
 	int rc = text_set(config->data, sizeof(config->data), file->data, "data", err);
@@ -122,12 +149,8 @@ static int file_apply(const struct file *file, struct config *config, struct err
 	config->auth_open = file->auth && !strcmp(file->auth, "open");
 	config->listen_count = file->listen_count;
 	config->hosts_count = file->hosts_count;
-	if (file->limits && file->limits->body_bytes)
-		config->limits.body_bytes = *file->limits->body_bytes;
-	if (file->limits && file->limits->decompressed_bytes)
-		config->limits.decompressed_bytes = *file->limits->decompressed_bytes;
-	if (file->limits && file->limits->ratio)
-		config->limits.ratio = *file->limits->ratio;
+	if (file->limits)
+		limits_apply(file->limits, config);
 	if (file->retention && file->retention->l0_hours)
 		config->storage.l0_age_ns = (int64_t)*file->retention->l0_hours * 3600 * NS_PER_S;
 	if (file->retention && file->retention->l1_days)
@@ -166,7 +189,7 @@ static void defaults(struct config *config)
 	const char *runtime = getenv("XDG_RUNTIME_DIR"), *state = getenv("XDG_STATE_HOME");
 	const char *home = getenv("HOME");
 
-	*config = (struct config){ .limits = ingest_limits_default };
+	*config = (struct config){ .limits = ingest_limits_default, .quota = quota_limits_default };
 	if (geteuid() == 0) {
 		(void)snprintf(config->run, sizeof(config->run), "/run/hearth");
 		(void)snprintf(config->data, sizeof(config->data), "/var/lib/hearth");

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "ingest/ingest.h"
+#include "server/quota.h"
 #include "storage/storage.h"
 
 #define CONFIG_LISTEN_MAX 16
@@ -24,6 +25,7 @@ struct config {
 	size_t hosts_count;
 	bool auth_open;
 	struct ingest_limits limits;
+	struct quota_limits quota;
 	struct storage_options storage;
 	bool check_only, version_only;
 };

@@ -63,7 +63,8 @@ static int control_start(struct agent *agent, struct err *err)
 
 	(void)snprintf(path, sizeof(path), "%s/disable", agent->config.run);
 	agent->control = control_new(path);
-	return agent->control ? 0 : err_set(err, -ENOMEM, "control: out of memory");
+	agent->quota = quota_new(&agent->config.quota);
+	return agent->control && agent->quota ? 0 : err_set(err, -ENOMEM, "control: out of memory");
 }
 
 static int listen_all(struct agent *agent, struct err *err)
@@ -184,6 +185,7 @@ static void agent_stop(struct agent *agent)
 	mailbox_free(agent->mailbox);
 	processes_free(agent->processes);
 	control_free(agent->control);
+	quota_free(agent->quota);
 	auth_free(agent->auth);
 }
 

@@ -104,11 +104,11 @@ static void switches_read(struct process *p, struct native_reading *reading)
 	reading->involuntary = involuntary;
 }
 
-/* proc(5): fields 10 and 12 of stat, the second number of statm. */
+/* proc(5): fields 10, 12, 14 and 15 of stat, the second number of statm. */
 static void vitals_read(struct process *p, struct native_vitals *vitals)
 {
 	char text[1024];
-	unsigned long long minor, major, pages;
+	unsigned long long minor, major, user, kernel, pages;
 	ssize_t n = fd_read_file(p->proc, "stat", text, sizeof(text) - 1);
 
 	*vitals = (struct native_vitals){ 0 };
@@ -117,7 +117,8 @@ static void vitals_read(struct process *p, struct native_vitals *vitals)
 	text[n] = '\0';
 	const char *after = strrchr(text, ')');
 
-	if (!after || sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %llu %*u %llu", &minor, &major) != 2)
+	if (!after || sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %llu %*u %llu %*u %llu %llu", &minor,
+			      &major, &user, &kernel) != 4)
 		return;
 	n = fd_read_file(p->proc, "statm", text, sizeof(text) - 1);
 	if (n <= 0)
@@ -125,7 +126,8 @@ static void vitals_read(struct process *p, struct native_vitals *vitals)
 	text[n] = '\0';
 	if (sscanf(text, "%*u %llu", &pages) != 1)
 		return;
-	*vitals = (struct native_vitals){ true, pages * (uint64_t)sysconf(_SC_PAGESIZE), minor, major };
+	*vitals = (struct native_vitals){ true, pages * (uint64_t)sysconf(_SC_PAGESIZE), minor, major,
+					  (user + kernel) * (NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK)) };
 }
 
 static int reading_add(struct native_reading **readings, size_t *count, size_t *capacity,

@@ -34,18 +34,23 @@ static int header_read(struct jfr_chunk *c, size_t len, size_t *ret_metadata, st
 	if (!jfr_sniff(b, len))
 		return err_set(err, -EINVAL, "jfr: no chunk begins with \"FLR\\0\" here");
 	if (len < JFR_HEADER_BYTES)
-		return err_set(err, -EINVAL, "jfr: %zu bytes of a chunk's header of %d", len, JFR_HEADER_BYTES);
+		return err_set(err, -EINVAL, "jfr: %zu bytes of a chunk's header of %d", len,
+			       JFR_HEADER_BYTES);
 	if (b[4] || b[5] != 2)
-		return err_set(err, -EOPNOTSUPP, "jfr: version %d.%d, read here is 2 (JDK 11 and later)",
+		return err_set(err, -EOPNOTSUPP,
+			       "jfr: version %d.%d, read here is 2 (JDK 11 and later)",
 			       b[4] << 8 | b[5], b[6] << 8 | b[7]);
 	uint64_t size = u8_at(b + 8), metadata = u8_at(b + 24);
 
 	if (size < JFR_HEADER_BYTES || size > len)
-		return err_set(err, -EINVAL, "jfr: a chunk of %" PRIu64 " bytes, %zu are there", size, len);
+		return err_set(err, -EINVAL, "jfr: a chunk of %" PRIu64 " bytes, %zu are there",
+			       size, len);
 	if (size > UINT32_MAX)
-		return err_set(err, -E2BIG, "jfr: a chunk of %" PRIu64 " bytes, limit 4 GiB (fixed)", size);
+		return err_set(err, -E2BIG,
+			       "jfr: a chunk of %" PRIu64 " bytes, limit 4 GiB (fixed)", size);
 	if (metadata < JFR_HEADER_BYTES || metadata >= size)
-		return err_set(err, -EINVAL, "jfr: metadata at byte %" PRIu64 " of %" PRIu64, metadata, size);
+		return err_set(err, -EINVAL, "jfr: metadata at byte %" PRIu64 " of %" PRIu64,
+			       metadata, size);
 	c->size = size;
 	c->compressed = b[67] & FLAG_COMPRESSED;
 	c->start_ns = (int64_t)u8_at(b + 32);
@@ -53,7 +58,8 @@ static int header_read(struct jfr_chunk *c, size_t len, size_t *ret_metadata, st
 	c->start_ticks = (int64_t)u8_at(b + 48);
 	c->ticks_per_second = (int64_t)u8_at(b + 56);
 	if (c->ticks_per_second <= 0)
-		return err_set(err, -EINVAL, "jfr: a clock of %" PRId64 " ticks a second", c->ticks_per_second);
+		return err_set(err, -EINVAL, "jfr: a clock of %" PRId64 " ticks a second",
+			       c->ticks_per_second);
 	*ret_metadata = metadata;
 	return 0;
 }
@@ -95,29 +101,33 @@ static int event_next(const struct jfr_chunk *c, struct jfr_reader *events, uint
 	bool whole = jfr_read_count(c, &at, &size);
 
 	if (!whole || size > jfr_left(events) || size <= (size_t)(at.at - from))
-		return err_set(err, -EINVAL, "jfr: the event at byte %td of the chunk is cut short", from - c->bytes);
+		return err_set(err, -EINVAL, "jfr: the event at byte %td of the chunk is cut short",
+			       from - c->bytes);
 	at.end = from + size;
 	if (!jfr_read_long(c, &at, ret_class))
-		return err_set(err, -EINVAL, "jfr: the event at byte %td of the chunk has no class", from - c->bytes);
+		return err_set(err, -EINVAL, "jfr: the event at byte %td of the chunk has no class",
+			       from - c->bytes);
 	*ret_fields = at;
 	events->at = at.end;
 	return 1;
 }
 
-int jfr_event_next(const struct jfr_chunk *chunk, struct jfr_reader *events, struct jfr_event *ret_event,
-		   struct err *err)
+int jfr_event_next(const struct jfr_chunk *chunk, struct jfr_reader *events,
+		   struct jfr_event *ret_event, struct err *err)
 {
 	uint64_t class;
 	int rc = event_next(chunk, events, &class, &ret_event->fields, err);
 
 	if (rc == 1)
-		ret_event->class = class <= CLASS_CHECKPOINT ? JFR_NONE : jfr_class_find(chunk, class);
+		ret_event->class =
+		    class <= CLASS_CHECKPOINT ? JFR_NONE : jfr_class_find(chunk, class);
 	return rc;
 }
 
 /* ---- constants ---- */
 
-int jfr_grow(struct jfr_chunk *c, void *array, size_t item_bytes, size_t *room, size_t want, struct err *err)
+int jfr_grow(struct jfr_chunk *c, void *array, size_t item_bytes, size_t *room, size_t want,
+	     struct err *err)
 {
 	size_t most = c->limits.memory_bytes ? c->limits.memory_bytes : SIZE_MAX;
 	size_t others = c->memory_bytes - *room * item_bytes, grown = MAX(want, *room * 2);
@@ -141,9 +151,11 @@ int jfr_grow(struct jfr_chunk *c, void *array, size_t item_bytes, size_t *room, 
 	return 0;
 }
 
-static int bad_constants(const struct jfr_chunk *c, const uint8_t *at, const char *what, struct err *err)
+static int bad_constants(const struct jfr_chunk *c, const uint8_t *at, const char *what,
+			 struct err *err)
 {
-	return err_set(err, -EINVAL, "jfr: constants at byte %td of the chunk: %s", at - c->bytes, what);
+	return err_set(err, -EINVAL, "jfr: constants at byte %td of the chunk: %s", at - c->bytes,
+		       what);
 }
 
 static int pool_read(struct jfr_chunk *c, struct jfr_reader *at, struct err *err)
@@ -170,8 +182,8 @@ static int pool_read(struct jfr_chunk *c, struct jfr_reader *at, struct err *err
 
 		if (!jfr_skip_constant(c, at, number))
 			return bad_constants(c, begin, "not as their class is described", err);
-		rc = jfr_grow(c, &class->constants, sizeof(*class->constants), &class->constants_room,
-			      class->constants_count + 1, err);
+		rc = jfr_grow(c, &class->constants, sizeof(*class->constants),
+			      &class->constants_room, class->constants_count + 1, err);
 		if (!rc)
 			class->constants[class->constants_count++] = constant;
 	}

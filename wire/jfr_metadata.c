@@ -33,7 +33,8 @@ enum place { IN_NOTHING, IN_CLASS, IN_FIELD };
 
 static int malformed(const struct metadata *m, const struct jfr_reader *at)
 {
-	return err_set(m->err, -EINVAL, "jfr: metadata at byte %td of the chunk is cut short or malformed",
+	return err_set(m->err, -EINVAL,
+		       "jfr: metadata at byte %td of the chunk is cut short or malformed",
 		       at->at - m->chunk->bytes);
 }
 
@@ -44,12 +45,14 @@ static int strings_read(struct metadata *m, struct jfr_reader *at)
 
 	if (!jfr_read_count(m->chunk, at, &count) || count > jfr_left(at))
 		return malformed(m, at);
-	int rc = jfr_grow(m->chunk, &m->strings, sizeof(*m->strings), &m->strings_room, count, m->err);
+	int rc =
+	    jfr_grow(m->chunk, &m->strings, sizeof(*m->strings), &m->strings_room, count, m->err);
 
 	for (; !rc && m->strings_count < count; m->strings_count++) {
 		if (!jfr_read_text(m->chunk, at, &text))
 			return malformed(m, at);
-		/* Names of classes are ASCII, whichever way they came; one that is not is nobody's here. */
+		/* Names of classes are ASCII, whichever way they came; one that is not is nobody's
+		 * here. */
 		bool plain = jfr_left(&text.bytes) == text.count;
 
 		m->strings[m->strings_count] =
@@ -73,8 +76,12 @@ static bool element_read(const struct metadata *m, struct jfr_reader *at, struct
 	struct {
 		const char *name;
 		struct str *to;
-	} known[] = {{"id", &e->of_id},		    {"name", &e->of_name},	     {"class", &e->of_class},
-		     {"constantPool", &e->of_pool}, {"dimension", &e->of_dimension}, {"value", &e->of_value}};
+	} known[] = {{"id", &e->of_id},
+		     {"name", &e->of_name},
+		     {"class", &e->of_class},
+		     {"constantPool", &e->of_pool},
+		     {"dimension", &e->of_dimension},
+		     {"value", &e->of_value}};
 	uint32_t attributes;
 
 	*e = (struct element){0};
@@ -108,8 +115,8 @@ static bool id_parse(struct str text, uint64_t *ret_id)
 static enum jfr_type type_of(struct str name)
 {
 	static const char *const names[] = {
-	    [JFR_BOOLEAN] = "boolean", [JFR_BYTE] = "byte",   [JFR_CHAR] = "char",
-	    [JFR_SHORT] = "short",     [JFR_INT] = "int",     [JFR_LONG] = "long",
+	    [JFR_BOOLEAN] = "boolean", [JFR_BYTE] = "byte",     [JFR_CHAR] = "char",
+	    [JFR_SHORT] = "short",     [JFR_INT] = "int",       [JFR_LONG] = "long",
 	    [JFR_FLOAT] = "float",     [JFR_DOUBLE] = "double", [JFR_STRING] = "java.lang.String"};
 
 	for (size_t i = JFR_BOOLEAN; i < ARRAY_LEN(names); i++)
@@ -121,12 +128,14 @@ static enum jfr_type type_of(struct str name)
 static int class_add(struct metadata *m, const struct element *e)
 {
 	struct jfr_chunk *c = m->chunk;
-	struct jfr_class class = {
-	    .name = e->of_name, .type = type_of(e->of_name), .fields_at = (uint32_t)c->fields_count};
+	struct jfr_class class = {.name = e->of_name,
+				  .type = type_of(e->of_name),
+				  .fields_at = (uint32_t)c->fields_count};
 
 	if (!id_parse(e->of_id, &class.id))
 		return err_set(m->err, -EINVAL, "jfr: a class whose id is no number");
-	int rc = jfr_grow(c, &c->classes, sizeof(*c->classes), &c->classes_room, c->classes_count + 1, m->err);
+	int rc = jfr_grow(c, &c->classes, sizeof(*c->classes), &c->classes_room,
+			  c->classes_count + 1, m->err);
 
 	if (!rc)
 		c->classes[c->classes_count++] = class;
@@ -142,7 +151,8 @@ static int field_add(struct metadata *m, const struct element *e)
 
 	if (!id_parse(e->of_class, &field.class_id))
 		return err_set(m->err, -EINVAL, "jfr: a field whose class is no number");
-	int rc = jfr_grow(c, &c->fields, sizeof(*c->fields), &c->fields_room, c->fields_count + 1, m->err);
+	int rc = jfr_grow(c, &c->fields, sizeof(*c->fields), &c->fields_room, c->fields_count + 1,
+			  m->err);
 
 	if (rc)
 		return rc;
@@ -157,9 +167,9 @@ static void unit_note(struct metadata *m, struct str value)
 	static const struct {
 		const char *word;
 		int64_t unit_ns;
-	} units[] = {{"TICKS", JFR_TICKS},	     {"NANOSECONDS", 1},
-		     {"MICROSECONDS", NS_PER_US},    {"MILLISECONDS", NS_PER_MS},
-		     {"SECONDS", NS_PER_S},	     {"MILLISECONDS_SINCE_EPOCH", NS_PER_MS},
+	} units[] = {{"TICKS", JFR_TICKS},          {"NANOSECONDS", 1},
+		     {"MICROSECONDS", NS_PER_US},   {"MILLISECONDS", NS_PER_MS},
+		     {"SECONDS", NS_PER_S},         {"MILLISECONDS_SINCE_EPOCH", NS_PER_MS},
 		     {"NANOSECONDS_SINCE_EPOCH", 1}};
 
 	for (size_t i = 0; i < ARRAY_LEN(units); i++)
@@ -208,7 +218,8 @@ uint32_t jfr_class_find(const struct jfr_chunk *chunk, uint64_t id)
 		else
 			high = middle;
 	}
-	return low < chunk->classes_count && chunk->classes[low].id == id ? (uint32_t)low : JFR_NONE;
+	return low < chunk->classes_count && chunk->classes[low].id == id ? (uint32_t)low
+									  : JFR_NONE;
 }
 
 static int resolve(struct metadata *m)
@@ -235,9 +246,9 @@ int jfr_metadata_read(struct jfr_chunk *chunk, size_t at, struct err *err)
 	struct jfr_reader r = {chunk->bytes + at, chunk->bytes + chunk->size};
 	uint64_t class, unused;
 	uint32_t size;
-	bool whole = jfr_read_count(chunk, &r, &size) && jfr_read_long(chunk, &r, &class) && !class &&
-		     jfr_read_long(chunk, &r, &unused) && jfr_read_long(chunk, &r, &unused) &&
-		     jfr_read_long(chunk, &r, &unused);
+	bool whole = jfr_read_count(chunk, &r, &size) && jfr_read_long(chunk, &r, &class) &&
+		     !class && jfr_read_long(chunk, &r, &unused) &&
+		     jfr_read_long(chunk, &r, &unused) && jfr_read_long(chunk, &r, &unused);
 	int rc = whole ? strings_read(&m, &r) : malformed(&m, &r);
 
 	if (!rc)

@@ -63,16 +63,19 @@ bool jfr_read_count(const struct jfr_chunk *chunk, struct jfr_reader *reader, ui
 /* The widths that a type has on the wire: as a plain integer, and the bits that count. */
 static size_t type_bytes(enum jfr_type type)
 {
-	static const uint8_t bytes[] = {[JFR_BOOLEAN] = 1, [JFR_BYTE] = 1, [JFR_CHAR] = 2,  [JFR_SHORT] = 2,
-					[JFR_INT] = 4,	   [JFR_LONG] = 8, [JFR_FLOAT] = 4, [JFR_DOUBLE] = 8};
+	static const uint8_t bytes[] = {
+	    [JFR_BOOLEAN] = 1, [JFR_BYTE] = 1, [JFR_CHAR] = 2,  [JFR_SHORT] = 2,
+	    [JFR_INT] = 4,     [JFR_LONG] = 8, [JFR_FLOAT] = 4, [JFR_DOUBLE] = 8};
 
 	return bytes[type];
 }
 
-static bool number_read(const struct jfr_chunk *c, struct jfr_reader *r, enum jfr_type type, int64_t *ret)
+static bool number_read(const struct jfr_chunk *c, struct jfr_reader *r, enum jfr_type type,
+			int64_t *ret)
 {
 	uint64_t value;
-	bool read = type <= JFR_BYTE ? big_endian(r, 1, &value) : integer(c, r, type_bytes(type), &value);
+	bool read =
+	    type <= JFR_BYTE ? big_endian(r, 1, &value) : integer(c, r, type_bytes(type), &value);
 
 	if (!read)
 		return false;
@@ -126,7 +129,8 @@ static bool chars_skip(const struct jfr_chunk *c, struct jfr_reader *r, uint32_t
 	return true;
 }
 
-bool jfr_read_text(const struct jfr_chunk *chunk, struct jfr_reader *reader, struct jfr_text *ret_text)
+bool jfr_read_text(const struct jfr_chunk *chunk, struct jfr_reader *reader,
+		   struct jfr_text *ret_text)
 {
 	struct jfr_text text = {0};
 
@@ -180,7 +184,8 @@ static void chars_convert(const struct jfr_chunk *c, const struct jfr_text *text
 	uint32_t high = 0;
 	int64_t unit;
 
-	for (uint32_t i = 0; i < text->count && !to->failed && number_read(c, &r, JFR_CHAR, &unit); i++) {
+	for (uint32_t i = 0; i < text->count && !to->failed && number_read(c, &r, JFR_CHAR, &unit);
+	     i++) {
 		uint32_t u = (uint32_t)unit;
 		bool low = u >= 0xdc00 && u < 0xe000;
 
@@ -190,7 +195,9 @@ static void chars_convert(const struct jfr_chunk *c, const struct jfr_text *text
 			high = u;
 			continue;
 		}
-		put_character(to, !low ? u : high ? 0x10000 + ((high - 0xd800) << 10 | (u - 0xdc00)) : 0xfffd);
+		put_character(to, !low   ? u
+				  : high ? 0x10000 + ((high - 0xd800) << 10 | (u - 0xdc00))
+					 : 0xfffd);
 		high = 0;
 	}
 	if (high)
@@ -205,8 +212,8 @@ static bool is_ascii(struct jfr_reader r)
 	return true;
 }
 
-static struct str text_plain(const struct jfr_chunk *c, const struct jfr_text *text, struct buf *scratch,
-			     uint64_t *work)
+static struct str text_plain(const struct jfr_chunk *c, const struct jfr_text *text,
+			     struct buf *scratch, uint64_t *work)
 {
 	struct jfr_reader r = text->bytes;
 
@@ -232,13 +239,14 @@ static struct jfr_reader lookup(const struct jfr_chunk *c, uint32_t class, size_
 	return r;
 }
 
-struct str jfr_text_str(const struct jfr_chunk *chunk, const struct jfr_text *text, struct buf *scratch,
-			uint64_t *work)
+struct str jfr_text_str(const struct jfr_chunk *chunk, const struct jfr_text *text,
+			struct buf *scratch, uint64_t *work)
 {
 	struct jfr_text constant;
 
 	if (text->encoding != TEXT_KEY)
-		return text->encoding <= TEXT_EMPTY ? STR("") : text_plain(chunk, text, scratch, work);
+		return text->encoding <= TEXT_EMPTY ? STR("")
+						    : text_plain(chunk, text, scratch, work);
 	int64_t place = jfr_find(chunk, chunk->string_class, text->key);
 
 	if (place < 0)
@@ -254,16 +262,19 @@ struct str jfr_text_str(const struct jfr_chunk *chunk, const struct jfr_text *te
 
 /* ---- structures ---- */
 
-static bool value_skip(const struct jfr_chunk *c, struct jfr_reader *r, uint32_t class, size_t depth);
+static bool value_skip(const struct jfr_chunk *c, struct jfr_reader *r, uint32_t class,
+		       size_t depth);
 
-static bool one_skip(const struct jfr_chunk *c, struct jfr_reader *r, const struct jfr_field *f, size_t depth)
+static bool one_skip(const struct jfr_chunk *c, struct jfr_reader *r, const struct jfr_field *f,
+		     size_t depth)
 {
 	uint64_t unused;
 
 	return f->is_key ? jfr_read_long(c, r, &unused) : value_skip(c, r, f->class, depth);
 }
 
-static bool field_skip(const struct jfr_chunk *c, struct jfr_reader *r, const struct jfr_field *f, size_t depth)
+static bool field_skip(const struct jfr_chunk *c, struct jfr_reader *r, const struct jfr_field *f,
+		       size_t depth)
 {
 	uint32_t count;
 
@@ -278,10 +289,11 @@ static bool field_skip(const struct jfr_chunk *c, struct jfr_reader *r, const st
 }
 
 /*
- * A structure takes a byte at least.  One of no bytes would be nothing to the JDK either, and a few of
- * them inside each other would be an endless walk over nothing.
+ * A structure takes a byte at least.  One of no bytes would be nothing to the JDK either, and a few
+ * of them inside each other would be an endless walk over nothing.
  */
-static bool value_skip(const struct jfr_chunk *c, struct jfr_reader *r, uint32_t class, size_t depth)
+static bool value_skip(const struct jfr_chunk *c, struct jfr_reader *r, uint32_t class,
+		       size_t depth)
 {
 	const uint8_t *from = r->at;
 	struct jfr_text text;
@@ -347,7 +359,8 @@ int jfr_next(const struct jfr_chunk *chunk, struct jfr_cursor *cursor, struct jf
 	if (cursor->class >= chunk->classes_count)
 		return -EINVAL;
 	const struct jfr_class *class = &chunk->classes[cursor->class];
-	const struct jfr_field *fields = class->fields_count ? chunk->fields + class->fields_at : NULL;
+	const struct jfr_field *fields =
+	    class->fields_count ? chunk->fields + class->fields_at : NULL;
 
 	if (cursor->inside) {
 		cursor->inside = false;
@@ -373,7 +386,8 @@ static bool field_find(const struct jfr_chunk *c, uint32_t class, uint64_t key, 
 	bool found = false;
 
 	while (!found && jfr_next(c, &cursor, v) == 1)
-		found = name ? str_is(v->field->name, name) : v->what == JFR_IS_TEXT || v->what == JFR_IS_KEY;
+		found = name ? str_is(v->field->name, name)
+			     : v->what == JFR_IS_TEXT || v->what == JFR_IS_KEY;
 	*work += (uint64_t)(cursor.left.at - from);
 	return found;
 }
@@ -384,14 +398,16 @@ bool jfr_field_of(const struct jfr_chunk *chunk, uint32_t class, uint64_t key, c
 	return field_find(chunk, class, key, name, ret_value, work);
 }
 
-struct str jfr_name(const struct jfr_chunk *chunk, uint32_t class, uint64_t key, struct buf *scratch,
-		    uint64_t *work)
+struct str jfr_name(const struct jfr_chunk *chunk, uint32_t class, uint64_t key,
+		    struct buf *scratch, uint64_t *work)
 {
 	struct jfr_value v;
 
 	for (int hops = 0; hops < NAME_HOPS_MAX; hops++) {
 		if (class == chunk->string_class)
-			return jfr_text_str(chunk, &(struct jfr_text){.encoding = TEXT_KEY, .key = key}, scratch, work);
+			return jfr_text_str(chunk,
+					    &(struct jfr_text){.encoding = TEXT_KEY, .key = key},
+					    scratch, work);
 		if (!field_find(chunk, class, key, NULL, &v, work))
 			return STR("");
 		if (v.what == JFR_IS_TEXT)

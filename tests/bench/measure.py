@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the client's benchmarks share: the control page as it is, slices by turns, and intervals."""
 import json
+import math
 import os
 import pathlib
 import random
@@ -67,25 +68,89 @@ def cpu_ns(pid):
     return total
 
 
-def slices(agent, pid, operations, until, length=1.0):
-    """[(cost sampled, cost paused)]: CPU nanoseconds an operation, by turns until `until`."""
-    pages, costs, pairs, turn = Pages(pid), {}, [], 0
-    while time.monotonic() < until:
-        # on off off on: a drift favours neither.
-        wanted = ("on", "paused", "paused", "on")[turn % 4]
-        turn += 1
+class Blocks:
+    """Four slices each, two sampled and two not, in an order drawn by lot, so that no drift favours either.
+
+    A slice is [CPU nanoseconds an operation, {bucket: calls of the probe}].  A block holds two pairs of
+    sampled and not, and for the null of the method one pair of each kind with itself.  With
+    HEARTH_BENCH_KEEP they are added to what an earlier run left in that folder.
+    """
+    LENGTH = 0.5  # seconds: 50 CPU samples; in one of a second a shared machine changes more meanwhile
+
+    def __init__(self, name):
+        folder = os.environ.get("HEARTH_BENCH_KEEP")
+        self.path = pathlib.Path(folder) / f"{name}.jsonl" if folder else None
+        self.blocks = []
+        if self.path and self.path.exists():
+            self.blocks = [json.loads(line) for line in self.path.read_text().splitlines()]
+
+    def run(self, agent, pid, operations, seconds, probe):
+        until, pages, draw = time.monotonic() + seconds, Pages(pid), random.Random(os.urandom(8))
+        while time.monotonic() < until:
+            turns = ["on", "on", "paused", "paused"]
+            draw.shuffle(turns)
+            block = {"on": [], "paused": []}
+            for wanted in turns:
+                block[wanted].append(self.slice(agent, pid, pages, wanted, operations, probe))
+            if None in block["on"] + block["paused"]:
+                continue
+            self.blocks.append(block)
+            if self.path:
+                with self.path.open("a") as f:
+                    f.write(json.dumps(block) + "\n")
+
+    def slice(self, agent, pid, pages, wanted, operations, probe):
         if pages.state() != wanted:
             order(agent, pid, "pause" if wanted == "paused" else "resume")
             wait_for(f"the page to say {wanted}", lambda: pages.state() == wanted)
-        ops, cpu = operations(), cpu_ns(pid)
-        time.sleep(length)
+        list(probe())  # what it saw while the page changed is nobody's
+        ops, cpu, end = operations(), cpu_ns(pid), time.monotonic() + self.LENGTH
+        took = {}
+        while time.monotonic() < end:
+            for ns in probe():
+                bucket = str(int(math.log(max(ns, 1)) / BUCKET))
+                took[bucket] = took.get(bucket, 0) + 1
         ops, cpu = operations() - ops, cpu_ns(pid) - cpu
-        if pages.state() == wanted and ops > 0:
-            costs[wanted] = cpu / ops
-        if turn % 2 == 0 and len(costs) == 2:
-            pairs.append((costs["on"], costs["paused"]))
-            costs = {}
-    return pairs
+        return [cpu / ops, took] if pages.state() == wanted and ops > 0 else None
+
+    def pairs(self):
+        return [(a[0], b[0]) for x in self.blocks for a, b in zip(x["on"], x["paused"])]
+
+    def null_pairs(self):
+        """Which of two is the first is the lot's choice."""
+        return [(x[what][0][0], x[what][1][0]) for x in self.blocks for what in ("on", "paused")]
+
+
+BUCKET = math.log(1.01)
+
+
+def quantile(blocks, what, q):
+    """In microseconds, over all slices of these blocks; a bucket is 1 % wide."""
+    counts = {}
+    for block in blocks:
+        for _, took in block[what]:
+            for bucket, n in took.items():
+                counts[int(bucket)] = counts.get(int(bucket), 0) + n
+    left = q * sum(counts.values())
+    for bucket in sorted(counts):
+        left -= counts[bucket]
+        if left <= 0:
+            return math.exp((bucket + 0.5) * BUCKET) / 1000
+    return 0.0
+
+
+def report_latency(name, blocks, resamples=300):
+    """p99 with and without sampling and the ratio, each with its 95 % interval by bootstrap over blocks."""
+    def all_of(some):
+        on, paused = (quantile(some, what, 0.99) for what in ("on", "paused"))
+        return {"p99": on, "p99_paused": paused, "p99_more": 100 * (on / paused - 1)}
+    draw = random.Random(1)
+    drawn = [all_of(draw.choices(blocks, k=len(blocks))) for _ in range(resamples)]
+    for metric, value in all_of(blocks).items():
+        some = sorted(d[metric] for d in drawn)
+        unit = "percent" if metric == "p99_more" else "us"
+        for what, v in (("", value), ("_low", some[resamples // 40]), ("_high", some[-resamples // 40])):
+            report(f"{name}_{metric}{what}", round(v, 2), unit)
 
 
 def interval(pairs, resamples=5000):
@@ -110,3 +175,12 @@ def report_pairs(name, pairs, limit):
     for metric, value in (("", middle), ("_low", low), ("_high", high)):
         report(f"{name}_overhead{metric}", round(100 * value, 4), "percent", limit)
     report(f"{name}_pairs", len(pairs), "pairs", 300)
+
+
+def report_blocks(name, blocks, limit):
+    if len(blocks.blocks) < 2:
+        return report(f"{name}_blocks", len(blocks.blocks), "blocks")
+    report_pairs(name, blocks.pairs(), limit)
+    for metric, value in zip(("", "_low", "_high"), interval(blocks.null_pairs())):
+        report(f"{name}_null{metric}", round(100 * value, 4), "percent")
+    report_latency(name, blocks.blocks)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What profiling costs is measured and kept inside the budget."""
 import os
+import shutil
 import subprocess
 
 from support import BIN, PROGRAMS, Agent, main, run, wait_for
@@ -54,7 +55,7 @@ def absurdly_many_samples_become_fewer():
 
 
 def absurdly_many_sampled_allocations_become_fewer():
-    settles("malloc", "alloc", 4000, HEARTH_HEAP_SAMPLE_SIZE="65536", HEARTH_MAX_FRAMES="512",
+    settles("malloc", "alloc", 2500, HEARTH_HEAP_SAMPLE_SIZE="65536", HEARTH_MAX_FRAMES="512",
             HEARTH_CPU_HZ="1")
 
 
@@ -73,5 +74,39 @@ def what_no_interval_helps_is_stopped():
         assert "over budget: wall is stopped" in said, said
 
 
-main(absurdly_many_samples_become_fewer, absurdly_many_sampled_allocations_become_fewer,
+def a_steady_program_makes_no_system_call_of_ours():
+    """`hearth-known mix` makes none itself.  It is steady once the agent has its files and threads."""
+    if not shutil.which("strace"):
+        return "strace is not installed"
+    with Agent() as agent:
+        p = subprocess.Popen([BIN / "hearth-known", "mix", "600"], env=agent.environment(),
+                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        try:
+            wait_for("samples", lambda: [s for s in agent.status()["processes"] if s["pid"] == p.pid and s["samples"]])
+
+            def looked_at():
+                # Each second the client decides anew: three of them are looked at.
+                counts = calls_in(p.pid, "3")
+                if counts is None:
+                    return "strace may not attach"
+                print(f"# {counts}")
+                return "rt_sigreturn" in counts and not set(counts) - {"rt_sigreturn"}
+            steady = wait_for("three seconds without", looked_at)
+            return steady if isinstance(steady, str) else None
+        finally:
+            p.kill()
+            p.wait()
+
+
+def calls_in(pid, seconds):
+    """{call: how often}, or None."""
+    out = subprocess.run(["timeout", "-s", "INT", seconds, "strace", "-f", "-c", "-p", str(pid)], capture_output=True,
+                         text=True).stderr
+    words = [line.split() for line in out.splitlines()]
+    if "attached" not in out:
+        return None
+    return {w[-1]: int(w[3]) for w in words if len(w) >= 5 and w[3].isdigit() and w[-1] != "total"}
+
+
+main(a_steady_program_makes_no_system_call_of_ours, absurdly_many_samples_become_fewer, absurdly_many_sampled_allocations_become_fewer,
      what_no_interval_helps_is_stopped)

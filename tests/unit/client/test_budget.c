@@ -160,6 +160,34 @@ static void one_dear_second_stops_nothing(void **state)
 	assert_int_equal(w.budget.raised, 0);
 }
 
+/* A thread that lost its CPU in the middle is not charged for what others did... */
+static void a_lost_cpu_is_not_believed(void **state)
+{
+	uint64_t usual = 0;
+
+	(void)state;
+	for (int i = 0; i < 100; i++)
+		assert_true(budget_believe(&usual, 5000));
+	assert_in_range(usual, 4000, 5000);
+	assert_false(budget_believe(&usual, 4000000));
+	assert_true(usual < 6000);
+	assert_true(budget_believe(&usual, 90000)); /* cold memory, and not a slice of the scheduler's */
+}
+
+/* ...but what keeps coming is work. */
+static void long_work_is_believed_when_it_stays(void **state)
+{
+	uint64_t usual = 5000;
+	int refused = 0;
+
+	(void)state;
+	while (!budget_believe(&usual, 1000000))
+		assert_true(++refused < 50);
+	assert_true(refused > 3);
+	for (int i = 0; i < 100; i++)
+		assert_true(budget_believe(&usual, 1000000));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -170,6 +198,8 @@ int main(void)
 		cmocka_unit_test(a_malloc_loop_loses_no_dimension_to_its_hooks),
 		cmocka_unit_test(an_idle_program_is_measured_against_a_core),
 		cmocka_unit_test(one_dear_second_stops_nothing),
+		cmocka_unit_test(a_lost_cpu_is_not_believed),
+		cmocka_unit_test(long_work_is_believed_when_it_stays),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The decoder on recordings whose content is known: those of its fuzz target, written by tests/e2e/jfr.py. */
+/* The decoder on recordings whose content is known: those of its fuzz target, written by
+ * tests/e2e/jfr.py. */
 #include "tests/cmocka.h"
 
 #include <errno.h>
@@ -48,7 +49,8 @@ static void test_reads(void **state)
 		assert_int_equal(c.start_ns, 1);
 		assert_int_equal(jfr_time_ns(&c, 5007), 8);
 		assert_true(jfr_time_ns(&c, INT64_MAX) > 0 && jfr_time_ns(&c, INT64_MIN) < 0);
-		uint32_t sample = class_of(&c, "jdk.ExecutionSample"), thread = class_of(&c, "java.lang.Thread");
+		uint32_t sample = class_of(&c, "jdk.ExecutionSample"),
+			 thread = class_of(&c, "java.lang.Thread");
 		int64_t place = jfr_find(&c, thread, 2);
 		struct jfr_reader events = jfr_events(&c);
 		struct jfr_event event;
@@ -106,7 +108,8 @@ static void test_walks(void **state)
 
 	assert_int_equal(jfr_next(&c, &frame, &f), 1);
 	assert_true(f.what == JFR_IS_KEY);
-	assert_true(str_is(jfr_name(&c, class_of(&c, "jdk.types.Symbol"), 1, &scratch, &work), "app/Known"));
+	assert_true(str_is(jfr_name(&c, class_of(&c, "jdk.types.Symbol"), 1, &scratch, &work),
+			   "app/Known"));
 	assert_int_equal(jfr_next(&c, &frame, &f), 1);
 	assert_int_equal(f.number, 7);
 	assert_int_equal(jfr_next(&c, &frame, &f), 0);
@@ -168,8 +171,9 @@ static void test_memory(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_reads), cmocka_unit_test(test_walks),
-					   cmocka_unit_test(test_cut_anywhere), cmocka_unit_test(test_memory)};
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_reads), cmocka_unit_test(test_walks),
+	    cmocka_unit_test(test_cut_anywhere), cmocka_unit_test(test_memory)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -293,7 +293,7 @@ int jfr_chunk_open(const void *body, size_t len, const struct jfr_limits *limits
 		   struct jfr_chunk *ret_chunk, struct err *err)
 {
 	struct jfr_chunk c = {.bytes = body, .limits = *limits, .string_class = JFR_NONE};
-	size_t metadata;
+	size_t metadata = 0;
 	int rc = header_read(&c, len, &metadata, err);
 
 	if (!rc)

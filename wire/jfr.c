@@ -131,15 +131,17 @@ int jfr_grow(struct jfr_chunk *c, void *array, size_t item_bytes, size_t *room, 
 {
 	size_t most = c->limits.memory_bytes ? c->limits.memory_bytes : SIZE_MAX;
 	size_t others = c->memory_bytes - *room * item_bytes, grown = MAX(want, *room * 2);
+	size_t fits = (most - others) / item_bytes;
 	void *old;
 
 	if (want <= *room)
 		return 0;
-	if (grown > (most - others) / item_bytes)
-		grown = want;
-	if (grown > (most - others) / item_bytes)
+	if (want > fits)
 		return err_set(err, -E2BIG, "jfr: a chunk's tables of %zu bytes, limit %zu (%s)",
-			       others + grown * item_bytes, most, c->limits.memory_setting);
+			       others + want * item_bytes, most, c->limits.memory_setting);
+	/* Half of what is left, not one more each time: that would move it as often as it grows. */
+	if (grown > fits)
+		grown = want + (fits - want) / 2;
 	memcpy(&old, array, sizeof(old));
 	void *moved = realloc(old, grown * item_bytes);
 

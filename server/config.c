@@ -4,6 +4,7 @@
 #include <cyaml/cyaml.h>
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -35,11 +36,12 @@ struct file_limits {
 #undef MEMBER
 
 struct file_retention {
-	uint64_t *l0_hours, *l1_days, *l0_bytes, *bytes;
+	uint64_t *l0_hours, *l1_days, *l2_days, *l0_bytes, *bytes, *free_percent;
 };
 
 struct file {
 	char *data, *run, *store, *auth;
+	uint64_t *sync_within_seconds;
 	char **listen;
 	unsigned listen_count;
 	char **hosts;
@@ -65,6 +67,8 @@ static const cyaml_schema_field_t limits_fields[] = {
 static const cyaml_schema_field_t retention_fields[] = {
 	NUMBER("raw_hours", struct file_retention, l0_hours),
 	NUMBER("window_days", struct file_retention, l1_days),
+	NUMBER("hour_days", struct file_retention, l2_days),
+	NUMBER("free_percent", struct file_retention, free_percent),
 	NUMBER("raw_bytes", struct file_retention, l0_bytes),
 	NUMBER("bytes", struct file_retention, bytes),
 	CYAML_FIELD_END,
@@ -79,6 +83,7 @@ static const cyaml_schema_field_t file_fields[] = {
 	TEXT("run", run),
 	TEXT("store", store),
 	TEXT("auth", auth),
+	NUMBER("sync_within_seconds", struct file, sync_within_seconds),
 	CYAML_FIELD_SEQUENCE("listen", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, listen,
 			     &string_schema, 1, CONFIG_LISTEN_MAX),
 	CYAML_FIELD_SEQUENCE("hosts", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, hosts,
@@ -155,6 +160,19 @@ static int file_apply(const struct file *file, struct config *config, struct err
 		config->storage.l0_age_ns = (int64_t)*file->retention->l0_hours * 3600 * NS_PER_S;
 	if (file->retention && file->retention->l1_days)
 		config->storage.l1_age_ns = (int64_t)*file->retention->l1_days * 86400 * NS_PER_S;
+	if (file->retention && file->retention->l2_days)
+		config->storage.l2_age_ns = (int64_t)*file->retention->l2_days * 86400 * NS_PER_S;
+	if (file->retention && file->retention->free_percent) {
+		uint64_t percent = *file->retention->free_percent;
+
+		if (percent > 90)
+			return err_set(err, -EINVAL, "retention.free_percent: %u is more than 90",
+				       (unsigned)MIN(percent, UINT_MAX));
+		config->storage.free_permille = percent ? (unsigned)percent * 10 : STORAGE_NO_FLOOR;
+	}
+	if (file->sync_within_seconds)
+		config->storage.sync_within_ns =
+			(int64_t)MIN(*file->sync_within_seconds, (uint64_t)3600) * NS_PER_S;
 	if (file->retention && file->retention->l0_bytes)
 		config->storage.l0_bytes_max = *file->retention->l0_bytes;
 	if (file->retention && file->retention->bytes)

@@ -231,9 +231,8 @@ static void announce(const struct agent *agent)
 	struct storage_stats stats = { 0 };
 	struct storage_reader *reader = NULL;
 
-	if (!readers_borrow(agent->readers, &reader, NULL) && !storage_stats(reader, &stats, NULL) &&
-	    stats.note[0])
-		log_info("storage", "%s: %s", stats.version, stats.note);
+	if (!readers_borrow(agent->readers, &reader, NULL) && !storage_stats(reader, &stats, NULL))
+		log_info("storage", "%s%s%s", stats.version, stats.note[0] ? ": " : "", stats.note);
 	readers_return(agent->readers, reader);
 	log_info("agent", "hearthd %s, store %s, sockets in %s%s%s", HEARTH_VERSION,
 		 agent->config.store, agent->config.run, agent->bound_count ? ", page at http://" : "",

@@ -116,7 +116,9 @@ size_t agent_body_max(void *arg, const char *path)
 {
 	const struct agent *agent = arg;
 
-	return strcmp(path, "/api/v1/symbols") ? agent->config.limits.body_bytes : SYMBOLS_BODY_MAX;
+	bool large = !strcmp(path, "/api/v1/symbols") || !strcmp(path, "/api/v1/db");
+
+	return large ? SYMBOLS_BODY_MAX : agent->config.limits.body_bytes;
 }
 
 void agent_serve(void *arg, const struct http_request *request, struct http_answer *answer)

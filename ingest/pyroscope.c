@@ -8,8 +8,8 @@
  *	sampleRate                 samples a second, 100
  *	units, spyName, format     groups (folded), lines, trie, tree, pprof, speedscope, jfr
  *
- * A pprof or JFR may be the body or, in multipart/form-data, the field "profile" or "jfr".  The answer is
- * an empty 200, on which its clients insist, or {"code","message"}.
+ * A pprof or JFR may be the body or, in multipart/form-data, the field "profile" or "jfr"; beside a JFR the
+ * field "labels" has what its events' context ids stand for (ingest/jfr_labels.c).  The answer is an empty 200, on which its clients insist, or {"code","message"}.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -239,6 +239,25 @@ static int part_read(struct job *job, struct str body, const struct ingest_proto
 	return ingest_embedded(&job->part, format, &job->left, out, findings, job->err);
 }
 
+/* Before the recording that needs them, wherever they stand. `plain` is released by the caller. */
+static int labels_part_read(struct job *job, struct buf *plain)
+{
+	struct multipart m;
+	struct multipart_part part;
+	int rc = multipart_init(&m, job->request->content_type, job->request->body, job->err);
+
+	while (!rc && multipart_next(&m, &part, job->err) == 1) {
+		if (!str_is(part.name, "labels") || !part.data.len)
+			continue;
+		job->part.body = part.data;
+		rc = ingest_embedded_plain(&job->part, &job->left, plain, job->err);
+		if (!rc)
+			job->part.jfr_labels = (struct str){plain->data, plain->len};
+		break;
+	}
+	return rc;
+}
+
 static int form_read(struct job *job, const struct ingest_protocol *format, struct profile_builder *out,
 		     struct ingest_findings *findings)
 {
@@ -281,9 +300,17 @@ static int pyroscope_decode(const struct ingest_request *request, struct profile
 	if (!format || format->paths)
 		return err_set(err, -EOPNOTSUPP, "pyroscope: format \"%.*s\" is not read here",
 			       (int)MIN(name.len, (size_t)40), name.ptr);
+	struct buf labels = {0};
+
 	ingest_tags_instance(&job.tags, profile_builder_profile(out));
-	return multipart_is(request->content_type) ? form_read(&job, format, out, findings)
-						   : part_read(&job, request->body, format, out, findings);
+	if (!multipart_is(request->content_type))
+		return part_read(&job, request->body, format, out, findings);
+	if (str_is(str_of(format->name), "jfr"))
+		rc = labels_part_read(&job, &labels);
+	if (!rc)
+		rc = form_read(&job, format, out, findings);
+	buf_release(&labels);
+	return rc;
 }
 
 static void pyroscope_answer(const struct ingest_request *request, const struct ingest_outcome *outcome,

@@ -64,33 +64,18 @@ struct job {
 
 /* ---- what the query string says ---- */
 
-static struct str trim(struct str s)
-{
-	while (s.len && s.ptr[0] == ' ')
-		s = (struct str){s.ptr + 1, s.len - 1};
-	while (s.len && s.ptr[s.len - 1] == ' ')
-		s.len--;
-	return s;
-}
-
 /* "k=v,k2=v2}"; names with two underscores are Pyroscope's own, but for the session's. */
 static void labels_read(struct job *job, struct str text)
 {
 	if (text.len && text.ptr[text.len - 1] == '}')
 		text.len--;
 	while (text.len) {
-		const char *comma = memchr(text.ptr, ',', text.len);
-		size_t len = comma ? (size_t)(comma - text.ptr) : text.len;
-		const char *equals = memchr(text.ptr, '=', len);
-		size_t key = equals ? (size_t)(equals - text.ptr) : len;
-		struct str name = trim((struct str){text.ptr, key});
+		struct str value = str_cut(&text, ','), name = str_trim(str_cut(&value, '='));
 
 		if (str_is(name, "__session_id__"))
 			name = STR("runtime-id");
-		if (equals && (name.len < 2 || memcmp(name.ptr, "__", 2)))
-			ingest_tag_add(&job->tags, name,
-				       trim((struct str){equals + 1, len - key - 1}));
-		text = (struct str){text.ptr + len + (comma != NULL), text.len - len - (comma != NULL)};
+		if (name.len < 2 || memcmp(name.ptr, "__", 2))
+			ingest_tag_add(&job->tags, name, str_trim(value));
 	}
 }
 
@@ -106,7 +91,7 @@ static int name_read(struct job *job)
 {
 	struct str name = ingest_parameter(job->request, "name");
 	const char *brace = name.len ? memchr(name.ptr, '{', name.len) : NULL;
-	struct str application = trim((struct str){name.ptr, brace ? (size_t)(brace - name.ptr) : name.len});
+	struct str application = str_trim((struct str){name.ptr, brace ? (size_t)(brace - name.ptr) : name.len});
 	const char *dot = application.len ? memrchr(application.ptr, '.', application.len) : NULL;
 
 	if (!application.len)

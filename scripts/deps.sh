@@ -8,7 +8,7 @@
 # docs/decisions/0002-libraries.md says why each is here.
 set -eu
 
-build="cmake ninja-build gcc g++ pkg-config libc6-dev libevent-dev libmicrohttpd-dev libsqlite3-dev
+build="cmake ninja-build gcc g++ pkg-config libc6-dev libevent-dev libmicrohttpd-dev libnghttp2-dev libsqlite3-dev
 libprotobuf-c-dev protobuf-c-compiler protobuf-compiler libjansson-dev libzstd-dev liblz4-dev zlib1g-dev
 libdeflate-dev libxxhash-dev libdw-dev libelf-dev liblzma-dev libiberty-dev libseccomp-dev libpcre2-dev
 libcyaml-dev libyaml-dev libcurl4-openssl-dev libcmocka-dev xz-utils"

@@ -9,9 +9,11 @@
 #include "server/config.h"
 #include "server/control.h"
 #include "server/http.h"
+#include "server/http2.h"
 #include "server/processes.h"
 #include "server/quota.h"
 #include "server/readers.h"
+#include "server/scrape.h"
 #include "server/symbols.h"
 #include "server/writer.h"
 
@@ -39,6 +41,9 @@ struct agent {
 	char host[64];
 	char bound[HTTP_LISTENERS_MAX][128]; /* TCP addresses */
 	size_t bound_count;
+	struct scraper *scraper; /* NULL: nothing is scraped */
+	struct http2 *rpc; /* NULL: gRPC is not served */
+	char rpc_bound[128];
 	int64_t started_ns; /* UTC */
 	struct agent_uploads uploads[INGEST_PROTOCOLS_MAX]; /* by ingest_at's number */
 	uint64_t trace_payloads; /* of tracers: answered, and not kept yet; atomic */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/config.h"
+#include "server/config_scrape.h"
 
-#include <cyaml/cyaml.h>
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -40,7 +39,7 @@ struct file_retention {
 };
 
 struct file {
-	char *data, *run, *store, *auth;
+	char *data, *run, *store, *auth, *grpc;
 	uint64_t *sync_within_seconds;
 	char **listen;
 	unsigned listen_count;
@@ -48,6 +47,8 @@ struct file {
 	unsigned hosts_count;
 	struct file_limits *limits;
 	struct file_retention *retention;
+	struct file_scrape *scrape;
+	unsigned scrape_count;
 };
 
 static const cyaml_schema_value_t string_schema = {
@@ -84,6 +85,7 @@ static const cyaml_schema_field_t file_fields[] = {
 	TEXT("store", store),
 	TEXT("auth", auth),
 	NUMBER("sync_within_seconds", struct file, sync_within_seconds),
+	TEXT("grpc", grpc),
 	CYAML_FIELD_SEQUENCE("listen", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, listen,
 			     &string_schema, 1, CONFIG_LISTEN_MAX),
 	CYAML_FIELD_SEQUENCE("hosts", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, hosts,
@@ -92,6 +94,8 @@ static const cyaml_schema_field_t file_fields[] = {
 				limits, limits_fields),
 	CYAML_FIELD_MAPPING_PTR("retention", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file,
 				retention, retention_fields),
+	CYAML_FIELD_SEQUENCE("scrape", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, scrape,
+			     &config_scrape_schema, 0, CONFIG_SCRAPES_MAX),
 	CYAML_FIELD_END,
 };
 
@@ -144,13 +148,18 @@ static int file_apply(const struct file *file, struct config *config, struct err
 		rc = text_set(config->store, sizeof(config->store), file->store, "store", err);
 	if (!rc && file->auth && strcmp(file->auth, "open") && strcmp(file->auth, "token"))
 		rc = err_set(err, -EINVAL, "auth: \"%s\" is neither token nor open", file->auth);
+	if (!rc)
+		rc = text_set(config->grpc, sizeof(config->grpc), file->grpc, "grpc", err);
 	for (unsigned i = 0; !rc && i < file->listen_count; i++)
 		rc = text_set(config->listen[i], sizeof(config->listen[i]), file->listen[i], "listen",
 			      err);
 	for (unsigned i = 0; !rc && i < file->hosts_count; i++)
 		rc = text_set(config->hosts[i], sizeof(config->hosts[i]), file->hosts[i], "hosts", err);
+	for (unsigned i = 0; !rc && i < file->scrape_count; i++)
+		rc = config_scrape_apply(&file->scrape[i], &config->scrapes[i], err);
 	if (rc)
 		return rc;
+	config->scrapes_count = file->scrape_count;
 	config->auth_open = file->auth && !strcmp(file->auth, "open");
 	config->listen_count = file->listen_count;
 	config->hosts_count = file->hosts_count;
@@ -226,16 +235,17 @@ static void defaults(struct config *config)
 
 static const char usage[] =
 	"usage: hearthd [--config FILE] [--data DIR] [--run DIR] [--listen ADDRESS]...\n"
-	"               [--store LOCATION] [--check] [--version]\n"
+	"               [--grpc ADDRESS] [--store LOCATION] [--check] [--version]\n"
 	"\n"
 	"  --config FILE     settings (default " DEFAULT_FILE ", when it exists)\n"
 	"  --data DIR        where profiles are kept\n"
 	"  --run DIR         sockets, token and hearthd.json\n"
 	"  --listen ADDRESS  127.0.0.1:4040, [::1]:0 or unix:/path; replaces the defaults\n"
+	"  --grpc ADDRESS    127.0.0.1:4317, or none; not served when --listen is given without it\n"
 	"  --store LOCATION  sqlite:DIR (default sqlite:<data>) or memory:\n"
 	"  --check           read the settings, say what is wrong, and end\n";
 
-enum option_id { OPTION_CONFIG, OPTION_DATA, OPTION_RUN, OPTION_LISTEN, OPTION_STORE, OPTION_CHECK,
+enum option_id { OPTION_CONFIG, OPTION_DATA, OPTION_RUN, OPTION_LISTEN, OPTION_GRPC, OPTION_STORE, OPTION_CHECK,
 		 OPTION_VERSION, OPTION_HELP };
 
 static const struct option options[] = {
@@ -243,6 +253,7 @@ static const struct option options[] = {
 	{ "data", required_argument, NULL, OPTION_DATA },
 	{ "run", required_argument, NULL, OPTION_RUN },
 	{ "listen", required_argument, NULL, OPTION_LISTEN },
+	{ "grpc", required_argument, NULL, OPTION_GRPC },
 	{ "store", required_argument, NULL, OPTION_STORE },
 	{ "check", no_argument, NULL, OPTION_CHECK },
 	{ "version", no_argument, NULL, OPTION_VERSION },
@@ -259,6 +270,8 @@ static int option_apply(struct config *config, int option, bool *listened, struc
 		return text_set(config->run, sizeof(config->run), optarg, "--run", err);
 	case OPTION_STORE:
 		return text_set(config->store, sizeof(config->store), optarg, "--store", err);
+	case OPTION_GRPC:
+		return text_set(config->grpc, sizeof(config->grpc), optarg, "--grpc", err);
 	case OPTION_LISTEN:
 		if (!*listened)
 			config->listen_count = 0;

@@ -17,13 +17,32 @@
 #define CONFIG_LISTEN_MAX 16
 #define CONFIG_HOSTS_MAX 16
 
+#define CONFIG_SCRAPES_MAX 32
+#define CONFIG_SCRAPE_PROFILES_MAX 8
+#define CONFIG_SCRAPE_LABELS_MAX 16
+
+/* A program whose /debug/pprof/ is asked. */
+struct config_scrape {
+	char service[128], url[300]; /* url: up to /debug/pprof/ */
+	unsigned interval_s;
+	char profiles[CONFIG_SCRAPE_PROFILES_MAX][32];
+	size_t profiles_count;
+	struct {
+		char key[64], value[256];
+	} labels[CONFIG_SCRAPE_LABELS_MAX];
+	size_t labels_count;
+};
+
 struct config {
 	char data[512], run[256], store[600];
 	char listen[CONFIG_LISTEN_MAX][128];
 	size_t listen_count; /* 0: the defaults of contract.md */
 	char hosts[CONFIG_HOSTS_MAX][128];
 	size_t hosts_count;
+	char grpc[128]; /* "": the default, unless `listen` is given; "none" */
 	bool auth_open;
+	struct config_scrape scrapes[CONFIG_SCRAPES_MAX];
+	size_t scrapes_count;
 	struct ingest_limits limits;
 	struct quota_limits quota;
 	struct storage_options storage;

@@ -3,9 +3,7 @@
  * Accepting: a connection waits on the loop until its head is whole and right, then goes to the
  * pool.  The head is only peeked at, so the pool reads it again from the socket.
  */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -17,9 +15,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "server/http_private.h"
+#include "server/listen.h"
 #include "server/unix_socket.h"
-
-#define BACKLOG 1024
 
 struct http_waiting {
 	struct http_waiting *next, **before;
@@ -262,96 +259,12 @@ static void accept_ready(evutil_socket_t fd, short what, void *arg)
 
 static int bind_unix(const char *path, struct http_listener *listener, struct err *err)
 {
-	listener->fd = unix_socket_listen(path, SOCK_STREAM, BACKLOG, err);
+	listener->fd = unix_socket_listen(path, SOCK_STREAM, LISTEN_BACKLOG, err);
 	if (listener->fd < 0)
 		return listener->fd;
 	listener->is_unix = true;
 	listener->path = strdup(path);
 	return 0;
-}
-
-/* Split "host:port" or "[v6]:port"; both parts are written into `host`. */
-static int address_split(const char *text, char *host, size_t max, const char **ret_port,
-			 struct err *err)
-{
-	(void)snprintf(host, max, "%s", text);
-	char *colon = strrchr(host, ':');
-
-	if (!colon || !colon[1])
-		return err_set(err, -EINVAL, "listen \"%s\": write address:port or unix:/path", text);
-	*colon = '\0';
-	*ret_port = colon + 1;
-	if (host[0] == '[' && colon[-1] == ']') {
-		colon[-1] = '\0';
-		memmove(host, host + 1, strlen(host));
-	}
-	return 0;
-}
-
-static bool is_loopback(const struct sockaddr *address)
-{
-	if (address->sa_family == AF_INET)
-		return ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr) >>
-			       24 == 127;
-	return address->sa_family == AF_INET6 &&
-	       IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr);
-}
-
-static int bind_found(const struct addrinfo *found, const char *text, struct http_listener *listener,
-		      struct err *err)
-{
-	const int on = 1;
-
-	if (!is_loopback(found->ai_addr))
-		return err_set(err, -EPERM,
-			       "listen \"%s\": only loopback addresses are served, for there is no TLS; "
-			       "put a TLS proxy in front",
-			       text);
-	int CLOSING fd =
-		socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
-
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
-	    bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0)
-		return err_set(err, -errno, "%s: %s", text, strerror(errno));
-	listener->fd = fd;
-	fd = -1;
-	return 0;
-}
-
-static int bind_tcp(const char *text, struct http_listener *listener, struct err *err)
-{
-	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
-					.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE };
-	struct addrinfo *found = NULL;
-	char host[256];
-	const char *port = "";
-	int rc = address_split(text, host, sizeof(host), &port, err);
-
-	if (rc)
-		return rc;
-	int gai = getaddrinfo(!strcmp(host, "localhost") ? "127.0.0.1" : host, port, &hints, &found);
-
-	if (gai)
-		return err_set(err, -EINVAL, "listen \"%s\": %s", text, gai_strerror(gai));
-	rc = bind_found(found, text, listener, err);
-	freeaddrinfo(found);
-	return rc;
-}
-
-static void bound_name(const struct http_listener *listener, char *bound, size_t max)
-{
-	struct sockaddr_storage address = { 0 };
-	socklen_t len = sizeof(address);
-	char host[INET6_ADDRSTRLEN] = "?", port[8] = "?";
-
-	if (listener->is_unix) {
-		(void)snprintf(bound, max, "unix:%s", listener->path);
-		return;
-	}
-	(void)getsockname(listener->fd, (struct sockaddr *)&address, &len);
-	(void)getnameinfo((struct sockaddr *)&address, len, host, sizeof(host), port, sizeof(port),
-			  NI_NUMERICHOST | NI_NUMERICSERV);
-	(void)snprintf(bound, max, address.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
 }
 
 int http_listen(struct http *http, const char *address, char *bound, size_t bound_max,
@@ -362,7 +275,7 @@ int http_listen(struct http *http, const char *address, char *bound, size_t boun
 	struct http_listener *listener = &http->listeners[http->listeners_count];
 
 	*listener = (struct http_listener){ .http = http, .fd = -1 };
-	int rc = strncmp(address, "unix:", 5) ? bind_tcp(address, listener, err) :
+	int rc = strncmp(address, "unix:", 5) ? listen_tcp(address, &listener->fd, err) :
 						bind_unix(address + 5, listener, err);
 
 	if (rc)
@@ -374,7 +287,10 @@ int http_listen(struct http *http, const char *address, char *bound, size_t boun
 		return err_set(err, -ENOMEM, "http: no event");
 	}
 	http->listeners_count++;
-	bound_name(listener, bound, bound_max);
+	if (listener->is_unix)
+		(void)snprintf(bound, bound_max, "unix:%s", listener->path);
+	else
+		listen_name(listener->fd, bound, bound_max);
 	return 0;
 }
 

@@ -23,6 +23,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "server/agent.h"
+#include "server/rpc.h"
 #include "server/vdso.h"
 
 static const char *const default_listen[] = { "127.0.0.1:4040", "127.0.0.1:8126", "127.0.0.1:4318" };
@@ -112,6 +113,11 @@ static int ready_write(struct agent *agent, struct err *err)
 	for (size_t i = 0; i < agent->bound_count; i++)
 		json_cstring(&json, agent->bound[i]);
 	json_close(&json, ']');
+	json_key(&json, "grpc");
+	json_open(&json, '[');
+	if (agent->rpc)
+		json_cstring(&json, agent->rpc_bound);
+	json_close(&json, ']');
 	json_key_text(&json, "socket", socket_path);
 	json_key_text(&json, "version", HEARTH_VERSION);
 	json_close(&json, '}');
@@ -166,6 +172,10 @@ static int agent_start(struct agent *agent, struct err *err)
 	if (!rc)
 		rc = listen_all(agent, err);
 	if (!rc)
+		rc = rpc_start(agent, err);
+	if (!rc)
+		rc = scrape_start(agent, &agent->scraper, err);
+	if (!rc)
 		rc = ready_write(agent, err);
 	return rc;
 }
@@ -178,7 +188,9 @@ static void agent_stop(struct agent *agent)
 	if (agent->ready)
 		(void)unlink(path);
 	processes_stop(agent->processes);
+	scrape_stop(agent->scraper);
 	http_stop(agent->http);
+	http2_stop(agent->rpc);
 	symbols_stop(agent->symbols);
 	readers_free(agent->readers);
 	writer_stop(agent->writer);
@@ -223,6 +235,7 @@ static void harden(void)
 		(void)setrlimit(RLIMIT_NOFILE, &files);
 	}
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN); /* a limit on files is a full disk, not an end */
 	(void)umask(0077);
 }
 

@@ -123,17 +123,21 @@ static int upload_keep(struct agent *agent, struct pipeline_upload *upload,
 	request->body = (struct str){ plain.data ? plain.data : "", plain.len };
 	if (!rc)
 		rc = decode(agent, upload, &profile, ret_result, err);
+	if (!rc && upload->change)
+		rc = upload->change(upload->change_arg, profile, err);
 	buf_release(&plain);
 	request->body = (struct str){ 0 };
-	if (rc)
+	if (rc) {
+		profile_free(profile);
 		return rc;
+	}
 	ret_result->samples = profile->records_count;
 	ret_result->series = profile->series_count;
 	ret_result->clamped = profile->clamped;
 	if (series_json)
 		series_write(profile, series_json);
 	/* A request without a single profile (a probe, an empty push) has nothing to keep. */
-	if (!profile->records_count && !ret_result->findings.profiles) {
+	if (!profile->records_count && (upload->change || !ret_result->findings.profiles)) {
 		profile_free(profile);
 		return 0;
 	}

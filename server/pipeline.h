@@ -20,6 +20,10 @@ struct pipeline_upload {
 	struct str id;	   /* of a retry, before what the body says; empty: none */
 	struct ingest_request request; /* labels, from, until; body and limits are filled here */
 	uint32_t owner;
+	/* Called with what was decoded, before it is stored; then nothing is kept of a profile without
+	 * records.  May be NULL.  Returns 0 or a negative errno. */
+	int (*change)(void *arg, struct profile *profile, struct err *err);
+	void *change_arg;
 };
 
 struct pipeline_result {

@@ -83,6 +83,26 @@ static void http_json(struct agent *agent, struct json *json)
 	json_close(json, '}');
 }
 
+static void grpc_json(struct agent *agent, struct json *json)
+{
+	struct http2_stats stats;
+
+	if (!agent->rpc)
+		return;
+	http2_stats(agent->rpc, &stats);
+	json_key(json, "grpc");
+	json_open(json, '{');
+	json_key_text(json, "listen", agent->rpc_bound);
+	json_key_uint(json, "accepted", stats.accepted);
+	json_key_uint(json, "served", stats.served);
+	json_key_uint(json, "refused", stats.refused);
+	json_key_uint(json, "timed_out", stats.timed_out);
+	json_key_uint(json, "resets", stats.resets);
+	json_key_uint(json, "cut", stats.cut);
+	json_key_uint(json, "open", stats.open);
+	json_close(json, '}');
+}
+
 static uint64_t counted(const uint64_t *counter)
 {
 	return __atomic_load_n(counter, __ATOMIC_RELAXED);
@@ -127,9 +147,12 @@ void route_status(struct route_call *call)
 	/* Whose processes run here is for those who may see their profiles. */
 	if (call->request->caller.sees_all)
 		processes_status(agent->processes, &json);
+	if (call->request->caller.sees_all)
+		scrape_status(agent->scraper, &json);
 	storage_json(agent, &json);
 	symbols_json(agent, &json);
 	http_json(agent, &json);
+	grpc_json(agent, &json);
 	uploads_json(agent, &json);
 	json_close(&json, '}');
 }

@@ -235,6 +235,16 @@ void route_metrics(struct route_call *call)
 		      "Profiles left out of requests that were kept.",
 		      offsetof(struct agent_uploads, rejected));
 	metric(out, "hearth_http_requests_total", "counter", "Requests served.", http.served);
+	if (agent->rpc) {
+		struct http2_stats grpc;
+
+		http2_stats(agent->rpc, &grpc);
+		metric(out, "hearth_grpc_calls_total", "counter", "gRPC calls served.", grpc.served);
+		metric(out, "hearth_grpc_refused_total", "counter", "gRPC calls refused unread.",
+		       grpc.refused);
+		metric(out, "hearth_grpc_cut_total", "counter",
+		       "gRPC connections ended for breaking a rule.", grpc.cut);
+	}
 	metric(out, "hearth_http_refused_total", "counter", "Connections refused by their head.",
 	       http.refused_head);
 }

@@ -159,6 +159,37 @@ def a_call_ends_at_its_own_deadline():
         assert agent.status()["grpc"]["timed_out"] == 1
 
 
+def a_call_whose_time_is_over_at_work_is_answered_once():
+    with agent_with_grpc() as agent, Client(address(agent)) as client:
+        r = Request(service="late")
+        r.profile([r.sample(f"main;{'x' * 1000}{i}", [1]) for i in range(600)])
+        body = message(r.bytes())
+        answers = {}
+
+        def take():
+            kind, flags, number, payload = client.receive()
+            if kind == HEADERS:
+                found = dict(client.decoder.fields(payload))
+                if flags & END_STREAM:
+                    answers.setdefault(number, []).append(found["grpc-status"])
+        streams = [client.open(grpc_timeout="250m") for _ in range(32)]
+        for stream in streams:
+            for at in range(0, len(body), 16384):
+                while stream not in answers and min(client.windows[0], client.windows.get(stream, client.first_window)) < 16384:
+                    take()
+                if stream in answers:
+                    break
+                part = body[at:at + 16384]
+                client.send(frame(DATA, END_STREAM if at + 16384 >= len(body) else 0, stream, part))
+                client.windows[0] -= len(part)
+                client.windows[stream] = client.windows.get(stream, client.first_window) - len(part)
+        while len(answers) < 32:
+            take()
+        assert all(got in (["0"], ["4"]) for got in answers.values()), answers
+        serves(agent)
+        agent.stop()
+
+
 def store_trouble_says_when_to_come_again():
     with agent_with_grpc() as agent:
         # A full disk, in the one way that root feels too.
@@ -193,6 +224,8 @@ def what_is_not_http2_is_cut():
             with Client(address(agent), greet=False) as client:
                 client.send(greeting + bytes(64))
                 client.ended()
+        with Client(address(agent), greet=False) as client:  # says nothing
+            client.ended()
         serves(agent)
         assert agent.status()["grpc"]["cut"] >= 4, agent.status()["grpc"]
         agent.stop()
@@ -348,7 +381,8 @@ def more_streams_than_allowed_are_refused():
 
 main(a_call_is_kept_before_it_is_answered, many_calls_share_a_connection_and_a_retry_counts_once,
      a_large_message_passes_through_the_windows, partial_success_is_said, each_failure_has_its_status, limits_are_named,
-     a_call_ends_at_its_own_deadline, store_trouble_says_when_to_come_again, no_listener_but_where_it_is_asked_for,
+     a_call_ends_at_its_own_deadline, a_call_whose_time_is_over_at_work_is_answered_once,
+     store_trouble_says_when_to_come_again, no_listener_but_where_it_is_asked_for,
      what_is_not_http2_is_cut, header_blocks_are_bounded, rapid_resets_end_the_connection, floods_of_control_frames_are_cut,
      an_answer_waits_for_a_window_and_not_for_ever, calls_that_are_cut_short_leave_nothing,
      idle_connections_make_room_for_others, more_streams_than_allowed_are_refused)

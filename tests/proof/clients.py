@@ -4,6 +4,7 @@
 Each is installed by its own package manager into build/proof/clients; one that cannot be had is named and
 left out.  Right: the function that computes is there, with CPU time, and nothing was refused.
 """
+import json
 import os
 import pathlib
 import platform
@@ -14,7 +15,8 @@ import zipfile
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(SOURCE / "tests/e2e"))
-from support import Agent, main  # noqa: E402
+from otlp_wire import Request  # noqa: E402
+from support import Agent, main, wait_for  # noqa: E402
 
 HERE = SOURCE / "tests/proof/clients"
 WORK = SOURCE / "build/proof/clients"
@@ -38,7 +40,7 @@ def prepared(name, *sources):
 
 def python_with(package):
     """A python that has the package, or None."""
-    folder = prepared(f"python-{package}", "app.py", "pyroscope_app.py")
+    folder = prepared(f"python-{package}", "app.py", "pyroscope_app.py", "grpc_otlp.py")
     python = folder / "venv/bin/python"
     if not python.exists() and not install(sys.executable, "-m", "venv", "venv", cwd=folder):
         return None
@@ -201,6 +203,83 @@ def kinds_with(agent, service, **functions):
         assert {row["name"]: row["total"] for row in top["rows"]}.get(function), (kind, function)
 
 
+def go_program(name, *modules):
+    """Where clients/NAME.go was built, or None."""
+    if not shutil.which("go"):
+        return None
+    folder = prepared(f"go-{name}", f"{name}.go")
+    (folder / "go.mod").write_text("module known\n\ngo 1.24\n") if not (folder / "go.mod").exists() else None
+    built = folder / "known"
+    if not built.exists() and not (all(install("go", "get", m, cwd=folder) for m in modules) and
+                                   install("go", "mod", "tidy", cwd=folder) and
+                                   install("go", "build", "-o", "known", ".", cwd=folder)):
+        return None
+    return built
+
+
+def grpc_s_python_library():
+    python = python_with("grpcio")
+    if not python:
+        return "grpcio cannot be had"
+    r = Request(service="py-grpc")
+    r.profile([r.sample("main;hot_grpc", [3])])
+    with Agent("--grpc", "127.0.0.1:0") as agent:
+        done = subprocess.run([python, "grpc_otlp.py", agent.bound["grpc"][0]], cwd=python.parents[2], input=r.bytes(),
+                              capture_output=True, timeout=300)
+        print("# " + done.stdout.decode().strip().replace("\n", "\n# "))
+        assert done.returncode == 0, done.stderr.decode()[-2000:]
+        stacks = agent.folded(type="cpu_samples", query='{service="py-grpc"}', **SPAN)
+        print(f"# {agent.status()['grpc']}")
+        assert stacks == {"main;hot_grpc": 3 * 102}, stacks
+        assert agent.status()["grpc"]["cut"] == 0
+    return None
+
+
+def the_collector_s_otlp_exporter():
+    program = go_program("collector", "go.opentelemetry.io/collector/exporter/otlpexporter@v0.165.0")
+    if not program:
+        return "the Collector's otlp exporter cannot be had"
+    with Agent("--grpc", "127.0.0.1:0") as agent:
+        for compression in ("none", "gzip"):
+            send([program, agent.bound["grpc"][0], compression], program.parent)
+        shown(agent, "go-collector", "otlp", "hotCollector")
+        print(f"# {agent.status()['grpc']}")
+        assert agent.status()["grpc"]["cut"] == 0
+    return None
+
+
+def the_opentelemetry_ebpf_profiler():
+    folder = prepared("go-ebpf")
+    (folder / "go.mod").write_text("module known\n\ngo 1.24\n")
+    if not shutil.which("go") or not install("go", "get", "go.opentelemetry.io/ebpf-profiler@latest", cwd=folder):
+        return "the eBPF profiler cannot be had from the Go module proxy; it sends through grpc-go, as the exporter above does"
+    return "the eBPF profiler can be had here and is not built yet"
+
+
+def go_s_pprof_over_http():
+    program = go_program("scraped")
+    if not program:
+        return "Go is not here"
+    target = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    settings = WORK / "scrape.yaml"
+    settings.write_text(json.dumps({"scrape": [{"service": "go-scraped", "interval": 2,
+                                                "url": "http://" + target.stdout.readline().strip()}]}))
+    try:
+        with Agent("--config", str(settings)) as agent:
+            wait_for("each profile four times", lambda: all(s["scrapes"] > 3 for s in agent.status()["scrapes"]))
+            shown(agent, "go-scraped", "pprof", "hotGo")
+            states = agent.status()["scrapes"]
+            assert len(states) == 5 and not any(s["failures"] or s["restarts"] for s in states), states
+            for kind, function in (("alloc_space", "main.allocates"), ("lock_delay", "main.fights"), ("block_delay", "main.fights")):
+                rows = agent.get("/api/v1/top", type=kind, query='{service="go-scraped"}', limit=0, **SPAN)["rows"]
+                assert any(function in row["name"] and row["total"] for row in rows), (kind, rows)
+    finally:
+        target.stdin.close()
+        target.wait()
+    return None
+
+
 if __name__ == "__main__":
     main(datadog_s_python_tracer, pyroscope_s_python_client, pyroscope_s_go_client, pyroscope_s_node_client,
-         datadog_s_node_tracer, datadog_s_java_tracer, pyroscope_s_java_agent)
+         datadog_s_node_tracer, datadog_s_java_tracer, pyroscope_s_java_agent, grpc_s_python_library,
+         the_collector_s_otlp_exporter, the_opentelemetry_ebpf_profiler, go_s_pprof_over_http)

@@ -62,6 +62,27 @@ static inline bool str_is(struct str a, const char *text)
 	return a.len == strlen(text) && (!a.len || !memcmp(a.ptr, text, a.len));
 }
 
+/* Without blanks at its ends, and without a carriage return behind. */
+static inline struct str str_trim(struct str s)
+{
+	while (s.len && (s.ptr[0] == ' ' || s.ptr[0] == '\t'))
+		s = (struct str){s.ptr + 1, s.len - 1};
+	while (s.len && (s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == '\t' || s.ptr[s.len - 1] == '\r'))
+		s.len--;
+	return s;
+}
+
+/* Cut `*s` behind the first `c`, which is in neither part. Returns the first part, all when there is none. */
+static inline struct str str_cut(struct str *s, char c)
+{
+	const char *at = s->len ? (const char *)memchr(s->ptr, c, s->len) : NULL;
+	struct str first = {s->ptr, at ? (size_t)(at - s->ptr) : s->len};
+
+	s->ptr += at ? first.len + 1 : first.len;
+	s->len -= at ? first.len + 1 : first.len;
+	return first;
+}
+
 /* Grow `*array` of `item_bytes` items to hold `want` of them, at least doubling.
  * Returns 0, or -ENOMEM with the array untouched. */
 MUST_CHECK int array_grow(void *array, size_t item_bytes, size_t *capacity, size_t want);

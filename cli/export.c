@@ -12,10 +12,10 @@
 static const char export_usage[] =
 	"usage: hearth export [--format FORMAT] [-o FILE] [-t TYPE] [SELECTION]\n"
 	"\n"
-	"  --format FORMAT   folded (default), json, flamebearer, svg\n"
+	"  --format FORMAT   folded (default), json, flamebearer, pprof, svg\n"
 	"  -o, --output FILE where to (default: stdout)\n"
 	"  --max-nodes N     keep the N largest nodes (default 0: all)\n"
-	"  --granularity G   function (default), line, address, file, library\n"
+	"  --granularity G   function (default; pprof: line), line, address, file, library\n"
 	"  -t, --type, -S, --service, -s, --select, --since, --from, --to, --server as in `hearth top`\n";
 
 static const char flame_usage[] =

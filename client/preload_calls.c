@@ -287,6 +287,8 @@ long syscall(long number, ...)
 	va_end(arguments);
 	if (number == SYS_seccomp)
 		store(&session.seccomp_set, 1); /* as prctl does it: preload_signals.c */
+	if (number == SYS_seccomp && a[0] == 0) /* SECCOMP_SET_MODE_STRICT */
+		store(&session.counter_forbidden, 1);
 	command = (int)a[1] & FUTEX_CMD_MASK;
 	if (number != SYS_futex || (command != FUTEX_WAIT && command != FUTEX_WAIT_BITSET &&
 				    command != FUTEX_LOCK_PI))

@@ -20,6 +20,9 @@
 #endif
 #define HANDLER_STACK_BYTES 8192 /* what the handler uses itself, and then some */
 #define PR_SET_SECCOMP 22 /* <sys/prctl.h> declares prctl with variable arguments */
+#define STRICT 1	  /* a mode of it, in which the kernel forbids the counter, too */
+#define PR_SET_TSC 26
+#define TSC_SIGSEGV 2
 
 typedef int (*sigaction_fn)(int, const struct sigaction *, struct sigaction *);
 typedef int (*prctl_fn)(int, unsigned long, unsigned long, unsigned long, unsigned long);
@@ -173,5 +176,7 @@ int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigne
 	/* From here on no system call of ours: what its filter does to us it would do to the program. */
 	if (option == PR_SET_SECCOMP)
 		store(&session.seccomp_set, 1);
+	if ((option == PR_SET_SECCOMP && a == STRICT) || (option == PR_SET_TSC && a == TSC_SIGSEGV))
+		store(&session.counter_forbidden, 1);
 	return load(&next_prctl)(option, a, b, c, d);
 }

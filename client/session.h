@@ -69,6 +69,7 @@ struct session {
 	uint32_t unknown_code; /* a stack led through code of no file: a JIT's, perhaps */
 	uint32_t seccomp_set; /* the program set a filter: no system call of ours any more */
 	int seccomp_at_start;
+	uint32_t counter_forbidden; /* strict seccomp or PR_SET_TSC: rdtsc, which the exact clock is, faults */
 };
 
 extern struct session session;

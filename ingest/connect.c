@@ -18,8 +18,8 @@ static bool type_is(const struct ingest_request *request, const char *type)
 	       (said.len == len || said.ptr[len] == ';' || said.ptr[len] == ' ');
 }
 
-static int of_json(const struct ingest_request *request, const struct wire_message *message,
-		   struct buf *binary, struct err *err)
+int connect_of_json(const struct ingest_request *request, const struct wire_message *message,
+		    struct buf *binary, struct err *err)
 {
 	const struct ingest_limits *limits =
 	    request->limits ? request->limits : &ingest_limits_default;
@@ -43,7 +43,7 @@ int connect_message(const struct ingest_request *request, const struct wire_mess
 	if (!request->body.len)
 		return 0;
 	if (type_is(request, "application/json"))
-		rc = of_json(request, message, ret_binary, err);
+		rc = connect_of_json(request, message, ret_binary, err);
 	else if (!type_is(request, "application/proto") && !type_is(request, "application/x-protobuf"))
 		rc = err_set(err, -EOPNOTSUPP,
 			     "Content-Type \"%.*s\": application/proto or application/json is read here",
@@ -65,7 +65,7 @@ static const char *code_of(int rc, int *ret_status)
 	    {-EINVAL, 400, "invalid_argument"},	{-E2BIG, 429, "resource_exhausted"},
 	    {-EOPNOTSUPP, 415, "unimplemented"}, {-EPERM, 403, "permission_denied"},
 	    {-EAGAIN, 503, "unavailable"},	{-ENOSPC, 503, "unavailable"},
-	    {-ENOMEM, 503, "unavailable"},
+	    {-ENOMEM, 503, "unavailable"},	{-EDQUOT, 429, "resource_exhausted"},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(codes); i++) {

@@ -17,6 +17,10 @@
 MUST_CHECK int connect_message(const struct ingest_request *request, const struct wire_message *message,
 			       struct buf *ret_binary, struct err *err);
 
+/* Append what the request's JSON body is in binary form. Returns 0, -EINVAL, -E2BIG or -ENOMEM. */
+MUST_CHECK int connect_of_json(const struct ingest_request *request, const struct wire_message *message,
+			       struct buf *binary, struct err *err);
+
 /* An empty message in the request's own form, or {"code","message"} with Connect's word for the errno. */
 void connect_answer_empty(const struct ingest_request *request, const struct ingest_outcome *outcome,
 			  struct ingest_answer *answer);

@@ -13,25 +13,6 @@
 
 #define MAPS_MAX 65536
 
-static struct str line_next(struct str *text)
-{
-	const char *end = memchr(text->ptr, '\n', text->len);
-	size_t len = end ? (size_t)(end - text->ptr) : text->len;
-	struct str line = {text->ptr, len};
-
-	*text = (struct str){text->ptr + len + (end != NULL), text->len - len - (end != NULL)};
-	return line;
-}
-
-static struct str trim(struct str s)
-{
-	while (s.len && strchr(" \t", s.ptr[0]))
-		s = (struct str){s.ptr + 1, s.len - 1};
-	while (s.len && strchr(" \t\r", s.ptr[s.len - 1]))
-		s.len--;
-	return s;
-}
-
 static bool hex_take(struct str *s, char behind, uint64_t *ret)
 {
 	size_t i = 0;
@@ -49,12 +30,12 @@ static struct str word_take(struct str *s)
 {
 	size_t len = 0;
 
-	*s = trim(*s);
+	*s = str_trim(*s);
 	while (len < s->len && !strchr(" \t", s->ptr[len]))
 		len++;
 	struct str word = {s->ptr, len};
 
-	*s = trim((struct str){s->ptr + len, s->len - len});
+	*s = str_trim((struct str){s->ptr + len, s->len - len});
 	return word;
 }
 
@@ -63,14 +44,14 @@ static bool map_parse(struct str line, struct gperftools_map *map, struct str *r
 {
 	struct str offset;
 
-	line = trim(line);
+	line = str_trim(line);
 	if (!hex_take(&line, '-', &map->start))
 		return false;
 	map->offset = 0;
 	struct str rest = line;
 
 	if (hex_take(&rest, ':', &map->end)) {
-		*ret_file = trim(rest);
+		*ret_file = str_trim(rest);
 		return map->end > map->start;
 	}
 	if (!hex_take(&line, ' ', &map->end) || map->end <= map->start)
@@ -102,7 +83,7 @@ int gperftools_maps_read(struct gperftools *job, struct str text)
 		struct gperftools_map map;
 		struct str file;
 
-		if (!map_parse(line_next(&text), &map, &file) || !file.len)
+		if (!map_parse(str_cut(&text, '\n'), &map, &file) || !file.len)
 			continue;
 		if (job->maps_count == MAPS_MAX)
 			return err_set(job->err, -E2BIG, "gperftools: more than %d maps (fixed limit)", MAPS_MAX);

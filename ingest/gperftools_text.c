@@ -40,14 +40,7 @@ static bool starts(struct str s, const char *with)
 
 static struct str line_next(struct str *text)
 {
-	const char *end = memchr(text->ptr, '\n', text->len);
-	size_t len = end ? (size_t)(end - text->ptr) : text->len;
-	struct str line = {text->ptr, len};
-
-	*text = (struct str){text->ptr + len + (end != NULL), text->len - len - (end != NULL)};
-	while (line.len && (line.ptr[0] == ' ' || line.ptr[0] == '\t'))
-		line = (struct str){line.ptr + 1, line.len - 1};
-	return line;
+	return str_trim(str_cut(text, '\n'));
 }
 
 bool gperftools_text_looks(struct str body)

@@ -18,11 +18,8 @@ static int lines_decode(const struct ingest_request *request, struct profile_bui
 	int rc = ingest_stacks_init(&stacks, request, 0, 0, out, err);
 
 	while (!rc && text.len) {
-		const char *end = memchr(text.ptr, '\n', text.len);
-		size_t len = end ? (size_t)(end - text.ptr) : text.len;
-		struct str line = {text.ptr, len};
+		struct str line = str_cut(&text, '\n');
 
-		text = (struct str){text.ptr + len + (end != NULL), text.len - len - (end != NULL)};
 		if (line.len && line.ptr[line.len - 1] == '\r')
 			line.len--;
 		rc = line.len ? ingest_stacks_add(&stacks, line, 1) : 0;

@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ingest/otlp_json.h"
 
-#include <errno.h>
-
 #include "base/json.h"
-#include "ingest/ingest.h"
-#include "wire/json.h"
-#include "wire/transcode.h"
+#include "ingest/connect.h"
 
 /*
  * The messages of opentelemetry-proto 1.10 and 1.11, without what nobody here reads.  1.8 and 1.9 differ
@@ -74,18 +70,8 @@ MESSAGE(export_request, "ExportProfilesServiceRequest",
 
 int ingest_otlp_binary(const struct ingest_request *request, struct buf *ret_binary, struct err *err)
 {
-	const struct ingest_limits *limits =
-	    request->limits ? request->limits : &ingest_limits_default;
-	json_t *json;
-	int rc = wire_json_parse(request->body, limits->decompressed_bytes / 2,
-				 "half of limits.decompressed_bytes", &json, err);
-
-	if (rc)
-		return rc;
 	buf_init(ret_binary, BUF_UNLIMITED); /* smaller than the text it comes from */
-	rc = wire_transcode(json, &export_request, ret_binary, err);
-	json_decref(json);
-	return rc;
+	return connect_of_json(request, &export_request, ret_binary, err);
 }
 
 void ingest_otlp_answer_json(const struct ingest_outcome *outcome, struct buf *body)

@@ -42,28 +42,9 @@ struct job {
 
 /* ---- words ---- */
 
-static struct str trim(struct str s)
-{
-	while (s.len && (s.ptr[0] == ' ' || s.ptr[0] == '\t'))
-		s = (struct str){s.ptr + 1, s.len - 1};
-	while (s.len && strchr(" \t\r", s.ptr[s.len - 1]))
-		s.len--;
-	return s;
-}
-
-static struct str line_next(struct str *text)
-{
-	const char *end = memchr(text->ptr, '\n', text->len);
-	size_t len = end ? (size_t)(end - text->ptr) : text->len;
-	struct str line = {text->ptr, len};
-
-	*text = (struct str){text->ptr + len + (end != NULL), text->len - len - (end != NULL)};
-	return line;
-}
-
 static struct str word_next(struct str *line)
 {
-	*line = trim(*line);
+	*line = str_trim(*line);
 	size_t len = 0;
 
 	while (len < line->len && line->ptr[len] != ' ' && line->ptr[len] != '\t')
@@ -132,16 +113,16 @@ static bool rest_read(struct str rest, struct head *head)
 /* A command's name may hold spaces: the ids are the first number with the rest of a head behind it. */
 static bool head_read(struct str line, struct head *ret)
 {
-	struct str rest = trim(line);
+	struct str rest = str_trim(line);
 	const char *begin = rest.ptr;
 
 	(void)word_next(&rest);
 	while (rest.len) {
-		struct str before = trim(rest), word = word_next(&rest);
+		struct str before = str_trim(rest), word = word_next(&rest);
 
 		if (!ids_read(word, ret) || !rest_read(rest, ret))
 			continue;
-		ret->comm = trim((struct str){begin, (size_t)(before.ptr - begin)});
+		ret->comm = str_trim((struct str){begin, (size_t)(before.ptr - begin)});
 		return true;
 	}
 	return false;
@@ -215,7 +196,7 @@ static bool frame_split(struct str line, struct str *symbol, struct str *file)
 	for (size_t i = 0; i < address.len; i++)
 		if (ingest_hex_digit(address.ptr[i]) < 0)
 			return false;
-	*symbol = trim(line);
+	*symbol = str_trim(line);
 	*file = (struct str){0};
 	if (symbol->len && symbol->ptr[symbol->len - 1] == ')') {
 		const char *open = memrchr(symbol->ptr, '(', symbol->len);
@@ -223,7 +204,7 @@ static bool frame_split(struct str line, struct str *symbol, struct str *file)
 
 		if (open && (!len || symbol->ptr[len - 1] == ' ')) {
 			*file = (struct str){open + 1, symbol->len - len - 2};
-			*symbol = trim((struct str){symbol->ptr, len});
+			*symbol = str_trim((struct str){symbol->ptr, len});
 		}
 	}
 	/* "+0x1f" is where in the function. */
@@ -258,7 +239,7 @@ static int stack_read(struct job *job, struct str *text, uint32_t *ret_node)
 	int rc = 0;
 
 	while (!rc && text->len) {
-		struct str line = trim(line_next(text)), symbol, file;
+		struct str line = str_trim(str_cut(text, '\n')), symbol, file;
 
 		if (!line.len)
 			break;
@@ -304,7 +285,7 @@ static int blocks_read(struct job *job, struct str text)
 	int rc = 0;
 
 	while (!rc && text.len) {
-		struct str line = line_next(&text), words = trim(line);
+		struct str line = str_cut(&text, '\n'), words = str_trim(line);
 		struct head head;
 
 		if (!words.len || words.ptr[0] == '#')
@@ -326,12 +307,12 @@ static bool perf_script_looks(struct str body)
 	struct head head;
 
 	for (int i = 0; i < SNIFF_LINES && body.len; i++) {
-		struct str line = trim(line_next(&body)), symbol, file;
+		struct str line = str_trim(str_cut(&body, '\n')), symbol, file;
 
 		if (!line.len || line.ptr[0] == '#')
 			continue;
 		return head_read(line, &head) &&
-		       (!body.len || frame_split(trim(line_next(&body)), &symbol, &file));
+		       (!body.len || frame_split(str_trim(str_cut(&body, '\n')), &symbol, &file));
 	}
 	return false;
 }

@@ -21,6 +21,8 @@
 #define TYPES_MAX (4 * PROFILE_COLUMNS_MAX)
 #define LABELS_MAX 128 /* that a context can have; the builder's limit is not above */
 #define UNSET UINT32_MAX
+#define MANY_TYPES 8
+#define DROPPED SIZE_MAX /* the group of a column that is left out */
 
 struct run {
 	uint32_t at, count;
@@ -82,6 +84,33 @@ static int types_map(struct job *job)
 	job->kinds_count =
 	    profile_map_columns(columns, p->types_count, period, job->request->name, job->mapped);
 	return 0;
+}
+
+/*
+ * Clients that declare every type they know (Datadog's Python tracer has 19) leave most of them 0.  Those
+ * would be types that everybody is offered and nobody has; a few columns are kept as they are.
+ */
+static void zeros_drop(struct job *job)
+{
+	const struct pprof *p = job->pprof;
+	bool used[TYPES_MAX] = {false};
+
+	if (p->types_count <= MANY_TYPES)
+		return;
+	for (size_t i = 0; i < p->samples_count * p->types_count; i++)
+		if (p->values[i])
+			used[i % p->types_count] = true;
+	for (size_t i = 0; i < p->types_count; i++)
+		if (!used[i])
+			job->mapped[i].group = DROPPED;
+}
+
+static bool has_columns(const struct job *job, size_t group)
+{
+	for (size_t i = 0; i < job->pprof->types_count; i++)
+		if (job->mapped[i].group == group)
+			return true;
+	return false;
 }
 
 static bool str_equal(struct str a, struct str b)
@@ -371,7 +400,7 @@ static int sample_records(struct job *job, const int64_t *values, struct profile
 	for (size_t i = 0; !rc && i < job->kinds_count; i++) {
 		const struct kind *kind = &job->kinds[i];
 		int64_t of_kind[PROFILE_COLUMNS_MAX];
-		bool any = job->kinds_count == 1;
+		bool any = job->kinds_count == 1 && kind->columns_count;
 
 		for (size_t k = 0; k < kind->columns_count; k++) {
 			of_kind[k] = values[kind->columns[k]];
@@ -450,8 +479,11 @@ static int job_run(struct job *job)
 		rc = types_map(job);
 	job->time_ns = ingest_span(job->request, p->time_ns, p->duration_ns,
 				   profile_builder_profile(job->out));
+	if (!rc)
+		zeros_drop(job);
 	for (size_t i = 0; !rc && i < job->kinds_count; i++)
-		rc = kind_make(job, i);
+		if (has_columns(job, i))
+			rc = kind_make(job, i);
 	return rc ? rc : samples_add(job);
 }
 

@@ -35,6 +35,7 @@ struct ingest_request {
 	size_t parameters_count, headers_count;
 	const struct ingest_label *labels; /* of the series, from the URL or the configuration */
 	size_t labels_count;
+	struct str jfr_labels; /* of a JFR: Pyroscope's LabelsSnapshot beside it; may be empty */
 	struct str name; /* overrides the kind's name ("block" for Go's block profile); may be empty */
 	int64_t sample_period_ns;  /* where a body counts samples of a clock; 0: it says so itself */
 	int64_t from_ns, until_ns; /* from the URL, win over the body's own; 0: not given */

@@ -8,8 +8,8 @@
  *	sampleRate                 samples a second, 100
  *	units, spyName, format     groups (folded), lines, trie, tree, pprof, speedscope, jfr
  *
- * A pprof or JFR may be the body or, in multipart/form-data, the field "profile" or "jfr".  The answer is
- * an empty 200, on which its clients insist, or {"code","message"}.
+ * A pprof or JFR may be the body or, in multipart/form-data, the field "profile" or "jfr"; beside a JFR the
+ * field "labels" has what its events' context ids stand for (ingest/jfr_labels.c).  The answer is an empty 200, on which its clients insist, or {"code","message"}.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -64,33 +64,18 @@ struct job {
 
 /* ---- what the query string says ---- */
 
-static struct str trim(struct str s)
-{
-	while (s.len && s.ptr[0] == ' ')
-		s = (struct str){s.ptr + 1, s.len - 1};
-	while (s.len && s.ptr[s.len - 1] == ' ')
-		s.len--;
-	return s;
-}
-
 /* "k=v,k2=v2}"; names with two underscores are Pyroscope's own, but for the session's. */
 static void labels_read(struct job *job, struct str text)
 {
 	if (text.len && text.ptr[text.len - 1] == '}')
 		text.len--;
 	while (text.len) {
-		const char *comma = memchr(text.ptr, ',', text.len);
-		size_t len = comma ? (size_t)(comma - text.ptr) : text.len;
-		const char *equals = memchr(text.ptr, '=', len);
-		size_t key = equals ? (size_t)(equals - text.ptr) : len;
-		struct str name = trim((struct str){text.ptr, key});
+		struct str value = str_cut(&text, ','), name = str_trim(str_cut(&value, '='));
 
 		if (str_is(name, "__session_id__"))
 			name = STR("runtime-id");
-		if (equals && (name.len < 2 || memcmp(name.ptr, "__", 2)))
-			ingest_tag_add(&job->tags, name,
-				       trim((struct str){equals + 1, len - key - 1}));
-		text = (struct str){text.ptr + len + (comma != NULL), text.len - len - (comma != NULL)};
+		if (name.len < 2 || memcmp(name.ptr, "__", 2))
+			ingest_tag_add(&job->tags, name, str_trim(value));
 	}
 }
 
@@ -106,7 +91,7 @@ static int name_read(struct job *job)
 {
 	struct str name = ingest_parameter(job->request, "name");
 	const char *brace = name.len ? memchr(name.ptr, '{', name.len) : NULL;
-	struct str application = trim((struct str){name.ptr, brace ? (size_t)(brace - name.ptr) : name.len});
+	struct str application = str_trim((struct str){name.ptr, brace ? (size_t)(brace - name.ptr) : name.len});
 	const char *dot = application.len ? memrchr(application.ptr, '.', application.len) : NULL;
 
 	if (!application.len)
@@ -239,6 +224,25 @@ static int part_read(struct job *job, struct str body, const struct ingest_proto
 	return ingest_embedded(&job->part, format, &job->left, out, findings, job->err);
 }
 
+/* Before the recording that needs them, wherever they stand. `plain` is released by the caller. */
+static int labels_part_read(struct job *job, struct buf *plain)
+{
+	struct multipart m;
+	struct multipart_part part;
+	int rc = multipart_init(&m, job->request->content_type, job->request->body, job->err);
+
+	while (!rc && multipart_next(&m, &part, job->err) == 1) {
+		if (!str_is(part.name, "labels") || !part.data.len)
+			continue;
+		job->part.body = part.data;
+		rc = ingest_embedded_plain(&job->part, &job->left, plain, job->err);
+		if (!rc)
+			job->part.jfr_labels = (struct str){plain->data, plain->len};
+		break;
+	}
+	return rc;
+}
+
 static int form_read(struct job *job, const struct ingest_protocol *format, struct profile_builder *out,
 		     struct ingest_findings *findings)
 {
@@ -281,9 +285,17 @@ static int pyroscope_decode(const struct ingest_request *request, struct profile
 	if (!format || format->paths)
 		return err_set(err, -EOPNOTSUPP, "pyroscope: format \"%.*s\" is not read here",
 			       (int)MIN(name.len, (size_t)40), name.ptr);
+	struct buf labels = {0};
+
 	ingest_tags_instance(&job.tags, profile_builder_profile(out));
-	return multipart_is(request->content_type) ? form_read(&job, format, out, findings)
-						   : part_read(&job, request->body, format, out, findings);
+	if (!multipart_is(request->content_type))
+		return part_read(&job, request->body, format, out, findings);
+	if (str_is(str_of(format->name), "jfr"))
+		rc = labels_part_read(&job, &labels);
+	if (!rc)
+		rc = form_read(&job, format, out, findings);
+	buf_release(&labels);
+	return rc;
 }
 
 static void pyroscope_answer(const struct ingest_request *request, const struct ingest_outcome *outcome,

@@ -54,30 +54,13 @@ void ingest_tag_add(struct ingest_tags *tags, struct str key, struct str value)
 		tags->labels[tags->count++] = (struct ingest_label){key, value};
 }
 
-static struct str trim(struct str s)
-{
-	while (s.len && s.ptr[0] == ' ')
-		s = (struct str){s.ptr + 1, s.len - 1};
-	while (s.len && s.ptr[s.len - 1] == ' ')
-		s.len--;
-	return s;
-}
-
 void ingest_tags_add(struct ingest_tags *tags, struct str text)
 {
 	while (text.len) {
-		const char *comma = memchr(text.ptr, ',', text.len);
-		size_t len = comma ? (size_t)(comma - text.ptr) : text.len;
-		struct str tag = trim((struct str){text.ptr, len});
-		const char *colon = tag.len ? memchr(tag.ptr, ':', tag.len) : NULL;
+		struct str value = str_trim(str_cut(&text, ',')), key = str_cut(&value, ':');
 
-		if (colon) {
-			size_t key = (size_t)(colon - tag.ptr);
-
-			ingest_tag_add(tags, (struct str){tag.ptr, key},
-				       (struct str){colon + 1, tag.len - key - 1});
-		}
-		text = (struct str){text.ptr + len + (comma != NULL), text.len - len - (comma != NULL)};
+		/* Without a colon all of it is the key, and a tag without a value is none. */
+		ingest_tag_add(tags, key, value);
 	}
 }
 

@@ -244,6 +244,11 @@ static int stack_cut(struct profile_builder *b, const uint32_t **frames, size_t 
 	return 0;
 }
 
+void profile_builder_stack_was_cut(struct profile_builder *b)
+{
+	b->cuts.stacks_truncated++;
+}
+
 /* A stack that was seen costs one hash; only a new one walks the tree. */
 int profile_builder_stack(struct profile_builder *b, const uint32_t *frames, size_t count,
 			  uint32_t *ret_node)

@@ -51,6 +51,9 @@ MUST_CHECK int profile_builder_frame(struct profile_builder *builder,
 MUST_CHECK int profile_builder_stack(struct profile_builder *builder, const uint32_t *frames,
 				     size_t count, uint32_t *ret_node);
 
+/* Count a stack that its sender had cut before. */
+void profile_builder_stack_was_cut(struct profile_builder *builder);
+
 MUST_CHECK int profile_builder_kind(struct profile_builder *builder,
 				    const struct profile_kind *kind, uint32_t *ret_kind);
 MUST_CHECK int profile_builder_known_kind(struct profile_builder *builder,

@@ -16,6 +16,7 @@ struct query_format {
 	const char *content_type; /* of the answer */
 	const char *suffix;	  /* of a file, without the dot */
 	bool binary;		  /* refused on a terminal */
+	enum query_granularity granularity; /* unless the question says another */
 
 	/* Write the view. Returns 0 or the buffer's failure (-E2BIG, -ENOMEM). */
 	int (*write)(const struct query_view *view, struct buf *out);

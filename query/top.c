@@ -305,7 +305,7 @@ int query_top(const struct query *query, struct str by, struct query_table *ret_
 	arena_init(&ret_table->arena, (size_t)256 << 20);
 	query_type_text(query, ret_table->type_id, ret_table->unit);
 	for (size_t i = 0; rc == -1 && i < ARRAY_LEN(frames); i++)
-		if (strlen(frames[i].name) == by.len && !memcmp(frames[i].name, by.ptr, by.len))
+		if (str_is(by, frames[i].name))
 			rc = top_frames(query, frames[i].granularity, ret_table, err);
 	if (rc == -1)
 		rc = top_labels(query, str_equal(by, STR("thread")) ? STR("thread name") : by,

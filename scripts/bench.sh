@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 scripts/build.sh release >&2
 bench=build/release/bench
 if [ $# = 0 ]; then
-	set -- client
+	set -- client ingest
 	for program in "$bench"/*; do
 		[ -x "$program" ] && [ -f "$program" ] || continue
 		set -- "$@" "$(basename "$program" | tr _ -)"
@@ -18,6 +18,10 @@ fi
 for name in "$@"; do
 	shift
 	program=$bench/$(echo "$name" | tr - _)
+	if [ "$name" = ingest ]; then
+		HEARTH_BUILD=$PWD/build/release PYTHONDONTWRITEBYTECODE=1 python3 tests/bench/ingest.py
+		continue
+	fi
 	if [ "$name" = client ]; then
 		scripts/deps.sh bench >&2
 		more=""

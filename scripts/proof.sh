@@ -3,13 +3,16 @@
 # The long proofs, which take minutes and real programs: what scripts/test.sh shows in small.
 #
 #   scripts/proof.sh [NAME...]     all of them when none is named: redis unwind accuracy blocked
-#                                   alloc locks own_cost programs clients restart bare
+#                                   alloc locks own_cost programs clients jfr roundtrip restart bare
+#                                   store_model store_power store_kill store_damage store_readers
+#                                   store_month
 #
 # Each prints its figures and "ok" or "not ok".  What is fetched and built for them stays in
 # build/proof; `redis` and `bare` need root or a Debian with its package lists, and the network.
 set -u
 cd "$(dirname "$0")/.."
-[ $# -gt 0 ] || set -- redis unwind accuracy blocked alloc locks own_cost programs clients restart bare
+[ $# -gt 0 ] || set -- redis unwind accuracy blocked alloc locks own_cost programs clients jfr roundtrip \
+	restart bare store_model store_power store_kill store_damage store_readers store_month
 
 status=0
 built=""

@@ -11,6 +11,7 @@
 #include "server/http.h"
 #include "server/http2.h"
 #include "server/processes.h"
+#include "server/quota.h"
 #include "server/readers.h"
 #include "server/scrape.h"
 #include "server/symbols.h"
@@ -33,6 +34,7 @@ struct agent {
 	struct readers *readers;
 	struct symbols *symbols;
 	struct control *control;
+	struct quota *quota;
 	struct processes *processes;
 	struct auth *auth;
 	struct http *http;

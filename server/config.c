@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,16 +12,35 @@
 
 /* ---- the file, as libcyaml sees it: absent keys stay NULL ---- */
 
+/* limits: key, and the member of struct config that it sets. */
+#define LIMITS(LIMIT)                                                                              \
+	LIMIT(body_bytes, limits.body_bytes)                                                       \
+	LIMIT(decompressed_bytes, limits.decompressed_bytes)                                       \
+	LIMIT(ratio, limits.ratio)                                                                 \
+	LIMIT(string_bytes, limits.profile.string_bytes)                                           \
+	LIMIT(string_length, limits.profile.string_max)                                            \
+	LIMIT(frames, limits.profile.frames)                                                       \
+	LIMIT(stack_nodes, limits.profile.nodes)                                                   \
+	LIMIT(samples, limits.profile.records)                                                     \
+	LIMIT(labels_per_sample, limits.profile.labels_per_context)                                \
+	LIMIT(labels_per_series, limits.profile.labels_per_series)                                 \
+	LIMIT(requests_per_minute, quota.requests_per_minute)                                      \
+	LIMIT(bytes_per_minute, quota.bytes_per_minute)                                            \
+	LIMIT(new_series_per_minute, quota.new_series_per_minute)
+
+#define MEMBER(key, to) uint64_t *key;
 struct file_limits {
-	uint64_t *body_bytes, *decompressed_bytes, *ratio;
+	LIMITS(MEMBER)
 };
+#undef MEMBER
 
 struct file_retention {
-	uint64_t *l0_hours, *l1_days, *l0_bytes, *bytes;
+	uint64_t *l0_hours, *l1_days, *l2_days, *l0_bytes, *bytes, *free_percent;
 };
 
 struct file {
 	char *data, *run, *store, *auth, *grpc;
+	uint64_t *sync_within_seconds;
 	char **listen;
 	unsigned listen_count;
 	char **hosts;
@@ -39,15 +59,17 @@ static const cyaml_schema_value_t string_schema = {
 	CYAML_FIELD_UINT_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, member)
 
 static const cyaml_schema_field_t limits_fields[] = {
-	NUMBER("body_bytes", struct file_limits, body_bytes),
-	NUMBER("decompressed_bytes", struct file_limits, decompressed_bytes),
-	NUMBER("ratio", struct file_limits, ratio),
+#define FIELD(key, to) NUMBER(#key, struct file_limits, key),
+	LIMITS(FIELD)
+#undef FIELD
 	CYAML_FIELD_END,
 };
 
 static const cyaml_schema_field_t retention_fields[] = {
 	NUMBER("raw_hours", struct file_retention, l0_hours),
 	NUMBER("window_days", struct file_retention, l1_days),
+	NUMBER("hour_days", struct file_retention, l2_days),
+	NUMBER("free_percent", struct file_retention, free_percent),
 	NUMBER("raw_bytes", struct file_retention, l0_bytes),
 	NUMBER("bytes", struct file_retention, bytes),
 	CYAML_FIELD_END,
@@ -62,6 +84,7 @@ static const cyaml_schema_field_t file_fields[] = {
 	TEXT("run", run),
 	TEXT("store", store),
 	TEXT("auth", auth),
+	NUMBER("sync_within_seconds", struct file, sync_within_seconds),
 	TEXT("grpc", grpc),
 	CYAML_FIELD_SEQUENCE("listen", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, listen,
 			     &string_schema, 1, CONFIG_LISTEN_MAX),
@@ -106,6 +129,15 @@ static int text_set(char *to, size_t max, const char *value, const char *key, st
 	return 0;
 }
 
+static void limits_apply(const struct file_limits *limits, struct config *config)
+{
+#define APPLY(key, to)                                                                             \
+	if (limits->key)                                                                           \
+		config->to = *limits->key;
+	LIMITS(APPLY)
+#undef APPLY
+}
+
 static int file_apply(const struct file *file, struct config *config, struct err *err)
 {
 	int rc = text_set(config->data, sizeof(config->data), file->data, "data", err);
@@ -131,16 +163,25 @@ static int file_apply(const struct file *file, struct config *config, struct err
 	config->auth_open = file->auth && !strcmp(file->auth, "open");
 	config->listen_count = file->listen_count;
 	config->hosts_count = file->hosts_count;
-	if (file->limits && file->limits->body_bytes)
-		config->limits.body_bytes = *file->limits->body_bytes;
-	if (file->limits && file->limits->decompressed_bytes)
-		config->limits.decompressed_bytes = *file->limits->decompressed_bytes;
-	if (file->limits && file->limits->ratio)
-		config->limits.ratio = *file->limits->ratio;
+	if (file->limits)
+		limits_apply(file->limits, config);
 	if (file->retention && file->retention->l0_hours)
 		config->storage.l0_age_ns = (int64_t)*file->retention->l0_hours * 3600 * NS_PER_S;
 	if (file->retention && file->retention->l1_days)
 		config->storage.l1_age_ns = (int64_t)*file->retention->l1_days * 86400 * NS_PER_S;
+	if (file->retention && file->retention->l2_days)
+		config->storage.l2_age_ns = (int64_t)*file->retention->l2_days * 86400 * NS_PER_S;
+	if (file->retention && file->retention->free_percent) {
+		uint64_t percent = *file->retention->free_percent;
+
+		if (percent > 90)
+			return err_set(err, -EINVAL, "retention.free_percent: %u is more than 90",
+				       (unsigned)MIN(percent, UINT_MAX));
+		config->storage.free_permille = percent ? (unsigned)percent * 10 : STORAGE_NO_FLOOR;
+	}
+	if (file->sync_within_seconds)
+		config->storage.sync_within_ns =
+			(int64_t)MIN(*file->sync_within_seconds, (uint64_t)3600) * NS_PER_S;
 	if (file->retention && file->retention->l0_bytes)
 		config->storage.l0_bytes_max = *file->retention->l0_bytes;
 	if (file->retention && file->retention->bytes)
@@ -175,7 +216,7 @@ static void defaults(struct config *config)
 	const char *runtime = getenv("XDG_RUNTIME_DIR"), *state = getenv("XDG_STATE_HOME");
 	const char *home = getenv("HOME");
 
-	*config = (struct config){ .limits = ingest_limits_default };
+	*config = (struct config){ .limits = ingest_limits_default, .quota = quota_limits_default };
 	if (geteuid() == 0) {
 		(void)snprintf(config->run, sizeof(config->run), "/run/hearth");
 		(void)snprintf(config->data, sizeof(config->data), "/var/lib/hearth");

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "ingest/ingest.h"
+#include "server/quota.h"
 #include "storage/storage.h"
 
 #define CONFIG_LISTEN_MAX 16
@@ -43,6 +44,7 @@ struct config {
 	struct config_scrape scrapes[CONFIG_SCRAPES_MAX];
 	size_t scrapes_count;
 	struct ingest_limits limits;
+	struct quota_limits quota;
 	struct storage_options storage;
 	bool check_only, version_only;
 };

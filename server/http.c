@@ -70,7 +70,7 @@ static const char *title_of(int status)
 		{ 403, "Forbidden" },		  { 404, "Not Found" },
 		{ 405, "Method Not Allowed" },	  { 409, "Conflict" },
 		{ 413, "Content Too Large" },	  { 415, "Unsupported Media Type" },
-		{ 421, "Misdirected Request" },	  { 431, "Request Header Fields Too Large" },
+		{ 421, "Misdirected Request" },	  { 429, "Too Many Requests" },	  { 431, "Request Header Fields Too Large" },
 		{ 500, "Internal Server Error" }, { 503, "Service Unavailable" },
 		{ 507, "Insufficient Storage" },
 	};

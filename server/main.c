@@ -64,7 +64,8 @@ static int control_start(struct agent *agent, struct err *err)
 
 	(void)snprintf(path, sizeof(path), "%s/disable", agent->config.run);
 	agent->control = control_new(path);
-	return agent->control ? 0 : err_set(err, -ENOMEM, "control: out of memory");
+	agent->quota = quota_new(&agent->config.quota);
+	return agent->control && agent->quota ? 0 : err_set(err, -ENOMEM, "control: out of memory");
 }
 
 static int listen_all(struct agent *agent, struct err *err)
@@ -196,6 +197,7 @@ static void agent_stop(struct agent *agent)
 	mailbox_free(agent->mailbox);
 	processes_free(agent->processes);
 	control_free(agent->control);
+	quota_free(agent->quota);
 	auth_free(agent->auth);
 }
 
@@ -242,9 +244,8 @@ static void announce(const struct agent *agent)
 	struct storage_stats stats = { 0 };
 	struct storage_reader *reader = NULL;
 
-	if (!readers_borrow(agent->readers, &reader, NULL) && !storage_stats(reader, &stats, NULL) &&
-	    stats.note[0])
-		log_info("storage", "%s: %s", stats.version, stats.note);
+	if (!readers_borrow(agent->readers, &reader, NULL) && !storage_stats(reader, &stats, NULL))
+		log_info("storage", "%s%s%s", stats.version, stats.note[0] ? ": " : "", stats.note);
 	readers_return(agent->readers, reader);
 	log_info("agent", "hearthd %s, store %s, sockets in %s%s%s", HEARTH_VERSION,
 		 agent->config.store, agent->config.run, agent->bound_count ? ", page at http://" : "",

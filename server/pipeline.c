@@ -115,7 +115,10 @@ static int upload_keep(struct agent *agent, struct pipeline_upload *upload,
 	request->limits = &agent->config.limits;
 	*ret_result = (struct pipeline_result){ 0 };
 	buf_init(&plain, BUF_UNLIMITED); /* bounded by the limits below */
-	int rc = ingest_decompress(upload->body.ptr, upload->body.len, request->limits, &plain, err);
+	int rc = quota_request(agent->quota, upload->owner, upload->body.len, clock_monotonic_ns(), err);
+
+	if (!rc)
+		rc = ingest_decompress(upload->body.ptr, upload->body.len, request->limits, &plain, err);
 
 	request->body = (struct str){ plain.data ? plain.data : "", plain.len };
 	if (!rc)
@@ -137,6 +140,11 @@ static int upload_keep(struct agent *agent, struct pipeline_upload *upload,
 	if (!profile->records_count && (upload->change || !ret_result->findings.profiles)) {
 		profile_free(profile);
 		return 0;
+	}
+	rc = quota_series(agent->quota, upload->owner, profile, clock_monotonic_ns(), err);
+	if (rc) {
+		profile_free(profile);
+		return rc;
 	}
 	rc = writer_put_wait(agent->writer, profile, err);
 	if (rc < 0)

@@ -130,6 +130,8 @@ static int flamegraph(struct route_call *call, struct question *q)
 	struct query_view view;
 	size_t max_nodes;
 
+	if (format && !http_query(call->request, "granularity"))
+		q->query.granularity = format->granularity;
 	if (!format)
 		return err_set(&q->err, -EINVAL, "format \"%.40s\" is not written here", name);
 	int rc = count_parse(call, "max_nodes", QUERY_MAX_NODES_DEFAULT, &max_nodes, &q->err);

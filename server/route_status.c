@@ -29,6 +29,7 @@ static void storage_json(struct agent *agent, struct json *json)
 	json_key_uint(json, "bytes", stats.bytes);
 	json_key_uint(json, "raw_bytes", stats.l0_bytes);
 	json_key_uint(json, "window_bytes", stats.l1_bytes);
+	json_key_uint(json, "hour_bytes", stats.l2_bytes);
 	json_key_uint(json, "symbol_bytes", stats.symbols_bytes);
 	json_key_uint(json, "files", stats.files);
 	json_key_int(json, "oldest", stats.oldest_ns);

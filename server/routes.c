@@ -116,7 +116,9 @@ size_t agent_body_max(void *arg, const char *path)
 {
 	const struct agent *agent = arg;
 
-	return strcmp(path, "/api/v1/symbols") ? agent->config.limits.body_bytes : SYMBOLS_BODY_MAX;
+	bool large = !strcmp(path, "/api/v1/symbols") || !strcmp(path, "/api/v1/db");
+
+	return large ? SYMBOLS_BODY_MAX : agent->config.limits.body_bytes;
 }
 
 void agent_serve(void *arg, const struct http_request *request, struct http_answer *answer)
@@ -139,6 +141,7 @@ int status_of(int rc)
 	} statuses[] = {
 		{ -EINVAL, 400 }, { -EOPNOTSUPP, 415 }, { -E2BIG, 413 },  { -ENOENT, 404 },
 		{ -EAGAIN, 503 }, { -ENOSPC, 507 },	{ -EPERM, 403 }, { -ENOMEM, 503 },
+		{ -EDQUOT, 429 },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
@@ -151,6 +154,8 @@ void route_retry_after(struct route_call *call, int status)
 {
 	if (status == 503 || status == 507)
 		memcpy(call->answer->retry_after, "5", 2);
+	if (status == 429)
+		memcpy(call->answer->retry_after, "60", 3);
 }
 
 void route_fail(struct route_call *call, int rc, const struct err *err)

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "server/steady.h"
 
 #define MAINTAIN_NS (INT64_C(2) * NS_PER_S)
 
@@ -28,6 +29,7 @@ struct writer {
 	size_t first, count;
 	bool stopping;
 	struct writer_stats stats;
+	struct steady steady; /* the writer thread's */
 };
 
 static int jobs_wait(struct writer *writer, struct job *jobs, int64_t until_ns)
@@ -113,8 +115,13 @@ static void jobs_run(struct writer *writer, struct job *jobs, size_t count)
 static void maintain(struct writer *writer)
 {
 	struct err err = { 0 };
+	bool doubted = writer->steady.doubted_ns != 0;
+	int64_t now_ns = steady_now(&writer->steady, clock_real_ns(), clock_monotonic_ns());
 
-	if (storage_maintain(writer->store, clock_real_ns(), &err) < 0)
+	if (writer->steady.doubted_ns && !doubted)
+		log_warn("storage", "the clock was set forward by more than an hour; nothing goes by it "
+				    "for ten minutes");
+	if (storage_maintain(writer->store, now_ns, &err) < 0)
 		log_error("storage", "maintenance: %s", err.message);
 }
 

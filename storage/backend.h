@@ -45,6 +45,9 @@ struct storage_backend {
 	int (*symbols_put)(struct storage *store, uint64_t scope, const uint8_t *build_id,
 			   size_t build_id_len, const void *table, size_t len, uint64_t *ret_epoch,
 			   struct err *err);
+	int (*compact)(struct storage *store, const char *part, struct err *err);
+	int (*adopt)(struct storage *store, const char *part, const void *bytes, size_t len,
+		     struct err *err);
 	int (*reader_open)(struct storage *store, struct storage_reader **ret_reader,
 			   struct err *err);
 
@@ -54,6 +57,11 @@ struct storage_backend {
 	int (*symbols_get)(struct storage_reader *reader, uint64_t scope, const uint8_t *build_id,
 			   size_t build_id_len, void **ret_table, size_t *ret_len,
 			   uint64_t *ret_epoch, struct err *err);
+	int (*parts)(struct storage_reader *reader, storage_part_fn fn, void *arg,
+		     struct err *err);
+	int (*check_part)(struct storage_reader *reader, const char *part, struct err *err);
+	int (*copy)(struct storage_reader *reader, const char *part, void **ret_bytes,
+		    size_t *ret_len, struct err *err);
 	/* The five below MUST NOT hold a lock or a transaction of the store during a callback.
 	 * from_ns < until_ns; there is at least one series; step_ns > 0. */
 	int (*series)(struct storage_reader *reader, int64_t from_ns, int64_t until_ns,

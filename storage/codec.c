@@ -7,7 +7,6 @@
 
 #include "base/varint.h"
 
-#define LEVEL 3
 #define COLUMNS_FIXED 4 /* times, nodes, contexts, counts */
 
 struct codec {
@@ -90,7 +89,8 @@ void codec_columns_release(struct codec_columns *c)
 	memset(c, 0, sizeof(*c));
 }
 
-int codec_pack(struct codec *c, const void *raw, size_t len, struct str *ret_packed)
+int codec_pack(struct codec *c, const void *raw, size_t len, enum codec_effort effort,
+	       struct str *ret_packed)
 {
 	size_t bound = ZSTD_compressBound(len);
 
@@ -99,7 +99,10 @@ int codec_pack(struct codec *c, const void *raw, size_t len, struct str *ret_pac
 
 	if (!to)
 		return -ENOMEM;
-	size_t n = ZSTD_compressCCtx(c->packer, to, bound, raw, len, LEVEL);
+	/* The checksum: SQLite has none, and a flipped bit would decode to something else. */
+	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_compressionLevel, (int)effort);
+	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_checksumFlag, 1);
+	size_t n = ZSTD_compress2(c->packer, to, bound, raw, len);
 
 	if (ZSTD_isError(n))
 		return -ENOMEM;
@@ -140,39 +143,167 @@ static size_t put_deltas(struct buf *to, const uint32_t *items, size_t count)
 	return to->len - before;
 }
 
+static uint64_t magnitude(int64_t value)
+{
+	return value < 0 ? -(uint64_t)value : (uint64_t)value;
+}
+
+static uint64_t divisor(uint64_t a, uint64_t b)
+{
+	while (b) {
+		uint64_t rest = a % b;
+
+		a = b;
+		b = rest;
+	}
+	return a;
+}
+
 static size_t put_times(struct buf *to, const int64_t *times, size_t count)
 {
 	size_t before = to->len;
+	uint64_t unit = 0;
+
+	if (!count)
+		return 0;
+	for (size_t i = 1; i < count && unit != 1; i++)
+		unit = divisor(unit, magnitude(times[i] - times[i - 1]));
+	unit = unit ? unit : 1;
+	(void)buf_add_varint(to, zigzag_put(times[0]));
+	(void)buf_add_varint(to, unit);
+	for (size_t i = 1; i < count; i++)
+		(void)buf_add_varint(to, zigzag_put((times[i] - times[i - 1]) / (int64_t)unit));
+	return to->len - before;
+}
+
+/* Whether each value is `unit` for each sample behind it, as the time of CPU samples is. */
+static bool follows_counts(const int64_t *values, const uint64_t *counts, size_t count,
+			   uint64_t unit)
+{
+	for (size_t i = 0; i < count; i++) {
+		int64_t product;
+
+		if (__builtin_mul_overflow(unit, counts[i], &product) || product != values[i])
+			return false;
+	}
+	return true;
+}
+
+static size_t put_values(struct buf *to, const int64_t *values, const uint64_t *counts,
+			 size_t count)
+{
+	size_t before = to->len;
+	uint64_t unit = 0;
+
+	/* For a column that follows, the unit of the first record is that of all. */
+	if (count && counts[0] && values[0] >= 0)
+		unit = (uint64_t)values[0] / counts[0];
+	if (follows_counts(values, counts, count, unit)) {
+		(void)buf_add_varint(to, unit);
+		return to->len - before;
+	}
+	unit = 0;
+	for (size_t i = 0; i < count && unit != 1; i++)
+		unit = divisor(unit, magnitude(values[i]));
+	/* INT64_MIN alone: its own unit does not fit a signed number. */
+	unit = unit && unit <= INT64_MAX ? unit : 1;
+	(void)buf_add_varint(to, unit);
+	for (size_t i = 0; i < count; i++)
+		(void)buf_add_varint(to, zigzag_put(values[i] / (int64_t)unit));
+	return to->len - before;
+}
+
+struct ranked {
+	uint32_t node, count, rank;
+};
+
+static int compare_nodes(const void *x, const void *y)
+{
+	uint32_t a = *(const uint32_t *)x, b = *(const uint32_t *)y;
+
+	return (a > b) - (a < b);
+}
+
+static int compare_frequency(const void *x, const void *y)
+{
+	const struct ranked *a = x, *b = y;
+
+	if (a->count != b->count)
+		return a->count > b->count ? -1 : 1;
+	return (a->node > b->node) - (a->node < b->node);
+}
+
+/* The different nodes in order of their numbers. */
+static size_t distinct(const uint32_t *nodes, size_t count, uint32_t *sorted, struct ranked *to)
+{
+	size_t n = 0;
+
+	if (!count)
+		return 0;
+	memcpy(sorted, nodes, count * sizeof(*sorted));
+	qsort(sorted, count, sizeof(*sorted), compare_nodes);
+	for (size_t i = 0; i < count; i++) {
+		if (!n || to[n - 1].node != sorted[i])
+			to[n++] = (struct ranked){.node = sorted[i]};
+		to[n - 1].count++;
+	}
+	return n;
+}
+
+/* Records in the order of time name the same few stacks again and again: numbers that are small
+ * where they are frequent take half of what deltas do. */
+static size_t put_ranked(struct buf *to, const uint32_t *nodes, size_t count)
+{
+	uint32_t *sorted CLEANUP(cleanup_free) = malloc((count + 1) * sizeof(*sorted));
+	struct ranked *all CLEANUP(cleanup_free) = malloc((count + 1) * sizeof(*all));
+	struct ranked *by_count CLEANUP(cleanup_free) = malloc((count + 1) * sizeof(*by_count));
+	size_t before = to->len, n;
 	int64_t last = 0;
 
+	if (!sorted || !all || !by_count) {
+		to->failed = -ENOMEM;
+		return 0;
+	}
+	n = distinct(nodes, count, sorted, all);
+	for (size_t i = 0; i < n; i++) {
+		by_count[i] = all[i];
+		by_count[i].rank = (uint32_t)i;
+	}
+	if (n)
+		qsort(by_count, n, sizeof(*by_count), compare_frequency);
+	(void)buf_add_varint(to, n);
+	for (size_t i = 0; i < n; i++) {
+		all[by_count[i].rank].rank = (uint32_t)i;
+		(void)buf_add_varint(to, zigzag_put((int64_t)by_count[i].node - last));
+		last = by_count[i].node;
+	}
 	for (size_t i = 0; i < count; i++) {
-		(void)buf_add_varint(to, zigzag_put(times[i] - last));
-		last = times[i];
+		const struct ranked *found = bsearch(&nodes[i], all, n, sizeof(*all), compare_nodes);
+
+		(void)buf_add_varint(to, found->rank);
 	}
 	return to->len - before;
 }
 
 int codec_encode(struct codec *c, const struct codec_columns *columns, unsigned parts,
-		 struct str *ret_packed)
+		 enum codec_effort effort, struct str *ret_packed)
 {
 	size_t lengths[COLUMNS_FIXED + PROFILE_COLUMNS_MAX], before;
 	struct buf *body = &c->columns;
 
 	buf_clear(body);
 	lengths[0] = parts & CODEC_TIMES ? put_times(body, columns->times, columns->count) : 0;
-	lengths[1] = put_deltas(body, columns->nodes, columns->count);
+	lengths[1] = parts & CODEC_CONTEXTS ? put_ranked(body, columns->nodes, columns->count)
+					    : put_deltas(body, columns->nodes, columns->count);
 	lengths[2] =
 	    parts & CODEC_CONTEXTS ? put_deltas(body, columns->contexts, columns->count) : 0;
 	before = body->len;
 	for (size_t i = 0; i < columns->count; i++)
 		(void)buf_add_varint(body, columns->counts[i]);
 	lengths[3] = body->len - before;
-	for (size_t v = 0; v < columns->values_count; v++) {
-		before = body->len;
-		for (size_t i = 0; i < columns->count; i++)
-			(void)buf_add_varint(body, zigzag_put(columns->values[v][i]));
-		lengths[COLUMNS_FIXED + v] = body->len - before;
-	}
+	for (size_t v = 0; v < columns->values_count; v++)
+		lengths[COLUMNS_FIXED + v] =
+		    put_values(body, columns->values[v], columns->counts, columns->count);
 	buf_clear(&c->raw);
 	(void)buf_add_varint(&c->raw, columns->count);
 	(void)buf_add_varint(&c->raw, columns->values_count);
@@ -182,7 +313,7 @@ int codec_encode(struct codec *c, const struct codec_columns *columns, unsigned 
 	(void)buf_add(&c->raw, body->data, body->len);
 	if (body->failed || c->raw.failed)
 		return -ENOMEM;
-	return codec_pack(c, c->raw.data, c->raw.len, ret_packed);
+	return codec_pack(c, c->raw.data, c->raw.len, effort, ret_packed);
 }
 
 static bool get_deltas(const uint8_t *p, size_t len, uint32_t *to, size_t count)
@@ -202,18 +333,54 @@ static bool get_deltas(const uint8_t *p, size_t len, uint32_t *to, size_t count)
 	return p == end;
 }
 
+static int get_ranked(const uint8_t *p, size_t len, uint32_t *to, size_t count)
+{
+	const uint8_t *end = p + len;
+	uint64_t n, value;
+	int64_t last = 0;
+
+	p = varint_get(p, end, &n);
+	if (!p || n > count)
+		return -EBADMSG;
+	uint32_t *nodes CLEANUP(cleanup_free) = malloc((size_t)(n + 1) * sizeof(*nodes));
+
+	/* Not damage: a file would be put aside for it. */
+	if (!nodes)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		p = varint_get(p, end, &value);
+		if (!p || __builtin_add_overflow(last, zigzag_get(value), &last) || last < 0 ||
+		    last > UINT32_MAX)
+			return -EBADMSG;
+		nodes[i] = (uint32_t)last;
+	}
+	for (size_t i = 0; i < count; i++) {
+		p = varint_get(p, end, &value);
+		if (!p || value >= n)
+			return -EBADMSG;
+		to[i] = nodes[value];
+	}
+	return p == end ? 0 : -EBADMSG;
+}
+
 static bool get_times(const uint8_t *p, size_t len, int64_t *to, size_t count)
 {
 	const uint8_t *end = p + len;
-	int64_t last = 0;
+	uint64_t value, unit;
+	int64_t delta;
 
-	for (size_t i = 0; i < count; i++) {
-		uint64_t value;
-
+	if (!count)
+		return !len;
+	p = varint_get(p, end, &value);
+	p = p ? varint_get(p, end, &unit) : NULL;
+	if (!p || !unit || unit > INT64_MAX)
+		return false;
+	to[0] = zigzag_get(value);
+	for (size_t i = 1; i < count; i++) {
 		p = varint_get(p, end, &value);
-		if (!p || __builtin_add_overflow(last, zigzag_get(value), &last))
+		if (!p || __builtin_mul_overflow(zigzag_get(value), (int64_t)unit, &delta) ||
+		    __builtin_add_overflow(to[i - 1], delta, &to[i]))
 			return false;
-		to[i] = last;
 	}
 	return p == end;
 }
@@ -227,16 +394,25 @@ static bool get_counts(const uint8_t *p, size_t len, uint64_t *to, size_t count)
 	return p == end;
 }
 
-static bool get_values(const uint8_t *p, size_t len, int64_t *to, size_t count)
+static bool get_values(const uint8_t *p, size_t len, const uint64_t *counts, int64_t *to,
+		       size_t count)
 {
 	const uint8_t *end = p + len;
-	uint64_t value = 0;
+	uint64_t value, unit;
 
+	p = varint_get(p, end, &unit);
+	if (!p || unit > INT64_MAX)
+		return false;
+	if (p == end) {
+		for (size_t i = 0; i < count; i++)
+			if (__builtin_mul_overflow(unit, counts[i], &to[i]))
+				return false;
+		return true;
+	}
 	for (size_t i = 0; i < count; i++) {
 		p = varint_get(p, end, &value);
-		if (!p)
+		if (!p || __builtin_mul_overflow(zigzag_get(value), (int64_t)unit, &to[i]))
 			return false;
-		to[i] = zigzag_get(value);
 	}
 	return p == end;
 }
@@ -282,7 +458,13 @@ int codec_decode(struct codec *c, const void *packed, size_t len, int column,
 	bool ok = !(head[2] & CODEC_TIMES) || get_times(p, lengths[0], to->times, to->count);
 
 	p += lengths[0];
-	ok = ok && get_deltas(p, lengths[1], to->nodes, to->count);
+	if (ok && head[2] & CODEC_CONTEXTS) {
+		rc = get_ranked(p, lengths[1], to->nodes, to->count);
+		if (rc)
+			return rc;
+	} else {
+		ok = ok && get_deltas(p, lengths[1], to->nodes, to->count);
+	}
 	p += lengths[1];
 	ok = ok &&
 	     (!(head[2] & CODEC_CONTEXTS) || get_deltas(p, lengths[2], to->contexts, to->count));
@@ -291,7 +473,8 @@ int codec_decode(struct codec *c, const void *packed, size_t len, int column,
 	p += lengths[3];
 	for (size_t v = 0; ok && v < to->values_count; v++) {
 		if (column < 0 || (size_t)column == v)
-			ok = get_values(p, lengths[COLUMNS_FIXED + v], to->values[v], to->count);
+			ok = get_values(p, lengths[COLUMNS_FIXED + v], to->counts, to->values[v],
+					to->count);
 		p += lengths[COLUMNS_FIXED + v];
 	}
 	return ok ? 0 : -EBADMSG;

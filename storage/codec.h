@@ -6,11 +6,15 @@
  *
  *	varint  records, value columns, parts (enum codec_part)
  *	varint  length of each column that follows, in this order
- *	bytes   times     zigzag deltas        (CODEC_TIMES)
- *	bytes   nodes     zigzag deltas
- *	bytes   contexts  zigzag deltas        (CODEC_CONTEXTS)
+ *	bytes   times     zigzag first, unit, zigzag deltas in units   (CODEC_TIMES)
+ *	bytes   nodes     zigzag deltas; with contexts: how many differ, these as zigzag deltas
+ *			  with the most frequent first, and for each record its place among them
+ *	bytes   contexts  zigzag deltas                                (CODEC_CONTEXTS)
  *	bytes   counts    varints
- *	bytes   values    zigzag, for each value column
+ *	bytes   values    unit, zigzag in units; the unit alone when each value is unit x count;
+ *			  for each value column
+ *
+ * A unit is the greatest number that divides the whole column.
  *
  * A codec holds the zstd contexts and scratch memory of one thread.
  */
@@ -25,6 +29,9 @@
 #define CODEC_RAW_MAX ((size_t)256 << 20)   /* of any packed thing; more is damage */
 
 enum codec_part { CODEC_TIMES = 1, CODEC_CONTEXTS = 2 };
+
+/* How hard to try: what is written once an hour and read for weeks deserves more. */
+enum codec_effort { CODEC_QUICK = 3, CODEC_DENSE = 12 };
 
 /* Columns of one block; the codec grows and owns the arrays. */
 struct codec_columns {
@@ -46,13 +53,14 @@ MUST_CHECK int codec_columns_reserve(struct codec_columns *columns, size_t count
 void codec_columns_release(struct codec_columns *columns);
 
 /* Compress; the result is the codec's until its next call. Returns 0 or -ENOMEM. */
-MUST_CHECK int codec_pack(struct codec *codec, const void *raw, size_t len, struct str *ret_packed);
+MUST_CHECK int codec_pack(struct codec *codec, const void *raw, size_t len,
+			  enum codec_effort effort, struct str *ret_packed);
 /* Returns 0, -EBADMSG (damaged) or -ENOMEM. */
 MUST_CHECK int codec_unpack(struct codec *codec, const void *packed, size_t len,
 			    struct str *ret_raw);
 
 MUST_CHECK int codec_encode(struct codec *codec, const struct codec_columns *columns,
-			    unsigned parts, struct str *ret_packed);
+			    unsigned parts, enum codec_effort effort, struct str *ret_packed);
 
 /* `column` is the one value column to read into values[column], or -1 for all. */
 MUST_CHECK int codec_decode(struct codec *codec, const void *packed, size_t len, int column,

@@ -32,7 +32,7 @@ int dict_init(struct dict *d, bool indexed)
 	d->t.contexts_count = d->t.instances_count = 1;
 	d->t.strings = d->strings.strings;
 	d->t.strings_count = d->strings.count;
-	d->written = (struct dict_counts){1, 1, 1, 1, 0, 1, 0, 1};
+	dict_unwrite(d);
 	return 0;
 }
 
@@ -53,6 +53,8 @@ void dict_release(struct dict *d)
 	index_release(&d->contexts);
 	index_release(&d->series);
 	index_release(&d->instances);
+	index_release(&d->parts);
+	free(d->frame_ids);
 	memset(d, 0, sizeof(*d));
 }
 
@@ -151,6 +153,20 @@ int dict_add_context(struct dict *d, const struct profile_label *labels, size_t 
 	return rc;
 }
 
+/* What shares a part: the series of one owner's service. */
+static struct hash128 part_key(const struct dict *d, uint32_t owner,
+			       const struct profile_label *labels, size_t count)
+{
+	int64_t service_key = intern_find(&d->strings, "service", 7);
+	struct str service = STR("");
+
+	for (size_t i = 0; i < count; i++)
+		if (labels[i].key && labels[i].key == service_key)
+			service = d->t.strings[labels[i].text];
+	return hash128_chain((struct hash128){owner, 0x70617274},
+			     hash128(service.ptr, service.len));
+}
+
 /* Readers look series up as well, so this index is always there. */
 int dict_add_series(struct dict *d, const struct dict_series *series,
 		    const struct profile_label *labels)
@@ -165,8 +181,12 @@ int dict_add_series(struct dict *d, const struct dict_series *series,
 
 	*s = *series;
 	rc = add_labels(d, labels, series->labels.count, &s->labels);
-	if (!rc)
+	if (!rc && d->indexed)
+		rc = index_put(&d->parts, part_key(d, s->owner, labels, s->labels.count), s->part);
+	if (!rc) {
 		d->t.series_count++;
+		d->parts_count = MAX(d->parts_count, s->part);
+	}
 	return rc;
 }
 
@@ -414,6 +434,15 @@ int dict_import_context(struct dict_import *im, uint32_t id, uint32_t *ret_id)
 	return 0;
 }
 
+/* The part of the series' (owner, service), or the next number. */
+static uint32_t part_of(const struct dict *to, uint32_t owner, const struct profile_label *labels,
+			size_t count)
+{
+	uint32_t found = index_find(&to->parts, part_key(to, owner, labels, count));
+
+	return found != INDEX_NONE ? found : to->parts_count + 1;
+}
+
 int dict_import_series(struct dict_import *im, const struct dict_series *series, uint32_t *ret_id)
 {
 	struct profile_label *labels CLEANUP(cleanup_free) = NULL;
@@ -440,6 +469,7 @@ int dict_import_series(struct dict_import *im, const struct dict_series *series,
 	if (rc)
 		return rc;
 	*ret_id = (uint32_t)im->to->t.series_count;
+	s.part = part_of(im->to, s.owner, labels, s.labels.count);
 	return dict_add_series(im->to, &s, labels);
 }
 

@@ -8,6 +8,10 @@
  * grows.  What a transaction added is one packed segment, written in that transaction; a reader
  * that has read n segments reads the later ones and goes on.
  *
+ * A file has several: the catalogue holds series and instances, and one part for each (owner,
+ * service) the stacks and contexts of its series, so that a question about one service does not
+ * load the others' trees.  Numbers are each dictionary's own.
+ *
  * One thread.  After a rollback the dictionary knows more than the file: drop it and load again.
  */
 #ifndef STORAGE_DICT_H
@@ -30,6 +34,7 @@ struct dict_series {
 		bool gauge;
 	} columns[PROFILE_COLUMNS_MAX];
 	struct profile_labels labels; /* key and text of each count */
+	uint32_t part;		      /* of the file's dictionaries: its stacks'; from 1 */
 };
 
 /* Growing tables; also what an import reads from, whatever its origin. */
@@ -59,6 +64,11 @@ struct dict {
 	size_t hashes_capacity;
 	bool indexed; /* for writing */
 	struct index modules, frames, nodes, contexts, series, instances;
+	struct index parts;   /* of a catalogue, by (owner, service) */
+	uint32_t parts_count; /* the highest number */
+	uint32_t owner;	      /* of a part: what its frames' identities are scoped by */
+	struct hash128 *frame_ids; /* of the first few frames, as far as they were asked for */
+	size_t frame_ids_count, frame_ids_capacity;
 };
 
 /* `indexed`: things will be added, not only loaded. Returns 0 or -ENOMEM. */
@@ -70,6 +80,9 @@ bool dict_is_dirty(const struct dict *dict);
 
 /* Append what is not written to `to`, and count it as written. Returns 0 or -ENOMEM. */
 MUST_CHECK int dict_encode(struct dict *dict, struct buf *to);
+
+/* Count nothing as written: the next segment holds it all. */
+void dict_unwrite(struct dict *dict);
 
 /* Add a segment. Returns 0, -EBADMSG (damaged) or -ENOMEM. */
 MUST_CHECK int dict_decode(struct dict *dict, struct str segment);

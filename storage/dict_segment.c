@@ -7,6 +7,7 @@
 #include "storage/dict.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -72,21 +73,89 @@ static void put_frames(struct buf *to, const struct dict *d)
 	}
 }
 
+/* Identities of the frames so far: of what every file of this owner has, without a process. */
+static int identify_frames(struct dict *d)
+{
+	struct profile tables = {.strings = d->strings,
+				 .modules = d->t.modules,
+				 .modules_count = d->t.modules_count};
+	int rc = array_grow(&d->frame_ids, sizeof(*d->frame_ids), &d->frame_ids_capacity,
+			    d->t.frames_count);
+
+	for (; !rc && d->frame_ids_count < d->t.frames_count; d->frame_ids_count++)
+		d->frame_ids[d->frame_ids_count] = profile_frame_identity(
+		    &tables, &d->t.frames[d->frame_ids_count], d->owner);
+	return rc;
+}
+
+static struct hash128 expected_hash(const struct dict *d, struct profile_node node)
+{
+	return hash128_chain(d->t.node_hashes[node.parent], d->frame_ids[node.frame]);
+}
+
+static void put_hash(struct buf *to, const struct dict *d, size_t node, size_t *last)
+{
+	put(to, node - *last);
+	(void)buf_add(to, &d->t.node_hashes[node], sizeof(struct hash128));
+	*last = node;
+}
+
+/* How long bytes with these frequencies are at least, in bits. */
+static double length_of(const struct buf *bytes)
+{
+	size_t counts[256] = {0};
+	double bits = 0;
+
+	for (size_t i = 0; i < bytes->len; i++)
+		counts[(uint8_t)bytes->data[i]]++;
+	for (size_t i = 0; i < 256; i++)
+		if (counts[i])
+			bits -= (double)counts[i] *
+				log2((double)counts[i] / (double)bytes->len);
+	return bits;
+}
+
+/* Frames that are met in order are short as deltas; those that come again and again, as they are. */
+static void put_node_frames(struct buf *to, const struct dict *d, size_t first)
+{
+	struct buf deltas CLEANUP(buf_release), plain CLEANUP(buf_release);
+	int64_t before = 0;
+
+	buf_init(&deltas, BUF_UNLIMITED);
+	buf_init(&plain, BUF_UNLIMITED);
+	for (size_t i = first; i < d->t.nodes_count; i++) {
+		put(&deltas, zigzag_put((int64_t)d->t.nodes[i].frame - before));
+		put(&plain, d->t.nodes[i].frame);
+		before = d->t.nodes[i].frame;
+	}
+	bool as_deltas = length_of(&deltas) <= length_of(&plain);
+	const struct buf *shorter = as_deltas ? &deltas : &plain;
+
+	put(to, as_deltas);
+	(void)buf_add(to, shorter->data, shorter->len);
+	if (deltas.failed || plain.failed)
+		to->failed = -ENOMEM;
+}
+
+/* A node's hash follows from its parent's and its frame, and only what does not is written: code of
+ * a process, which has its runtime id in its identity. */
 static void put_nodes(struct buf *to, const struct dict *d)
 {
-	struct profile_node last = {0, 0};
+	size_t first = d->written.nodes, strange = 0, last = first;
+	struct profile_node before = {0, 0};
 
-	put(to, d->t.nodes_count - d->written.nodes);
-	for (size_t i = d->written.nodes; i < d->t.nodes_count; i++) {
-		struct profile_node n = d->t.nodes[i];
-
-		put(to, zigzag_put((int64_t)n.parent - last.parent));
-		put(to, zigzag_put((int64_t)n.frame - last.frame));
-		last = n;
+	put(to, d->t.nodes_count - first);
+	for (size_t i = first; i < d->t.nodes_count; i++) {
+		put(to, zigzag_put((int64_t)d->t.nodes[i].parent - before.parent));
+		before = d->t.nodes[i];
 	}
-	if (d->t.nodes_count > d->written.nodes)
-		(void)buf_add(to, &d->t.node_hashes[d->written.nodes],
-			      (d->t.nodes_count - d->written.nodes) * sizeof(struct hash128));
+	put_node_frames(to, d, first);
+	for (size_t i = first; i < d->t.nodes_count; i++)
+		strange += !hash128_equal(d->t.node_hashes[i], expected_hash(d, d->t.nodes[i]));
+	put(to, strange);
+	for (size_t i = first; strange && i < d->t.nodes_count; i++)
+		if (!hash128_equal(d->t.node_hashes[i], expected_hash(d, d->t.nodes[i])))
+			put_hash(to, d, i, &last);
 }
 
 static void put_series(struct buf *to, const struct dict *d)
@@ -96,6 +165,7 @@ static void put_series(struct buf *to, const struct dict *d)
 		const struct dict_series *s = &d->t.series[i];
 
 		(void)buf_add(to, &s->identity, sizeof(s->identity));
+		put(to, s->part);
 		put(to, s->owner);
 		put(to, s->name);
 		put(to, s->period_type);
@@ -140,8 +210,15 @@ bool dict_is_dirty(const struct dict *d)
 	return memcmp(&now, &d->written, sizeof(now)) != 0;
 }
 
+void dict_unwrite(struct dict *d)
+{
+	d->written = (struct dict_counts){1, 1, 1, 1, 0, 1, 0, 1};
+}
+
 int dict_encode(struct dict *d, struct buf *to)
 {
+	if (identify_frames(d))
+		return -ENOMEM;
 	put_strings(to, d);
 	put_modules(to, d);
 	put_frames(to, d);
@@ -271,32 +348,64 @@ static void get_frames(struct in *in)
 	}
 }
 
+/* The number that `delta` stands for, below `limit`. */
+static uint32_t get_delta(struct in *in, uint32_t before, size_t limit)
+{
+	int64_t value = before;
+
+	if (__builtin_add_overflow(value, zigzag_get(get(in)), &value) || value < 0 ||
+	    (uint64_t)value >= limit)
+		done(in, -EBADMSG);
+	return in->failed ? 0 : (uint32_t)value;
+}
+
+/* The hashes that do not follow; those of their children follow from them. */
+static void get_hashes(struct in *in, const struct profile_node *nodes, size_t count)
+{
+	size_t first = in->d->t.nodes_count, strange = get_below(in, count + 1), at = first;
+	const struct hash128 *told = NULL;
+	struct hash128 hash;
+
+	for (size_t i = first; !in->failed && i < first + count; i++) {
+		if (!told && strange) {
+			at += get_below(in, first + count - at);
+			get_into(in, &hash, sizeof(hash));
+			told = &hash;
+			strange--;
+			if (at < i)
+				done(in, -EBADMSG);
+		}
+		if (in->failed)
+			return;
+		bool is_told = told && at == i;
+
+		done(in, dict_add_node(in->d, nodes[i - first],
+				       is_told ? hash : expected_hash(in->d, nodes[i - first])));
+		told = is_told ? NULL : told;
+	}
+	if (told || strange)
+		done(in, -EBADMSG);
+}
+
 static void get_nodes(struct in *in)
 {
 	size_t count = get_count(in), first = in->d->t.nodes_count;
 	struct profile_node *nodes CLEANUP(cleanup_free) = malloc((count + 1) * sizeof(*nodes));
-	int64_t parent = 0, frame = 0;
 
 	if (!nodes)
 		done(in, -ENOMEM);
-	for (size_t i = 0; !in->failed && i < count; i++) {
-		int64_t up = zigzag_get(get(in)), over = zigzag_get(get(in));
+	if (!in->failed)
+		done(in, identify_frames(in->d));
+	for (size_t i = 0; !in->failed && i < count; i++)
+		nodes[i].parent = get_delta(in, i ? nodes[i - 1].parent : 0, first + i);
+	bool as_deltas = get_below(in, 2);
 
-		if (__builtin_add_overflow(parent, up, &parent) ||
-		    __builtin_add_overflow(frame, over, &frame) || parent < 0 || frame < 0 ||
-		    (uint64_t)parent >= first + i || (uint64_t)frame >= in->d->t.frames_count) {
-			done(in, -EBADMSG);
-			return;
-		}
-		nodes[i] = (struct profile_node){(uint32_t)parent, (uint32_t)frame};
-	}
-	for (size_t i = 0; !in->failed && i < count; i++) {
-		struct hash128 hash = {0, 0};
-
-		get_into(in, &hash, sizeof(hash));
-		if (!in->failed)
-			done(in, dict_add_node(in->d, nodes[i], hash));
-	}
+	for (size_t i = 0; !in->failed && i < count; i++)
+		nodes[i].frame =
+		    as_deltas ? get_delta(in, i ? nodes[i - 1].frame : 0, in->d->t.frames_count)
+			      : get_below(in, in->d->t.frames_count);
+	if (!in->failed)
+		get_hashes(in, nodes, count);
 }
 
 /* The labels are the caller's to free; NULL after a failure. */
@@ -336,6 +445,7 @@ static void get_series(struct in *in)
 		struct dict_series s = {0};
 
 		get_into(in, &s.identity, sizeof(s.identity));
+		s.part = get_below(in, (size_t)in->d->parts_count + 2);
 		s.owner = get_below(in, (size_t)UINT32_MAX + 1);
 		s.name = get_string(in);
 		s.period_type = get_string(in);
@@ -350,6 +460,8 @@ static void get_series(struct in *in)
 		struct profile_label *labels CLEANUP(cleanup_free) =
 		    get_labels(in, &s.labels.count);
 
+		if (!s.part)
+			done(in, -EBADMSG);
 		if (!in->failed)
 			done(in, dict_add_series(in->d, &s, labels));
 	}

@@ -249,6 +249,57 @@ static int memory_symbols_get(struct storage_reader *reader, uint64_t scope,
 	return copy ? 0 : err_set(err, -ENOMEM, "storage: out of memory");
 }
 
+/* ---- there are no parts ---- */
+
+static int no_parts(struct err *err)
+{
+	return err_set(err, -EOPNOTSUPP, "storage: a store in memory has no files");
+}
+
+static int memory_compact(struct storage *store, const char *part, struct err *err)
+{
+	(void)store;
+	(void)part;
+	return no_parts(err);
+}
+
+static int memory_adopt(struct storage *store, const char *part, const void *bytes, size_t len,
+			struct err *err)
+{
+	(void)store;
+	(void)part;
+	(void)bytes;
+	(void)len;
+	return no_parts(err);
+}
+
+static int memory_parts(struct storage_reader *reader, storage_part_fn fn, void *arg,
+			struct err *err)
+{
+	(void)reader;
+	(void)fn;
+	(void)arg;
+	(void)err;
+	return 0;
+}
+
+static int memory_check_part(struct storage_reader *reader, const char *part, struct err *err)
+{
+	(void)reader;
+	(void)part;
+	return no_parts(err);
+}
+
+static int memory_copy(struct storage_reader *reader, const char *part, void **ret_bytes,
+		       size_t *ret_len, struct err *err)
+{
+	(void)reader;
+	(void)part;
+	(void)ret_bytes;
+	(void)ret_len;
+	return no_parts(err);
+}
+
 const struct storage_backend storage_memory = {
     .name = "memory",
     .durable = false,
@@ -258,6 +309,11 @@ const struct storage_backend storage_memory = {
     .maintain = memory_maintain,
     .cursor = memory_cursor,
     .symbols_put = memory_symbols_put,
+    .compact = memory_compact,
+    .adopt = memory_adopt,
+    .parts = memory_parts,
+    .check_part = memory_check_part,
+    .copy = memory_copy,
     .reader_open = memory_reader_open,
     .reader_close = memory_reader_close,
     .stats = memory_stats,

@@ -16,6 +16,8 @@
 
 #define L0_AGE_DEFAULT_NS (INT64_C(24 * 3600) * NS_PER_S)
 #define L1_AGE_DEFAULT_NS (INT64_C(7 * 86400) * NS_PER_S)
+#define L2_AGE_DEFAULT_NS (INT64_C(31 * 86400) * NS_PER_S)
+#define FREE_PERMILLE_DEFAULT 50
 #define L0_BYTES_DEFAULT ((uint64_t)512 << 20)
 #define BYTES_DEFAULT ((uint64_t)2 << 30)
 
@@ -91,7 +93,7 @@ static int load(struct sqlite_store *s, struct err *err)
 	if (!rc)
 		rc = take_lock(s, err);
 	for (int level = 0; !rc && level < SQLITE_LEVELS; level++) {
-		files_path(s, level ? "l1" : "l0", "", path);
+		files_path(s, files_level(level), "", path);
 		rc = make_folder(path, err);
 	}
 	if (rc)
@@ -132,6 +134,10 @@ static int sqlite_open(const char *rest, const struct storage_options *options,
 		s->options.l0_age_ns = L0_AGE_DEFAULT_NS;
 	if (!s->options.l1_age_ns)
 		s->options.l1_age_ns = L1_AGE_DEFAULT_NS;
+	if (!s->options.l2_age_ns)
+		s->options.l2_age_ns = L2_AGE_DEFAULT_NS;
+	if (!s->options.free_permille)
+		s->options.free_permille = FREE_PERMILLE_DEFAULT;
 	if (!s->options.l0_bytes_max)
 		s->options.l0_bytes_max = L0_BYTES_DEFAULT;
 	if (!s->options.bytes_max)
@@ -170,6 +176,11 @@ const struct storage_backend storage_sqlite = {
     .maintain = sqlite_maintain,
     .cursor = sqlite_cursor,
     .symbols_put = sqlite_symbols_put,
+    .compact = sqlite_compact,
+    .adopt = sqlite_adopt,
+    .parts = sqlite_parts,
+    .check_part = sqlite_check_part,
+    .copy = sqlite_copy,
     .reader_open = sqlite_reader_open,
     .reader_close = sqlite_reader_close,
     .stats = sqlite_stats,

@@ -14,12 +14,14 @@ static const struct {
 } migrations[] = {
 #define l0 DB_L0
 #define l1 DB_L1
+#define l2 DB_L2
 #define symbols DB_SYMBOLS
 #define SCHEMA(kind, version, sql) {kind, version, sql},
 #include "schema.inc"
 #undef SCHEMA
 #undef l0
 #undef l1
+#undef l2
 #undef symbols
 };
 
@@ -69,6 +71,7 @@ static int fail_code(sqlite3 *handle)
 		return -ENOSPC;
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
+	case SQLITE_CONSTRAINT: /* what we write fits what we wrote */
 		return -EBADMSG;
 	case SQLITE_NOMEM:
 		return -ENOMEM;
@@ -95,6 +98,17 @@ int db_fail(struct db *db, struct err *err)
 
 	return err_set(err, fail_code(db->handle), "storage: %s: %s", path ? path : "sqlite",
 		       db->handle ? sqlite3_errmsg(db->handle) : "out of memory");
+}
+
+/* Our statements are right: what they do not fit is not our schema. */
+static int fail_schema(struct db *db, struct err *err)
+{
+	bool other = sqlite3_errcode(db->handle) == SQLITE_ERROR;
+	int rc = db_fail(db, err);
+
+	if (other && err)
+		err->code = -EBADMSG;
+	return other ? -EBADMSG : rc;
 }
 
 void db_close(struct db *db)
@@ -167,7 +181,9 @@ static int migrate(struct db *db, enum db_kind kind, struct err *err)
 		sql = sqlite3_mprintf(
 		    "BEGIN IMMEDIATE; %s PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT",
 		    migrations[i].sql, APPLICATION_ID, newest);
-		rc = sql ? db_exec(db, sql, err) : err_set(err, -ENOMEM, "storage: out of memory");
+		rc = !sql ? err_set(err, -ENOMEM, "storage: out of memory")
+		     : sqlite3_exec(db->handle, sql, NULL, NULL, NULL) ? fail_schema(db, err)
+								       : 0;
 		sqlite3_free(sql);
 	}
 	if (rc)
@@ -210,6 +226,7 @@ int db_open_writer(struct db *db, const char *path, enum db_kind kind, bool crea
 	/* FULL: a commit is on disk before it is acknowledged.  mmap would turn an I/O error into
 	 * SIGBUS. */
 	rc = db_exec(db,
+		     "PRAGMA auto_vacuum=INCREMENTAL;"
 		     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=0;"
 		     "PRAGMA wal_autocheckpoint=1000; PRAGMA journal_size_limit=8388608;"
 		     "PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-4096",
@@ -219,6 +236,11 @@ int db_open_writer(struct db *db, const char *path, enum db_kind kind, bool crea
 	if (rc)
 		db_close(db);
 	return rc;
+}
+
+void db_sync_later(struct db *db)
+{
+	(void)sqlite3_exec(db->handle, "PRAGMA synchronous=NORMAL", NULL, NULL, NULL);
 }
 
 int db_open_reader(struct db *db, const char *path, struct err *err)
@@ -237,11 +259,17 @@ int db_open_reader(struct db *db, const char *path, struct err *err)
 	return rc;
 }
 
+void db_shrink(struct db *db)
+{
+	(void)sqlite3_exec(db->handle, "PRAGMA incremental_vacuum", NULL, NULL, NULL);
+	db_rollback(db);
+}
+
 int db_check(struct db *db, struct err *err)
 {
 	sqlite3_stmt *stmt = NULL;
 
-	if (sqlite3_prepare_v2(db->handle, "PRAGMA quick_check(1)", -1, &stmt, NULL))
+	if (sqlite3_prepare_v2(db->handle, "PRAGMA integrity_check(1)", -1, &stmt, NULL))
 		return db_fail(db, err);
 	int rc = db_step(db, stmt, err);
 	const char *text = rc > 0 ? (const char *)sqlite3_column_text(stmt, 0) : NULL;
@@ -271,7 +299,7 @@ int db_prepare(struct db *db, const char *sql, sqlite3_stmt **ret_stmt, struct e
 	if (db->statements_count == DB_STATEMENTS_MAX)
 		return err_set(err, -EIO, "storage: too many statements");
 	if (sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &stmt, NULL))
-		return db_fail(db, err);
+		return fail_schema(db, err);
 	db->statements[db->statements_count].sql = sql;
 	db->statements[db->statements_count++].stmt = stmt;
 	*ret_stmt = stmt;

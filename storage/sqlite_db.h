@@ -16,9 +16,9 @@
 #include "base/err.h"
 #include "profile/profile.h"
 
-enum db_kind { DB_L0, DB_L1, DB_SYMBOLS };
+enum db_kind { DB_L0, DB_L1, DB_L2, DB_SYMBOLS }; /* a level's number is its kind's */
 
-#define DB_STATEMENTS_MAX 24
+#define DB_STATEMENTS_MAX 40
 
 struct db {
 	sqlite3 *handle;
@@ -36,11 +36,17 @@ bool db_library_is_affected(void);
  * Returns 0, -EBADMSG (no database, or damaged), -ENOTSUP (from a newer release), -ENOSPC, -EIO. */
 MUST_CHECK int db_open_writer(struct db *db, const char *path, enum db_kind kind, bool create,
 			      struct err *err);
+/* From now on a commit is on disk at the next checkpoint only, in order; a crash of the process alone
+ * loses nothing. */
+void db_sync_later(struct db *db);
 /* Open read-only.  Returns 0, -ENOENT, -EBADMSG or -EIO. */
 MUST_CHECK int db_open_reader(struct db *db, const char *path, struct err *err);
 void db_close(struct db *db); /* a closed one is fine */
 
-/* 0 when a quick check finds nothing, -EBADMSG with the finding, or another error. */
+/* Give free pages back to the file system; what fails is tried again another time. */
+void db_shrink(struct db *db);
+
+/* 0 when SQLite's integrity check finds nothing, -EBADMSG with the finding, or another error. */
 MUST_CHECK int db_check(struct db *db, struct err *err);
 
 MUST_CHECK int db_exec(struct db *db, const char *sql, struct err *err);

@@ -32,11 +32,47 @@ void extent_join(struct extent *e, const struct extent *other)
 
 /* ---- names ---- */
 
-static const int64_t widths[SQLITE_LEVELS] = {STORAGE_L0_FILE_NS, STORAGE_L1_FILE_NS};
+static const struct {
+	const char *folder, *format; /* of strptime, within the folder */
+	int64_t period_ns;	     /* 0: a month */
+	int64_t window_ns;
+} levels[SQLITE_LEVELS] = {
+    {"l0", "%Y%m%dT%H.db", STORAGE_L0_FILE_NS, 0},
+    {"l1", "%Y%m%d.db", STORAGE_L1_FILE_NS, STORAGE_L1_WINDOW_NS},
+    {"l2", "%Y%m.db", 0, STORAGE_L2_WINDOW_NS},
+};
+
+const char *files_level(int level)
+{
+	return levels[level].folder;
+}
+
+int64_t files_window_ns(int level)
+{
+	return levels[level].window_ns;
+}
+
+/* The first of the month that is `months` after that of `time_ns`. */
+static int64_t month_start(int64_t time_ns, int months)
+{
+	time_t seconds = (time_t)(clock_window_ns(time_ns, NS_PER_S) / NS_PER_S);
+	struct tm tm;
+
+	(void)gmtime_r(&seconds, &tm);
+	tm = (struct tm){.tm_year = tm.tm_year, .tm_mon = tm.tm_mon + months, .tm_mday = 1};
+	return (int64_t)timegm(&tm) * NS_PER_S;
+}
 
 int64_t files_period_start(int level, int64_t time_ns)
 {
-	return clock_window_ns(time_ns, widths[level]);
+	return levels[level].period_ns ? clock_window_ns(time_ns, levels[level].period_ns)
+				       : month_start(time_ns, 0);
+}
+
+static int64_t period_end(int level, int64_t start_ns)
+{
+	return levels[level].period_ns ? start_ns + levels[level].period_ns
+				       : month_start(start_ns, 1);
 }
 
 static void name_of(int level, int64_t start_ns, char *to, size_t size)
@@ -45,21 +81,37 @@ static void name_of(int level, int64_t start_ns, char *to, size_t size)
 	struct tm tm;
 
 	(void)gmtime_r(&seconds, &tm);
-	(void)strftime(to, size, level ? "l1/%Y%m%d.db" : "l0/%Y%m%dT%H.db", &tm);
+	(void)strftime(to, size,
+		       level == 0   ? "l0/%Y%m%dT%H.db"
+		       : level == 1 ? "l1/%Y%m%d.db"
+				    : "l2/%Y%m.db",
+		       &tm);
 }
 
 /* Whether `name` (within the level's folder) is a period file, and which. */
 static bool name_parse(int level, const char *name, int64_t *ret_start_ns)
 {
-	struct tm tm = {0};
+	struct tm tm = {.tm_mday = 1};
 	char again[40];
-	const char *end = strptime(name, level ? "%Y%m%d.db" : "%Y%m%dT%H.db", &tm);
+	const char *end = strptime(name, levels[level].format, &tm);
 
 	if (!end || *end)
 		return false;
 	*ret_start_ns = (int64_t)timegm(&tm) * NS_PER_S;
 	name_of(level, *ret_start_ns, again, sizeof(again));
 	return !strcmp(again + 3, name);
+}
+
+bool files_parse(const char *name, int *ret_level, int64_t *ret_start_ns)
+{
+	for (int level = 0; level < SQLITE_LEVELS; level++) {
+		size_t len = strlen(levels[level].folder);
+
+		*ret_level = level;
+		if (!strncmp(name, levels[level].folder, len) && name[len] == '/')
+			return name_parse(level, name + len + 1, ret_start_ns);
+	}
+	return false;
 }
 
 void files_path(const struct sqlite_store *s, const char *name, const char *suffix, char *to)
@@ -163,6 +215,14 @@ static struct period_file *file_find(struct sqlite_store *s, int level, int64_t 
 	return NULL;
 }
 
+struct period_file *files_named(struct sqlite_store *s, const char *name)
+{
+	for (size_t i = 0; i < s->files_count; i++)
+		if (!strcmp(s->files[i]->name, name))
+			return s->files[i];
+	return NULL;
+}
+
 static struct period_file *file_new(int level, int64_t start_ns)
 {
 	static const struct extent empty = EXTENT_EMPTY;
@@ -172,10 +232,10 @@ static struct period_file *file_new(int level, int64_t start_ns)
 		return NULL;
 	file->level = level;
 	file->start_ns = start_ns;
-	file->end_ns = start_ns + widths[level];
+	file->end_ns = period_end(level, start_ns);
 	file->extent = empty;
 	file->refs = 1;
-	file->derived = -1;
+	file->derived = file->rolled = -1;
 	name_of(level, start_ns, file->name, sizeof(file->name));
 	return file;
 }
@@ -187,7 +247,7 @@ static int meta_create(struct db *db, struct period_file *file, struct err *err)
 	sqlite3_stmt *stmt;
 	int64_t id = 0;
 	int rc = db_prepare(
-	    db, "INSERT INTO meta VALUES (1, :id, :start, :max, :min, :max, :min, 0)", &stmt, err);
+	    db, "INSERT INTO meta VALUES (1, :id, :start, :max, :min, :max, :min, 0, 0)", &stmt, err);
 
 	if (getrandom(&id, sizeof(id), 0) != sizeof(id))
 		return err_set(err, -EIO, "storage: no random numbers");
@@ -201,12 +261,26 @@ static int meta_create(struct db *db, struct period_file *file, struct err *err)
 	return db_run(db, stmt, err);
 }
 
+static int last_batch(struct db *db, struct period_file *file, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int rc = db_prepare(db, "SELECT ifnull(max(id), 0) FROM batch", &stmt, err);
+
+	if (!rc)
+		rc = db_step(db, stmt, err);
+	if (rc > 0)
+		file->last = sqlite3_column_int64(stmt, 0);
+	if (rc >= 0)
+		(void)sqlite3_reset(stmt);
+	return rc < 0 ? rc : 0;
+}
+
 static int meta_read(struct db *db, struct period_file *file, struct err *err)
 {
 	sqlite3_stmt *stmt;
 	int rc = db_prepare(db,
-			    "SELECT file_id, min_ns, max_ns, first_ns, last_ns, records, start_ns"
-			    " FROM meta",
+			    "SELECT file_id, min_ns, max_ns, first_ns, last_ns, records, start_ns,"
+			    " step FROM meta",
 			    &stmt, err);
 
 	if (!rc)
@@ -219,6 +293,7 @@ static int meta_read(struct db *db, struct period_file *file, struct err *err)
 	file->extent.first_ns = sqlite3_column_int64(stmt, 3);
 	file->extent.last_ns = sqlite3_column_int64(stmt, 4);
 	file->extent.records = (uint64_t)sqlite3_column_int64(stmt, 5);
+	file->last = file->hour_step = file->packed = sqlite3_column_int64(stmt, 7);
 	bool named_right = sqlite3_column_int64(stmt, 6) == file->start_ns;
 
 	(void)sqlite3_reset(stmt);
@@ -227,15 +302,27 @@ static int meta_read(struct db *db, struct period_file *file, struct err *err)
 }
 
 /* A new file's name must be as durable as what will be in it. */
-static void sync_folder(const struct sqlite_store *s, int level)
+static int sync_folder(const struct sqlite_store *s, int level, struct err *err)
 {
 	char path[SQLITE_PATH_MAX];
 
-	files_path(s, level ? "l1" : "l0", "", path);
+	files_path(s, files_level(level), "", path);
 	int fd CLOSING = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (fd >= 0)
-		(void)fsync(fd);
+	if (fd < 0 || fsync(fd))
+		return err_set(err, -EIO, "storage: %s: %s", path, strerror(errno));
+	return 0;
+}
+
+/* What retention or damage left of a file of this name: its WAL would be taken for the new one's. */
+static void remove_leftovers(const struct sqlite_store *s, const struct period_file *file)
+{
+	char path[SQLITE_PATH_MAX];
+
+	files_path(s, file->name, "-wal", path);
+	(void)unlink(path);
+	files_path(s, file->name, "-shm", path);
+	(void)unlink(path);
 }
 
 static int writer_open(struct sqlite_store *s, struct period_file *entry, bool create,
@@ -243,14 +330,17 @@ static int writer_open(struct sqlite_store *s, struct period_file *entry, bool c
 {
 	char path[SQLITE_PATH_MAX];
 	struct open_file *file = calloc(1, sizeof(*file));
-	int rc = file ? dict_init(&file->dict, true) : -ENOMEM;
+	int rc = file ? dict_init(&file->catalogue.dict, true) : -ENOMEM;
 
 	if (rc) {
 		free(file);
 		return err_set(err, rc, "storage: out of memory");
 	}
+	file->writing = true;
+	if (create)
+		remove_leftovers(s, entry);
 	files_path(s, entry->name, "", path);
-	rc = db_open_writer(&file->db, path, entry->level ? DB_L1 : DB_L0, create, err);
+	rc = db_open_writer(&file->db, path, (enum db_kind)entry->level, create, err);
 	if (!rc && create)
 		rc = meta_read(&file->db, entry, err);
 	pthread_mutex_lock(&s->lock);
@@ -260,13 +350,17 @@ static int writer_open(struct sqlite_store *s, struct period_file *entry, bool c
 		rc = open_file_load(file, s->codec, err);
 	/* After a failed commit the file knows better than we do what is in it. */
 	if (!rc && entry->level == 0)
+		rc = last_batch(&file->db, entry, err);
+	if (!rc && entry->level == 0)
 		rc = known_load(&s->known, &file->db, entry->start_ns, err);
+	if (!rc && create)
+		rc = sync_folder(s, entry->level, err);
 	if (rc) {
 		open_file_free(s, file);
 		return rc;
 	}
-	if (create)
-		sync_folder(s, entry->level);
+	if (s->options.sync_within_ns)
+		db_sync_later(&file->db);
 	*ret_file = file;
 	return 0;
 }
@@ -327,6 +421,20 @@ int files_writer(struct sqlite_store *s, int level, int64_t start_ns, bool creat
 	return 0;
 }
 
+void files_failed(struct sqlite_store *s, struct open_file *file, int rc)
+{
+	struct period_file *entry = file->entry;
+
+	db_rollback(&file->db);
+	if (rc == -EBADMSG) {
+		pthread_mutex_lock(&s->lock);
+		entry->damaged = true;
+		pthread_mutex_unlock(&s->lock);
+	}
+	if (rc == -EBADMSG || open_file_reload(file, s->codec, NULL))
+		files_writer_drop(s, entry);
+}
+
 void files_writer_drop(struct sqlite_store *s, const struct period_file *file)
 {
 	for (size_t i = 0; i < SQLITE_WRITERS_MAX; i++) {
@@ -340,9 +448,11 @@ void files_writer_drop(struct sqlite_store *s, const struct period_file *file)
 
 /* ---- at the start ---- */
 
+#define CHECK_AT_ONCE (16 << 20) /* bytes of a file: 10 to 20 ms */
+
 /* Read one file into the catalogue, or put it aside.  A WAL that is left over says that the agent
  * did not close the file: look closer. */
-static int load_one(struct sqlite_store *s, int level, int64_t start_ns, struct err *err)
+int files_load_one(struct sqlite_store *s, int level, int64_t start_ns, struct err *err)
 {
 	struct period_file *entry = file_new(level, start_ns);
 	char path[SQLITE_PATH_MAX], wal[SQLITE_PATH_MAX];
@@ -355,12 +465,21 @@ static int load_one(struct sqlite_store *s, int level, int64_t start_ns, struct 
 	files_path(s, entry->name, "", path);
 	files_path(s, entry->name, "-wal", wal);
 	bool unclean = !stat(wal, &st) && st.st_size > 0;
-	int rc = db_open_writer(&db, path, level ? DB_L1 : DB_L0, false, &why);
+	bool is_file = !stat(path, &st) && S_ISREG(st.st_mode);
+	bool check_now = unclean && st.st_size <= CHECK_AT_ONCE;
 
-	if (!rc && unclean)
+	memset(&db, 0, sizeof(db));
+	int rc = is_file ? db_open_writer(&db, path, (enum db_kind)level, false, &why)
+			 : err_set(&why, -EBADMSG, "it is not a file");
+
+	if (!rc && check_now)
 		rc = db_check(&db, &why);
+	/* The others would hold up the start; maintenance has time for one after the other. */
+	entry->doubtful = !check_now;
 	if (!rc)
 		rc = meta_read(&db, entry, &why);
+	if (!rc && level == 0)
+		rc = last_batch(&db, entry, &why);
 	if (!rc && level == 0)
 		rc = known_load(&s->known, &db, start_ns, &why);
 	db_close(&db);
@@ -384,14 +503,14 @@ static int load_level(struct sqlite_store *s, int level, struct err *err)
 	int64_t start_ns;
 	int rc = 0;
 
-	files_path(s, level ? "l1" : "l0", "", path);
+	files_path(s, files_level(level), "", path);
 	DIR *dir = opendir(path);
 
 	if (!dir)
 		return err_set(err, -errno, "storage: %s: %s", path, strerror(errno));
 	for (struct dirent *e; !rc && (e = readdir(dir));)
 		if (name_parse(level, e->d_name, &start_ns))
-			rc = load_one(s, level, start_ns, err);
+			rc = files_load_one(s, level, start_ns, err);
 	(void)closedir(dir);
 	return rc;
 }

@@ -15,15 +15,26 @@ void fold_release(struct fold *f)
 	free(f->values);
 	free(f->losses);
 	free(f->ends);
+	free(f->origins);
 	memset(f, 0, sizeof(*f));
+}
+
+int64_t fold_origin(const struct fold *f, struct hash128 series)
+{
+	int64_t derived = 0;
+
+	for (size_t i = 0; i < f->origins_count; i++)
+		if (hash128_equal(f->origins[i].series, series))
+			derived = MAX(derived, f->origins[i].derived);
+	return derived;
 }
 
 static int bucket_of(struct fold *f, const struct fold_bucket *want, uint32_t *ret_bucket)
 {
 	struct {
 		int64_t window_ns;
-		uint32_t series, instance, gauge, zero;
-	} key = {want->window_ns, want->series, want->instance, want->gauge, 0};
+		uint32_t series, instance, gauge, known;
+	} key = {want->window_ns, want->series, want->instance, want->gauge, want->known};
 	struct hash128 h = hash128(&key, sizeof(key));
 
 	*ret_bucket = index_find(&f->index, h);
@@ -64,16 +75,17 @@ static int add_to(struct fold *f, const struct fold_bucket *want, const struct c
 }
 
 int fold_add(struct fold *f, const struct dict_series *described, uint32_t series,
-	     uint32_t instance, const struct codec_columns *c, size_t i)
+	     uint32_t instance, bool known, unsigned parts, const struct codec_columns *c, size_t i)
 {
-	int64_t window_ns = clock_window_ns(c->times[i], STORAGE_L1_WINDOW_NS);
+	int64_t window_ns = clock_window_ns(c->times[i], f->window_ns);
 	struct fold_bucket want = {.window_ns = window_ns,
 				   .time_ns = window_ns,
 				   .first_ns = INT64_MAX,
 				   .last_ns = INT64_MIN,
-				   .series = series};
+				   .series = series,
+				   .known = known};
 	size_t values_at = f->values_count;
-	bool sums = false, gauges = false;
+	unsigned has = 0;
 	int rc = array_grow(&f->values, sizeof(*f->values), &f->values_capacity,
 			    values_at + described->columns_count);
 
@@ -81,12 +93,11 @@ int fold_add(struct fold *f, const struct dict_series *described, uint32_t serie
 		return rc;
 	for (uint32_t v = 0; v < described->columns_count; v++) {
 		f->values[f->values_count++] = c->values[v][i];
-		sums |= !described->columns[v].gauge;
-		gauges |= described->columns[v].gauge;
+		has |= described->columns[v].gauge ? FOLD_GAUGES : FOLD_SUMS;
 	}
-	if (sums)
+	if (has & parts & FOLD_SUMS)
 		rc = add_to(f, &want, c, i, values_at);
-	if (!rc && gauges) {
+	if (!rc && (has & parts & FOLD_GAUGES)) {
 		want.gauge = true;
 		want.instance = instance;
 		want.time_ns = INT64_MIN;
@@ -119,9 +130,9 @@ struct writing {
 	struct fold *f;
 	struct open_file *day;
 	struct codec *codec;
-	const struct dict *from;
-	struct dict_import im;
-	int64_t source;
+	struct open_file *from;
+	struct imports im;
+	int64_t source, step;
 	struct extent *extent;
 	struct codec_columns columns;
 };
@@ -135,16 +146,44 @@ static int compare_entries(const void *x, const void *y)
 	return (a->node > b->node) - (a->node < b->node);
 }
 
-/* Nodes get the day's numbers; then equal stacks of a bucket are neighbours, in ascending order. */
-static int order_entries(struct writing *w)
+/* How the stacks of a series of `from` are imported, and the number that the series has here. */
+static int stacks_of(struct writing *w, uint32_t from_series, uint32_t *ret_series,
+		     struct dict_import **ret_import, struct err *err)
 {
+	const struct dict_tables *t = &w->from->catalogue.dict.t;
+	struct dict *stacks;
+	int rc = dict_import_series(&w->im.catalogue, &t->series[from_series], ret_series);
+
+	if (rc)
+		return err_set(err, rc, "storage: %s: the dictionary is full", w->day->entry->name);
+	rc = open_file_part(w->from, w->codec, from_series, &stacks, err);
+	return rc ? rc : imports_part(&w->im, *ret_series, &stacks->t, ret_import, err);
+}
+
+/* Nodes get the numbers of here; then equal stacks of a bucket are neighbours, in ascending order. */
+static int order_entries(struct writing *w, struct err *err)
+{
+	struct dict_import *im = NULL;
+	uint32_t last = INDEX_NONE, series;
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < w->f->entries_count; i++)
-		rc = dict_import_node(&w->im, w->f->entries[i].node, &w->f->entries[i].node);
-	if (!rc && w->f->entries_count)
+	for (size_t i = 0; !rc && i < w->f->entries_count; i++) {
+		struct fold_entry *e = &w->f->entries[i];
+		uint32_t of = w->f->buckets[e->bucket].series;
+
+		if (of != last)
+			rc = stacks_of(w, of, &series, &im, err);
+		last = of;
+		if (rc)
+			return rc;
+		rc = dict_import_node(im, e->node, &e->node);
+		if (rc)
+			return err_set(err, rc, "storage: %s: the dictionary is full",
+				       w->day->entry->name);
+	}
+	if (w->f->entries_count)
 		qsort(w->f->entries, w->f->entries_count, sizeof(*w->f->entries), compare_entries);
-	return rc;
+	return 0;
 }
 
 /* Sum the entries of one bucket into the columns; returns how many entries that were. */
@@ -186,7 +225,7 @@ static int write_block(struct writing *w, int64_t id, struct err *err)
 	sqlite3_stmt *stmt;
 	struct str packed;
 
-	if (codec_encode(w->codec, &w->columns, 0, &packed))
+	if (codec_encode(w->codec, &w->columns, 0, CODEC_QUICK, &packed))
 		return err_set(err, -ENOMEM, "storage: out of memory");
 	int rc =
 	    db_prepare(&w->day->db, "INSERT INTO block(id, data) VALUES (:id, :data)", &stmt, err);
@@ -219,8 +258,9 @@ static int write_window(struct writing *w, const struct fold_bucket *b, uint32_t
 	}
 	int rc = db_prepare(
 	    &w->day->db,
-	    "INSERT INTO window(series, window_ns, source, gauge, instance, time_ns, count, sums)"
-	    " VALUES (:series, :window, :source, :gauge, :instance, :time, :count, :sums)",
+	    "INSERT INTO window(series, window_ns, source, gauge, instance, time_ns, step, count,"
+	    " sums) VALUES (:series, :window, :source, :gauge, :instance, :time, :step, :count,"
+	    " :sums)",
 	    &stmt, err);
 
 	if (rc)
@@ -231,6 +271,7 @@ static int write_window(struct writing *w, const struct fold_bucket *b, uint32_t
 	db_bind_int(stmt, ":gauge", b->gauge);
 	db_bind_int(stmt, ":instance", instance);
 	db_bind_int(stmt, ":time", b->time_ns);
+	db_bind_int(stmt, ":step", b->known ? 0 : w->step);
 	db_bind_int(stmt, ":count", (int64_t)count);
 	db_bind_blob(stmt, ":sums", sums, len);
 	rc = db_run(&w->day->db, stmt, err);
@@ -252,12 +293,13 @@ static int write_buckets(struct writing *w, struct err *err)
 
 	for (size_t at = 0; !rc && at < w->f->entries_count;) {
 		const struct fold_bucket *b = &w->f->buckets[w->f->entries[at].bucket];
-		const struct dict_series *described = &w->from->t.series[b->series];
+		const struct dict_tables *t = &w->from->catalogue.dict.t;
+		const struct dict_series *described = &t->series[b->series];
 		uint32_t series, instance;
 
-		rc = dict_import_series(&w->im, described, &series);
+		rc = dict_import_series(&w->im.catalogue, described, &series);
 		if (!rc)
-			rc = dict_import_instance(&w->im, &w->from->t.instances[b->instance],
+			rc = dict_import_instance(&w->im.catalogue, &t->instances[b->instance],
 						  &instance);
 		if (!rc)
 			rc = sum_bucket(w, at, described->columns_count, &at);
@@ -281,25 +323,27 @@ static int write_losses(struct writing *w, struct err *err)
 		uint32_t series, reason;
 		sqlite3_stmt *stmt;
 
-		rc = dict_import_series(&w->im, &w->from->t.series[loss->series], &series);
+		rc = dict_import_series(&w->im.catalogue,
+					&w->from->catalogue.dict.t.series[loss->series], &series);
 		if (!rc)
-			rc = dict_import_string(&w->im, loss->reason, &reason);
+			rc = dict_import_string(&w->im.catalogue, loss->reason, &reason);
 		if (!rc)
-			rc = db_prepare(&w->day->db,
-					"INSERT INTO loss(window_ns, series, reason, source, count)"
-					" VALUES (:window, :series, :reason, :source, :count)"
-					" ON CONFLICT DO UPDATE SET count = count + :count",
-					&stmt, err);
+			rc = db_prepare(
+			    &w->day->db,
+			    "INSERT INTO loss(window_ns, series, reason, source, step, count)"
+			    " VALUES (:window, :series, :reason, :source, :step, :count)",
+			    &stmt, err);
 		if (rc)
 			return rc;
 		db_bind_int(stmt, ":window", loss->window_ns);
 		db_bind_int(stmt, ":series", series);
 		db_bind_int(stmt, ":reason", reason);
 		db_bind_int(stmt, ":source", w->source);
+		db_bind_int(stmt, ":step", loss->known ? 0 : w->step);
 		db_bind_int(stmt, ":count", (int64_t)loss->count);
 		rc = db_run(&w->day->db, stmt, err);
 		extent_add(w->extent, loss->window_ns);
-		extent_add(w->extent, loss->window_ns + STORAGE_L1_WINDOW_NS - 1);
+		extent_add(w->extent, loss->window_ns + w->f->window_ns - 1);
 	}
 	return rc;
 }
@@ -313,7 +357,9 @@ static int write_ends(struct writing *w, struct err *err)
 		sqlite3_stmt *stmt;
 		uint32_t instance;
 
-		rc = dict_import_instance(&w->im, &w->from->t.instances[end->instance], &instance);
+		rc = dict_import_instance(&w->im.catalogue,
+					  &w->from->catalogue.dict.t.instances[end->instance],
+					  &instance);
 		if (!rc)
 			rc = db_prepare(&w->day->db,
 					"INSERT OR IGNORE INTO ended(ended_ns, instance)"
@@ -329,28 +375,58 @@ static int write_ends(struct writing *w, struct err *err)
 	return rc;
 }
 
-int fold_write(struct fold *f, struct open_file *day, struct codec *codec, const struct dict *from,
-	       int64_t source, struct extent *ret_extent, struct err *err)
+/* Losses of one window, series and reason become one row. */
+static int compare_losses(const void *x, const void *y)
+{
+	const struct fold_loss *a = x, *b = y;
+
+	if (a->window_ns != b->window_ns)
+		return a->window_ns < b->window_ns ? -1 : 1;
+	if (a->series != b->series)
+		return a->series < b->series ? -1 : 1;
+	if (a->known != b->known)
+		return a->known ? -1 : 1;
+	return (a->reason > b->reason) - (a->reason < b->reason);
+}
+
+static void join_losses(struct fold *f)
+{
+	size_t kept = 0;
+
+	if (!f->losses_count)
+		return;
+	qsort(f->losses, f->losses_count, sizeof(*f->losses), compare_losses);
+	for (size_t i = 1; i < f->losses_count; i++) {
+		if (compare_losses(&f->losses[kept], &f->losses[i]))
+			f->losses[++kept] = f->losses[i];
+		else
+			f->losses[kept].count += f->losses[i].count;
+	}
+	f->losses_count = kept + 1;
+}
+
+int fold_write(struct fold *f, struct open_file *to, struct codec *codec, struct open_file *from,
+	       int64_t source, int64_t step, struct extent *ret_extent, struct err *err)
 {
 	struct writing w = {.f = f,
-			    .day = day,
+			    .day = to,
 			    .codec = codec,
 			    .from = from,
 			    .source = source,
+			    .step = step,
 			    .extent = ret_extent};
-	int rc = dict_import_init(&w.im, &day->dict, &from->t);
+	int rc = imports_init(&w.im, to, codec, &from->catalogue.dict.t, err);
 
+	join_losses(f);
 	if (!rc)
-		rc = order_entries(&w);
-	if (rc)
-		(void)err_set(err, rc, "storage: %s: the dictionary is full", day->entry->name);
+		rc = order_entries(&w, err);
 	if (!rc)
 		rc = write_buckets(&w, err);
 	if (!rc)
 		rc = write_losses(&w, err);
 	if (!rc)
 		rc = write_ends(&w, err);
-	dict_import_release(&w.im);
+	imports_release(&w.im);
 	codec_columns_release(&w.columns);
 	return rc;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * storage/sqlite_fold.h - records of one L0 file on their way into one L1 file: gathered, then
- * summed up by (series, window) and stack.  Private to the sqlite backend.  Writer thread.
+ * storage/sqlite_fold.h - what goes from one file into one of the next level: gathered, then summed
+ * up by (series, window) and stack.  Private to the sqlite backend.  Writer thread.
  *
- * Numbers are those of the L0 file.  A series with a gauge column also gets, for each process
+ * Numbers are those of the file that it comes from.  A series with a gauge column also gets, for each process
  * instance, the last snapshot of each window; one with a sum column gets the sums.
  */
 #ifndef STORAGE_SQLITE_FOLD_H
@@ -17,6 +17,7 @@ struct fold_bucket {
 	uint64_t records;
 	uint32_t series, instance;
 	bool gauge;
+	bool known; /* the level above has it already */
 };
 
 struct fold_entry {
@@ -30,6 +31,7 @@ struct fold_loss {
 	int64_t window_ns;
 	uint32_t series, reason;
 	uint64_t count;
+	bool known;
 };
 
 struct fold_end {
@@ -37,9 +39,12 @@ struct fold_end {
 	uint32_t instance;
 };
 
-/* What goes into one day. */
+/* What goes into one file: a day of L1, or a month of L2. */
 struct fold {
-	int64_t day_ns, derived; /* batches up to `derived` are there already */
+	int64_t window_ns;	 /* width */
+	int64_t day_ns, derived; /* L1: batches up to `derived` are there already */
+	struct l2_origin *origins;
+	size_t origins_count;
 	struct index index;
 	struct fold_bucket *buckets;
 	struct fold_entry *entries;
@@ -52,15 +57,21 @@ struct fold {
 
 void fold_release(struct fold *fold);
 
+/* Up to which batch the level above has this series already. */
+int64_t fold_origin(const struct fold *fold, struct hash128 series);
+
+enum fold_part { FOLD_SUMS = 1, FOLD_GAUGES = 2 };
+
 /* Each returns 0 or -ENOMEM. */
 MUST_CHECK int fold_add(struct fold *fold, const struct dict_series *described, uint32_t series,
-			uint32_t instance, const struct codec_columns *columns, size_t i);
+			uint32_t instance, bool known, unsigned parts,
+			const struct codec_columns *columns, size_t i);
 MUST_CHECK int fold_add_loss(struct fold *fold, struct fold_loss loss);
 MUST_CHECK int fold_add_end(struct fold *fold, struct fold_end end);
 
-/* Write it all into the day's file, inside the caller's transaction, as coming from `source`. */
-MUST_CHECK int fold_write(struct fold *fold, struct open_file *day, struct codec *codec,
-			  const struct dict *from, int64_t source, struct extent *ret_extent,
-			  struct err *err);
+/* Write it all into a file, inside the caller's transaction, as coming from number `source` there. */
+MUST_CHECK int fold_write(struct fold *fold, struct open_file *to, struct codec *codec,
+			  struct open_file *from, int64_t source, int64_t step,
+			  struct extent *ret_extent, struct err *err);
 
 #endif

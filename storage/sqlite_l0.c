@@ -17,6 +17,7 @@ struct group {
 	struct open_file *file;
 	struct extent extent;
 	uint64_t records;
+	int64_t last; /* batch */
 };
 
 static int64_t home_of(const struct profile *p)
@@ -32,8 +33,9 @@ static int insert_batch(struct group *g, const struct profile *p, uint32_t insta
 	struct hash128 upload = storage_upload_key(p);
 	sqlite3_stmt *stmt;
 	int rc = db_prepare(&g->file->db,
-			    "INSERT INTO batch(arrived_ns, instance, upload, ended_ns, clamped)"
-			    " VALUES (:arrived, :instance, :upload, :ended, :clamped)",
+			    "INSERT INTO batch(arrived_ns, instance, upload, ended_ns, clamped,"
+			    " first_block) VALUES (:arrived, :instance, :upload, :ended, :clamped,"
+			    " (SELECT ifnull(max(id), 0) + 1 FROM block))",
 			    &stmt, err);
 
 	if (rc)
@@ -62,7 +64,7 @@ static int insert_block(struct group *g, const struct block *b, const struct cod
 	struct str packed;
 	sqlite3_stmt *stmt;
 
-	if (codec_encode(g->s->codec, columns, CODEC_TIMES | CODEC_CONTEXTS, &packed))
+	if (codec_encode(g->s->codec, columns, CODEC_TIMES | CODEC_CONTEXTS, CODEC_QUICK, &packed))
 		return err_set(err, -ENOMEM, "storage: out of memory");
 	int rc =
 	    db_prepare(&g->file->db,
@@ -225,28 +227,34 @@ static int insert_profile(struct group *g, const struct profile *p, struct err *
 				   .labels_count = p->labels_count,
 				   .contexts = p->contexts,
 				   .contexts_count = p->contexts_count};
-	struct dict_import im CLEANUP(dict_import_release) = {0};
+	struct imports im CLEANUP(imports_release) = {0};
 	uint32_t *series CLEANUP(cleanup_free) = calloc(p->series_count + 1, sizeof(*series));
 	struct block b = {0};
-	int rc = series ? dict_import_init(&im, &g->file->dict, &from) : -ENOMEM;
+	int rc = imports_init(&im, g->file, g->s->codec, &from, err);
 
-	if (!rc)
-		rc = dict_import_instance(&im, &p->instance, &b.instance);
+	if (rc)
+		return rc;
+	rc = series ? dict_import_instance(&im.catalogue, &p->instance, &b.instance) : -ENOMEM;
 	for (uint32_t i = 0; !rc && i < p->series_count; i++) {
 		struct dict_series described = series_of(p, i);
 
-		rc = dict_import_series(&im, &described, &series[i]);
+		rc = dict_import_series(&im.catalogue, &described, &series[i]);
 	}
 	if (rc)
 		return err_set(err, rc, "storage: %s: the dictionary is full",
 			       g->file->entry->name);
 	rc = insert_batch(g, p, b.instance, &b.batch, err);
+	g->last = b.batch;
 	for (uint32_t i = 0; !rc && i < p->series_count; i++) {
+		struct dict_import *stacks;
+
 		b.series = series[i];
-		rc = insert_records(g, &im, p, i, &b, err);
+		rc = imports_part(&im, series[i], &from, &stacks, err);
+		if (!rc)
+			rc = insert_records(g, stacks, p, i, &b, err);
 	}
 	if (!rc)
-		rc = insert_losses(g, &im, p, series, b.batch, err);
+		rc = insert_losses(g, &im.catalogue, p, series, b.batch, err);
 	if (!rc)
 		rc = insert_cursors(g, p, err);
 	g->records += p->records_count;
@@ -300,18 +308,10 @@ static int put_group(struct sqlite_store *s, int64_t start_ns,
 		return rc;
 	rc = commit_group(&g, profiles, count, results, err);
 	if (rc) {
-		/* The dictionary in memory knows what was rolled back: it goes with the connection.
-		 */
-		struct period_file *entry = g.file->entry;
-
-		if (rc == -EBADMSG) {
-			pthread_mutex_lock(&s->lock);
-			entry->damaged = true;
-			pthread_mutex_unlock(&s->lock);
-		}
-		files_writer_drop(s, entry);
+		files_failed(s, g.file, rc);
 		return rc;
 	}
+	g.file->entry->last = g.last;
 	files_widen(s, g.file->entry, &g.extent);
 	pthread_mutex_lock(&s->lock);
 	s->records += g.records;
@@ -390,9 +390,15 @@ int sqlite_put(struct storage *store, const struct profile *const *profiles, siz
 		if (results[i] != PENDING)
 			continue;
 		int64_t start_ns = home_of(profiles[i]);
-		int rc = 0;
+		struct open_file *file;
+		/* Opening it again can bring upload ids to light: before they are looked up. */
+		int rc = files_writer(s, 0, start_ns, false, &file, first ? NULL : err);
 
-		if (mark_group(s, start_ns, profiles, count, results)) {
+		if (rc == -EBADMSG)
+			rc = retain_damaged(s, NULL);
+		if (rc == -ENOENT)
+			rc = 0;
+		if (mark_group(s, start_ns, profiles, count, results) && !rc) {
 			rc = put_group(s, start_ns, profiles, count, results, first ? NULL : err);
 			/* The rest of a damaged file is put aside, and a new one takes its place.
 			 */

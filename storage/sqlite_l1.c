@@ -20,7 +20,7 @@ struct deriving {
 	struct open_file *l0;
 	struct fold *days;
 	size_t days_count, days_capacity, records;
-	int64_t upto;
+	int64_t upto, arrived_before_ns;
 	struct codec_columns columns;
 };
 
@@ -71,7 +71,7 @@ static int find_start(struct sqlite_store *s, struct period_file *source, struct
 static int day_of(struct deriving *d, int64_t time_ns, struct fold **ret_day, struct err *err)
 {
 	int64_t day_ns = files_period_start(1, time_ns);
-	struct fold fold = {.day_ns = day_ns};
+	struct fold fold = {.day_ns = day_ns, .window_ns = STORAGE_L1_WINDOW_NS};
 
 	for (size_t i = d->days_count; i-- > 0;)
 		if (d->days[i].day_ns == day_ns) {
@@ -80,10 +80,15 @@ static int day_of(struct deriving *d, int64_t time_ns, struct fold **ret_day, st
 		}
 	int rc = watermark(d->s, day_ns, d->source, &fold.derived, err);
 
+	if (!rc)
+		rc = l2_origins(d->s, day_ns, d->source->file_id, &fold.origins,
+				&fold.origins_count, err);
 	if (!rc && array_grow(&d->days, sizeof(*d->days), &d->days_capacity, d->days_count + 1))
 		rc = err_set(err, -ENOMEM, "storage: out of memory");
-	if (rc)
+	if (rc) {
+		fold_release(&fold);
 		return rc;
+	}
 	d->days[d->days_count++] = fold;
 	*ret_day = &d->days[d->days_count - 1];
 	/* The day's file may have taken a place among the open ones: keep ours in use. */
@@ -104,37 +109,47 @@ static int gather_block(struct deriving *d, int64_t batch, sqlite3_stmt *stmt, s
 	struct str data = db_column_blob(stmt, 2);
 	uint32_t series = (uint32_t)sqlite3_column_int64(stmt, 0);
 	uint32_t instance = (uint32_t)sqlite3_column_int64(stmt, 1);
-	const struct dict *dict = &d->l0->dict;
+	const struct dict_tables *t = &d->l0->catalogue.dict.t;
 	struct fold *day = NULL;
-	int rc = codec_decode(d->s->codec, data.ptr, data.len, -1, c);
+	struct dict *stacks;
 
-	if (rc == -EBADMSG || series >= dict->t.series_count ||
-	    instance >= dict->t.instances_count ||
-	    (!rc && c->values_count != dict->t.series[series].columns_count))
+	if (series >= t->series_count || instance >= t->instances_count)
+		return damaged(d, err);
+	int rc = open_file_part(d->l0, d->s->codec, series, &stacks, err);
+
+	if (!rc)
+		rc = codec_decode(d->s->codec, data.ptr, data.len, -1, c);
+	if (rc == -EBADMSG || (!rc && c->values_count != t->series[series].columns_count))
 		return damaged(d, err);
 	for (size_t i = 0; !rc && i < c->count; i++) {
-		if (c->nodes[i] >= dict->t.nodes_count)
+		if (c->nodes[i] >= stacks->t.nodes_count)
 			return damaged(d, err);
 		if (!day || files_period_start(1, c->times[i]) != day->day_ns)
 			rc = day_of(d, c->times[i], &day, err);
 		if (!rc && batch > day->derived)
-			rc = fold_add(day, &dict->t.series[series], series, instance, c, i);
+			rc = fold_add(day, &t->series[series], series, instance,
+				      batch <= fold_origin(day, t->series[series].identity),
+				      FOLD_SUMS | FOLD_GAUGES, c, i);
 	}
 	d->records += c->count;
 	return rc == -ENOMEM ? err_set(err, rc, "storage: out of memory") : rc;
 }
 
-static int gather_blocks(struct deriving *d, int64_t batch, struct err *err)
+static int gather_blocks(struct deriving *d, int64_t batch, int64_t first_block, struct err *err)
 {
 	sqlite3_stmt *stmt;
-	int rc =
-	    db_prepare(&d->l0->db, "SELECT series, instance, data FROM block WHERE batch = :batch",
-		       &stmt, err);
+	int rc = db_prepare(&d->l0->db,
+			    "SELECT series, instance, data, batch FROM block WHERE id >= :first"
+			    " ORDER BY id",
+			    &stmt, err);
 
 	if (rc)
 		return rc;
-	db_bind_int(stmt, ":batch", batch);
+	db_bind_int(stmt, ":first", first_block);
 	while ((rc = db_step(&d->l0->db, stmt, err)) > 0) {
+		rc = 0;
+		if (sqlite3_column_int64(stmt, 3) != batch)
+			break;
 		rc = gather_block(d, batch, stmt, err);
 		if (rc)
 			break;
@@ -163,8 +178,13 @@ static int gather_losses(struct deriving *d, int64_t batch, struct err *err)
 		};
 		struct fold *day;
 
-		rc = loss.series < d->l0->dict.t.series_count ? day_of(d, time_ns, &day, err)
-							      : damaged(d, err);
+		const struct dict_tables *t = &d->l0->catalogue.dict.t;
+
+		rc = loss.series < t->series_count && loss.reason < t->strings_count
+			 ? day_of(d, time_ns, &day, err)
+			 : damaged(d, err);
+		if (!rc)
+			loss.known = batch <= fold_origin(day, t->series[loss.series].identity);
 		if (!rc && batch > day->derived)
 			rc = fold_add_loss(day, loss);
 	}
@@ -176,8 +196,9 @@ static int gather_end(struct deriving *d, int64_t batch, int64_t ended_ns, uint3
 		      struct err *err)
 {
 	struct fold *day;
-	int rc = instance < d->l0->dict.t.instances_count ? day_of(d, ended_ns, &day, err)
-							  : damaged(d, err);
+	int rc = instance < d->l0->catalogue.dict.t.instances_count
+		     ? day_of(d, ended_ns, &day, err)
+		     : damaged(d, err);
 
 	if (!rc && batch > day->derived)
 		rc = fold_add_end(day, (struct fold_end){ended_ns, instance});
@@ -195,7 +216,8 @@ static int gather(struct deriving *d, int64_t arrived_before_ns, bool *ret_more,
 {
 	sqlite3_stmt *stmt;
 	int rc = db_prepare(&d->l0->db,
-			    "SELECT id, arrived_ns, instance, ended_ns FROM batch WHERE id > :after"
+			    "SELECT id, arrived_ns, instance, ended_ns, first_block FROM batch"
+			    " WHERE id > :after"
 			    " ORDER BY id",
 			    &stmt, err);
 
@@ -212,7 +234,7 @@ static int gather(struct deriving *d, int64_t arrived_before_ns, bool *ret_more,
 		*ret_more = d->records >= RECORDS_PER_CALL;
 		if (*ret_more)
 			break;
-		rc = gather_blocks(d, batch, err);
+		rc = gather_blocks(d, batch, sqlite3_column_int64(stmt, 4), err);
 		if (!rc)
 			rc = gather_losses(d, batch, err);
 		if (!rc && sqlite3_column_type(stmt, 3) != SQLITE_NULL)
@@ -246,24 +268,54 @@ static int commit_source(struct open_file *day, int64_t file_id, int64_t upto, i
 	return db_run(&day->db, stmt, err);
 }
 
+/* The number of this transaction. */
+static int next_step(struct open_file *day, int64_t *ret_step, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int rc = db_prepare(&day->db, "UPDATE meta SET step = step + 1 RETURNING step", &stmt, err);
+
+	if (!rc)
+		rc = db_step(&day->db, stmt, err);
+	if (rc <= 0)
+		return rc ? rc : err_set(err, -EIO, "storage: no step");
+	*ret_step = sqlite3_column_int64(stmt, 0);
+	return db_run(&day->db, stmt, err);
+}
+
+/* L2 takes whole hours: the first step of an hour says that those before are complete. */
+static void note_step(struct period_file *day, int64_t step, int64_t arrived_before_ns)
+{
+	int64_t hour_ns = clock_window_ns(arrived_before_ns - 1, STORAGE_L2_WINDOW_NS);
+
+	day->last = step;
+	if (hour_ns > day->hour_ns) {
+		day->hour_ns = hour_ns;
+		day->hour_step = step - 1;
+	}
+}
+
 static int write_day(struct deriving *d, struct fold *fold, struct open_file *day, struct err *err)
 {
 	struct extent extent = EXTENT_EMPTY;
-	int64_t source = 0;
+	int64_t source = 0, step = 0;
 	int rc = db_exec(&day->db, "BEGIN IMMEDIATE", err);
 
 	if (!rc)
+		rc = next_step(day, &step, err);
+	if (!rc)
 		rc = commit_source(day, d->source->file_id, d->upto, &source, err);
 	if (!rc)
-		rc = fold_write(fold, day, d->s->codec, &d->l0->dict, source, &extent, err);
+		rc = fold_write(fold, day, d->s->codec, d->l0, source, step, &extent, err);
 	if (!rc)
 		rc = open_file_store(day, d->s->codec, err);
 	if (!rc)
 		rc = open_file_widen(day, &extent, err);
 	if (!rc)
 		rc = db_exec(&day->db, "COMMIT", err);
-	if (!rc)
+	if (!rc) {
 		files_widen(d->s, day->entry, &extent);
+		note_step(day->entry, step, d->arrived_before_ns);
+	}
 	return rc;
 }
 
@@ -280,23 +332,16 @@ static int commit_day(struct deriving *d, struct fold *fold, struct err *err)
 	if (rc)
 		return rc;
 	rc = write_day(d, fold, day, err);
-	if (rc) {
-		struct period_file *entry = day->entry;
-
-		if (rc == -EBADMSG) {
-			pthread_mutex_lock(&d->s->lock);
-			entry->damaged = true;
-			pthread_mutex_unlock(&d->s->lock);
-		}
-		files_writer_drop(d->s, entry);
-	}
+	if (rc)
+		files_failed(d->s, day, rc);
 	return rc;
 }
 
 int l1_derive(struct sqlite_store *s, struct period_file *source, int64_t arrived_before_ns,
 	      bool *ret_more, struct err *err)
 {
-	struct deriving d = {.s = s, .source = source};
+	struct deriving d = {
+	    .s = s, .source = source, .arrived_before_ns = arrived_before_ns};
 	int rc = source->derived < 0 ? find_start(s, source, err) : 0;
 
 	if (!rc)

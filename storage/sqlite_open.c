@@ -1,66 +1,238 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An open period file: its dictionary's segments and the spans that it keeps of its contents. */
+/* An open period file: its dictionaries' segments and the spans that it keeps of its contents. */
 #include "storage/sqlite_store.h"
 
 #include <errno.h>
+#include <string.h>
+
+static void parts_free(struct open_file *file)
+{
+	for (size_t i = 0; i < file->parts_count; i++) {
+		if (!file->parts[i])
+			continue;
+		dict_release(&file->parts[i]->dict);
+		free(file->parts[i]);
+	}
+	file->parts_count = 0;
+}
 
 void open_file_free(struct sqlite_store *s, struct open_file *file)
 {
 	if (!file)
 		return;
 	db_close(&file->db);
-	dict_release(&file->dict);
+	dict_release(&file->catalogue.dict);
+	parts_free(file);
+	free(file->parts);
 	if (file->entry)
 		files_unref(s, file->entry);
 	free(file);
 }
 
-int open_file_load(struct open_file *file, struct codec *codec, struct err *err)
+/* Start anew: the segments that were read have become one. */
+static int part_clear(struct open_file *file, struct open_part *part)
+{
+	uint32_t owner = part->dict.owner;
+
+	dict_release(&part->dict);
+	part->last_id = 0;
+	int rc = dict_init(&part->dict, file->writing);
+
+	part->dict.owner = owner;
+	return rc;
+}
+
+static int load_part(struct open_file *file, struct codec *codec, uint32_t number,
+		     struct open_part *part, struct err *err)
 {
 	sqlite3_stmt *stmt;
-	int rc = db_prepare(&file->db, "SELECT id, data FROM dict WHERE id > :last ORDER BY id",
+	int rc = db_prepare(&file->db,
+			    "SELECT id, data, first FROM dict WHERE part = :part AND id > :last"
+			    " ORDER BY id",
 			    &stmt, err);
 
 	if (rc)
 		return rc;
-	db_bind_int(stmt, ":last", file->dict_id);
+	db_bind_int(stmt, ":part", number);
+	db_bind_int(stmt, ":last", part->last_id);
 	while ((rc = db_step(&file->db, stmt, err)) > 0) {
 		struct str packed = db_column_blob(stmt, 1), segment;
 
-		rc = codec_unpack(codec, packed.ptr, packed.len, &segment);
+		rc = sqlite3_column_int64(stmt, 2) <= part->last_id ? part_clear(file, part) : 0;
 		if (!rc)
-			rc = dict_decode(&file->dict, segment);
+			rc = codec_unpack(codec, packed.ptr, packed.len, &segment);
+		if (!rc)
+			rc = dict_decode(&part->dict, segment);
 		if (rc) {
 			(void)sqlite3_reset(stmt);
 			return err_set(err, rc, "storage: %s: a dictionary segment is damaged",
 				       file->entry->name);
 		}
-		file->dict_id = sqlite3_column_int64(stmt, 0);
+		part->last_id = sqlite3_column_int64(stmt, 0);
 	}
 	return rc;
 }
 
-int open_file_store(struct open_file *file, struct codec *codec, struct err *err)
+int open_file_load(struct open_file *file, struct codec *codec, struct err *err)
+{
+	return load_part(file, codec, 0, &file->catalogue, err);
+}
+
+int open_file_reload(struct open_file *file, struct codec *codec, struct err *err)
+{
+	parts_free(file);
+	dict_release(&file->catalogue.dict);
+	file->catalogue.last_id = 0;
+	int rc = dict_init(&file->catalogue.dict, file->writing);
+
+	return rc ? err_set(err, rc, "storage: out of memory") : open_file_load(file, codec, err);
+}
+
+static struct open_part *part_new(struct open_file *file, uint32_t number, uint32_t owner)
+{
+	struct open_part *part = calloc(1, sizeof(*part));
+
+	if (!part || array_grow(&file->parts, sizeof(struct open_part *), &file->parts_capacity,
+				(size_t)number + 1)) {
+		free(part);
+		return NULL;
+	}
+	if (dict_init(&part->dict, file->writing)) {
+		free(part);
+		return NULL;
+	}
+	part->dict.owner = owner;
+	while (file->parts_count <= number)
+		file->parts[file->parts_count++] = NULL;
+	file->parts[number] = part;
+	return part;
+}
+
+int open_file_part(struct open_file *file, struct codec *codec, uint32_t series,
+		   struct dict **ret_dict, struct err *err)
+{
+	const struct dict_series *s = &file->catalogue.dict.t.series[series];
+	struct open_part *part = s->part < file->parts_count ? file->parts[s->part] : NULL;
+	bool fresh = !part;
+
+	if (!part)
+		part = part_new(file, s->part, s->owner);
+	if (!part)
+		return err_set(err, -ENOMEM, "storage: out of memory");
+	/* The one who writes has seen every segment. */
+	int rc = file->writing && !fresh ? 0 : load_part(file, codec, s->part, part, err);
+
+	if (rc) {
+		dict_release(&part->dict);
+		free(part);
+		file->parts[s->part] = NULL;
+		return rc;
+	}
+	*ret_dict = &part->dict;
+	return 0;
+}
+
+static int insert_segment(struct open_file *file, struct codec *codec, uint32_t number,
+			  struct open_part *part, int64_t first, int64_t id,
+			  enum codec_effort effort, struct err *err)
 {
 	struct buf raw CLEANUP(buf_release);
 	sqlite3_stmt *stmt;
 	struct str packed;
 
 	buf_init(&raw, CODEC_RAW_MAX);
-	if (!dict_is_dirty(&file->dict))
-		return 0;
-	if (dict_encode(&file->dict, &raw) || codec_pack(codec, raw.data, raw.len, &packed))
+	if (dict_encode(&part->dict, &raw) ||
+	    codec_pack(codec, raw.data, raw.len, effort, &packed))
 		return err_set(err, -ENOMEM, "storage: out of memory");
-	int rc =
-	    db_prepare(&file->db, "INSERT INTO dict(id, data) VALUES (:id, :data)", &stmt, err);
+	int rc = db_prepare(&file->db,
+			    "INSERT INTO dict(part, id, first, data)"
+			    " VALUES (:part, :id, :first, :data)",
+			    &stmt, err);
 
 	if (rc)
 		return rc;
-	db_bind_int(stmt, ":id", file->dict_id + 1);
+	db_bind_int(stmt, ":part", number);
+	db_bind_int(stmt, ":id", id);
+	db_bind_int(stmt, ":first", first);
 	db_bind_blob(stmt, ":data", packed.ptr, packed.len);
 	rc = db_run(&file->db, stmt, err);
-	file->dict_id += !rc;
+	if (!rc)
+		part->last_id = id;
 	return rc;
+}
+
+static int store_part(struct open_file *file, struct codec *codec, uint32_t number,
+		      struct open_part *part, struct err *err)
+{
+	int64_t id = part->last_id + 1;
+
+	return dict_is_dirty(&part->dict)
+		   ? insert_segment(file, codec, number, part, id, id, CODEC_QUICK, err)
+		   : 0;
+}
+
+int open_file_store(struct open_file *file, struct codec *codec, struct err *err)
+{
+	int rc = store_part(file, codec, 0, &file->catalogue, err);
+
+	for (uint32_t i = 0; !rc && i < file->parts_count; i++)
+		if (file->parts[i])
+			rc = store_part(file, codec, i, file->parts[i], err);
+	return rc;
+}
+
+static int has_more(struct open_file *file, uint32_t number, unsigned segments, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int rc = db_prepare(&file->db,
+			    "SELECT 1 FROM dict WHERE part = :part LIMIT 1 OFFSET :segments",
+			    &stmt, err);
+
+	if (rc)
+		return rc;
+	db_bind_int(stmt, ":part", number);
+	db_bind_int(stmt, ":segments", segments);
+	rc = db_step(&file->db, stmt, err);
+	(void)sqlite3_reset(stmt);
+	return rc;
+}
+
+/* The same numbers in one segment, which takes the place of the last. */
+static int merge_part(struct open_file *file, struct codec *codec, uint32_t number,
+		      struct open_part *part, unsigned segments, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int rc = has_more(file, number, segments, err);
+
+	if (rc <= 0)
+		return rc;
+	rc = db_prepare(&file->db, "DELETE FROM dict WHERE part = :part", &stmt, err);
+	if (rc)
+		return rc;
+	db_bind_int(stmt, ":part", number);
+	rc = db_run(&file->db, stmt, err);
+	if (rc)
+		return rc;
+	dict_unwrite(&part->dict);
+	return insert_segment(file, codec, number, part, 1, part->last_id + 1, CODEC_DENSE, err);
+}
+
+int open_file_merge(struct open_file *file, struct codec *codec, unsigned segments,
+		    struct err *err)
+{
+	int rc = db_exec(&file->db, "BEGIN IMMEDIATE", err);
+
+	for (uint32_t i = 0; !rc && i < file->catalogue.dict.t.series_count; i++) {
+		struct dict *loaded;
+
+		rc = open_file_part(file, codec, i, &loaded, err);
+	}
+	if (!rc)
+		rc = merge_part(file, codec, 0, &file->catalogue, segments, err);
+	for (uint32_t i = 0; !rc && i < file->parts_count; i++)
+		if (file->parts[i])
+			rc = merge_part(file, codec, i, file->parts[i], segments, err);
+	return rc ? rc : db_exec(&file->db, "COMMIT", err);
 }
 
 int open_file_widen(struct open_file *file, const struct extent *e, struct err *err)

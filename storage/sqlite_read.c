@@ -61,7 +61,7 @@ static int open_entry(struct sqlite_reader *r, struct period_file *entry,
 {
 	char path[SQLITE_PATH_MAX];
 	struct open_file *file = calloc(1, sizeof(*file));
-	int rc = file ? dict_init(&file->dict, false) : -ENOMEM;
+	int rc = file ? dict_init(&file->catalogue.dict, false) : -ENOMEM;
 
 	if (rc) {
 		free(file);
@@ -117,7 +117,7 @@ void plan_release(struct plan *p)
 	memset(p, 0, sizeof(*p));
 }
 
-/* References to the files that the range touches; the ids of all L0 files. */
+/* References to the files that the range touches; the ids of all files. */
 static int snapshot(struct plan *p, struct period_file ***ret_entries, size_t *ret_count)
 {
 	struct sqlite_store *s = p->r->s;
@@ -133,8 +133,7 @@ static int snapshot(struct plan *p, struct period_file ***ret_entries, size_t *r
 	for (size_t i = 0; ok && i < s->files_count; i++) {
 		struct period_file *f = s->files[i];
 
-		if (f->level == 0)
-			p->sources[p->sources_count++] = f->file_id;
+		p->sources[p->sources_count++] = f->file_id;
 		if (f->extent.min_ns < p->scan->until_ns && f->extent.max_ns >= p->scan->from_ns)
 			entries[count++] = files_ref(s, f);
 	}
@@ -193,19 +192,37 @@ static uint64_t step_of(const struct plan *p, int64_t time_ns)
 	return (uint64_t)(time_ns - p->scan->from_ns) / (uint64_t)p->step_ns;
 }
 
-bool plan_is_whole(const struct plan *p, int64_t window_ns)
+static bool is_whole(const struct plan *p, int level, int64_t time_ns)
 {
-	int64_t last_ns = window_ns + STORAGE_L1_WINDOW_NS - 1;
+	int64_t width_ns = files_window_ns(level);
+	int64_t window_ns = clock_window_ns(time_ns, width_ns), last_ns = window_ns + width_ns - 1;
 
 	return window_ns >= p->scan->from_ns && last_ns < p->scan->until_ns &&
 	       step_of(p, window_ns) == step_of(p, last_ns);
 }
 
-bool plan_takes_window(const struct plan *p, int64_t window_ns, bool source_is_there)
+bool plan_takes_window(const struct plan *p, int level, int64_t time_ns, bool source_is_there)
 {
-	if (plan_is_whole(p, window_ns))
+	if (is_whole(p, level, time_ns))
 		return true;
-	return !source_is_there && window_ns >= p->scan->from_ns && window_ns < p->scan->until_ns;
+	return !source_is_there && time_ns >= p->scan->from_ns && time_ns < p->scan->until_ns;
+}
+
+bool plan_is_above(const struct plan *p, const struct open_file *l1, size_t series, int64_t step,
+		   int64_t time_ns)
+{
+	if (l1->entry->level != 1 || !is_whole(p, 2, time_ns))
+		return false;
+	for (size_t i = 0; i < p->marks_count; i++) {
+		const struct watermark *m = &p->marks[i];
+
+		if (m->level != 2 || m->series != series || m->start_ns != l1->entry->start_ns)
+			continue;
+		/* Step 0 came from an L1 file that is lost; L2 has the series of that day. */
+		if (!step || (m->file_id == l1->entry->file_id && step <= m->derived))
+			return true;
+	}
+	return false;
 }
 
 static int64_t derived_of(const struct plan *p, int64_t file_id, int64_t time_ns)
@@ -213,40 +230,158 @@ static int64_t derived_of(const struct plan *p, int64_t file_id, int64_t time_ns
 	int64_t day_ns = files_period_start(1, time_ns);
 
 	for (size_t i = 0; i < p->marks_count; i++)
-		if (p->marks[i].file_id == file_id && p->marks[i].day_ns == day_ns)
+		if (p->marks[i].level == 1 && p->marks[i].file_id == file_id &&
+		    p->marks[i].start_ns == day_ns)
 			return p->marks[i].derived;
 	return 0;
 }
 
-bool plan_takes_record(const struct plan *p, int64_t file_id, int64_t batch, int64_t time_ns)
+/* Whether L2 has the batch's part of this series, through an L1 file that is lost. */
+static bool is_in_origin(const struct plan *p, int64_t file_id, size_t series, int64_t batch,
+			 int64_t time_ns)
+{
+	int64_t day_ns = files_period_start(1, time_ns);
+
+	for (size_t i = 0; i < p->marks_count; i++) {
+		const struct watermark *m = &p->marks[i];
+
+		if (m->level == LEVEL_ORIGIN && m->file_id == file_id && m->series == series &&
+		    m->start_ns == day_ns && batch <= m->derived)
+			return true;
+	}
+	return false;
+}
+
+bool plan_takes_record(const struct plan *p, int64_t file_id, size_t series, int64_t batch,
+		       int64_t time_ns)
 {
 	if (time_ns < p->scan->from_ns || time_ns >= p->scan->until_ns)
 		return false;
-	if (p->l0_only || !plan_is_whole(p, clock_window_ns(time_ns, STORAGE_L1_WINDOW_NS)))
+	if (p->l0_only || !is_whole(p, 1, time_ns))
 		return true;
-	return batch > derived_of(p, file_id, time_ns);
+	return batch > derived_of(p, file_id, time_ns) &&
+	       !(is_whole(p, 2, time_ns) && is_in_origin(p, file_id, series, batch, time_ns));
 }
 
-static int load_watermarks(struct plan *p, struct open_file *l1, struct err *err)
+static int add_mark(struct plan *p, struct watermark mark, struct err *err)
+{
+	if (array_grow(&p->marks, sizeof(mark), &p->marks_capacity, p->marks_count + 1))
+		return err_set(err, -ENOMEM, "storage: out of memory");
+	p->marks[p->marks_count++] = mark;
+	return 0;
+}
+
+static int load_marks_of_l1(struct plan *p, struct open_file *l1, struct err *err)
 {
 	sqlite3_stmt *stmt;
 	int rc = db_prepare(&l1->db, "SELECT file_id, derived FROM source", &stmt, err);
 
+	while (!rc && (rc = db_step(&l1->db, stmt, err)) > 0)
+		rc = add_mark(p,
+			      (struct watermark){.level = 1,
+						 .start_ns = l1->entry->start_ns,
+						 .file_id = sqlite3_column_int64(stmt, 0),
+						 .derived = sqlite3_column_int64(stmt, 1)},
+			      err);
+	return rc;
+}
+
+static bool is_there(const struct plan *p, int64_t file_id)
+{
+	for (size_t i = 0; i < p->sources_count; i++)
+		if (p->sources[i] == file_id)
+			return true;
+	return false;
+}
+
+static int add_origins(struct plan *p, int64_t day_ns, size_t series, struct str pairs,
+		       struct err *err)
+{
+	int rc = 0;
+
+	for (size_t at = 0; !rc && at + 16 <= pairs.len; at += 16) {
+		int64_t pair[2];
+
+		memcpy(pair, pairs.ptr + at, sizeof(pair));
+		if (is_there(p, pair[0]))
+			rc = add_mark(p,
+				      (struct watermark){.level = LEVEL_ORIGIN,
+							 .start_ns = day_ns,
+							 .file_id = pair[0],
+							 .derived = pair[1],
+							 .series = series},
+				      err);
+	}
+	return rc;
+}
+
+static int load_marks_of_l2(struct plan *p, struct open_file *l2, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int rc = db_prepare(&l2->db,
+			    "SELECT file_id, derived, day_ns, origins FROM source"
+			    " WHERE series = :series",
+			    &stmt, err);
+
+	for (size_t i = 0; !rc && i < p->scan->series_count; i++) {
+		uint32_t series = dict_find_series(&l2->catalogue.dict, p->scan->series[i]);
+
+		if (series == INDEX_NONE)
+			continue;
+		(void)sqlite3_reset(stmt);
+		db_bind_int(stmt, ":series", series);
+		while (!rc && (rc = db_step(&l2->db, stmt, err)) > 0) {
+			struct watermark mark = {.level = 2,
+						 .start_ns = sqlite3_column_int64(stmt, 2),
+						 .file_id = sqlite3_column_int64(stmt, 0),
+						 .derived = sqlite3_column_int64(stmt, 1),
+						 .series = i};
+
+			rc = add_mark(p, mark, err);
+			if (!rc && !is_there(p, mark.file_id))
+				rc = add_origins(p, mark.start_ns, i, db_column_blob(stmt, 3),
+						 err);
+		}
+	}
+	return rc;
+}
+
+static int load_watermarks(struct plan *p, struct open_file *file, struct err *err)
+{
+	int level = file->entry->level;
+
 	/* A second pass sees what was derived since the first, and so must its watermarks. */
 	for (size_t i = 0; i < p->marks_count;)
-		if (p->marks[i].day_ns == l1->entry->start_ns)
+		if ((p->marks[i].level == level ||
+		     (level == 2 && p->marks[i].level == LEVEL_ORIGIN)) &&
+		    p->marks[i].start_ns >= file->entry->start_ns &&
+		    p->marks[i].start_ns < file->entry->end_ns)
 			p->marks[i] = p->marks[--p->marks_count];
 		else
 			i++;
-	while (!rc && (rc = db_step(&l1->db, stmt, err)) > 0) {
-		struct watermark mark = {l1->entry->start_ns, sqlite3_column_int64(stmt, 0),
-					 sqlite3_column_int64(stmt, 1)};
+	return level == 1 ? load_marks_of_l1(p, file, err) : load_marks_of_l2(p, file, err);
+}
 
-		rc = array_grow(&p->marks, sizeof(mark), &p->marks_capacity, p->marks_count + 1);
-		if (!rc)
-			p->marks[p->marks_count++] = mark;
-	}
-	return rc == -ENOMEM ? err_set(err, rc, "storage: out of memory") : rc;
+/* An L0 file that was packed has other batch numbers than the watermarks that were read before may
+ * speak of.  That takes a question of minutes, or a day of L1 that is just derived again. */
+static int check_packed(const struct plan *p, struct open_file *l0, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int rc = db_prepare(&l0->db, "SELECT step FROM meta", &stmt, err);
+
+	if (!rc)
+		rc = db_step(&l0->db, stmt, err);
+	if (rc <= 0)
+		return rc;
+	int64_t packed = sqlite3_column_int64(stmt, 0);
+
+	(void)sqlite3_reset(stmt);
+	for (size_t i = 0; i < p->marks_count; i++)
+		if (p->marks[i].level == 1 && p->marks[i].file_id == l0->entry->file_id &&
+		    p->marks[i].derived < packed)
+			return err_set(err, -EAGAIN, "storage: %s is being packed; ask again",
+				       l0->entry->name);
+	return 0;
 }
 
 int plan_begin(struct plan *p, struct open_file *file, struct err *err)
@@ -257,8 +392,10 @@ int plan_begin(struct plan *p, struct open_file *file, struct err *err)
 		rc = db_exec(&file->db, "BEGIN", err);
 	if (!rc)
 		rc = open_file_load(file, p->r->codec, err);
-	if (!rc && file->entry->level == 1)
+	if (!rc && file->entry->level)
 		rc = load_watermarks(p, file, err);
+	else if (!rc)
+		rc = check_packed(p, file, err);
 	return rc;
 }
 
@@ -286,15 +423,15 @@ int plan_end(struct plan *p, struct open_file *file, int rc, struct err *err)
 	return -EIO;
 }
 
-bool plan_source_is_there(const struct plan *p, struct open_file *l1, int64_t source)
+bool plan_source_is_there(const struct plan *p, struct open_file *file, int64_t source)
 {
 	sqlite3_stmt *stmt;
 	bool there = false;
 
-	if (db_prepare(&l1->db, "SELECT file_id FROM source WHERE id = :id", &stmt, NULL))
+	if (db_prepare(&file->db, "SELECT file_id FROM source WHERE id = :id", &stmt, NULL))
 		return false;
 	db_bind_int(stmt, ":id", source);
-	if (db_step(&l1->db, stmt, NULL) > 0)
+	if (db_step(&file->db, stmt, NULL) > 0)
 		for (size_t i = 0; !there && i < p->sources_count; i++)
 			there = p->sources[i] == sqlite3_column_int64(stmt, 0);
 	(void)sqlite3_reset(stmt);
@@ -329,7 +466,9 @@ int sqlite_stats(struct storage_reader *reader, struct storage_stats *ret, struc
 		const struct period_file *f = s->files[i];
 		uint64_t bytes = files_bytes(s, f->name);
 
-		*(f->level ? &ret->l1_bytes : &ret->l0_bytes) += bytes;
+		*(f->level == 2	  ? &ret->l2_bytes
+		  : f->level == 1 ? &ret->l1_bytes
+				  : &ret->l0_bytes) += bytes;
 		if (f->extent.first_ns > f->extent.last_ns)
 			continue;
 		if (!ret->newest_ns || f->extent.first_ns < ret->oldest_ns)
@@ -343,7 +482,7 @@ int sqlite_stats(struct storage_reader *reader, struct storage_stats *ret, struc
 	(void)snprintf(ret->note, sizeof(ret->note), "%s", s->note);
 	pthread_mutex_unlock(&s->lock);
 	ret->symbols_bytes = files_bytes(s, "symbols.db");
-	ret->bytes = ret->l0_bytes + ret->l1_bytes + ret->symbols_bytes;
+	ret->bytes = ret->l0_bytes + ret->l1_bytes + ret->l2_bytes + ret->symbols_bytes;
 	(void)snprintf(ret->version, sizeof(ret->version), "SQLite %s", sqlite3_libversion());
 	if (!ret->note[0] && db_library_is_affected())
 		(void)snprintf(ret->note, sizeof(ret->note),

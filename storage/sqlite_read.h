@@ -4,11 +4,13 @@
  * sqlite backend.  Thread: the reader's.
  *
  * The plan.  A window is whole when it lies in one step of the question; it is cut otherwise.
- *	- Whole windows come from L1, as far as it has been derived.
+ *	- Whole hours come from L2, as far as it has been derived.
+ *	- Other whole windows of ten seconds, and what L2 does not have yet, come from L1.
  *	- Batches of L0 beyond L1's watermark, and records of cut windows, come from L0.
- *	- A cut window whose L0 file is gone counts as a whole at its start.
- * L1 is read before L0, each in one transaction, and its watermark is read in the same transaction
- *as its windows: what the writer derives in between is then in neither twice nor missing.
+ *	- A cut window whose file of the level below is gone counts as a whole at its start.
+ * A level is read before the one below it, each file in one transaction, and its watermarks are
+ * read in the same transaction as its windows: what the writer derives in between is then in
+ * neither twice nor missing.
  */
 #ifndef STORAGE_SQLITE_READ_H
 #define STORAGE_SQLITE_READ_H
@@ -34,9 +36,14 @@ static inline struct sqlite_reader *reader_of(struct storage_reader *reader)
 	return (struct sqlite_reader *)reader;
 }
 
-/* How far one L1 file holds one L0 file. */
+#define LEVEL_ORIGIN 3 /* what L2 holds of an L0 file through an L1 file that is lost */
+
+/* How far a file holds one of the level below; in L2, one series of it. */
 struct watermark {
-	int64_t day_ns, file_id, derived;
+	int level;	  /* of the file that holds */
+	int64_t start_ns; /* of the L1 day: the one that holds, or the one that is held */
+	int64_t file_id, derived;
+	size_t series; /* L2: in the scan */
 };
 
 struct plan {
@@ -44,9 +51,9 @@ struct plan {
 	const struct storage_scan *scan;
 	int64_t step_ns;
 	bool l0_only;             /* records: everything in range, levels do not matter */
-	struct open_file **files; /* borrowed from the reader; L0 first, then L1 */
+	struct open_file **files; /* borrowed from the reader; by level, L0 first */
 	size_t files_count;
-	int64_t *sources; /* ids of the L0 files that are there, in range or not */
+	int64_t *sources; /* ids of the files that are there, in range or not */
 	size_t sources_count;
 	struct watermark *marks;
 	size_t marks_count, marks_capacity;
@@ -56,6 +63,7 @@ struct plan {
  * records at one time.  Borrowed for the call, which is inside a transaction. */
 struct visit {
 	struct open_file *file;
+	const struct dict *stacks;
 	size_t series; /* in the scan */
 	uint32_t owner;
 	bool gauge;
@@ -71,22 +79,26 @@ MUST_CHECK int plan_init(struct plan *plan, struct sqlite_reader *r,
 			 const struct storage_scan *scan, int64_t step_ns, struct err *err);
 void plan_release(struct plan *plan);
 
-/* Files in the order in which they must be read: L1 before L0. */
+/* Files in the order in which they must be read: the coarsest level first. */
 struct open_file *plan_file(const struct plan *plan, size_t i);
 
-bool plan_is_whole(const struct plan *plan, int64_t window_ns);
-/* Whether a window of L1 whose records have no time of their own counts. */
-bool plan_takes_window(const struct plan *plan, int64_t window_ns, bool source_is_there);
+/* Whether what a file of L1 or L2 says of the window that holds `time_ns` counts, as far as the
+ * window goes. */
+bool plan_takes_window(const struct plan *plan, int level, int64_t time_ns, bool source_is_there);
+/* Whether L2 has what an L1 file wrote in `step` for a series, in an hour that is taken from L2. */
+bool plan_is_above(const struct plan *plan, const struct open_file *l1, size_t series, int64_t step,
+		   int64_t time_ns);
 /* Whether a record (or a loss) of L0 counts. */
-bool plan_takes_record(const struct plan *plan, int64_t file_id, int64_t batch, int64_t time_ns);
+bool plan_takes_record(const struct plan *plan, int64_t file_id, size_t series, int64_t batch,
+		       int64_t time_ns);
 
-/* Begin a read transaction on a file and load its dictionary, and the watermarks of an L1 file. */
+/* Begin a read transaction on a file and load its catalogue and its watermarks. */
 MUST_CHECK int plan_begin(struct plan *plan, struct open_file *file, struct err *err);
 /* End it; a failure that says damage marks the file and becomes -EIO. */
 int plan_end(struct plan *plan, struct open_file *file, int rc, struct err *err);
 
-/* Whether the L0 file behind an L1 source number is there; inside a transaction. */
-bool plan_source_is_there(const struct plan *plan, struct open_file *l1, int64_t source);
+/* Whether the file behind a source number of L1 or L2 is there; inside a transaction. */
+bool plan_source_is_there(const struct plan *plan, struct open_file *file, int64_t source);
 
 /* Visit what counts in one file; inside a transaction.  `with_blocks`: stacks are wanted, not only
  * totals.  `gauges`: visit gauge series. `sums`: visit the others. */
@@ -113,6 +125,12 @@ int sqlite_losses(struct storage_reader *reader, const struct storage_scan *scan
 		  storage_loss_fn fn, void *arg, struct err *err);
 int sqlite_series(struct storage_reader *reader, int64_t from_ns, int64_t until_ns,
 		  storage_series_fn fn, void *arg, struct err *err);
+
+/* sqlite_parts.c */
+int sqlite_parts(struct storage_reader *reader, storage_part_fn fn, void *arg, struct err *err);
+int sqlite_check_part(struct storage_reader *reader, const char *part, struct err *err);
+int sqlite_copy(struct storage_reader *reader, const char *part, void **ret_bytes, size_t *ret_len,
+		struct err *err);
 
 /* sqlite_read.c */
 int sqlite_reader_open(struct storage *store, struct storage_reader **ret_reader, struct err *err);

@@ -5,20 +5,38 @@
 
 #include "storage/sqlite_read.h"
 
-/* ---- records: one block a transaction, so that a callback never holds one ---- */
+/* ---- records: copied by the page, so that a callback never holds a transaction ---- */
+
+#define PAGE_BYTES ((size_t)16 << 20) /* of packed blocks: some million records */
 
 struct position { /* of a block in the index block_series */
 	int64_t min_ns, max_ns, batch, id;
 };
 
+struct copied {
+	int64_t instance;
+	size_t at, len; /* in the page's bytes */
+};
+
 struct page {
 	struct plan *plan;
 	struct open_file *file;
+	struct dict *stacks;
 	size_t series; /* in the scan */
 	uint32_t number;
 	struct position at;
-	int64_t instance;
+	int64_t instance; /* of the block in the reader's columns */
+	int64_t packed;	  /* how far the file was packed at the first page; -1: not yet read */
+	struct buf bytes;
+	struct copied *blocks;
+	size_t count, capacity;
 };
+
+static void page_release(struct page *page)
+{
+	buf_release(&page->bytes);
+	free(page->blocks);
+}
 
 static void bind_page(sqlite3_stmt *stmt, const struct page *page)
 {
@@ -31,43 +49,91 @@ static void bind_page(sqlite3_stmt *stmt, const struct page *page)
 	db_bind_int(stmt, ":id", page->at.id);
 }
 
-/* Decode the next block into the reader's columns. Returns 1, 0 at the end, or an error. */
-static int next_block(struct page *page, struct err *err)
+/* Between two pages the hour can be packed, and then nobody knows which of its records were given. */
+static int check_packed(struct page *page, struct err *err)
 {
-	struct sqlite_reader *r = page->plan->r;
 	sqlite3_stmt *stmt;
-	int rc = db_prepare(&page->file->db,
-			    "SELECT min_ns, max_ns, batch, id, instance, data FROM block"
-			    " WHERE series = :series AND min_ns < :until AND max_ns >= :from"
-			    " AND (min_ns, max_ns, batch, id) > (:min, :max, :batch, :id)"
-			    " ORDER BY min_ns, max_ns, batch, id LIMIT 1",
-			    &stmt, err);
+	int rc = db_prepare(&page->file->db, "SELECT step FROM meta", &stmt, err);
 
+	if (!rc)
+		rc = db_step(&page->file->db, stmt, err);
+	if (rc <= 0)
+		return rc ? rc : err_set(err, -EBADMSG, "storage: no meta");
+	int64_t packed = sqlite3_column_int64(stmt, 0);
+
+	(void)sqlite3_reset(stmt);
+	if (page->packed >= 0 && packed != page->packed)
+		return err_set(err, -EAGAIN, "storage: %s was packed meanwhile; ask again",
+			       page->file->entry->name);
+	page->packed = packed;
+	return 0;
+}
+
+static int copy_block(struct page *page, sqlite3_stmt *stmt)
+{
+	struct str data = db_column_blob(stmt, 5);
+	struct copied block = {sqlite3_column_int64(stmt, 4), page->bytes.len, data.len};
+	int rc = array_grow(&page->blocks, sizeof(block), &page->capacity, page->count + 1);
+
+	if (!rc)
+		rc = buf_add(&page->bytes, data.ptr, data.len);
+	if (rc)
+		return -ENOMEM;
+	page->blocks[page->count++] = block;
+	page->at = (struct position){sqlite3_column_int64(stmt, 0), sqlite3_column_int64(stmt, 1),
+				     sqlite3_column_int64(stmt, 2), sqlite3_column_int64(stmt, 3)};
+	return 0;
+}
+
+/* Copy the next blocks. Returns how many, or an error. */
+static int next_page(struct page *page, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int rc = check_packed(page, err);
+
+	page->count = 0;
+	buf_clear(&page->bytes);
+	if (!rc)
+		rc = db_prepare(&page->file->db,
+				"SELECT min_ns, max_ns, batch, id, instance, data FROM block"
+				" WHERE series = :series AND min_ns < :until AND max_ns >= :from"
+				" AND (min_ns, max_ns, batch, id) > (:min, :max, :batch, :id)"
+				" ORDER BY min_ns, max_ns, batch, id",
+				&stmt, err);
 	if (rc)
 		return rc;
 	bind_page(stmt, page);
-	rc = db_step(&page->file->db, stmt, err);
-	if (rc <= 0)
-		return rc;
-	page->at = (struct position){sqlite3_column_int64(stmt, 0), sqlite3_column_int64(stmt, 1),
-				     sqlite3_column_int64(stmt, 2), sqlite3_column_int64(stmt, 3)};
-	page->instance = sqlite3_column_int64(stmt, 4);
-	struct str data = db_column_blob(stmt, 5);
-
-	rc = codec_decode(r->codec, data.ptr, data.len, (int)page->plan->scan->column, &r->columns);
+	while (page->bytes.len < PAGE_BYTES && (rc = db_step(&page->file->db, stmt, err)) > 0) {
+		rc = copy_block(page, stmt) ? err_set(err, -ENOMEM, "storage: out of memory") : 0;
+		if (!rc)
+			rc = storage_scan_late(page->plan->scan, err);
+		if (rc)
+			break;
+	}
 	(void)sqlite3_reset(stmt);
+	return rc < 0 ? rc : (int)page->count;
+}
+
+static int decode_block(struct page *page, const struct copied *block, struct err *err)
+{
+	struct sqlite_reader *r = page->plan->r;
+	int rc = codec_decode(r->codec, page->bytes.data + block->at, block->len,
+			      (int)page->plan->scan->column, &r->columns);
+
+	page->instance = block->instance;
 	return rc ? err_set(err, rc, "storage: %s: a block does not decode",
 			    page->file->entry->name)
-		  : 1;
+		  : 0;
 }
 
 /* Everything that a block names must be there. */
 static bool block_fits(const struct page *page)
 {
-	const struct dict_tables *t = &page->file->dict.t;
+	const struct dict_tables *t = &page->stacks->t;
 	const struct codec_columns *c = &page->plan->r->columns;
 
-	if (page->instance < 0 || (size_t)page->instance >= t->instances_count ||
+	if (page->instance < 0 ||
+	    (size_t)page->instance >= page->file->catalogue.dict.t.instances_count ||
 	    c->values_count <= page->plan->scan->column)
 		return false;
 	for (size_t i = 0; i < c->count; i++)
@@ -79,7 +145,8 @@ static bool block_fits(const struct page *page)
 static int emit_block(struct page *page, storage_records_fn fn, void *arg)
 {
 	const struct storage_scan *scan = page->plan->scan;
-	const struct dict_tables *t = &page->file->dict.t;
+	const struct dict_tables *catalogue = &page->file->catalogue.dict.t;
+	const struct dict_tables *t = &page->stacks->t;
 	struct codec_columns *c = &page->plan->r->columns;
 	int64_t *values = c->values[scan->column];
 	size_t n = 0;
@@ -99,11 +166,11 @@ static int emit_block(struct page *page, storage_records_fn fn, void *arg)
 		values[n++] = values[i];
 	}
 	struct storage_records records = {
-	    .segment = segment_of_dict(&page->file->dict, t->series[page->number].owner),
+	    .segment = segment_of_dict(page->stacks, catalogue->series[page->number].owner),
 	    .contexts = t->contexts,
 	    .labels = t->labels,
-	    .runtime_id = t->instances[page->instance].runtime_id,
-	    .pid = t->instances[page->instance].pid,
+	    .runtime_id = catalogue->instances[page->instance].runtime_id,
+	    .pid = catalogue->instances[page->instance].pid,
 	    .count = n,
 	    .series = series,
 	    .nodes = c->nodes,
@@ -116,25 +183,44 @@ static int emit_block(struct page *page, storage_records_fn fn, void *arg)
 	return n ? fn(arg, &records) : 0;
 }
 
+static int emit_page(struct page *page, storage_records_fn fn, void *arg, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < page->count; i++) {
+		rc = decode_block(page, &page->blocks[i], err);
+		if (!rc && !block_fits(page))
+			rc = err_set(err, -EBADMSG, "storage: %s: a block names what is not there",
+				     page->file->entry->name);
+		if (rc)
+			return plan_end(page->plan, page->file, rc, err);
+		rc = emit_block(page, fn, arg);
+	}
+	return rc;
+}
+
 static int records_of_series(struct page *page, storage_records_fn fn, void *arg, struct err *err)
 {
 	int rc = 1;
 
 	page->at = (struct position){INT64_MIN, 0, 0, 0};
+	page->packed = -1;
 	while (rc > 0) {
 		rc = plan_begin(page->plan, page->file, err);
 		if (!rc)
-			rc = next_block(page, err);
-		if (rc > 0 && !block_fits(page))
-			rc = err_set(err, -EBADMSG, "storage: %s: a block names what is not there",
-				     page->file->entry->name);
+			rc = open_file_part(page->file, page->plan->r->codec, page->number,
+					    &page->stacks, err);
+		if (!rc)
+			rc = next_page(page, err);
 		rc = plan_end(page->plan, page->file, rc, err);
 		if (rc <= 0)
 			return rc;
-		rc = emit_block(page, fn, arg);
-		if (rc)
-			return rc;
-		rc = 1;
+		int given = emit_page(page, fn, arg, err);
+
+		if (given)
+			return given;
+		if (page->bytes.len < PAGE_BYTES)
+			return 0;
 	}
 	return rc;
 }
@@ -146,16 +232,19 @@ int sqlite_records(struct storage_reader *reader, const struct storage_scan *sca
 	int rc = plan_init(&plan, reader_of(reader), scan, scan->until_ns - scan->from_ns, err);
 
 	for (size_t i = 0; !rc && i < plan.files_count; i++) {
-		struct page page = {.plan = &plan, .file = plan_file(&plan, i)};
+		struct page page CLEANUP(page_release) = {.plan = &plan,
+							  .file = plan_file(&plan, i)};
+
+		buf_init(&page.bytes, BUF_UNLIMITED);
 
 		if (page.file->entry->level)
 			continue;
 		rc = plan_begin(&plan, page.file, err);
 		rc = plan_end(&plan, page.file, rc, err);
 		for (; !rc && page.series < scan->series_count; page.series++) {
-			page.number = dict_find_series(&page.file->dict, scan->series[page.series]);
+			page.number = dict_find_series(&page.file->catalogue.dict, scan->series[page.series]);
 			if (page.number != INDEX_NONE &&
-			    scan->column < page.file->dict.t.series[page.number].columns_count)
+			    scan->column < page.file->catalogue.dict.t.series[page.number].columns_count)
 				rc = records_of_series(&page, fn, arg, err);
 		}
 	}
@@ -180,17 +269,29 @@ static void tally_release(struct tally *t)
 	free(t->list);
 }
 
-static int tally_add(struct tally *t, const struct plan *p, const struct open_file *file,
-		     sqlite3_stmt *stmt, struct err *err)
+/* Count a row of `loss`: batch or source, time, series, reason, count, step. */
+static int tally_row(struct tally *t, struct plan *p, struct open_file *file, sqlite3_stmt *stmt,
+		     struct err *err)
 {
+	int64_t from = sqlite3_column_int64(stmt, 0), time_ns = sqlite3_column_int64(stmt, 1);
 	int64_t series = sqlite3_column_int64(stmt, 2), reason = sqlite3_column_int64(stmt, 3);
-	const struct dict_tables *d = &file->dict.t;
+	const struct dict_tables *d = &file->catalogue.dict.t;
+	int level = file->entry->level;
 
 	if (series < 0 || (size_t)series >= d->series_count || reason < 0 ||
 	    (size_t)reason >= d->strings_count)
 		return err_set(err, -EBADMSG, "storage: %s: a loss names what is not there",
 			       file->entry->name);
-	if (storage_scan_find(p->scan, d->series[series].identity) < 0)
+	int64_t of = storage_scan_find(p->scan, d->series[series].identity);
+
+	if (of < 0)
+		return 0;
+	bool takes =
+	    level ? plan_takes_window(p, level, time_ns, plan_source_is_there(p, file, from)) &&
+			!plan_is_above(p, file, (size_t)of, sqlite3_column_int64(stmt, 5), time_ns)
+		  : plan_takes_record(p, file->entry->file_id, (size_t)of, from, time_ns);
+
+	if (!takes)
 		return 0;
 	if (array_grow(&t->list, sizeof(*t->list), &t->capacity, t->count + 1))
 		return err_set(err, -ENOMEM, "storage: out of memory");
@@ -201,27 +302,21 @@ static int tally_add(struct tally *t, const struct plan *p, const struct open_fi
 
 static int gather_losses(struct tally *t, struct plan *p, struct open_file *file, struct err *err)
 {
-	static const char l0[] = "SELECT batch, time_ns, series, reason, count FROM loss"
+	static const char l0[] = "SELECT batch, time_ns, series, reason, count, 0 FROM loss"
 				 " WHERE time_ns > :after AND time_ns < :until";
-	static const char l1[] = "SELECT source, window_ns, series, reason, count FROM loss"
-				 " WHERE window_ns > :after AND window_ns < :until";
-	bool windows = file->entry->level == 1;
+	static const char windows[] =
+	    "SELECT source, window_ns, series, reason, count, step FROM loss"
+	    " WHERE window_ns > :after AND window_ns < :until";
 	sqlite3_stmt *stmt;
-	int rc = db_prepare(&file->db, windows ? l1 : l0, &stmt, err);
+	int rc = db_prepare(&file->db, file->entry->level ? windows : l0, &stmt, err);
 
 	if (rc)
 		return rc;
-	db_bind_int(stmt, ":after", p->scan->from_ns - STORAGE_L1_WINDOW_NS);
+	db_bind_int(stmt, ":after",
+		    p->scan->from_ns - MAX(files_window_ns(file->entry->level), 1));
 	db_bind_int(stmt, ":until", p->scan->until_ns);
-	while (!rc && (rc = db_step(&file->db, stmt, err)) > 0) {
-		int64_t batch = sqlite3_column_int64(stmt, 0),
-			time_ns = sqlite3_column_int64(stmt, 1);
-		bool takes =
-		    windows ? plan_takes_window(p, time_ns, plan_source_is_there(p, file, batch))
-			    : plan_takes_record(p, file->entry->file_id, batch, time_ns);
-
-		rc = takes ? tally_add(t, p, file, stmt, err) : 0;
-	}
+	while (!rc && (rc = db_step(&file->db, stmt, err)) > 0)
+		rc = tally_row(t, p, file, stmt, err);
 	(void)sqlite3_reset(stmt);
 	return rc;
 }
@@ -242,7 +337,7 @@ int sqlite_losses(struct storage_reader *reader, const struct storage_scan *scan
 		rc = plan_end(&plan, file, rc, err);
 		for (size_t k = 0; !rc && k < tally.count; k++)
 			rc = fn(arg, tally.list[k].series,
-				file->dict.t.strings[tally.list[k].reason], tally.list[k].count);
+				file->catalogue.dict.t.strings[tally.list[k].reason], tally.list[k].count);
 	}
 	return rc;
 }

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -13,6 +14,9 @@
 /* What arrived in a window may still come in for so long before it is derived. */
 #define GRACE_NS (INT64_C(5) * NS_PER_S)
 #define DERIVE_CALLS_MAX 4 /* of one maintain: puts are waiting */
+#define PACK_AFTER_NS (INT64_C(600) * NS_PER_S)
+#define MAINTAIN_EVERY_NS (INT64_C(2) * NS_PER_S) /* as the agent calls it */
+#define CHECK_TIME_NS (INT64_C(100) * NS_PER_MS) /* of one maintain */
 #define FORGET_EVERY_NS (INT64_C(3600) * NS_PER_S)
 
 void sqlite_note(struct sqlite_store *s, const char *fmt, ...)
@@ -62,7 +66,7 @@ static struct period_file *damaged_file(struct sqlite_store *s)
 		if (s->files[i]->damaged)
 			found = files_ref(s, s->files[i]);
 	if (found)
-		found->damaged = false;
+		found->damaged = found->doubtful = false;
 	pthread_mutex_unlock(&s->lock);
 	return found;
 }
@@ -79,7 +83,7 @@ int retain_damaged(struct sqlite_store *s, struct err *err)
 
 		files_writer_drop(s, file);
 		files_path(s, file->name, "", path);
-		int found = db_open_writer(&db, path, file->level ? DB_L1 : DB_L0, false, &why);
+		int found = db_open_writer(&db, path, (enum db_kind)file->level, false, &why);
 
 		if (!found)
 			found = db_check(&db, &why);
@@ -89,11 +93,50 @@ int retain_damaged(struct sqlite_store *s, struct err *err)
 			(void)err_set(&why, 0, "its contents do not decode");
 		files_remove(s, file);
 		rc = retain_put_aside(s, file->name, why.message, err);
-		/* What a lost day held of the L0 files that are still there can be derived again.
-		 */
-		for (size_t i = 0; file->level && i < s->files_count; i++)
-			s->files[i]->derived = -1;
+		/* What a lost file held of those below that are still there can be derived again. */
+		for (size_t i = 0; file->level && i < s->files_count; i++) {
+			s->files[i]->derived = s->files[i]->rolled = -1;
+			s->files[i]->rolling = 0;
+		}
 		files_unref(s, file);
+	}
+	return rc;
+}
+
+static struct period_file *doubtful_file(struct sqlite_store *s)
+{
+	for (size_t i = s->files_count; i-- > 0;)
+		if (s->files[i]->doubtful)
+			return s->files[i];
+	return NULL;
+}
+
+static int check_one(struct sqlite_store *s, struct period_file *file, struct err *err)
+{
+	struct open_file *open;
+	int rc = files_writer(s, file->level, file->start_ns, false, &open, err);
+
+	if (!rc)
+		rc = db_check(&open->db, err);
+	pthread_mutex_lock(&s->lock);
+	file->doubtful = rc && rc != -EBADMSG;
+	file->damaged |= rc == -EBADMSG;
+	pthread_mutex_unlock(&s->lock);
+	return rc == -EBADMSG ? retain_damaged(s, err) : rc;
+}
+
+/* Check the files that were not checked at the start, as many as there is time for; 1 when there are
+ * more.  Until then nothing is derived: what is wrong in one level would be carried into the next. */
+static int check_doubtful(struct sqlite_store *s, struct err *err)
+{
+	int64_t until_ns = clock_monotonic_ns() + CHECK_TIME_NS;
+	struct period_file *file;
+	int rc = 0;
+
+	while (!rc && (file = doubtful_file(s))) {
+		if (clock_monotonic_ns() > until_ns)
+			return 1;
+		rc = check_one(s, file, err);
 	}
 	return rc;
 }
@@ -114,12 +157,28 @@ static void drop_file(struct sqlite_store *s, struct period_file *file)
 	}
 }
 
+/* Whether a file of the level below is there from which this one was derived: its watermark says
+ * what of that one counts, so it goes after it. */
+static bool is_needed(const struct sqlite_store *s, const struct period_file *file)
+{
+	for (size_t i = 0; i < s->files_count; i++) {
+		const struct period_file *below = s->files[i];
+
+		if (below->level == file->level - 1 && below->extent.min_ns < file->end_ns &&
+		    below->extent.max_ns >= file->start_ns)
+			return true;
+	}
+	return false;
+}
+
 /* The oldest file of a level, unless it is the only one. */
 static struct period_file *oldest(struct sqlite_store *s, int level)
 {
 	for (size_t i = 0; i + 1 < s->files_count; i++)
 		if (s->files[i]->level == level)
-			return s->files[i + 1]->level == level ? s->files[i] : NULL;
+			return s->files[i + 1]->level == level && !is_needed(s, s->files[i])
+				   ? s->files[i]
+				   : NULL;
 	return NULL;
 }
 
@@ -128,14 +187,23 @@ static bool is_too_old(const struct period_file *file, int64_t age_ns, int64_t n
 	return MAX(file->end_ns, file->extent.max_ns) < now_ns - age_ns;
 }
 
-/* L1 gets what L0 still has alone before that goes; a full disk is the one reason not to wait. */
-static int drop_l0(struct sqlite_store *s, struct period_file *file, struct err *err)
+static int derive_rest(struct sqlite_store *s, struct period_file *file, struct err *err)
 {
 	bool more = true;
 	int rc = 0;
 
-	while (!rc && more)
-		rc = l1_derive(s, file, INT64_MAX, &more, err);
+	while (!rc && more && file->level < 2)
+		rc = file->level ? l2_derive(s, file, file->last, &more, err)
+				 : l1_derive(s, file, INT64_MAX, &more, err);
+	return rc;
+}
+
+/* The next level gets what this one still has alone before it goes; a full disk is the one reason
+ * not to wait. */
+static int roll_up_and_drop(struct sqlite_store *s, struct period_file *file, struct err *err)
+{
+	int rc = derive_rest(s, file, err);
+
 	if (rc == -ENOSPC)
 		sqlite_note(s, "disk full: %s went before it was rolled up", file->name);
 	else if (rc)
@@ -154,28 +222,40 @@ static uint64_t level_bytes(struct sqlite_store *s, int level)
 	return bytes;
 }
 
+static bool disk_is_low(const struct sqlite_store *s)
+{
+	struct statvfs fs;
+
+	if (s->options.free_permille == STORAGE_NO_FLOOR || statvfs(s->dir, &fs) || !fs.f_blocks)
+		return false;
+	return (uint64_t)fs.f_bavail * 1000 < (uint64_t)fs.f_blocks * s->options.free_permille;
+}
+
+static bool is_over_budget(struct sqlite_store *s)
+{
+	uint64_t bytes = level_bytes(s, -1);
+
+	for (int level = 0; level < SQLITE_LEVELS; level++)
+		bytes += level_bytes(s, level);
+	return bytes > s->options.bytes_max || disk_is_low(s);
+}
+
 static int apply_retention(struct sqlite_store *s, int64_t now_ns, struct err *err)
 {
+	const int64_t ages_ns[SQLITE_LEVELS] = {s->options.l0_age_ns, s->options.l1_age_ns,
+						s->options.l2_age_ns};
 	struct period_file *file;
 	int rc = 0;
 
-	while (!rc && (file = oldest(s, 0)) &&
-	       (is_too_old(file, s->options.l0_age_ns, now_ns) ||
-		level_bytes(s, 0) > s->options.l0_bytes_max))
-		rc = drop_l0(s, file, err);
-	while (!rc && (file = oldest(s, 1)) && is_too_old(file, s->options.l1_age_ns, now_ns))
-		drop_file(s, file);
-	/* Over the whole budget the detail goes first, as long as L1 has the same sums. */
-	while (!rc &&
-	       level_bytes(s, -1) + level_bytes(s, 0) + level_bytes(s, 1) > s->options.bytes_max) {
-		file = oldest(s, 0);
-		if (file)
-			rc = drop_l0(s, file, err);
-		else if ((file = oldest(s, 1)))
-			drop_file(s, file);
-		else
-			break;
-	}
+	for (int level = 0; level < SQLITE_LEVELS; level++)
+		while (!rc && (file = oldest(s, level)) &&
+		       (is_too_old(file, ages_ns[level], now_ns) ||
+			(!level && level_bytes(s, 0) > s->options.l0_bytes_max)))
+			rc = roll_up_and_drop(s, file, err);
+	/* Over the whole budget the detail goes first, as long as the level above has the sums. */
+	for (int level = 0; level < SQLITE_LEVELS; level++)
+		while (!rc && is_over_budget(s) && (file = oldest(s, level)))
+			rc = roll_up_and_drop(s, file, err);
 	return rc;
 }
 
@@ -190,8 +270,11 @@ static int derive_all(struct sqlite_store *s, int64_t now_ns, struct err *err)
 		struct period_file *source = s->files[i];
 		bool more = true;
 
-		while (!rc && more && calls++ < DERIVE_CALLS_MAX)
+		/* Most files have nothing new, and are not even opened. */
+		while (!rc && more && source->derived < source->last && calls < DERIVE_CALLS_MAX) {
 			rc = l1_derive(s, source, closed_ns, &more, err);
+			calls += more;
+		}
 		if (rc == -EBADMSG)
 			rc = retain_damaged(s, err);
 		/* Deriving can add L1 files, which stand behind; damage can take this one away. */
@@ -201,13 +284,77 @@ static int derive_all(struct sqlite_store *s, int64_t now_ns, struct err *err)
 	return rc;
 }
 
+/* Hours that are complete go from L1 to L2. */
+static int roll_all(struct sqlite_store *s, int64_t now_ns, struct err *err)
+{
+	bool more = false;
+	int rc = 0;
+
+	for (size_t i = 0; !rc && !more && i < s->files_count; i++) {
+		struct period_file *file = s->files[i];
+
+		if (file->level != 1)
+			continue;
+		/* Nothing has come for an hour: what there is, is complete. */
+		if (now_ns - file->hour_ns > 2 * STORAGE_L2_WINDOW_NS)
+			file->hour_step = file->last;
+		rc = l2_derive(s, file, file->hour_step, &more, err);
+		if (rc == -EBADMSG)
+			rc = retain_damaged(s, err);
+		if (i < s->files_count && s->files[i] != file)
+			i--;
+	}
+	return rc;
+}
+
+/* Hours that are over and in L1.  A reader that has read L1's watermark before the last batches were
+ * derived must be gone: its deadline is far shorter than this. */
+static int pack_all(struct sqlite_store *s, int64_t now_ns, struct err *err)
+{
+	bool more = false;
+	int rc = 0;
+
+	for (size_t i = 0; !rc && !more && i < s->files_count && s->files[i]->level == 0; i++) {
+		struct period_file *file = s->files[i];
+
+		if (file->end_ns + PACK_AFTER_NS < now_ns && file->derived > file->packed)
+			rc = pack_l0(s, file, &more, err);
+	}
+	return rc == -EBADMSG ? retain_damaged(s, err) : rc;
+}
+
+/* While a file is written, SQLite moves its WAL every 4 MB; oftener would write the same pages again
+ * and again.  It is here where commits wait for it to be synced, and when the file's time is over. */
+static void checkpoint_all(struct sqlite_store *s, int64_t now_ns)
+{
+	bool sync = s->options.sync_within_ns &&
+		    now_ns - s->synced_ns >= s->options.sync_within_ns - MAINTAIN_EVERY_NS;
+
+	for (size_t i = 0; i < SQLITE_WRITERS_MAX; i++) {
+		bool over = s->writing[i] && s->writing[i]->entry->end_ns + GRACE_NS < now_ns;
+
+		if (s->writing[i] && (sync || over))
+			db_checkpoint(&s->writing[i]->db, over);
+	}
+	if (sync)
+		s->synced_ns = now_ns;
+}
+
 int sqlite_maintain(struct storage *store, int64_t now_ns, struct err *err)
 {
 	struct sqlite_store *s = sqlite_of(store);
 	int rc = retain_damaged(s, err);
 
 	if (!rc)
+		rc = check_doubtful(s, err);
+	if (rc > 0)
+		return 0;
+	if (!rc)
 		rc = derive_all(s, now_ns, err);
+	if (!rc)
+		rc = roll_all(s, now_ns, err);
+	if (!rc)
+		rc = pack_all(s, now_ns, err);
 	if (!rc || rc == -ENOSPC) {
 		int retained = apply_retention(s, now_ns, err);
 
@@ -219,9 +366,6 @@ int sqlite_maintain(struct storage *store, int64_t now_ns, struct err *err)
 				 now_ns - s->options.l0_age_ns - STORAGE_L0_FILE_NS))
 			rc = err_set(err, -ENOMEM, "storage: out of memory");
 	}
-	for (size_t i = 0; i < SQLITE_WRITERS_MAX; i++)
-		if (s->writing[i])
-			db_checkpoint(&s->writing[i]->db,
-				      s->writing[i]->entry->end_ns + GRACE_NS < now_ns);
+	checkpoint_all(s, now_ns);
 	return rc == -EBADMSG ? -EIO : rc;
 }

@@ -61,8 +61,9 @@ int sqlite_timeline(struct storage_reader *reader, const struct storage_scan *sc
 
 /* ---- scan ---- */
 
-/* Sums of one owner by the file's node; a segment names one owner. */
+/* Sums of one part of the file's dictionary by its node; a segment names one owner. */
 struct sink {
+	const struct dict *stacks;
 	uint32_t owner;
 	int64_t *sums;
 	uint64_t *counts;
@@ -88,16 +89,16 @@ static void summing_clear(struct summing *s)
 
 static struct sink *sink_of(struct summing *s, const struct visit *v)
 {
-	size_t nodes = v->file->dict.t.nodes_count;
+	size_t nodes = v->stacks->t.nodes_count;
 
 	for (size_t i = 0; i < s->sinks_count; i++)
-		if (s->sinks[i].owner == v->owner)
+		if (s->sinks[i].stacks == v->stacks)
 			return &s->sinks[i];
 	if (array_grow(&s->sinks, sizeof(*s->sinks), &s->sinks_capacity, s->sinks_count + 1))
 		return NULL;
 	struct sink *sink = &s->sinks[s->sinks_count];
 
-	*sink = (struct sink){.owner = v->owner};
+	*sink = (struct sink){.stacks = v->stacks, .owner = v->owner};
 	sink->sums = calloc(nodes, sizeof(*sink->sums));
 	sink->counts = calloc(nodes, sizeof(*sink->counts));
 	s->sinks_count++;
@@ -122,9 +123,9 @@ static int visit_sums(void *arg, const struct visit *v)
 	return 0;
 }
 
-static int emit(const struct open_file *file, struct sink *sink, storage_segment_fn fn, void *arg)
+static int emit(struct sink *sink, storage_segment_fn fn, void *arg)
 {
-	struct storage_segment segment = segment_of_dict(&file->dict, sink->owner);
+	struct storage_segment segment = segment_of_dict(sink->stacks, sink->owner);
 	uint32_t *leaves CLEANUP(cleanup_free) = malloc(segment.nodes_count * sizeof(*leaves));
 	size_t count = 0;
 
@@ -157,7 +158,7 @@ static int scan_file(struct summing *s, struct open_file *file, storage_segment_
 		rc = plan_walk(s->p, file, &walk, err);
 	rc = plan_end(s->p, file, rc, err);
 	for (size_t i = 0; !rc && i < s->sinks_count; i++)
-		rc = emit(file, &s->sinks[i], fn, arg);
+		rc = emit(&s->sinks[i], fn, arg);
 	summing_clear(s);
 	return rc;
 }

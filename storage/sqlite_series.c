@@ -116,13 +116,39 @@ static int ask_l0(struct finding *f, struct open_file *file, uint32_t series, bo
 	return rc;
 }
 
-static int ask_l1(struct finding *f, struct open_file *file, uint32_t series, bool *ret_yes,
-		  struct err *err)
+/* Whether a row that names its source, its first window and its last counts.  What L2 has as well
+ * counts there. */
+static int ask_rows(struct finding *f, struct open_file *file, const char *sql, uint32_t series,
+		    bool *ret_yes, struct err *err)
 {
+	int64_t width_ns = files_window_ns(file->entry->level);
+	sqlite3_stmt *stmt;
+	int rc = db_prepare(&file->db, sql, &stmt, err);
+
+	if (rc)
+		return rc;
+	db_bind_int(stmt, ":series", series);
+	db_bind_int(stmt, ":after", f->p->scan->from_ns - width_ns);
+	db_bind_int(stmt, ":until", f->p->scan->until_ns);
+	while (!*ret_yes && (rc = db_step(&file->db, stmt, err)) > 0) {
+		bool there = plan_source_is_there(f->p, file, sqlite3_column_int64(stmt, 0));
+
+		*ret_yes = plan_takes_window(f->p, file->entry->level,
+					     sqlite3_column_int64(stmt, 1), there);
+	}
+	(void)sqlite3_reset(stmt);
+	return rc < 0 ? rc : 0;
+}
+
+/* A pack spans windows, of which some may be inside. */
+static int ask_packs(struct finding *f, struct open_file *file, uint32_t series, bool *ret_yes,
+		     struct err *err)
+{
+	struct codec_columns *c = &f->p->r->columns;
 	sqlite3_stmt *stmt;
 	int rc = db_prepare(&file->db,
-			    "SELECT window_ns, source FROM window WHERE series = :series"
-			    " AND gauge IN (0, 1) AND window_ns > :after AND window_ns < :until",
+			    "SELECT source, totals FROM pack WHERE series = :series"
+			    " AND gauge IN (0, 1) AND min_ns < :until AND max_ns > :after",
 			    &stmt, err);
 
 	if (rc)
@@ -130,12 +156,34 @@ static int ask_l1(struct finding *f, struct open_file *file, uint32_t series, bo
 	db_bind_int(stmt, ":series", series);
 	db_bind_int(stmt, ":after", f->p->scan->from_ns - STORAGE_L1_WINDOW_NS);
 	db_bind_int(stmt, ":until", f->p->scan->until_ns);
-	while (!*ret_yes && (rc = db_step(&file->db, stmt, err)) > 0)
-		*ret_yes = plan_takes_window(
-		    f->p, sqlite3_column_int64(stmt, 0),
-		    plan_source_is_there(f->p, file, sqlite3_column_int64(stmt, 1)));
+	while (!*ret_yes && (rc = db_step(&file->db, stmt, err)) > 0) {
+		struct str data = db_column_blob(stmt, 1);
+		bool there = plan_source_is_there(f->p, file, sqlite3_column_int64(stmt, 0));
+
+		rc = codec_decode(f->p->r->codec, data.ptr, data.len, 0, c);
+		if (rc) {
+			rc = err_set(err, rc, "storage: %s: a block does not decode",
+				     file->entry->name);
+			break;
+		}
+		for (size_t i = 0; !*ret_yes && i < c->count; i++)
+			*ret_yes = plan_takes_window(f->p, 1, c->times[i], there);
+	}
 	(void)sqlite3_reset(stmt);
 	return rc < 0 ? rc : 0;
+}
+
+static int ask_windows(struct finding *f, struct open_file *file, uint32_t series, bool *ret_yes,
+		       struct err *err)
+{
+	static const char windows[] = "SELECT source, window_ns FROM window WHERE series = :series"
+				      " AND gauge IN (0, 1) AND window_ns > :after"
+				      " AND window_ns < :until";
+	int rc = ask_rows(f, file, windows, series, ret_yes, err);
+
+	if (!rc && !*ret_yes && file->entry->level == 1)
+		rc = ask_packs(f, file, series, ret_yes, err);
+	return rc;
 }
 
 static int find_one(struct finding *f, struct open_file *file, int64_t series, int64_t first_ns,
@@ -144,10 +192,10 @@ static int find_one(struct finding *f, struct open_file *file, int64_t series, i
 	const struct storage_scan *scan = f->p->scan;
 	struct found *found;
 
-	if (series < 0 || (size_t)series >= file->dict.t.series_count)
+	if (series < 0 || (size_t)series >= file->catalogue.dict.t.series_count)
 		return err_set(err, -EBADMSG, "storage: %s: a series is not there",
 			       file->entry->name);
-	if (found_get(f, file->dict.t.series[series].identity, &found))
+	if (found_get(f, file->catalogue.dict.t.series[series].identity, &found))
 		return err_set(err, -ENOMEM, "storage: out of memory");
 	found->file = file;
 	found->series = (uint32_t)series;
@@ -159,7 +207,7 @@ static int find_one(struct finding *f, struct open_file *file, int64_t series, i
 		found->in_range = true; /* the first or the last record is inside */
 		return 0;
 	}
-	return file->entry->level ? ask_l1(f, file, (uint32_t)series, &found->in_range, err)
+	return file->entry->level ? ask_windows(f, file, (uint32_t)series, &found->in_range, err)
 				  : ask_l0(f, file, (uint32_t)series, &found->in_range, err);
 }
 
@@ -176,7 +224,7 @@ static int find_in(struct finding *f, struct open_file *file, struct err *err)
 
 static int emit(const struct found *found, storage_series_fn fn, void *arg)
 {
-	const struct dict_tables *t = &found->file->dict.t;
+	const struct dict_tables *t = &found->file->catalogue.dict.t;
 	const struct dict_series *s = &t->series[found->series];
 	struct storage_column columns[PROFILE_COLUMNS_MAX];
 	struct storage_label *labels CLEANUP(cleanup_free) =

@@ -9,12 +9,14 @@
  *	sqlite_known.c    cursors and upload ids, in memory
  *	sqlite_l0.c       put
  *	sqlite_l1.c       deriving windows from L0; sqlite_fold.c sums them up
+ *	sqlite_l2.c       deriving hours from L1; sqlite_pack.c then packs L1's windows
  *	sqlite_read.c     a reader, its files, what to take from which level; sqlite_walk.c takes it
  *	sqlite_scan.c     scan and timeline
  *	sqlite_records.c  records and losses
  *	sqlite_series.c   series
  *	sqlite_symbols.c  the symbol store
  *	sqlite_retain.c   retention, damaged files
+ *	sqlite_parts.c    what people ask of single files: check, copy, compact, adopt
  *
  * The store belongs to the writer thread, but for what `lock` guards.
  */
@@ -31,7 +33,7 @@
 #define SQLITE_PATH_MAX 4096
 #define SQLITE_DIR_MAX (SQLITE_PATH_MAX - 256) /* leaves room for a file's name */
 #define SQLITE_WRITERS_MAX 6                   /* period files open for writing at once */
-#define SQLITE_LEVELS 2
+#define SQLITE_LEVELS 3
 
 /* What a file's records, losses and ends span. Empty: min above max. */
 struct extent {
@@ -63,17 +65,32 @@ struct period_file {
 	struct extent extent; /* guarded by the store's lock */
 	bool gone;            /* guarded: unlinked or put aside */
 	bool damaged;         /* guarded: a reader or the writer met damage */
+	bool doubtful;        /* guarded: not checked since the start */
 	unsigned refs;        /* guarded */
-	int64_t derived;      /* L0, writer only: batches up to here are in L1 */
+	/* Writer only. */
+	int64_t last;	   /* L0: its last batch; L1: its last step */
+	int64_t derived;   /* L0: batches up to here are in L1; -1: not known */
+	int64_t hour_ns;   /* L1: the hour in which its last step was written */
+	int64_t hour_step; /* L1: the last step of the hours before, which L2 may take */
+	int64_t packed;    /* L0: batches up to here are packed */
+	int64_t rolled;    /* L1: L2 has every series up to this step; -1: not known */
+	uint32_t rolling;  /* L1: the series to go on with */
 };
 
 /* A period file with a connection and its dictionary, on one thread. */
+struct open_part {
+	struct dict dict;
+	int64_t last_id; /* the last segment that was loaded or written */
+};
+
 struct open_file {
 	struct period_file *entry; /* a reference */
 	struct db db;
-	struct dict dict;
-	int64_t dict_id; /* the last segment that was loaded or written */
-	uint64_t used;   /* for the choice of what to close */
+	bool writing;
+	struct open_part catalogue;
+	struct open_part **parts; /* by number; those that were not asked for are NULL */
+	size_t parts_count, parts_capacity;
+	uint64_t used; /* for the choice of what to close */
 };
 
 struct known_cursor {
@@ -104,6 +121,7 @@ struct sqlite_store {
 	uint64_t used;
 	struct known known;
 	int64_t forgotten_ns; /* when known was last pruned */
+	int64_t synced_ns;    /* when the WALs were last synced */
 	struct db symbols;
 
 	pthread_mutex_t lock;       /* of everything below, and of the guarded parts of entries */
@@ -128,6 +146,9 @@ MUST_CHECK int files_load(struct sqlite_store *s, struct err *err);
 void files_release(struct sqlite_store *s);
 void files_path(const struct sqlite_store *s, const char *name, const char *suffix, char *to);
 int64_t files_period_start(int level, int64_t time_ns);
+/* The width of a level's windows; 0 for L0. */
+int64_t files_window_ns(int level);
+const char *files_level(int level); /* "l0" */
 
 struct period_file *files_ref(struct sqlite_store *s, struct period_file *file);
 void files_unref(struct sqlite_store *s, struct period_file *file);
@@ -137,23 +158,67 @@ void files_widen(struct sqlite_store *s, struct period_file *file, const struct 
 /* Bytes on disk, with the WAL. */
 uint64_t files_bytes(const struct sqlite_store *s, const char *name);
 
+/* Whether `name` is that of a period file, as "l1/20260101.db", and which. */
+bool files_parse(const char *name, int *ret_level, int64_t *ret_start_ns);
+/* The file of the catalogue that is named so, or NULL.  The writer's; others hold the lock. */
+struct period_file *files_named(struct sqlite_store *s, const char *name);
+/* Read a file that was put into its place into the catalogue; puts it aside when it cannot serve. */
+MUST_CHECK int files_load_one(struct sqlite_store *s, int level, int64_t start_ns, struct err *err);
+
 /* The file of `start_ns` open for writing, made when it is not there and `create`; it stays the
  * store's.  -ENOENT without `create`. */
 MUST_CHECK int files_writer(struct sqlite_store *s, int level, int64_t start_ns, bool create,
 			    struct open_file **ret_file, struct err *err);
-/* Close a file open for writing, when it is: after a failure, or before unlinking. */
+/* After a transaction that failed with `rc`: undo it, and forget what the dictionary learned in it.
+ * A damaged file is marked and closed.  Otherwise the connection stays, for in its eyes a commit whose fsync failed has not happened, and its next one overwrites
+ * the frames; a new connection would find them whole in the WAL. */
+void files_failed(struct sqlite_store *s, struct open_file *file, int rc);
+/* Close a file open for writing, when it is: when it is damaged, or before unlinking. */
 void files_writer_drop(struct sqlite_store *s, const struct period_file *file);
 
 void open_file_free(struct sqlite_store *s, struct open_file *file);
-/* Load the dictionary's segments that came since the last time; inside a transaction. */
+/* Forget the dictionaries, and load the catalogue. Returns 0 or an error, and then it is empty. */
+MUST_CHECK int open_file_reload(struct open_file *file, struct codec *codec, struct err *err);
+/* Load the catalogue's segments that came since the last time; inside a transaction. */
 MUST_CHECK int open_file_load(struct open_file *file, struct codec *codec, struct err *err);
-/* Write what the dictionary learned; inside a transaction. */
+/* The stacks of a series of the catalogue, with all segments; inside a transaction. */
+MUST_CHECK int open_file_part(struct open_file *file, struct codec *codec, uint32_t series,
+			      struct dict **ret_dict, struct err *err);
+/* Write every dictionary that has more than `segments` as one; in a transaction of its own.  A reader
+ * that has some of them reads the one anew. */
+MUST_CHECK int open_file_merge(struct open_file *file, struct codec *codec, unsigned segments,
+			       struct err *err);
+/* Write what the dictionaries learned; inside a transaction. */
 MUST_CHECK int open_file_store(struct open_file *file, struct codec *codec, struct err *err);
 /* Write the file's extent and the span of one series; inside a transaction. */
 MUST_CHECK int open_file_widen(struct open_file *file, const struct extent *extent,
 			       struct err *err);
 MUST_CHECK int open_file_series(struct open_file *file, uint32_t series, int64_t first_ns,
 				int64_t last_ns, struct err *err);
+
+/* ---- importing into the dictionaries of a file (sqlite_imports.c) ---- */
+
+struct import_part {
+	uint32_t part; /* of `to` */
+	struct dict_import import;
+};
+
+struct imports {
+	struct open_file *to;
+	struct codec *codec;
+	struct dict_import catalogue;
+	struct import_part **parts;
+	size_t parts_count, parts_capacity;
+};
+
+/* `from` is borrowed until release. Returns 0 or an error. Release it in every case. */
+MUST_CHECK int imports_init(struct imports *imports, struct open_file *to, struct codec *codec,
+			    const struct dict_tables *from, struct err *err);
+void imports_release(struct imports *imports);
+/* How the stacks of `series` (a number of `to`) are imported, which come from `from`. */
+MUST_CHECK int imports_part(struct imports *imports, uint32_t series,
+			    const struct dict_tables *from, struct dict_import **ret_import,
+			    struct err *err);
 
 /* ---- cursors and upload ids (sqlite_known.c) ---- */
 
@@ -178,12 +243,39 @@ int sqlite_put(struct storage *store, const struct profile *const *profiles, siz
 MUST_CHECK int l1_derive(struct sqlite_store *s, struct period_file *source,
 			 int64_t arrived_before_ns, bool *ret_more, struct err *err);
 
+/* Derive L2 from an L1 file, and pack what it took, as far as `step`; *ret_more: there is more than
+ * one call takes. */
+MUST_CHECK int l2_derive(struct sqlite_store *s, struct period_file *source, int64_t step,
+			 bool *ret_more, struct err *err);
+
+/* How far L2 has what L0 file `file_id` brought into the day, through an L1 file that is lost. */
+struct l2_origin {
+	struct hash128 series;
+	int64_t derived;
+};
+/* Few, mostly none; free the list. */
+MUST_CHECK int l2_origins(struct sqlite_store *s, int64_t day_ns, int64_t file_id,
+			  struct l2_origin **ret_list, size_t *ret_count, struct err *err);
+
+/* Pack an L0 file whose hour is over and which L1 has: few long blocks instead of many short ones.
+ * *ret_more: there is more than one call takes. */
+MUST_CHECK int pack_l0(struct sqlite_store *s, struct period_file *source, bool *ret_more,
+		       struct err *err);
+
+/* Pack the windows of one series that L2 has: those of steps up to `step`. */
+MUST_CHECK int pack_series(struct sqlite_store *s, struct open_file *l1, uint32_t series,
+			   int64_t step, struct err *err);
+
 /* Put a file aside as <name>.damaged-<n>, with its WAL, and say so. */
 MUST_CHECK int retain_put_aside(struct sqlite_store *s, const char *name, const char *why,
 				struct err *err);
 /* Look at the files that are marked as damaged, and put those aside that are. */
 MUST_CHECK int retain_damaged(struct sqlite_store *s, struct err *err);
 int sqlite_maintain(struct storage *store, int64_t now_ns, struct err *err);
+
+int sqlite_compact(struct storage *store, const char *part, struct err *err);
+int sqlite_adopt(struct storage *store, const char *part, const void *bytes, size_t len,
+		 struct err *err);
 
 int sqlite_symbols_put(struct storage *store, uint64_t scope, const uint8_t *build_id,
 		       size_t build_id_len, const void *table, size_t len, uint64_t *ret_epoch,

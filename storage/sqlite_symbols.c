@@ -51,7 +51,7 @@ int sqlite_symbols_put(struct storage *store, uint64_t scope, const uint8_t *bui
 	files_path(s, "symbols.db", "", path);
 	if (!s->symbols.handle)
 		rc = db_open_writer(&s->symbols, path, DB_SYMBOLS, true, err);
-	if (!rc && codec_pack(s->codec, table, len, &packed))
+	if (!rc && codec_pack(s->codec, table, len, CODEC_QUICK, &packed))
 		rc = err_set(err, -ENOMEM, "storage: out of memory");
 	if (!rc)
 		rc = db_exec(&s->symbols, "BEGIN IMMEDIATE", err);

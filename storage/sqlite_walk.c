@@ -22,23 +22,43 @@ static int broken(const struct walking *w, struct err *err)
 
 static int instance_set(struct walking *w, int64_t instance, struct err *err)
 {
-	if (instance < 0 || (size_t)instance >= w->file->dict.t.instances_count)
+	if (instance < 0 || (size_t)instance >= w->file->catalogue.dict.t.instances_count)
 		return broken(w, err);
-	w->visit.runtime_id = w->file->dict.t.instances[instance].runtime_id;
+	w->visit.runtime_id = w->file->catalogue.dict.t.instances[instance].runtime_id;
 	return 0;
+}
+
+/* Stacks are loaded for the first block that names some: most files of a plan have nothing to add. */
+static int load_stacks(struct walking *w, struct err *err)
+{
+	bool names_stacks = w->walk->with_blocks || !w->file->entry->level;
+	struct dict *stacks;
+
+	if (w->visit.stacks || !names_stacks)
+		return 0;
+	int rc = open_file_part(w->file, w->p->r->codec, w->series, &stacks, err);
+
+	if (!rc)
+		w->visit.stacks = stacks;
+	return rc;
 }
 
 static int decode(struct walking *w, struct str data, struct err *err)
 {
 	struct codec_columns *c = &w->p->r->columns;
-	int rc = codec_decode(w->p->r->codec, data.ptr, data.len, (int)w->column, c);
+	int rc = load_stacks(w, err);
+
+	if (!rc)
+		rc = codec_decode(w->p->r->codec, data.ptr, data.len, (int)w->column, c);
 
 	if (rc == -ENOMEM)
 		return err_set(err, rc, "storage: out of memory");
+	if (rc && rc != -EBADMSG)
+		return rc;
 	if (rc || c->values_count <= w->column)
 		return broken(w, err);
 	for (size_t i = 0; i < c->count; i++)
-		if (c->nodes[i] >= w->file->dict.t.nodes_count)
+		if (c->nodes[i] && (!w->visit.stacks || c->nodes[i] >= w->visit.stacks->t.nodes_count))
 			return broken(w, err);
 	return 0;
 }
@@ -62,7 +82,8 @@ static void select_records(struct walking *w, int64_t batch)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < c->count; i++) {
-		if (!plan_takes_record(w->p, w->file->entry->file_id, batch, c->times[i]))
+		if (!plan_takes_record(w->p, w->file->entry->file_id, w->visit.series, batch,
+				       c->times[i]))
 			continue;
 		c->times[kept] = c->times[i];
 		c->nodes[kept] = c->nodes[i];
@@ -84,7 +105,8 @@ static bool is_covered(const struct walking *w, int64_t batch, int64_t min_ns, i
 		return false;
 	for (int64_t t = clock_window_ns(from_ns, STORAGE_L1_WINDOW_NS); t <= last_ns;
 	     t += STORAGE_L1_WINDOW_NS)
-		if (plan_takes_record(w->p, w->file->entry->file_id, batch, MAX(t, from_ns)))
+		if (plan_takes_record(w->p, w->file->entry->file_id, w->visit.series, batch,
+				      MAX(t, from_ns)))
 			return false;
 	return true;
 }
@@ -125,13 +147,13 @@ static int walk_l0(struct walking *w, struct err *err)
 	return rc;
 }
 
-/* ---- L1 ---- */
+/* ---- L1 and L2 ---- */
 
 /* One record with the window's totals. */
 static int totals_only(struct walking *w, sqlite3_stmt *stmt, struct err *err)
 {
 	struct codec_columns *c = &w->p->r->columns;
-	struct str sums = db_column_blob(stmt, 4);
+	struct str sums = db_column_blob(stmt, 5);
 	const uint8_t *at = (const uint8_t *)sums.ptr, *end = at + sums.len;
 	uint64_t sum = 0;
 
@@ -144,57 +166,100 @@ static int totals_only(struct walking *w, sqlite3_stmt *stmt, struct err *err)
 	}
 	c->count = 1;
 	c->nodes[0] = 0;
-	c->counts[0] = (uint64_t)sqlite3_column_int64(stmt, 5);
+	c->counts[0] = (uint64_t)sqlite3_column_int64(stmt, 6);
 	c->values[w->column][0] = zigzag_get(sum);
 	return 0;
+}
+
+/* Sums stand at their window's start, a snapshot at its own time. */
+static bool takes(struct walking *w, int64_t time_ns, int64_t step, bool source_is_there)
+{
+	const struct storage_scan *scan = w->p->scan;
+
+	return time_ns >= scan->from_ns && time_ns < scan->until_ns &&
+	       plan_takes_window(w->p, w->file->entry->level, time_ns, source_is_there) &&
+	       !plan_is_above(w->p, w->file, w->visit.series, step, time_ns);
 }
 
 static int walk_window(struct walking *w, sqlite3_stmt *stmt, struct err *err)
 {
 	struct codec_columns *c = &w->p->r->columns;
-	int64_t window_ns = sqlite3_column_int64(stmt, 0), time_ns = sqlite3_column_int64(stmt, 3);
+	int64_t time_ns = sqlite3_column_int64(stmt, 2);
+	bool source_is_there =
+	    plan_source_is_there(w->p, w->file, sqlite3_column_int64(stmt, 0));
 
-	if (!plan_is_whole(w->p, window_ns) &&
-	    plan_source_is_there(w->p, w->file, sqlite3_column_int64(stmt, 1)))
+	if (!takes(w, time_ns, sqlite3_column_int64(stmt, 3), source_is_there))
 		return 0;
-	/* A cut window that L0 cannot answer any more: sums stand at its start, a snapshot at its
-	 * own time. */
-	if (time_ns < w->p->scan->from_ns || time_ns >= w->p->scan->until_ns)
-		return 0;
-	int rc = storage_scan_late(w->p->scan, err);
+	int rc = instance_set(w, sqlite3_column_int64(stmt, 1), err);
 
 	if (!rc)
-		rc = instance_set(w, sqlite3_column_int64(stmt, 2), err);
-	if (!rc)
-		rc = w->walk->with_blocks ? decode(w, db_column_blob(stmt, 6), err)
+		rc = w->walk->with_blocks ? decode(w, db_column_blob(stmt, 4), err)
 					  : totals_only(w, stmt, err);
 	for (size_t i = 0; !rc && i < c->count; i++)
 		c->times[i] = time_ns;
 	return rc ? rc : give(w, err);
 }
 
-#define WINDOW_COLUMNS "SELECT w.window_ns, w.source, w.instance, w.time_ns, w.sums, w.count"
-#define WINDOW_WHERE                                                                               \
-	" WHERE w.series = :series AND w.gauge = :gauge AND w.window_ns > :after"                  \
-	" AND w.window_ns < :until"
-
-static int walk_l1(struct walking *w, struct err *err)
+/* Keep the records of windows that count, in place; those of one window are neighbours. */
+static void select_windows(struct walking *w, int64_t step, bool source_is_there)
 {
-	static const char totals[] = WINDOW_COLUMNS " FROM window w" WINDOW_WHERE;
-	static const char blocks[] =
-	    WINDOW_COLUMNS ", b.data FROM window w JOIN block b USING (id)" WINDOW_WHERE;
+	struct codec_columns *c = &w->p->r->columns;
+	int64_t *values = c->values[w->column];
+	size_t kept = 0;
+	bool taken = false;
+
+	for (size_t i = 0; i < c->count; i++) {
+		if (!i || c->times[i] != c->times[kept ? kept - 1 : 0] || !taken)
+			taken = takes(w, c->times[i], step, source_is_there);
+		if (!taken)
+			continue;
+		c->times[kept] = c->times[i];
+		c->nodes[kept] = c->nodes[i];
+		c->counts[kept] = c->counts[i];
+		values[kept++] = values[i];
+	}
+	c->count = kept;
+}
+
+static int walk_pack(struct walking *w, sqlite3_stmt *stmt, struct err *err)
+{
+	int64_t step = sqlite3_column_int64(stmt, 2);
+	int64_t min_ns = sqlite3_column_int64(stmt, 3), max_ns = sqlite3_column_int64(stmt, 4);
+	bool one_hour = clock_window_ns(min_ns, STORAGE_L2_WINDOW_NS) ==
+			clock_window_ns(max_ns, STORAGE_L2_WINDOW_NS);
+
+	if (max_ns < w->p->scan->from_ns ||
+	    (one_hour && plan_is_above(w->p, w->file, w->visit.series, step, min_ns)))
+		return 0;
+	int rc = instance_set(w, sqlite3_column_int64(stmt, 1), err);
+
+	if (!rc)
+		rc = decode(w, db_column_blob(stmt, 5), err);
+	if (rc)
+		return rc;
+	select_windows(w, step,
+		       plan_source_is_there(w->p, w->file, sqlite3_column_int64(stmt, 0)));
+	return give(w, err);
+}
+
+static int walk_rows(struct walking *w, const char *sql,
+		     int (*row)(struct walking *, sqlite3_stmt *, struct err *), struct err *err)
+{
 	struct db *db = &w->file->db;
 	sqlite3_stmt *stmt;
-	int rc = db_prepare(db, w->walk->with_blocks ? blocks : totals, &stmt, err);
+	int rc = db_prepare(db, sql, &stmt, err);
 
 	if (rc)
 		return rc;
 	db_bind_int(stmt, ":series", w->series);
 	db_bind_int(stmt, ":gauge", w->visit.gauge);
-	db_bind_int(stmt, ":after", w->p->scan->from_ns - STORAGE_L1_WINDOW_NS);
+	db_bind_int(stmt, ":after",
+		    w->p->scan->from_ns - files_window_ns(w->file->entry->level));
 	db_bind_int(stmt, ":until", w->p->scan->until_ns);
 	while ((rc = db_step(db, stmt, err)) > 0) {
-		rc = walk_window(w, stmt, err);
+		rc = storage_scan_late(w->p->scan, err);
+		if (!rc)
+			rc = row(w, stmt, err);
 		if (rc)
 			break;
 	}
@@ -202,9 +267,35 @@ static int walk_l1(struct walking *w, struct err *err)
 	return rc;
 }
 
+#define WINDOW_WHERE                                                                               \
+	" WHERE w.series = :series AND w.gauge = :gauge AND w.window_ns > :after"                  \
+	" AND w.window_ns < :until"
+#define PACK_WHERE " WHERE series = :series AND gauge = :gauge AND min_ns < :until"
+
+static int walk_windows(struct walking *w, struct err *err)
+{
+	/* LEFT JOIN: a window whose block is missing is damage, not nothing. */
+	static const char blocks[] =
+	    "SELECT w.source, w.instance, w.time_ns, w.step, b.data"
+	    " FROM window w LEFT JOIN block b USING (id)" WINDOW_WHERE;
+	static const char totals[] =
+	    "SELECT w.source, w.instance, w.time_ns, w.step, NULL, w.sums, w.count"
+	    " FROM window w" WINDOW_WHERE;
+	static const char packed_blocks[] =
+	    "SELECT source, instance, step, min_ns, max_ns, data FROM pack" PACK_WHERE;
+	static const char packed_totals[] =
+	    "SELECT source, instance, step, min_ns, max_ns, totals FROM pack" PACK_WHERE;
+	bool with_blocks = w->walk->with_blocks;
+	int rc = walk_rows(w, with_blocks ? blocks : totals, walk_window, err);
+
+	if (!rc && w->file->entry->level == 1)
+		rc = walk_rows(w, with_blocks ? packed_blocks : packed_totals, walk_pack, err);
+	return rc;
+}
+
 int plan_walk(struct plan *p, struct open_file *file, const struct walk *walk, struct err *err)
 {
-	const struct dict *d = &file->dict;
+	const struct dict *d = &file->catalogue.dict;
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < p->scan->series_count; i++) {
@@ -223,8 +314,9 @@ int plan_walk(struct plan *p, struct open_file *file, const struct walk *walk, s
 					      .columns = &p->r->columns}};
 
 		w.visit.gauge = d->t.series[series].columns[p->scan->column].gauge;
-		if (w.visit.gauge ? walk->gauges : walk->sums)
-			rc = file->entry->level ? walk_l1(&w, err) : walk_l0(&w, err);
+		if (!(w.visit.gauge ? walk->gauges : walk->sums))
+			continue;
+		rc = file->entry->level ? walk_windows(&w, err) : walk_l0(&w, err);
 	}
 	return rc;
 }
@@ -245,10 +337,10 @@ int plan_ends(struct plan *p, struct open_file *file, struct totals *totals, str
 	while (!rc && (rc = db_step(&file->db, stmt, err)) > 0) {
 		int64_t instance = sqlite3_column_int64(stmt, 0);
 
-		if (instance < 0 || (size_t)instance >= file->dict.t.instances_count)
+		if (instance < 0 || (size_t)instance >= file->catalogue.dict.t.instances_count)
 			rc = err_set(err, -EBADMSG, "storage: %s is damaged", file->entry->name);
 		else
-			rc = totals_end(totals, file->dict.t.instances[instance].runtime_id,
+			rc = totals_end(totals, file->catalogue.dict.t.instances[instance].runtime_id,
 					sqlite3_column_int64(stmt, 1));
 	}
 	(void)sqlite3_reset(stmt);

@@ -79,6 +79,33 @@ int storage_symbols_put(struct storage *store, uint64_t scope, const uint8_t *bu
 					   ret_epoch, err);
 }
 
+int storage_compact(struct storage *store, const char *part, struct err *err)
+{
+	return store->backend->compact(store, part, err);
+}
+
+int storage_adopt(struct storage *store, const char *part, const void *bytes, size_t len,
+		  struct err *err)
+{
+	return store->backend->adopt(store, part, bytes, len, err);
+}
+
+int storage_parts(struct storage_reader *reader, storage_part_fn fn, void *arg, struct err *err)
+{
+	return reader->backend->parts(reader, fn, arg, err);
+}
+
+int storage_check_part(struct storage_reader *reader, const char *part, struct err *err)
+{
+	return reader->backend->check_part(reader, part, err);
+}
+
+int storage_copy(struct storage_reader *reader, const char *part, void **ret_bytes, size_t *ret_len,
+		 struct err *err)
+{
+	return reader->backend->copy(reader, part, ret_bytes, ret_len, err);
+}
+
 int storage_reader_open(struct storage *store, struct storage_reader **ret_reader, struct err *err)
 {
 	int rc = store->backend->reader_open(store, ret_reader, err);

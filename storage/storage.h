@@ -10,8 +10,9 @@
  * store is open) and keeps it to itself.  A reader never blocks the writer and never checkpoints.
  *
  * Levels (docs/formats/storage.md): L0 holds records with time and context in hourly files; L1
- * holds windows of STORAGE_L1_WINDOW_NS, without context, in daily files, derived from L0.  A scan
- * uses the coarsest level that answers it exactly.
+ * windows of STORAGE_L1_WINDOW_NS, without context, in daily files, derived from L0; L2 windows of
+ * STORAGE_L2_WINDOW_NS in monthly files, derived from L1.  A scan uses for each part of its range
+ * the coarsest level that answers it exactly.
  */
 #ifndef STORAGE_STORAGE_H
 #define STORAGE_STORAGE_H
@@ -21,13 +22,23 @@
 #define STORAGE_L0_FILE_NS (INT64_C(3600) * NS_PER_S)
 #define STORAGE_L1_FILE_NS (INT64_C(86400) * NS_PER_S)
 #define STORAGE_L1_WINDOW_NS (INT64_C(10) * NS_PER_S)
+#define STORAGE_L2_WINDOW_NS (INT64_C(3600) * NS_PER_S)
 
 struct storage;
 struct storage_reader;
 
+#define STORAGE_NO_FLOOR 1001
+
 struct storage_options {
-	int64_t l0_age_ns, l1_age_ns; /* retention: files whose end is older go; 0: the defaults */
-	uint64_t l0_bytes_max, bytes_max; /* byte budgets of L0 and of all; 0: the defaults */
+	/* Retention; 0 means the default of each.  Files whose end is older go: 24 h, 7 d, 31 d. */
+	int64_t l0_age_ns, l1_age_ns, l2_age_ns;
+	uint64_t l0_bytes_max, bytes_max; /* budgets of L0 (512 MB) and of all (2 GiB) */
+	/* While less of the file system is free the oldest goes: in thousandths, 50 unless told.
+	 * STORAGE_NO_FLOOR: never. */
+	unsigned free_permille;
+	/* What was put is on disk when storage_put returns (0), or at most so much later: a crash
+	 * of the agent alone loses nothing either way. */
+	int64_t sync_within_ns;
 };
 
 /* "sqlite:DIR" or "memory:". Creates what is missing (0700). Returns 0; -EINVAL for a location that
@@ -55,7 +66,8 @@ enum storage_put_result { STORAGE_STORED, STORAGE_DUPLICATE };
 MUST_CHECK int storage_put(struct storage *store, const struct profile *const *profiles,
 			   size_t count, int *results, struct err *err);
 
-/* Derive L1 from L0 windows that closed before `now_ns`, apply retention, checkpoint.  Call every
+/* Derive L1 and L2 from what arrived in windows that closed before `now_ns`, apply retention,
+ * checkpoint.  Call every
  * few seconds from the writer thread; bounded work a call.  Returns 0 or -errno. */
 MUST_CHECK int storage_maintain(struct storage *store, int64_t now_ns, struct err *err);
 
@@ -74,8 +86,21 @@ MUST_CHECK int storage_symbols_put(struct storage *store, uint64_t scope, const 
 				   size_t build_id_len, const void *table, size_t len,
 				   uint64_t *ret_epoch, struct err *err);
 
+/*
+ * Maintenance by people.  A part is a file of the store, named as storage_parts says it.
+ * A backend without files says -EOPNOTSUPP.
+ */
+
+/* Write a part anew without what it does not need. Blocks on disk. Returns 0, -ENOENT or an error. */
+MUST_CHECK int storage_compact(struct storage *store, const char *part, struct err *err);
+
+/* Take in a part that storage_copy gave, here or on another host, when this store has none of that
+ * name (-EEXIST) and the bytes are whole (-EINVAL). Its series show from then on. */
+MUST_CHECK int storage_adopt(struct storage *store, const char *part, const void *bytes, size_t len,
+			     struct err *err);
+
 struct storage_stats {
-	uint64_t bytes, l0_bytes, l1_bytes, symbols_bytes;
+	uint64_t bytes, l0_bytes, l1_bytes, l2_bytes, symbols_bytes;
 	uint64_t records, profiles, duplicates; /* since the store was opened */
 	uint64_t files;
 	int64_t oldest_ns, newest_ns; /* of any record; 0: none */
@@ -91,6 +116,26 @@ void storage_reader_close(struct storage_reader *reader);
 
 MUST_CHECK int storage_stats(struct storage_reader *reader, struct storage_stats *ret_stats,
 			     struct err *err);
+
+struct storage_part {
+	const char *name; /* "l1/20260101.db", borrowed for the callback */
+	int level;	  /* 0, 1, 2; -1: symbols */
+	uint64_t bytes, records;
+	int64_t first_ns, last_ns; /* of its records; 0: none */
+};
+
+typedef int (*storage_part_fn)(void *arg, const struct storage_part *part);
+MUST_CHECK int storage_parts(struct storage_reader *reader, storage_part_fn fn, void *arg,
+			     struct err *err);
+
+/* Read all of a part and decode what is in it. Returns 0, -EBADMSG with the finding, -ENOENT or an
+ * error.  The writer puts aside what is damaged at its next maintenance. */
+MUST_CHECK int storage_check_part(struct storage_reader *reader, const char *part,
+				  struct err *err);
+
+/* A part as it is at one moment, malloc'ed and the caller's, while the writer goes on. */
+MUST_CHECK int storage_copy(struct storage_reader *reader, const char *part, void **ret_bytes,
+			    size_t *ret_len, struct err *err);
 
 /* The newest table of (scope, build id), malloc'ed and the caller's; -ENOENT when there is none. */
 MUST_CHECK int storage_symbols_get(struct storage_reader *reader, uint64_t scope,
@@ -163,7 +208,8 @@ typedef int (*storage_segment_fn)(void *arg, const struct storage_segment *segme
 
 /* Sum by stack.  A gauge column gives, for each process instance, its last snapshot in the range:
  * the records of one time; nothing when the instance ended in the range.  A record of value 0 at
- * the root says that nothing is live. Returns 0, -ETIME, the callback's value, or -EIO. */
+ * the root says that nothing is live. Returns 0, -ETIME, the callback's value, -EAGAIN (files were
+ * written anew in the middle of a long question: ask again), or -EIO. */
 MUST_CHECK int storage_scan(struct storage_reader *reader, const struct storage_scan *scan,
 			    storage_segment_fn fn, void *arg, struct err *err);
 

@@ -20,33 +20,11 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
-static struct str trim(struct str s)
-{
-	while (s.len && is_blank(s.ptr[0])) {
-		s.ptr++;
-		s.len--;
-	}
-	while (s.len && (is_blank(s.ptr[s.len - 1]) || s.ptr[s.len - 1] == '\r'))
-		s.len--;
-	return s;
-}
-
 static bool starts_with(struct str s, const char *prefix)
 {
 	size_t len = strlen(prefix);
 
 	return s.len >= len && !strncasecmp(s.ptr, prefix, len);
-}
-
-/* Cut `*s` behind the first `c`, which is in neither part. */
-static struct str cut(struct str *s, char c)
-{
-	const char *at = s->len ? memchr(s->ptr, c, s->len) : NULL;
-	struct str first = {s->ptr, at ? (size_t)(at - s->ptr) : s->len};
-
-	s->ptr += at ? first.len + 1 : first.len;
-	s->len -= at ? first.len + 1 : first.len;
-	return first;
 }
 
 /* The length of a quoted string's inside, which begins at `s`; escapes hide quotes. */
@@ -62,9 +40,9 @@ static size_t quoted_len(struct str s)
 /* The parameter `name` of "value; name=x; name=\"y\"". */
 static struct str parameter(struct str header, const char *name)
 {
-	(void)cut(&header, ';');
+	(void)str_cut(&header, ';');
 	while (header.len) {
-		struct str key = trim(cut(&header, '='));
+		struct str key = str_trim(str_cut(&header, '='));
 		struct str value;
 
 		while (header.len && is_blank(header.ptr[0]))
@@ -73,9 +51,9 @@ static struct str parameter(struct str header, const char *name)
 			header = (struct str){header.ptr + 1, header.len - 1};
 			value = (struct str){header.ptr, quoted_len(header)};
 			header = (struct str){header.ptr + value.len, header.len - value.len};
-			(void)cut(&header, ';');
+			(void)str_cut(&header, ';');
 		} else {
-			value = trim(cut(&header, ';'));
+			value = str_trim(str_cut(&header, ';'));
 		}
 		if (key.len == strlen(name) && !strncasecmp(key.ptr, name, key.len))
 			return value;
@@ -163,7 +141,7 @@ static int headers_read(struct multipart *m, struct multipart_part *part, struct
 	size_t read = 0;
 
 	for (;;) {
-		struct str before = m->rest, line = trim(cut(&m->rest, '\n'));
+		struct str before = m->rest, line = str_trim(str_cut(&m->rest, '\n'));
 
 		read += before.len - m->rest.len;
 		if (read > MULTIPART_HEADERS_MAX)
@@ -175,9 +153,9 @@ static int headers_read(struct multipart *m, struct multipart_part *part, struct
 				       m->parts);
 		if (!line.len)
 			return 0;
-		struct str key = cut(&line, ':');
+		struct str key = str_cut(&line, ':');
 
-		line = trim(line);
+		line = str_trim(line);
 		if (key.len == 12 && starts_with(key, "content-type"))
 			part->content_type = line;
 		if (key.len == 19 && starts_with(key, "content-disposition")) {

@@ -209,12 +209,14 @@ int pprof_grow(struct pprof_decoder *d, void *array, size_t item_bytes, size_t *
 {
 	size_t most = d->limits->memory_bytes ? d->limits->memory_bytes : SIZE_MAX;
 	size_t grown = MAX(want, *room * 2), others = d->taken - *room * item_bytes;
+	size_t fits = (most - others) / item_bytes;
 	void *old;
 
-	if (grown * item_bytes > most - others)
-		grown = want;
-	if (grown * item_bytes > most - others)
-		return over_limit(d, others + grown * item_bytes);
+	if (want > fits)
+		return over_limit(d, others + want * item_bytes);
+	/* Half of what is left, not one more each time: that would move it as often as it grows. */
+	if (grown > fits)
+		grown = want + (fits - want) / 2;
 	memcpy(&old, array, sizeof(old));
 	void *moved = realloc(old, grown * item_bytes);
 

@@ -652,17 +652,17 @@ static void symbols_are_replaced_with_a_higher_epoch(void **state)
 static void what_is_too_old_goes_and_the_newest_stays(void **state)
 {
 	struct hash128 id = cpu_series();
-	struct storage_scan scan = scan_of(&id, 0, T0, T0 + SECONDS(1000000));
+	struct storage_scan scan = scan_of(&id, 0, T0, T0 + SECONDS(10000000));
 	int64_t day = SECONDS(86400);
 
 	(void)state;
-	f.options.l0_age_ns = f.options.l1_age_ns = 2 * day;
+	f.options.l0_age_ns = f.options.l1_age_ns = f.options.l2_age_ns = 2 * day;
 	fixture_close(&f);
 	fixture_open(&f);
 	fixture_put(&f, cpu_profile(1, "old", T0, 1));
-	fixture_put(&f, cpu_profile(1, "new", T0 + 5 * day, 2));
+	fixture_put(&f, cpu_profile(1, "new", T0 + 70 * day, 2));
 	expect_scan(&f, &scan, "new 2/1\nold 1/1\n");
-	fixture_maintain(&f, T0 + 5 * day + SECONDS(100));
+	fixture_maintain(&f, T0 + 70 * day + SECONDS(100));
 	expect_scan(&f, &scan, "new 2/1\n");
 	fixture_maintain(&f, T0 + 100 * day);
 	fixture_reopen(&f);
@@ -673,16 +673,16 @@ static void what_is_too_old_goes_and_the_newest_stays(void **state)
 static void the_byte_budget_holds(void **state)
 {
 	struct hash128 id = cpu_series();
-	struct storage_scan scan = scan_of(&id, 0, T0, T0 + SECONDS(10000000));
+	struct storage_scan scan = scan_of(&id, 0, T0, T0 + SECONDS(100000000));
 	struct storage_stats stats;
 
 	(void)state;
 	f.options.bytes_max = 3 << 20;
 	fixture_close(&f);
 	fixture_open(&f);
-	for (int day = 0; day < 30; day++) {
+	for (int day = 0; day < 30 * 31; day += 31) { /* a file of its own at each level */
 		struct maker m;
-		int64_t at = T0 + SECONDS(86400 * day);
+		int64_t at = T0 + SECONDS(86400) * day;
 
 		maker_init(&m, 1000, 1);
 		maker_span(&m, at, at, at);
@@ -690,7 +690,7 @@ static void the_byte_budget_holds(void **state)
 		for (int i = 0; i < 4000; i++) {
 			char stack[64];
 
-			(void)snprintf(stack, sizeof(stack), "f%08x;g%08x", i * day * 7919, i);
+			(void)snprintf(stack, sizeof(stack), "f%08x;g%08x", i * (day / 31) * 7919, i);
 			maker_record(&m, stack, at + i, 1, day, 1);
 		}
 		fixture_put(&f, maker_finish(&m));
@@ -699,8 +699,8 @@ static void the_byte_budget_holds(void **state)
 		assert_true(stats.bytes <= f.options.bytes_max + (1 << 20));
 	}
 	assert_true(stats.oldest_ns > T0);
-	assert_int_equal(stats.newest_ns, T0 + SECONDS(86400 * 29) + 3999);
-	scan.from_ns = T0 + SECONDS(86400 * 29);
+	assert_int_equal(stats.newest_ns, T0 + SECONDS(86400 * 29) * 31 + 3999);
+	scan.from_ns = T0 + SECONDS(86400 * 29) * 31;
 	struct answer got CLEANUP(answer_release) = {0};
 
 	assert_int_equal(store_scan(f.reader, &scan, &got), 0);

@@ -10,6 +10,7 @@ import subprocess
 import urllib.parse
 
 from support import Agent, SOURCE, main, wait_for
+from wire import pprof
 
 CORPUS = os.environ.get("HEARTH_CORPUS", str(SOURCE / "../shared/corpus"))
 # What another program calls by its own name and hearth by its one (profile/mapping.def).
@@ -209,6 +210,28 @@ def the_gperftools_files_of_the_corpus():
     return None
 
 
-main(what_gperftools_wrote, the_gperftools_files_of_the_corpus, what_perf_script_prints, the_perf_scripts_of_the_corpus, every_file_of_the_corpus_keeps_its_totals, folded_compressed_and_plain_are_the_same,
-     a_retry_with_the_same_id_counts_once, bad_bodies_are_refused_with_a_reason,
-     what_was_answered_is_there_after_a_kill)
+def what_goes_in_as_pprof_comes_out_as_pprof():
+    """Exported by line and uploaded again, every function and line has what it had."""
+    folder = f"{CORPUS}/pprof"
+    body = (open(f"{folder}/pyroscope-heap.pb.gz", "rb").read() if os.path.isdir(folder) else
+            pprof([("cpu", "nanoseconds")], {"main;work": (30,), "main;work;deep": (12,)}, period_type=("cpu", "nanoseconds")))
+    span = {"from": "now-24h", "until": "now+1h"}
+    with Agent() as agent:
+        assert upload(agent, body, service="in")[0] == 200
+        for kind in types_of(agent, "in").values():
+            def lines(service):
+                rows = agent.get("/api/v1/top", type=kind, by="line", limit=0, query='{service="%s"}' % service, **span)["rows"]
+                return {(r["name"], r["file"], r["line"]): (r["self"], r["total"]) for r in rows if r["self"] or r["total"]}
+            status, out, _ = agent.request("GET", "/api/v1/flamegraph", type=kind, query='{service="in"}', max_nodes=0,
+                                           format="pprof", **span)
+            assert status == 200 and out[:2] == b"\x1f\x8b", status
+            if not lines("in"):
+                continue
+            assert upload(agent, out, service=f"out {kind}")[0] == 200
+            assert lines(f"out {kind}") == lines("in"), kind
+
+
+if __name__ == "__main__":
+    main(what_goes_in_as_pprof_comes_out_as_pprof, what_gperftools_wrote, the_gperftools_files_of_the_corpus, what_perf_script_prints, the_perf_scripts_of_the_corpus, every_file_of_the_corpus_keeps_its_totals, folded_compressed_and_plain_are_the_same,
+         a_retry_with_the_same_id_counts_once, bad_bodies_are_refused_with_a_reason,
+         what_was_answered_is_there_after_a_kill)

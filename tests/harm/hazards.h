@@ -27,7 +27,7 @@ void need(bool ok, const char *what);
 	HAZARD(fork_in_handler) HAZARD(sigpipe) HAZARD(eintr) HAZARD(cancel)                       \
 	HAZARD(closes_everything) HAZARD(closefrom_and_reuse) HAZARD(nofile_tight)                 \
 	HAZARD(as_tight) HAZARD(sigpending_tight) HAZARD(nproc_one) HAZARD(seccomp_errno)          \
-	HAZARD(seccomp_kill) HAZARD(seccomp_strict) HAZARD(unshare_user) HAZARD(chroot_empty)      \
+	HAZARD(seccomp_kill) HAZARD(seccomp_strict) HAZARD(counter_forbidden) HAZARD(unshare_user) HAZARD(chroot_empty)      \
 	HAZARD(setuid_threads) HAZARD(core_limits)                                                 \
 	HAZARD(vfork_exec) HAZARD(spawns) HAZARD(forks) HAZARD(fork_threads) HAZARD(daemonise)     \
 	HAZARD(exec_itself) HAZARD(wait_any) HAZARD(atfork_order) HAZARD(threads_churn)            \

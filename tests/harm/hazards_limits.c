@@ -195,6 +195,22 @@ void hazard_seccomp_strict(void)
 	syscall(SYS_exit, 0);
 }
 
+/* Reading the processor's counter, which the exact clock is made of, ends the program. */
+void hazard_counter_forbidden(void)
+{
+	static const char text[] = "alive\n";
+
+	burn(100);
+	fflush(stdout);
+	need(!prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0), "prctl");
+	for (int i = 0; i < 200; i++)
+		usleep(1000);
+	for (volatile uint64_t i = 0; i < 300000000; i++)
+		;
+	(void)!write(1, text, sizeof(text) - 1);
+	_exit(0);
+}
+
 /* Refused to a process with two threads. */
 void hazard_unshare_user(void)
 {

@@ -7,9 +7,11 @@ left out.  Right: the function that computes is there, with CPU time, and nothin
 import json
 import os
 import pathlib
+import platform
 import shutil
 import subprocess
 import sys
+import zipfile
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(SOURCE / "tests/e2e"))
@@ -55,6 +57,36 @@ def node_with(package):
             not install("npm", "install", "--no-audit", "--no-fund", package, cwd=folder):
         return None
     return folder
+
+
+def jar_of(artifact):
+    """A jar from Maven's own repository, by group:name:version; or None."""
+    folder = prepared("java")
+    name = folder / (artifact.split(":")[1] + ".jar")
+    if not name.exists() and not (shutil.which("mvn") and install(
+            "mvn", "-q", "dependency:copy", f"-Dartifact={artifact}", f"-DoutputDirectory={folder}",
+            "-Dmdep.stripVersion=true", cwd=folder)):
+        return None
+    return name if name.exists() else None
+
+
+def async_profiler_library():
+    jar = jar_of("tools.profiler:async-profiler:4.0")
+    machine = {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine())
+    if not jar or not machine:
+        return None
+    with zipfile.ZipFile(jar) as archive:
+        return archive.extract(f"linux-{machine}/libasyncProfiler.so", jar.parent)
+
+
+def java_with(artifact):
+    """The folder of the compiled program, and the jar."""
+    jar = jar_of(artifact) if shutil.which("javac") else None
+    if not jar:
+        return None, None
+    folder = prepared("java", "Known.java")
+    subprocess.run(["javac", "Known.java"], cwd=folder, check=True)
+    return folder, jar
 
 
 def send(words, cwd, **env):
@@ -140,6 +172,37 @@ def datadog_s_node_tracer():
     return None
 
 
+def datadog_s_java_tracer():
+    folder, jar = java_with("com.datadoghq:dd-java-agent:1.68.1")
+    if not jar:
+        return "dd-java-agent cannot be had"
+    with Agent() as agent:
+        send(["java", f"-javaagent:{jar}", "Known", "12"], folder, DD_TRACE_AGENT_URL=url(agent), DD_SERVICE="java-datadog",
+             DD_PROFILING_ENABLED="true", DD_PROFILING_START_FORCE_FIRST="true", DD_PROFILING_UPLOAD_PERIOD="4")
+        shown(agent, "java-datadog", "datadog", "Known.hotJava")
+        kinds_with(agent, "java-datadog", alloc_space="Known.allocates", lock_delay="Known.holds", exceptions="Known.throwsOne")
+    return None
+
+
+def pyroscope_s_java_agent():
+    folder, jar = java_with("io.pyroscope:agent:2.9.2")
+    if not jar:
+        return "io.pyroscope:agent cannot be had"
+    with Agent() as agent:
+        send(["java", f"-javaagent:{jar}", "Known", "12"], folder, PYROSCOPE_SERVER_ADDRESS=url(agent),
+             PYROSCOPE_APPLICATION_NAME="java-pyroscope", PYROSCOPE_FORMAT="jfr", PYROSCOPE_UPLOAD_INTERVAL="4s",
+             PYROSCOPE_PROFILER_ALLOC="128k", PYROSCOPE_PROFILER_LOCK="1ms", PYROSCOPE_LABELS="env=proof")
+        shown(agent, "java-pyroscope", "pyroscope", "Known.hotJava")
+        kinds_with(agent, "java-pyroscope", alloc_space="Known.allocates", lock_delay="Known.holds")
+    return None
+
+
+def kinds_with(agent, service, **functions):
+    for kind, function in functions.items():
+        top = agent.get("/api/v1/top", type=kind, query=f'{{service="{service}"}}', limit=0, **SPAN)
+        assert {row["name"]: row["total"] for row in top["rows"]}.get(function), (kind, function)
+
+
 def go_program(name, *modules):
     """Where clients/NAME.go was built, or None."""
     if not shutil.which("go"):
@@ -216,6 +279,7 @@ def go_s_pprof_over_http():
     return None
 
 
-main(datadog_s_python_tracer, pyroscope_s_python_client, pyroscope_s_go_client, pyroscope_s_node_client,
-     datadog_s_node_tracer, grpc_s_python_library, the_collector_s_otlp_exporter, the_opentelemetry_ebpf_profiler,
-     go_s_pprof_over_http)
+if __name__ == "__main__":
+    main(datadog_s_python_tracer, pyroscope_s_python_client, pyroscope_s_go_client, pyroscope_s_node_client,
+         datadog_s_node_tracer, datadog_s_java_tracer, pyroscope_s_java_agent, grpc_s_python_library,
+         the_collector_s_otlp_exporter, the_opentelemetry_ebpf_profiler, go_s_pprof_over_http)

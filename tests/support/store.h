@@ -22,6 +22,8 @@ void fixture_init(struct fixture *f, const struct storage_backend *backend);
 void fixture_open(struct fixture *f);
 void fixture_close(struct fixture *f);
 void fixture_reopen(struct fixture *f); /* a backend that is not durable stays open */
+/* As if killed now: what the files hold at this moment is all that the next open finds. */
+void fixture_kill(struct fixture *f);
 void fixture_release(struct fixture *f);
 
 /* Put one profile and free it. */
@@ -34,6 +36,10 @@ void expect_scan(struct fixture *f, const struct storage_scan *scan, const char 
 /* Every question of `scan` must have the same answer in the store and in the model. */
 void expect_as_model(struct fixture *f, const struct model *m, const struct storage_scan *scan,
 		     int64_t step_ns);
+
+/* The same but for records, which go with L0. */
+void expect_totals_as_model(struct fixture *f, const struct model *m,
+			    const struct storage_scan *scan, int64_t step_ns);
 
 /* Remove a directory and all in it. */
 void remove_tree(const char *dir);

@@ -525,6 +525,7 @@ int main(void)
 	    cmocka_unit_test(test_a_resumed_process_owes_nothing_from_before),
 	    cmocka_unit_test(test_a_dimension_that_is_off_shows_nothing),
 	    cmocka_unit_test(test_a_snapshot_is_summed_by_stack_and_age),
+	    cmocka_unit_test(test_a_snapshot_knows_its_standard_error),
 	    cmocka_unit_test(test_fragmentation_is_what_live_heap_leaves),
 	    cmocka_unit_test(test_an_empty_table_says_so_once),
 	    cmocka_unit_test(test_what_changes_meanwhile_is_left_out),

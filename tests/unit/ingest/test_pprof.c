@@ -167,6 +167,28 @@ static void test_split(void **state)
 	profile_free(p);
 }
 
+/* A client that declares many types and fills few is asked for no more than it has. */
+static void test_columns_of_zeros_among_many(void **state)
+{
+	static const char *const types[] = {"cpu-time", "wall-time", "gpu-time", "gpu-space", "gpu-flops",
+					    "alloc-space", "heap-space", "lock-acquire", "timeline"};
+	struct pprof_writer *w = writer();
+	struct ingest_request request = {.now_ns = S};
+	int64_t values[ARRAY_LEN(types)] = {[0] = 5, [3] = 7};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+		pprof_write_type(w, str_of(types[i]), i == 3 ? STR("bytes") : STR("nanoseconds"));
+	pprof_write_sample(w, NULL, 0, values, NULL, 0);
+	struct profile *p = decode(w, &request);
+
+	assert_int_equal(p->kinds_count, 2);
+	assert_int_equal(p->kinds[0].columns_count + p->kinds[1].columns_count, 2);
+	assert_int_equal(p->records_count, 2);
+	assert_int_equal(p->values[0] + p->values[1], 12);
+	profile_free(p);
+}
+
 static struct profile *at_time(int64_t time_ns, int64_t duration_ns, struct ingest_request request)
 {
 	struct pprof_writer *w = writer();
@@ -276,7 +298,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_frames),        cmocka_unit_test(test_labels),
-	    cmocka_unit_test(test_split),         cmocka_unit_test(test_time),
+	    cmocka_unit_test(test_split), cmocka_unit_test(test_columns_of_zeros_among_many),         cmocka_unit_test(test_time),
 	    cmocka_unit_test(test_amplification), cmocka_unit_test(test_limits),
 	};
 

@@ -33,7 +33,7 @@ static void what_goes_in_comes_out(void **state)
 	assert_int_equal(codec_new(&codec), 0);
 	for (size_t count = 0; count < 3000; count = count * 3 + 1) {
 		fill(&in, count);
-		assert_int_equal(codec_encode(codec, &in, CODEC_TIMES | CODEC_CONTEXTS, &packed),
+		assert_int_equal(codec_encode(codec, &in, CODEC_TIMES | CODEC_CONTEXTS, CODEC_QUICK, &packed),
 				 0);
 		char *copy CLEANUP(cleanup_free) = malloc(packed.len);
 
@@ -63,7 +63,7 @@ static void one_column_is_read_alone(void **state)
 	(void)state;
 	assert_int_equal(codec_new(&codec), 0);
 	fill(&in, 100);
-	assert_int_equal(codec_encode(codec, &in, 0, &packed), 0);
+	assert_int_equal(codec_encode(codec, &in, 0, CODEC_DENSE, &packed), 0);
 	char *copy CLEANUP(cleanup_free) = malloc(packed.len);
 
 	memcpy(copy, packed.ptr, packed.len);
@@ -87,14 +87,14 @@ static void damage_is_refused_or_decodes(void **state)
 	(void)state;
 	assert_int_equal(codec_new(&codec), 0);
 	fill(&in, 200);
-	assert_int_equal(codec_encode(codec, &in, CODEC_TIMES | CODEC_CONTEXTS, &packed), 0);
+	assert_int_equal(codec_encode(codec, &in, CODEC_TIMES | CODEC_CONTEXTS, CODEC_QUICK, &packed), 0);
 	char *copy CLEANUP(cleanup_free) = malloc(packed.len);
 	size_t len = packed.len;
 
 	memcpy(copy, packed.ptr, len);
 	for (size_t cut = 0; cut < len; cut += 13)
 		assert_int_equal(codec_decode(codec, copy, cut, -1, &out), -EBADMSG);
-	/* Behind zstd, which has no checksum here, the columns themselves. */
+	/* Behind zstd, the columns themselves. */
 	assert_int_equal(codec_unpack(codec, copy, len, &raw), 0);
 	size_t raw_len = raw.len;
 	char *plain CLEANUP(cleanup_free) = malloc(raw_len);
@@ -103,7 +103,7 @@ static void damage_is_refused_or_decodes(void **state)
 	for (size_t at = 0; at < raw_len; at += at < 20 ? 1 : 97) {
 		for (int bit = 0; bit < 8; bit++) {
 			plain[at] = (char)(plain[at] ^ (1 << bit));
-			assert_int_equal(codec_pack(codec, plain, raw_len, &again), 0);
+			assert_int_equal(codec_pack(codec, plain, raw_len, CODEC_QUICK, &again), 0);
 			int rc = codec_decode(codec, again.ptr, again.len, -1, &out);
 
 			assert_true(rc == 0 || rc == -EBADMSG);

@@ -7,9 +7,7 @@
  */
 #include "tests/cmocka.h"
 
-#include <dirent.h>
 #include <signal.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -17,28 +15,13 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
-#include "tests/support/store.h"
+#include "tests/unit/storage/numbered.h"
+
+#define STEP_NS (SECONDS(3) / 2) /* an hour every 2400 */
 
 static int64_t time_of(uint64_t n)
 {
-	return T0 + (int64_t)n * SECONDS(3) / 2; /* an hour every 2400 */
-}
-
-static struct profile *numbered(uint64_t n)
-{
-	struct maker m;
-	char stack[64], id[32];
-	int64_t at = time_of(n);
-
-	maker_init(&m, 1000, 1);
-	maker_span(&m, at, at, at);
-	maker_series(&m, PROFILE_KIND_CPU, "service=a");
-	(void)snprintf(stack, sizeof(stack), "main;f%d;g%d", (int)(n % 7), (int)(n % 301));
-	maker_record(&m, stack, at, 1, (int)n, 1);
-	maker_cursor(&m, 0, n);
-	(void)snprintf(id, sizeof(id), "upload-%llu", (unsigned long long)n);
-	maker_upload(&m, id);
-	return maker_finish(&m);
+	return T0 + (int64_t)n * STEP_NS;
 }
 
 /* Put from the cursor on until killed; each number that is acknowledged goes into the pipe. */
@@ -60,7 +43,7 @@ static void child(const struct fixture *f, int pipe_fd)
 		int results[3];
 
 		for (size_t i = 0; i < count; i++)
-			batch[i] = numbered(first + i);
+			batch[i] = numbered(first + i, STEP_NS);
 		const struct profile *list[] = {batch[0], batch[1 % count], batch[2 % count]};
 
 		if (storage_put(store, list, count, results, NULL))
@@ -77,96 +60,11 @@ static void child(const struct fixture *f, int pipe_fd)
 	}
 }
 
-static void check_files(const char *dir)
-{
-	DIR *d = opendir(dir);
-
-	assert_non_null(d);
-	for (struct dirent *e; (e = readdir(d));) {
-		char path[512];
-		sqlite3 *db;
-		sqlite3_stmt *stmt;
-		size_t len = strlen(e->d_name);
-
-		assert_null(strstr(e->d_name, "damaged"));
-		if (len < 3 || strcmp(e->d_name + len - 3, ".db"))
-			continue;
-		(void)snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
-		assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-		assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA integrity_check", -1, &stmt, NULL),
-				 SQLITE_OK);
-		assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
-		assert_string_equal((const char *)sqlite3_column_text(stmt, 0), "ok");
-		(void)sqlite3_finalize(stmt);
-		(void)sqlite3_close(db);
-	}
-	(void)closedir(d);
-}
-
-static int total(void *arg, size_t series, int64_t start_ns, int64_t sum, uint64_t count)
-{
-	(void)series;
-	(void)start_ns;
-	((uint64_t *)arg)[0] += count;
-	((uint64_t *)arg)[1] += (uint64_t)sum;
-	return 0;
-}
-
-struct seen {
-	uint8_t *times;
-	uint64_t until;
-};
-
-static int record_seen(void *arg, const struct storage_records *r)
-{
-	struct seen *seen = arg;
-
-	for (size_t i = 0; i < r->count; i++) {
-		assert_true((uint64_t)r->values[i] <= seen->until);
-		seen->times[r->values[i]]++;
-		assert_int_equal(r->times_ns[i], time_of((uint64_t)r->values[i]));
-	}
-	return 0;
-}
-
-/* Every number up to the cursor once; the levels agree. Returns the cursor. */
-static uint64_t check_store(struct fixture *f, uint64_t acked)
-{
-	struct hash128 id = series_id(1000, PROFILE_KIND_CPU, "service=a");
-	struct storage_scan scan = {
-	    .series = &id, .series_count = 1, .from_ns = T0, .until_ns = T0 + SECONDS(10000000)};
-	uint8_t runtime[16];
-	uint64_t cursor, totals[2] = {0, 0};
-
-	instance_id(1, runtime);
-	assert_int_equal(storage_cursor(f->store, runtime, 0, &cursor, NULL), 0);
-	if (cursor < acked)
-		fail_msg("the cursor is at %llu, %llu was acknowledged", (unsigned long long)cursor,
-			 (unsigned long long)acked);
-	struct seen seen = {calloc(cursor + 1, 1), cursor};
-
-	assert_int_equal(storage_records(f->reader, &scan, record_seen, &seen, NULL), 0);
-	for (uint64_t n = 1; n <= cursor; n++)
-		assert_int_equal(seen.times[n], 1);
-	free(seen.times);
-	assert_int_equal(storage_timeline(f->reader, &scan, SECONDS(10000000), total, totals, NULL),
-			 0);
-	assert_int_equal(totals[0], cursor);
-	assert_int_equal(totals[1], cursor * (cursor + 1) / 2);
-	struct answer got CLEANUP(answer_release) = {0};
-	uint64_t counts = 0;
-
-	assert_int_equal(store_scan(f->reader, &scan, &got), 0);
-	for (size_t i = 0; i < got.count; i++)
-		counts += got.lines[i].count;
-	assert_int_equal(counts, cursor);
-	return cursor;
-}
-
 static void killed_anywhere_nothing_acknowledged_is_lost(void **state)
 {
 	const char *cycles = getenv("HEARTH_CYCLES");
 	uint64_t count = cycles ? strtoull(cycles, NULL, 10) : 20, reached = 0;
+	int64_t slowest_ns = 0;
 	struct fixture f;
 
 	(void)state;
@@ -196,20 +94,19 @@ static void killed_anywhere_nothing_acknowledged_is_lost(void **state)
 		while (!fd_read_all(ends[0], &acked, sizeof(acked)))
 			;
 		(void)close(ends[0]);
+		int64_t start_ns = clock_monotonic_ns();
+
 		fixture_open(&f);
-		reached = check_store(&f, acked);
+		slowest_ns = MAX(slowest_ns, clock_monotonic_ns() - start_ns);
+		reached = numbered_check(&f, acked, STEP_NS);
 	}
 	fixture_maintain(&f, time_of(reached) + SECONDS(100));
-	assert_int_equal(check_store(&f, 0), reached);
+	assert_int_equal(numbered_check(&f, 0, STEP_NS), reached);
 	fixture_close(&f);
-	char path[128];
-
-	(void)snprintf(path, sizeof(path), "%s/l0", f.dir);
-	check_files(path);
-	(void)snprintf(path, sizeof(path), "%s/l1", f.dir);
-	check_files(path);
-	print_message("%llu cycles, %llu profiles\n", (unsigned long long)count,
-		      (unsigned long long)reached);
+	numbered_check_files(f.dir);
+	print_message("%llu cycles, %llu profiles, slowest opening %.1f ms\n",
+		      (unsigned long long)count, (unsigned long long)reached,
+		      (double)slowest_ns / 1e6);
 	fixture_release(&f);
 }
 

@@ -183,6 +183,143 @@ static void connections_are_what_durability_needs(void **state)
 	fixture_open(&f);
 }
 
+static void overwrite(const char *name, off_t at, size_t len)
+{
+	char *junk CLEANUP(cleanup_free) = malloc(len);
+	int fd CLOSING = open(path_of(name), O_WRONLY | O_CLOEXEC);
+
+	memset(junk, 0x5a, len);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, junk, len, at), (ssize_t)len);
+}
+
+static uint64_t file_sum(const char *name)
+{
+	size_t room = 4 << 20;
+	char *bytes CLEANUP(cleanup_free) = malloc(room);
+	ssize_t len = fd_read_file(AT_FDCWD, path_of(name), bytes, room);
+
+	assert_true(len > 0);
+	return hash128(bytes, (size_t)len).lo;
+}
+
+/* The guard against the WAL-reset bug: one of our readers moves nothing from the WAL into the file,
+ * asked to or when it is the last to close.  The control: an ordinary connection does both. */
+static void a_reader_cannot_checkpoint(void **state)
+{
+	struct db reader;
+	sqlite3 *ordinary;
+	char killed[96];
+
+	(void)state;
+	fixture_put(&f, cpu_at(T0, "main", 1));
+	uint64_t before = file_sum(L0_FILE);
+
+	assert_int_equal(db_open_reader(&reader, path_of(L0_FILE), NULL), 0);
+	assert_int_equal(db_exec(&reader, "SELECT count(*) FROM batch", NULL), 0);
+	(void)sqlite3_wal_checkpoint_v2(reader.handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	(void)sqlite3_wal_checkpoint_v2(reader.handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL,
+					NULL);
+	assert_int_equal(file_sum(L0_FILE), before);
+	db_close(&reader);
+	assert_int_equal(file_sum(L0_FILE), before);
+	assert_true(is_there(L0_FILE "-wal"));
+	/* The files as a killed agent leaves them; nobody else has them open. */
+	(void)snprintf(killed, sizeof(killed), "%s/killed.db", f.dir);
+	char command[400];
+
+	(void)snprintf(command, sizeof(command), "cp %s/%s %s && cp %s/%s-wal %s-wal", f.dir,
+		       L0_FILE, killed, f.dir, L0_FILE, killed);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(db_open_reader(&reader, killed, NULL), 0);
+	assert_int_equal(db_exec(&reader, "SELECT count(*) FROM batch", NULL), 0);
+	db_close(&reader);
+	assert_true(is_there("killed.db-wal"));
+	assert_int_equal(file_sum("killed.db"), before);
+	assert_int_equal(sqlite3_open(killed, &ordinary), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(ordinary, "SELECT count(*) FROM batch", NULL, NULL, NULL),
+			 SQLITE_OK);
+	assert_int_equal(sqlite3_close(ordinary), SQLITE_OK);
+	assert_int_not_equal(file_sum("killed.db"), before);
+	assert_false(is_there("killed.db-wal"));
+}
+
+/* With too little free the oldest of each level goes, but never the newest. */
+static void a_floor_of_free_disk_is_kept(void **state)
+{
+	struct hash128 id = cpu_series();
+	struct storage_scan scan = scan_of(&id, T0, LATER);
+
+	(void)state;
+	for (int hour = 0; hour < 5; hour++)
+		fixture_put(&f, cpu_at(T0 + SECONDS(3600) * hour, "main", 1));
+	fixture_close(&f);
+	f.options.free_permille = 1000; /* all of it: there is never enough */
+	fixture_open(&f);
+	fixture_maintain(&f, T0 + SECONDS(3600) * 5);
+	assert_false(is_there(L0_FILE));
+	assert_false(is_there("l0/20260101T03.db"));
+	assert_true(is_there("l0/20260101T04.db"));
+	assert_true(is_there(L1_FILE));
+	expect_scan(&f, &scan, "main 5/5\n");
+}
+
+/* A day with more hours than are derived in one call, and than are open for writing at once. */
+static void every_hour_is_derived(void **state)
+{
+	struct storage_stats stats;
+
+	(void)state;
+	for (int hour = 0; hour < 20; hour++)
+		fixture_put(&f, cpu_at(T0 + SECONDS(3600) * hour, "main", 1));
+	for (int call = 0; call < 3; call++)
+		fixture_maintain(&f, T0 + SECONDS(3600) * 21);
+	fixture_close(&f);
+	sqlite3 *db;
+	sqlite3_stmt *stmt;
+
+	assert_int_equal(sqlite3_open(path_of(L1_FILE), &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, "SELECT count(*) FROM source", -1, &stmt, NULL),
+			 SQLITE_OK);
+	assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+	assert_int_equal(sqlite3_column_int(stmt, 0), 20);
+	(void)sqlite3_finalize(stmt);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	fixture_open(&f);
+	assert_int_equal(storage_stats(f.reader, &stats, NULL), 0);
+	assert_true(stats.l2_bytes > 0);
+}
+
+/* L2 has a day whose L1 file is lost, and L0 still has its records: they count once. */
+static void a_lost_day_does_not_count_twice_above(void **state)
+{
+	struct hash128 id = cpu_series();
+	struct storage_scan scan = scan_of(&id, T0, T0 + SECONDS(7200));
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		fixture_put(&f, cpu_at(T0 + SECONDS(600) * i, "main", 1));
+		fixture_maintain(&f, T0 + SECONDS(600) * i + SECONDS(60));
+	}
+	fixture_maintain(&f, LATER);
+	fixture_put(&f, cpu_at(T0 + SECONDS(2400), "main", 1));
+	fixture_close(&f);
+	overwrite(L1_FILE, 0, 4096);
+	fixture_open(&f);
+	expect_scan(&f, &scan, "main 4/4\n");
+	fixture_maintain(&f, LATER + SECONDS(100));
+	expect_scan(&f, &scan, "main 4/4\n");
+	fixture_maintain(&f, LATER + SECONDS(8000));
+	expect_scan(&f, &scan, "main 4/4\n");
+	/* And L2 lost as well: from L1 again. */
+	fixture_close(&f);
+	overwrite("l2/202601.db", 0, 4096);
+	fixture_open(&f);
+	expect_scan(&f, &scan, "main 4/4\n");
+	fixture_maintain(&f, LATER + SECONDS(16000));
+	expect_scan(&f, &scan, "main 4/4\n");
+}
+
 /* L1 alone answers what is left when L0 is gone: whole windows, at their start. */
 static void a_cut_window_without_l0_counts_at_its_start(void **state)
 {
@@ -292,16 +429,6 @@ static void a_second_writer_is_refused(void **state)
 }
 
 /* ---- damage ---- */
-
-static void overwrite(const char *name, off_t at, size_t len)
-{
-	char *junk CLEANUP(cleanup_free) = malloc(len);
-	int fd CLOSING = open(path_of(name), O_WRONLY | O_CLOEXEC);
-
-	memset(junk, 0x5a, len);
-	assert_true(fd >= 0);
-	assert_int_equal(pwrite(fd, junk, len, at), (ssize_t)len);
-}
 
 static void what_is_no_database_is_put_aside(void **state)
 {
@@ -546,6 +673,10 @@ int main(void)
 	    CASE(a_native_batch_goes_where_it_arrived_and_an_upload_where_it_was),
 	    CASE(the_library_is_named_and_judged),
 	    CASE(connections_are_what_durability_needs),
+	    CASE(a_reader_cannot_checkpoint),
+	    CASE(a_floor_of_free_disk_is_kept),
+	    CASE(every_hour_is_derived),
+	    CASE(a_lost_day_does_not_count_twice_above),
 	    CASE(a_cut_window_without_l0_counts_at_its_start),
 	    CASE(retention_rolls_up_first),
 	    CASE(the_wal_stays_bounded),

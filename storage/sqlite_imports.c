@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Importing into the dictionaries of a file: the catalogue, and the part of each series. */
+#include "storage/sqlite_store.h"
+
+#include <errno.h>
+#include <string.h>
+
+static int full(const struct imports *im, int rc, struct err *err)
+{
+	return err_set(err, rc, "storage: %s: %s", im->to->entry->name,
+		       rc == -ENOMEM ? "out of memory" : "the dictionary is full");
+}
+
+int imports_init(struct imports *im, struct open_file *to, struct codec *codec,
+		 const struct dict_tables *from, struct err *err)
+{
+	memset(im, 0, sizeof(*im));
+	im->to = to;
+	im->codec = codec;
+	int rc = dict_import_init(&im->catalogue, &to->catalogue.dict, from);
+
+	return rc ? full(im, rc, err) : 0;
+}
+
+void imports_release(struct imports *im)
+{
+	for (size_t i = 0; i < im->parts_count; i++) {
+		dict_import_release(&im->parts[i]->import);
+		free(im->parts[i]);
+	}
+	free(im->parts);
+	dict_import_release(&im->catalogue);
+	memset(im, 0, sizeof(*im));
+}
+
+int imports_part(struct imports *im, uint32_t series, const struct dict_tables *from,
+		 struct dict_import **ret_import, struct err *err)
+{
+	uint32_t number = im->to->catalogue.dict.t.series[series].part;
+	struct import_part *part;
+	struct dict *dict;
+
+	for (size_t i = 0; i < im->parts_count; i++)
+		if (im->parts[i]->part == number) {
+			*ret_import = &im->parts[i]->import;
+			return 0;
+		}
+	int rc = open_file_part(im->to, im->codec, series, &dict, err);
+
+	if (rc)
+		return rc;
+	if (array_grow(&im->parts, sizeof(struct import_part *), &im->parts_capacity,
+		       im->parts_count + 1))
+		return full(im, -ENOMEM, err);
+	part = calloc(1, sizeof(*part));
+	rc = part ? dict_import_init(&part->import, dict, from) : -ENOMEM;
+	if (rc) {
+		free(part);
+		return full(im, rc, err);
+	}
+	part->part = number;
+	im->parts[im->parts_count++] = part;
+	*ret_import = &part->import;
+	return 0;
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The store under the model of store_model.h: size by level beside what the stream is worth, speed on
+ * one core with fsync, write amplification, memory, time to open and to ask.
+ *
+ *	bench/store [SERVICES [HOURS]]     1 and 24: the model of one service and a day; 10 as a host
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "tests/bench/store_model.h"
+#include "tests/support/store.h"
+
+#define WINDOW_NS SECONDS(10)
+#define BATCHES 5 /* of a window: each two seconds of a service come together */
+
+static unsigned services = 1, hours = 24;
+static struct model_service *model;
+static struct model_stream *streams;
+
+static void print(const char *metric, unsigned rate, double value, const char *unit,
+		  const char *baseline, double of)
+{
+	(void)printf("{\"bench\":\"store\",\"metric\":\"%s\"", metric);
+	if (rate)
+		(void)printf(",\"samples_a_window\":%u", rate);
+	(void)printf(",\"value\":%.6g,\"unit\":\"%s\"", value, unit);
+	if (baseline)
+		(void)printf(",\"baseline\":{\"what\":\"%s\",\"value\":%.6g}", baseline, of);
+	(void)printf("}\n");
+	(void)fflush(stdout);
+}
+
+static double cpu_seconds(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static uint64_t written_bytes(void)
+{
+	FILE *io = fopen("/proc/self/io", "re");
+	unsigned long long bytes = 0;
+	char line[128];
+
+	while (io && fgets(line, sizeof(line), io))
+		if (sscanf(line, "wchar: %llu", &bytes) == 1)
+			break;
+	if (io)
+		(void)fclose(io);
+	return bytes;
+}
+
+static double peak_mb(void)
+{
+	struct rusage usage;
+
+	(void)getrusage(RUSAGE_SELF, &usage);
+	return (double)usage.ru_maxrss / 1024;
+}
+
+static int fail(const char *what, const struct err *err)
+{
+	(void)fprintf(stderr, "bench store: %s: %s\n", what, err->message);
+	return 1;
+}
+
+struct cost {
+	double cpu_s, wall_s;
+	uint64_t written;
+};
+
+static void cost_begin(struct cost *c)
+{
+	c->cpu_s -= cpu_seconds();
+	c->wall_s -= (double)clock_monotonic_ns() / 1e9;
+	c->written -= written_bytes();
+}
+
+static void cost_end(struct cost *c)
+{
+	c->cpu_s += cpu_seconds();
+	c->wall_s += (double)clock_monotonic_ns() / 1e9;
+	c->written += written_bytes();
+}
+
+/* One window of every service: BATCHES transactions, then maintenance as the agent does it. */
+static int live_window(struct storage *store, unsigned rate, int64_t at, uint32_t *drawn,
+		       struct cost *cost, struct err *err)
+{
+	const struct profile *list[64];
+	int rc = 0;
+
+	for (unsigned b = 0, from = 0; !rc && b < BATCHES; b++) {
+		unsigned until = rate * (b + 1) / BATCHES;
+
+		for (unsigned s = 0; s < services; s++) {
+			list[s] = model_batch(&model[s], until - from, at + b * WINDOW_NS / BATCHES,
+					      WINDOW_NS / BATCHES, drawn + s * rate + from);
+			if (!list[s])
+				return -ENOMEM;
+		}
+		from = until;
+		cost_begin(cost);
+		rc = storage_put(store, list, services, NULL, err);
+		if (!rc)
+			rc = storage_maintain(store, at + (b + 1) * WINDOW_NS / BATCHES, err);
+		cost_end(cost);
+	}
+	for (unsigned s = 0; !rc && s < services; s++)
+		rc = model_stream_window(&streams[s], drawn + s * rate, rate);
+	return rc;
+}
+
+static int count_segment(void *arg, const struct storage_segment *s)
+{
+	for (size_t i = 0; i < s->leaves_count; i++)
+		*(uint64_t *)arg += s->counts[i];
+	return 0;
+}
+
+/* The day of one service, as a flame graph of all of it and of a range that cuts windows. */
+static int ask(struct storage *store, unsigned rate, struct err *err)
+{
+	struct storage_reader *reader;
+	int rc = storage_reader_open(store, &reader, err);
+	const struct {
+		const char *what;
+		int64_t from_ns, until_ns;
+	} questions[] = {
+	    {"whole hours of all the time, first", T0, T0 + SECONDS(3600) * hours},
+	    {"whole hours of all the time, again", T0, T0 + SECONDS(3600) * hours},
+	    {"from and until the middle of an hour", T0 + SECONDS(1210),
+	     T0 + SECONDS(3600) * hours - SECONDS(1210)},
+	};
+
+	for (size_t i = 0; !rc && i < ARRAY_LEN(questions); i++) {
+		struct storage_scan scan = {.series = &model[0].series,
+					    .series_count = 1,
+					    .from_ns = questions[i].from_ns,
+					    .until_ns = questions[i].until_ns};
+		int64_t start = clock_monotonic_ns();
+		uint64_t got = 0;
+
+		rc = storage_scan(reader, &scan, count_segment, &got, err);
+		print(questions[i].what, rate, (double)(clock_monotonic_ns() - start) / 1e6, "ms",
+		      "samples", (double)got);
+	}
+	if (!rc)
+		storage_reader_close(reader);
+	return rc;
+}
+
+static void report_size(const struct storage_stats *stats, unsigned rate)
+{
+	double windows = hours * 360.0, samples = windows * rate * services, days = hours / 24.0;
+	double entropy = 0, names = 0, zstd = 0, bound = 0;
+	double upper = (double)(stats->l1_bytes + stats->l2_bytes);
+
+	for (unsigned s = 0; s < services; s++) {
+		entropy += model_stream_entropy(&streams[s]);
+		names += model_dictionary_entropy(&model[s], &streams[s]);
+		zstd += model_stream_zstd19(&streams[s]);
+		bound += model_bound(&model[s], rate) * windows;
+	}
+	print("MB a host and day, L0", rate, (double)stats->l0_bytes / 1e6 / days * 10 / services,
+	      "MB", NULL, 0);
+	print("MB a host and day, L1", rate, (double)stats->l1_bytes / 1e6 / days * 10 / services,
+	      "MB", NULL, 0);
+	print("MB a host and day, L2", rate, (double)stats->l2_bytes / 1e6 / days * 10 / services,
+	      "MB", NULL, 0);
+	print("L0 bytes a record", rate, (double)stats->l0_bytes / samples, "B", "to reach", 3);
+	print("L1+L2 bytes a sample", rate, upper / samples, "B", "to reach at 4000", 0.30);
+	print("the stream's order-0 entropy", rate, entropy / samples, "B", "zstd -19 of it",
+	      zstd / samples);
+	print("the stream's Poisson bound", rate, bound / samples, "B", NULL, 0);
+	print("the dictionary's order-0 entropy", rate, names / samples, "B", NULL, 0);
+	print("L1+L2 over entropy of stream and dictionary", rate, upper / (entropy + names), "x",
+	      "to reach", 2.5);
+}
+
+static int run(const char *dir, unsigned rate)
+{
+	struct storage_options options = {.l0_age_ns = SECONDS(86400) * 366,
+					  .l1_age_ns = SECONDS(86400) * 366,
+					  .l0_bytes_max = UINT64_MAX / 4,
+					  .bytes_max = UINT64_MAX / 4};
+	uint32_t *drawn = malloc((size_t)services * rate * sizeof(*drawn));
+	struct storage_reader *reader = NULL;
+	struct storage_stats stats;
+	struct storage *store = NULL;
+	struct cost cost = {0};
+	struct err err = {0};
+	char location[256];
+
+	(void)snprintf(location, sizeof(location), "sqlite:%s", dir);
+	if (storage_open(location, &options, &store, &err))
+		return fail("open", &err);
+	int64_t at = T0, end = T0 + SECONDS(3600) * hours;
+	int rc = 0;
+
+	for (; !rc && at < end; at += WINDOW_NS)
+		rc = live_window(store, rate, at, drawn, &cost, &err);
+	free(drawn);
+	if (rc)
+		return fail("live", &err);
+	for (int i = 0; !rc && i < 400; i++) /* bounded work a call */
+		rc = storage_maintain(store, end + SECONDS(3 * 3600), &err);
+	if (!rc)
+		rc = ask(store, rate, &err);
+	storage_close(store);
+	if (rc)
+		return fail("ask", &err);
+	int64_t start = clock_monotonic_ns();
+
+	if (storage_open(location, &options, &store, &err))
+		return fail("open again", &err);
+	print("open", rate, (double)(clock_monotonic_ns() - start) / 1e6, "ms", "to reach", 50);
+	if (storage_reader_open(store, &reader, &err) || storage_stats(reader, &stats, &err))
+		return fail("stats", &err);
+	double samples = hours * 360.0 * rate * services;
+
+	report_size(&stats, rate);
+	print("samples/s on one core, CPU of put and maintain", rate, samples / cost.cpu_s, "1/s",
+	      "to reach", 8e6);
+	print("samples/s, wall with fsync", rate, samples / cost.wall_s, "1/s", NULL, 0);
+	print("write amplification, bytes written over bytes kept", rate,
+	      (double)cost.written / (double)stats.bytes, "x", NULL, 0);
+	print("peak RSS, model included", rate, peak_mb(), "MB", NULL, 0);
+	storage_reader_close(reader);
+	storage_close(store);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	static const unsigned rates[] = {20, 400, 4000};
+	const char *only = getenv("HEARTH_RATE"), *parent = getenv("HEARTH_TEST_DIR");
+	int rc = 0;
+
+	services = argc > 1 ? (unsigned)atoi(argv[1]) : 1;
+	hours = argc > 2 ? (unsigned)atoi(argv[2]) : 24;
+	if (!services || services > 64 || !hours)
+		return 2;
+	model = calloc(services, sizeof(*model));
+	streams = calloc(services, sizeof(*streams));
+	for (unsigned s = 0; s < services; s++)
+		if (!model || !streams || model_service_init(&model[s], s))
+			return fail("model", &(struct err){.message = "out of memory"});
+	for (size_t i = 0; !rc && i < ARRAY_LEN(rates); i++) {
+		char dir[128];
+
+		if (only && (unsigned)atoi(only) != rates[i])
+			continue;
+		(void)snprintf(dir, sizeof(dir), "%.90s/hearth-bench-XXXXXX",
+			       parent ? parent : "/var/tmp");
+		if (!mkdtemp(dir))
+			return 1;
+		memset(streams, 0, services * sizeof(*streams));
+		rc = run(dir, rates[i]);
+		for (unsigned s = 0; s < services; s++)
+			model_stream_release(&streams[s]);
+		if (!getenv("HEARTH_KEEP"))
+			remove_tree(dir);
+	}
+	for (unsigned s = 0; s < services; s++)
+		model_service_release(&model[s]);
+	free(model);
+	free(streams);
+	return rc;
+}

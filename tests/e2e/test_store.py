@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The store as its operator meets it: maintenance of a live one, a full disk, two agents."""
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import tempfile
+import time
+
+from support import Agent, BIN, main, run
+
+HEARTH = BIN / "hearth"
+
+
+def folded(seed, stacks):
+    draw = random.Random(seed)
+    return "".join(f"main;handler_{draw.randrange(50)};leaf_{draw.randrange(10 ** 9):x}_{n} {n + 1}\n"
+                   for n in range(stacks))
+
+
+def upload(agent, body, **more):
+    status, answer, _ = agent.request("POST", "/api/v1/profiles", body=body, service="stored",
+                                      format="folded", **more)
+    return status, answer
+
+
+def a_live_store_is_checked_copied_and_taken_in_elsewhere():
+    with Agent() as agent, Agent() as other, tempfile.TemporaryDirectory() as folder:
+        env = dict(os.environ, HEARTH_SERVER=f"unix:{agent.run}")
+        now = int(time.time())
+        for n in range(5):
+            assert upload(agent, folded(n, 200), **{"from": now - 60 - n, "until": now - 50 - n})[0] == 200
+        want = agent.folded(query='{service="stored"}', type="cpu_samples", **{"from": "now-2h"})
+        assert len(want) > 900, len(want)
+        done = run([HEARTH, "db", "stats"], env=env)
+        assert done.returncode == 0 and b"l0/" in done.stdout, done
+        for verb in ("check", "compact", "check"):
+            done = run([HEARTH, "db", verb], env=env)
+            assert done.returncode == 0, done
+        assert b", 0 damaged" in done.stdout, done
+        archive = pathlib.Path(folder) / "store.tar"
+        done = run([HEARTH, "db", "export", archive], env=env)
+        assert done.returncode == 0, done
+        assert b"l0/" in run(["tar", "-tf", archive]).stdout
+        done = run([HEARTH, "db", "import", archive], env=dict(env, HEARTH_SERVER=f"unix:{other.run}"))
+        assert done.returncode == 0, done
+        assert other.folded(query='{service="stored"}', type="cpu_samples", **{"from": "now-2h"}) == want
+        done = run([HEARTH, "db", "import", archive], env=env)
+        assert done.returncode == 0 and b"there already" in done.stderr, done
+        backup = pathlib.Path(folder) / "backup"
+        assert run([HEARTH, "db", "backup", backup], env=env).returncode == 0
+        with Agent(store=f"sqlite:{backup}") as third:
+            assert third.folded(query='{service="stored"}', type="cpu_samples",
+                                **{"from": "now-2h"}) == want
+
+
+def damage_is_found_by_check_and_put_aside():
+    with Agent() as agent:
+        env = dict(os.environ, HEARTH_SERVER=f"unix:{agent.run}")
+        assert upload(agent, folded(1, 2000))[0] == 200
+        agent.stop()
+        path = next((agent.directory / "data" / "l0").glob("*.db"))
+        with open(path, "r+b") as file:
+            file.seek(path.stat().st_size // 2 // 4096 * 4096)
+            file.write(b"\x5a" * 4096)
+        agent.start()
+        done = run([HEARTH, "db", "check"], env=env)
+        assert done.returncode == 1 or list(path.parent.glob("*.damaged-1")), done
+        assert upload(agent, folded(2, 10))[0] == 200
+
+
+def a_second_agent_is_told_who_has_the_store():
+    with Agent() as agent:
+        done = run([BIN / "hearthd", "--run", agent.directory / "second", "--data",
+                    agent.directory / "data", "--listen", "127.0.0.1:0"])
+        assert done.returncode == 1 and f"in use by process {agent.process.pid}".encode() in done.stderr, done
+        assert "SQLite 3." in agent.logged()
+
+
+def a_full_file_system_answers_507_until_there_is_room():
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="hearth-full."))
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m,mode=0700", "tmpfs", folder],
+                             capture_output=True).returncode == 0
+    if not mounted:
+        print("# not root: no file system of 64 MB here; tests/unit/storage fills a simulated one")
+        shutil.rmtree(folder)
+        return
+    try:
+        ballast = folder / "ballast"
+        with open(ballast, "wb") as file:
+            file.write(b"x" * (58 << 20))
+        settings = folder / "settings.yaml"
+        settings.write_text("retention:\n  free_percent: 0\n")
+        with Agent("--config", settings, store=f"sqlite:{folder}/store") as agent:
+            stored, status, answer = 0, 200, b""
+            while status == 200 and stored < 400:
+                status, answer = upload(agent, folded(stored, 8000))
+                stored += status == 200
+            assert status == 507, (status, answer)
+            assert upload(agent, folded(1000, 8000))[0] == 507
+            before = sum(agent.folded(query='{service="stored"}', type="cpu_samples",
+                                      **{"from": "now-2h"}).values())
+            assert before == stored * 8000 * 8001 // 2, (before, stored)
+            ballast.unlink()
+            deadline = time.monotonic() + 60
+            while upload(agent, folded(1001, 8000))[0] != 200:
+                assert time.monotonic() < deadline
+            agent.stop()
+            agent.start()
+            after = sum(agent.folded(query='{service="stored"}', type="cpu_samples",
+                                     **{"from": "now-2h"}).values())
+            assert after == (stored + 1) * 8000 * 8001 // 2, (after, stored)
+            assert "damaged" not in agent.logged()
+    finally:
+        subprocess.run(["umount", "-l", folder])
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+main(a_live_store_is_checked_copied_and_taken_in_elsewhere, damage_is_found_by_check_and_put_aside,
+     a_second_agent_is_told_who_has_the_store, a_full_file_system_answers_507_until_there_is_room)

@@ -283,14 +283,30 @@ static bool of_event(const siginfo_t *si)
 	return si->si_code == POLL_IN;
 }
 
+/*
+ * What a signal stands for, in intervals.  A timer that no tick had a chance to look at comes late, with all
+ * the intervals that passed meanwhile: beside an event those are user time, as far as the event was there to
+ * see it, and what is left of them is a long system call.
+ */
+static uint32_t intervals_of(struct thread *t, const siginfo_t *si, enum part part)
+{
+	uint32_t more = si->si_overrun > 0 ? (uint32_t)si->si_overrun : 0, seen = t->event_samples;
+
+	if (part == PART_USER) {
+		t->event_samples++;
+		return 1;
+	}
+	t->event_samples = 0;
+	if (part == PART_KERNEL)
+		more = more > seen ? more - seen : 0;
+	return 1 + more;
+}
+
 static void sample(struct thread *t, const siginfo_t *si, const ucontext_t *uc)
 {
 	enum part part = of_event(si) ? PART_USER : perf_works(t) ? PART_KERNEL : PART_ALL;
-	uint32_t samples = 1;
+	uint32_t samples = intervals_of(t, si, part);
 	struct scratch *s;
-
-	if (part != PART_USER && si->si_overrun > 0)
-		samples += (uint32_t)si->si_overrun;
 
 	add(&session.slots[thread_slot(t)].signals, samples);
 	if (killed() || budget_stopped(RING_CPU)) {

@@ -86,6 +86,7 @@ struct thread {
 	uint32_t sites_written, sites_next; /* in this window; the agent's place for the next */
 	uint64_t wall_left_ns, wall_mean_ns; /* to the next sampled call; how that was drawn */
 	int64_t phase_from_ns, phase_due_ns; /* when the next phase may be, and is, counted */
+	uint32_t event_samples; /* of perf's event since the timer's last signal */
 	uint32_t phase_ticks, phase_looks;   /* mean distance to the next; calls since it may be due */
 
 	/* Between pthread_create and the thread's first instruction. */

@@ -131,9 +131,11 @@ static void share_live(struct emitter *e, struct native_thread *thread, struct s
 	departure_judge(thread, cpu_ns, e->interval_ns);
 	if (share->raw_ns) {
 		share->scaled_ns = MAX(owed, (int64_t)1);
+		thread->unsampled_ns = 0;
 		thread->emitted_ns = add_bounded(thread->emitted_ns, share->scaled_ns);
 	} else if (owed > UNSAMPLED_PERIODS * e->interval_ns && !e->stopped) {
 		not_sampled(e, thread, owed);
+		thread->unsampled_ns = add_bounded(thread->unsampled_ns, owed);
 		thread->emitted_ns = add_bounded(thread->emitted_ns, owed);
 	}
 }
@@ -149,7 +151,10 @@ static void share_ended(struct native_process *p, struct native_thread *thread, 
 	if (thread->known)
 		base_ns = thread->cpu_base_ns + (base_ns - MIN(thread->slot_base_ns, base_ns));
 
-	int64_t written = add_bounded(thread->emitted_ns, share->raw_ns);
+	/* A sample that came late stands for what was given up as not sampled meanwhile, too. */
+	if (share->raw_ns)
+		share->scaled_ns = MAX(share->raw_ns - thread->unsampled_ns, (int64_t)1);
+	int64_t written = add_bounded(thread->emitted_ns, share->scaled_ns);
 
 	p->owed_ns = add_bounded(p->owed_ns, (int64_t)(cpu_ns - MIN(base_ns, cpu_ns)) - written);
 }
@@ -181,8 +186,11 @@ static struct share *shares_make(struct emitter *e, const struct native_reading 
 	return shares;
 }
 
-/* Spread what ended threads are owed over the samples of this drain, at most half of them. */
-static double pool_factor(struct native_process *p, const struct share *shares)
+/*
+ * Spread what ended threads are owed over the samples of this drain, at most half of them; but with the
+ * last drain, what was written too much is taken back whole: one sample that came late stands for much.
+ */
+static double pool_factor(struct native_process *p, const struct share *shares, bool last)
 {
 	int64_t sum = 0;
 
@@ -190,7 +198,7 @@ static double pool_factor(struct native_process *p, const struct share *shares)
 		sum = add_bounded(sum, shares[i].scaled_ns);
 	if (!sum || !p->owed_ns)
 		return 1;
-	int64_t spread = MIN(MAX(p->owed_ns, -sum / 2), sum / 2);
+	int64_t spread = MIN(MAX(p->owed_ns, last ? 1 - sum : -sum / 2), sum / 2);
 
 	p->owed_ns -= spread;
 	return 1 + (double)spread / (double)sum;
@@ -277,7 +285,7 @@ void native_cpu_emit(struct emitter *e, const struct native_reading *readings, s
 	for (size_t i = 0; i < p->threads_count; i++)
 		shares[i].scaled_ns = shares[i].raw_ns;
 	threads_settle(e, shares, readings, count);
-	cpu_records(e, shares, pool_factor(p, shares));
+	cpu_records(e, shares, pool_factor(p, shares, e->ended));
 	if (e->ended && p->owed_ns > e->interval_ns && !e->rc) {
 		not_sampled(e, &nobody, p->owed_ns);
 		p->owed_ns = 0;

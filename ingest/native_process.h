@@ -83,6 +83,7 @@ struct native_thread {
 	uint64_t cpu_base_ns;	/* the clock where our account starts */
 	uint64_t slot_base_ns;	/* ring_thread.cpu_base_ns as last seen: it grows by each stop */
 	int64_t emitted_ns;	/* CPU time written so far, since cpu_base_ns */
+	int64_t unsampled_ns;	/* of it, written as not sampled since the last sample */
 	uint64_t cpu_seen_ns;	/* the clock as last seen: it goes back where the tid is a new thread's */
 	int64_t raw_ns;		/* of samples, unscaled: to see a thread depart */
 	uint64_t raw_samples;

@@ -519,6 +519,30 @@ static void an_end_that_comes_a_drain_later_is_not_owed_again(void **state)
 	fixture_release(&f);
 }
 
+/* A timer that no tick looked at comes with the thread's end, for what was given up as not sampled, too. */
+static void a_sample_that_comes_late_is_not_counted_twice(void **state)
+{
+	struct fixture f;
+	const struct native_reading readings[] = { reading(7, 270 * MS, 0) };
+
+	(void)state;
+	fixture_init(&f, false);
+	struct profile *p = emit(&f, readings, 1, 1000 * MS, false);
+
+	assert_int_equal(sum_of(p, "process_cpu", "[not sampled]"), 270 * MS);
+	profile_free(p);
+	(void)ring_writer_cpu(&f.writer, 7, START + 1600 * MS, 390 * MS, 0x1000);
+	end_write(&f, 1600 * MS, 400 * MS);
+	feed(&f);
+	p = emit(&f, NULL, 0, 1700 * MS, false);
+	assert_int_equal(sum_of(p, "process_cpu", NULL), 130 * MS); /* 400 in all */
+	profile_free(p);
+	p = emit(&f, NULL, 0, 1800 * MS, true);
+	assert_int_equal(sum_of(p, "process_cpu", NULL), 0);
+	profile_free(p);
+	fixture_release(&f);
+}
+
 static void a_thread_that_ends_while_it_is_listed_counts_once(void **state)
 {
 	struct fixture f;
@@ -861,6 +885,7 @@ int main(void)
 		cmocka_unit_test(sampled_calls_add_up_to_the_exact_sum),
 		cmocka_unit_test(a_call_that_has_not_returned_is_charged_once),
 		cmocka_unit_test(an_end_that_comes_a_drain_later_is_not_owed_again),
+		cmocka_unit_test(a_sample_that_comes_late_is_not_counted_twice),
 		cmocka_unit_test(a_thread_that_ends_while_it_is_listed_counts_once),
 		cmocka_unit_test(a_number_that_is_used_again_is_another_thread),
 		cmocka_unit_test(more_threads_than_there_can_be_are_one),

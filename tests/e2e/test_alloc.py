@@ -5,7 +5,7 @@ import math
 import os
 import subprocess
 
-from support import Agent, PRELOAD, PROGRAMS, main, run, wait_for
+from support import NO_LIMIT, Agent, PRELOAD, PROGRAMS, main, run, wait_for
 
 ERRORS = 5  # standard errors: a right program fails that once in a million runs
 ALLOCS = PROGRAMS / "allocs"
@@ -58,7 +58,7 @@ class Talk:
 
 def check_sites(program, preload):
     with Agent() as agent:
-        done = run([program, "sites", 4, os.getpid()], env=agent.environment(LD_PRELOAD=preload))
+        done = run([program, "sites", 4, os.getpid()], env=agent.environment(LD_PRELOAD=preload, **NO_LIMIT))
         assert done.returncode == 0, done
         agent.settled()
         truth = {w[0]: tuple(map(int, w[1:])) for w in map(str.split, done.stdout.decode().splitlines())}

@@ -2,7 +2,7 @@
 """Locks and exceptions with known answers: what a program waited, held and threw is what is shown."""
 import math
 
-from support import Agent, PROGRAMS, main, run
+from support import NO_LIMIT, Agent, PROGRAMS, main, run
 
 ERRORS = 5
 
@@ -23,7 +23,7 @@ def total(agent, kind):
 
 def waits_are_exact_and_charged_to_who_held():
     with Agent() as agent:
-        truth = truths(run([PROGRAMS / "locks", "blame", 500], env=agent.environment()))
+        truth = truths(run([PROGRAMS / "locks", "blame", 500], env=agent.environment(**NO_LIMIT)))
         agent.settled()
         delay, count = total(agent, "lock_delay"), total(agent, "lock_contentions")
         print(f"# waited {delay / 1e6:.3f} ms, in truth {truth['wait'] / 1e6:.3f}; {count} times")
@@ -60,7 +60,7 @@ def holds_have_their_length():
     rounds, percent = 2000, 4 # few enough for no pace to be kept
     with Agent() as agent:
         truth = truths(run([PROGRAMS / "locks", "hold", rounds],
-                           env=agent.environment(HEARTH_LOCK_CAPTURE_PCT=str(percent))))
+                           env=agent.environment(HEARTH_LOCK_CAPTURE_PCT=str(percent), **NO_LIMIT)))
         agent.settled()
         held = rows(agent, "lock_hold")["hold_known"]
         answer = agent.get("/api/v1/top", type="lock_hold", by="function")

@@ -3,7 +3,7 @@
 import math
 import os
 
-from support import Agent, PRELOAD, PROGRAMS, main, run, within
+from support import NO_LIMIT, Agent, PRELOAD, PROGRAMS, main, run, within
 
 # A right program fails a bound of five standard errors less than once in a million runs.
 ERRORS = 5
@@ -24,7 +24,7 @@ def leaf_sums(stacks):
 
 def check_shares(*library):
     with Agent() as agent:
-        done = run([PROGRAMS / "shares", 4, os.getpid(), *library], env=agent.environment())
+        done = run([PROGRAMS / "shares", 4, os.getpid(), *library], env=agent.environment(**NO_LIMIT))
         assert done.returncode == 0, done
         truth = truths(done.stdout)
         agent.settled()
@@ -54,7 +54,7 @@ def shares_in_a_library_opened_at_run_time():
 
 def a_sleeping_half_is_in_wall_and_not_in_cpu():
     with Agent() as agent:
-        done = run([PROGRAMS / "halves", 3], env=agent.environment())
+        done = run([PROGRAMS / "halves", 3], env=agent.environment(**NO_LIMIT))
         cpu, wall, asleep, waited = (int(word) for word in done.stdout.split())
         agent.settled()
         in_cpu = sum(v for k, v in agent.folded(type="cpu").items() if "nanosleep" in k)
@@ -93,7 +93,7 @@ def unexplained(agent):
 
 def every_blocking_call_is_seen_for_as_long_as_it_blocked():
     with Agent() as agent:
-        done = run([PROGRAMS / "blocks"], env=agent.environment())
+        done = run([PROGRAMS / "blocks"], env=agent.environment(**NO_LIMIT))
         assert done.returncode == 0, done
         agent.settled()
         truth, calls, sums = blocked_sums(agent, done.stdout)

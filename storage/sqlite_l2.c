@@ -251,13 +251,13 @@ static int commit_source(struct rolling *r, int64_t *ret_source, struct err *err
 	return db_run(&r->l2->db, stmt, err);
 }
 
-static int write_month(struct rolling *r, struct err *err)
+static int write_month(struct rolling *r, bool step, struct err *err)
 {
 	struct extent extent = EXTENT_EMPTY;
 	int64_t source = 0;
 	int rc = db_exec(&r->l2->db, "BEGIN IMMEDIATE", err);
 
-	if (!rc)
+	if (!rc && step)
 		rc = commit_source(r, &source, err);
 	if (!rc)
 		rc = fold_write(&r->fold, r->l2, r->s->codec, r->l1, source, 0, &extent, err);
@@ -285,7 +285,7 @@ static int roll_series(struct rolling *r, struct err *err)
 	if (!rc && r->step > r->mark)
 		rc = gather(r, err);
 	if (!rc && (r->fold.entries_count || r->fold.losses_count))
-		rc = write_month(r, err);
+		rc = write_month(r, true, err);
 	else if (!rc)
 		return 0;
 	return rc ? rc : pack_series(r->s, r->l1, r->series, r->step, err);
@@ -309,22 +309,7 @@ static int copy_ends(struct rolling *r, struct err *err)
 	}
 	if (rc || !r->fold.ends_count)
 		return rc;
-	struct extent extent = EXTENT_EMPTY;
-
-	rc = db_exec(&r->l2->db, "BEGIN IMMEDIATE", err);
-	if (!rc)
-		rc = fold_write(&r->fold, r->l2, r->s->codec, r->l1, 0, 0, &extent, err);
-	if (!rc)
-		rc = open_file_store(r->l2, r->s->codec, err);
-	if (!rc)
-		rc = open_file_widen(r->l2, &extent, err);
-	if (!rc)
-		rc = db_exec(&r->l2->db, "COMMIT", err);
-	if (!rc)
-		files_widen(r->s, r->l2->entry, &extent);
-	else
-		files_failed(r->s, r->l2, rc);
-	return rc;
+	return write_month(r, false, err);
 }
 
 /* A file that is complete has one segment; one that grows is not written anew every hour. */

@@ -19,17 +19,15 @@
 #include <string.h>
 #include <strings.h>
 
-#include "ingest/hex.h"
 #include "ingest/ingest.h"
 #include "ingest/otlp_json.h"
+#include "ingest/otlp_stacks.h"
 #include "ingest/span.h"
 #include "ingest/tags.h"
 #include "profile/mapping.h"
 #include "wire/otlp.h"
 
-#define UNSET UINT32_MAX
 #define LABELS_MAX 64 /* of one sample */
-#define HALF (PROFILE_STACK_DEPTH_MAX / 2 + 1u) /* of a stack, or of a location's lines, that is too deep */
 #define CPU_PERIOD_NS 10000000 /* where cpu samples come without a period: 100 Hz, as Pyroscope takes it */
 
 /* A column as it comes in, and what becomes of it. */
@@ -49,9 +47,7 @@ struct job {
 	struct otlp_dictionary d;
 	struct ingest_tags tags; /* of the resource */
 	struct str executable;	 /* of the resource: names a service that has no name */
-	uint32_t *nodes;	 /* by stack, UNSET at first */
-	uint32_t *modules;	 /* by mapping */
-	uint32_t *frames, frames_capacity; /* of the stack at hand */
+	struct ingest_otlp_stacks stacks;
 	struct hash128 ids;	 /* of all profiles' ids */
 	size_t ids_count, profiles_seen;
 
@@ -62,161 +58,6 @@ struct job {
 	uint32_t series;
 	bool has_series;
 };
-
-static int broken(struct job *job, const char *what, uint64_t index, size_t count)
-{
-	return err_set(job->err, -EINVAL, "otlp: %s %" PRIu64 " of %zu", what, index, count);
-}
-
-/* ---- frames ---- */
-
-static struct str attribute_text(const struct job *job, struct otlp_run run, const char *key)
-{
-	for (uint32_t i = 0; i < run.count; i++) {
-		uint32_t index = job->d.indexes[run.at + i];
-
-		if (index < job->d.attributes_count && str_is(job->d.attributes[index].key, key))
-			return job->d.attributes[index].value.text;
-	}
-	return (struct str){0};
-}
-
-static int module_of(struct job *job, uint32_t mapping, uint32_t *ret_module)
-{
-	struct profile_module module = {0};
-	const struct otlp_mapping *m = &job->d.mappings[mapping];
-
-	*ret_module = 0;
-	if (!mapping || job->modules[mapping] != UNSET) {
-		*ret_module = mapping ? job->modules[mapping] : 0;
-		return 0;
-	}
-	struct str id = attribute_text(job, m->attributes, "process.executable.build_id.gnu");
-
-	/* A hash of the file in place of a build id names files, too, within one owner. */
-	if (!id.len) {
-		id = attribute_text(job, m->attributes, "process.executable.build_id.htlhash");
-		module.is_hash = id.len != 0;
-	}
-	if (id.len && !ingest_hex(id, module.build_id, &module.build_id_len))
-		module.is_hash = false;
-	int rc = ingest_string(job->out, otlp_string(&job->d, m->filename), &module.path);
-
-	if (!rc)
-		rc = profile_builder_module(job->out, &module, &job->modules[mapping]);
-	*ret_module = job->modules[mapping];
-	return rc;
-}
-
-static uint32_t small(int64_t value)
-{
-	return value > 0 && value <= INT32_MAX ? (uint32_t)value : 0;
-}
-
-static int line_frame(struct job *job, const struct otlp_line *line, uint32_t module, bool inlined,
-		      uint32_t *ret_frame)
-{
-	struct profile_frame frame = {.module = module,
-				      .line = small(line->line),
-				      .flags = inlined ? PROFILE_FRAME_INLINED : 0};
-
-	if (line->function >= job->d.functions_count)
-		return broken(job, "function", line->function, job->d.functions_count);
-	const struct otlp_function *f = &job->d.functions[line->function];
-	struct str name = otlp_string(&job->d, f->name);
-
-	if (!name.len)
-		name = otlp_string(&job->d, f->system_name);
-	frame.start_line = small(f->start_line);
-	int rc = ingest_string(job->out, name.len ? name : STR("[unknown]"), &frame.function);
-
-	if (!rc)
-		rc = ingest_string(job->out, otlp_string(&job->d, f->filename), &frame.file);
-	return rc ? rc : profile_builder_frame(job->out, &frame, ret_frame);
-}
-
-/* An address inside the mapping is one of the process; any other is the file's own already. */
-static int address_frame(struct job *job, const struct otlp_location *location, uint32_t module,
-			 uint32_t *ret_frame)
-{
-	const struct otlp_mapping *m = &job->d.mappings[location->mapping];
-	struct profile_frame frame = {
-	    .flags = PROFILE_FRAME_ADDRESS, .module = module, .address = location->address};
-
-	if (!location->address) {
-		frame.flags = 0;
-		int rc = profile_builder_string(job->out, STR("[unknown]"), &frame.function);
-
-		return rc ? rc : profile_builder_frame(job->out, &frame, ret_frame);
-	}
-	if (module && m->limit > m->start && location->address >= m->start && location->address < m->limit) {
-		frame.flags |= PROFILE_FRAME_FILE_OFFSET;
-		frame.address = location->address - m->start + m->file_offset;
-	}
-	return profile_builder_frame(job->out, &frame, ret_frame);
-}
-
-static int frames_room(struct job *job, size_t want)
-{
-	size_t capacity = job->frames_capacity;
-	int rc = array_grow(&job->frames, sizeof(*job->frames), &capacity, want);
-
-	job->frames_capacity = (uint32_t)capacity;
-	return rc;
-}
-
-static int location_frames(struct job *job, uint32_t index, size_t *count)
-{
-	uint32_t module = 0;
-
-	if (index >= job->d.locations_count)
-		return broken(job, "location", index, job->d.locations_count);
-	const struct otlp_location *l = &job->d.locations[index];
-
-	if (l->mapping >= job->d.mappings_count)
-		return broken(job, "mapping", l->mapping, job->d.mappings_count);
-	int rc = module_of(job, l->mapping, &module);
-
-	if (!rc)
-		rc = frames_room(job, *count + MIN(l->lines.count, 2 * HALF) + 1);
-	if (!rc && !l->lines.count)
-		return address_frame(job, l, module, &job->frames[(*count)++]);
-	for (uint32_t i = 0; !rc && i < l->lines.count; i++) {
-		if (l->lines.count > 2 * HALF && i == HALF)
-			i = l->lines.count - HALF;
-		rc = line_frame(job, &job->d.lines[l->lines.at + i], module, i + 1 < l->lines.count,
-				&job->frames[(*count)++]);
-	}
-	return rc;
-}
-
-/*
- * A stack may name one location of many lines many times, so of a deep one only the ends are followed:
- * the builder cuts what is between, marks it and counts it.
- */
-static int node_of(struct job *job, uint32_t stack, uint32_t *ret_node)
-{
-	size_t count = 0;
-	int rc = 0;
-
-	if (stack >= job->d.stacks_count)
-		return broken(job, "stack", stack, job->d.stacks_count);
-	if (job->nodes[stack] == UNSET) {
-		struct otlp_run run = job->d.stacks[stack];
-		bool deep = run.count > 2 * HALF;
-
-		for (uint32_t i = 0; !rc && i < run.count; i++) {
-			if (deep && i == HALF)
-				i = run.count - HALF;
-			if (count <= 4 * PROFILE_STACK_DEPTH_MAX)
-				rc = location_frames(job, job->d.indexes[run.at + i], &count);
-		}
-		if (!rc)
-			rc = profile_builder_stack(job->out, job->frames, count, &job->nodes[stack]);
-	}
-	*ret_node = job->nodes[stack];
-	return rc;
-}
 
 /* ---- what a profile measures ---- */
 
@@ -344,7 +185,7 @@ static struct str label_name(struct str key)
 static int context_attribute(struct job *job, struct context *c, uint32_t index)
 {
 	if (index >= job->d.attributes_count)
-		return broken(job, "attribute", index, job->d.attributes_count);
+		return ingest_otlp_broken(job->err, "attribute", index, job->d.attributes_count);
 	const struct otlp_attribute *a = &job->d.attributes[index];
 
 	if (str_is(a->key, "service.name"))
@@ -364,7 +205,7 @@ static int context_link(struct job *job, struct context *c, uint32_t index)
 	uint64_t span;
 
 	if (index >= job->d.links_count)
-		return broken(job, "link", index, job->d.links_count);
+		return ingest_otlp_broken(job->err, "link", index, job->d.links_count);
 	const struct otlp_link *link = &job->d.links[index];
 	int rc = 0;
 
@@ -471,7 +312,7 @@ static int sample_add(struct job *job, struct proto_reader bytes, enum otlp_gene
 		return err_set(job->err, -EINVAL, "otlp: a sample is malformed");
 	if (proto_left(&sample.timestamps) % 8)
 		return err_set(job->err, -EINVAL, "otlp: a sample's times are cut short");
-	int rc = node_of(job, sample.stack, &record.node);
+	int rc = ingest_otlp_node(&job->stacks, sample.stack, &record.node);
 
 	if (!rc)
 		rc = context_of(job, &sample, &context, &record.context);
@@ -680,22 +521,11 @@ static int upload_id(struct job *job)
 				      &profile_builder_profile(job->out)->upload_id);
 }
 
-static int tables_make(struct job *job)
-{
-	job->nodes = malloc(job->d.stacks_count * sizeof(*job->nodes));
-	job->modules = malloc(job->d.mappings_count * sizeof(*job->modules));
-	if (!job->nodes || !job->modules || frames_room(job, 64))
-		return err_set(job->err, -ENOMEM, "otlp: out of memory");
-	memset(job->nodes, 0xff, job->d.stacks_count * sizeof(*job->nodes));
-	memset(job->modules, 0xff, job->d.mappings_count * sizeof(*job->modules));
-	return 0;
-}
-
 static int job_run(struct job *job, struct str body)
 {
 	struct proto_reader all = proto_reader_of(body.ptr, body.len);
 	struct proto_field f;
-	int rc = tables_make(job), next = 0;
+	int rc = ingest_otlp_stacks_init(&job->stacks, &job->d, job->out, job->err), next = 0;
 
 	while (!rc && (next = proto_next(&all, &f)) == 1)
 		if (f.number == 1 && f.type == PROTO_BYTES)
@@ -715,9 +545,7 @@ static int request_decode(struct job *job, struct str body)
 	if (rc)
 		return rc;
 	rc = job_run(job, body);
-	free(job->nodes);
-	free(job->modules);
-	free(job->frames);
+	ingest_otlp_stacks_release(&job->stacks);
 	otlp_dictionary_release(&job->d);
 	/* The builder's own reason, where it is not said yet. */
 	if (rc && job->err && !job->err->code)

@@ -342,32 +342,59 @@ static int import(struct job *job, const char *path)
 	return code;
 }
 
+static int compact(struct job *job, const char *path)
+{
+	(void)path;
+	return each_file(job, "compacting", compact_one);
+}
+
+static int stats_of(struct job *job, const char *path)
+{
+	(void)path;
+	return stats(job);
+}
+
+static int check_of(struct job *job, const char *path)
+{
+	(void)path;
+	return check(job);
+}
+
+static const struct {
+	const char *name;
+	bool has_path;
+	int (*run)(struct job *job, const char *path);
+} actions[] = {
+	{ "stats", false, stats_of }, { "check", false, check_of }, { "compact", false, compact },
+	{ "backup", true, backup },   { "export", true, export },   { "import", true, import },
+};
+
+/* Options may stand behind what is to be done, and its path before or behind them. */
 static int run(int argc, char **argv)
 {
 	extern const struct verb verb_db;
+	const char *words[2] = { "", NULL };
 	struct options o;
-	int rest, code = options_parse(&verb_db, argc, argv, &o, &rest);
 	struct job job = { .o = &o, .out = -1 };
+	int count = 0, rest;
+
+	while (count < 2 && argc > 1 && argv[1][0] != '-') {
+		words[count++] = argv[1];
+		argv++;
+		argc--;
+	}
+	int code = options_parse(&verb_db, argc, argv, &o, &rest);
 
 	if (code >= 0)
 		return code;
-	const char *what = rest < argc ? argv[rest] : "", *path = rest + 1 < argc ? argv[rest + 1] : NULL;
-
-	code = place_find(o.server, &job.place);
-	if (code)
-		return code;
-	if (!strcmp(what, "stats") && !path)
-		return stats(&job);
-	if (!strcmp(what, "check") && !path)
-		return check(&job);
-	if (!strcmp(what, "compact") && !path)
-		return each_file(&job, "compacting", compact_one);
-	if (!strcmp(what, "backup") && path)
-		return backup(&job, path);
-	if (!strcmp(what, "export") && path)
-		return export(&job, path);
-	if (!strcmp(what, "import") && path)
-		return import(&job, path);
+	while (count < 2 && rest < argc)
+		words[count++] = argv[rest++];
+	for (size_t i = 0; rest == argc && i < ARRAY_LEN(actions); i++) {
+		if (strcmp(actions[i].name, words[0]) || actions[i].has_path != (words[1] != NULL))
+			continue;
+		code = place_find(o.server, &job.place);
+		return code ? code : actions[i].run(&job, words[1]);
+	}
 	return complain(EXIT_USAGE, "db: write stats, check, compact, backup DIR, export FILE or import FILE");
 }
 

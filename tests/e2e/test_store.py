@@ -33,6 +33,10 @@ def a_live_store_is_checked_copied_and_taken_in_elsewhere():
             assert upload(agent, folded(n, 200), **{"from": now - 60 - n, "until": now - 50 - n})[0] == 200
         want = agent.folded(query='{service="stored"}', type="cpu_samples", **{"from": "now-2h"})
         assert len(want) > 900, len(want)
+        for words in (["nonsense"], ["stats", "more"], ["backup"], []):
+            assert run([HEARTH, "db", *words]).returncode == 2, words
+        away = {k: v for k, v in env.items() if k != "HEARTH_SERVER"}
+        assert run([HEARTH, "db", "stats", "--server", env["HEARTH_SERVER"]], env=away).returncode == 0
         done = run([HEARTH, "db", "stats"], env=env)
         assert done.returncode == 0 and b"l0/" in done.stdout, done
         for verb in ("check", "compact", "check"):

@@ -198,12 +198,39 @@ static int derive_rest(struct sqlite_store *s, struct period_file *file, struct 
 	return rc;
 }
 
+/* The upload ids of a file that goes within their day move to the newest file. */
+static int carry_uploads(struct sqlite_store *s, struct period_file *file, int64_t now_ns,
+			 struct err *err)
+{
+	struct period_file *newest = file;
+	struct open_file *from, *to;
+
+	for (size_t i = 0; i < s->files_count && s->files[i]->level == 0; i++)
+		newest = s->files[i];
+	if (file->level || newest == file ||
+	    file->extent.max_ns + STORAGE_UPLOAD_ID_NS + STORAGE_L0_FILE_NS < now_ns)
+		return 0;
+	int rc = files_writer(s, 0, file->start_ns, false, &from, err);
+
+	if (!rc)
+		rc = files_writer(s, 0, newest->start_ns, false, &to, err);
+	if (rc)
+		return rc;
+	rc = known_carry(from, to, now_ns - STORAGE_UPLOAD_ID_NS, err);
+	if (rc)
+		files_failed(s, to, rc);
+	return rc;
+}
+
 /* The next level gets what this one still has alone before it goes; a full disk is the one reason
  * not to wait. */
-static int roll_up_and_drop(struct sqlite_store *s, struct period_file *file, struct err *err)
+static int roll_up_and_drop(struct sqlite_store *s, struct period_file *file, int64_t now_ns,
+			    struct err *err)
 {
 	int rc = derive_rest(s, file, err);
 
+	if (!rc)
+		rc = carry_uploads(s, file, now_ns, err);
 	if (rc == -ENOSPC)
 		sqlite_note(s, "disk full: %s went before it was rolled up", file->name);
 	else if (rc)
@@ -251,11 +278,11 @@ static int apply_retention(struct sqlite_store *s, int64_t now_ns, struct err *e
 		while (!rc && (file = oldest(s, level)) &&
 		       (is_too_old(file, ages_ns[level], now_ns) ||
 			(!level && level_bytes(s, 0) > s->options.l0_bytes_max)))
-			rc = roll_up_and_drop(s, file, err);
+			rc = roll_up_and_drop(s, file, now_ns, err);
 	/* Over the whole budget the detail goes first, as long as the level above has the sums. */
 	for (int level = 0; level < SQLITE_LEVELS; level++)
 		while (!rc && is_over_budget(s) && (file = oldest(s, level)))
-			rc = roll_up_and_drop(s, file, err);
+			rc = roll_up_and_drop(s, file, now_ns, err);
 	return rc;
 }
 
@@ -335,6 +362,8 @@ static void checkpoint_all(struct sqlite_store *s, int64_t now_ns)
 
 		if (s->writing[i] && (sync || over))
 			db_checkpoint(&s->writing[i]->db, over);
+		if (s->writing[i])
+			files_bound_wal(s, s->writing[i]);
 	}
 	if (sync)
 		s->synced_ns = now_ns;

@@ -564,7 +564,7 @@ static int load_level(struct sqlite_store *s, int level, struct err *err)
 
 	for (struct dirent *e; !rc && (e = readdir(dir));)
 		if (name_parse(level, e->d_name, &start_ns))
-			rc = load_file(s, level, start_ns, start_ns == newest_ns, err);
+			rc = load_file(s, level, start_ns, !level && start_ns == newest_ns, err);
 	(void)closedir(dir);
 	return rc;
 }

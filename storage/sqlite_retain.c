@@ -17,6 +17,7 @@
 #define PACK_AFTER_NS (INT64_C(600) * NS_PER_S)
 #define MAINTAIN_EVERY_NS (INT64_C(2) * NS_PER_S) /* as the agent calls it */
 #define CHECK_TIME_NS (INT64_C(100) * NS_PER_MS) /* of one maintain */
+#define IDLE_MAX 30 /* rounds of maintenance */
 #define FORGET_EVERY_NS (INT64_C(3600) * NS_PER_S)
 
 void sqlite_note(struct sqlite_store *s, const char *fmt, ...)
@@ -369,6 +370,24 @@ static void checkpoint_all(struct sqlite_store *s, int64_t now_ns)
 		s->synced_ns = now_ns;
 }
 
+/* A file whose time is over is rarely written again, and its dictionaries are most of what the store
+ * has in memory. */
+static void close_idle(struct sqlite_store *s, int64_t now_ns)
+{
+	for (size_t i = 0; i < SQLITE_WRITERS_MAX; i++) {
+		struct open_file *file = s->writing[i];
+
+		if (!file)
+			continue;
+		file->idle = file->used == file->used_before ? file->idle + 1 : 0;
+		file->used_before = file->used;
+		if (file->idle < IDLE_MAX || file->entry->end_ns + GRACE_NS >= now_ns)
+			continue;
+		db_checkpoint(&file->db, true);
+		files_writer_drop(s, file->entry);
+	}
+}
+
 int sqlite_maintain(struct storage *store, int64_t now_ns, struct err *err)
 {
 	struct sqlite_store *s = sqlite_of(store);
@@ -396,5 +415,6 @@ int sqlite_maintain(struct storage *store, int64_t now_ns, struct err *err)
 			rc = err_set(err, -ENOMEM, "storage: out of memory");
 	}
 	checkpoint_all(s, now_ns);
+	close_idle(s, now_ns);
 	return rc == -EBADMSG ? -EIO : rc;
 }

@@ -92,6 +92,8 @@ struct open_file {
 	struct open_part **parts; /* by number; those that were not asked for are NULL */
 	size_t parts_count, parts_capacity;
 	uint64_t used; /* for the choice of what to close */
+	uint64_t used_before; /* of a writer: at the last maintenance, and how many ago that was */
+	unsigned idle;
 	unsigned hurries_seen; /* of a reader: when its transaction began */
 };
 

@@ -7,7 +7,8 @@
  *
  * Threads: one writer thread owns the handle from storage_open and makes every call on it.  Any
  * other thread opens a reader of its own with storage_reader_open (safe from any thread while the
- * store is open) and keeps it to itself.  A reader never blocks the writer and never checkpoints.
+ * store is open) and keeps it to itself.  A reader never checkpoints.  It blocks the writer only when
+ * a WAL has grown to 32 MB under it, for 1 s a put at most; it is then told to end (-EAGAIN).
  *
  * Levels (docs/formats/storage.md): L0 holds records with time and context in hourly files; L1
  * windows of STORAGE_L1_WINDOW_NS, without context, in daily files, derived from L0; L2 windows of
@@ -209,7 +210,7 @@ typedef int (*storage_segment_fn)(void *arg, const struct storage_segment *segme
 /* Sum by stack.  A gauge column gives, for each process instance, its last snapshot in the range:
  * the records of one time; nothing when the instance ended in the range.  A record of value 0 at
  * the root says that nothing is live. Returns 0, -ETIME, the callback's value, -EAGAIN (files were
- * written anew in the middle of a long question: ask again), or -EIO. */
+ * written anew in the middle of a long question, or a WAL grew too long for it: ask again), or -EIO. */
 MUST_CHECK int storage_scan(struct storage_reader *reader, const struct storage_scan *scan,
 			    storage_segment_fn fn, void *arg, struct err *err);
 

@@ -31,7 +31,9 @@ static uint64_t location_of(struct writer *w, const struct query_key *key)
 	/* No system name: equal to the other it would have pprof demangle again, and cut at "<". */
 	const struct pprof_write_line line = { .function = text(w->view, key->function),
 					       .file = text(w->view, key->file),
-					       .line = key->line };
+					       .line = key->line,
+					       /* Go's compiler takes no profile without. */
+					       .start_line = key->start_line ? key->start_line : key->line };
 
 	return pprof_write_location(w->pprof,
 				    key->library ? pprof_write_mapping(w->pprof, &mapping) : 0, 0, &line, 1);

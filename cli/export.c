@@ -12,10 +12,11 @@
 static const char export_usage[] =
 	"usage: hearth export [--format FORMAT] [-o FILE] [-t TYPE] [SELECTION]\n"
 	"\n"
-	"  --format FORMAT   folded (default), json, flamebearer, pprof, svg\n"
+	"  --format FORMAT   folded (default), json, flamebearer, pprof, speedscope, svg, dot, text, csv,\n"
+	"                    autofdo (clang's sample profile, by line)\n"
 	"  -o, --output FILE where to (default: stdout)\n"
 	"  --max-nodes N     keep the N largest nodes (default 0: all)\n"
-	"  --granularity G   function (default; pprof: line), line, address, file, library\n"
+	"  --granularity G   function (default; pprof, autofdo: line), line, address, file, library\n"
 	"  -t, --type, -S, --service, -s, --select, --since, --from, --to, --server as in `hearth top`\n";
 
 static const char flame_usage[] =
@@ -23,7 +24,7 @@ static const char flame_usage[] =
 	"\n"
 	"Writes a flame graph to a file; the name's ending says the format.\n"
 	"\n"
-	"  -o, --output FILE .svg, .json or .folded\n"
+	"  -o, --output FILE .svg, .json, .folded, .pb.gz, .speedscope.json, .dot, .txt or .csv\n"
 	"  --max-nodes N     keep the N largest nodes (default 8192; 0: all)\n"
 	"  -t, --type, -S, --service, -s, --select, --since, --from, --to, --server as in `hearth top`\n";
 
@@ -125,7 +126,7 @@ static int run_flame(int argc, char **argv)
 	const struct query_format *format = format_by_suffix(o.output);
 
 	if (!format)
-		return complain(EXIT_USAGE, "flame: the ending of %s is none of .svg, .json, .folded",
+		return complain(EXIT_USAGE, "flame: the ending of %s is none that `hearth flame --help` lists",
 				o.output);
 	return write_format(&o, format, NULL);
 }

@@ -27,6 +27,9 @@ const struct query_format *query_format_find(struct str name);
 /* The i-th format, or NULL behind the last. */
 const struct query_format *query_format_at(size_t i);
 
+/* The view as a pprof that is not compressed. Returns 0 or the buffer's failure. */
+MUST_CHECK int query_pprof_write(const struct query_view *view, struct buf *out);
+
 /* "samples", "lost" and "partial", as they stand in every JSON answer. */
 void query_facts_json(const struct query_facts *facts, struct json *json);
 

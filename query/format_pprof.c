@@ -31,7 +31,9 @@ static uint64_t location_of(struct writer *w, const struct query_key *key)
 	/* No system name: equal to the other it would have pprof demangle again, and cut at "<". */
 	const struct pprof_write_line line = { .function = text(w->view, key->function),
 					       .file = text(w->view, key->file),
-					       .line = key->line };
+					       .line = key->line,
+					       /* Go's compiler takes no profile without. */
+					       .start_line = key->start_line ? key->start_line : key->line };
 
 	return pprof_write_location(w->pprof,
 				    key->library ? pprof_write_mapping(w->pprof, &mapping) : 0, 0, &line, 1);
@@ -80,22 +82,7 @@ static void head_write(struct writer *w)
 		w->hidden = pprof_write_location(w->pprof, 0, 0, &hidden, 1);
 }
 
-static int finish(struct writer *w, struct buf *out)
-{
-	struct buf plain;
-
-	buf_init(&plain, PPROF_MAX);
-	int rc = pprof_writer_finish(w->pprof, &plain, NULL);
-
-	if (!rc)
-		rc = wire_compress_gzip(plain.data, plain.len, out);
-	buf_release(&plain);
-	if (rc && !out->failed)
-		out->failed = rc;
-	return out->failed;
-}
-
-static int write(const struct query_view *view, struct buf *out)
+int query_pprof_write(const struct query_view *view, struct buf *out)
 {
 	uint32_t deepest = 0;
 
@@ -109,10 +96,25 @@ static int write(const struct query_view *view, struct buf *out)
 		return out->failed = -ENOMEM;
 	head_write(&w);
 	nodes_write(&w);
-	int rc = finish(&w, out);
+	int rc = pprof_writer_finish(w.pprof, out, NULL);
 
 	pprof_writer_free(w.pprof);
-	return rc;
+	return rc ? out->failed = rc : out->failed;
+}
+
+static int write(const struct query_view *view, struct buf *out)
+{
+	struct buf plain;
+
+	buf_init(&plain, PPROF_MAX);
+	int rc = query_pprof_write(view, &plain);
+
+	if (!rc)
+		rc = wire_compress_gzip(plain.data, plain.len, out);
+	buf_release(&plain);
+	if (rc && !out->failed)
+		out->failed = rc;
+	return out->failed;
 }
 
 const struct query_format format_pprof = {

@@ -84,6 +84,11 @@ static uint32_t key_line(const struct query *query, uint32_t line, uint32_t star
 	return reshape_merge_granularity(query) == QUERY_BY_FUNCTION ? start_line : line;
 }
 
+static uint32_t key_start(const struct query *query, uint32_t start_line)
+{
+	return query->granularity == QUERY_BY_LINE ? start_line : 0;
+}
+
 /* "binary+0x1234": what is always true of an address. */
 static int address_name(struct segment_call *call, const struct profile_frame *frame,
 			const struct profile_module *module, uint32_t *ret_string)
@@ -128,7 +133,8 @@ static int address_keys(struct segment_call *call, const struct profile_frame *f
 	for (size_t i = count; !rc && i-- > 0;) { /* the outermost goes first */
 		struct query_key key = { .library = library,
 					 .line = key_line(call->query, found[i].line,
-							  found[i].start_line) };
+							  found[i].start_line),
+					 .start_line = key_start(call->query, found[i].start_line) };
 
 		if (found[i].function)
 			rc = query_tree_key_string(call->tree, found[i].function, &key.function);
@@ -145,7 +151,8 @@ static int address_keys(struct segment_call *call, const struct profile_frame *f
 static int named_key(struct segment_call *call, const struct profile_frame *frame, uint32_t library)
 {
 	struct query_key key = { .library = library,
-				 .line = key_line(call->query, frame->line, frame->start_line) };
+				 .line = key_line(call->query, frame->line, frame->start_line),
+				 .start_line = key_start(call->query, frame->start_line) };
 	struct str function = segment_string(call->segment, frame->function);
 	struct str file = segment_string(call->segment, frame->file);
 	int rc = intern_put(&call->tree->strings, function.ptr, function.len, &key.function);

@@ -123,6 +123,7 @@ struct query_tree_node {
 /* What a node is called. Strings are in `strings`; "" is unknown. */
 struct query_key {
 	uint32_t function, library, file, line;
+	uint32_t start_line; /* of the function; by line alone, where `line` is not that already */
 };
 
 struct query_tree {

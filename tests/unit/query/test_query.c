@@ -336,6 +336,7 @@ static void formats_are_what_they_were(void **state)
 		char path[512];
 		char *golden = malloc(1 << 20);
 
+		query.granularity = format->granularity;
 		write_format(&query, format->name, 0, &out);
 		(void)snprintf(path, sizeof(path), HEARTH_SOURCE_DIR "/tests/golden/query/small.%s",
 			       format->suffix);

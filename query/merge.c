@@ -61,7 +61,7 @@ static int alias_add(struct segment_call *call, uint32_t string, struct str text
 		return 0;
 	int rc = intern_put(&call->tree->strings, text.ptr, text.len, &pair[1]);
 
-	if (!rc && !call->tree->alias_index.slots)
+	if (!rc && !call->tree->alias_index.count)
 		rc = intern_init(&call->tree->alias_index, (size_t)64 << 20);
 	return rc ? rc :
 		    intern_put(&call->tree->alias_index, (const char *)pair, sizeof(pair), &ignored);

@@ -22,7 +22,7 @@ static int string_copy(const struct query_tree *from, uint32_t string, struct qu
 
 static int aliases_copy(const struct query_tree *from, struct query_tree *to)
 {
-	int rc = from->alias_index.slots ? intern_init(&to->alias_index, from->alias_index.arena.max) : 0;
+	int rc = from->alias_index.count ? intern_init(&to->alias_index, from->alias_index.arena.max) : 0;
 
 	for (uint32_t i = 1; !rc && i < from->alias_index.count; i++) {
 		uint32_t pair[2], ignored;
@@ -153,6 +153,14 @@ int passing_sum(struct passing *passing, const struct query *query,
 	*ret_sum = sum;
 	*ret_samples = samples;
 	return rc;
+}
+
+bool passing_is_first(const struct query_series_set *set, size_t at)
+{
+	for (size_t i = 0; i < at; i++)
+		if (!strcmp(set->groups[i], set->groups[at]))
+			return false;
+	return true;
 }
 
 int passing_group(const struct query_series_set *set, const char *group,

@@ -31,6 +31,9 @@ MUST_CHECK int passing_sum(struct passing *passing, const struct query *query,
 			   const struct query_series_set *set, struct query_facts *facts,
 			   int64_t *ret_sum, uint64_t *ret_samples, struct err *err);
 
+/* Whether no series before has the group of the one at `at`. */
+bool passing_is_first(const struct query_series_set *set, size_t at);
+
 /* The series of a set with this group; borrow nothing but the texts. */
 MUST_CHECK int passing_group(const struct query_series_set *set, const char *group,
 			     struct query_series_set *ret_set);

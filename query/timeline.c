@@ -108,14 +108,6 @@ static int group_scan(const struct query *query, struct timeline_call *call, str
 	return rc;
 }
 
-static bool is_first_of_group(const struct query_series_set *set, size_t at)
-{
-	for (size_t i = 0; i < at; i++)
-		if (!strcmp(set->groups[i], set->groups[at]))
-			return false;
-	return true;
-}
-
 static int filtered_scan(const struct query *query, const struct query_selection *selection,
 			 struct timeline_call *call, struct err *err)
 {
@@ -126,7 +118,7 @@ static int filtered_scan(const struct query *query, const struct query_selection
 		const struct query_series_set *set = &selection->sets[i];
 
 		for (size_t k = 0; !rc && k < set->count; k++)
-			if (is_first_of_group(set, k))
+			if (passing_is_first(set, k))
 				rc = group_scan(query, call, &passing, set, set->groups[k], err);
 	}
 	/* Its losses are those of the whole, which come with the rest of the answer. */

@@ -282,16 +282,14 @@ static int passing_rows(const struct query *query, const struct query_series_set
 		uint64_t samples = 0, before = facts->samples;
 		int64_t sum = 0;
 
-		for (size_t k = 0; k < i; k++)
-			if (!strcmp(set->groups[k], set->groups[i]))
-				goto next;
+		if (!passing_is_first(set, i))
+			continue;
 		rc = passing_group(set, set->groups[i], &group);
 		if (!rc)
 			rc = passing_sum(call->passing, query, &group, facts, &sum, &samples, err);
 		facts->samples = before; /* label_add counts them */
 		if (!rc && samples)
 			rc = label_add(call, str_of(set->groups[i]), sum, samples);
-next:;
 	}
 	return rc;
 }

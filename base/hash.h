@@ -19,6 +19,7 @@ struct hash128 {
 };
 
 uint64_t hash_keyed(const void *bytes, size_t len);
+void hash_secret(uint64_t ret_words[2]); /* this process's, for a hash of the caller's */
 struct hash128 hash128(const void *bytes, size_t len);
 
 /* H(a, b): the link of a chain, as a stack's identity is built (docs/formats/identity.md). */

@@ -8,16 +8,13 @@
 #define BASE_INTERN_H
 
 #include "base/arena.h"
-#include "base/util.h"
+#include "base/slots.h"
 
 struct intern {
 	struct arena arena;
 	struct str *strings;
 	size_t count, capacity;
-	uint32_t *slots; /* index + 1, 0 is free */
-	uint64_t *hashes;
-	size_t hashes_capacity;
-	size_t slots_count; /* a power of two */
+	struct slots slots;
 };
 
 /* `max_bytes` bounds the text; more returns -E2BIG from intern_put. Returns 0 or -ENOMEM. */

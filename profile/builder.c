@@ -3,10 +3,14 @@
 
 #include <errno.h>
 
+#include "base/index.h"
+
 /*
- * One interner serves every table: a thing's bytes are its key, and the number that it gets is the
- * thing's place.  Number 0 is the empty key, which is the table's "none" where it has one (modules,
- * contexts, the root node) and is skipped where it has not (kinds, series).
+ * For tables of a few entries one interner serves: a thing's bytes are its key, and the number that
+ * it gets is the thing's place.  Number 0 is the empty key, which is the table's "none" where it has
+ * one (modules, contexts) and is skipped where it has not (kinds, series).  Frames and nodes are
+ * thousands and are found in their tables themselves; stacks by a hash that is long enough to be
+ * what it stands for.
  */
 struct profile_builder {
 	struct profile *p;
@@ -14,12 +18,14 @@ struct profile_builder {
 	struct profile_cuts cuts;
 	struct err err;
 	int failed;
-	struct intern modules, frames, stacks, nodes, kinds, series, contexts;
+	struct intern modules, kinds, series, contexts;
+	struct slots frames, nodes;
+	struct index stacks; /* to their nodes */
+	uint64_t secret[2];
 	struct hash128 *frame_identities;
-	uint32_t *stack_nodes; /* node of each interned stack */
 	uint32_t *scratch;     /* PROFILE_STACK_DEPTH_MAX frames of a stack that was cut */
 	struct {
-		size_t modules, frames, frame_identities, nodes, node_hashes, stack_nodes, kinds, labels,
+		size_t modules, frames, frame_identities, nodes, node_hashes, kinds, labels,
 			series, contexts, records, values, cursors, losses;
 	} capacity;
 };
@@ -58,8 +64,7 @@ int profile_builder_new(const struct profile_limits *limits, struct profile_buil
 	b->limits = limits ? *limits : profile_limits_default;
 	b->p = calloc(1, sizeof(*b->p));
 	b->scratch = malloc(PROFILE_STACK_DEPTH_MAX * sizeof(*b->scratch));
-	struct intern *const keys[] = { &b->modules, &b->frames, &b->stacks,  &b->nodes,
-					&b->kinds,   &b->series, &b->contexts };
+	struct intern *const keys[] = { &b->modules, &b->kinds, &b->series, &b->contexts };
 	int rc = b->p && b->scratch ? intern_init(&b->p->strings, b->limits.string_bytes) : -ENOMEM;
 
 	for (size_t i = 0; !rc && i < ARRAY_LEN(keys); i++)
@@ -73,8 +78,6 @@ int profile_builder_new(const struct profile_limits *limits, struct profile_buil
 	if (!rc)
 		rc = array_grow(&b->p->node_hashes, sizeof(*b->p->node_hashes),
 				&b->capacity.node_hashes, 1);
-	if (!rc)
-		rc = array_grow(&b->stack_nodes, sizeof(*b->stack_nodes), &b->capacity.stack_nodes, 1);
 	if (rc) {
 		profile_builder_free(b);
 		return rc;
@@ -84,7 +87,7 @@ int profile_builder_new(const struct profile_limits *limits, struct profile_buil
 	b->p->nodes[0] = (struct profile_node){ 0 };
 	b->p->node_hashes[0] = (struct hash128){ 0 };
 	b->p->nodes_count = 1;
-	b->stack_nodes[0] = 0;
+	hash_secret(b->secret);
 	b->p->contexts[b->p->contexts_count++] = (struct profile_labels){ 0 };
 	/* Frame 0 is "no frame", so that numbers of frames and of their keys agree. */
 	rc = GROW(b, frames, 1);
@@ -107,14 +110,13 @@ void profile_builder_free(struct profile_builder *b)
 		return;
 	profile_free(b->p);
 	intern_release(&b->modules);
-	intern_release(&b->frames);
-	intern_release(&b->stacks);
-	intern_release(&b->nodes);
+	slots_release(&b->frames);
+	slots_release(&b->nodes);
+	index_release(&b->stacks);
 	intern_release(&b->kinds);
 	intern_release(&b->series);
 	intern_release(&b->contexts);
 	free(b->frame_identities);
-	free(b->stack_nodes);
 	free(b->scratch);
 	free(b);
 }
@@ -179,21 +181,24 @@ int profile_builder_module(struct profile_builder *b, const struct profile_modul
 int profile_builder_frame(struct profile_builder *b, const struct profile_frame *frame,
 			  uint32_t *ret_frame)
 {
-	int rc = intern_put(&b->frames, (const char *)frame, sizeof(*frame), ret_frame);
+	uint32_t tag = (uint32_t)hash_keyed(frame, sizeof(*frame));
+	size_t at = slots_first(&b->frames, tag);
 
 	_Static_assert(sizeof(*frame) == 32, "a frame is its own key: no padding");
-	if (rc)
-		return fail(b, rc, "frames", b->limits.frames);
-	if (*ret_frame < b->p->frames_count)
-		return 0;
+	while ((*ret_frame = slots_next(&b->frames, tag, &at)) != SLOTS_NONE)
+		if (!memcmp(&b->p->frames[*ret_frame], frame, sizeof(*frame)))
+			return 0;
 	if (b->p->frames_count >= b->limits.frames)
 		return fail(b, -E2BIG, "frames", b->limits.frames);
-	rc = GROW(b, frames, 1);
+	int rc = GROW(b, frames, 1);
 	if (!rc)
 		rc = array_grow(&b->frame_identities, sizeof(*b->frame_identities),
 				&b->capacity.frame_identities, b->p->frames_count + 1);
+	if (!rc)
+		rc = slots_add(&b->frames, tag, (uint32_t)b->p->frames_count);
 	if (rc)
 		return fail(b, rc, "frames", b->limits.frames);
+	*ret_frame = (uint32_t)b->p->frames_count;
 	b->frame_identities[b->p->frames_count] =
 		profile_frame_identity(b->p, frame, b->p->instance.owner);
 	b->p->frames[b->p->frames_count++] = *frame;
@@ -203,20 +208,23 @@ int profile_builder_frame(struct profile_builder *b, const struct profile_frame 
 static int node_add(struct profile_builder *b, uint32_t parent, uint32_t frame, uint32_t *ret_node)
 {
 	struct profile_node key = { parent, frame };
-	int rc = intern_put(&b->nodes, (const char *)&key, sizeof(key), ret_node);
+	uint32_t tag = slots_mix(parent, frame, b->secret);
+	size_t at = slots_first(&b->nodes, tag);
 
-	if (rc)
-		return fail(b, rc, "stack nodes", b->limits.nodes);
-	if (*ret_node < b->p->nodes_count)
-		return 0;
+	while ((*ret_node = slots_next(&b->nodes, tag, &at)) != SLOTS_NONE)
+		if (b->p->nodes[*ret_node].parent == parent && b->p->nodes[*ret_node].frame == frame)
+			return 0;
 	if (b->p->nodes_count >= b->limits.nodes)
 		return fail(b, -E2BIG, "stack nodes", b->limits.nodes);
-	rc = GROW(b, nodes, 1);
+	int rc = GROW(b, nodes, 1);
 	if (!rc)
 		rc = array_grow(&b->p->node_hashes, sizeof(*b->p->node_hashes),
 				&b->capacity.node_hashes, b->p->nodes_count + 1);
+	if (!rc)
+		rc = slots_add(&b->nodes, tag, (uint32_t)b->p->nodes_count);
 	if (rc)
 		return fail(b, rc, "stack nodes", b->limits.nodes);
+	*ret_node = (uint32_t)b->p->nodes_count;
 	b->p->node_hashes[b->p->nodes_count] =
 		hash128_chain(b->p->node_hashes[parent], b->frame_identities[frame]);
 	b->p->nodes[b->p->nodes_count++] = key;
@@ -253,29 +261,25 @@ void profile_builder_stack_was_cut(struct profile_builder *b)
 int profile_builder_stack(struct profile_builder *b, const uint32_t *frames, size_t count,
 			  uint32_t *ret_node)
 {
-	size_t known = b->stacks.count;
-	uint32_t stack, node = 0;
+	uint32_t node = 0;
 	int rc = 0;
 
 	if (count > PROFILE_STACK_DEPTH_MAX)
 		rc = stack_cut(b, &frames, &count);
 	if (rc)
 		return rc;
-	rc = intern_put(&b->stacks, (const char *)frames, count * sizeof(*frames), &stack);
-	if (rc)
-		return fail(b, rc, "stacks", b->stacks.count);
-	if (stack < known) {
-		*ret_node = b->stack_nodes[stack];
+	struct hash128 key = hash128(frames, count * sizeof(*frames));
+
+	*ret_node = index_find(&b->stacks, key);
+	if (*ret_node != INDEX_NONE)
 		return 0;
-	}
 	for (size_t i = count; !rc && i-- > 0;)
 		rc = node_add(b, node, frames[i], &node);
-	if (!rc)
-		rc = array_grow(&b->stack_nodes, sizeof(*b->stack_nodes), &b->capacity.stack_nodes,
-				b->stacks.count);
 	if (rc)
-		return fail(b, rc, "stack nodes", b->limits.nodes);
-	b->stack_nodes[stack] = node;
+		return rc;
+	rc = index_put(&b->stacks, key, node);
+	if (rc)
+		return fail(b, rc, "stacks", b->stacks.slots.count);
 	*ret_node = node;
 	return 0;
 }

@@ -75,7 +75,7 @@ static int add_service(void *arg, const struct storage_series *series)
 			service = series->labels[i].value;
 	int rc = entry_touch(call, service, series, &entry);
 
-	if (!rc && !entry->types.slots)
+	if (!rc && !entry->types.count)
 		rc = intern_init(&entry->types, TEXT_MAX_BYTES);
 	for (size_t i = 0; !rc && i < series->columns_count; i++)
 		if (type_text(series, i, type_id) == 0)

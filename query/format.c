@@ -38,6 +38,13 @@ void query_facts_json(const struct query_facts *facts, struct json *json)
 	json_close(json, '}');
 	json_key(json, "partial");
 	json_bool(json, facts->partial);
+	if (!facts->filtered)
+		return;
+	json_key(json, "removed");
+	json_open(json, '{');
+	json_key_int(json, "value", facts->removed_value);
+	json_key_uint(json, "samples", facts->removed_samples);
+	json_close(json, '}');
 }
 
 static void head_json(struct json *json, const char *schema, const char *type_id, const char *unit)
@@ -65,6 +72,10 @@ static void row_json(struct json *json, const struct query_row *row)
 	json_key_int(json, "total", row->total);
 	json_key_uint(json, "samples", row->samples);
 	json_key_uint(json, "samples_total", row->samples_total);
+	json_key(json, "self_se");
+	json_double(json, row->self_se);
+	json_key(json, "total_se");
+	json_double(json, row->total_se);
 	json_close(json, '}');
 }
 

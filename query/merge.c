@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "query/context.h"
 #include "query/merge.h"
+#include "query/reshape.h"
 
 /* The names of one frame of a segment: a run in `keys`, outermost function first. */
 struct frame_keys {
@@ -31,12 +33,10 @@ static const char *base_name(struct str path)
 	return slash && slash + 1 < path.ptr + path.len ? slash + 1 : path.ptr;
 }
 
-/* Reduce a key to what the granularity compares. */
-static int key_reduce(struct segment_call *call, struct query_key *key)
+int query_key_reduce(struct query_tree *tree, enum query_granularity granularity,
+		     struct query_key *key)
 {
-	int rc = 0;
-
-	switch (call->query->granularity) {
+	switch (granularity) {
 	case QUERY_BY_FUNCTION:
 	case QUERY_BY_LINE:
 	case QUERY_BY_ADDRESS:
@@ -49,14 +49,27 @@ static int key_reduce(struct segment_call *call, struct query_key *key)
 		*key = (struct query_key){ .function = key->library, .library = key->library };
 		break;
 	}
-	if (!key->function)
-		rc = query_tree_key_string(call->tree, "[unknown]", &key->function);
-	return rc;
+	return key->function ? 0 : query_tree_key_string(tree, "[unknown]", &key->function);
+}
+
+/* Keep what else a library or an address is called, for filters. */
+static int alias_add(struct segment_call *call, uint32_t string, struct str text)
+{
+	uint32_t pair[2] = { string, 0 }, ignored;
+
+	if (!call->query->filter || !string)
+		return 0;
+	int rc = intern_put(&call->tree->strings, text.ptr, text.len, &pair[1]);
+
+	if (!rc && !call->tree->alias_index.slots)
+		rc = intern_init(&call->tree->alias_index, (size_t)64 << 20);
+	return rc ? rc :
+		    intern_put(&call->tree->alias_index, (const char *)pair, sizeof(pair), &ignored);
 }
 
 static int key_push(struct segment_call *call, struct query_key key)
 {
-	int rc = key_reduce(call, &key);
+	int rc = query_key_reduce(call->tree, reshape_merge_granularity(call->query), &key);
 
 	if (!rc)
 		rc = array_grow(&call->keys, sizeof(*call->keys), &call->keys_capacity,
@@ -68,7 +81,7 @@ static int key_push(struct segment_call *call, struct query_key key)
 
 static uint32_t key_line(const struct query *query, uint32_t line, uint32_t start_line)
 {
-	return query->granularity == QUERY_BY_FUNCTION ? start_line : line;
+	return reshape_merge_granularity(query) == QUERY_BY_FUNCTION ? start_line : line;
 }
 
 static uint32_t key_start(const struct query *query, uint32_t start_line)
@@ -110,6 +123,11 @@ static int address_keys(struct segment_call *call, const struct profile_frame *f
 		struct query_key key = { .library = library };
 
 		rc = address_name(call, frame, module, &key.function);
+		for (size_t i = 0; !rc && i < count; i++) {
+			rc = alias_add(call, key.function, str_of(found[i].function));
+			if (!rc)
+				rc = alias_add(call, key.function, str_of(found[i].file));
+		}
 		return rc ? rc : key_push(call, key);
 	}
 	for (size_t i = count; !rc && i-- > 0;) { /* the outermost goes first */
@@ -160,6 +178,8 @@ static int frame_name(struct segment_call *call, uint32_t number)
 
 		rc = intern_put(&call->tree->strings, name, (size_t)(path.ptr + path.len - name),
 				&library);
+		if (!rc)
+			rc = alias_add(call, library, path);
 	}
 	if (!rc)
 		rc = frame->flags & PROFILE_FRAME_ADDRESS ? address_keys(call, frame, library) :
@@ -186,7 +206,7 @@ static int node_map(struct segment_call *call, const struct profile_node *node, 
 		const struct query_key *above = &call->tree->keys[call->tree->nodes[at].key];
 
 		/* One file or library calling itself is one node, not a tower. */
-		if (call->query->granularity >= QUERY_BY_FILE && at &&
+		if (reshape_merge_granularity(call->query) >= QUERY_BY_FILE && at &&
 		    !memcmp(above, key, sizeof(*key)))
 			continue;
 		rc = query_tree_child(call->tree, at, key, &at);
@@ -234,13 +254,56 @@ static int segment_add(void *arg, const struct storage_segment *segment)
 	return rc;
 }
 
+static int total_is_removed(void *arg, size_t series, int64_t step_start_ns, int64_t sum,
+			    uint64_t count)
+{
+	struct query_facts *facts = arg;
+
+	(void)series;
+	(void)step_start_ns;
+	facts->removed_value = sum_add(facts->removed_value, sum);
+	facts->removed_samples += count;
+	return 0;
+}
+
+/* What one fate of a set's series means: read whole, only counted, or read by record. */
+static int fate_merge(struct segment_call *call, const struct query_series_set *set,
+		      enum query_fate fate, struct err *err)
+{
+	const struct query *query = call->query;
+	struct query_series_set part CLEANUP(query_series_set_release) = { 0 };
+	int rc = context_split(set, fate, &part);
+
+	if (rc || !part.count)
+		return rc;
+	struct storage_scan scan = query_scan(query, &part);
+
+	switch (fate) {
+	case QUERY_ALL_IN:
+		return storage_scan(query->reader, &scan, segment_add, call, err);
+	case QUERY_ALL_OUT:
+		return storage_timeline(query->reader, &scan, scan.until_ns - scan.from_ns,
+					total_is_removed, &call->tree->facts, err);
+	case QUERY_BY_RECORD:
+		break;
+	}
+	return context_scan(query, &part, &call->tree->facts, segment_add, call, err);
+}
+
 int query_merge_set(const struct query *query, const struct query_series_set *set,
 		    struct query_tree *tree, struct err *err)
 {
+	static const enum query_fate fates[] = { QUERY_ALL_IN, QUERY_ALL_OUT, QUERY_BY_RECORD };
 	struct segment_call call = { .query = query, .tree = tree };
 	struct storage_scan scan = query_scan(query, set);
-	int rc = storage_scan(query->reader, &scan, segment_add, &call, err);
+	int rc = 0;
 
+	if (!set->verdicts)
+		rc = storage_scan(query->reader, &scan, segment_add, &call, err);
+	else
+		tree->facts.filtered = true;
+	for (size_t i = 0; !rc && set->verdicts && i < ARRAY_LEN(fates); i++)
+		rc = fate_merge(&call, set, fates[i], err);
 	if (rc == -ETIME) {
 		tree->facts.partial = true;
 		return 0;
@@ -248,7 +311,7 @@ int query_merge_set(const struct query *query, const struct query_series_set *se
 	return rc;
 }
 
-int query_merge(const struct query *query, struct query_tree *tree, struct err *err)
+int query_merge_raw(const struct query *query, struct query_tree *tree, struct err *err)
 {
 	struct query_selection selection;
 	int rc = query_select(query, STR(""), &selection, err);
@@ -262,11 +325,19 @@ int query_merge(const struct query *query, struct query_tree *tree, struct err *
 			rc = query_merge_set(query, &selection.sets[i], tree, err);
 	if (!rc)
 		rc = query_add_losses(query, &selection, &tree->facts, err);
-	query_tree_sum(tree);
 	if (!rc && !selection.series_count)
 		rc = err_set(err, -ENOENT, "no series of %s matches in this range", tree->type_id);
 	query_selection_release(&selection);
-	if (rc == -ENOMEM)
-		err_set(err, rc, "query: out of memory");
-	return rc;
+	return rc == -ENOMEM ? err_set(err, rc, "query: out of memory") : rc;
+}
+
+int query_merge(const struct query *query, struct query_tree *tree, struct err *err)
+{
+	int rc = query_merge_raw(query, tree, err);
+
+	if (!rc && reshape_is_needed(query))
+		rc = reshape_tree(query, tree, NULL, false, NULL);
+	if (!rc)
+		query_tree_sum(tree);
+	return rc == -ENOMEM ? err_set(err, rc, "query: out of memory") : rc;
 }

@@ -11,4 +11,10 @@
 MUST_CHECK int query_merge_set(const struct query *query, const struct query_series_set *set,
 			       struct query_tree *tree, struct err *err);
 
+/* All that the query selects, before filters and shape; selves alone. Returns as query_merge. */
+MUST_CHECK int query_merge_raw(const struct query *query, struct query_tree *tree, struct err *err);
+
+/* A fresh index of a tree's nodes. */
+MUST_CHECK int query_tree_index_nodes(struct query_tree *tree);
+
 #endif

@@ -50,6 +50,36 @@ struct query_range {
 	int64_t from_ns, until_ns; /* half open, UTC */
 };
 
+/* Which records: by what they say of themselves, which only L0 knows.  Zeroed: all. */
+struct query_context {
+	struct str thread; /* a name, or a number */
+	/* 16 and 32 hexadecimal digits each; any of them.  A span is also the root of its service. */
+	const struct str *span_ids, *trace_ids;
+	size_t span_ids_count, trace_ids_count;
+};
+
+/* How much of a name is shown; what then has one name is one node. */
+enum query_names_level {
+	QUERY_NAMES_FULL,
+	QUERY_NAMES_PLAIN, /* f<int>(int) const is f<int> */
+	QUERY_NAMES_FOLDED /* and f<...> */
+};
+
+enum query_side { QUERY_CALLEES, QUERY_CALLERS };
+
+/* What becomes of the merged and filtered tree, in the order of the members.  Zeroed: nothing. */
+struct query_shape {
+	enum query_names_level names;
+	bool collapse;	     /* a function stands once on a path: a call of what is open returns to it */
+	struct str sandwich; /* one function ("": none): the stacks that hold it, cut at its outermost call */
+	enum query_side side; /* below it, or above it and callers below */
+	bool invert;	     /* leaves first */
+	const struct str *path; /* names from the root: the stacks that start so */
+	size_t path_count;
+};
+
+struct query_filter; /* query/filter.h */
+
 struct query {
 	struct storage_reader *reader;
 	const struct query_names *names; /* NULL: addresses stay addresses */
@@ -59,12 +89,20 @@ struct query {
 	struct query_range range;
 	enum query_granularity granularity;
 	int64_t deadline_ns; /* CLOCK_MONOTONIC; 0: none */
+	const struct query_filter *filter;   /* NULL: none */
+	const struct query_context *context; /* NULL: every record */
+	struct query_shape shape;
 };
 
 /* What stands in every answer beside its numbers. */
 struct query_facts {
 	uint64_t samples; /* behind the answer */
 	bool partial;	  /* the deadline came first */
+	/* Of a question with a filter, a context or a shape: what was selected and is not shown.
+	 * The answer's total and `removed_value` are the whole. */
+	bool filtered;
+	int64_t removed_value;
+	uint64_t removed_samples;
 	size_t losses_count;
 	struct {
 		char reason[48];
@@ -90,6 +128,7 @@ struct query_key {
 
 struct query_tree {
 	struct intern strings, key_index, node_index;
+	struct intern alias_index; /* pairs of strings: what else a library or an address is called */
 	struct query_key *keys;
 	size_t keys_count, keys_capacity;
 	struct query_tree_node *nodes;
@@ -128,6 +167,9 @@ struct query_view {
 	int64_t hidden_value;
 };
 
+/* Samples below and at each node; free it. NULL without memory. */
+uint64_t *query_tree_samples(const struct query_tree *tree);
+
 MUST_CHECK int query_view_init(struct query_view *view, const struct query_tree *tree,
 			       size_t max_nodes);
 void query_view_release(struct query_view *view);
@@ -140,6 +182,7 @@ struct query_row {
 	int64_t self, total;
 	uint64_t samples; /* behind self */
 	uint64_t samples_total;
+	double self_se, total_se; /* standard errors (query/diff.h) */
 };
 
 struct query_table {

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "query/context.h"
+
 static struct str series_label(void *arg, struct str name)
 {
 	const struct storage_series *series = arg;
@@ -51,9 +53,12 @@ static int select_one(void *arg, const struct storage_series *series)
 	if (column < 0 || !query_wants(call->query, series))
 		return 0;
 	struct query_series_set *set = &call->selection->sets[column];
-	size_t groups_capacity = set->capacity;
+	size_t groups_capacity = set->capacity, verdicts_capacity = set->capacity;
 	int rc = array_grow(&set->groups, sizeof(*set->groups), &groups_capacity, set->count + 1);
 
+	if (!rc && context_is_asked(call->query))
+		rc = array_grow(&set->verdicts, sizeof(*set->verdicts), &verdicts_capacity,
+				set->count + 1);
 	if (!rc)
 		rc = array_grow(&set->identities, sizeof(*set->identities), &set->capacity,
 				set->count + 1);
@@ -67,6 +72,10 @@ static int select_one(void *arg, const struct storage_series *series)
 	set->groups[set->count] = arena_copy(&call->selection->arena, group.ptr, group.len);
 	if (!set->groups[set->count])
 		return -ENOMEM;
+	if (set->verdicts) {
+		context_of_series(call->query, series, &set->verdicts[set->count]);
+		set->verdicts[set->count].gauge = series->columns[column].gauge;
+	}
 	set->count++;
 	call->selection->series_count++;
 	return 0;
@@ -89,10 +98,8 @@ int query_select(const struct query *query, struct str group_by,
 
 void query_selection_release(struct query_selection *selection)
 {
-	for (size_t i = 0; i < ARRAY_LEN(selection->sets); i++) {
-		free(selection->sets[i].identities);
-		free(selection->sets[i].groups);
-	}
+	for (size_t i = 0; i < ARRAY_LEN(selection->sets); i++)
+		query_series_set_release(&selection->sets[i]);
 	arena_release(&selection->arena);
 	*selection = (struct query_selection){ 0 };
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "query/diff.h"
 #include "query/merge.h"
 
 static int row_add(struct query_table *table, size_t *capacity, struct query_row row)
@@ -49,17 +50,12 @@ static int sum_by_key(const struct query_tree *tree, struct key_sum *sums)
 
 	if (rc)
 		return rc;
-	uint64_t *CLEANUP(cleanup_free) below = calloc(tree->nodes_count, sizeof(*below));
+	uint64_t *CLEANUP(cleanup_free) below = query_tree_samples(tree);
 	uint32_t *CLEANUP(cleanup_free) path = calloc(view.count + 1, sizeof(*path));
 
 	if (!below || !path) {
 		query_view_release(&view);
 		return -ENOMEM;
-	}
-	for (size_t i = tree->nodes_count; i-- > 0;) {
-		below[i] += tree->nodes[i].samples;
-		if (i)
-			below[tree->nodes[i].parent] += below[i];
 	}
 	size_t depth = 0; /* path[1..depth] are the keys that are open */
 
@@ -287,6 +283,16 @@ static int top_labels(const struct query *query, struct str key, struct query_ta
 	return rc;
 }
 
+static void errors_add(struct query_table *table)
+{
+	for (size_t i = 0; i < table->count; i++) {
+		struct query_row *row = &table->rows[i];
+
+		row->self_se = query_value_se(row->self, row->samples);
+		row->total_se = query_value_se(row->total, row->samples_total);
+	}
+}
+
 int query_top(const struct query *query, struct str by, struct query_table *ret_table,
 	      struct err *err)
 {
@@ -314,7 +320,9 @@ int query_top(const struct query *query, struct str by, struct query_table *ret_
 		err_set(err, rc, "query: out of memory");
 	if (rc && rc != -ENOENT)
 		query_table_release(ret_table);
-	else if (ret_table->count)
+	else
+		errors_add(ret_table);
+	if ((!rc || rc == -ENOENT) && ret_table->count)
 		qsort(ret_table->rows, ret_table->count, sizeof(*ret_table->rows), by_self);
 	return rc;
 }

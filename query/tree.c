@@ -2,10 +2,15 @@
 #include <errno.h>
 #include <string.h>
 
-#include "query/query.h"
+#include "query/merge.h"
 
 #define TREE_STRINGS_MAX ((size_t)256 << 20)
 #define TREE_KEYS_MAX ((size_t)1 << 30)
+
+int query_tree_index_nodes(struct query_tree *tree)
+{
+	return intern_init(&tree->node_index, TREE_KEYS_MAX);
+}
 
 int query_tree_init(struct query_tree *tree)
 {
@@ -15,7 +20,7 @@ int query_tree_init(struct query_tree *tree)
 	if (!rc)
 		rc = intern_init(&tree->key_index, TREE_KEYS_MAX);
 	if (!rc)
-		rc = intern_init(&tree->node_index, TREE_KEYS_MAX);
+		rc = query_tree_index_nodes(tree);
 	if (!rc)
 		rc = array_grow(&tree->keys, sizeof(*tree->keys), &tree->keys_capacity, 1);
 	if (!rc)
@@ -40,6 +45,7 @@ void query_tree_release(struct query_tree *tree)
 	intern_release(&tree->node_index);
 	free(tree->keys);
 	free(tree->nodes);
+	intern_release(&tree->alias_index);
 	*tree = (struct query_tree){ 0 };
 }
 
@@ -91,6 +97,18 @@ void query_tree_sum(struct query_tree *tree)
 		parent->total = sum_add(parent->total, tree->nodes[i].total);
 	}
 	tree->total = tree->nodes[0].total;
+}
+
+uint64_t *query_tree_samples(const struct query_tree *tree)
+{
+	uint64_t *below = calloc(tree->nodes_count + 1, sizeof(*below));
+
+	for (size_t i = tree->nodes_count; below && i-- > 0;) {
+		below[i] += tree->nodes[i].samples;
+		if (i)
+			below[tree->nodes[i].parent] += below[i];
+	}
+	return below;
 }
 
 /* ---- the view ---- */

@@ -117,7 +117,7 @@ int dict_add_node(struct dict *d, struct profile_node node, struct hash128 hash)
 		rc = array_grow(&d->t.node_hashes, sizeof(hash), &d->hashes_capacity,
 				d->t.nodes_count + 1);
 	if (!rc && d->indexed)
-		rc = index_put(&d->nodes, hash, (uint32_t)d->t.nodes_count);
+		rc = index_add_among(&d->nodes, hash, (uint32_t)d->t.nodes_count);
 	if (rc)
 		return rc;
 	d->t.node_hashes[d->t.nodes_count] = hash;
@@ -341,23 +341,45 @@ static int import_child(struct dict_import *im, uint32_t id)
 	return dict_add_node(im->to, node, im->from.node_hashes[id]);
 }
 
-int dict_import_node(struct dict_import *im, uint32_t id, uint32_t *ret_id)
+static bool is_known(struct dict_import *im, uint32_t id)
 {
-	size_t depth = 0;
-	int rc = 0;
+	if (im->nodes[id] == INDEX_NONE)
+		im->nodes[id] = index_find_among(&im->to->nodes, im->to->t.node_hashes,
+						 im->from.node_hashes[id]);
+	return im->nodes[id] != INDEX_NONE;
+}
 
-	/* Up to what is known by number or by hash, then down again: parents come first. */
+/* The node and its parents as far as none has a number yet.  Where they will be looked up is cold
+ * memory, and waiting for all at once is waiting for one. */
+static int unmet_path(struct dict_import *im, uint32_t id, size_t *ret_depth)
+{
 	for (uint32_t at = id; im->nodes[at] == INDEX_NONE; at = im->from.nodes[at].parent) {
-		im->nodes[at] = index_find(&im->to->nodes, im->from.node_hashes[at]);
-		if (im->nodes[at] != INDEX_NONE)
-			break;
-		rc = array_grow(&im->path, sizeof(*im->path), &im->path_capacity, depth + 1);
+		int rc = array_grow(&im->path, sizeof(*im->path), &im->path_capacity,
+				    *ret_depth + 1);
+
 		if (rc)
 			return rc;
-		im->path[depth++] = at;
+		im->path[(*ret_depth)++] = at;
+		index_prefetch(&im->to->nodes, im->from.node_hashes[at]);
 	}
-	while (!rc && depth)
-		rc = import_child(im, im->path[--depth]);
+	return 0;
+}
+
+int dict_import_node(struct dict_import *im, uint32_t id, uint32_t *ret_id)
+{
+	int rc = 0;
+
+	if (!is_known(im, id)) {
+		size_t depth = 0;
+
+		rc = unmet_path(im, id, &depth);
+		/* Up to what is known by hash, then down again: parents come first. */
+		for (size_t i = 1; i < depth; i++)
+			if (is_known(im, im->path[i]))
+				depth = i;
+		while (!rc && depth)
+			rc = import_child(im, im->path[--depth]);
+	}
 	if (!rc)
 		*ret_id = im->nodes[id];
 	return rc;

@@ -19,7 +19,7 @@
 
 #include "profile/profile.h"
 #include "base/buf.h"
-#include "storage/index.h"
+#include "base/index.h"
 
 #define DICT_CONTEXTS_MAX ((size_t)1 << 20) /* a file; later ones share the overflow context */
 

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/index.h"
+
+void index_release(struct index *index)
+{
+	slots_release(&index->slots);
+	free(index->keys);
+	free(index->values);
+	*index = (struct index){0};
+}
+
+uint32_t index_find_among(const struct index *index, const struct hash128 *keys,
+			  struct hash128 key)
+{
+	uint32_t tag = slots_mix(key.lo, key.hi, index->secret), number;
+	size_t at = slots_first(&index->slots, tag);
+
+	while ((number = slots_next(&index->slots, tag, &at)) != SLOTS_NONE)
+		if (hash128_equal(keys[number], key))
+			return number;
+	return INDEX_NONE;
+}
+
+int index_add_among(struct index *index, struct hash128 key, uint32_t number)
+{
+	if (!index->slots.count)
+		hash_secret(index->secret);
+	return slots_add(&index->slots, slots_mix(key.lo, key.hi, index->secret), number);
+}
+
+uint32_t index_find(const struct index *index, struct hash128 key)
+{
+	uint32_t at = index_find_among(index, index->keys, key);
+
+	return at == INDEX_NONE ? INDEX_NONE : index->values[at];
+}
+
+int index_put(struct index *index, struct hash128 key, uint32_t value)
+{
+	size_t count = index->slots.count;
+	uint32_t at = index_find_among(index, index->keys, key);
+
+	if (at != INDEX_NONE) {
+		index->values[at] = value;
+		return 0;
+	}
+	int rc = array_grow(&index->keys, sizeof(*index->keys), &index->keys_capacity, count + 1);
+
+	if (!rc)
+		rc = array_grow(&index->values, sizeof(*index->values), &index->values_capacity,
+				count + 1);
+	if (!rc)
+		rc = index_add_among(index, key, (uint32_t)count);
+	if (rc)
+		return rc;
+	index->keys[count] = key;
+	index->values[count] = value;
+	return 0;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/slots.h"
+
+#include <errno.h>
+
+#define BITS_FIRST 6
+#define BITS_MAX 31
+
+void slots_release(struct slots *slots)
+{
+	free(slots->table);
+	*slots = (struct slots){0};
+}
+
+static void insert(struct slots *slots, struct slot slot)
+{
+	size_t at = slot.tag >> slots->shift;
+
+	while (slots->table[at].number)
+		at = (at + 1) & (slots->capacity - 1);
+	slots->table[at] = slot;
+}
+
+static int grow(struct slots *slots)
+{
+	struct slots bigger = *slots;
+
+	bigger.shift = slots->capacity ? slots->shift - 1 : 32 - BITS_FIRST;
+	if (32 - bigger.shift > BITS_MAX)
+		return -ENOMEM;
+	bigger.capacity = (size_t)1 << (32 - bigger.shift);
+	bigger.table = calloc(bigger.capacity, sizeof(*bigger.table));
+	if (!bigger.table)
+		return -ENOMEM;
+	for (size_t i = 0; i < slots->capacity; i++)
+		if (slots->table[i].number)
+			insert(&bigger, slots->table[i]);
+	free(slots->table);
+	*slots = bigger;
+	return 0;
+}
+
+int slots_add(struct slots *slots, uint32_t tag, uint32_t number)
+{
+	int rc = (slots->count + 1) * 3 > slots->capacity * 2 ? grow(slots) : 0;
+
+	if (rc)
+		return rc;
+	insert(slots, (struct slot){tag, number + 1});
+	slots->count++;
+	return 0;
+}

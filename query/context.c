@@ -74,14 +74,11 @@ int context_split(const struct query_series_set *set, enum query_fate fate,
 		return -ENOMEM;
 	}
 	for (size_t i = 0; i < set->count; i++) {
-		enum query_fate is = set->verdicts ? set->verdicts[i].fate : QUERY_ALL_IN;
-
-		if (is != fate)
+		if (set->verdicts[i].fate != fate)
 			continue;
 		out.identities[out.count] = set->identities[i];
 		out.groups[out.count] = set->groups[i];
-		out.verdicts[out.count++] = set->verdicts ? set->verdicts[i] :
-							    (struct query_series_verdict){ 0 };
+		out.verdicts[out.count++] = set->verdicts[i];
 	}
 	*ret_set = out;
 	return 0;
@@ -109,12 +106,11 @@ struct last {
 	uint8_t runtime_id[16];
 };
 
-struct scan_call {
+struct context_reader {
 	const struct query *query;
 	const struct query_series_set *set;
-	struct query_facts *facts;
-	storage_segment_fn fn;
-	void *arg;
+	struct said *said; /* by context of the batch */
+	size_t said_capacity;
 	struct intern lasts; /* of struct last */
 	int64_t *last_ns;    /* by its number */
 	size_t last_capacity, last_count;
@@ -232,8 +228,8 @@ static bool record_passes(const struct query *query, const struct query_series_v
 		!query_tags_match(ignore, series->ignore | said->ignore));
 }
 
-static int last_number(struct scan_call *call, const struct storage_records *records, uint32_t series,
-		       uint32_t *ret_number)
+static int last_number(struct context_reader *call, const struct storage_records *records,
+		       uint32_t series, uint32_t *ret_number)
 {
 	struct last last = { .series = series };
 
@@ -250,7 +246,7 @@ static int last_number(struct scan_call *call, const struct storage_records *rec
 
 static int lasts_find(void *arg, const struct storage_records *records)
 {
-	struct scan_call *call = arg;
+	struct context_reader *call = arg;
 	uint32_t number;
 	int rc = 0;
 
@@ -264,80 +260,41 @@ static int lasts_find(void *arg, const struct storage_records *records)
 	return rc;
 }
 
-/* Gauges are never summed over time: a snapshot that a later one replaced does not count. */
-static int is_replaced(struct scan_call *call, const struct storage_records *records, size_t i)
+int context_batch(struct context_reader *reader, const struct storage_records *records)
 {
-	uint32_t number;
-
-	if (!call->set->verdicts[records->series[i]].gauge)
-		return 0;
-	int rc = last_number(call, records, records->series[i], &number);
-
-	return rc ? rc : call->last_ns[number] != records->times_ns[i];
-}
-
-/* Sums by node of the records that pass, in place of the segment's own. */
-struct sums {
-	uint32_t *leaves;
-	int64_t *sums;
-	uint64_t *counts;
-};
-
-static int records_sum(struct scan_call *call, const struct storage_records *records,
-		       struct said *said, struct sums *sums)
-{
-	for (size_t i = 0; i < records->count; i++) {
-		struct said *context = &said[records->context[i]];
-		int replaced = is_replaced(call, records, i);
-
-		if (replaced < 0)
-			return replaced;
-		if (replaced)
-			continue;
-		if (!context->known)
-			context_read(call->query, records, records->context[i], context);
-		if (!record_passes(call->query, &call->set->verdicts[records->series[i]], context)) {
-			call->facts->removed_value =
-				sum_add(call->facts->removed_value, records->values[i]);
-			call->facts->removed_samples += records->counts[i];
-			continue;
-		}
-		uint32_t node = records->nodes[i];
-
-		sums->sums[node] = sum_add(sums->sums[node], records->values[i]);
-		sums->counts[node] += records->counts[i];
-	}
-	return 0;
-}
-
-static int records_add(void *arg, const struct storage_records *records)
-{
-	struct scan_call *call = arg;
-	struct storage_segment segment = records->segment;
-	size_t nodes = segment.nodes_count + 1, contexts = 0;
+	size_t contexts = 0;
 
 	for (size_t i = 0; i < records->count; i++)
 		contexts = MAX(contexts, (size_t)records->context[i] + 1);
-	struct said *CLEANUP(cleanup_free) said = calloc(contexts + 1, sizeof(*said));
-	uint32_t *CLEANUP(cleanup_free) leaves = calloc(nodes, sizeof(*leaves));
-	int64_t *CLEANUP(cleanup_free) values = calloc(nodes, sizeof(*values));
-	uint64_t *CLEANUP(cleanup_free) counts = calloc(nodes, sizeof(*counts));
-	struct sums sums = { leaves, values, counts };
-	int rc = said && leaves && values && counts ? records_sum(call, records, said, &sums) : -ENOMEM;
+	int rc = array_grow(&reader->said, sizeof(*reader->said), &reader->said_capacity, contexts);
 
-	if (rc)
-		return rc;
-	for (size_t i = 0; i < segment.nodes_count; i++) {
-		if (!counts[i])
-			continue;
-		leaves[segment.leaves_count] = (uint32_t)i;
-		values[segment.leaves_count] = values[i];
-		counts[segment.leaves_count++] = counts[i];
+	if (!rc && contexts)
+		memset(reader->said, 0, contexts * sizeof(*reader->said));
+	return rc;
+}
+
+int context_record(struct context_reader *reader, const struct storage_records *records, size_t i)
+{
+	const struct query_series_verdict *series = &reader->set->verdicts[records->series[i]];
+	struct said *said = &reader->said[records->context[i]];
+	uint32_t number;
+
+	/* Gauges are never summed over time: a snapshot that a later one replaced does not count. */
+	if (series->gauge) {
+		int rc = last_number(reader, records, records->series[i], &number);
+
+		if (rc)
+			return rc;
+		if (reader->last_ns[number] != records->times_ns[i])
+			return CONTEXT_REPLACED;
 	}
-	segment.leaves = leaves;
-	segment.sums = values;
-	segment.counts = counts;
-	return segment.leaves_count ? call->fn(call->arg, &segment) : 0;
+	if (series->fate == QUERY_ALL_IN)
+		return CONTEXT_PASSES;
+	if (series->fate == QUERY_ALL_OUT)
+		return CONTEXT_REMOVED;
+	if (!said->known)
+		context_read(reader->query, records, records->context[i], said);
+	return record_passes(reader->query, series, said) ? CONTEXT_PASSES : CONTEXT_REMOVED;
 }
 
 static bool has_gauges(const struct query_series_set *set)
@@ -348,18 +305,110 @@ static bool has_gauges(const struct query_series_set *set)
 	return false;
 }
 
+int context_reader_new(const struct query *query, const struct query_series_set *set,
+		       struct context_reader **ret_reader, struct err *err)
+{
+	struct context_reader *reader = calloc(1, sizeof(*reader));
+	int rc = reader ? intern_init(&reader->lasts, (size_t)64 << 20) : -ENOMEM;
+
+	if (!rc) {
+		reader->query = query;
+		reader->set = set;
+	}
+	if (!rc && has_gauges(set)) {
+		struct storage_scan scan = query_scan(query, set);
+
+		rc = storage_records(query->reader, &scan, lasts_find, reader, err);
+	}
+	if (rc) {
+		context_reader_free(reader);
+		return rc;
+	}
+	*ret_reader = reader;
+	return 0;
+}
+
+void context_reader_free(struct context_reader *reader)
+{
+	if (!reader)
+		return;
+	intern_release(&reader->lasts);
+	free(reader->last_ns);
+	free(reader->said);
+	free(reader);
+}
+
+/* ---- records as a segment ---- */
+
+struct scan_call {
+	struct context_reader *reader;
+	struct query_facts *facts;
+	storage_segment_fn fn;
+	void *arg;
+};
+
+static int records_sum(struct scan_call *call, const struct storage_records *records, int64_t *sums,
+		       uint64_t *counts)
+{
+	int rc = context_batch(call->reader, records);
+
+	for (size_t i = 0; !rc && i < records->count; i++) {
+		uint32_t node = records->nodes[i];
+
+		switch (context_record(call->reader, records, i)) {
+		case CONTEXT_PASSES:
+			sums[node] = sum_add(sums[node], records->values[i]);
+			counts[node] += records->counts[i];
+			break;
+		case CONTEXT_REMOVED:
+			call->facts->removed_value =
+				sum_add(call->facts->removed_value, records->values[i]);
+			call->facts->removed_samples += records->counts[i];
+			break;
+		case CONTEXT_REPLACED:
+			break;
+		default:
+			rc = -ENOMEM;
+		}
+	}
+	return rc;
+}
+
+static int records_add(void *arg, const struct storage_records *records)
+{
+	struct scan_call *call = arg;
+	struct storage_segment segment = records->segment;
+	size_t nodes = segment.nodes_count + 1;
+	uint32_t *CLEANUP(cleanup_free) leaves = calloc(nodes, sizeof(*leaves));
+	int64_t *CLEANUP(cleanup_free) sums = calloc(nodes, sizeof(*sums));
+	uint64_t *CLEANUP(cleanup_free) counts = calloc(nodes, sizeof(*counts));
+	int rc = leaves && sums && counts ? records_sum(call, records, sums, counts) : -ENOMEM;
+
+	if (rc)
+		return rc;
+	segment.leaves_count = 0;
+	for (size_t i = 0; i < segment.nodes_count; i++) {
+		if (!counts[i])
+			continue;
+		leaves[segment.leaves_count] = (uint32_t)i;
+		sums[segment.leaves_count] = sums[i];
+		counts[segment.leaves_count++] = counts[i];
+	}
+	segment.leaves = leaves;
+	segment.sums = sums;
+	segment.counts = counts;
+	return segment.leaves_count ? call->fn(call->arg, &segment) : 0;
+}
+
 int context_scan(const struct query *query, const struct query_series_set *set,
 		 struct query_facts *facts, storage_segment_fn fn, void *arg, struct err *err)
 {
-	struct scan_call call = { query, set, facts, fn, arg };
+	struct scan_call call = { .facts = facts, .fn = fn, .arg = arg };
 	struct storage_scan scan = query_scan(query, set);
-	int rc = intern_init(&call.lasts, (size_t)64 << 20);
+	int rc = context_reader_new(query, set, &call.reader, err);
 
-	if (!rc && has_gauges(set))
-		rc = storage_records(query->reader, &scan, lasts_find, &call, err);
 	if (!rc)
 		rc = storage_records(query->reader, &scan, records_add, &call, err);
-	intern_release(&call.lasts);
-	free(call.last_ns);
+	context_reader_free(call.reader);
 	return rc;
 }

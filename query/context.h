@@ -28,9 +28,29 @@ MUST_CHECK int context_split(const struct query_series_set *set, enum query_fate
 			     struct query_series_set *ret_set);
 void query_series_set_release(struct query_series_set *set);
 
+/* Reads records of a set one by one, with what the question says of each. */
+struct context_reader;
+
+enum context_verdict {
+	CONTEXT_PASSES,
+	CONTEXT_REMOVED, /* by a filter: to be counted */
+	CONTEXT_REPLACED /* an older snapshot of a gauge: as if it were not there */
+};
+
+/* `query` and `set` outlive the reader. */
+MUST_CHECK int context_reader_new(const struct query *query, const struct query_series_set *set,
+				  struct context_reader **ret_reader, struct err *err);
+void context_reader_free(struct context_reader *reader);
+
+/* Call with each batch before its records. */
+MUST_CHECK int context_batch(struct context_reader *reader, const struct storage_records *records);
+/* The verdict of a record of the batch, or negative. */
+MUST_CHECK int context_record(struct context_reader *reader, const struct storage_records *records,
+			      size_t i);
+
 /*
- * Give the records of `set` (all of them undecided) that pass, as segments with sums: what storage_scan
- * gives of a set that needs none.  What does not pass is added to facts->removed.
+ * Give the records of `set` that pass as segments with sums: what storage_scan gives of a set that needs
+ * none.  What does not pass is counted in `facts`.
  */
 MUST_CHECK int context_scan(const struct query *query, const struct query_series_set *set,
 			    struct query_facts *facts, storage_segment_fn fn, void *arg,

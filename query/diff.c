@@ -250,6 +250,7 @@ int query_diff_view_init(struct query_diff_view *view, const struct query_diff *
 		view->sums.nodes[i] = diff->tree.nodes[i];
 		view->sums.nodes[i].total = sum_add(diff->now[i].total, diff->base[i].total);
 	}
+	view->sums.total = view->sums.nodes[0].total;
 	int rc = query_view_init(&view->view, &view->sums, max_nodes);
 
 	if (!rc)

@@ -61,7 +61,7 @@ static int alias_add(struct segment_call *call, uint32_t string, struct str text
 		return 0;
 	int rc = intern_put(&call->tree->strings, text.ptr, text.len, &pair[1]);
 
-	if (!rc && !call->tree->alias_index.slots)
+	if (!rc && !call->tree->alias_index.count)
 		rc = intern_init(&call->tree->alias_index, (size_t)64 << 20);
 	return rc ? rc :
 		    intern_put(&call->tree->alias_index, (const char *)pair, sizeof(pair), &ignored);
@@ -215,24 +215,34 @@ static int node_map(struct segment_call *call, const struct profile_node *node, 
 	return rc;
 }
 
-static int segment_merge(struct segment_call *call)
+/* Hang the nodes that hold samples, and what is above them, into the tree: map[node] is where. */
+static int segment_map(struct segment_call *call, bool *needed, uint32_t *map)
 {
 	const struct storage_segment *segment = call->segment;
-	bool *CLEANUP(cleanup_free) needed = calloc(segment->nodes_count + 1, sizeof(*needed));
-	uint32_t *CLEANUP(cleanup_free) map = calloc(segment->nodes_count + 1, sizeof(*map));
 	int rc = 0;
 
-	call->frames = calloc(segment->frames_count + 1, sizeof(*call->frames));
-	if (!needed || !map || !call->frames)
-		return -ENOMEM;
-	for (size_t i = 0; i < segment->leaves_count; i++)
-		needed[segment->leaves[i]] = true;
 	for (size_t i = segment->nodes_count; i-- > 1;)
 		if (needed[i])
 			needed[segment->nodes[i].parent] = true;
 	for (size_t i = 1; !rc && i < segment->nodes_count; i++)
 		if (needed[i])
 			rc = node_map(call, &segment->nodes[i], map[segment->nodes[i].parent], &map[i]);
+	return rc;
+}
+
+static int segment_merge(struct segment_call *call)
+{
+	const struct storage_segment *segment = call->segment;
+	bool *CLEANUP(cleanup_free) needed = calloc(segment->nodes_count + 1, sizeof(*needed));
+	uint32_t *CLEANUP(cleanup_free) map = calloc(segment->nodes_count + 1, sizeof(*map));
+
+	call->frames = calloc(segment->frames_count + 1, sizeof(*call->frames));
+	if (!needed || !map || !call->frames)
+		return -ENOMEM;
+	for (size_t i = 0; i < segment->leaves_count; i++)
+		needed[segment->leaves[i]] = true;
+	int rc = segment_map(call, needed, map);
+
 	for (size_t i = 0; !rc && i < segment->leaves_count; i++) {
 		struct query_tree_node *node = &call->tree->nodes[map[segment->leaves[i]]];
 
@@ -251,6 +261,28 @@ static int segment_add(void *arg, const struct storage_segment *segment)
 
 	free(call.frames);
 	free(call.keys);
+	return rc;
+}
+
+int query_map_records(const struct query *query, const struct storage_records *records,
+		      struct query_tree *tree, uint32_t **ret_map)
+{
+	const struct storage_segment *segment = &records->segment;
+	struct segment_call call = { .query = query, .tree = tree, .segment = segment };
+	bool *CLEANUP(cleanup_free) needed = calloc(segment->nodes_count + 1, sizeof(*needed));
+	uint32_t *CLEANUP(cleanup_free) map = calloc(segment->nodes_count + 1, sizeof(*map));
+
+	call.frames = calloc(segment->frames_count + 1, sizeof(*call.frames));
+	int rc = needed && map && call.frames ? 0 : -ENOMEM;
+
+	for (size_t i = 0; !rc && i < records->count; i++)
+		needed[records->nodes[i]] = true;
+	if (!rc)
+		rc = segment_map(&call, needed, map);
+	free(call.frames);
+	free(call.keys);
+	if (!rc)
+		*ret_map = TAKE(map);
 	return rc;
 }
 
@@ -296,13 +328,11 @@ int query_merge_set(const struct query *query, const struct query_series_set *se
 	static const enum query_fate fates[] = { QUERY_ALL_IN, QUERY_ALL_OUT, QUERY_BY_RECORD };
 	struct segment_call call = { .query = query, .tree = tree };
 	struct storage_scan scan = query_scan(query, set);
-	int rc = 0;
+	bool by_labels = context_is_asked(query);
+	int rc = by_labels ? 0 : storage_scan(query->reader, &scan, segment_add, &call, err);
 
-	if (!set->verdicts)
-		rc = storage_scan(query->reader, &scan, segment_add, &call, err);
-	else
-		tree->facts.filtered = true;
-	for (size_t i = 0; !rc && set->verdicts && i < ARRAY_LEN(fates); i++)
+	tree->facts.filtered |= by_labels;
+	for (size_t i = 0; !rc && by_labels && i < ARRAY_LEN(fates); i++)
 		rc = fate_merge(&call, set, fates[i], err);
 	if (rc == -ETIME) {
 		tree->facts.partial = true;

@@ -56,7 +56,7 @@ static int select_one(void *arg, const struct storage_series *series)
 	size_t groups_capacity = set->capacity, verdicts_capacity = set->capacity;
 	int rc = array_grow(&set->groups, sizeof(*set->groups), &groups_capacity, set->count + 1);
 
-	if (!rc && context_is_asked(call->query))
+	if (!rc)
 		rc = array_grow(&set->verdicts, sizeof(*set->verdicts), &verdicts_capacity,
 				set->count + 1);
 	if (!rc)
@@ -72,10 +72,8 @@ static int select_one(void *arg, const struct storage_series *series)
 	set->groups[set->count] = arena_copy(&call->selection->arena, group.ptr, group.len);
 	if (!set->groups[set->count])
 		return -ENOMEM;
-	if (set->verdicts) {
-		context_of_series(call->query, series, &set->verdicts[set->count]);
-		set->verdicts[set->count].gauge = series->columns[column].gauge;
-	}
+	context_of_series(call->query, series, &set->verdicts[set->count]);
+	set->verdicts[set->count].gauge = series->columns[column].gauge;
 	set->count++;
 	call->selection->series_count++;
 	return 0;

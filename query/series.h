@@ -23,7 +23,7 @@ struct query_series_verdict {
 struct query_series_set {
 	struct hash128 *identities;
 	char **groups; /* value of the group-by label, "" when absent */
-	struct query_series_verdict *verdicts; /* NULL when labels decide nothing */
+	struct query_series_verdict *verdicts;
 	size_t count, capacity;
 	size_t column;
 };

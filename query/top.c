@@ -4,7 +4,8 @@
 #include <string.h>
 
 #include "query/diff.h"
-#include "query/merge.h"
+#include "query/context.h"
+#include "query/passing.h"
 
 static int row_add(struct query_table *table, size_t *capacity, struct query_row row)
 {
@@ -125,7 +126,10 @@ static int top_frames(const struct query *query, enum query_granularity granular
 /* ---- rows that are labels: of the series where they have it, else of the records ---- */
 
 struct label_call {
+	const struct query *query;
 	struct query_table *table;
+	struct passing *passing;       /* NULL: stacks decide nothing */
+	struct context_reader *reader; /* of records */
 	const struct query_series_set *set;
 	struct str key;
 	struct intern values;
@@ -204,16 +208,43 @@ static struct str context_value(const struct storage_records *records, uint32_t 
 	return STR("");
 }
 
+/* Whether a record counts; what a filter takes away is counted too. */
+static int record_counts(struct label_call *call, const struct storage_records *records, size_t i,
+			 const uint32_t *map)
+{
+	int verdict = context_record(call->reader, records, i);
+
+	if (verdict == CONTEXT_PASSES && map &&
+	    !passing_node(call->passing, map[records->nodes[i]]))
+		verdict = CONTEXT_REMOVED;
+	if (verdict == CONTEXT_REMOVED) {
+		struct query_facts *facts = &call->table->facts;
+
+		facts->removed_value = sum_add(facts->removed_value, records->values[i]);
+		facts->removed_samples += records->counts[i];
+	}
+	return verdict;
+}
+
 static int records_add(void *arg, const struct storage_records *records)
 {
 	struct label_call *call = arg;
+	uint32_t *CLEANUP(cleanup_free) map = NULL;
 	char number[32];
-	int rc = 0;
+	int rc = context_batch(call->reader, records);
 
-	for (size_t i = 0; !rc && i < records->count; i++)
-		rc = label_add(call,
-			       context_value(records, records->context[i], call->key, number),
-			       records->values[i], records->counts[i]);
+	if (!rc && call->passing)
+		rc = query_map_records(call->query, records, &call->passing->tree, &map);
+	for (size_t i = 0; !rc && i < records->count; i++) {
+		int verdict = record_counts(call, records, i, map);
+
+		if (verdict < 0)
+			return verdict;
+		if (verdict == CONTEXT_PASSES)
+			rc = label_add(call,
+				       context_value(records, records->context[i], call->key, number),
+				       records->values[i], records->counts[i]);
+	}
 	return rc;
 }
 
@@ -224,6 +255,43 @@ static bool groups_are_empty(const struct query_selection *selection)
 			if (selection->sets[i].groups[k][0])
 				return false;
 	return true;
+}
+
+/* Rows of records' labels. */
+static int context_rows(const struct query *query, const struct query_series_set *set,
+			struct label_call *call, struct err *err)
+{
+	struct storage_scan scan = query_scan(query, set);
+	int rc = context_reader_new(query, set, &call->reader, err);
+
+	if (!rc)
+		rc = storage_records(query->reader, &scan, records_add, call, err);
+	context_reader_free(call->reader);
+	return rc;
+}
+
+/* Rows of the series' labels, of what passes. */
+static int passing_rows(const struct query *query, const struct query_series_set *set,
+			struct label_call *call, struct err *err)
+{
+	struct query_facts *facts = &call->table->facts;
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < set->count; i++) {
+		struct query_series_set group CLEANUP(query_series_set_release) = { 0 };
+		uint64_t samples = 0, before = facts->samples;
+		int64_t sum = 0;
+
+		if (!passing_is_first(set, i))
+			continue;
+		rc = passing_group(set, set->groups[i], &group);
+		if (!rc)
+			rc = passing_sum(call->passing, query, &group, facts, &sum, &samples, err);
+		facts->samples = before; /* label_add counts them */
+		if (!rc && samples)
+			rc = label_add(call, str_of(set->groups[i]), sum, samples);
+	}
+	return rc;
 }
 
 static int label_scan(const struct query *query, const struct query_selection *selection,
@@ -239,7 +307,9 @@ static int label_scan(const struct query *query, const struct query_selection *s
 		if (!scan.series_count)
 			continue;
 		if (from_context)
-			rc = storage_records(query->reader, &scan, records_add, call, err);
+			rc = context_rows(query, call->set, call, err);
+		else if (call->passing)
+			rc = passing_rows(query, call->set, call, err);
 		else
 			rc = storage_timeline(query->reader, &scan, scan.until_ns - scan.from_ns,
 					      total_add, call, err);
@@ -265,12 +335,18 @@ static int top_labels(const struct query *query, struct str key, struct query_ta
 		      struct err *err)
 {
 	struct query_selection selection;
-	struct label_call call = { .table = table, .key = key };
+	struct label_call call = { .query = query, .table = table, .key = key };
+	struct passing passing CLEANUP(passing_release) = { 0 };
 	int rc = query_select(query, key, &selection, err);
 
 	if (rc)
 		return rc;
 	rc = intern_init(&call.values, (size_t)64 << 20);
+	if (!rc && selection.series_count && passing_is_needed(query)) {
+		call.passing = &passing;
+		rc = passing_init(&passing, query, &table->facts, err);
+		table->facts.losses_count = 0; /* they come below */
+	}
 	if (!rc)
 		rc = label_scan(query, &selection, &call, err);
 	if (!rc)

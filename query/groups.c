@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "query/series.h"
+#include "query/passing.h"
 
 #define GROUPS_BYTES_MAX ((size_t)64 << 20)
 
@@ -142,10 +142,61 @@ static int step_add(void *arg, size_t series, int64_t step_start_ns, int64_t sum
 	return 0;
 }
 
+/* ---- totals of what a shape lets through ---- */
+
+static int part_sum(struct groups_call *call, struct passing *passing, const struct query_series_set *part,
+		    struct query_group *group, struct err *err)
+{
+	struct query step = *call->query;
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < call->groups->steps; i++) {
+		int64_t sum = 0;
+		uint64_t samples = 0;
+
+		step.range.from_ns = call->query->range.from_ns + (int64_t)i * call->step_ns;
+		step.range.until_ns = MIN(step.range.from_ns + call->step_ns, call->query->range.until_ns);
+		rc = passing_sum(passing, &step, part, &call->groups->facts, &sum, &samples, err);
+		group->sums[i] = sum_add(group->sums[i], sum);
+		group->counts[i] += samples;
+		group->total += (double)sum;
+	}
+	return rc;
+}
+
+/* The series of one set that belong to one group. */
+static int group_sum(struct groups_call *call, struct passing *passing, size_t column, uint32_t group,
+		     struct err *err)
+{
+	const struct set *set = &call->sets[column];
+	struct hash128 *CLEANUP(cleanup_free) identities = malloc((set->count + 1) * sizeof(*identities));
+	struct query_series_set part = { .identities = identities, .column = column };
+
+	if (!identities)
+		return -ENOMEM;
+	for (size_t i = 0; i < set->count; i++)
+		if (set->groups[i] == group)
+			identities[part.count++] = set->identities[i];
+	return part.count ? part_sum(call, passing, &part, &call->groups->groups[group], err) : 0;
+}
+
+static int passing_scan(struct groups_call *call, struct err *err)
+{
+	struct passing passing CLEANUP(passing_release) = { 0 };
+	int rc = passing_init(&passing, call->query, &call->groups->facts, err);
+
+	for (size_t column = 0; !rc && column < ARRAY_LEN(call->sets); column++)
+		for (uint32_t group = 0; !rc && group < call->groups->count; group++)
+			rc = group_sum(call, &passing, column, group, err);
+	return rc;
+}
+
 static int sets_scan(struct groups_call *call, struct err *err)
 {
 	int rc = 0;
 
+	if (passing_is_needed(call->query))
+		return call->groups->count ? passing_scan(call, err) : 0;
 	for (call->column = 0; !rc && call->column < ARRAY_LEN(call->sets); call->column++) {
 		const struct set *set = &call->sets[call->column];
 		const struct storage_scan scan = { .series = set->identities,

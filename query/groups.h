@@ -32,7 +32,7 @@ struct query_groups {
 };
 
 /*
- * Totals of [from + i x step_ns, from + (i + 1) x step_ns) for each combination of values of `labels`.
+ * Totals of what the question's shape lets through (a filter or a context is not looked at), of [from + i x step_ns, from + (i + 1) x step_ns) for each combination of values of `labels`.
  * No series is no group. Returns 0; -EINVAL for a step below 1 ms, for more than QUERY_STEPS_MAX steps or
  * QUERY_GROUP_LABELS_MAX labels; -E2BIG; -EIO; -ENOMEM.  Release after 0 only.
  */

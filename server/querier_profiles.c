@@ -109,17 +109,44 @@ static int put_pprof(const struct query_view *view, struct buf *out)
 
 /* ---- one profile ---- */
 
-/* What is in the store and what is not: no id of an upload or a span finds anything but by its labels. */
+/* Ids of a fixed count of hexadecimal digits: anything else would find nothing and say nothing. */
+static int ids_check(const struct querier_call *call, const struct querier_list *ids, size_t digits, const char *name)
+{
+	for (size_t i = 0; i < ids->count; i++) {
+		struct str id = ids->items[i];
+		bool hex = id.len == digits;
+
+		for (size_t k = 0; hex && k < id.len; k++)
+			hex = strchr("0123456789abcdefABCDEF", id.ptr[k]) && id.ptr[k];
+		if (!hex)
+			return err_set(call->err, -EINVAL, "%s \"%.*s\" is not %zu hexadecimal digits", name,
+				       (int)MIN(id.len, (size_t)40), id.ptr, digits);
+	}
+	return 0;
+}
+
 static int selectors_check(const struct querier_call *call, const struct querier_request *request)
 {
 	if (request->profiles.count)
 		return err_set(call->err, -EOPNOTSUPP,
 			       "profile_id_selector: uploads are merged as they arrive, so single profiles are not kept");
+	int rc = ids_check(call, &request->spans, 16, "span_selector");
+
+	return rc ? rc : ids_check(call, &request->traces, 32, "trace_id_selector");
+}
+
+/* Spans and traces restrict the records, a call site the stacks. `context` is as the request lives. */
+static void selectors_apply(const struct querier_request *request, struct query_context *context,
+			    struct query *query)
+{
+	*context = (struct query_context){ .span_ids = request->spans.items,
+					   .span_ids_count = request->spans.count,
+					   .trace_ids = request->traces.items,
+					   .trace_ids_count = request->traces.count };
 	if (request->spans.count || request->traces.count)
-		return err_set(call->err, -EOPNOTSUPP, "spans and traces are not selected by this release");
-	if (request->call_site.count)
-		return err_set(call->err, -EOPNOTSUPP, "stack_trace_selector.call_site is not served by this release");
-	return 0;
+		query->context = context;
+	query->shape.path = request->call_site.items;
+	query->shape.path_count = request->call_site.count;
 }
 
 static enum query_granularity granularity_of(int64_t format)
@@ -131,6 +158,7 @@ static enum query_granularity granularity_of(int64_t format)
 static int tree_ask(struct querier_call *call, const struct querier_request *request, int64_t format,
 		    struct query_tree *ret_tree)
 {
+	struct query_context context;
 	struct querier_ask ask = { 0 };
 	int rc = selectors_check(call, request);
 
@@ -139,6 +167,7 @@ static int tree_ask(struct querier_call *call, const struct querier_request *req
 	rc = querier_open(call, request->type_id, request->selector, request->start_ms, request->end_ms, &ask);
 	if (!rc) {
 		ask.query.granularity = granularity_of(format);
+		selectors_apply(request, &context, &ask.query);
 		rc = querier_merge(call, &ask, ret_tree);
 	}
 	querier_close(call, &ask);
@@ -338,8 +367,11 @@ int querier_select_series(struct querier_call *call)
 	if (rc)
 		return rc;
 	rc = querier_open(call, request->type_id, request->selector, request->start_ms, request->end_ms, &ask);
-	if (!rc && !ask.is_void)
+	if (!rc && !ask.is_void) {
+		ask.query.shape.path = request->call_site.items;
+		ask.query.shape.path_count = request->call_site.count;
 		rc = groups_ask(call, &ask);
+	}
 	querier_close(call, &ask);
 	return rc;
 }

@@ -175,6 +175,32 @@ def a_diff_has_seven_numbers_a_node():
         assert status == 400 and json.loads(answer)["code"] == "invalid_argument", answer
 
 
+def spans_traces_and_call_sites():
+    ids = {"main;work": {"span_id": "00000bac2a5ab0c7", "trace_id": "ab" * 16}, "main;wait": {"profile_id": "1122334455667788"}}
+    with Agent() as agent:
+        now = time.time_ns()
+        body = pprof([("cpu", "nanoseconds")], {k: (v,) for k, v in STACKS.items()}, labels=ids,
+                     period_type=("cpu", "nanoseconds"), time_ns=now - 2 * 10**9)
+        assert agent.request("POST", "/api/v1/profiles", body=body, service="shop")[0] == 200
+        start, end = now // 10**6 - 60_000, now // 10**6 + 60_000
+        def shown(*more):
+            graph = stacktraces(agent, start, end, "{}", CPU, *more).get(1)
+            return stacks(texts(fields(graph[0]), 1), levels(fields(graph[0]))) if graph else {}
+        for span, wanted in (("00000bac2a5ab0c7", {"main;work": 30}), ("1122334455667788", {"main;wait": 10}), ("ff" * 8, {})):
+            assert shown(message(11, span)) == wanted, span
+            old = ask(agent, "SelectMergeSpanProfile", message(1, CPU) + message(2, "{}") + message(3, span) + number(4, start) +
+                      number(5, end) + number(7, TREE))
+            assert (tree_stacks(old[2][0]) if 2 in old else {}) == wanted, old
+        assert shown(message(10, "ab" * 16)) == {"main;work": 30}
+        for wrong in (message(11, "12"), message(10, "xy" * 16), message(8, "11111111-2222-3333-4444-555555555555")):
+            status, _, answer = call(agent, "SelectMergeStacktraces", selection(CPU, "{}", start, end, wrong))
+            assert status in (400, 501) and json.loads(answer)["message"], answer
+        site = message(1, message(1, "main")) + message(1, message(1, "work"))
+        assert shown(message(7, site)) == {"main;work": 30, "main;work;deep": 5}
+        series, = ask(agent, "SelectSeries", selection(CPU, "{}", start, end, double(6, 15), message(8, site), message(5, "service_name")))[1]
+        assert sum(fields(p)[1][0] for p in fields(series)[2]) == 35, series
+
+
 def stats_and_analysis():
     with Agent() as agent:
         assert ask(agent, "GetProfileStats") == {}
@@ -277,5 +303,5 @@ main(level_0_is_one_root_of_full_width_called_total, an_empty_result_has_no_flam
      what_does_not_fit_is_one_child_called_other, gauges_have_the_names_that_grafana_knows_them_by,
      profile_types_are_complete_and_parted, label_names_and_values, series_are_sets_of_labels,
      a_series_adds_up_to_the_flamegraph, formats_of_one_profile_agree, a_diff_has_seven_numbers_a_node,
-     stats_and_analysis, proto_and_json_gzip_and_versions, errors_are_connect_s_json, the_older_api_renders,
+     spans_traces_and_call_sites, stats_and_analysis, proto_and_json_gzip_and_versions, errors_are_connect_s_json, the_older_api_renders,
      probes_answer_without_a_token)

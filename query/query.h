@@ -231,7 +231,25 @@ void query_timeline_release(struct query_timeline *timeline);
 
 /* ---- the catalogue ---- */
 
-/* Write {"schema":...} documents straight into `out`; the range and viewer of `query` count. */
+/* A part of a sorted list: entries behind `after` ("": from the first), at most `limit` (0: all). */
+struct query_page {
+	struct str name; /* of the label whose values are wanted */
+	struct str after;
+	size_t limit;
+};
+
+/* Write {"schema":...} documents straight into `out`; the range and viewer of `query` count. A page that
+ * is not the last has "next", which is the next one's `after`. */
+MUST_CHECK int query_services_page(const struct query *query, const struct query_page *page,
+				   struct buf *out, struct err *err);
+MUST_CHECK int query_types_page(const struct query *query, const struct query_page *page,
+				struct buf *out, struct err *err);
+MUST_CHECK int query_labels_page(const struct query *query, const struct query_page *page,
+				 struct buf *out, struct err *err);
+MUST_CHECK int query_label_values_page(const struct query *query, const struct query_page *page,
+				       struct buf *out, struct err *err);
+
+/* The same, whole. */
 MUST_CHECK int query_services(const struct query *query, struct buf *out, struct err *err);
 MUST_CHECK int query_types(const struct query *query, struct buf *out, struct err *err);
 MUST_CHECK int query_labels(const struct query *query, struct buf *out, struct err *err);
@@ -240,6 +258,9 @@ MUST_CHECK int query_label_values(const struct query *query, struct str name, st
 
 /* Write a table or a timeline as JSON (hearth.top/1, hearth.timeline/1). `limit` 0: all rows. */
 MUST_CHECK int query_table_json(const struct query_table *table, size_t limit, struct buf *out);
+/* Rows from the `from`-th; "next" is where the page after this one starts. */
+MUST_CHECK int query_table_page_json(const struct query_table *table, size_t from, size_t limit,
+				     struct buf *out);
 MUST_CHECK int query_timeline_json(const struct query_timeline *timeline, struct buf *out);
 
 #endif

@@ -183,6 +183,20 @@ static int collapse_step(struct reshape_step *step)
 	return rc;
 }
 
+/* What a return left empty goes: a calls b calls a is a alone. */
+static int prune_step(struct reshape_step *step)
+{
+	bool *CLEANUP(cleanup_free) needed = needed_nodes(step);
+	int rc = needed ? 0 : -ENOMEM;
+
+	step->map[0] = 0;
+	for (uint32_t i = 1; !rc && i < step->count; i++)
+		if (needed[i])
+			rc = child_of(step, step->map[step->from[i].parent], step->from[i].key,
+				      &step->map[i]);
+	return rc;
+}
+
 /* ---- callers first ---- */
 
 /* Hang the path from `node` up to the root below `at`. */
@@ -369,6 +383,7 @@ static int steps_run(struct reshaping *r)
 		{ query->shape.names, names_step },
 		{ r->by_name, join_step },
 		{ query->shape.collapse, collapse_step },
+		{ query->shape.collapse, prune_step },
 		{ query->shape.sandwich.len, sandwich_step },
 		{ query->shape.invert, invert_step },
 		{ query->shape.path_count, path_step },

@@ -13,6 +13,9 @@
 #include "base/clock.h"
 #include "base/json.h"
 
+#define REQUEST_ID_CHARACTERS \
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:/+="
+
 const char *http_query(const struct http_request *request, const char *name)
 {
 	return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
@@ -101,6 +104,8 @@ void http_problem(struct http_answer *answer, int status, const char *fmt, ...)
 	json_key_text(&json, "title", title_of(status));
 	json_key_int(&json, "status", status);
 	json_key_text(&json, "detail", detail);
+	if (answer->request_id[0])
+		json_key_text(&json, "request_id", answer->request_id);
 	json_close(&json, '}');
 }
 
@@ -144,6 +149,23 @@ static const char *path_of(const char *url)
 	return slash ? slash : "/";
 }
 
+/* The caller's X-Request-Id when it is one that a log can hold, else 16 digits drawn at random. */
+static void request_id_find(struct call *call)
+{
+	const char *given = http_header(&call->request, "X-Request-Id");
+	size_t len = given ? strlen(given) : 0;
+	uint64_t drawn = 0;
+
+	if (len && len <= HTTP_REQUEST_ID_MAX && strspn(given, REQUEST_ID_CHARACTERS) == len) {
+		memcpy(call->answer.request_id, given, len + 1);
+		return;
+	}
+	if (getentropy(&drawn, sizeof(drawn)))
+		drawn = (uint64_t)clock_monotonic_ns();
+	(void)snprintf(call->answer.request_id, sizeof(call->answer.request_id), "%016llx",
+		       (unsigned long long)drawn);
+}
+
 static struct call *call_new(struct http *http, struct MHD_Connection *connection,
 			     const char *path, const char *method)
 {
@@ -159,6 +181,7 @@ static struct call *call_new(struct http *http, struct MHD_Connection *connectio
 	buf_init(&call->answer.body, (size_t)512 << 20);
 	buf_init(&call->body, http->options.body_max(http->options.arg, path));
 	caller_find(call, connection);
+	request_id_find(call);
 	return call;
 }
 
@@ -195,6 +218,20 @@ static void security_headers(struct MHD_Response *response)
 		   "trusted-types hearth");
 }
 
+/* What a page of an origin that the configuration names may do and read. */
+static void cors_headers(struct MHD_Response *response, const struct http_answer *answer)
+{
+	if (!answer->allow_origin)
+		return;
+	header_add(response, "Access-Control-Allow-Origin", answer->allow_origin);
+	header_add(response, "Access-Control-Expose-Headers", "ETag, X-Request-Id, Retry-After");
+	if (!answer->preflight)
+		return;
+	header_add(response, "Access-Control-Allow-Methods", "GET, HEAD");
+	header_add(response, "Access-Control-Allow-Headers", "Authorization, If-None-Match, X-Request-Id");
+	header_add(response, "Access-Control-Max-Age", "600");
+}
+
 static enum MHD_Result answer_send(struct call *call, struct MHD_Connection *connection)
 {
 	struct http_answer *answer = &call->answer;
@@ -208,7 +245,8 @@ static enum MHD_Result answer_send(struct call *call, struct MHD_Connection *con
 		return MHD_NO;
 	answer->body.data = NULL; /* the response's now */
 	header_add(response, "Connection", "close");
-	header_add(response, "Content-Type", answer->content_type);
+	if (answer->status != 204 && answer->status != 304)
+		header_add(response, "Content-Type", answer->content_type);
 	header_add(response, "Cache-Control", answer->cache_control ? answer->cache_control : "no-store");
 	header_add(response, "Content-Encoding", answer->encoding);
 	header_add(response, "ETag", answer->etag);
@@ -216,6 +254,11 @@ static enum MHD_Result answer_send(struct call *call, struct MHD_Connection *con
 	header_add(response, "Set-Cookie", answer->cookie);
 	header_add(response, "Retry-After", answer->retry_after);
 	header_add(response, "WWW-Authenticate", answer->www_authenticate);
+	header_add(response, "X-Request-Id", answer->request_id);
+	header_add(response, "Vary", answer->allow_origin ? "Origin, Accept-Encoding" :
+				     answer->varies	  ? "Accept-Encoding" :
+							    NULL);
+	cors_headers(response, answer);
 	security_headers(response);
 	enum MHD_Result rc = MHD_queue_response(connection, (unsigned)answer->status, response);
 

@@ -13,7 +13,7 @@ static const char usage[] =
 	"       hearth config show [--json] [--server unix:PATH|URL]\n"
 	"\n"
 	"check  reads hearthd's settings (default /etc/hearth/hearthd.yaml) as hearthd does, and says what is\n"
-	"       wrong with them, with the place; ends with 1 when something is\n"
+	"       wrong with them, with the place; ends with 2 when something is\n"
 	"show   what the running agent is set to: where it keeps, where it listens, what it scrapes\n";
 
 #define DEFAULT_FILE "/etc/hearth/hearthd.yaml"

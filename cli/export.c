@@ -12,7 +12,7 @@
 static const char export_usage[] =
 	"usage: hearth export [--format FORMAT] [-o FILE] [-t TYPE] [SELECTION]\n"
 	"\n"
-	"  --format FORMAT   folded (default), json, flamebearer, pprof, speedscope, svg, dot, text, csv,\n"
+	"  --format FORMAT   folded (default), json, flamebearer, pprof, speedscope, svg, html, dot, text, csv,\n"
 	"                    autofdo (clang's sample profile, by line)\n"
 	"  -o, --output FILE where to (default: stdout)\n"
 	"  --max-nodes N     keep the N largest nodes (default 0: all)\n"
@@ -24,7 +24,7 @@ static const char flame_usage[] =
 	"\n"
 	"Writes a flame graph to a file; the name's ending says the format.\n"
 	"\n"
-	"  -o, --output FILE .svg, .json, .folded, .pb.gz, .speedscope.json, .dot, .txt or .csv\n"
+	"  -o, --output FILE .svg, .html, .json, .folded, .pb.gz, .speedscope.json, .dot, .txt or .csv\n"
 	"  --max-nodes N     keep the N largest nodes (default 8192; 0: all)\n"
 	"  --invert          leaves first\n"
 	SELECTION_HELP;

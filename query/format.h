@@ -16,6 +16,7 @@ struct query_format {
 	const char *content_type; /* of the answer */
 	const char *suffix;	  /* of a file, without the dot */
 	bool binary;		  /* refused on a terminal */
+	bool is_page;		  /* a document with a script, to be served in a sandbox */
 	enum query_granularity granularity; /* unless the question says another */
 
 	/* Write the view. Returns 0 or the buffer's failure (-E2BIG, -ENOMEM). */

@@ -26,8 +26,7 @@ bool query_wants(const struct query *query, const struct storage_series *series)
 	return selector_matches(query->selector, series_label, arg);
 }
 
-/* The column of the series that has the query's type, or -1. */
-static int column_of(const struct profile_type *type, const struct storage_series *series)
+int query_column_of(const struct profile_type *type, const struct storage_series *series)
 {
 	if (!str_equal(type->name, series->name) || !str_equal(type->period_type, series->period_type) ||
 	    !str_equal(type->period_unit, series->period_unit))
@@ -48,7 +47,7 @@ struct select_call {
 static int select_one(void *arg, const struct storage_series *series)
 {
 	struct select_call *call = arg;
-	int column = column_of(&call->query->type, series);
+	int column = query_column_of(&call->query->type, series);
 	void *series_arg;
 
 	if (column < 0 || !query_wants(call->query, series))

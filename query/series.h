@@ -43,6 +43,9 @@ void query_selection_release(struct query_selection *selection);
 /* The viewer may see it and the selector takes it. */
 bool query_wants(const struct query *query, const struct storage_series *series);
 
+/* The column of the series that has this type, or -1. */
+int query_column_of(const struct profile_type *type, const struct storage_series *series);
+
 /* Add the losses of the selection's series to `facts`. */
 MUST_CHECK int query_add_losses(const struct query *query, const struct query_selection *selection,
 				struct query_facts *facts, struct err *err);

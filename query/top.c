@@ -87,6 +87,9 @@ static int rows_from_tree(const struct query_tree *tree, struct query_table *tab
 
 	for (size_t i = 1; !rc && i < tree->keys_count; i++) {
 		const struct query_key *key = &tree->keys[i];
+
+		if (!sums[i].self && !sums[i].total && !sums[i].samples_total)
+			continue; /* what a filter left nothing of is still among the keys */
 		struct query_row row = {
 			.name = table_text(table, intern_get(&tree->strings, key->function)),
 			.file = table_text(table, intern_get(&tree->strings, key->file)),

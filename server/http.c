@@ -205,13 +205,19 @@ static void header_add(struct MHD_Response *response, const char *name, const ch
 		(void)MHD_add_response_header(response, name, value);
 }
 
-static void security_headers(struct MHD_Response *response)
+static void security_headers(struct MHD_Response *response, const struct http_answer *answer)
 {
+	/* Its own policy names what may run by hash; here it is kept from everything that is ours. */
+	static const char sandbox[] = "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; "
+				      "style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+				      "form-action 'none'; frame-ancestors 'none'";
+
 	header_add(response, "X-Content-Type-Options", "nosniff");
 	header_add(response, "Referrer-Policy", "no-referrer");
 	header_add(response, "Cross-Origin-Opener-Policy", "same-origin");
 	header_add(response, "Cross-Origin-Resource-Policy", "same-origin");
 	header_add(response, "Content-Security-Policy",
+		   answer->sandboxed ? sandbox :
 		   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
 		   "img-src 'self' data:; worker-src 'self'; base-uri 'none'; form-action 'none'; "
 		   "frame-ancestors 'none'; require-trusted-types-for 'script'; "
@@ -259,7 +265,7 @@ static enum MHD_Result answer_send(struct call *call, struct MHD_Connection *con
 				     answer->varies	  ? "Accept-Encoding" :
 							    NULL);
 	cors_headers(response, answer);
-	security_headers(response);
+	security_headers(response, answer);
 	enum MHD_Result rc = MHD_queue_response(connection, (unsigned)answer->status, response);
 
 	MHD_destroy_response(response);

@@ -38,6 +38,7 @@ struct http_answer {
 	const char *content_type;
 	struct buf body;
 	const char *etag, *cache_control, *location, *cookie, *encoding; /* NULL: none */
+	bool sandboxed; /* a document with a script of its own: it runs as nobody's origin */
 	char retry_after[12];
 	const char *www_authenticate;
 	char request_id[HTTP_REQUEST_ID_MAX + 1]; /* the caller's, or made here */

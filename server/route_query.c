@@ -25,6 +25,7 @@ static int graph_write(struct route_call *call, struct question *q, const struct
 	if (!rc) {
 		rc = format->write(&view, &call->answer->body);
 		call->answer->content_type = format->content_type;
+		call->answer->sandboxed = format->is_page;
 		query_view_release(&view);
 	}
 	query_tree_release(&tree);

@@ -203,11 +203,8 @@ int query_filter_step(const struct query_filter *filter, struct reshape_step *st
 		if (!needed[i])
 			continue;
 		place[i] = place[step->from[i].parent];
-		if (frame_is_shown(filter, bits[key]) && state[i] & REACHED) {
-			struct query_key copy = step->tree->keys[key]; /* the table may move */
-
-			rc = query_tree_child(step->tree, place[i], &copy, &place[i]);
-		}
+		if (frame_is_shown(filter, bits[key]) && state[i] & REACHED)
+			rc = query_tree_child_of(step->tree, place[i], key, &place[i]);
 		if (state[i] == wanted)
 			step->map[i] = place[i];
 	}

@@ -16,8 +16,9 @@ struct segment_call {
 	const struct query *query;
 	struct query_tree *tree;
 	const struct storage_segment *segment;
+	bool folds; /* by file or library */
 	struct frame_keys *frames;
-	struct query_key *keys;
+	uint32_t *keys; /* numbers in the tree */
 	size_t keys_count, keys_capacity;
 };
 
@@ -71,11 +72,15 @@ static int key_push(struct segment_call *call, struct query_key key)
 {
 	int rc = query_key_reduce(call->tree, reshape_merge_granularity(call->query), &key);
 
+	uint32_t number = 0;
+
+	if (!rc)
+		rc = query_tree_key(call->tree, &key, &number);
 	if (!rc)
 		rc = array_grow(&call->keys, sizeof(*call->keys), &call->keys_capacity,
 				call->keys_count + 1);
 	if (!rc)
-		call->keys[call->keys_count++] = key;
+		call->keys[call->keys_count++] = number;
 	return rc;
 }
 
@@ -202,14 +207,12 @@ static int node_map(struct segment_call *call, const struct profile_node *node, 
 	struct frame_keys run = call->frames[node->frame];
 
 	for (uint32_t i = 0; !rc && i < run.count; i++) {
-		const struct query_key *key = &call->keys[run.at + i];
-		const struct query_key *above = &call->tree->keys[call->tree->nodes[at].key];
+		uint32_t key = call->keys[run.at + i];
 
 		/* One file or library calling itself is one node, not a tower. */
-		if (reshape_merge_granularity(call->query) >= QUERY_BY_FILE && at &&
-		    !memcmp(above, key, sizeof(*key)))
+		if (call->folds && at && call->tree->nodes[at].key == key)
 			continue;
-		rc = query_tree_child(call->tree, at, key, &at);
+		rc = query_tree_child_of(call->tree, at, key, &at);
 	}
 	*ret_node = at;
 	return rc;
@@ -221,6 +224,7 @@ static int segment_map(struct segment_call *call, bool *needed, uint32_t *map)
 	const struct storage_segment *segment = call->segment;
 	int rc = 0;
 
+	call->folds = reshape_merge_granularity(call->query) >= QUERY_BY_FILE;
 	for (size_t i = segment->nodes_count; i-- > 1;)
 		if (needed[i])
 			needed[segment->nodes[i].parent] = true;

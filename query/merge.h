@@ -18,7 +18,4 @@ MUST_CHECK int query_map_records(const struct query *query, const struct storage
 /* All that the query selects, before filters and shape; selves alone. Returns as query_merge. */
 MUST_CHECK int query_merge_raw(const struct query *query, struct query_tree *tree, struct err *err);
 
-/* A fresh index of a tree's nodes. */
-MUST_CHECK int query_tree_index_nodes(struct query_tree *tree);
-
 #endif

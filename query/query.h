@@ -11,6 +11,7 @@
 #define QUERY_QUERY_H
 
 #include "base/buf.h"
+#include "base/slots.h"
 #include "query/selector.h"
 #include "storage/storage.h"
 
@@ -128,7 +129,9 @@ struct query_key {
 };
 
 struct query_tree {
-	struct intern strings, key_index, node_index;
+	struct intern strings, key_index;
+	struct slots node_slots; /* by parent and key */
+	uint64_t secret[2];
 	struct intern alias_index; /* pairs of strings: what else a library or an address is called */
 	struct query_key *keys;
 	size_t keys_count, keys_capacity;
@@ -150,6 +153,10 @@ MUST_CHECK int query_merge(const struct query *query, struct query_tree *tree, s
 /* Add to a node's child of this name. For building trees in tests and from other sources. */
 MUST_CHECK int query_tree_child(struct query_tree *tree, uint32_t parent,
 				const struct query_key *key, uint32_t *ret_node);
+/* The same with a key's number, which stays that key's. */
+MUST_CHECK int query_tree_key(struct query_tree *tree, const struct query_key *key, uint32_t *ret_key);
+MUST_CHECK int query_tree_child_of(struct query_tree *tree, uint32_t parent, uint32_t key,
+				   uint32_t *ret_node);
 MUST_CHECK int query_tree_key_string(struct query_tree *tree, const char *text, uint32_t *ret_string);
 /* Totals from selves, in one backward pass. */
 void query_tree_sum(struct query_tree *tree);

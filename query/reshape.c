@@ -35,9 +35,7 @@ static const struct query_key *key_of(const struct reshape_step *step, uint32_t 
 
 static int child_of(struct reshape_step *step, uint32_t parent, uint32_t key, uint32_t *ret_node)
 {
-	struct query_key copy = step->tree->keys[key]; /* the table may move */
-
-	return query_tree_child(step->tree, parent, &copy, ret_node);
+	return query_tree_child_of(step->tree, parent, key, ret_node);
 }
 
 static bool *needed_nodes(const struct reshape_step *step)
@@ -80,41 +78,42 @@ static int key_shorter(struct reshape_step *step, struct query_key *key)
 	return rc;
 }
 
-/* `new_key` by number of the old, UINT32_MAX before it is asked for. */
-static int rekey_node(struct reshape_step *step, rekey_fn rekey, struct query_key *keys, bool *known,
-		      uint32_t node, bool fold, uint32_t *ret_node)
+/* `numbers` are the new keys' by the old ones', UINT32_MAX before they are asked for. */
+static int rekey_node(struct reshape_step *step, rekey_fn rekey, uint32_t *numbers, uint32_t node,
+		      bool fold, uint32_t *ret_node)
 {
 	uint32_t key = step->from[node].key, parent = step->map[step->from[node].parent];
-	int rc = 0;
 
-	if (!known[key]) {
-		keys[key] = step->tree->keys[key];
-		rc = rekey(step, &keys[key]);
-		known[key] = true;
+	if (numbers[key] == UINT32_MAX) {
+		struct query_key renamed = step->tree->keys[key];
+		int rc = rekey(step, &renamed);
+
+		if (!rc)
+			rc = query_tree_key(step->tree, &renamed, &numbers[key]);
+		if (rc)
+			return rc;
 	}
-	if (rc)
-		return rc;
 	/* One file or library calling itself is one node, not a tower. */
-	if (fold && parent &&
-	    !memcmp(&step->tree->keys[step->tree->nodes[parent].key], &keys[key], sizeof(keys[key]))) {
+	if (fold && parent && step->tree->nodes[parent].key == numbers[key]) {
 		*ret_node = parent;
 		return 0;
 	}
-	return query_tree_child(step->tree, parent, &keys[key], ret_node);
+	return child_of(step, parent, numbers[key], ret_node);
 }
 
 static int rekey_step(struct reshape_step *step, rekey_fn rekey, bool fold)
 {
 	size_t keys_count = step->tree->keys_count;
-	struct query_key *CLEANUP(cleanup_free) keys = calloc(keys_count, sizeof(*keys));
-	bool *CLEANUP(cleanup_free) known = calloc(keys_count, sizeof(*known));
+	uint32_t *CLEANUP(cleanup_free) numbers = malloc(keys_count * sizeof(*numbers));
 	bool *CLEANUP(cleanup_free) needed = needed_nodes(step);
-	int rc = keys && known && needed ? 0 : -ENOMEM;
+	int rc = numbers && needed ? 0 : -ENOMEM;
 
+	if (!rc)
+		memset(numbers, 0xff, keys_count * sizeof(*numbers));
 	step->map[0] = 0;
 	for (uint32_t i = 1; !rc && i < step->count; i++)
 		if (needed[i])
-			rc = rekey_node(step, rekey, keys, known, i, fold, &step->map[i]);
+			rc = rekey_node(step, rekey, numbers, i, fold, &step->map[i]);
 	return rc;
 }
 
@@ -312,11 +311,9 @@ static int nodes_reset(struct query_tree *tree)
 {
 	tree->nodes = NULL;
 	tree->nodes_count = tree->nodes_capacity = 0;
-	intern_release(&tree->node_index);
-	int rc = query_tree_index_nodes(tree);
+	slots_release(&tree->node_slots);
+	int rc = array_grow(&tree->nodes, sizeof(*tree->nodes), &tree->nodes_capacity, 1);
 
-	if (!rc)
-		rc = array_grow(&tree->nodes, sizeof(*tree->nodes), &tree->nodes_capacity, 1);
 	if (rc)
 		return rc;
 	tree->nodes[0] = (struct query_tree_node){ 0 };

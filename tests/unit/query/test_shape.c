@@ -711,6 +711,45 @@ static void pruned_diffs_add_up(void **unused)
 	}
 }
 
+/* The largest are shown, as many as were asked for (the root beside them), and what is not is counted. */
+static void pruned_trees_keep_the_largest(void **unused)
+{
+	(void)unused;
+	for (uint64_t seed = 20000; seed < 20000 + SEEDS; seed++) {
+		const struct asked q = { 0 };
+		struct world w;
+		struct hands h;
+		struct query_tree tree;
+		struct query_view view;
+		struct err err;
+		size_t wanted = 1 + draw(60);
+		int64_t smallest = INT64_MAX, shown = 0;
+
+		world_make(&w, seed);
+		struct query query = query_of(&q, &h, "a|b");
+
+		assert_int_equal(query_tree_init(&tree), 0);
+		assert_int_equal(query_merge(&query, &tree, &err), 0);
+		assert_int_equal(query_view_init(&view, &tree, wanted), 0);
+		assert_int_equal(view.count, MIN(wanted, tree.nodes_count));
+		bool *is_shown = calloc(tree.nodes_count, sizeof(*is_shown));
+
+		for (size_t i = 0; i < view.count; i++) {
+			is_shown[view.order[i]] = true;
+			smallest = MIN(smallest, tree.nodes[view.order[i]].total);
+			shown += tree.nodes[view.order[i]].self + view.hidden_self[i];
+		}
+		for (size_t i = 0; i < tree.nodes_count; i++)
+			assert_true(is_shown[i] || tree.nodes[i].total <= smallest);
+		assert_int_equal(shown, tree.total);
+		free(is_shown);
+		query_view_release(&view);
+		query_tree_release(&tree);
+		hands_release(&h);
+		world_end();
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -718,6 +757,7 @@ int main(void)
 		cmocka_unit_test(timelines_and_labels_agree),
 		cmocka_unit_test(diffs_agree_with_two_lists),
 		cmocka_unit_test(pruned_diffs_add_up),
+		cmocka_unit_test(pruned_trees_keep_the_largest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

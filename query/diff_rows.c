@@ -20,28 +20,28 @@ static void values_add(struct query_side_values *to, const struct query_side_val
 static int sum_by_key(const struct query_diff *diff, struct query_diff_row *rows)
 {
 	const struct query_tree *tree = &diff->tree;
-	struct query_view view;
-	size_t depth = 0;
-	int rc = query_view_init(&view, tree, 0);
+	uint32_t *CLEANUP(cleanup_free) order = NULL, *CLEANUP(cleanup_free) depths = NULL;
+	int rc = query_tree_preorder(tree, &order, &depths);
 
 	if (rc)
 		return rc;
-	uint32_t *CLEANUP(cleanup_free) path = calloc(view.count + 1, sizeof(*path));
+	uint32_t *CLEANUP(cleanup_free) path = calloc(tree->nodes_count + 1, sizeof(*path));
 	uint32_t *CLEANUP(cleanup_free) open = calloc(tree->keys_count, sizeof(*open));
+	size_t depth = 0;
 
-	rc = path && open ? 0 : -ENOMEM;
-	for (size_t i = 1; !rc && i < view.count; i++) {
-		uint32_t node = view.order[i], key = tree->nodes[node].key;
+	if (!path || !open)
+		return -ENOMEM;
+	for (size_t i = 1; i < tree->nodes_count; i++) {
+		uint32_t node = order[i], key = tree->nodes[node].key;
 
-		for (; depth >= view.depth[i]; depth--)
+		for (; depth >= depths[i]; depth--)
 			open[path[depth]]--;
 		path[++depth] = key;
 		values_add(&rows[key].now, &diff->now[node], open[key]);
 		values_add(&rows[key].base, &diff->base[node], open[key]);
 		open[key]++;
 	}
-	query_view_release(&view);
-	return rc;
+	return 0;
 }
 
 static bool is_empty(const struct query_side_values *side)

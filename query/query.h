@@ -175,6 +175,9 @@ struct query_view {
 	int64_t hidden_value;
 };
 
+/* Every node in preorder with its depth, in no order among siblings; both are the caller's to free. */
+MUST_CHECK int query_tree_preorder(const struct query_tree *tree, uint32_t **ret_order,
+				   uint32_t **ret_depth);
 /* Samples below and at each node; free it. NULL without memory. */
 uint64_t *query_tree_samples(const struct query_tree *tree);
 

@@ -46,24 +46,21 @@ struct key_sum {
  */
 static int sum_by_key(const struct query_tree *tree, struct key_sum *sums)
 {
-	struct query_view view;
-	int rc = query_view_init(&view, tree, 0);
+	uint32_t *CLEANUP(cleanup_free) order = NULL, *CLEANUP(cleanup_free) depths = NULL;
+	int rc = query_tree_preorder(tree, &order, &depths);
 
 	if (rc)
 		return rc;
 	uint64_t *CLEANUP(cleanup_free) below = query_tree_samples(tree);
-	uint32_t *CLEANUP(cleanup_free) path = calloc(view.count + 1, sizeof(*path));
-
-	if (!below || !path) {
-		query_view_release(&view);
-		return -ENOMEM;
-	}
+	uint32_t *CLEANUP(cleanup_free) path = calloc(tree->nodes_count + 1, sizeof(*path));
 	size_t depth = 0; /* path[1..depth] are the keys that are open */
 
-	for (size_t i = 1; i < view.count; i++) {
-		const struct query_tree_node *node = &tree->nodes[view.order[i]];
+	if (!below || !path)
+		return -ENOMEM;
+	for (size_t i = 1; i < tree->nodes_count; i++) {
+		const struct query_tree_node *node = &tree->nodes[order[i]];
 
-		for (; depth >= view.depth[i]; depth--)
+		for (; depth >= depths[i]; depth--)
 			sums[path[depth]].open--;
 		path[++depth] = node->key;
 		struct key_sum *sum = &sums[node->key];
@@ -72,10 +69,9 @@ static int sum_by_key(const struct query_tree *tree, struct key_sum *sums)
 		sum->samples += node->samples;
 		if (!sum->open++) {
 			sum->total = sum_add(sum->total, node->total);
-			sum->samples_total += below[view.order[i]];
+			sum->samples_total += below[order[i]];
 		}
 	}
-	query_view_release(&view);
 	return 0;
 }
 

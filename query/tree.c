@@ -110,6 +110,44 @@ void query_tree_sum(struct query_tree *tree)
 	tree->total = tree->nodes[0].total;
 }
 
+int query_tree_preorder(const struct query_tree *tree, uint32_t **ret_order, uint32_t **ret_depth)
+{
+	size_t n = tree->nodes_count, count = 0;
+	/* Lists of children: 0 ends them, as the root is nobody's child. */
+	uint32_t *CLEANUP(cleanup_free) child = calloc(n, sizeof(*child));
+	uint32_t *CLEANUP(cleanup_free) next = calloc(n, sizeof(*next));
+	uint32_t *CLEANUP(cleanup_free) order = malloc(n * sizeof(*order));
+	uint32_t *CLEANUP(cleanup_free) depth = malloc(n * sizeof(*depth));
+
+	if (!child || !next || !order || !depth)
+		return -ENOMEM;
+	for (size_t i = n; i-- > 1;) {
+		next[i] = child[tree->nodes[i].parent];
+		child[tree->nodes[i].parent] = (uint32_t)i;
+	}
+	uint32_t at = 0, down = 0;
+
+	for (;;) {
+		order[count] = at;
+		depth[count++] = down;
+		if (child[at]) {
+			at = child[at];
+			down++;
+			continue;
+		}
+		while (at && !next[at]) {
+			at = tree->nodes[at].parent;
+			down--;
+		}
+		if (!at)
+			break;
+		at = next[at];
+	}
+	*ret_order = TAKE(order);
+	*ret_depth = TAKE(depth);
+	return 0;
+}
+
 uint64_t *query_tree_samples(const struct query_tree *tree)
 {
 	uint64_t *below = calloc(tree->nodes_count + 1, sizeof(*below));

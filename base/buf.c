@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/varint.h"
-
 void buf_init(struct buf *buf, size_t max)
 {
 	*buf = (struct buf){ .max = max };
@@ -58,13 +56,6 @@ int buf_add_str(struct buf *buf, const char *text)
 int buf_add_byte(struct buf *buf, uint8_t byte)
 {
 	return buf_add(buf, &byte, 1);
-}
-
-int buf_add_varint(struct buf *buf, uint64_t value)
-{
-	uint8_t bytes[VARINT_MAX];
-
-	return buf_add(buf, bytes, varint_put(bytes, value));
 }
 
 int buf_printf(struct buf *buf, const char *fmt, ...)

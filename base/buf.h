@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "base/util.h"
+#include "base/varint.h"
 
 struct buf {
 	char *data;
@@ -29,10 +30,21 @@ int buf_add(struct buf *buf, const void *bytes, size_t len);
 int buf_add_str(struct buf *buf, const char *text);
 int buf_add_byte(struct buf *buf, uint8_t byte);
 int buf_printf(struct buf *buf, const char *fmt, ...) PRINTF(2, 3);
-int buf_add_varint(struct buf *buf, uint64_t value);
 
 /* Make room for `len` more bytes and return where they go, or NULL; the caller adds to `len`. */
 char *buf_reserve(struct buf *buf, size_t len);
+
+static inline int buf_add_varint(struct buf *buf, uint64_t value)
+{
+	if (buf->failed || buf->capacity - buf->len < VARINT_MAX ||
+	    buf->max - buf->len < VARINT_MAX) {
+		uint8_t bytes[VARINT_MAX];
+
+		return buf_add(buf, bytes, varint_put(bytes, value));
+	}
+	buf->len += varint_put((uint8_t *)buf->data + buf->len, value);
+	return 0;
+}
 
 /* Put a NUL behind the text (not counted in len) and return it; NULL on failure. */
 const char *buf_cstr(struct buf *buf);

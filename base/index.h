@@ -34,9 +34,4 @@ uint32_t index_find_among(const struct index *index, const struct hash128 *keys,
 /* Add key `number`, which is known not to be there. Returns 0 or -ENOMEM. */
 MUST_CHECK int index_add_among(struct index *index, struct hash128 key, uint32_t number);
 
-static inline void index_prefetch(const struct index *index, struct hash128 key)
-{
-	slots_prefetch(&index->slots, slots_mix(key.lo, key.hi, index->secret));
-}
-
 #endif

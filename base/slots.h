@@ -51,13 +51,6 @@ static inline uint32_t slots_next(const struct slots *slots, uint32_t tag, size_
 	return SLOTS_NONE;
 }
 
-/* Have the cache line fetched that a look-up will want. */
-static inline void slots_prefetch(const struct slots *slots, uint32_t tag)
-{
-	if (slots->capacity)
-		__builtin_prefetch(&slots->table[tag >> slots->shift]);
-}
-
 /* A tag for two words under two secret ones. */
 static inline uint32_t slots_mix(uint64_t a, uint64_t b, const uint64_t secret[2])
 {

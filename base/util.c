@@ -4,10 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
-int array_grow(void *array, size_t item_bytes, size_t *capacity, size_t want)
+int array_grow_now(void *array, size_t item_bytes, size_t *capacity, size_t want)
 {
-	if (want <= *capacity)
-		return 0;
 	size_t grown = *capacity ? *capacity * 2 : 16;
 
 	if (grown < want)

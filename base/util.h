@@ -85,6 +85,12 @@ static inline struct str str_cut(struct str *s, char c)
 
 /* Grow `*array` of `item_bytes` items to hold `want` of them, at least doubling.
  * Returns 0, or -ENOMEM with the array untouched. */
-MUST_CHECK int array_grow(void *array, size_t item_bytes, size_t *capacity, size_t want);
+MUST_CHECK int array_grow_now(void *array, size_t item_bytes, size_t *capacity, size_t want);
+
+MUST_CHECK static inline int array_grow(void *array, size_t item_bytes, size_t *capacity,
+					size_t want)
+{
+	return want <= *capacity ? 0 : array_grow_now(array, item_bytes, capacity, want);
+}
 
 #endif

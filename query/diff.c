@@ -100,8 +100,10 @@ static int side_take(struct query_tree *tree, struct side *ret_side)
 static int shape_both(const struct query *now, struct query_tree *tree, const struct side *base,
 		      uint32_t **ret_map)
 {
+	struct query joined = *now;
 	bool *CLEANUP(cleanup_free) live = calloc(tree->nodes_count, sizeof(*live));
 
+	joined.shape.by_name = true;
 	if (!live)
 		return -ENOMEM;
 	for (size_t i = 0; i < tree->nodes_count; i++) {
@@ -109,7 +111,7 @@ static int shape_both(const struct query *now, struct query_tree *tree, const st
 		if (i < base->count)
 			live[i] = live[i] || base->self[i] || base->samples[i];
 	}
-	return reshape_tree(now, tree, live, true, ret_map);
+	return reshape_tree(&joined, tree, live, ret_map);
 }
 
 static void base_move(struct query_diff *diff, const struct side *base, const uint32_t *map)

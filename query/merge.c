@@ -366,7 +366,7 @@ int query_merge(const struct query *query, struct query_tree *tree, struct err *
 	int rc = query_merge_raw(query, tree, err);
 
 	if (!rc && reshape_is_needed(query))
-		rc = reshape_tree(query, tree, NULL, false, NULL);
+		rc = reshape_tree(query, tree, NULL, NULL);
 	if (!rc)
 		query_tree_sum(tree);
 	return rc == -ENOMEM ? err_set(err, rc, "query: out of memory") : rc;

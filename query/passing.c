@@ -78,7 +78,7 @@ static int passes_find(struct passing *p, const struct query *query)
 	int rc = tree_copy(&p->tree, &shaped);
 
 	if (!rc)
-		rc = reshape_tree(query, &shaped, NULL, false, &map);
+		rc = reshape_tree(query, &shaped, NULL, &map);
 	for (size_t i = 0; !rc && i < p->count; i++)
 		p->passes[i] = map[i] != RESHAPE_DROPPED;
 	return rc;

@@ -70,6 +70,7 @@ enum query_side { QUERY_CALLEES, QUERY_CALLERS };
 /* What becomes of the merged and filtered tree, in the order of the members.  Zeroed: nothing. */
 struct query_shape {
 	enum query_names_level names;
+	bool by_name; /* one function (by line: and line) is one node, whatever its file and library */
 	bool collapse;	     /* a function stands once on a path: a call of what is open returns to it */
 	struct str sandwich; /* one function ("": none): the stacks that hold it, cut at its outermost call */
 	enum query_side side; /* below it, or above it and callers below */
@@ -195,8 +196,8 @@ struct query_table {
 	struct arena arena;
 };
 
-/* Rows by `by`: "function", "file", "line", "library", "thread", or the name of a label (of the
- * series, else of the records' context).  Recursion counts once in a row's total.  Returns as
+/* Rows by `by`: "function", "name" (of the function, wherever it stands, as pprof's rows), "file", "line",
+ * "address", "library", "thread", or the name of a label (of the series, else of the records' context).  Recursion counts once in a row's total.  Returns as
  * query_merge; after -ENOENT the table is empty, but whole, and is to be released. */
 MUST_CHECK int query_top(const struct query *query, struct str by, struct query_table *ret_table,
 			 struct err *err);

@@ -10,7 +10,7 @@ bool reshape_is_needed(const struct query *query)
 {
 	const struct query_shape *shape = &query->shape;
 
-	return query_filter_has_names(query->filter) || shape->names || shape->collapse ||
+	return query_filter_has_names(query->filter) || shape->names || shape->by_name || shape->collapse ||
 	       shape->sandwich.len || shape->invert || shape->path_count;
 }
 
@@ -303,7 +303,6 @@ struct reshaping {
 	uint32_t *map; /* from the first nodes to those that are now */
 	size_t count;  /* of the first nodes */
 	bool *live;    /* of those that are now */
-	bool by_name;
 	struct query_key *shown;
 	size_t shown_count;
 };
@@ -381,7 +380,7 @@ static int steps_run(struct reshaping *r)
 		{ query_filter_has_names(query->filter), filter_step },
 		{ reshape_merge_granularity(query) != query->granularity, coarsen_step },
 		{ query->shape.names, names_step },
-		{ r->by_name, join_step },
+		{ query->shape.by_name, join_step },
 		{ query->shape.collapse, collapse_step },
 		{ query->shape.collapse, prune_step },
 		{ query->shape.sandwich.len, sandwich_step },
@@ -422,7 +421,7 @@ static void keys_dress(struct reshaping *r)
 			r->tree->keys[i] = r->shown[i];
 }
 
-int reshape_tree(const struct query *query, struct query_tree *tree, const bool *live, bool by_name,
+int reshape_tree(const struct query *query, struct query_tree *tree, const bool *live,
 		 uint32_t **ret_map)
 {
 	size_t count = tree->nodes_count;
@@ -431,8 +430,7 @@ int reshape_tree(const struct query *query, struct query_tree *tree, const bool 
 			       .tree = tree,
 			       .map = malloc(count * sizeof(*r.map)),
 			       .count = count,
-			       .live = malloc(count),
-			       .by_name = by_name };
+			       .live = malloc(count) };
 	int rc = old && r.map && r.live ? 0 : -ENOMEM;
 
 	for (size_t i = 0; !rc && i < count; i++) {

@@ -32,12 +32,11 @@ enum query_granularity reshape_merge_granularity(const struct query *query);
 
 /*
  * Make the tree's nodes those that are shown.  `live` says which nodes hold samples, NULL: those with a
- * self or samples.  `by_name`: nodes of one function (and line) are one, wherever it stood; the last key's
- * file, library and line are shown.  Values move; what is dropped is counted in the facts.  The map, by
+ * self or samples.  Values move; what is dropped is counted in the facts.  The map, by
  * old node, is the caller's when ret_map is not NULL.
  */
 MUST_CHECK int reshape_tree(const struct query *query, struct query_tree *tree, const bool *live,
-			    bool by_name, uint32_t **ret_map);
+			    uint32_t **ret_map);
 
 /* Mark what stands above a marked node; parents are numbered below children. */
 void reshape_mark_ancestors(const struct reshape_step *step, bool *marked);

@@ -106,7 +106,7 @@ static int rows_from_tree(const struct query_tree *tree, struct query_table *tab
 	return rc;
 }
 
-static int top_frames(const struct query *query, enum query_granularity granularity,
+static int top_frames(const struct query *query, enum query_granularity granularity, bool by_name,
 		      struct query_table *table, struct err *err)
 {
 	struct query by = *query;
@@ -116,6 +116,7 @@ static int top_frames(const struct query *query, enum query_granularity granular
 	if (rc)
 		return err_set(err, rc, "query: out of memory");
 	by.granularity = granularity;
+	by.shape.by_name |= by_name;
 	rc = query_merge(&by, &tree, err);
 	if (!rc) {
 		rc = rows_from_tree(&tree, table);
@@ -380,6 +381,7 @@ int query_top(const struct query *query, struct str by, struct query_table *ret_
 		enum query_granularity granularity;
 	} frames[] = { { "", QUERY_BY_FUNCTION },
 		       { "function", QUERY_BY_FUNCTION },
+		       { "name", QUERY_BY_FUNCTION },
 		       { "line", QUERY_BY_LINE },
 		       { "address", QUERY_BY_ADDRESS },
 		       { "file", QUERY_BY_FILE },
@@ -391,7 +393,8 @@ int query_top(const struct query *query, struct str by, struct query_table *ret_
 	query_type_text(query, ret_table->type_id, ret_table->unit);
 	for (size_t i = 0; rc == -1 && i < ARRAY_LEN(frames); i++)
 		if (str_is(by, frames[i].name))
-			rc = top_frames(query, frames[i].granularity, ret_table, err);
+			rc = top_frames(query, frames[i].granularity, str_is(by, "name"), ret_table,
+					err);
 	if (rc == -1)
 		rc = top_labels(query, str_equal(by, STR("thread")) ? STR("thread name") : by,
 				ret_table, err);

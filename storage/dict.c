@@ -18,7 +18,8 @@ int dict_init(struct dict *d, bool indexed)
 
 	if (rc || GROW(d, modules, 1) || GROW(d, frames, 1) || GROW(d, nodes, 1) ||
 	    GROW(d, contexts, 1) || GROW(d, instances, 1) ||
-	    array_grow(&d->t.node_hashes, sizeof(*d->t.node_hashes), &d->hashes_capacity, 1)) {
+	    array_grow(&d->t.node_hashes, sizeof(*d->t.node_hashes), &d->hashes_capacity, 1) ||
+	    array_grow(&d->links, sizeof(*d->links), &d->links_capacity, 1)) {
 		dict_release(d);
 		return -ENOMEM;
 	}
@@ -26,6 +27,7 @@ int dict_init(struct dict *d, bool indexed)
 	memset(&d->t.frames[0], 0, sizeof(d->t.frames[0]));
 	memset(&d->t.nodes[0], 0, sizeof(d->t.nodes[0]));
 	memset(&d->t.node_hashes[0], 0, sizeof(d->t.node_hashes[0]));
+	memset(&d->links[0], 0, sizeof(d->links[0]));
 	memset(&d->t.contexts[0], 0, sizeof(d->t.contexts[0]));
 	memset(&d->t.instances[0], 0, sizeof(d->t.instances[0]));
 	d->t.modules_count = d->t.frames_count = d->t.nodes_count = 1;
@@ -43,6 +45,7 @@ void dict_release(struct dict *d)
 	free(d->t.frames);
 	free(d->t.nodes);
 	free(d->t.node_hashes);
+	free(d->links);
 	free(d->t.labels);
 	free(d->t.contexts);
 	free(d->t.series);
@@ -109,6 +112,42 @@ int dict_add_frame(struct dict *d, const struct profile_frame *frame)
 	return rc;
 }
 
+/*
+ * How a node is found under its parent.  Stacks are deep and mostly go on in one way, and nodes of one
+ * stack stand side by side, so a link to the child is next to what was read before, where a place in a
+ * hash table would be cold memory for each frame.  What branches widely is in the table.
+ */
+#define LINKED_CHILDREN 4
+
+static uint32_t find_child(const struct dict *d, uint32_t parent, struct hash128 hash)
+{
+	uint32_t child = d->links[parent].child;
+	int n = 0;
+
+	for (; child && n < LINKED_CHILDREN; child = d->links[child].sibling, n++)
+		if (hash128_equal(d->t.node_hashes[child], hash))
+			return child;
+	return n < LINKED_CHILDREN ? INDEX_NONE
+				   : index_find_among(&d->nodes, d->t.node_hashes, hash);
+}
+
+static int link_node(struct dict *d, uint32_t parent, uint32_t node, struct hash128 hash)
+{
+	int rc = array_grow(&d->links, sizeof(*d->links), &d->links_capacity, (size_t)node + 1);
+	int n = 0;
+
+	if (rc)
+		return rc;
+	for (uint32_t child = d->links[parent].child; child; child = d->links[child].sibling)
+		n++;
+	if (n == LINKED_CHILDREN)
+		rc = index_add_among(&d->nodes, hash, node);
+	d->links[node] = (struct dict_links){0, n < LINKED_CHILDREN ? d->links[parent].child : 0};
+	if (n < LINKED_CHILDREN)
+		d->links[parent].child = node;
+	return rc;
+}
+
 int dict_add_node(struct dict *d, struct profile_node node, struct hash128 hash)
 {
 	int rc = GROW(d, nodes, 1);
@@ -117,7 +156,7 @@ int dict_add_node(struct dict *d, struct profile_node node, struct hash128 hash)
 		rc = array_grow(&d->t.node_hashes, sizeof(hash), &d->hashes_capacity,
 				d->t.nodes_count + 1);
 	if (!rc && d->indexed)
-		rc = index_add_among(&d->nodes, hash, (uint32_t)d->t.nodes_count);
+		rc = link_node(d, node.parent, (uint32_t)d->t.nodes_count, hash);
 	if (rc)
 		return rc;
 	d->t.node_hashes[d->t.nodes_count] = hash;
@@ -341,16 +380,7 @@ static int import_child(struct dict_import *im, uint32_t id)
 	return dict_add_node(im->to, node, im->from.node_hashes[id]);
 }
 
-static bool is_known(struct dict_import *im, uint32_t id)
-{
-	if (im->nodes[id] == INDEX_NONE)
-		im->nodes[id] = index_find_among(&im->to->nodes, im->to->t.node_hashes,
-						 im->from.node_hashes[id]);
-	return im->nodes[id] != INDEX_NONE;
-}
-
-/* The node and its parents as far as none has a number yet.  Where they will be looked up is cold
- * memory, and waiting for all at once is waiting for one. */
+/* The node and its parents as far as none has a number yet. */
 static int unmet_path(struct dict_import *im, uint32_t id, size_t *ret_depth)
 {
 	for (uint32_t at = id; im->nodes[at] == INDEX_NONE; at = im->from.nodes[at].parent) {
@@ -360,25 +390,44 @@ static int unmet_path(struct dict_import *im, uint32_t id, size_t *ret_depth)
 		if (rc)
 			return rc;
 		im->path[(*ret_depth)++] = at;
-		index_prefetch(&im->to->nodes, im->from.node_hashes[at]);
 	}
 	return 0;
 }
 
-int dict_import_node(struct dict_import *im, uint32_t id, uint32_t *ret_id)
+/* Down from what has a number, along what is there, and then on with what is new. */
+static int import_path(struct dict_import *im, size_t depth)
 {
+	bool is_there = true;
 	int rc = 0;
 
-	if (!is_known(im, id)) {
-		size_t depth = 0;
+	while (!rc && depth--) {
+		uint32_t at = im->path[depth], parent = im->nodes[im->from.nodes[at].parent];
 
+		if (is_there)
+			im->nodes[at] = find_child(im->to, parent, im->from.node_hashes[at]);
+		is_there = im->nodes[at] != INDEX_NONE;
+		if (!is_there)
+			rc = import_child(im, at);
+	}
+	return rc;
+}
+
+int dict_import_node(struct dict_import *im, uint32_t id, uint32_t *ret_id)
+{
+	const struct dict *to = im->to;
+	struct hash128 hash = im->from.node_hashes[id];
+	size_t depth = 0;
+	int rc = 0;
+
+	if (im->nodes[id] == INDEX_NONE)
+		im->nodes[id] = index_find_among(&to->nodes, to->t.node_hashes, hash);
+	if (im->nodes[id] == INDEX_NONE) {
 		rc = unmet_path(im, id, &depth);
-		/* Up to what is known by hash, then down again: parents come first. */
-		for (size_t i = 1; i < depth; i++)
-			if (is_known(im, im->path[i]))
-				depth = i;
-		while (!rc && depth)
-			rc = import_child(im, im->path[--depth]);
+		if (!rc)
+			rc = import_path(im, depth);
+		/* A stack that was asked for will be again. */
+		if (!rc && index_find_among(&to->nodes, to->t.node_hashes, hash) == INDEX_NONE)
+			rc = index_add_among(&im->to->nodes, hash, im->nodes[id]);
 	}
 	if (!rc)
 		*ret_id = im->nodes[id];

@@ -63,7 +63,12 @@ struct dict {
 	struct dict_counts capacity, written;
 	size_t hashes_capacity;
 	bool indexed; /* for writing */
-	struct index modules, frames, nodes, contexts, series, instances;
+	struct dict_links {
+		uint32_t child, sibling; /* the newest few children of a node; 0: no more */
+	} * links;
+	size_t links_capacity;
+	struct index modules, frames, contexts, series, instances;
+	struct index nodes; /* stacks that were asked for, and children that have no link */
 	struct index parts;   /* of a catalogue, by (owner, service) */
 	uint32_t parts_count; /* the highest number */
 	uint32_t owner;	      /* of a part: what its frames' identities are scoped by */

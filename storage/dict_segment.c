@@ -73,24 +73,21 @@ static void put_frames(struct buf *to, const struct dict *d)
 	}
 }
 
-/* Identities of the frames so far: of what every file of this owner has, without a process. */
-static int identify_frames(struct dict *d)
+/* Whether its hash does not follow.  Only that of code without a file has its process in it. */
+static bool is_strange(const struct dict *d, size_t node)
 {
 	struct profile tables = {.strings = d->strings,
 				 .modules = d->t.modules,
 				 .modules_count = d->t.modules_count};
-	int rc = array_grow(&d->frame_ids, sizeof(*d->frame_ids), &d->frame_ids_capacity,
-			    d->t.frames_count);
+	struct profile_node n = d->t.nodes[node];
+	const struct profile_frame *frame = &d->t.frames[n.frame];
 
-	for (; !rc && d->frame_ids_count < d->t.frames_count; d->frame_ids_count++)
-		d->frame_ids[d->frame_ids_count] = profile_frame_identity(
-		    &tables, &d->t.frames[d->frame_ids_count], d->owner);
-	return rc;
-}
-
-static struct hash128 expected_hash(const struct dict *d, struct profile_node node)
-{
-	return hash128_chain(d->t.node_hashes[node.parent], d->frame_ids[node.frame]);
+	if (frame->module || !(frame->flags & PROFILE_FRAME_ADDRESS))
+		return false;
+	return !hash128_equal(
+	    d->t.node_hashes[node],
+	    hash128_chain(d->t.node_hashes[n.parent],
+			  profile_frame_identity(&tables, frame, d->owner)));
 }
 
 static void put_hash(struct buf *to, const struct dict *d, size_t node, size_t *last)
@@ -151,10 +148,10 @@ static void put_nodes(struct buf *to, const struct dict *d)
 	}
 	put_node_frames(to, d, first);
 	for (size_t i = first; i < d->t.nodes_count; i++)
-		strange += !hash128_equal(d->t.node_hashes[i], expected_hash(d, d->t.nodes[i]));
+		strange += is_strange(d, i);
 	put(to, strange);
 	for (size_t i = first; strange && i < d->t.nodes_count; i++)
-		if (!hash128_equal(d->t.node_hashes[i], expected_hash(d, d->t.nodes[i])))
+		if (is_strange(d, i))
 			put_hash(to, d, i, &last);
 }
 
@@ -217,8 +214,6 @@ void dict_unwrite(struct dict *d)
 
 int dict_encode(struct dict *d, struct buf *to)
 {
-	if (identify_frames(d))
-		return -ENOMEM;
 	put_strings(to, d);
 	put_modules(to, d);
 	put_frames(to, d);
@@ -357,6 +352,26 @@ static uint32_t get_delta(struct in *in, uint32_t before, size_t limit)
 	    (uint64_t)value >= limit)
 		done(in, -EBADMSG);
 	return in->failed ? 0 : (uint32_t)value;
+}
+
+/* Identities of the frames so far: of what every file of this owner has, without a process. */
+static int identify_frames(struct dict *d)
+{
+	struct profile tables = {.strings = d->strings,
+				 .modules = d->t.modules,
+				 .modules_count = d->t.modules_count};
+	int rc = array_grow(&d->frame_ids, sizeof(*d->frame_ids), &d->frame_ids_capacity,
+			    d->t.frames_count);
+
+	for (; !rc && d->frame_ids_count < d->t.frames_count; d->frame_ids_count++)
+		d->frame_ids[d->frame_ids_count] = profile_frame_identity(
+		    &tables, &d->t.frames[d->frame_ids_count], d->owner);
+	return rc;
+}
+
+static struct hash128 expected_hash(const struct dict *d, struct profile_node node)
+{
+	return hash128_chain(d->t.node_hashes[node.parent], d->frame_ids[node.frame]);
 }
 
 /* The hashes that do not follow; those of their children follow from them. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pprof, gzip'd: one sample type, by function and line unless asked otherwise, so that `go tool pprof`
- * opens it.  A node is a location; an inlined function is a frame as any other.  What is hidden below a
- * node is its callee [hidden].
+ * pprof, gzip'd: one sample type, by function and line unless asked otherwise, so that `go tool
+ * pprof` opens it.  A node is a location; an inlined function is a frame as any other.  What is
+ * hidden below a node is its callee [hidden].
  */
 #include "query/format_pprof.h"
 
@@ -19,29 +19,32 @@ static struct str text(const struct query_view *view, uint32_t string)
 
 static uint64_t location_of(struct query_pprof *p, const struct query_key *key)
 {
-	const struct pprof_write_mapping mapping = { .filename = text(p->view, key->library), .has_names = true };
+	const struct pprof_write_mapping mapping = {.filename = text(p->view, key->library),
+						    .has_names = true};
 	/* No system name: equal to the other it would have pprof demangle again, and cut at "<". */
-	const struct pprof_write_line line = { .function = text(p->view, key->function),
-					       .file = text(p->view, key->file),
-					       .line = key->line,
-					       /* Go's compiler takes no profile without. */
-					       .start_line = key->start_line ? key->start_line : key->line };
+	const struct pprof_write_line line = {.function = text(p->view, key->function),
+					      .file = text(p->view, key->file),
+					      .line = key->line,
+					      /* Go's compiler takes no profile without. */
+					      .start_line =
+						  key->start_line ? key->start_line : key->line};
 
-	return pprof_write_location(p->writer, key->library ? pprof_write_mapping(p->writer, &mapping) : 0, 0,
-				    &line, 1);
+	return pprof_write_location(
+	    p->writer, key->library ? pprof_write_mapping(p->writer, &mapping) : 0, 0, &line, 1);
 }
 
 static void head_write(struct query_pprof *p)
 {
 	const struct query_tree *tree = p->view->tree;
-	const struct pprof_write_line hidden = { .function = STR("[hidden]") };
+	const struct pprof_write_line hidden = {.function = STR("[hidden]")};
 	struct profile_type type;
 
 	if (profile_type_parse(str_of(tree->type_id), &type, NULL) == 0) {
 		pprof_write_type(p->writer, type.type, type.unit);
 		pprof_write_period(p->writer, type.period_type, type.period_unit, 1);
 	}
-	pprof_write_time(p->writer, tree->range.from_ns, tree->range.until_ns - tree->range.from_ns);
+	pprof_write_time(p->writer, tree->range.from_ns,
+			 tree->range.until_ns - tree->range.from_ns);
 	if (p->view->hidden_nodes)
 		p->hidden = pprof_write_location(p->writer, 0, 0, &hidden, 1);
 }
@@ -52,7 +55,7 @@ static void release(struct query_pprof *p)
 	free(p->locations);
 	free(p->stack);
 	free(p->shown);
-	*p = (struct query_pprof){ 0 };
+	*p = (struct query_pprof){0};
 }
 
 int query_pprof_begin(struct query_pprof *pprof, const struct query_view *view)
@@ -62,11 +65,12 @@ int query_pprof_begin(struct query_pprof *pprof, const struct query_view *view)
 
 	for (size_t i = 0; i < view->count; i++)
 		deepest = MAX(deepest, view->depth[i]);
-	*pprof = (struct query_pprof){ .view = view,
-				       .locations = calloc(nodes, sizeof(*pprof->locations)),
-				       .stack = calloc((size_t)deepest + 2, sizeof(*pprof->stack)),
-				       .shown = calloc(nodes, sizeof(*pprof->shown)) };
-	if (!pprof->locations || !pprof->stack || !pprof->shown || pprof_writer_new(PPROF_MAX, &pprof->writer)) {
+	*pprof = (struct query_pprof){.view = view,
+				      .locations = calloc(nodes, sizeof(*pprof->locations)),
+				      .stack = calloc((size_t)deepest + 2, sizeof(*pprof->stack)),
+				      .shown = calloc(nodes, sizeof(*pprof->shown))};
+	if (!pprof->locations || !pprof->stack || !pprof->shown ||
+	    pprof_writer_new(PPROF_MAX, &pprof->writer)) {
 		release(pprof);
 		return -ENOMEM;
 	}
@@ -92,8 +96,8 @@ static void sample_write(struct query_pprof *p, bool hidden, uint32_t node, int6
 	pprof_write_sample(p->writer, p->stack, count, &value, labels, labels_count);
 }
 
-void query_pprof_sample(struct query_pprof *p, uint32_t node, int64_t value, const struct pprof_write_label *labels,
-			size_t labels_count)
+void query_pprof_sample(struct query_pprof *p, uint32_t node, int64_t value,
+			const struct pprof_write_label *labels, size_t labels_count)
 {
 	uint32_t at = node;
 
@@ -145,7 +149,8 @@ static int write(const struct query_view *view, struct buf *out)
 	return pack(&plain, query_pprof_write(view, &plain), out);
 }
 
-static int write_labelled(const struct query *query, size_t max_nodes, struct buf *out, struct err *err)
+static int write_labelled(const struct query *query, size_t max_nodes, struct buf *out,
+			  struct err *err)
 {
 	struct buf plain;
 
@@ -160,11 +165,11 @@ static int write_labelled(const struct query *query, size_t max_nodes, struct bu
 }
 
 const struct query_format format_pprof = {
-	.name = "pprof",
-	.content_type = "application/octet-stream",
-	.suffix = "pb.gz",
-	.binary = true,
-	.granularity = QUERY_BY_LINE,
-	.write = write,
-	.write_labelled = write_labelled,
+    .name = "pprof",
+    .content_type = "application/octet-stream",
+    .suffix = "pb.gz",
+    .binary = true,
+    .granularity = QUERY_BY_LINE,
+    .write = write,
+    .write_labelled = write_labelled,
 };

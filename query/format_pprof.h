@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * query/format_pprof.h - what pprof with labels and without have in common.  Private to query/format_pprof*.c.
+ * query/format_pprof.h - what pprof with labels and without have in common.  Private to
+ * query/format_pprof*.c.
  */
 #ifndef QUERY_FORMAT_PPROF_H
 #define QUERY_FORMAT_PPROF_H
@@ -13,14 +14,16 @@ struct query_pprof {
 	struct pprof_writer *writer;
 	uint64_t *locations; /* by node of the tree, 0: not written yet */
 	uint64_t *stack;     /* as deep as the tree */
-	bool *shown;	     /* by node of the tree */
+	bool *shown;         /* by node of the tree */
 	uint64_t hidden;     /* location of [hidden] */
 };
 
-/* Begin a profile of the view's tree. Returns 0 or -ENOMEM; query_pprof_end ends it in any case of 0. */
+/* Begin a profile of the view's tree. Returns 0 or -ENOMEM; query_pprof_end ends it in any case of
+ * 0. */
 MUST_CHECK int query_pprof_begin(struct query_pprof *pprof, const struct query_view *view);
 
-/* A sample at a node of the tree; where the view does not show it, below its nearest that is shown. */
+/* A sample at a node of the tree; where the view does not show it, below its nearest that is shown.
+ */
 void query_pprof_sample(struct query_pprof *pprof, uint32_t node, int64_t value,
 			const struct pprof_write_label *labels, size_t labels_count);
 

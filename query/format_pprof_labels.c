@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pprof with the labels of its samples, as they came in: what the records say (thread, span, an upload's own
- * labels), and what tells the series of the answer apart.  Labels that all its series have are comments.
+ * pprof with the labels of its samples, as they came in: what the records say (thread, span, an
+ * upload's own labels), and what tells the series of the answer apart.  Labels that all its series
+ * have are comments.
  *
- * Sums of a series by stack come from the store's scan, which is whole; records, which have contexts, are as
- * old as L0.  So a record's value moves from its stack without labels to its stack with them, and what has
- * no record any more stays where it is: the total is that of every other format.
+ * Sums of a series by stack come from the store's scan, which is whole; records, which have
+ * contexts, are as old as L0.  So a record's value moves from its stack without labels to its stack
+ * with them, and what has no record any more stays where it is: the total is that of every other
+ * format.
  */
 #include <errno.h>
 #include <string.h>
@@ -17,8 +19,9 @@
 #include "query/reshape.h"
 
 #define TEXT_MAX ((size_t)64 << 20)
-#define SERIES_MAX 1024		 /* each is a scan of its own */
-#define SETS_MAX ((size_t)1 << 18) /* of labels; beyond it samples go without those of their record */
+#define SERIES_MAX 1024 /* each is a scan of its own */
+#define SETS_MAX                                                                                   \
+	((size_t)1 << 18) /* of labels; beyond it samples go without those of their record */
 
 struct label {
 	struct str key, text, unit;
@@ -47,7 +50,7 @@ struct job {
 	struct series *series;
 	size_t series_count, series_capacity;
 	struct intern set_index, cell_index; /* of encoded labels; of (set, node) */
-	struct label_set *sets;		     /* by number in set_index; 0 has none */
+	struct label_set *sets;              /* by number in set_index; 0 has none */
 	size_t sets_count, sets_capacity;
 	int64_t *cells; /* by number in cell_index */
 	size_t cells_count, cells_capacity;
@@ -58,7 +61,7 @@ struct job {
 
 static int str_copy(struct job *job, struct str text, struct str *ret_copy)
 {
-	*ret_copy = (struct str){ arena_copy(&job->arena, text.ptr, text.len), text.len };
+	*ret_copy = (struct str){arena_copy(&job->arena, text.ptr, text.len), text.len};
 	return ret_copy->ptr ? 0 : -ENOMEM;
 }
 
@@ -71,16 +74,18 @@ static int series_add(void *arg, const struct storage_series *series)
 
 	if (column < 0)
 		return 0;
-	rc = array_grow(&job->series, sizeof(*job->series), &job->series_capacity, job->series_count + 1);
+	rc = array_grow(&job->series, sizeof(*job->series), &job->series_capacity,
+			job->series_count + 1);
 	if (rc)
 		return rc;
 	struct series *s = &job->series[job->series_count];
 
-	*s = (struct series){ .identity = series->identity,
-			      .column = (size_t)column,
-			      .gauge = series->columns[column].gauge,
-			      .labels = arena_zalloc(&job->arena, (series->labels_count + 1) * sizeof(*s->labels)),
-			      .differs = arena_zalloc(&job->arena, series->labels_count + 1) };
+	*s = (struct series){
+	    .identity = series->identity,
+	    .column = (size_t)column,
+	    .gauge = series->columns[column].gauge,
+	    .labels = arena_zalloc(&job->arena, (series->labels_count + 1) * sizeof(*s->labels)),
+	    .differs = arena_zalloc(&job->arena, series->labels_count + 1)};
 	if (!s->labels || !s->differs)
 		return -ENOMEM;
 	for (size_t i = 0; !rc && i < series->labels_count; i++) {
@@ -111,15 +116,17 @@ static void differences_find(struct job *job)
 {
 	for (size_t s = 0; s < job->series_count; s++)
 		for (size_t l = 0; l < job->series[s].count; l++)
-			for (size_t other = 0; other < job->series_count && !job->series[s].differs[l]; other++)
-				job->series[s].differs[l] = !has_label(&job->series[other], &job->series[s].labels[l]);
+			for (size_t other = 0;
+			     other < job->series_count && !job->series[s].differs[l]; other++)
+				job->series[s].differs[l] =
+				    !has_label(&job->series[other], &job->series[s].labels[l]);
 }
 
 /* ---- sets of labels ---- */
 
 static void label_encode(struct buf *to, const struct label *label)
 {
-	const struct str texts[] = { label->key, label->text, label->unit };
+	const struct str texts[] = {label->key, label->text, label->unit};
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
 		(void)buf_add_varint(to, texts[i].len);
@@ -132,7 +139,9 @@ static void label_encode(struct buf *to, const struct label *label)
 static int set_new(struct job *job, const struct label *labels, size_t count)
 {
 	struct label *copy = arena_zalloc(&job->arena, (count + 1) * sizeof(*copy));
-	int rc = copy ? array_grow(&job->sets, sizeof(*job->sets), &job->sets_capacity, job->sets_count + 1) : -ENOMEM;
+	int rc = copy ? array_grow(&job->sets, sizeof(*job->sets), &job->sets_capacity,
+				   job->sets_count + 1)
+		      : -ENOMEM;
 
 	for (size_t i = 0; !rc && i < count; i++) {
 		copy[i] = labels[i];
@@ -143,7 +152,7 @@ static int set_new(struct job *job, const struct label *labels, size_t count)
 			rc = str_copy(job, labels[i].unit, &copy[i].unit);
 	}
 	if (!rc)
-		job->sets[job->sets_count++] = (struct label_set){ copy, count };
+		job->sets[job->sets_count++] = (struct label_set){copy, count};
 	return rc;
 }
 
@@ -164,12 +173,13 @@ static int set_number(struct job *job, const struct label *labels, size_t count,
 
 static int cell_add(struct job *job, uint32_t set, uint32_t node, int64_t value)
 {
-	const uint32_t pair[] = { set, node };
+	const uint32_t pair[] = {set, node};
 	uint32_t number;
 	int rc = intern_put(&job->cell_index, (const char *)pair, sizeof(pair), &number);
 
 	if (!rc)
-		rc = array_grow(&job->cells, sizeof(*job->cells), &job->cells_capacity, (size_t)number + 1);
+		rc = array_grow(&job->cells, sizeof(*job->cells), &job->cells_capacity,
+				(size_t)number + 1);
 	for (; !rc && job->cells_count <= number; job->cells_count++)
 		job->cells[job->cells_count] = 0;
 	if (!rc)
@@ -182,15 +192,15 @@ static int cell_add(struct job *job, uint32_t set, uint32_t node, int64_t value)
 #define LABELS_MAX 128 /* of one sample */
 
 /* The labels that tell this series apart, then those of a context. */
-static size_t labels_gather(const struct job *job, const struct storage_records *records, uint32_t context,
-			    struct label labels[LABELS_MAX])
+static size_t labels_gather(const struct job *job, const struct storage_records *records,
+			    uint32_t context, struct label labels[LABELS_MAX])
 {
 	size_t count = 0;
 
 	for (size_t i = 0; i < job->now->count && count < LABELS_MAX; i++)
 		if (job->now->differs[i])
 			labels[count++] = job->now->labels[i];
-	const struct profile_labels none = { 0 }, run = records ? records->contexts[context] : none;
+	const struct profile_labels none = {0}, run = records ? records->contexts[context] : none;
 
 	for (uint32_t i = run.at; i < run.at + run.count && count < LABELS_MAX; i++) {
 		const struct profile_label *from = &records->labels[i];
@@ -199,17 +209,18 @@ static size_t labels_gather(const struct job *job, const struct storage_records 
 		if (from->key >= segment->strings_count || from->text >= segment->strings_count ||
 		    from->unit >= segment->strings_count)
 			continue;
-		labels[count++] = (struct label){ .key = segment->strings[from->key],
-						  .text = from->is_number ? STR("") : segment->strings[from->text],
-						  .unit = segment->strings[from->unit],
-						  .is_number = from->is_number,
-						  .number = from->number };
+		labels[count++] =
+		    (struct label){.key = segment->strings[from->key],
+				   .text = from->is_number ? STR("") : segment->strings[from->text],
+				   .unit = segment->strings[from->unit],
+				   .is_number = from->is_number,
+				   .number = from->number};
 	}
 	return count;
 }
 
-static int record_move(struct job *job, const struct storage_records *records, size_t i, const uint32_t *map,
-		       uint32_t base, uint32_t *sets)
+static int record_move(struct job *job, const struct storage_records *records, size_t i,
+		       const uint32_t *map, uint32_t base, uint32_t *sets)
 {
 	struct label labels[LABELS_MAX];
 	uint32_t context = records->context[i], node = map[records->nodes[i]];
@@ -218,7 +229,8 @@ static int record_move(struct job *job, const struct storage_records *records, s
 	if (!context || !records->contexts[context].count)
 		return 0;
 	if (sets[context] == UINT32_MAX && job->sets_count < SETS_MAX)
-		rc = set_number(job, labels, labels_gather(job, records, context, labels), &sets[context]);
+		rc = set_number(job, labels, labels_gather(job, records, context, labels),
+				&sets[context]);
 	if (rc || sets[context] == UINT32_MAX)
 		return rc;
 	rc = cell_add(job, sets[context], node, records->values[i]);
@@ -257,14 +269,14 @@ static int records_add(void *arg, const struct storage_records *records)
 
 static int series_read(struct job *job, struct err *err)
 {
-	struct query_series_verdict verdict = { .fate = QUERY_ALL_IN, .gauge = job->now->gauge };
+	struct query_series_verdict verdict = {.fate = QUERY_ALL_IN, .gauge = job->now->gauge};
 	struct hash128 identity = job->now->identity;
 	char none[] = "", *group = none;
-	const struct query_series_set set = { .identities = &identity,
-					      .groups = &group,
-					      .verdicts = &verdict,
-					      .count = 1,
-					      .column = job->now->column };
+	const struct query_series_set set = {.identities = &identity,
+					     .groups = &group,
+					     .verdicts = &verdict,
+					     .count = 1,
+					     .column = job->now->column};
 	struct storage_scan scan = query_scan(job->query, &set);
 	struct label labels[LABELS_MAX];
 	uint32_t base = 0;
@@ -291,15 +303,16 @@ static int series_read(struct job *job, struct err *err)
 
 /* ---- writing ---- */
 
-static void cell_write(struct query_pprof *pprof, const struct label_set *set, uint32_t node, int64_t value)
+static void cell_write(struct query_pprof *pprof, const struct label_set *set, uint32_t node,
+		       int64_t value)
 {
 	struct pprof_write_label labels[LABELS_MAX];
 
 	for (size_t i = 0; i < set->count; i++)
-		labels[i] = (struct pprof_write_label){ .key = set->labels[i].key,
-							.text = set->labels[i].text,
-							.number = set->labels[i].number,
-							.unit = set->labels[i].unit };
+		labels[i] = (struct pprof_write_label){.key = set->labels[i].key,
+						       .text = set->labels[i].text,
+						       .number = set->labels[i].number,
+						       .unit = set->labels[i].unit};
 	query_pprof_sample(pprof, node, value, labels, set->count);
 }
 
@@ -314,9 +327,10 @@ static void comments_write(const struct job *job, struct query_pprof *pprof)
 		if (job->series[0].differs[i])
 			continue;
 		buf_clear(&text);
-		(void)buf_printf(&text, "%.*s=%.*s", (int)label->key.len, label->key.ptr, (int)label->text.len, label->text.ptr);
+		(void)buf_printf(&text, "%.*s=%.*s", (int)label->key.len, label->key.ptr,
+				 (int)label->text.len, label->text.ptr);
 		if (!text.failed)
-			pprof_write_comment(pprof->writer, (struct str){ text.data, text.len });
+			pprof_write_comment(pprof->writer, (struct str){text.data, text.len});
 	}
 	if (job->tree->facts.partial)
 		pprof_write_comment(pprof->writer, STR("partial: the deadline came first"));
@@ -335,7 +349,8 @@ static int cells_write(struct job *job, size_t max_nodes, struct buf *out)
 		uint32_t pair[2];
 
 		memcpy(pair, intern_get(&job->cell_index, i).ptr, sizeof(pair));
-		job->tree->nodes[pair[1]].self = sum_add(job->tree->nodes[pair[1]].self, job->cells[i]);
+		job->tree->nodes[pair[1]].self =
+		    sum_add(job->tree->nodes[pair[1]].self, job->cells[i]);
 	}
 	query_tree_sum(job->tree);
 	rc = query_view_init(&view, job->tree, max_nodes);
@@ -371,10 +386,11 @@ static int job_run(struct job *job, size_t max_nodes, struct buf *out, struct er
 	return rc ? rc : cells_write(job, max_nodes, out);
 }
 
-int query_pprof_labelled(const struct query *query, size_t max_nodes, struct buf *out, struct err *err)
+int query_pprof_labelled(const struct query *query, size_t max_nodes, struct buf *out,
+			 struct err *err)
 {
 	struct query_tree tree;
-	struct job job = { .query = query, .tree = &tree };
+	struct job job = {.query = query, .tree = &tree};
 	int rc;
 
 	if (context_is_asked(query) || reshape_is_needed(query))
@@ -391,7 +407,7 @@ int query_pprof_labelled(const struct query *query, size_t max_nodes, struct buf
 	if (!rc)
 		rc = array_grow(&job.sets, sizeof(*job.sets), &job.sets_capacity, 1);
 	if (!rc) {
-		job.sets[job.sets_count++] = (struct label_set){ 0 };
+		job.sets[job.sets_count++] = (struct label_set){0};
 		rc = job_run(&job, max_nodes, out, err);
 	}
 	free(job.series);

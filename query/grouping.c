@@ -24,7 +24,8 @@ static int group_add(struct grouping *g, const struct storage_series *series)
 	for (size_t i = 0; !rc && i < g->labels_count; i++) {
 		struct str value = label_of(series, g->labels[i]);
 
-		g->values[at + i] = (struct str){ arena_copy(&g->arena, value.ptr, value.len), value.len };
+		g->values[at + i] =
+		    (struct str){arena_copy(&g->arena, value.ptr, value.len), value.len};
 		rc = g->values[at + i].ptr ? 0 : -ENOMEM;
 	}
 	g->count += !rc;
@@ -71,7 +72,8 @@ static int series_add(void *arg, const struct storage_series *series)
 	if (!rc)
 		rc = array_grow(&set->groups, sizeof(*set->groups), &capacity, set->count + 1);
 	if (!rc)
-		rc = array_grow(&set->identities, sizeof(*set->identities), &set->capacity, set->count + 1);
+		rc = array_grow(&set->identities, sizeof(*set->identities), &set->capacity,
+				set->count + 1);
 	if (rc)
 		return rc;
 	g->is_gauge = g->is_gauge || series->columns[column].gauge;
@@ -83,10 +85,11 @@ static int series_add(void *arg, const struct storage_series *series)
 int grouping_init(struct grouping *grouping, const struct query *query, const struct str *labels,
 		  size_t labels_count, struct err *err)
 {
-	*grouping = (struct grouping){ .query = query, .labels = labels, .labels_count = labels_count };
+	*grouping =
+	    (struct grouping){.query = query, .labels = labels, .labels_count = labels_count};
 	if (labels_count > QUERY_GROUP_LABELS_MAX)
-		return err_set(err, -EINVAL, "grouping by %zu labels is above the limit of %d", labels_count,
-			       QUERY_GROUP_LABELS_MAX);
+		return err_set(err, -EINVAL, "grouping by %zu labels is above the limit of %d",
+			       labels_count, QUERY_GROUP_LABELS_MAX);
 	arena_init(&grouping->arena, GROUPS_BYTES_MAX);
 	int rc = intern_init(&grouping->keys, GROUPS_BYTES_MAX);
 
@@ -106,5 +109,5 @@ void grouping_release(struct grouping *grouping)
 	free(grouping->values);
 	intern_release(&grouping->keys);
 	arena_release(&grouping->arena);
-	*grouping = (struct grouping){ 0 };
+	*grouping = (struct grouping){0};
 }

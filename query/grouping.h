@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * query/grouping.h - the series of a question, in groups by the values of several labels.  Private to query/.
+ * query/grouping.h - the series of a question, in groups by the values of several labels.  Private
+ * to query/.
  */
 #ifndef QUERY_GROUPING_H
 #define QUERY_GROUPING_H
@@ -25,9 +26,10 @@ struct grouping {
 	struct arena arena;
 };
 
-/* Returns 0, -EINVAL for more than QUERY_GROUP_LABELS_MAX labels, or as storage_series; release after 0. */
-MUST_CHECK int grouping_init(struct grouping *grouping, const struct query *query, const struct str *labels,
-			     size_t labels_count, struct err *err);
+/* Returns 0, -EINVAL for more than QUERY_GROUP_LABELS_MAX labels, or as storage_series; release
+ * after 0. */
+MUST_CHECK int grouping_init(struct grouping *grouping, const struct query *query,
+			     const struct str *labels, size_t labels_count, struct err *err);
 void grouping_release(struct grouping *grouping);
 
 /* Whether a range may be cut into steps of this width: 0, or -EINVAL with the limit. */

@@ -24,9 +24,10 @@ static int each_one(void *arg, const struct storage_series *series)
 
 int query_each_series(const struct query *query, storage_series_fn fn, void *arg, struct err *err)
 {
-	struct each_call call = { query, fn, arg };
+	struct each_call call = {query, fn, arg};
 
-	return storage_series(query->reader, query->range.from_ns, query->range.until_ns, each_one, &call, err);
+	return storage_series(query->reader, query->range.from_ns, query->range.until_ns, each_one,
+			      &call, err);
 }
 
 struct groups_call {
@@ -51,13 +52,15 @@ static int groups_make(struct groups_call *call)
 		struct query_group *group = &groups->groups[groups->count++];
 
 		group->sums = arena_zalloc(&groups->arena, groups->steps * sizeof(*group->sums));
-		group->counts = arena_zalloc(&groups->arena, groups->steps * sizeof(*group->counts));
+		group->counts =
+		    arena_zalloc(&groups->arena, groups->steps * sizeof(*group->counts));
 		if (!group->sums || !group->counts)
 			return -ENOMEM;
 		for (size_t l = 0; l < g->labels_count; l++) {
 			struct str value = g->values[i * g->labels_count + l];
 
-			group->values[l] = (struct str){ arena_copy(&groups->arena, value.ptr, value.len), value.len };
+			group->values[l] = (struct str){
+			    arena_copy(&groups->arena, value.ptr, value.len), value.len};
 			if (!group->values[l].ptr)
 				return -ENOMEM;
 		}
@@ -68,7 +71,8 @@ static int groups_make(struct groups_call *call)
 static int step_add(void *arg, size_t series, int64_t step_start_ns, int64_t sum, uint64_t count)
 {
 	struct groups_call *call = arg;
-	struct query_group *group = &call->groups->groups[call->grouping.sets[call->column].groups[series]];
+	struct query_group *group =
+	    &call->groups->groups[call->grouping.sets[call->column].groups[series]];
 	int64_t step = (step_start_ns - call->query->range.from_ns) / call->step_ns;
 
 	if (step < 0 || (size_t)step >= call->groups->steps)
@@ -82,8 +86,8 @@ static int step_add(void *arg, size_t series, int64_t step_start_ns, int64_t sum
 
 /* ---- totals of what a shape lets through ---- */
 
-static int part_sum(struct groups_call *call, struct passing *passing, const struct query_series_set *part,
-		    struct query_group *group, struct err *err)
+static int part_sum(struct groups_call *call, struct passing *passing,
+		    const struct query_series_set *part, struct query_group *group, struct err *err)
 {
 	struct query step = *call->query;
 	int rc = 0;
@@ -93,7 +97,8 @@ static int part_sum(struct groups_call *call, struct passing *passing, const str
 		uint64_t samples = 0;
 
 		step.range.from_ns = call->query->range.from_ns + (int64_t)i * call->step_ns;
-		step.range.until_ns = MIN(step.range.from_ns + call->step_ns, call->query->range.until_ns);
+		step.range.until_ns =
+		    MIN(step.range.from_ns + call->step_ns, call->query->range.until_ns);
 		rc = passing_sum(passing, &step, part, &call->groups->facts, &sum, &samples, err);
 		group->sums[i] = sum_add(group->sums[i], sum);
 		group->counts[i] += samples;
@@ -103,12 +108,13 @@ static int part_sum(struct groups_call *call, struct passing *passing, const str
 }
 
 /* The series of one set that belong to one group. */
-static int group_sum(struct groups_call *call, struct passing *passing, size_t column, uint32_t group,
-		     struct err *err)
+static int group_sum(struct groups_call *call, struct passing *passing, size_t column,
+		     uint32_t group, struct err *err)
 {
 	const struct grouping_set *set = &call->grouping.sets[column];
-	struct hash128 *CLEANUP(cleanup_free) identities = malloc((set->count + 1) * sizeof(*identities));
-	struct query_series_set part = { .identities = identities, .column = column };
+	struct hash128 *CLEANUP(cleanup_free) identities =
+	    malloc((set->count + 1) * sizeof(*identities));
+	struct query_series_set part = {.identities = identities, .column = column};
 
 	if (!identities)
 		return -ENOMEM;
@@ -120,7 +126,7 @@ static int group_sum(struct groups_call *call, struct passing *passing, size_t c
 
 static int passing_scan(struct groups_call *call, struct err *err)
 {
-	struct passing passing CLEANUP(passing_release) = { 0 };
+	struct passing passing CLEANUP(passing_release) = {0};
 	int rc = passing_init(&passing, call->query, &call->groups->facts, err);
 
 	for (size_t column = 0; !rc && column < ARRAY_LEN(call->grouping.sets); column++)
@@ -135,17 +141,19 @@ static int sets_scan(struct groups_call *call, struct err *err)
 
 	if (passing_is_needed(call->query))
 		return call->groups->count ? passing_scan(call, err) : 0;
-	for (call->column = 0; !rc && call->column < ARRAY_LEN(call->grouping.sets); call->column++) {
+	for (call->column = 0; !rc && call->column < ARRAY_LEN(call->grouping.sets);
+	     call->column++) {
 		const struct grouping_set *set = &call->grouping.sets[call->column];
-		const struct storage_scan scan = { .series = set->identities,
-						   .series_count = set->count,
-						   .column = call->column,
-						   .from_ns = call->query->range.from_ns,
-						   .until_ns = call->query->range.until_ns,
-						   .deadline_ns = call->query->deadline_ns };
+		const struct storage_scan scan = {.series = set->identities,
+						  .series_count = set->count,
+						  .column = call->column,
+						  .from_ns = call->query->range.from_ns,
+						  .until_ns = call->query->range.until_ns,
+						  .deadline_ns = call->query->deadline_ns};
 
 		if (set->count)
-			rc = storage_timeline(call->query->reader, &scan, call->step_ns, step_add, call, err);
+			rc = storage_timeline(call->query->reader, &scan, call->step_ns, step_add,
+					      call, err);
 	}
 	if (rc != -ETIME)
 		return rc;
@@ -182,18 +190,19 @@ int query_steps_check(const struct query *query, int64_t step_ns, struct err *er
 	return 0;
 }
 
-int query_group_totals(const struct query *query, int64_t step_ns, const struct str *labels, size_t labels_count,
-		       struct query_groups *ret_groups, struct err *err)
+int query_group_totals(const struct query *query, int64_t step_ns, const struct str *labels,
+		       size_t labels_count, struct query_groups *ret_groups, struct err *err)
 {
-	struct groups_call call = { .query = query, .groups = ret_groups, .step_ns = step_ns };
+	struct groups_call call = {.query = query, .groups = ret_groups, .step_ns = step_ns};
 	int rc = query_steps_check(query, step_ns, err);
 
-	*ret_groups = (struct query_groups){ 0 };
+	*ret_groups = (struct query_groups){0};
 	if (!rc)
 		rc = grouping_init(&call.grouping, query, labels, labels_count, err);
 	if (rc)
 		return rc;
-	ret_groups->steps = (size_t)((query->range.until_ns - query->range.from_ns - 1) / step_ns + 1);
+	ret_groups->steps =
+	    (size_t)((query->range.until_ns - query->range.from_ns - 1) / step_ns + 1);
 	arena_init(&ret_groups->arena, GROUPS_BYTES_MAX);
 	rc = groups_make(&call);
 	if (!rc)
@@ -214,5 +223,5 @@ void query_groups_release(struct query_groups *groups)
 {
 	free(groups->groups);
 	arena_release(&groups->arena);
-	*groups = (struct query_groups){ 0 };
+	*groups = (struct query_groups){0};
 }

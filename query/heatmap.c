@@ -37,7 +37,8 @@ static uint64_t span_of(const struct storage_records *records, uint32_t context)
 		const struct storage_segment *segment = &records->segment;
 
 		if (label->key >= segment->strings_count || label->text >= segment->strings_count ||
-		    !context_label_span(label, segment->strings[label->key], segment->strings[label->text], &id))
+		    !context_label_span(label, segment->strings[label->key],
+					segment->strings[label->text], &id))
 			continue;
 		if (!str_is(segment->strings[label->key], "local root span id"))
 			return id;
@@ -53,7 +54,8 @@ static bool is_set(const uint8_t runtime_id[16])
 	return memcmp(runtime_id, none, sizeof(none)) != 0;
 }
 
-static int point_of(struct heat_call *call, const struct point_key *key, struct query_heat_point **ret_point)
+static int point_of(struct heat_call *call, const struct point_key *key,
+		    struct query_heat_point **ret_point)
 {
 	uint32_t number;
 	int rc = intern_put(&call->keys, (const char *)key, sizeof(*key), &number);
@@ -61,27 +63,31 @@ static int point_of(struct heat_call *call, const struct point_key *key, struct 
 	if (!rc && number > POINTS_MAX)
 		return err_set(call->err, -E2BIG, "more than %zu points: ask for less", POINTS_MAX);
 	if (!rc)
-		rc = array_grow(&call->heatmap->points, sizeof(**ret_point), &call->capacity, number);
+		rc = array_grow(&call->heatmap->points, sizeof(**ret_point), &call->capacity,
+				number);
 	if (rc)
 		return rc;
 	if (number > call->heatmap->count)
-		call->heatmap->points[call->heatmap->count++] = (struct query_heat_point){ .time_ns = INT64_MAX };
+		call->heatmap->points[call->heatmap->count++] =
+		    (struct query_heat_point){.time_ns = INT64_MAX};
 	*ret_point = &call->heatmap->points[number - 1];
 	return 0;
 }
 
-static int record_add(struct heat_call *call, const struct storage_records *records, size_t i, uint64_t span)
+static int record_add(struct heat_call *call, const struct storage_records *records, size_t i,
+		      uint64_t span)
 {
 	const struct grouping_set *set = &call->grouping.sets[call->column];
 	const struct hash128 series = set->identities[records->series[i]];
 	int64_t time_ns = records->times_ns[i];
-	struct point_key key = { .span = span };
+	struct point_key key = {.span = span};
 	struct query_heat_point *point = NULL;
 
 	if (!call->of_spans) {
 		key.series[0] = series.lo;
 		key.series[1] = series.hi;
-		key.window_ns = is_set(records->runtime_id) ? time_ns / STORAGE_L1_WINDOW_NS : time_ns;
+		key.window_ns =
+		    is_set(records->runtime_id) ? time_ns / STORAGE_L1_WINDOW_NS : time_ns;
 		memcpy(key.runtime_id, records->runtime_id, sizeof(key.runtime_id));
 	} else {
 		key.series[0] = set->groups[records->series[i]];
@@ -116,17 +122,19 @@ static int sets_read(struct heat_call *call)
 {
 	int rc = 0;
 
-	for (call->column = 0; !rc && call->column < ARRAY_LEN(call->grouping.sets); call->column++) {
+	for (call->column = 0; !rc && call->column < ARRAY_LEN(call->grouping.sets);
+	     call->column++) {
 		const struct grouping_set *set = &call->grouping.sets[call->column];
-		const struct storage_scan scan = { .series = set->identities,
-						   .series_count = set->count,
-						   .column = call->column,
-						   .from_ns = call->query->range.from_ns,
-						   .until_ns = call->query->range.until_ns,
-						   .deadline_ns = call->query->deadline_ns };
+		const struct storage_scan scan = {.series = set->identities,
+						  .series_count = set->count,
+						  .column = call->column,
+						  .from_ns = call->query->range.from_ns,
+						  .until_ns = call->query->range.until_ns,
+						  .deadline_ns = call->query->deadline_ns};
 
 		if (set->count)
-			rc = storage_records(call->query->reader, &scan, records_add, call, call->err);
+			rc = storage_records(call->query->reader, &scan, records_add, call,
+					     call->err);
 	}
 	if (rc != -ETIME)
 		return rc;
@@ -165,19 +173,22 @@ static void points_place(struct query_heatmap *h, const struct query *query, int
 		struct query_heat_point *point = &h->points[i];
 
 		point->step = (uint32_t)((point->time_ns - query->range.from_ns) / step_ns);
-		point->row = (uint32_t)MIN(((double)point->value - (double)least) / height, QUERY_HEAT_ROWS - 1.0);
+		point->row = (uint32_t)MIN(((double)point->value - (double)least) / height,
+					   QUERY_HEAT_ROWS - 1.0);
 	}
 	if (h->count)
 		qsort(h->points, h->count, sizeof(*h->points), by_place);
 }
 
-int query_heatmap(const struct query *query, bool of_spans, int64_t step_ns, const struct str *labels, size_t labels_count,
-		  struct query_heatmap *ret_heatmap, struct err *err)
+int query_heatmap(const struct query *query, bool of_spans, int64_t step_ns,
+		  const struct str *labels, size_t labels_count, struct query_heatmap *ret_heatmap,
+		  struct err *err)
 {
-	struct heat_call call = { .query = query, .heatmap = ret_heatmap, .of_spans = of_spans, .err = err };
+	struct heat_call call = {
+	    .query = query, .heatmap = ret_heatmap, .of_spans = of_spans, .err = err};
 	int rc = query_steps_check(query, step_ns, err);
 
-	*ret_heatmap = (struct query_heatmap){ .labels_count = labels_count };
+	*ret_heatmap = (struct query_heatmap){.labels_count = labels_count};
 	if (!rc)
 		rc = grouping_init(&call.grouping, query, labels, labels_count, err);
 	if (rc)
@@ -190,7 +201,7 @@ int query_heatmap(const struct query *query, bool of_spans, int64_t step_ns, con
 	ret_heatmap->groups_count = call.grouping.count;
 	ret_heatmap->arena = call.grouping.arena;
 	call.grouping.values = NULL;
-	call.grouping.arena = (struct arena){ 0 };
+	call.grouping.arena = (struct arena){0};
 	grouping_release(&call.grouping);
 	intern_release(&call.keys);
 	if (rc) {
@@ -206,5 +217,5 @@ void query_heatmap_release(struct query_heatmap *heatmap)
 	free(heatmap->points);
 	free(heatmap->values);
 	arena_release(&heatmap->arena);
-	*heatmap = (struct query_heatmap){ 0 };
+	*heatmap = (struct query_heatmap){0};
 }

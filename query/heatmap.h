@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * query/heatmap.h - how many profiles, or spans, held how much, over time: rows of values, columns of time.
+ * query/heatmap.h - how many profiles, or spans, held how much, over time: rows of values, columns
+ * of time.
  *
  * Made of records, so as far back as they are kept.  On the thread that owns the reader.
  */
@@ -11,7 +12,8 @@
 
 #define QUERY_HEAT_ROWS 20
 
-/* One profile (what a process was charged with in STORAGE_L1_WINDOW_NS, or an upload) or one span. */
+/* One profile (what a process was charged with in STORAGE_L1_WINDOW_NS, or an upload) or one span.
+ */
 struct query_heat_point {
 	int64_t time_ns; /* of its first record */
 	int64_t value;
@@ -30,8 +32,9 @@ struct query_heatmap {
 };
 
 /* Returns as query_group_totals; -E2BIG for more than four million points. */
-MUST_CHECK int query_heatmap(const struct query *query, bool of_spans, int64_t step_ns, const struct str *labels,
-			     size_t labels_count, struct query_heatmap *ret_heatmap, struct err *err);
+MUST_CHECK int query_heatmap(const struct query *query, bool of_spans, int64_t step_ns,
+			     const struct str *labels, size_t labels_count,
+			     struct query_heatmap *ret_heatmap, struct err *err);
 void query_heatmap_release(struct query_heatmap *heatmap);
 
 #endif

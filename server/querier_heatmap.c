@@ -32,17 +32,18 @@ static void put_exemplar(struct buf *out, const struct query_heat_point *point)
 }
 
 /* The points of one group in one step, by row. */
-static void put_slot(struct querier_call *call, const struct query_heatmap *heatmap, const struct query_heat_point *points,
-		     size_t count)
+static void put_slot(struct querier_call *call, const struct query_heatmap *heatmap,
+		     const struct query_heat_point *points, size_t count)
 {
-	uint32_t counts[QUERY_HEAT_ROWS] = { 0 };
+	uint32_t counts[QUERY_HEAT_ROWS] = {0};
 	bool with_exemplars = call->request->exemplar_type != EXEMPLAR_NONE;
 	size_t begin = proto_message_begin(call->out, 2), inner;
 
 	for (size_t i = 0; i < count; i++)
 		counts[points[i].row]++;
 	proto_put_varint(call->out, 1,
-			 (uint64_t)(call->request->start_ms + (int64_t)(points[0].step * call->request->step_s * 1e3)));
+			 (uint64_t)(call->request->start_ms +
+				    (int64_t)(points[0].step * call->request->step_s * 1e3)));
 	inner = proto_message_begin(call->out, 2);
 	for (size_t i = 0; i < QUERY_HEAT_ROWS; i++) {
 		uint64_t bits;
@@ -62,8 +63,8 @@ static void put_slot(struct querier_call *call, const struct query_heatmap *heat
 	proto_message_end(call->out, begin);
 }
 
-static void put_series(struct querier_call *call, const struct query_heatmap *heatmap, const struct query_heat_point *points,
-		       size_t count)
+static void put_series(struct querier_call *call, const struct query_heatmap *heatmap,
+		       const struct query_heat_point *points, size_t count)
 {
 	const struct querier_list *labels = &call->request->labels;
 	size_t begin = proto_message_begin(call->out, 1);
@@ -90,16 +91,20 @@ static int heatmap_answer(struct querier_call *call, struct querier_ask *ask)
 	int64_t shown = 0;
 
 	if (request->labels.count > ARRAY_LEN(labels))
-		return err_set(call->err, -EINVAL, "group_by names more than %d labels", QUERY_GROUP_LABELS_MAX);
+		return err_set(call->err, -EINVAL, "group_by names more than %d labels",
+			       QUERY_GROUP_LABELS_MAX);
 	for (size_t i = 0; i < request->labels.count; i++)
 		labels[i] = querier_label(request->labels.items[i]);
-	int rc = query_heatmap(&ask->query, request->query_type == QUERY_TYPE_SPAN, (int64_t)(request->step_s * 1e9), labels,
-			       request->labels.count, &heatmap, call->err);
+	int rc = query_heatmap(&ask->query, request->query_type == QUERY_TYPE_SPAN,
+			       (int64_t)(request->step_s * 1e9), labels, request->labels.count,
+			       &heatmap, call->err);
 
 	if (rc)
 		return rc;
-	for (size_t i = 0, j; i < heatmap.count && (request->limit <= 0 || shown < request->limit); i = j, shown++) {
-		for (j = i; j < heatmap.count && heatmap.points[j].group == heatmap.points[i].group;)
+	for (size_t i = 0, j; i < heatmap.count && (request->limit <= 0 || shown < request->limit);
+	     i = j, shown++) {
+		for (j = i;
+		     j < heatmap.count && heatmap.points[j].group == heatmap.points[i].group;)
 			j++;
 		put_series(call, &heatmap, heatmap.points + i, j - i);
 	}
@@ -110,12 +115,13 @@ static int heatmap_answer(struct querier_call *call, struct querier_ask *ask)
 int querier_heatmap(struct querier_call *call)
 {
 	const struct querier_request *request = call->request;
-	struct querier_ask ask = { 0 };
+	struct querier_ask ask = {0};
 	int rc = querier_step_check(call);
 
 	if (rc)
 		return rc;
-	rc = querier_open(call, request->type_id, request->selector, request->start_ms, request->end_ms, &ask);
+	rc = querier_open(call, request->type_id, request->selector, request->start_ms,
+			  request->end_ms, &ask);
 	if (!rc && !ask.is_void)
 		rc = heatmap_answer(call, &ask);
 	querier_close(call, &ask);

@@ -226,8 +226,7 @@ static const char *format_of(const char *path)
 	static const char *const endings[][2] = {{".flamebearer.json", "flamebearer"},
 						 {".json", "json"},
 						 {".svg", "svg"},
-						 {".folded", "folded"},
-						 {".html", "html"}};
+						 {".folded", "folded"}};
 	size_t len = strlen(path);
 
 	for (size_t i = 0; i < ARRAY_LEN(endings); i++)

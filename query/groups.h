@@ -24,11 +24,10 @@ struct query_group {
 
 struct query_groups {
 	struct query_group *groups; /* by falling total */
-	size_t count, capacity, steps;
+	size_t count, steps;
 	struct query_facts facts;
 	bool is_gauge; /* a step's value is what was last seen in it */
 	struct arena arena;
-	struct intern keys;
 };
 
 /*

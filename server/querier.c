@@ -9,6 +9,7 @@
 
 #define DEADLINE_NS (INT64_C(10) * NS_PER_S)
 #define MS_MAX (INT64_MAX / 1000000) /* the year 2262 */
+#define STEP_MAX_S 1e9
 #define NODES_MAX ((size_t)1 << 20)
 
 struct str querier_label(struct str name)
@@ -125,6 +126,17 @@ void querier_close(const struct querier_call *call, struct querier_ask *ask)
 	symbols_view_free(ask->view);
 	readers_return(call->agent->readers, ask->reader);
 	selector_free(ask->selector);
+}
+
+int querier_step_check(const struct querier_call *call)
+{
+	const struct querier_request *request = call->request;
+
+	if (!(request->step_s > 0 && request->step_s <= STEP_MAX_S))
+		return err_set(call->err, -EINVAL, "step is seconds above 0");
+	if (!request->start_ms || !request->end_ms)
+		return err_set(call->err, -EINVAL, "start and end are required");
+	return 0;
 }
 
 size_t querier_max_nodes(int64_t asked)

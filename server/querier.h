@@ -49,6 +49,9 @@ MUST_CHECK int querier_range(const struct querier_call *call, int64_t start_ms, 
 /* Merge what is asked; the tree is empty when nothing is selected. Release it after 0 only. */
 MUST_CHECK int querier_merge(const struct querier_call *call, struct querier_ask *ask, struct query_tree *ret_tree);
 
+/* Whether a question over time has a step and a range. */
+MUST_CHECK int querier_step_check(const struct querier_call *call);
+
 /* How many nodes are shown when `asked` is what was wanted. */
 size_t querier_max_nodes(int64_t asked);
 

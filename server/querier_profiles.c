@@ -7,7 +7,6 @@
 #include "server/querier.h"
 
 #define PPROF_MAX ((size_t)256 << 20)
-#define STEP_MAX_S 1e9
 
 /* ---- messages ---- */
 
@@ -360,10 +359,8 @@ int querier_select_series(struct querier_call *call)
 	struct querier_ask ask = { 0 };
 	int rc = selectors_check(call, request);
 
-	if (!rc && !(request->step_s > 0 && request->step_s <= STEP_MAX_S))
-		rc = err_set(call->err, -EINVAL, "step is seconds above 0");
-	if (!rc && (!request->start_ms || !request->end_ms))
-		rc = err_set(call->err, -EINVAL, "start and end are required");
+	if (!rc)
+		rc = querier_step_check(call);
 	if (rc)
 		return rc;
 	rc = querier_open(call, request->type_id, request->selector, request->start_ms, request->end_ms, &ask);
@@ -374,9 +371,4 @@ int querier_select_series(struct querier_call *call)
 	}
 	querier_close(call, &ask);
 	return rc;
-}
-
-int querier_heatmap(struct querier_call *call)
-{
-	return err_set(call->err, -EOPNOTSUPP, "heat maps are not served by this release");
 }

@@ -33,8 +33,10 @@ MESSAGE(go_pgo, FIELD("keepLocations", "keep_locations", 1, WIRE_NUMBER),
 MESSAGE(stack_trace_selector, MANY("callSite", "call_site", 1, location_name), ONE("goPgo", "go_pgo", 2, go_pgo));
 MESSAGE(point, FIELD("value", "value", 1, WIRE_DOUBLE), FIELD("timestamp", "timestamp", 2, WIRE_NUMBER));
 MESSAGE(series, MANY("labels", "labels", 1, label_pair), MANY("points", "points", 2, point));
+MESSAGE(exemplar, FIELD("timestamp", "timestamp", 1, WIRE_NUMBER), FIELD("profileId", "profile_id", 2, WIRE_TEXT),
+	FIELD("spanId", "span_id", 3, WIRE_TEXT), FIELD("value", "value", 4, WIRE_NUMBER));
 MESSAGE(heatmap_slot, FIELD("timestamp", "timestamp", 1, WIRE_NUMBER), LIST("yMin", "y_min", 2, WIRE_DOUBLE),
-	LIST("counts", "counts", 3, WIRE_NUMBER));
+	LIST("counts", "counts", 3, WIRE_NUMBER), MANY("exemplars", "exemplars", 4, exemplar));
 MESSAGE(heatmap_series, MANY("labels", "labels", 1, label_pair), MANY("slots", "slots", 2, heatmap_slot));
 
 /* ---- google.v1.Profile: pprof ---- */

@@ -90,7 +90,7 @@ static uint32_t key_start(const struct query *query, uint32_t start_line)
 }
 
 /* "binary+0x1234": what is always true of an address. */
-static int address_name(struct segment_call *call, const struct profile_frame *frame,
+static int address_name(struct segment_call *call, uint64_t address,
 			const struct profile_module *module, uint32_t *ret_string)
 {
 	char text[512];
@@ -98,9 +98,9 @@ static int address_name(struct segment_call *call, const struct profile_frame *f
 
 	if (path.len)
 		(void)snprintf(text, sizeof(text), "%.400s+0x%llx", base_name(path),
-			       (unsigned long long)frame->address);
+			       (unsigned long long)address);
 	else
-		(void)snprintf(text, sizeof(text), "0x%llx", (unsigned long long)frame->address);
+		(void)snprintf(text, sizeof(text), "0x%llx", (unsigned long long)address);
 	return query_tree_key_string(call->tree, text, ret_string);
 }
 
@@ -122,7 +122,7 @@ static int address_keys(struct segment_call *call, const struct profile_frame *f
 	if (!count || call->query->granularity == QUERY_BY_ADDRESS) {
 		struct query_key key = { .library = library };
 
-		rc = address_name(call, frame, module, &key.function);
+		rc = address_name(call, frame->address, module, &key.function);
 		for (size_t i = 0; !rc && i < count; i++) {
 			rc = alias_add(call, key.function, str_of(found[i].function));
 			if (!rc)
@@ -139,7 +139,8 @@ static int address_keys(struct segment_call *call, const struct profile_frame *f
 		if (found[i].function)
 			rc = query_tree_key_string(call->tree, found[i].function, &key.function);
 		else
-			rc = address_name(call, frame, module, &key.function);
+			rc = address_name(call, frame->address - found[i].inside, module,
+					  &key.function);
 		if (!rc)
 			rc = query_tree_key_string(call->tree, found[i].file, &key.file);
 		if (!rc)

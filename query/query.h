@@ -21,6 +21,7 @@
 struct query_name {
 	const char *function, *file; /* NULL: unknown */
 	uint32_t line, start_line;
+	uint64_t inside; /* bytes from the function's begin, which names it when nothing else does */
 };
 
 /* Names an address. Innermost frame first; returns how many, 0 when nothing is known. */

@@ -342,6 +342,17 @@ int query_merge_set(const struct query *query, const struct query_series_set *se
 	return rc;
 }
 
+int query_failed(int rc, struct err *err)
+{
+	if (rc == -ENOMEM)
+		return err_set(err, rc, "query: out of memory");
+	if (rc == -E2BIG)
+		return err_set(err, rc,
+			       "query: the answer has more than the limit of %zu nodes or 256 MiB of names; narrow the range, the selector or the filters",
+			       QUERY_TREE_NODES_MAX);
+	return rc;
+}
+
 int query_merge_raw(const struct query *query, struct query_tree *tree, struct err *err)
 {
 	struct query_selection selection;
@@ -359,7 +370,7 @@ int query_merge_raw(const struct query *query, struct query_tree *tree, struct e
 	if (!rc && !selection.series_count)
 		rc = err_set(err, -ENOENT, "no series of %s matches in this range", tree->type_id);
 	query_selection_release(&selection);
-	return rc == -ENOMEM ? err_set(err, rc, "query: out of memory") : rc;
+	return query_failed(rc, err);
 }
 
 int query_merge(const struct query *query, struct query_tree *tree, struct err *err)
@@ -370,5 +381,5 @@ int query_merge(const struct query *query, struct query_tree *tree, struct err *
 		rc = reshape_tree(query, tree, NULL, NULL);
 	if (!rc)
 		query_tree_sum(tree);
-	return rc == -ENOMEM ? err_set(err, rc, "query: out of memory") : rc;
+	return query_failed(rc, err);
 }

@@ -18,6 +18,9 @@ MUST_CHECK int query_map_records(const struct query *query, const struct storage
 /* All that the query selects, before filters and shape; selves alone. Returns as query_merge. */
 MUST_CHECK int query_merge_raw(const struct query *query, struct query_tree *tree, struct err *err);
 
+/* Say why, where nobody has: memory, or a tree beyond QUERY_TREE_NODES_MAX. Returns rc. */
+int query_failed(int rc, struct err *err);
+
 /* A fresh index of a tree's nodes. */
 MUST_CHECK int query_tree_index_nodes(struct query_tree *tree);
 

@@ -15,6 +15,7 @@
 #include "storage/storage.h"
 
 #define QUERY_MAX_NODES_DEFAULT 8192
+#define QUERY_TREE_NODES_MAX ((size_t)8 << 20) /* half a GB; a host's month has a tenth; -E2BIG */
 #define QUERY_LOSSES_MAX 32
 #define QUERY_INLINES_MAX 32
 

@@ -79,6 +79,8 @@ int query_tree_child(struct query_tree *tree, uint32_t parent, const struct quer
 		rc = intern_put(&tree->node_index, (const char *)&edge, sizeof(edge), ret_node);
 	if (rc || *ret_node < tree->nodes_count)
 		return rc;
+	if (tree->nodes_count == QUERY_TREE_NODES_MAX)
+		return -E2BIG;
 	rc = array_grow(&tree->nodes, sizeof(*tree->nodes), &tree->nodes_capacity,
 			tree->nodes_count + 1);
 	if (!rc)

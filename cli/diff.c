@@ -280,7 +280,7 @@ static int diff(struct options *o, const char *base_text, const char *now_text)
 	if (!code)
 		code = diff_ask(o, &base, now_text ? &now : NULL, format, &body);
 	if (!code && o->output)
-		code = export_save(&body, o->output);
+		code = export_save(o, &body);
 	else if (!code)
 		code = rows_show(o, &body, fail_above);
 	buf_release(&base.selector);

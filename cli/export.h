@@ -17,7 +17,7 @@ const struct query_format *export_format_of(const char *path);
 int export_write(const struct options *options, const struct query_format *format,
 		 const char *max_nodes);
 
-/* Write what was answered to a file, whole or not at all; NULL: to stdout. */
-int export_save(const struct buf *body, const char *path);
+/* Write what was answered to options->output, whole or not at all; NULL: to stdout. */
+int export_save(const struct options *options, const struct buf *body);
 
 #endif

@@ -19,6 +19,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/slots.h"
+#include "base/sort.h"
 #include "base/utf8.h"
 #include "base/util.h"
 #include "base/varint.h"

@@ -9,12 +9,13 @@
 #include "cli/value.h"
 
 static const char usage[] =
-	"usage: hearth config check [FILE]\n"
-	"       hearth config show [--json] [--server unix:PATH|URL]\n"
-	"\n"
-	"check  reads hearthd's settings (default /etc/hearth/hearthd.yaml) as hearthd does, and says what is\n"
-	"       wrong with them, with the place; ends with 2 when something is\n"
-	"show   what the running agent is set to: where it keeps, where it listens, what it scrapes\n";
+    "usage: hearth config check [FILE]\n"
+    "       hearth config show [--json] [--server unix:PATH|URL]\n"
+    "\n"
+    "check  reads hearthd's settings (default /etc/hearth/hearthd.yaml) as hearthd does, and says "
+    "what is\n"
+    "       wrong with them, with the place; ends with 2 when something is\n"
+    "show   what the running agent is set to: where it keeps, where it listens, what it scrapes\n";
 
 #define DEFAULT_FILE "/etc/hearth/hearthd.yaml"
 
@@ -41,12 +42,15 @@ static json_t *settings_of(json_t *status)
 	json_t *scrapes = json_array(), *scrape, *storage = json_object_get(status, "storage");
 	size_t i;
 
-	json_array_foreach(json_object_get(status, "scrapes"), i, scrape)
-		(void)json_array_append_new(scrapes, json_pack("{s:s, s:s}", "service", answer_text(scrape, "service"), "url",
-							       answer_text(scrape, "url")));
-	return json_pack("{s:s, s:s, s:s, s:O, s:s, s:o}", "schema", "hearth.config/1", "version", answer_text(status, "version"), "store",
-			 answer_text(storage, "location"), "listen", json_object_get(json_object_get(status, "http"), "listen"), "grpc",
-			 answer_text(json_object_get(status, "grpc"), "listen"), "scrape", scrapes);
+	json_array_foreach(json_object_get(status, "scrapes"), i, scrape)(void)
+	    json_array_append_new(scrapes,
+				  json_pack("{s:s, s:s}", "service", answer_text(scrape, "service"),
+					    "url", answer_text(scrape, "url")));
+	return json_pack("{s:s, s:s, s:s, s:O, s:s, s:o}", "schema", "hearth.config/1", "version",
+			 answer_text(status, "version"), "store", answer_text(storage, "location"),
+			 "listen", json_object_get(json_object_get(status, "http"), "listen"),
+			 "grpc", answer_text(json_object_get(status, "grpc"), "listen"), "scrape",
+			 scrapes);
 }
 
 static void settings_print(json_t *settings)
@@ -57,11 +61,12 @@ static void settings_print(json_t *settings)
 	(void)printf("version: %s\nstore: ", answer_text(settings, "version"));
 	name_print(answer_text(settings, "store"));
 	(void)puts("\nlisten:");
-	json_array_foreach(json_object_get(settings, "listen"), i, one)
-		(void)printf("  - %s\n", json_string_value(one));
+	json_array_foreach(json_object_get(settings, "listen"), i, one)(void)
+	    printf("  - %s\n", json_string_value(one));
 	if (answer_text(settings, "grpc")[0])
 		(void)printf("grpc: %s\n", answer_text(settings, "grpc"));
-	json_array_foreach(json_object_get(settings, "scrape"), i, one) {
+	json_array_foreach(json_object_get(settings, "scrape"), i, one)
+	{
 		(void)printf("%s  - service: ", i ? "" : "scrape:\n");
 		name_print(answer_text(one, "service"));
 		(void)printf("\n    url: ");
@@ -72,7 +77,7 @@ static void settings_print(json_t *settings)
 
 static int show(const struct options *o)
 {
-	struct buf body = { 0 };
+	struct buf body = {0};
 	struct place place;
 	int code = place_find(o->server, &place);
 
@@ -112,4 +117,4 @@ static int run(int argc, char **argv)
 	return complain(EXIT_USAGE, "config: say check or show");
 }
 
-const struct verb verb_config = { .name = "config", .usage = usage, .run = run };
+const struct verb verb_config = {.name = "config", .usage = usage, .run = run};

@@ -16,13 +16,14 @@
 #include "cli/value.h"
 
 static const char usage[] =
-	"usage: hearth demo [--for TIME]\n"
-	"\n"
-	"Runs a small shop with planted facts (a hot function, a contended lock, a leak) under the profiler, with\n"
-	"an agent of its own, and prints a link to its page.  Nothing of it stays when it ends.\n"
-	"\n"
-	"  --for TIME   end after it (default: at SIGINT)\n"
-	"  --json       {\"schema\":\"hearth.demo/1\",\"url\":...,\"server\":...} when it is ready\n";
+    "usage: hearth demo [--for TIME]\n"
+    "\n"
+    "Runs a small shop with planted facts (a hot function, a contended lock, a leak) under the "
+    "profiler, with\n"
+    "an agent of its own, and prints a link to its page.  Nothing of it stays when it ends.\n"
+    "\n"
+    "  --for TIME   end after it (default: at SIGINT)\n"
+    "  --json       {\"schema\":\"hearth.demo/1\",\"url\":...,\"server\":...} when it is ready\n";
 
 static volatile sig_atomic_t stopped;
 
@@ -38,7 +39,8 @@ static pid_t shop_start(const struct own_agent *agent, const char *program)
 	pid_t child;
 
 	if (!preload_find("libhearth-preload.so", library, sizeof(library))) {
-		(void)complain(EXIT_RUNTIME, "demo: libhearth-preload.so is not beside this program");
+		(void)complain(EXIT_RUNTIME,
+			       "demo: libhearth-preload.so is not beside this program");
 		return -1;
 	}
 	(void)fflush(NULL);
@@ -48,8 +50,8 @@ static pid_t shop_start(const struct own_agent *agent, const char *program)
 	(void)setpgid(0, 0);
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 	(void)snprintf(socket, sizeof(socket), "unix:%s/agent.sock", agent->place.directory);
-	if (!setenv("LD_PRELOAD", library, 1) && !setenv("HEARTH_ENABLED", "1", 1) && !setenv("HEARTH_SERVICE", "shop", 1) &&
-	    !setenv("HEARTH_AGENT", socket, 1)) {
+	if (!setenv("LD_PRELOAD", library, 1) && !setenv("HEARTH_ENABLED", "1", 1) &&
+	    !setenv("HEARTH_SERVICE", "shop", 1) && !setenv("HEARTH_AGENT", socket, 1)) {
 		(void)dup2(STDERR_FILENO, STDOUT_FILENO);
 		(void)execl(program, "hearth-demo", (char *)NULL);
 	}
@@ -58,16 +60,20 @@ static pid_t shop_start(const struct own_agent *agent, const char *program)
 
 static int link_print(const struct own_agent *agent, bool as_json)
 {
-	struct buf body = { 0 };
+	struct buf body = {0};
 	int code = ask(&agent->place, "/api/v1/login", NULL, 0, "", 0, &body);
 	json_t *answer = code ? NULL : json_loadb(body.data ? body.data : "", body.len, 0, NULL);
 
 	if (!code && as_json)
-		(void)printf("{\"schema\":\"hearth.demo/1\",\"url\":\"http://%s%s\",\"server\":\"unix:%s\"}\n", answer_text(answer, "address"),
-			     answer_text(answer, "path"), agent->place.directory);
+		(void)printf("{\"schema\":\"hearth.demo/1\",\"url\":\"http://"
+			     "%s%s\",\"server\":\"unix:%s\"}\n",
+			     answer_text(answer, "address"), answer_text(answer, "path"),
+			     agent->place.directory);
 	else if (!code)
-		(void)printf("The shop is open: http://%s%s\nFrom a shell:     hearth top --server unix:%s\nClose it with Ctrl-C.\n",
-			     answer_text(answer, "address"), answer_text(answer, "path"), agent->place.directory);
+		(void)printf("The shop is open: http://%s%s\nFrom a shell:     hearth top --server "
+			     "unix:%s\nClose it with Ctrl-C.\n",
+			     answer_text(answer, "address"), answer_text(answer, "path"),
+			     agent->place.directory);
 	(void)fflush(stdout);
 	json_decref(answer);
 	buf_release(&body);
@@ -92,18 +98,20 @@ static int wait_for_end(pid_t shop, int64_t for_ns)
 static int run(int argc, char **argv)
 {
 	extern const struct verb verb_demo;
-	const struct sigaction stop = { .sa_handler = on_signal };
-	struct own_agent agent = { 0 };
+	const struct sigaction stop = {.sa_handler = on_signal};
+	struct own_agent agent = {0};
 	char program[PATH_MAX];
 	int64_t for_ns = INT64_MAX / 2;
-	struct err err = { 0 };
+	struct err err = {0};
 	struct options o;
 	int rest, code = options_parse(&verb_demo, argc, argv, &o, &rest);
 
 	if (code >= 0)
 		return code;
-	if (rest < argc || (o.duration && (duration_parse(str_of(o.duration), &for_ns, &err) || for_ns <= 0)))
-		return complain(EXIT_USAGE, "demo: \"%s\" is not understood", rest < argc ? argv[rest] : o.duration);
+	if (rest < argc ||
+	    (o.duration && (duration_parse(str_of(o.duration), &for_ns, &err) || for_ns <= 0)))
+		return complain(EXIT_USAGE, "demo: \"%s\" is not understood",
+				rest < argc ? argv[rest] : o.duration);
 	if (!preload_find("hearth-demo", program, sizeof(program)))
 		return complain(EXIT_RUNTIME, "demo: hearth-demo is not beside this program");
 	(void)sigaction(SIGINT, &stop, NULL);
@@ -124,4 +132,4 @@ static int run(int argc, char **argv)
 	return code;
 }
 
-const struct verb verb_demo = { .name = "demo", .usage = usage, .run = run };
+const struct verb verb_demo = {.name = "demo", .usage = usage, .run = run};

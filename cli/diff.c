@@ -11,19 +11,23 @@
 #define NEWS_ERRORS 3.0
 
 static const char usage[] =
-	"usage: hearth diff BASE [NEW] [SELECTION] [--fail-above POINTS%] [--json | -o FILE]\n"
-	"\n"
-	"Says what costs more and what costs less than before.  BASE and NEW are a label (version=1.2), a\n"
-	"selector ({env=\"prod\"}) or a range (now-2h..now-1h); without NEW it is what SELECTION says.\n"
-	"\n"
-	"  -n, --limit COUNT  rows, by the size of their change (default 20; 0: all)\n"
-	"  --normalize HOW    share (default: points of each side's total), time (a second of each range),\n"
-	"                     none\n"
-	"  --fail-above P%    end with 5 when a function's share grew by more than P points, and by more than\n"
-	"                     three standard errors\n"
-	"  -o, --output FILE  the double flame graph instead: .svg, .folded, .json, .flamebearer.json\n"
-	SELECTION_HELP
-	"  --json             {\"schema\":\"hearth.diff_top/1\",...}\n";
+    "usage: hearth diff BASE [NEW] [SELECTION] [--fail-above POINTS%] [--json | -o FILE]\n"
+    "\n"
+    "Says what costs more and what costs less than before.  BASE and NEW are a label "
+    "(version=1.2), a\n"
+    "selector ({env=\"prod\"}) or a range (now-2h..now-1h); without NEW it is what SELECTION "
+    "says.\n"
+    "\n"
+    "  -n, --limit COUNT  rows, by the size of their change (default 20; 0: all)\n"
+    "  --normalize HOW    share (default: points of each side's total), time (a second of each "
+    "range),\n"
+    "                     none\n"
+    "  --fail-above P%    end with 5 when a function's share grew by more than P points, and by "
+    "more than\n"
+    "                     three standard errors\n"
+    "  -o, --output FILE  the double flame graph instead: .svg, .folded, .json, "
+    ".flamebearer.json\n" SELECTION_HELP
+    "  --json             {\"schema\":\"hearth.diff_top/1\",...}\n";
 
 struct side {
 	struct buf selector;
@@ -48,13 +52,15 @@ static int side_select(const struct options *o, const char *matchers, size_t len
 		select_len -= 2;
 	}
 	buf_init(&both, 65536);
-	(void)buf_printf(&both, "{%.*s%s%.*s}", (int)select_len, select, select_len && len ? "," : "", (int)len, matchers);
+	(void)buf_printf(&both, "{%.*s%s%.*s}", (int)select_len, select,
+			 select_len && len ? "," : "", (int)len, matchers);
 	rc = buf_cstr(&both) ? selector_make(o, both.data, &side->selector) : -1;
 	buf_release(&both);
 	return rc ? complain(EXIT_RUNTIME, "out of memory") : 0;
 }
 
-static int side_label(const struct options *o, const char *operand, const char *equal, struct side *side)
+static int side_label(const struct options *o, const char *operand, const char *equal,
+		      struct side *side)
 {
 	struct buf matcher;
 
@@ -66,8 +72,8 @@ static int side_label(const struct options *o, const char *operand, const char *
 		(void)buf_add_byte(&matcher, (uint8_t)*c);
 	}
 	(void)buf_add_byte(&matcher, '"');
-	int code = matcher.failed ? complain(EXIT_USAGE, "diff: \"%.40s...\" is too long", operand) :
-				    side_select(o, matcher.data, matcher.len, side);
+	int code = matcher.failed ? complain(EXIT_USAGE, "diff: \"%.40s...\" is too long", operand)
+				  : side_select(o, matcher.data, matcher.len, side);
 
 	buf_release(&matcher);
 	return code;
@@ -86,7 +92,9 @@ static int side_parse(const struct options *o, const char *operand, struct side 
 	if (equal && (!dots || equal < dots))
 		return side_label(o, operand, equal, side);
 	if (!dots)
-		return complain(EXIT_USAGE, "diff: \"%s\" is none of label=value, {selector}, from..until", operand);
+		return complain(EXIT_USAGE,
+				"diff: \"%s\" is none of label=value, {selector}, from..until",
+				operand);
 	(void)snprintf(side->from, sizeof(side->from), "%.*s", (int)(dots - operand), operand);
 	(void)snprintf(side->until, sizeof(side->until), "%s", dots[2] ? dots + 2 : "now");
 	return side_select(o, "", 0, side);
@@ -98,7 +106,8 @@ static void share(double value, double total, char *to, size_t max)
 }
 
 /* "+3.10 +-0.80" points, or in the unit. */
-static void delta_print(json_t *row, const char *delta, const char *se, const char *unit, bool points)
+static void delta_print(json_t *row, const char *delta, const char *se, const char *unit,
+			bool points)
 {
 	double value = answer_number(row, delta), error = answer_number(row, se);
 	char text[32], error_text[32];
@@ -114,7 +123,8 @@ static void delta_print(json_t *row, const char *delta, const char *se, const ch
 
 static void row_print(json_t *answer, json_t *row, bool points)
 {
-	double total = answer_number(answer, "total"), base_total = answer_number(answer, "base_total");
+	double total = answer_number(answer, "total"),
+	       base_total = answer_number(answer, "base_total");
 	const char *unit = answer_text(answer, "unit");
 	char before[32], now[32];
 
@@ -135,18 +145,24 @@ static void table_print(json_t *answer, size_t limit)
 	char before[32], now[32];
 	size_t i;
 
-	value_format(answer_number(answer, "base_total"), answer_text(answer, "unit"), before, sizeof(before));
+	value_format(answer_number(answer, "base_total"), answer_text(answer, "unit"), before,
+		     sizeof(before));
 	value_format(answer_number(answer, "total"), answer_text(answer, "unit"), now, sizeof(now));
-	(void)printf("Type: %s\nBase: %s, %.0f samples\nNew: %s, %.0f samples\n", answer_text(answer, "type"), before,
-		     answer_number(json_object_get(answer, "base"), "samples"), now, answer_number(answer, "samples"));
-	(void)printf("%8s %8s %*s %*s  name\n", "before", "now", points ? 17 : 21, "flat change", points ? 17 : 21, "cum change");
-	json_array_foreach(rows, i, row) {
+	(void)printf("Type: %s\nBase: %s, %.0f samples\nNew: %s, %.0f samples\n",
+		     answer_text(answer, "type"), before,
+		     answer_number(json_object_get(answer, "base"), "samples"), now,
+		     answer_number(answer, "samples"));
+	(void)printf("%8s %8s %*s %*s  name\n", "before", "now", points ? 17 : 21, "flat change",
+		     points ? 17 : 21, "cum change");
+	json_array_foreach(rows, i, row)
+	{
 		if (limit && i == limit)
 			break;
 		row_print(answer, row, points);
 	}
 	if (limit && json_array_size(rows) > limit)
-		(void)fprintf(stderr, "hearth: %zu rows shown, %zu more with -n 0\n", limit, json_array_size(rows) - limit);
+		(void)fprintf(stderr, "hearth: %zu rows shown, %zu more with -n 0\n", limit,
+			      json_array_size(rows) - limit);
 }
 
 static bool grew(json_t *row, const char *delta, const char *se, double limit)
@@ -162,7 +178,8 @@ static int threshold_check(json_t *answer, double limit)
 	size_t i;
 	int code = EXIT_OK;
 
-	json_array_foreach(json_object_get(answer, "rows"), i, row) {
+	json_array_foreach(json_object_get(answer, "rows"), i, row)
+	{
 		bool self = grew(row, "self_delta", "self_se", limit);
 
 		if (!self && !grew(row, "total_delta", "total_se", limit))
@@ -170,7 +187,8 @@ static int threshold_check(json_t *answer, double limit)
 		(void)fputs("hearth: ", stderr);
 		for (const char *c = answer_text(row, "name"); *c; c++)
 			(void)fputc((unsigned char)*c < 0x20 ? '?' : *c, stderr);
-		(void)fprintf(stderr, " grew by %.2f points%s, above %g\n", answer_number(row, self ? "self_delta" : "total_delta"),
+		(void)fprintf(stderr, " grew by %.2f points%s, above %g\n",
+			      answer_number(row, self ? "self_delta" : "total_delta"),
 			      self ? "" : " with what it calls", limit);
 		code = EXIT_THRESHOLD;
 	}
@@ -178,18 +196,20 @@ static int threshold_check(json_t *answer, double limit)
 }
 
 /* One side or both may be of another selection than the options say. */
-static int diff_ask(struct options *o, const struct side *base, const struct side *now, const char *format, struct buf *body)
+static int diff_ask(struct options *o, const struct side *base, const struct side *now,
+		    const char *format, struct buf *body)
 {
 	struct options asked = *o;
-	const struct parameter extra[] = { { "type", o->type ? o->type : "cpu" },
-					   { "base_query", base->selector.len ? base->selector.data : "{}" },
-					   { "base_from", or_null(base->from) },
-					   { "base_until", or_null(base->until) },
-					   { "format", format },
-					   { "normalize", o->normalize },
-					   { "granularity", o->granularity },
-					   { "max_nodes", o->max_nodes },
-					   { "limit", "0" } };
+	const struct parameter extra[] = {
+	    {"type", o->type ? o->type : "cpu"},
+	    {"base_query", base->selector.len ? base->selector.data : "{}"},
+	    {"base_from", or_null(base->from)},
+	    {"base_until", or_null(base->until)},
+	    {"format", format},
+	    {"normalize", o->normalize},
+	    {"granularity", o->granularity},
+	    {"max_nodes", o->max_nodes},
+	    {"limit", "0"}};
 
 	if (now) {
 		asked.service = NULL; /* it stands in the side's selector */
@@ -203,12 +223,15 @@ static int diff_ask(struct options *o, const struct side *base, const struct sid
 /* ".svg" is svg: the formats of a double flame graph, by the ending of their files. */
 static const char *format_of(const char *path)
 {
-	static const char *const endings[][2] = { { ".flamebearer.json", "flamebearer" }, { ".json", "json" }, { ".svg", "svg" },
-						  { ".folded", "folded" },		  { ".html", "html" } };
+	static const char *const endings[][2] = {{".flamebearer.json", "flamebearer"},
+						 {".json", "json"},
+						 {".svg", "svg"},
+						 {".folded", "folded"}};
 	size_t len = strlen(path);
 
 	for (size_t i = 0; i < ARRAY_LEN(endings); i++)
-		if (len > strlen(endings[i][0]) && !strcmp(path + len - strlen(endings[i][0]), endings[i][0]))
+		if (len > strlen(endings[i][0]) &&
+		    !strcmp(path + len - strlen(endings[i][0]), endings[i][0]))
 			return endings[i][1];
 	return NULL;
 }
@@ -221,7 +244,8 @@ static int rows_show(const struct options *o, const struct buf *body, double fai
 	if (!answer)
 		return complain(EXIT_RUNTIME, "the agent's answer is not JSON");
 	if (answer_number(answer, "total") == 0 && answer_number(answer, "base_total") == 0)
-		code = complain(EXIT_NO_DATA, "no samples of %s on either side", answer_text(answer, "type"));
+		code = complain(EXIT_NO_DATA, "no samples of %s on either side",
+				answer_text(answer, "type"));
 	else if (!o->json)
 		table_print(answer, o->limit ? strtoul(o->limit, NULL, 10) : 20);
 	if (o->json)
@@ -234,18 +258,21 @@ static int rows_show(const struct options *o, const struct buf *body, double fai
 
 static int diff(struct options *o, const char *base_text, const char *now_text)
 {
-	struct side base = { 0 }, now = { 0 };
-	struct buf body = { 0 };
+	struct side base = {0}, now = {0};
+	struct buf body = {0};
 	char *end = NULL;
 	double fail_above = o->fail_above ? strtod(o->fail_above, &end) : 0;
 	const char *format = o->output ? format_of(o->output) : "top";
 
 	if (o->fail_above && (end == o->fail_above || (*end && strcmp(end, "%") != 0)))
-		return complain(EXIT_USAGE, "diff: --fail-above \"%s\": write points, as 5%%", o->fail_above);
+		return complain(EXIT_USAGE, "diff: --fail-above \"%s\": write points, as 5%%",
+				o->fail_above);
 	if (o->fail_above && o->normalize && strcmp(o->normalize, "share") != 0)
 		return complain(EXIT_USAGE, "diff: --fail-above is of shares");
 	if (!format)
-		return complain(EXIT_USAGE, "diff: the ending of %s is none that `hearth diff --help` lists", o->output);
+		return complain(EXIT_USAGE,
+				"diff: the ending of %s is none that `hearth diff --help` lists",
+				o->output);
 	int code = side_parse(o, base_text, &base);
 
 	if (!code && now_text)
@@ -253,7 +280,7 @@ static int diff(struct options *o, const char *base_text, const char *now_text)
 	if (!code)
 		code = diff_ask(o, &base, now_text ? &now : NULL, format, &body);
 	if (!code && o->output)
-		code = export_save(&body, o->output);
+		code = export_save(o, &body);
 	else if (!code)
 		code = rows_show(o, &body, fail_above);
 	buf_release(&base.selector);
@@ -271,8 +298,9 @@ static int run(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	if (rest == argc || argc - rest > 2)
-		return complain(EXIT_USAGE, "diff: name the base, and perhaps what is compared with it");
+		return complain(EXIT_USAGE,
+				"diff: name the base, and perhaps what is compared with it");
 	return diff(&o, argv[rest], argc - rest == 2 ? argv[rest + 1] : NULL);
 }
 
-const struct verb verb_diff = { .name = "diff", .usage = usage, .run = run };
+const struct verb verb_diff = {.name = "diff", .usage = usage, .run = run};

@@ -46,8 +46,9 @@ const struct query_format *export_format_of(const char *path)
 	return best;
 }
 
-int export_save(const struct buf *body, const char *path)
+int export_save(const struct options *o, const struct buf *body)
 {
+	const char *path = o->output;
 	struct err err = { 0 };
 
 	if (!path) {
@@ -56,7 +57,8 @@ int export_save(const struct buf *body, const char *path)
 	}
 	if (fd_replace_file(path, body->data, body->len, 0644, &err))
 		return complain(EXIT_RUNTIME, "%s", err.message);
-	(void)fprintf(stderr, "hearth: wrote %s, %zu bytes\n", path, body->len);
+	if (!o->quiet)
+		(void)fprintf(stderr, "hearth: wrote %s, %zu bytes\n", path, body->len);
 	return EXIT_OK;
 }
 
@@ -91,7 +93,7 @@ int export_write(const struct options *o, const struct query_format *format, con
 		return code;
 	code = ask_selected(o, "/api/v1/flamegraph", extra, ARRAY_LEN(extra), &body);
 	if (!code)
-		code = export_save(&body, o->output);
+		code = export_save(o, &body);
 	buf_release(&body);
 	return code;
 }

@@ -8,7 +8,8 @@
 
 static const char *text_at(json_t *texts, json_t *column, size_t i)
 {
-	const char *text = json_string_value(json_array_get(texts, (size_t)json_integer_value(json_array_get(column, i))));
+	const char *text = json_string_value(
+	    json_array_get(texts, (size_t)json_integer_value(json_array_get(column, i))));
 
 	return text ? text : "";
 }
@@ -21,7 +22,8 @@ static double number_at(json_t *column, size_t i)
 /* False when the answer is not what it should be. */
 static bool nodes_fill(struct graph *graph)
 {
-	json_t *node = json_object_get(graph->answer, "node"), *depth = json_object_get(node, "depth");
+	json_t *node = json_object_get(graph->answer, "node"),
+	       *depth = json_object_get(node, "depth");
 	json_t *self = json_object_get(node, "self"), *hidden = json_object_get(node, "hidden");
 	size_t *open;
 
@@ -40,9 +42,12 @@ static bool nodes_fill(struct graph *graph)
 		}
 		open[n->depth] = i;
 		n->parent = n->depth ? open[n->depth - 1] : 0;
-		n->name = text_at(json_object_get(graph->answer, "names"), json_object_get(node, "name"), i);
-		n->file = text_at(json_object_get(graph->answer, "files"), json_object_get(node, "file"), i);
-		n->library = text_at(json_object_get(graph->answer, "libraries"), json_object_get(node, "library"), i);
+		n->name = text_at(json_object_get(graph->answer, "names"),
+				  json_object_get(node, "name"), i);
+		n->file = text_at(json_object_get(graph->answer, "files"),
+				  json_object_get(node, "file"), i);
+		n->library = text_at(json_object_get(graph->answer, "libraries"),
+				     json_object_get(node, "library"), i);
 		n->line = (long)number_at(json_object_get(node, "line"), i);
 		n->self = number_at(self, i);
 		n->total = n->self + number_at(hidden, i);
@@ -53,14 +58,15 @@ static bool nodes_fill(struct graph *graph)
 	return whole;
 }
 
-int graph_ask(const struct options *options, const struct parameter *extra, size_t extra_count, struct graph *ret_graph)
+int graph_ask(const struct options *options, const struct parameter *extra, size_t extra_count,
+	      struct graph *ret_graph)
 {
 	struct parameter parameters[8];
 	const char *type = options->type ? options->type : "cpu";
 	size_t count = 0;
 
-	*ret_graph = (struct graph){ 0 };
-	parameters[count++] = (struct parameter){ "type", type };
+	*ret_graph = (struct graph){0};
+	parameters[count++] = (struct parameter){"type", type};
 	for (size_t i = 0; i < extra_count && count < ARRAY_LEN(parameters); i++)
 		parameters[count++] = extra[i];
 	int code = ask_json(options, "/api/v1/flamegraph", parameters, count, &ret_graph->answer);
@@ -68,20 +74,23 @@ int graph_ask(const struct options *options, const struct parameter *extra, size
 	if (code)
 		return code;
 	if (!nodes_fill(ret_graph))
-		return complain(EXIT_RUNTIME, "the agent's flame graph is not whole, or out of memory");
+		return complain(EXIT_RUNTIME,
+				"the agent's flame graph is not whole, or out of memory");
 	ret_graph->total = answer_number(ret_graph->answer, "total");
 	ret_graph->unit = answer_text(ret_graph->answer, "unit");
 	ret_graph->type = answer_text(ret_graph->answer, "type");
 	if (ret_graph->total != 0)
 		return 0;
-	return complain(EXIT_NO_DATA, "no samples of %s in this selection; `hearth services` lists what there is", type);
+	return complain(EXIT_NO_DATA,
+			"no samples of %s in this selection; `hearth services` lists what there is",
+			type);
 }
 
 void graph_release(struct graph *graph)
 {
 	json_decref(graph->answer);
 	free(graph->nodes);
-	*graph = (struct graph){ 0 };
+	*graph = (struct graph){0};
 }
 
 void graph_notes(json_t *answer)
@@ -90,9 +99,11 @@ void graph_notes(json_t *answer)
 	const char *reason;
 
 	if (answer_number(hidden, "nodes") > 0)
-		(void)fprintf(stderr, "hearth: %.0f nodes are hidden; --max-nodes 0 shows all\n", answer_number(hidden, "nodes"));
+		(void)fprintf(stderr, "hearth: %.0f nodes are hidden; --max-nodes 0 shows all\n",
+			      answer_number(hidden, "nodes"));
 	if (json_is_true(json_object_get(answer, "partial")))
-		(void)fprintf(stderr, "hearth: the deadline came first: this is a part of the answer\n");
-	json_object_foreach(json_object_get(answer, "lost"), reason, count)
-		(void)fprintf(stderr, "hearth: lost %lld (%s)\n", (long long)json_integer_value(count), reason);
+		(void)fprintf(stderr,
+			      "hearth: the deadline came first: this is a part of the answer\n");
+	json_object_foreach(json_object_get(answer, "lost"), reason, count)(void) fprintf(
+	    stderr, "hearth: lost %lld (%s)\n", (long long)json_integer_value(count), reason);
 }

@@ -22,8 +22,8 @@ struct graph {
 	const char *unit, *type;
 };
 
-/* Ask for the flame graph that `options` select; `extra` goes with it.  Returns 0, EXIT_NO_DATA when
- * nothing was sampled, or another exit code, having complained; release in all cases. */
+/* Ask for the flame graph that `options` select; `extra` goes with it.  Returns 0, EXIT_NO_DATA
+ * when nothing was sampled, or another exit code, having complained; release in all cases. */
 int graph_ask(const struct options *options, const struct parameter *extra, size_t extra_count,
 	      struct graph *ret_graph);
 void graph_release(struct graph *graph);

@@ -7,14 +7,14 @@
 #include "cli/value.h"
 
 static const char usage[] =
-	"usage: hearth labels [NAME] [SELECTION] [--json]\n"
-	"\n"
-	"Lists the names of labels, or the values that one has.\n"
-	"\n"
-	"  -S, --service NAME, -s, --select '{label=\"value\"}'   of which series\n"
-	"  --since 1h, --from TIME, --to TIME                   when (default: the last hour)\n"
-	"  --server unix:PATH|URL                               which agent\n"
-	"  --json             the agent's answer as it is\n";
+    "usage: hearth labels [NAME] [SELECTION] [--json]\n"
+    "\n"
+    "Lists the names of labels, or the values that one has.\n"
+    "\n"
+    "  -S, --service NAME, -s, --select '{label=\"value\"}'   of which series\n"
+    "  --since 1h, --from TIME, --to TIME                   when (default: the last hour)\n"
+    "  --server unix:PATH|URL                               which agent\n"
+    "  --json             the agent's answer as it is\n";
 
 /* A name is one segment of the path. */
 static void segment_escape(const char *name, char *to, size_t max)
@@ -22,8 +22,10 @@ static void segment_escape(const char *name, char *to, size_t max)
 	size_t at = 0;
 
 	for (; *name && at + 4 < max; name++)
-		at += (size_t)snprintf(to + at, max - at, isalnum((unsigned char)*name) || strchr("_.-", *name) ? "%c" : "%%%02X",
-				       (unsigned char)*name);
+		at += (size_t)snprintf(
+		    to + at, max - at,
+		    isalnum((unsigned char)*name) || strchr("_.-", *name) ? "%c" : "%%%02X",
+		    (unsigned char)*name);
 	to[at] = '\0';
 }
 
@@ -53,16 +55,17 @@ static int run(int argc, char **argv)
 		(void)json_dumpf(answer, stdout, JSON_COMPACT);
 		(void)putchar('\n');
 	} else if (!code) {
-		json_array_foreach(list, i, text) {
+		json_array_foreach(list, i, text)
+		{
 			name_print(json_string_value(text));
 			(void)putchar('\n');
 		}
 	}
 	if (!code && !json_array_size(list))
-		code = complain(EXIT_NO_DATA, "no series has %s%s in this range", name ? "the label " : "a label",
-				name ? name : "");
+		code = complain(EXIT_NO_DATA, "no series has %s%s in this range",
+				name ? "the label " : "a label", name ? name : "");
 	json_decref(answer);
 	return code;
 }
 
-const struct verb verb_labels = { .name = "labels", .usage = usage, .run = run };
+const struct verb verb_labels = {.name = "labels", .usage = usage, .run = run};

@@ -7,17 +7,20 @@
 #include "cli/value.h"
 
 static const char usage[] =
-	"usage: hearth leaks [-S NAME] [--since 1h] [-n COUNT] [--json]\n"
-	"\n"
-	"Prints which functions' live memory grew between two moments, and how old the live blocks are.\n"
-	"What grows is not always a leak: a cache that fills looks the same.  What is old and grows is worth\n"
-	"a look.\n"
-	"\n"
-	"  -n, --limit COUNT  rows (default 20; 0: all)\n"
-	"  -S, --service NAME, -s, --select '{label=\"value\"}'   what to look at\n"
-	"  --since 1h, --from TIME, --to TIME                   between which moments (default: an hour ago, now)\n"
-	"  --server unix:PATH|URL                               which agent\n"
-	"  --json             {\"schema\":\"hearth.leaks/1\",\"rows\":[...],\"ages\":[...]}\n";
+    "usage: hearth leaks [-S NAME] [--since 1h] [-n COUNT] [--json]\n"
+    "\n"
+    "Prints which functions' live memory grew between two moments, and how old the live blocks "
+    "are.\n"
+    "What grows is not always a leak: a cache that fills looks the same.  What is old and grows is "
+    "worth\n"
+    "a look.\n"
+    "\n"
+    "  -n, --limit COUNT  rows (default 20; 0: all)\n"
+    "  -S, --service NAME, -s, --select '{label=\"value\"}'   what to look at\n"
+    "  --since 1h, --from TIME, --to TIME                   between which moments (default: an "
+    "hour ago, now)\n"
+    "  --server unix:PATH|URL                               which agent\n"
+    "  --json             {\"schema\":\"hearth.leaks/1\",\"rows\":[...],\"ages\":[...]}\n";
 
 struct row {
 	const char *name;
@@ -32,8 +35,9 @@ struct rows {
 /* Where memory was taken: the innermost function that is the program's own. */
 static bool is_allocator(const char *name)
 {
-	static const char *const prefixes[] = { "std::", "__gnu_cxx::", "operator new", "malloc", "calloc", "realloc", "strdup", "aligned_alloc",
-						"posix_memalign", "mmap", "[" };
+	static const char *const prefixes[] = {
+	    "std::",  "__gnu_cxx::",   "operator new",   "malloc", "calloc", "realloc",
+	    "strdup", "aligned_alloc", "posix_memalign", "mmap",   "["};
 
 	for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
 		if (!strncmp(name, prefixes[i], strlen(prefixes[i])))
@@ -50,7 +54,7 @@ static bool row_add(struct rows *to, const char *name, double value, bool now)
 	if (i == to->count) {
 		if (array_grow(&to->rows, sizeof(*to->rows), &to->capacity, to->count + 1))
 			return false;
-		to->rows[to->count++] = (struct row){ .name = name };
+		to->rows[to->count++] = (struct row){.name = name};
 	}
 	*(now ? &to->rows[i].now : &to->rows[i].before) += value;
 	return true;
@@ -67,7 +71,8 @@ static bool graph_add(const struct graph *graph, struct rows *to, bool now)
 			continue;
 		while (graph->nodes[at].parent && is_allocator(graph->nodes[at].name))
 			at = graph->nodes[at].parent;
-		whole = row_add(to, graph->nodes[is_allocator(graph->nodes[at].name) ? i : at].name, graph->nodes[i].self, now);
+		whole = row_add(to, graph->nodes[is_allocator(graph->nodes[at].name) ? i : at].name,
+				graph->nodes[i].self, now);
 	}
 	return whole;
 }
@@ -83,7 +88,7 @@ static int by_growth(const void *a, const void *b)
 /* A gauge is answered at the end of a range: all there is until then. */
 static int graph_at(const struct options *o, const char *until, struct graph *ret_graph)
 {
-	const struct parameter extra[] = { { "max_nodes", "0" } };
+	const struct parameter extra[] = {{"max_nodes", "0"}};
 	struct options at = *o;
 
 	at.type = o->type ? o->type : "inuse_space";
@@ -94,7 +99,8 @@ static int graph_at(const struct options *o, const char *until, struct graph *re
 
 static int ages_ask(const struct options *o, json_t **ret_answer)
 {
-	const struct parameter extra[] = { { "type", o->type ? o->type : "inuse_space" }, { "by", "age" }, { "limit", "0" } };
+	const struct parameter extra[] = {
+	    {"type", o->type ? o->type : "inuse_space"}, {"by", "age"}, {"limit", "0"}};
 	struct options at = *o;
 
 	at.from = "now-24h";
@@ -115,7 +121,9 @@ static void all_print(const struct rows *rows, json_t *ages, size_t limit)
 	json_t *row;
 
 	(void)printf("%10s %10s %10s  function\n", "grew", "before", "now");
-	for (; shown < rows->count && (!limit || shown < limit) && rows->rows[shown].now > rows->rows[shown].before; shown++) {
+	for (; shown < rows->count && (!limit || shown < limit) &&
+	       rows->rows[shown].now > rows->rows[shown].before;
+	     shown++) {
 		bytes_print(rows->rows[shown].now - rows->rows[shown].before);
 		bytes_print(rows->rows[shown].before);
 		bytes_print(rows->rows[shown].now);
@@ -126,7 +134,8 @@ static void all_print(const struct rows *rows, json_t *ages, size_t limit)
 	if (!shown)
 		(void)printf("%10s\n", "nothing");
 	(void)printf("\n%10s  age of live blocks\n", "now");
-	json_array_foreach(json_object_get(ages, "rows"), i, row) {
+	json_array_foreach(json_object_get(ages, "rows"), i, row)
+	{
 		bytes_print(answer_number(row, "self"));
 		(void)putchar(' ');
 		name_print(answer_text(row, "name"));
@@ -139,10 +148,12 @@ static void all_json(const struct rows *rows, json_t *ages, size_t limit)
 	json_t *list = json_array(), *all;
 
 	for (size_t i = 0; i < rows->count && (!limit || i < limit); i++)
-		(void)json_array_append_new(list, json_pack("{s:s, s:f, s:f, s:f}", "name", rows->rows[i].name, "before",
-							    rows->rows[i].before, "now", rows->rows[i].now, "grew",
-							    rows->rows[i].now - rows->rows[i].before));
-	all = json_pack("{s:s, s:o, s:O}", "schema", "hearth.leaks/1", "rows", list, "ages", json_object_get(ages, "rows"));
+		(void)json_array_append_new(
+		    list, json_pack("{s:s, s:f, s:f, s:f}", "name", rows->rows[i].name, "before",
+				    rows->rows[i].before, "now", rows->rows[i].now, "grew",
+				    rows->rows[i].now - rows->rows[i].before));
+	all = json_pack("{s:s, s:o, s:O}", "schema", "hearth.leaks/1", "rows", list, "ages",
+			json_object_get(ages, "rows"));
 	(void)json_dumpf(all, stdout, JSON_COMPACT);
 	(void)putchar('\n');
 	json_decref(all);
@@ -151,8 +162,8 @@ static void all_json(const struct rows *rows, json_t *ages, size_t limit)
 static int run(int argc, char **argv)
 {
 	extern const struct verb verb_leaks;
-	struct graph before = { 0 }, now = { 0 };
-	struct rows rows = { 0 };
+	struct graph before = {0}, now = {0};
+	struct rows rows = {0};
 	json_t *ages = NULL;
 	char since[80];
 	struct options o;
@@ -169,7 +180,8 @@ static int run(int argc, char **argv)
 	if (!code) {
 		/* Nothing may have run then: all that lives has grown. */
 		struct options quiet = o;
-		const struct parameter extra[] = { { "type", o.type ? o.type : "inuse_space" }, { "limit", "1" } };
+		const struct parameter extra[] = {{"type", o.type ? o.type : "inuse_space"},
+						  {"limit", "1"}};
 		json_t *any = NULL;
 
 		quiet.from = "now-24h";
@@ -201,4 +213,4 @@ static int run(int argc, char **argv)
 	return code;
 }
 
-const struct verb verb_leaks = { .name = "leaks", .usage = usage, .run = run };
+const struct verb verb_leaks = {.name = "leaks", .usage = usage, .run = run};

@@ -11,14 +11,14 @@
 #define CONTEXT_LINES 5
 
 static const char usage[] =
-	"usage: hearth list REGEX [SELECTION] [--json]\n"
-	"\n"
-	"Prints the source lines of the functions whose names match (POSIX extended), with what each line\n"
-	"holds by itself (flat) and with what it calls (cum).  Files are read where the debug information says\n"
-	"that they are; where one is not there, the lines are shown without their text.\n"
-	"\n"
-	SELECTION_HELP
-	"  --json             {\"schema\":\"hearth.list/1\",\"functions\":[...]}\n";
+    "usage: hearth list REGEX [SELECTION] [--json]\n"
+    "\n"
+    "Prints the source lines of the functions whose names match (POSIX extended), with what each "
+    "line\n"
+    "holds by itself (flat) and with what it calls (cum).  Files are read where the debug "
+    "information says\n"
+    "that they are; where one is not there, the lines are shown without their text.\n"
+    "\n" SELECTION_HELP "  --json             {\"schema\":\"hearth.list/1\",\"functions\":[...]}\n";
 
 struct line {
 	const char *name, *file;
@@ -35,13 +35,14 @@ static bool line_add(struct lines *to, const struct graph_node *node, double tot
 {
 	size_t i = 0;
 
-	while (i < to->count && (to->lines[i].number != node->line || strcmp(to->lines[i].name, node->name) != 0 ||
-				 strcmp(to->lines[i].file, node->file) != 0))
+	while (i < to->count &&
+	       (to->lines[i].number != node->line || strcmp(to->lines[i].name, node->name) != 0 ||
+		strcmp(to->lines[i].file, node->file) != 0))
 		i++;
 	if (i == to->count) {
 		if (array_grow(&to->lines, sizeof(*to->lines), &to->capacity, to->count + 1))
 			return false;
-		to->lines[to->count++] = (struct line){ node->name, node->file, node->line, 0, 0 };
+		to->lines[to->count++] = (struct line){node->name, node->file, node->line, 0, 0};
 	}
 	to->lines[i].self += node->self;
 	to->lines[i].total += total;
@@ -92,7 +93,8 @@ static void line_print(long number, const struct line *line, const char *unit, c
 		size_t len = end ? (size_t)(end - text) : strlen(text);
 
 		for (size_t i = 0; i < len; i++)
-			(void)putchar((unsigned char)text[i] < 0x20 && text[i] != '\t' ? '?' : text[i]);
+			(void)putchar((unsigned char)text[i] < 0x20 && text[i] != '\t' ? '?'
+										       : text[i]);
 	}
 	(void)putchar('\n');
 }
@@ -101,7 +103,8 @@ static void line_print(long number, const struct line *line, const char *unit, c
 static void source_print(const struct line *lines, size_t count, const char *unit)
 {
 	FILE *file = lines[0].file[0] == '/' ? fopen(lines[0].file, "re") : NULL;
-	long from = MAX(lines[0].number - CONTEXT_LINES, 1), until = lines[count - 1].number + CONTEXT_LINES;
+	long from = MAX(lines[0].number - CONTEXT_LINES, 1),
+	     until = lines[count - 1].number + CONTEXT_LINES;
 	char *text = NULL;
 	size_t size = 0, next = 0;
 
@@ -111,7 +114,8 @@ static void source_print(const struct line *lines, size_t count, const char *uni
 		return;
 	}
 	for (long number = 1; number <= until && getline(&text, &size, file) >= 0; number++) {
-		const struct line *line = next < count && lines[next].number == number ? &lines[next++] : NULL;
+		const struct line *line =
+		    next < count && lines[next].number == number ? &lines[next++] : NULL;
 
 		if (number >= from)
 			line_print(number, line, unit, text);
@@ -137,7 +141,8 @@ static void function_print(const struct graph *graph, const struct line *lines, 
 	name_print(lines[0].name);
 	(void)printf(" in ");
 	name_print(lines[0].file[0] ? lines[0].file : "(no source file)");
-	(void)printf("\n%10s %10s (flat, cum) %.2f%% of total\n", flat, cum, 100 * total / graph->total);
+	(void)printf("\n%10s %10s (flat, cum) %.2f%% of total\n", flat, cum,
+		     100 * total / graph->total);
 	source_print(lines, count, graph->unit);
 }
 
@@ -146,12 +151,15 @@ static void function_json(json_t *to, const struct line *lines, size_t count)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < count; i++)
-		(void)json_array_append_new(list, json_pack("{s:I, s:f, s:f}", "line", (json_int_t)lines[i].number, "self", lines[i].self,
-							    "total", lines[i].total));
-	(void)json_array_append_new(to, json_pack("{s:s, s:s, s:o}", "name", lines[0].name, "file", lines[0].file, "lines", list));
+		(void)json_array_append_new(
+		    list, json_pack("{s:I, s:f, s:f}", "line", (json_int_t)lines[i].number, "self",
+				    lines[i].self, "total", lines[i].total));
+	(void)json_array_append_new(to, json_pack("{s:s, s:s, s:o}", "name", lines[0].name, "file",
+						  lines[0].file, "lines", list));
 }
 
-static void lines_print(const struct options *o, const struct graph *graph, const struct lines *lines)
+static void lines_print(const struct options *o, const struct graph *graph,
+			const struct lines *lines)
 {
 	json_t *functions = json_array();
 
@@ -164,8 +172,9 @@ static void lines_print(const struct options *o, const struct graph *graph, cons
 			function_print(graph, lines->lines + i, j - i);
 	}
 	if (o->json) {
-		json_t *all = json_pack("{s:s, s:s, s:s, s:f, s:O}", "schema", "hearth.list/1", "type", graph->type, "unit", graph->unit,
-					"total", graph->total, "functions", functions);
+		json_t *all = json_pack("{s:s, s:s, s:s, s:f, s:O}", "schema", "hearth.list/1",
+					"type", graph->type, "unit", graph->unit, "total",
+					graph->total, "functions", functions);
 
 		(void)json_dumpf(all, stdout, JSON_COMPACT);
 		(void)putchar('\n');
@@ -177,8 +186,8 @@ static void lines_print(const struct options *o, const struct graph *graph, cons
 static int run(int argc, char **argv)
 {
 	extern const struct verb verb_list;
-	struct graph graph = { 0 };
-	struct lines lines = { 0 };
+	struct graph graph = {0};
+	struct lines lines = {0};
 	struct options o;
 	regex_t regex;
 	int rest, code = options_with_operands(&verb_list, argc, argv, &o, &rest);
@@ -189,12 +198,13 @@ static int run(int argc, char **argv)
 		return complain(EXIT_USAGE, "list: name one function, by a regular expression");
 	if (regcomp(&regex, argv[rest], REG_EXTENDED | REG_NOSUB))
 		return complain(EXIT_USAGE, "list: \"%s\" is no regular expression", argv[rest]);
-	const struct parameter extra[] = { { "max_nodes", "0" }, { "granularity", "line" } };
+	const struct parameter extra[] = {{"max_nodes", "0"}, {"granularity", "line"}};
 
 	code = graph_ask(&o, extra, ARRAY_LEN(extra), &graph);
 	for (size_t i = 1; !code && i < graph.count; i++)
 		if (!regexec(&regex, graph.nodes[i].name, 0, NULL, 0) &&
-		    !line_add(&lines, &graph.nodes[i], is_open_above(&graph, i) ? 0 : graph.nodes[i].total))
+		    !line_add(&lines, &graph.nodes[i],
+			      is_open_above(&graph, i) ? 0 : graph.nodes[i].total))
 			code = complain(EXIT_RUNTIME, "out of memory");
 	if (!code && !lines.count)
 		code = complain(EXIT_NO_DATA, "no function's name matches \"%s\"", argv[rest]);
@@ -209,4 +219,4 @@ static int run(int argc, char **argv)
 	return code;
 }
 
-const struct verb verb_list = { .name = "list", .usage = usage, .run = run };
+const struct verb verb_list = {.name = "list", .usage = usage, .run = run};

@@ -23,7 +23,8 @@ static void agent_exec(const struct own_agent *agent)
 
 	(void)snprintf(run, sizeof(run), "%s/run", agent->temporary);
 	(void)snprintf(data, sizeof(data), "%s/data", agent->temporary);
-	/* A terminal's SIGINT is for the command; this one ends when we say so, or when we are gone. */
+	/* A terminal's SIGINT is for the command; this one ends when we say so, or when we are
+	 * gone. */
 	(void)setpgid(0, 0);
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (n > 0) {
@@ -35,8 +36,8 @@ static void agent_exec(const struct own_agent *agent)
 
 		(void)dup2(null, STDOUT_FILENO);
 		(void)dup2(null, STDERR_FILENO);
-		(void)execl(program, "hearthd", "--run", run, "--data", data, "--listen", "127.0.0.1:0",
-			    (char *)NULL);
+		(void)execl(program, "hearthd", "--run", run, "--data", data, "--listen",
+			    "127.0.0.1:0", (char *)NULL);
 	}
 	_exit(127);
 }
@@ -46,7 +47,7 @@ int own_agent_start(const char *who, struct own_agent *agent)
 	int64_t until = clock_monotonic_ns() + READY_NS;
 	char ready[96];
 
-	*agent = (struct own_agent){ 0 };
+	*agent = (struct own_agent){0};
 	(void)snprintf(agent->temporary, sizeof(agent->temporary), "/tmp/hearth-%.20s.XXXXXX", who);
 	if (!mkdtemp(agent->temporary)) {
 		agent->temporary[0] = '\0';
@@ -66,8 +67,8 @@ int own_agent_start(const char *who, struct own_agent *agent)
 		(void)usleep(20000);
 	}
 	(void)snprintf(ready, sizeof(ready), "%s/run", agent->temporary);
-	return agent->pid < 0 ? complain(EXIT_RUNTIME, "%s: fork: %s", who, strerror(errno)) :
-				place_find(ready, &agent->place);
+	return agent->pid < 0 ? complain(EXIT_RUNTIME, "%s: fork: %s", who, strerror(errno))
+			      : place_find(ready, &agent->place);
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *where)
@@ -85,5 +86,5 @@ void own_agent_stop(struct own_agent *agent)
 	}
 	if (agent->temporary[0])
 		(void)nftw(agent->temporary, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-	*agent = (struct own_agent){ 0 };
+	*agent = (struct own_agent){0};
 }

@@ -10,7 +10,7 @@
 #include "cli/ask.h"
 
 struct own_agent {
-	pid_t pid;	    /* 0: none */
+	pid_t pid;          /* 0: none */
 	char temporary[64]; /* its directory */
 	struct place place; /* where to ask it */
 };

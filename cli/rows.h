@@ -7,7 +7,8 @@
 
 #include "cli/ask.h"
 
-/* Print it in pprof's columns, with notes on stderr. Returns 0, or EXIT_NO_DATA, having complained. */
+/* Print it in pprof's columns, with notes on stderr. Returns 0, or EXIT_NO_DATA, having complained.
+ */
 int rows_print(json_t *answer);
 
 #endif

@@ -13,17 +13,17 @@
 #include "cli/value.h"
 
 static const char usage[] =
-	"usage: hearth tail [--interval 2s] [--for TIME] [SELECTION] [--json]\n"
-	"\n"
-	"Prints again and again what costs most just now.  On a terminal each table replaces the one before;\n"
-	"elsewhere they follow each other, each behind a line with its time.\n"
-	"\n"
-	"  --interval TIME    between two tables (default 2s)\n"
-	"  --for TIME         end after it (default: at SIGINT)\n"
-	"  --since TIME       how much of the past each shows (default 30s)\n"
-	"  --by WHAT, -n, --limit COUNT  as in `hearth top` (default 10 rows)\n"
-	SELECTION_HELP
-	"  --json             the agent's answers, one a line\n";
+    "usage: hearth tail [--interval 2s] [--for TIME] [SELECTION] [--json]\n"
+    "\n"
+    "Prints again and again what costs most just now.  On a terminal each table replaces the one "
+    "before;\n"
+    "elsewhere they follow each other, each behind a line with its time.\n"
+    "\n"
+    "  --interval TIME    between two tables (default 2s)\n"
+    "  --for TIME         end after it (default: at SIGINT)\n"
+    "  --since TIME       how much of the past each shows (default 30s)\n"
+    "  --by WHAT, -n, --limit COUNT  as in `hearth top` (default 10 rows)\n" SELECTION_HELP
+    "  --json             the agent's answers, one a line\n";
 
 static volatile sig_atomic_t stopped;
 
@@ -46,9 +46,9 @@ static void time_print(void)
 
 static int one(const struct options *o, bool terminal)
 {
-	const struct parameter extra[] = { { "type", o->type ? o->type : "cpu" },
-					   { "by", o->by },
-					   { "limit", o->limit ? o->limit : "10" } };
+	const struct parameter extra[] = {{"type", o->type ? o->type : "cpu"},
+					  {"by", o->by},
+					  {"limit", o->limit ? o->limit : "10"}};
 	json_t *answer = NULL;
 	int code = ask_json(o, "/api/v1/top", extra, ARRAY_LEN(extra), &answer);
 
@@ -71,7 +71,7 @@ static int one(const struct options *o, bool terminal)
 
 static int duration_read(const char *text, const char *name, int64_t initial_ns, int64_t *ret_ns)
 {
-	struct err err = { 0 };
+	struct err err = {0};
 
 	*ret_ns = initial_ns;
 	if (text && (duration_parse(str_of(text), ret_ns, &err) || *ret_ns <= 0))
@@ -82,7 +82,7 @@ static int duration_read(const char *text, const char *name, int64_t initial_ns,
 static int run(int argc, char **argv)
 {
 	extern const struct verb verb_tail;
-	const struct sigaction stop = { .sa_handler = on_signal };
+	const struct sigaction stop = {.sa_handler = on_signal};
 	int64_t interval_ns, for_ns;
 	struct options o;
 	int rest, code = options_parse(&verb_tail, argc, argv, &o, &rest);
@@ -100,7 +100,7 @@ static int run(int argc, char **argv)
 	(void)sigaction(SIGINT, &stop, NULL);
 	(void)sigaction(SIGTERM, &stop, NULL);
 	int64_t until = clock_monotonic_ns() + for_ns;
-	const struct timespec pause = { interval_ns / NS_PER_S, interval_ns % NS_PER_S };
+	const struct timespec pause = {interval_ns / NS_PER_S, interval_ns % NS_PER_S};
 
 	for (;;) {
 		code = one(&o, isatty(STDOUT_FILENO));
@@ -112,4 +112,4 @@ static int run(int argc, char **argv)
 	}
 }
 
-const struct verb verb_tail = { .name = "tail", .usage = usage, .run = run };
+const struct verb verb_tail = {.name = "tail", .usage = usage, .run = run};

@@ -19,13 +19,16 @@ struct profile_builder {
 	struct err err;
 	int failed;
 	struct intern modules, kinds, series, contexts;
-	struct slots frames, nodes;
+	struct slots frames, nodes; /* nodes: those that have no link */
+	struct link {
+		uint32_t child, sibling; /* the newest few children of a node; 0: no more */
+	} * links;
 	struct index stacks; /* to their nodes */
 	uint64_t secret[2];
 	struct hash128 *frame_identities;
 	uint32_t *scratch;     /* PROFILE_STACK_DEPTH_MAX frames of a stack that was cut */
 	struct {
-		size_t modules, frames, frame_identities, nodes, node_hashes, kinds, labels,
+		size_t modules, frames, frame_identities, nodes, node_hashes, links, kinds, labels,
 			series, contexts, records, values, cursors, losses;
 	} capacity;
 };
@@ -78,6 +81,8 @@ int profile_builder_new(const struct profile_limits *limits, struct profile_buil
 	if (!rc)
 		rc = array_grow(&b->p->node_hashes, sizeof(*b->p->node_hashes),
 				&b->capacity.node_hashes, 1);
+	if (!rc)
+		rc = array_grow(&b->links, sizeof(*b->links), &b->capacity.links, 1);
 	if (rc) {
 		profile_builder_free(b);
 		return rc;
@@ -85,6 +90,7 @@ int profile_builder_new(const struct profile_limits *limits, struct profile_buil
 	b->p->instance.owner = PROFILE_OWNER_NOBODY;
 	b->p->modules[b->p->modules_count++] = no_module;
 	b->p->nodes[0] = (struct profile_node){ 0 };
+	b->links[0] = (struct link){ 0 };
 	b->p->node_hashes[0] = (struct hash128){ 0 };
 	b->p->nodes_count = 1;
 	hash_secret(b->secret);
@@ -117,6 +123,7 @@ void profile_builder_free(struct profile_builder *b)
 	intern_release(&b->series);
 	intern_release(&b->contexts);
 	free(b->frame_identities);
+	free(b->links);
 	free(b->scratch);
 	free(b);
 }
@@ -205,15 +212,43 @@ int profile_builder_frame(struct profile_builder *b, const struct profile_frame 
 	return 0;
 }
 
-static int node_add(struct profile_builder *b, uint32_t parent, uint32_t frame, uint32_t *ret_node)
+/* Stacks mostly go on in one way: the child is the next in memory.  What branches widely is in a table. */
+#define LINKED_CHILDREN 4
+
+static bool node_is(const struct profile_builder *b, uint32_t node, struct profile_node key)
 {
-	struct profile_node key = { parent, frame };
-	uint32_t tag = slots_mix(parent, frame, b->secret);
+	return b->p->nodes[node].parent == key.parent && b->p->nodes[node].frame == key.frame;
+}
+
+/* *ret_linked: how many children of the parent have a link. */
+static bool node_find(const struct profile_builder *b, struct profile_node key, uint32_t *ret_node,
+		      unsigned *ret_linked)
+{
+	uint32_t child = b->links[key.parent].child;
+
+	for (*ret_linked = 0; child; child = b->links[child].sibling, ++*ret_linked) {
+		*ret_node = child;
+		if (node_is(b, child, key))
+			return true;
+	}
+	if (*ret_linked < LINKED_CHILDREN)
+		return false;
+	uint32_t tag = slots_mix(key.parent, key.frame, b->secret);
 	size_t at = slots_first(&b->nodes, tag);
 
 	while ((*ret_node = slots_next(&b->nodes, tag, &at)) != SLOTS_NONE)
-		if (b->p->nodes[*ret_node].parent == parent && b->p->nodes[*ret_node].frame == frame)
-			return 0;
+		if (node_is(b, *ret_node, key))
+			return true;
+	return false;
+}
+
+static int node_add(struct profile_builder *b, uint32_t parent, uint32_t frame, uint32_t *ret_node)
+{
+	struct profile_node key = { parent, frame };
+	unsigned linked;
+
+	if (node_find(b, key, ret_node, &linked))
+		return 0;
 	if (b->p->nodes_count >= b->limits.nodes)
 		return fail(b, -E2BIG, "stack nodes", b->limits.nodes);
 	int rc = GROW(b, nodes, 1);
@@ -221,10 +256,18 @@ static int node_add(struct profile_builder *b, uint32_t parent, uint32_t frame, 
 		rc = array_grow(&b->p->node_hashes, sizeof(*b->p->node_hashes),
 				&b->capacity.node_hashes, b->p->nodes_count + 1);
 	if (!rc)
-		rc = slots_add(&b->nodes, tag, (uint32_t)b->p->nodes_count);
+		rc = array_grow(&b->links, sizeof(*b->links), &b->capacity.links,
+				b->p->nodes_count + 1);
+	*ret_node = (uint32_t)b->p->nodes_count;
+	if (!rc && linked == LINKED_CHILDREN)
+		rc = slots_add(&b->nodes, slots_mix(parent, frame, b->secret), *ret_node);
 	if (rc)
 		return fail(b, rc, "stack nodes", b->limits.nodes);
-	*ret_node = (uint32_t)b->p->nodes_count;
+	b->links[*ret_node] = (struct link){ 0 };
+	if (linked < LINKED_CHILDREN) {
+		b->links[*ret_node].sibling = b->links[parent].child;
+		b->links[parent].child = *ret_node;
+	}
 	b->p->node_hashes[b->p->nodes_count] =
 		hash128_chain(b->p->node_hashes[parent], b->frame_identities[frame]);
 	b->p->nodes[b->p->nodes_count++] = key;

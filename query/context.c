@@ -172,8 +172,8 @@ static bool thread_is_wanted(const struct query_context *context, const struct p
 	       str_equal(text, context->thread);
 }
 
-static bool label_is_span(const struct profile_label *label, struct str key, struct str text,
-			  uint64_t *ret_id)
+bool context_label_span(const struct profile_label *label, struct str key, struct str text,
+			uint64_t *ret_id)
 {
 	if (!str_is(key, "span id") && !str_is(key, "span_id") && !str_is(key, "profile_id") &&
 	    !str_is(key, "local root span id"))
@@ -201,7 +201,7 @@ static void context_read(const struct query *query, const struct storage_records
 		struct str unit = text_at(records, label->unit);
 
 		thread = thread || thread_is_wanted(context, label, key, text);
-		span = span || (label_is_span(label, key, text, &id) && span_is_wanted(context, id));
+		span = span || (context_label_span(label, key, text, &id) && span_is_wanted(context, id));
 		trace = trace || ((str_is(key, "trace id") || str_is(key, "trace_id")) &&
 				  trace_is_wanted(context, text));
 		if (focus)

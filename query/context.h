@@ -11,6 +11,10 @@
 #include "query/series.h"
 #include "query/tags.h"
 
+/* Whether a label of a record names a span (its own, or its service's root), and which. */
+bool context_label_span(const struct profile_label *label, struct str key, struct str text,
+			uint64_t *ret_id);
+
 /* The filter's, or NULL. */
 const struct query_tags *query_filter_tagfocus(const struct query_filter *filter);
 const struct query_tags *query_filter_tagignore(const struct query_filter *filter);

@@ -198,7 +198,7 @@ int query_diff(const struct query *base, const struct query *now, enum query_nor
 		rc = both_sides(ret_diff, now, &side);
 	if (rc) {
 		query_diff_release(ret_diff);
-		return rc == -ENOMEM ? err_set(err, rc, "query: out of memory") : rc;
+		return query_failed(rc, err);
 	}
 	return rc_base == -ENOENT && rc_now == -ENOENT ? -ENOENT : 0;
 }

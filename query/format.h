@@ -21,6 +21,13 @@ struct query_format {
 
 	/* Write the view. Returns 0 or the buffer's failure (-E2BIG, -ENOMEM). */
 	int (*write)(const struct query_view *view, struct buf *out);
+
+	/*
+	 * Ask, and write with the labels of the samples; NULL: the format has no place for them.
+	 * Returns 0, the buffer's failure, what query_merge does, or -EOPNOTSUPP with nothing
+	 * written: this question has no labels, so write the view.
+	 */
+	int (*write_labelled)(const struct query *query, size_t max_nodes, struct buf *out, struct err *err);
 };
 
 /* The format of this name, or NULL. */
@@ -30,6 +37,9 @@ const struct query_format *query_format_at(size_t i);
 
 /* The view as a pprof that is not compressed. Returns 0 or the buffer's failure. */
 MUST_CHECK int query_pprof_write(const struct query_view *view, struct buf *out);
+
+/* The same with labels, as write_labelled. */
+MUST_CHECK int query_pprof_labelled(const struct query *query, size_t max_nodes, struct buf *out, struct err *err);
 
 /* "samples", "lost" and "partial", as they stand in every JSON answer. */
 void query_facts_json(const struct query_facts *facts, struct json *json);

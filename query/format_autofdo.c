@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A sample profile as clang reads it (-fprofile-sample-use): samples by function and by line, counted from
- * the line where the function begins.
+ * A sample profile as clang reads it (-fprofile-sample-use): samples by function and by line,
+ *counted from the line where the function begins.
  *
  *	function:samples:calls
  *	 offset: samples
  *
- * Samples are charged to the function that they were in, inlined or not, and calls are not counted (0):
- * a sampled stack says neither how often a call was made nor which copy of an inlined function ran.  A
- * function without a start line, or lines that stand before it, have no offset and are left out, as the
- * format has no place to say so.  Names are as the store has them, which for C++ is without linkage.
- * Source: llvm.org, "Sample Profile Format"; llvm/ProfileData/SampleProf.h (offsets have 16 bits).
+ * Samples are charged to the function that they were in, inlined or not, and calls are not counted
+ *(0): a sampled stack says neither how often a call was made nor which copy of an inlined function
+ *ran.  A function without a start line, or lines that stand before it, have no offset and are left
+ *out, as the format has no place to say so.  Names are as the store has them, which for C++ is
+ *without linkage. Source: llvm.org, "Sample Profile Format"; llvm/ProfileData/SampleProf.h (offsets
+ *have 16 bits).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -57,7 +58,8 @@ static int by_samples(const void *a, const void *b)
 }
 
 /* Rows are keys in order behind the root: the start line is the key's. */
-static size_t collect(const struct view_rows *rows, const struct query_tree *tree, struct entry *entries)
+static size_t collect(const struct view_rows *rows, const struct query_tree *tree,
+		      struct entry *entries)
 {
 	size_t count = 0;
 
@@ -68,7 +70,8 @@ static size_t collect(const struct view_rows *rows, const struct query_tree *tre
 		if (!row->samples || !key->start_line || key->line < key->start_line ||
 		    key->line - key->start_line > OFFSET_MAX || !is_name(row->name))
 			continue;
-		entries[count++] = (struct entry){ .row = row, .offset = key->line - key->start_line };
+		entries[count++] =
+		    (struct entry){.row = row, .offset = key->line - key->start_line};
 	}
 	return count;
 }
@@ -78,7 +81,8 @@ static void functions_sum(struct entry *entries, size_t count)
 	for (size_t i = 0, j; i < count; i = j) {
 		uint64_t samples = 0;
 
-		for (j = i; j < count && !strcmp(entries[j].row->name.ptr, entries[i].row->name.ptr); j++)
+		for (j = i;
+		     j < count && !strcmp(entries[j].row->name.ptr, entries[i].row->name.ptr); j++)
 			samples += entries[j].row->samples;
 		for (size_t k = i; k < j; k++)
 			entries[k].function_samples = samples;
@@ -90,7 +94,8 @@ static void entries_write(const struct entry *entries, size_t count, struct buf 
 	for (size_t i = 0, j; i < count; i = j) {
 		const char *name = entries[i].row->name.ptr;
 
-		(void)buf_printf(out, "%s:%llu:0\n", name, (unsigned long long)entries[i].function_samples);
+		(void)buf_printf(out, "%s:%llu:0\n", name,
+				 (unsigned long long)entries[i].function_samples);
 		for (j = i; j < count && !strcmp(entries[j].row->name.ptr, name);) {
 			uint32_t offset = entries[j].offset;
 			uint64_t samples = 0;
@@ -108,7 +113,8 @@ static void entries_write(const struct entry *entries, size_t count, struct buf 
 static int write(const struct query_view *view, struct buf *out)
 {
 	struct view_rows rows;
-	struct entry *CLEANUP(cleanup_free) entries = calloc(view->tree->keys_count, sizeof(*entries));
+	struct entry *CLEANUP(cleanup_free) entries =
+	    calloc(view->tree->keys_count, sizeof(*entries));
 	int rc = entries ? view_rows_init(&rows, view, ROWS_BY_KEY) : -ENOMEM;
 
 	if (rc)
@@ -126,9 +132,9 @@ static int write(const struct query_view *view, struct buf *out)
 }
 
 const struct query_format format_autofdo = {
-	.name = "autofdo",
-	.content_type = "text/plain; charset=utf-8",
-	.suffix = "afdo",
-	.granularity = QUERY_BY_LINE,
-	.write = write,
+    .name = "autofdo",
+    .content_type = "text/plain; charset=utf-8",
+    .suffix = "afdo",
+    .granularity = QUERY_BY_LINE,
+    .write = write,
 };

@@ -9,8 +9,9 @@
 #include "query/rows.h"
 
 /*
- * Every text is quoted, so that nothing in it ends a field.  A spreadsheet takes a text that begins with
- * one of =+-@ for a formula even then, so it gets an apostrophe, which such programs do not show.
+ * Every text is quoted, so that nothing in it ends a field.  A spreadsheet takes a text that begins
+ * with one of =+-@ for a formula even then, so it gets an apostrophe, which such programs do not
+ * show.
  */
 static void add_field(struct buf *out, struct str text)
 {
@@ -43,7 +44,8 @@ static int write(const struct query_view *view, struct buf *out)
 
 	if (rc)
 		return out->failed = rc;
-	(void)buf_printf(out, "name,file,line,library,self (%s),total (%s),samples\r\n", unit, unit);
+	(void)buf_printf(out, "name,file,line,library,self (%s),total (%s),samples\r\n", unit,
+			 unit);
 	for (size_t i = 0; i < rows.order_count; i++) {
 		const struct view_row *row = &rows.rows[rows.order[i]];
 
@@ -52,16 +54,16 @@ static int write(const struct query_view *view, struct buf *out)
 		add_field(out, row->file);
 		(void)buf_printf(out, ",%u,", row->line);
 		add_field(out, row->library);
-		(void)buf_printf(out, ",%lld,%lld,%llu\r\n", (long long)row->self, (long long)row->total,
-				 (unsigned long long)row->samples);
+		(void)buf_printf(out, ",%lld,%lld,%llu\r\n", (long long)row->self,
+				 (long long)row->total, (unsigned long long)row->samples);
 	}
 	view_rows_release(&rows);
 	return out->failed;
 }
 
 const struct query_format format_csv = {
-	.name = "csv",
-	.content_type = "text/csv; charset=utf-8",
-	.suffix = "csv",
-	.write = write,
+    .name = "csv",
+    .content_type = "text/csv; charset=utf-8",
+    .suffix = "csv",
+    .write = write,
 };

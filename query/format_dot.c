@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A call graph for Graphviz: a box a function, with its own and its whole value, an arrow a caller and
- * its callee, with what went through.  Frames of one name are one box.  The NODES_MAX largest are drawn,
- * and arrows between them; the label counts the rest.
+ * A call graph for Graphviz: a box a function, with its own and its whole value, an arrow a caller
+ * and its callee, with what went through.  Frames of one name are one box.  The NODES_MAX largest
+ * are drawn, and arrows between them; the label counts the rest.
  */
 #include <errno.h>
 #include <math.h>
@@ -51,7 +51,7 @@ static void add_text(struct buf *out, struct str text)
 
 static int edge_find(struct graph *graph, uint32_t from, uint32_t to, struct edge **ret_edge)
 {
-	const uint32_t pair[] = { from, to };
+	const uint32_t pair[] = {from, to};
 	uint32_t number;
 	int rc = intern_put(&graph->edges_index, (const char *)pair, sizeof(pair), &number);
 
@@ -61,13 +61,14 @@ static int edge_find(struct graph *graph, uint32_t from, uint32_t to, struct edg
 	if (rc)
 		return rc;
 	for (; graph->edges_count <= number; graph->edges_count++)
-		graph->edges[graph->edges_count] = (struct edge){ .from = from, .to = to };
+		graph->edges[graph->edges_count] = (struct edge){.from = from, .to = to};
 	*ret_edge = &graph->edges[number];
 	return 0;
 }
 
 /* An arrow grows by a node's total only where it is not open above, so recursion counts once. */
-static int edges_sum(struct graph *graph, const struct query_view *view, uint32_t *path, uint32_t *open)
+static int edges_sum(struct graph *graph, const struct query_view *view, uint32_t *path,
+		     uint32_t *open)
 {
 	size_t depth = 0;
 
@@ -104,7 +105,8 @@ static int by_total(const void *a, const void *b, void *arg)
 	return (x > y) - (x < y);
 }
 
-static void node_write(struct buf *out, const struct query_tree *tree, const struct view_row *row, uint32_t number)
+static void node_write(struct buf *out, const struct query_tree *tree, const struct view_row *row,
+		       uint32_t number)
 {
 	double whole = tree->total ? (double)tree->total : 1;
 	double own = fabs((double)row->self) / whole, all = fabs((double)row->total) / whole;
@@ -114,8 +116,8 @@ static void node_write(struct buf *out, const struct query_tree *tree, const str
 	(void)buf_printf(out, "\\n%lld (%.2f%%)", (long long)row->self, 100 * own);
 	if (row->total != row->self)
 		(void)buf_printf(out, "\\nof %lld (%.2f%%)", (long long)row->total, 100 * all);
-	(void)buf_printf(out, "\",fontsize=%.0f,fillcolor=\"%.3f %.3f 1.000\"]\n", 8 + 16 * sqrt(MIN(own, 1.0)),
-			 0.08, 0.02 + 0.5 * MIN(all, 1.0));
+	(void)buf_printf(out, "\",fontsize=%.0f,fillcolor=\"%.3f %.3f 1.000\"]\n",
+			 8 + 16 * sqrt(MIN(own, 1.0)), 0.08, 0.02 + 0.5 * MIN(all, 1.0));
 }
 
 static void graph_write(struct graph *graph, const struct query_view *view, struct buf *out)
@@ -132,10 +134,12 @@ static void graph_write(struct graph *graph, const struct query_view *view, stru
 	add_text(out, str_of(tree->type_id));
 	(void)buf_printf(out, "\\ntotal %lld ", (long long)tree->total);
 	add_text(out, str_of(tree->unit));
-	(void)buf_printf(out, ", %llu samples, %zu of %zu functions\",labelloc=t,fontname=\"sans-serif\"]\n"
-			      "node [shape=box,style=filled,fontname=\"sans-serif\"]\n"
-			      "edge [fontname=\"sans-serif\",fontsize=8]\n",
-			 (unsigned long long)tree->facts.samples, shown, rows->order_count);
+	(void)buf_printf(
+	    out,
+	    ", %llu samples, %zu of %zu functions\",labelloc=t,fontname=\"sans-serif\"]\n"
+	    "node [shape=box,style=filled,fontname=\"sans-serif\"]\n"
+	    "edge [fontname=\"sans-serif\",fontsize=8]\n",
+	    (unsigned long long)tree->facts.samples, shown, rows->order_count);
 	for (size_t i = 0; i < shown; i++)
 		node_write(out, tree, &rows->rows[rows->order[i]], rows->order[i]);
 	for (size_t i = 1; i < graph->edges_count; i++) {
@@ -144,16 +148,18 @@ static void graph_write(struct graph *graph, const struct query_view *view, stru
 		if (!edge->total || !graph->drawn[edge->from] || !graph->drawn[edge->to])
 			continue;
 		arrows++;
-		(void)buf_printf(out, "n%u -> n%u [label=\" %lld\",penwidth=%.2f]\n", edge->from, edge->to,
-				 (long long)edge->total,
-				 1 + 4 * MIN(fabs((double)edge->total / (double)(tree->total ? tree->total : 1)), 1.0));
+		(void)buf_printf(
+		    out, "n%u -> n%u [label=\" %lld\",penwidth=%.2f]\n", edge->from, edge->to,
+		    (long long)edge->total,
+		    1 + 4 * MIN(fabs((double)edge->total / (double)(tree->total ? tree->total : 1)),
+				1.0));
 	}
 	(void)buf_printf(out, "}\n// %zu arrows\n", arrows);
 }
 
 static int write(const struct query_view *view, struct buf *out)
 {
-	struct graph graph = { 0 };
+	struct graph graph = {0};
 	uint32_t deepest = 0;
 
 	for (size_t i = 0; i < view->count; i++)
@@ -180,8 +186,8 @@ static int write(const struct query_view *view, struct buf *out)
 }
 
 const struct query_format format_dot = {
-	.name = "dot",
-	.content_type = "text/vnd.graphviz; charset=utf-8",
-	.suffix = "dot",
-	.write = write,
+    .name = "dot",
+    .content_type = "text/vnd.graphviz; charset=utf-8",
+    .suffix = "dot",
+    .write = write,
 };

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A flame graph as one HTML file that fetches nothing: the page's renderer, and the profile as the JSON that
- * it reads.  Where the agent was built without its page, the SVG of format_svg.c takes its place.
+ * A flame graph as one HTML file that fetches nothing: the page's renderer, and the profile as the
+ * JSON that it reads.  Where the agent was built without its page, the SVG of format_svg.c takes
+ * its place.
  *
- * The file's own policy lets its two parts run by their hashes and nothing else, so that a name which got out
- * of its string would still be only text.
+ * The file's own policy lets its two parts run by their hashes and nothing else, so that a name
+ * which got out of its string would still be only text.
  */
 #include <errno.h>
 #include <string.h>
@@ -54,13 +55,17 @@ static int add_profile(struct buf *out, const struct query_view *view)
 
 static void head_write(struct buf *out, const struct query_tree *tree)
 {
-	(void)buf_add_str(out, "<!doctype html>\n<html lang=\"en\" data-theme=\"auto\">\n<head>\n<meta charset=\"utf-8\">\n"
-			       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; base-uri 'none'; "
+	(void)buf_add_str(out, "<!doctype html>\n<html lang=\"en\" "
+			       "data-theme=\"auto\">\n<head>\n<meta charset=\"utf-8\">\n"
+			       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src "
+			       "'none'; base-uri 'none'; "
 			       "form-action 'none'; img-src data:");
 	if (parts)
-		(void)buf_printf(out, "; script-src '%s'; style-src '%s'", parts->script_hash, parts->style_hash);
-	(void)buf_add_str(out, "\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-			       "<meta name=\"color-scheme\" content=\"light dark\">\n<title>");
+		(void)buf_printf(out, "; script-src '%s'; style-src '%s'", parts->script_hash,
+				 parts->style_hash);
+	(void)buf_add_str(
+	    out, "\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+		 "<meta name=\"color-scheme\" content=\"light dark\">\n<title>");
 	add_text(out, tree->type_id);
 	(void)buf_add_str(out, "</title>\n");
 	if (parts) {
@@ -89,9 +94,12 @@ static int picture_write(const struct query_view *view, struct buf *out)
 static int graph_write(const struct query_view *view, struct buf *out)
 {
 	struct profile_type type;
-	const char *alias = profile_type_parse(str_of(view->tree->type_id), &type, NULL) ? NULL : profile_type_alias(&type);
+	const char *alias = profile_type_parse(str_of(view->tree->type_id), &type, NULL)
+				? NULL
+				: profile_type_alias(&type);
 
-	(void)buf_add_str(out, "<div id=\"page\"></div>\n<noscript>This file draws its flame graph with JavaScript.</noscript>\n"
+	(void)buf_add_str(out, "<div id=\"page\"></div>\n<noscript>This file draws its flame graph "
+			       "with JavaScript.</noscript>\n"
 			       "<script type=\"application/json\" id=\"profile\" data-alias=\"");
 	add_text(out, alias ? alias : "");
 	(void)buf_add_str(out, "\">");
@@ -115,9 +123,9 @@ static int write(const struct query_view *view, struct buf *out)
 }
 
 const struct query_format format_html = {
-	.name = "html",
-	.content_type = "text/html; charset=utf-8",
-	.suffix = "html",
-	.is_page = true,
-	.write = write,
+    .name = "html",
+    .content_type = "text/html; charset=utf-8",
+    .suffix = "html",
+    .is_page = true,
+    .write = write,
 };

@@ -12,7 +12,8 @@
 /* The schema's words; anything else it would not draw. */
 static const char *unit_of(const char *unit)
 {
-	static const char *const known[] = { "nanoseconds", "microseconds", "milliseconds", "seconds", "bytes" };
+	static const char *const known[] = {"nanoseconds", "microseconds", "milliseconds",
+					    "seconds", "bytes"};
 
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
 		if (!strcmp(known[i], unit))
@@ -23,7 +24,8 @@ static const char *unit_of(const char *unit)
 static void frames_write(const struct query_tree *tree, struct json *json)
 {
 	json_open(json, '[');
-	for (size_t i = 1; i < tree->keys_count; i++) { /* frame i - 1 is key i: the root is no frame */
+	for (size_t i = 1; i < tree->keys_count;
+	     i++) { /* frame i - 1 is key i: the root is no frame */
 		const struct query_key *key = &tree->keys[i];
 		struct str name = intern_get(&tree->strings, key->function);
 		struct str file = intern_get(&tree->strings, key->file);
@@ -46,14 +48,15 @@ static void frames_write(const struct query_tree *tree, struct json *json)
 }
 
 /* Each stack with a value, in one order for both lists. */
-static void stacks_write(const struct query_view *view, uint32_t *path, struct json *json, bool weights)
+static void stacks_write(const struct query_view *view, uint32_t *path, struct json *json,
+			 bool weights)
 {
 	const struct query_tree *tree = view->tree;
 
 	json_open(json, '[');
 	for (size_t i = 0; i < view->count; i++) {
 		const struct query_tree_node *node = view_node(view, i);
-		const int64_t values[] = { node->self, view->hidden_self[i] };
+		const int64_t values[] = {node->self, view->hidden_self[i]};
 		uint32_t depth = view->depth[i];
 
 		path[depth] = node->key;
@@ -123,8 +126,8 @@ static int write(const struct query_view *view, struct buf *out)
 }
 
 const struct query_format format_speedscope = {
-	.name = "speedscope",
-	.content_type = "application/json",
-	.suffix = "speedscope.json",
-	.write = write,
+    .name = "speedscope",
+    .content_type = "application/json",
+    .suffix = "speedscope.json",
+    .write = write,
 };

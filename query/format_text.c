@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Text, in the columns of `go tool pprof -top`: flat, its share, the sum of shares so far, cum, its
- * share, name; rows by falling flat.  Frames of one name are one row, as there, and values share the one
- * unit that suits the smallest of them.
- * Source: google/pprof, internal/report (generateTextReport, selectOutputUnit) and internal/measurement.
+ * share, name; rows by falling flat.  Frames of one name are one row, as there, and values share
+ * the one unit that suits the smallest of them. Source: google/pprof, internal/report
+ * (generateTextReport, selectOutputUnit) and internal/measurement.
  */
 #include <math.h>
 #include <stdio.h>
@@ -17,9 +17,10 @@ struct scale {
 	double factor;
 };
 
-static const struct scale times[] = { { "ns", 1 }, { "us", 1e3 }, { "ms", 1e6 }, { "s", 1e9 }, { "hrs", 3600e9 } };
-static const struct scale bytes[] = { { "B", 1 },	{ "kB", 0x1p10 }, { "MB", 0x1p20 },
-				      { "GB", 0x1p30 }, { "TB", 0x1p40 }, { "PB", 0x1p50 } };
+static const struct scale times[] = {
+    {"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"hrs", 3600e9}};
+static const struct scale bytes[] = {{"B", 1},       {"kB", 0x1p10}, {"MB", 0x1p20},
+				     {"GB", 0x1p30}, {"TB", 0x1p40}, {"PB", 0x1p50}};
 
 /* The largest unit in which the value is at least one; NULL for units that are not scaled. */
 static const struct scale *scale_of(int64_t value, const char *unit)
@@ -40,8 +41,10 @@ static const struct scale *scale_of(int64_t value, const char *unit)
 	return best;
 }
 
-/* One unit for all rows; a hundredth of it is still shown, so the smallest row may be that small. */
-static const struct scale *scale_choose(const struct view_rows *rows, int64_t total, const char *unit)
+/* One unit for all rows; a hundredth of it is still shown, so the smallest row may be that small.
+ */
+static const struct scale *scale_choose(const struct view_rows *rows, int64_t total,
+					const char *unit)
 {
 	int64_t least = 0;
 
@@ -54,7 +57,8 @@ static const struct scale *scale_choose(const struct view_rows *rows, int64_t to
 	}
 	if (!least)
 		least = total;
-	bool far_apart = scale_of(least, unit) != scale_of(total, unit) && (double)least * 100 < (double)total;
+	bool far_apart =
+	    scale_of(least, unit) != scale_of(total, unit) && (double)least * 100 < (double)total;
 
 	return scale_of(far_apart ? least * 100 : least, unit);
 }
@@ -91,7 +95,8 @@ static void add_name(struct buf *out, struct str name)
 		if (!n) {
 			(void)buf_add_str(out, UTF8_REPLACEMENT);
 			n = 1;
-		} else if (p[i] < 0x20 || p[i] == 0x7f || (n == 2 && p[i] == 0xc2 && p[i + 1] < 0xa0)) {
+		} else if (p[i] < 0x20 || p[i] == 0x7f ||
+			   (n == 2 && p[i] == 0xc2 && p[i + 1] < 0xa0)) {
 			(void)buf_printf(out, "\\x%02x", n == 2 ? p[i + 1] : p[i]);
 		} else {
 			(void)buf_add(out, p + i, n);
@@ -131,8 +136,8 @@ static int write(const struct query_view *view, struct buf *out)
 	value_text(tree->total, scale, total);
 	value_text(sum, scale, shown);
 	share_text(sum, tree->total, share);
-	(void)buf_printf(out, "Type: %s\nShowing nodes accounting for %s, %s of %s total\n", tree->type_id,
-			 shown, share + strspn(share, " "), total);
+	(void)buf_printf(out, "Type: %s\nShowing nodes accounting for %s, %s of %s total\n",
+			 tree->type_id, shown, share + strspn(share, " "), total);
 	(void)buf_printf(out, "%10s %5s%% %5s%% %10s %5s%%\n", "flat", "flat", "sum", "cum", "cum");
 	for (size_t i = 0; i < rows.order_count; i++) {
 		const struct view_row *row = &rows.rows[rows.order[i]];
@@ -145,8 +150,8 @@ static int write(const struct query_view *view, struct buf *out)
 }
 
 const struct query_format format_text = {
-	.name = "text",
-	.content_type = "text/plain; charset=utf-8",
-	.suffix = "txt",
-	.write = write,
+    .name = "text",
+    .content_type = "text/plain; charset=utf-8",
+    .suffix = "txt",
+    .write = write,
 };

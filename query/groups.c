@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "query/grouping.h"
 #include "query/passing.h"
 
 #define GROUPS_BYTES_MAX ((size_t)64 << 20)
@@ -23,114 +24,55 @@ static int each_one(void *arg, const struct storage_series *series)
 
 int query_each_series(const struct query *query, storage_series_fn fn, void *arg, struct err *err)
 {
-	struct each_call call = { query, fn, arg };
+	struct each_call call = {query, fn, arg};
 
-	return storage_series(query->reader, query->range.from_ns, query->range.until_ns, each_one, &call, err);
+	return storage_series(query->reader, query->range.from_ns, query->range.until_ns, each_one,
+			      &call, err);
 }
-
-/* Series of one column, each with the group that it belongs to. */
-struct set {
-	struct hash128 *identities;
-	uint32_t *groups;
-	size_t count, capacity;
-};
 
 struct groups_call {
 	const struct query *query;
 	struct query_groups *groups;
-	const struct str *labels;
-	size_t labels_count;
-	struct set sets[PROFILE_COLUMNS_MAX];
+	struct grouping grouping;
 	size_t column; /* of the set that is scanned */
 	int64_t step_ns;
 };
 
-static struct str label_of(const struct storage_series *series, struct str name)
-{
-	for (size_t i = 0; i < series->labels_count; i++)
-		if (str_equal(series->labels[i].key, name))
-			return series->labels[i].value;
-	return STR("");
-}
-
-static int group_add(struct groups_call *call, const struct storage_series *series)
+/* A group for each of the grouping, with nothing in it yet. */
+static int groups_make(struct groups_call *call)
 {
 	struct query_groups *groups = call->groups;
-	int rc = array_grow(&groups->groups, sizeof(*groups->groups), &groups->capacity, groups->count + 1);
+	const struct grouping *g = &call->grouping;
 
-	if (rc)
-		return rc;
-	struct query_group *group = &groups->groups[groups->count];
-
-	*group = (struct query_group){ 0 };
-	group->sums = arena_zalloc(&groups->arena, groups->steps * sizeof(*group->sums));
-	group->counts = arena_zalloc(&groups->arena, groups->steps * sizeof(*group->counts));
-	if (!group->sums || !group->counts)
+	groups->is_gauge = g->is_gauge;
+	groups->groups = calloc(g->count + 1, sizeof(*groups->groups));
+	if (!groups->groups)
 		return -ENOMEM;
-	for (size_t i = 0; i < call->labels_count; i++) {
-		struct str value = label_of(series, call->labels[i]);
+	for (size_t i = 0; i < g->count; i++) {
+		struct query_group *group = &groups->groups[groups->count++];
 
-		group->values[i] = (struct str){ arena_copy(&groups->arena, value.ptr, value.len), value.len };
-		if (!group->values[i].ptr)
+		group->sums = arena_zalloc(&groups->arena, groups->steps * sizeof(*group->sums));
+		group->counts =
+		    arena_zalloc(&groups->arena, groups->steps * sizeof(*group->counts));
+		if (!group->sums || !group->counts)
 			return -ENOMEM;
+		for (size_t l = 0; l < g->labels_count; l++) {
+			struct str value = g->values[i * g->labels_count + l];
+
+			group->values[l] = (struct str){
+			    arena_copy(&groups->arena, value.ptr, value.len), value.len};
+			if (!group->values[l].ptr)
+				return -ENOMEM;
+		}
 	}
-	groups->count++;
-	return 0;
-}
-
-/* The number of the series' group: one for each combination of values, which lengths keep apart. */
-static int group_of(struct groups_call *call, const struct storage_series *series, uint32_t *ret_group)
-{
-	struct buf key;
-	uint32_t id = 0;
-
-	buf_init(&key, (size_t)1 << 20);
-	for (size_t i = 0; i < call->labels_count; i++) {
-		struct str value = label_of(series, call->labels[i]);
-
-		(void)buf_add_varint(&key, value.len + 1);
-		(void)buf_add(&key, value.ptr, value.len);
-	}
-	(void)buf_add_byte(&key, 0); /* never "", whose number is taken */
-	int rc = key.failed;
-
-	if (!rc)
-		rc = intern_put(&call->groups->keys, key.data, key.len, &id);
-	buf_release(&key);
-	if (!rc && id > call->groups->count)
-		rc = group_add(call, series);
-	*ret_group = id ? id - 1 : 0;
-	return rc;
-}
-
-static int series_add(void *arg, const struct storage_series *series)
-{
-	struct groups_call *call = arg;
-	int column = query_column_of(&call->query->type, series);
-	uint32_t group = 0;
-
-	if (column < 0)
-		return 0;
-	struct set *set = &call->sets[column];
-	size_t capacity = set->capacity;
-	int rc = group_of(call, series, &group);
-
-	if (!rc)
-		rc = array_grow(&set->groups, sizeof(*set->groups), &capacity, set->count + 1);
-	if (!rc)
-		rc = array_grow(&set->identities, sizeof(*set->identities), &set->capacity, set->count + 1);
-	if (rc)
-		return rc;
-	call->groups->is_gauge = call->groups->is_gauge || series->columns[column].gauge;
-	set->identities[set->count] = series->identity;
-	set->groups[set->count++] = group;
 	return 0;
 }
 
 static int step_add(void *arg, size_t series, int64_t step_start_ns, int64_t sum, uint64_t count)
 {
 	struct groups_call *call = arg;
-	struct query_group *group = &call->groups->groups[call->sets[call->column].groups[series]];
+	struct query_group *group =
+	    &call->groups->groups[call->grouping.sets[call->column].groups[series]];
 	int64_t step = (step_start_ns - call->query->range.from_ns) / call->step_ns;
 
 	if (step < 0 || (size_t)step >= call->groups->steps)
@@ -144,8 +86,8 @@ static int step_add(void *arg, size_t series, int64_t step_start_ns, int64_t sum
 
 /* ---- totals of what a shape lets through ---- */
 
-static int part_sum(struct groups_call *call, struct passing *passing, const struct query_series_set *part,
-		    struct query_group *group, struct err *err)
+static int part_sum(struct groups_call *call, struct passing *passing,
+		    const struct query_series_set *part, struct query_group *group, struct err *err)
 {
 	struct query step = *call->query;
 	int rc = 0;
@@ -155,7 +97,8 @@ static int part_sum(struct groups_call *call, struct passing *passing, const str
 		uint64_t samples = 0;
 
 		step.range.from_ns = call->query->range.from_ns + (int64_t)i * call->step_ns;
-		step.range.until_ns = MIN(step.range.from_ns + call->step_ns, call->query->range.until_ns);
+		step.range.until_ns =
+		    MIN(step.range.from_ns + call->step_ns, call->query->range.until_ns);
 		rc = passing_sum(passing, &step, part, &call->groups->facts, &sum, &samples, err);
 		group->sums[i] = sum_add(group->sums[i], sum);
 		group->counts[i] += samples;
@@ -165,12 +108,13 @@ static int part_sum(struct groups_call *call, struct passing *passing, const str
 }
 
 /* The series of one set that belong to one group. */
-static int group_sum(struct groups_call *call, struct passing *passing, size_t column, uint32_t group,
-		     struct err *err)
+static int group_sum(struct groups_call *call, struct passing *passing, size_t column,
+		     uint32_t group, struct err *err)
 {
-	const struct set *set = &call->sets[column];
-	struct hash128 *CLEANUP(cleanup_free) identities = malloc((set->count + 1) * sizeof(*identities));
-	struct query_series_set part = { .identities = identities, .column = column };
+	const struct grouping_set *set = &call->grouping.sets[column];
+	struct hash128 *CLEANUP(cleanup_free) identities =
+	    malloc((set->count + 1) * sizeof(*identities));
+	struct query_series_set part = {.identities = identities, .column = column};
 
 	if (!identities)
 		return -ENOMEM;
@@ -182,10 +126,10 @@ static int group_sum(struct groups_call *call, struct passing *passing, size_t c
 
 static int passing_scan(struct groups_call *call, struct err *err)
 {
-	struct passing passing CLEANUP(passing_release) = { 0 };
+	struct passing passing CLEANUP(passing_release) = {0};
 	int rc = passing_init(&passing, call->query, &call->groups->facts, err);
 
-	for (size_t column = 0; !rc && column < ARRAY_LEN(call->sets); column++)
+	for (size_t column = 0; !rc && column < ARRAY_LEN(call->grouping.sets); column++)
 		for (uint32_t group = 0; !rc && group < call->groups->count; group++)
 			rc = group_sum(call, &passing, column, group, err);
 	return rc;
@@ -197,17 +141,19 @@ static int sets_scan(struct groups_call *call, struct err *err)
 
 	if (passing_is_needed(call->query))
 		return call->groups->count ? passing_scan(call, err) : 0;
-	for (call->column = 0; !rc && call->column < ARRAY_LEN(call->sets); call->column++) {
-		const struct set *set = &call->sets[call->column];
-		const struct storage_scan scan = { .series = set->identities,
-						   .series_count = set->count,
-						   .column = call->column,
-						   .from_ns = call->query->range.from_ns,
-						   .until_ns = call->query->range.until_ns,
-						   .deadline_ns = call->query->deadline_ns };
+	for (call->column = 0; !rc && call->column < ARRAY_LEN(call->grouping.sets);
+	     call->column++) {
+		const struct grouping_set *set = &call->grouping.sets[call->column];
+		const struct storage_scan scan = {.series = set->identities,
+						  .series_count = set->count,
+						  .column = call->column,
+						  .from_ns = call->query->range.from_ns,
+						  .until_ns = call->query->range.until_ns,
+						  .deadline_ns = call->query->deadline_ns};
 
 		if (set->count)
-			rc = storage_timeline(call->query->reader, &scan, call->step_ns, step_add, call, err);
+			rc = storage_timeline(call->query->reader, &scan, call->step_ns, step_add,
+					      call, err);
 	}
 	if (rc != -ETIME)
 		return rc;
@@ -230,15 +176,12 @@ static int by_total(const void *a, const void *b)
 	return 0;
 }
 
-static int question_check(const struct query *query, int64_t step_ns, size_t labels_count, struct err *err)
+int query_steps_check(const struct query *query, int64_t step_ns, struct err *err)
 {
 	int64_t range_ns = query->range.until_ns - query->range.from_ns;
 
 	if (range_ns <= 0)
 		return err_set(err, -EINVAL, "the range ends before it begins");
-	if (labels_count > QUERY_GROUP_LABELS_MAX)
-		return err_set(err, -EINVAL, "grouping by %zu labels is above the limit of %d", labels_count,
-			       QUERY_GROUP_LABELS_MAX);
 	if (step_ns < 1000000)
 		return err_set(err, -EINVAL, "a step below a millisecond");
 	if ((range_ns - 1) / step_ns >= QUERY_STEPS_MAX)
@@ -247,30 +190,24 @@ static int question_check(const struct query *query, int64_t step_ns, size_t lab
 	return 0;
 }
 
-int query_group_totals(const struct query *query, int64_t step_ns, const struct str *labels, size_t labels_count,
-		       struct query_groups *ret_groups, struct err *err)
+int query_group_totals(const struct query *query, int64_t step_ns, const struct str *labels,
+		       size_t labels_count, struct query_groups *ret_groups, struct err *err)
 {
-	struct groups_call call = { .query = query,
-				    .groups = ret_groups,
-				    .labels = labels,
-				    .labels_count = labels_count,
-				    .step_ns = step_ns };
-	int rc = question_check(query, step_ns, labels_count, err);
+	struct groups_call call = {.query = query, .groups = ret_groups, .step_ns = step_ns};
+	int rc = query_steps_check(query, step_ns, err);
 
-	*ret_groups = (struct query_groups){ 0 };
+	*ret_groups = (struct query_groups){0};
+	if (!rc)
+		rc = grouping_init(&call.grouping, query, labels, labels_count, err);
 	if (rc)
 		return rc;
-	ret_groups->steps = (size_t)((query->range.until_ns - query->range.from_ns - 1) / step_ns + 1);
+	ret_groups->steps =
+	    (size_t)((query->range.until_ns - query->range.from_ns - 1) / step_ns + 1);
 	arena_init(&ret_groups->arena, GROUPS_BYTES_MAX);
-	rc = intern_init(&ret_groups->keys, GROUPS_BYTES_MAX);
-	if (!rc)
-		rc = query_each_series(query, series_add, &call, err);
+	rc = groups_make(&call);
 	if (!rc)
 		rc = sets_scan(&call, err);
-	for (size_t i = 0; i < ARRAY_LEN(call.sets); i++) {
-		free(call.sets[i].identities);
-		free(call.sets[i].groups);
-	}
+	grouping_release(&call.grouping);
 	if (rc == -ENOMEM)
 		err_set(err, rc, "out of memory; group by fewer values or raise the step");
 	if (rc) {
@@ -286,6 +223,5 @@ void query_groups_release(struct query_groups *groups)
 {
 	free(groups->groups);
 	arena_release(&groups->arena);
-	intern_release(&groups->keys);
-	*groups = (struct query_groups){ 0 };
+	*groups = (struct query_groups){0};
 }

@@ -11,8 +11,8 @@
 
 struct query_html_parts {
 	const unsigned char *script, *style;
-	size_t script_len, style_len;		/* 0: built without the page */
-	const char *script_hash, *style_hash;	/* "sha256-...", for the file's policy */
+	size_t script_len, style_len;         /* 0: built without the page */
+	const char *script_hash, *style_hash; /* "sha256-...", for the file's policy */
 };
 
 /* Use it from now on; borrowed for good. Call it before a second thread is there. */

@@ -6,7 +6,8 @@
 
 /* ---- two trees ---- */
 
-static int side_add(struct query_pair *pair, const struct query_tree *from, int64_t *self, size_t capacity)
+static int side_add(struct query_pair *pair, const struct query_tree *from, int64_t *self,
+		    size_t capacity)
 {
 	struct query_tree *to = &pair->tree;
 	uint32_t *CLEANUP(cleanup_free) map = calloc(from->nodes_count, sizeof(*map));
@@ -16,7 +17,7 @@ static int side_add(struct query_pair *pair, const struct query_tree *from, int6
 	for (size_t i = 0; i < from->nodes_count; i++) {
 		const struct query_tree_node *node = &from->nodes[i];
 		struct str name = intern_get(&from->strings, from->keys[node->key].function);
-		struct query_key key = { 0 };
+		struct query_key key = {0};
 		int rc = i ? intern_put(&to->strings, name.ptr, name.len, &key.function) : 0;
 
 		if (!rc && i)
@@ -38,21 +39,23 @@ static void side_sum(const struct query_tree *tree, const int64_t *self, int64_t
 		total[tree->nodes[i].parent] = sum_add(total[tree->nodes[i].parent], total[i]);
 }
 
-int query_pair_init(struct query_pair *pair, const struct query_tree *left, const struct query_tree *right)
+int query_pair_init(struct query_pair *pair, const struct query_tree *left,
+		    const struct query_tree *right)
 {
-	const struct query_tree *const sides[] = { left, right };
+	const struct query_tree *const sides[] = {left, right};
 	size_t capacity = left->nodes_count + right->nodes_count;
 	int rc;
 
-	*pair = (struct query_pair){ 0 };
+	*pair = (struct query_pair){0};
 	rc = query_tree_init(&pair->tree);
 	if (rc)
 		return rc;
 	for (size_t i = 0; !rc && i < ARRAY_LEN(sides); i++) {
 		pair->self[i] = calloc(capacity, sizeof(int64_t));
 		pair->total[i] = calloc(capacity, sizeof(int64_t));
-		rc = pair->self[i] && pair->total[i] ? side_add(pair, sides[i], pair->self[i], capacity) :
-						       -ENOMEM;
+		rc = pair->self[i] && pair->total[i]
+			 ? side_add(pair, sides[i], pair->self[i], capacity)
+			 : -ENOMEM;
 	}
 	if (rc) {
 		query_pair_release(pair);
@@ -75,7 +78,7 @@ void query_pair_release(struct query_pair *pair)
 		free(pair->self[i]);
 		free(pair->total[i]);
 	}
-	*pair = (struct query_pair){ 0 };
+	*pair = (struct query_pair){0};
 }
 
 /* ---- levels ---- */
@@ -83,8 +86,8 @@ void query_pair_release(struct query_pair *pair)
 /* One side of a node: where it stands is known by the level before. */
 struct side {
 	const int64_t *self, *total; /* by node of the tree; NULL: the nodes' own */
-	int64_t *next_x;	     /* by depth: where the next child of the open node there starts */
-	int64_t *end;		     /* by level: x behind the last node written */
+	int64_t *next_x; /* by depth: where the next child of the open node there starts */
+	int64_t *end;    /* by level: x behind the last node written */
 };
 
 struct builder {
@@ -106,7 +109,8 @@ static int64_t total_of(const struct builder *b, size_t side, uint32_t node)
 
 static int value_add(struct query_level *level, int64_t value)
 {
-	int rc = array_grow(&level->values, sizeof(*level->values), &level->capacity, level->count + 1);
+	int rc =
+	    array_grow(&level->values, sizeof(*level->values), &level->capacity, level->count + 1);
 
 	if (!rc)
 		level->values[level->count++] = value;
@@ -174,8 +178,8 @@ static int nodes_add(struct builder *b)
 	int rc = left && (right || b->sides_count < 2) ? 0 : -ENOMEM;
 
 	for (size_t i = 0; !rc && i < view->count; i++) {
-		int64_t self[2] = { 0 }, total[2] = { 0 };
-		const int64_t hidden[2] = { left[i], right ? right[i] : 0 };
+		int64_t self[2] = {0}, total[2] = {0};
+		const int64_t hidden[2] = {left[i], right ? right[i] : 0};
 
 		for (size_t s = 0; s < b->sides_count; s++) {
 			self[s] = self_of(b, s, view->order[i]);
@@ -201,10 +205,10 @@ static int builder_init(struct builder *b, const struct query_pair *pair)
 	b->levels->levels_count = count;
 	b->sides_count = pair ? 2 : 1;
 	for (size_t s = 0; s < b->sides_count; s++) {
-		b->sides[s] = (struct side){ .self = pair ? pair->self[s] : NULL,
-					     .total = pair ? pair->total[s] : NULL,
-					     .next_x = calloc(count + 1, sizeof(int64_t)),
-					     .end = calloc(count, sizeof(int64_t)) };
+		b->sides[s] = (struct side){.self = pair ? pair->self[s] : NULL,
+					    .total = pair ? pair->total[s] : NULL,
+					    .next_x = calloc(count + 1, sizeof(int64_t)),
+					    .end = calloc(count, sizeof(int64_t))};
 		if (!b->sides[s].next_x || !b->sides[s].end)
 			return -ENOMEM;
 		b->levels->ticks[s] = total_of(b, s, 0);
@@ -214,16 +218,18 @@ static int builder_init(struct builder *b, const struct query_pair *pair)
 	return rc ? rc : intern_put(&b->levels->names, "total", 5, &id);
 }
 
-int query_levels_init(struct query_levels *levels, const struct query_view *view, const struct query_pair *pair)
+int query_levels_init(struct query_levels *levels, const struct query_view *view,
+		      const struct query_pair *pair)
 {
-	struct builder b = { .levels = levels, .view = view };
+	struct builder b = {.levels = levels, .view = view};
 
-	*levels = (struct query_levels){ .total = view->tree->total, .is_double = pair != NULL };
+	*levels = (struct query_levels){.total = view->tree->total, .is_double = pair != NULL};
 	int rc = builder_init(&b, pair);
 
 	if (!rc && view->tree->total)
 		rc = nodes_add(&b);
-	while (levels->levels_count && levels->levels && !levels->levels[levels->levels_count - 1].count)
+	while (levels->levels_count && levels->levels &&
+	       !levels->levels[levels->levels_count - 1].count)
 		levels->levels_count--;
 	for (size_t s = 0; s < ARRAY_LEN(b.sides); s++) {
 		free(b.sides[s].next_x);
@@ -240,7 +246,7 @@ void query_levels_release(struct query_levels *levels)
 		free(levels->levels[i].values);
 	free(levels->levels);
 	intern_release(&levels->names);
-	*levels = (struct query_levels){ 0 };
+	*levels = (struct query_levels){0};
 }
 
 /* ---- JSON ---- */
@@ -251,9 +257,10 @@ static const char *units_of(const struct query_tree *tree, int *ret_rate)
 	static const struct {
 		const char *type, *units;
 	} words[] = {
-		{ "inuse_objects", "objects" },	 { "alloc_objects", "objects" }, { "goroutine", "objects" },
-		{ "samples", "objects" },	 { "delay", "lock_nanoseconds" }, { "contentions", "lock_samples" },
-		{ "exception", "exceptions" },
+	    {"inuse_objects", "objects"},  {"alloc_objects", "objects"},
+	    {"goroutine", "objects"},      {"samples", "objects"},
+	    {"delay", "lock_nanoseconds"}, {"contentions", "lock_samples"},
+	    {"exception", "exceptions"},
 	};
 	struct profile_type type;
 
@@ -261,14 +268,16 @@ static const char *units_of(const struct query_tree *tree, int *ret_rate)
 	if (profile_type_parse(str_of(tree->type_id), &type, NULL) < 0)
 		return tree->unit;
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		if (strlen(words[i].type) == type.type.len && !memcmp(words[i].type, type.type.ptr, type.type.len))
+		if (strlen(words[i].type) == type.type.len &&
+		    !memcmp(words[i].type, type.type.ptr, type.type.len))
 			return words[i].units;
 	if (!strcmp(tree->unit, "nanoseconds"))
 		*ret_rate = 1000000000;
 	return !strcmp(tree->unit, "nanoseconds") ? "samples" : tree->unit;
 }
 
-void query_levels_json(const struct query_levels *levels, const struct query_tree *tree, struct json *json)
+void query_levels_json(const struct query_levels *levels, const struct query_tree *tree,
+		       struct json *json)
 {
 	int rate;
 	const char *units = units_of(tree, &rate);

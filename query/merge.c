@@ -95,7 +95,7 @@ static uint32_t key_start(const struct query *query, uint32_t start_line)
 }
 
 /* "binary+0x1234": what is always true of an address. */
-static int address_name(struct segment_call *call, const struct profile_frame *frame,
+static int address_name(struct segment_call *call, uint64_t address,
 			const struct profile_module *module, uint32_t *ret_string)
 {
 	char text[512];
@@ -103,9 +103,9 @@ static int address_name(struct segment_call *call, const struct profile_frame *f
 
 	if (path.len)
 		(void)snprintf(text, sizeof(text), "%.400s+0x%llx", base_name(path),
-			       (unsigned long long)frame->address);
+			       (unsigned long long)address);
 	else
-		(void)snprintf(text, sizeof(text), "0x%llx", (unsigned long long)frame->address);
+		(void)snprintf(text, sizeof(text), "0x%llx", (unsigned long long)address);
 	return query_tree_key_string(call->tree, text, ret_string);
 }
 
@@ -127,7 +127,7 @@ static int address_keys(struct segment_call *call, const struct profile_frame *f
 	if (!count || call->query->granularity == QUERY_BY_ADDRESS) {
 		struct query_key key = { .library = library };
 
-		rc = address_name(call, frame, module, &key.function);
+		rc = address_name(call, frame->address, module, &key.function);
 		for (size_t i = 0; !rc && i < count; i++) {
 			rc = alias_add(call, key.function, str_of(found[i].function));
 			if (!rc)
@@ -144,7 +144,8 @@ static int address_keys(struct segment_call *call, const struct profile_frame *f
 		if (found[i].function)
 			rc = query_tree_key_string(call->tree, found[i].function, &key.function);
 		else
-			rc = address_name(call, frame, module, &key.function);
+			rc = address_name(call, frame->address - found[i].inside, module,
+					  &key.function);
 		if (!rc)
 			rc = query_tree_key_string(call->tree, found[i].file, &key.file);
 		if (!rc)
@@ -345,6 +346,17 @@ int query_merge_set(const struct query *query, const struct query_series_set *se
 	return rc;
 }
 
+int query_failed(int rc, struct err *err)
+{
+	if (rc == -ENOMEM)
+		return err_set(err, rc, "query: out of memory");
+	if (rc == -E2BIG)
+		return err_set(err, rc,
+			       "query: the answer has more than the limit of %zu nodes or 256 MiB of names; narrow the range, the selector or the filters",
+			       QUERY_TREE_NODES_MAX);
+	return rc;
+}
+
 int query_merge_raw(const struct query *query, struct query_tree *tree, struct err *err)
 {
 	struct query_selection selection;
@@ -362,7 +374,7 @@ int query_merge_raw(const struct query *query, struct query_tree *tree, struct e
 	if (!rc && !selection.series_count)
 		rc = err_set(err, -ENOENT, "no series of %s matches in this range", tree->type_id);
 	query_selection_release(&selection);
-	return rc == -ENOMEM ? err_set(err, rc, "query: out of memory") : rc;
+	return query_failed(rc, err);
 }
 
 int query_merge(const struct query *query, struct query_tree *tree, struct err *err)
@@ -373,5 +385,5 @@ int query_merge(const struct query *query, struct query_tree *tree, struct err *
 		rc = reshape_tree(query, tree, NULL, NULL);
 	if (!rc)
 		query_tree_sum(tree);
-	return rc == -ENOMEM ? err_set(err, rc, "query: out of memory") : rc;
+	return query_failed(rc, err);
 }

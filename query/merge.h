@@ -18,4 +18,7 @@ MUST_CHECK int query_map_records(const struct query *query, const struct storage
 /* All that the query selects, before filters and shape; selves alone. Returns as query_merge. */
 MUST_CHECK int query_merge_raw(const struct query *query, struct query_tree *tree, struct err *err);
 
+/* Say why, where nobody has: memory, or a tree beyond QUERY_TREE_NODES_MAX. Returns rc. */
+int query_failed(int rc, struct err *err);
+
 #endif

@@ -16,12 +16,14 @@
 #include "storage/storage.h"
 
 #define QUERY_MAX_NODES_DEFAULT 8192
+#define QUERY_TREE_NODES_MAX ((size_t)8 << 20) /* half a GB; a host's month has a tenth; -E2BIG */
 #define QUERY_LOSSES_MAX 32
 #define QUERY_INLINES_MAX 32
 
 struct query_name {
 	const char *function, *file; /* NULL: unknown */
 	uint32_t line, start_line;
+	uint64_t inside; /* bytes from the function's begin, which names it when nothing else does */
 };
 
 /* Names an address. Innermost frame first; returns how many, 0 when nothing is known. */

@@ -9,7 +9,8 @@ static struct str string_of(const struct query_tree *tree, uint32_t id)
 	return intern_get(&tree->strings, id);
 }
 
-/* Number the rows: one for each key, or for each name. The root's is 0 even where a frame has its name. */
+/* Number the rows: one for each key, or for each name. The root's is 0 even where a frame has its
+ * name. */
 static int number(struct view_rows *rows, const struct query_tree *tree, enum rows_by by)
 {
 	uint32_t *CLEANUP(cleanup_free) of_name = calloc(tree->strings.count, sizeof(*of_name));
@@ -24,9 +25,9 @@ static int number(struct view_rows *rows, const struct query_tree *tree, enum ro
 
 		if (!*row) {
 			*row = (uint32_t)rows->count++;
-			rows->rows[*row] = (struct view_row){ .name = string_of(tree, key->function),
-							      .file = STR(""),
-							      .library = STR("") };
+			rows->rows[*row] = (struct view_row){.name = string_of(tree, key->function),
+							     .file = STR(""),
+							     .library = STR("")};
 		}
 		rows->row_of[i] = *row;
 		if (by == ROWS_BY_NAME)
@@ -81,7 +82,7 @@ int view_rows_init(struct view_rows *rows, const struct query_view *view, enum r
 	const struct query_tree *tree = view->tree;
 	uint32_t deepest = 0;
 
-	*rows = (struct view_rows){ 0 };
+	*rows = (struct view_rows){0};
 	for (size_t i = 0; i < view->count; i++)
 		deepest = MAX(deepest, view->depth[i]);
 	uint32_t *CLEANUP(cleanup_free) path = calloc((size_t)deepest + 2, sizeof(*path));
@@ -112,5 +113,5 @@ void view_rows_release(struct view_rows *rows)
 	free(rows->rows);
 	free(rows->row_of);
 	free(rows->order);
-	*rows = (struct view_rows){ 0 };
+	*rows = (struct view_rows){0};
 }

@@ -7,7 +7,6 @@
 
 #define TREE_STRINGS_MAX ((size_t)256 << 20)
 #define TREE_KEYS_MAX ((size_t)1 << 30)
-#define TREE_NODES_MAX ((size_t)1 << 26)
 
 int query_tree_init(struct query_tree *tree)
 {
@@ -75,7 +74,7 @@ int query_tree_child_of(struct query_tree *tree, uint32_t parent, uint32_t key, 
 			return 0;
 		}
 	}
-	if (tree->nodes_count >= TREE_NODES_MAX)
+	if (tree->nodes_count >= QUERY_TREE_NODES_MAX)
 		return -E2BIG;
 	int rc = array_grow(&tree->nodes, sizeof(*tree->nodes), &tree->nodes_capacity,
 			    tree->nodes_count + 1);

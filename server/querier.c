@@ -9,23 +9,27 @@
 
 #define DEADLINE_NS (INT64_C(10) * NS_PER_S)
 #define MS_MAX (INT64_MAX / 1000000) /* the year 2262 */
+#define STEP_MAX_S 1e9
 #define NODES_MAX ((size_t)1 << 20)
 
 struct str querier_label(struct str name)
 {
-	return str_is(name, "service_name") || str_is(name, "__service_name__") ? STR("service") : name;
+	return str_is(name, "service_name") || str_is(name, "__service_name__") ? STR("service")
+										: name;
 }
 
-int querier_range(const struct querier_call *call, int64_t start_ms, int64_t end_ms, struct query_range *ret_range)
+int querier_range(const struct querier_call *call, int64_t start_ms, int64_t end_ms,
+		  struct query_range *ret_range)
 {
 	if (!start_ms && !end_ms) {
-		*ret_range = (struct query_range){ 0, call->now_ns + 3600 * NS_PER_S };
+		*ret_range = (struct query_range){0, call->now_ns + 3600 * NS_PER_S};
 		return 0;
 	}
 	if (start_ms < 0 || end_ms > MS_MAX || start_ms >= end_ms)
-		return err_set(call->err, -EINVAL, "start %lld is not before end %lld, in milliseconds since 1970",
+		return err_set(call->err, -EINVAL,
+			       "start %lld is not before end %lld, in milliseconds since 1970",
 			       (long long)start_ms, (long long)end_ms);
-	*ret_range = (struct query_range){ start_ms * 1000000, end_ms * 1000000 };
+	*ret_range = (struct query_range){start_ms * 1000000, end_ms * 1000000};
 	return 0;
 }
 
@@ -37,13 +41,13 @@ static bool type_knows(void *arg, struct str name, struct str *ret_value)
 
 	if (name.len < 2 || memcmp(name.ptr, "__", 2) || str_is(name, "__service_name__"))
 		return false;
-	*ret_value = str_is(name, "__name__")	 ? type->name :
-		     str_is(name, "__profile_type__") ? str_of(ask->type_id) :
-		     str_is(name, "__type__")	 ? type->type :
-		     str_is(name, "__unit__")	 ? type->unit :
-		     str_is(name, "__period_type__") ? type->period_type :
-		     str_is(name, "__period_unit__") ? type->period_unit :
-						   STR("");
+	*ret_value = str_is(name, "__name__")           ? type->name
+		     : str_is(name, "__profile_type__") ? str_of(ask->type_id)
+		     : str_is(name, "__type__")         ? type->type
+		     : str_is(name, "__unit__")         ? type->unit
+		     : str_is(name, "__period_type__")  ? type->period_type
+		     : str_is(name, "__period_unit__")  ? type->period_unit
+							: STR("");
 	return true;
 }
 
@@ -54,8 +58,9 @@ static int type_parse(const struct querier_call *call, struct str type_id, struc
 
 	if (!type_id.len && !selector_value(ask->selector, STR("__profile_type__"), &type_id) &&
 	    !selector_value(ask->selector, STR("__name__"), &type_id))
-		return err_set(call->err, -EINVAL, "a profile type is required, such as "
-						   "process_cpu:cpu:nanoseconds:cpu:nanoseconds");
+		return err_set(call->err, -EINVAL,
+			       "a profile type is required, such as "
+			       "process_cpu:cpu:nanoseconds:cpu:nanoseconds");
 	if (type_id.len > sizeof(delta) - 1 &&
 	    !memcmp(type_id.ptr + type_id.len - (sizeof(delta) - 1), delta, sizeof(delta) - 1))
 		type_id.len -= sizeof(delta) - 1;
@@ -72,10 +77,12 @@ static bool names_type(const struct selector *selector)
 {
 	struct str name;
 
-	return selector_value(selector, STR("__name__"), &name) && name.len && memchr(name.ptr, ':', name.len);
+	return selector_value(selector, STR("__name__"), &name) && name.len &&
+	       memchr(name.ptr, ':', name.len);
 }
 
-static int selector_settled(const struct querier_call *call, struct str type_id, struct querier_ask *ask)
+static int selector_settled(const struct querier_call *call, struct str type_id,
+			    struct querier_ask *ask)
 {
 	bool by_name;
 	int rc = type_parse(call, type_id, ask);
@@ -94,13 +101,13 @@ static int selector_settled(const struct querier_call *call, struct str type_id,
 	return rc;
 }
 
-int querier_open(const struct querier_call *call, struct str type_id, struct str selector, int64_t start_ms,
-		 int64_t end_ms, struct querier_ask *ret_ask)
+int querier_open(const struct querier_call *call, struct str type_id, struct str selector,
+		 int64_t start_ms, int64_t end_ms, struct querier_ask *ret_ask)
 {
 	struct querier_ask *ask = ret_ask;
 
-	*ask = (struct querier_ask){ .query = { .viewer = call->viewer,
-						.deadline_ns = clock_monotonic_ns() + DEADLINE_NS } };
+	*ask = (struct querier_ask){
+	    .query = {.viewer = call->viewer, .deadline_ns = clock_monotonic_ns() + DEADLINE_NS}};
 	int rc = selector_parse(selector, &ask->selector, call->err);
 
 	if (!rc)
@@ -127,6 +134,17 @@ void querier_close(const struct querier_call *call, struct querier_ask *ask)
 	selector_free(ask->selector);
 }
 
+int querier_step_check(const struct querier_call *call)
+{
+	const struct querier_request *request = call->request;
+
+	if (!(request->step_s > 0 && request->step_s <= STEP_MAX_S))
+		return err_set(call->err, -EINVAL, "step is seconds above 0");
+	if (!request->start_ms || !request->end_ms)
+		return err_set(call->err, -EINVAL, "start and end are required");
+	return 0;
+}
+
 size_t querier_max_nodes(int64_t asked)
 {
 	if (!asked)
@@ -134,7 +152,8 @@ size_t querier_max_nodes(int64_t asked)
 	return asked < 0 || asked > (int64_t)NODES_MAX ? NODES_MAX : (size_t)asked;
 }
 
-int querier_merge(const struct querier_call *call, struct querier_ask *ask, struct query_tree *ret_tree)
+int querier_merge(const struct querier_call *call, struct querier_ask *ask,
+		  struct query_tree *ret_tree)
 {
 	int rc = query_tree_init(ret_tree);
 
@@ -144,7 +163,8 @@ int querier_merge(const struct querier_call *call, struct querier_ask *ask, stru
 		struct str unit = ask->query.type.unit;
 
 		memcpy(ret_tree->type_id, ask->type_id, sizeof(ask->type_id));
-		(void)snprintf(ret_tree->unit, sizeof(ret_tree->unit), "%.*s", (int)unit.len, unit.ptr);
+		(void)snprintf(ret_tree->unit, sizeof(ret_tree->unit), "%.*s", (int)unit.len,
+			       unit.ptr);
 		return 0;
 	}
 	rc = query_merge(&ask->query, ret_tree, call->err);

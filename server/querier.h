@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * server/querier.h - Pyroscope's questions, answered from our store.  Private to server/querier*.c and
- * route_pyroscope.c; pool threads.
+ * server/querier.h - Pyroscope's questions, answered from our store.  Private to server/querier*.c
+ * and route_pyroscope.c; pool threads.
  *
- * Its label service_name is our service; labels in double underscores are parts of a type id, which no
- * series of ours has.
+ * Its label service_name is our service; labels in double underscores are parts of a type id, which
+ * no series of ours has.
  */
 #ifndef SERVER_QUERIER_H
 #define SERVER_QUERIER_H
@@ -35,11 +35,13 @@ struct querier_ask {
 };
 
 /*
- * Open a question about one type. `type_id` may be "": then the selector names it by __profile_type__ or
+ * Open a question about one type. `type_id` may be "": then the selector names it by
+ * __profile_type__ or
  * __name__.  Close it whatever is returned.  Returns 0, -EINVAL, -E2BIG, -EIO or -ENOMEM.
  */
-MUST_CHECK int querier_open(const struct querier_call *call, struct str type_id, struct str selector,
-			    int64_t start_ms, int64_t end_ms, struct querier_ask *ret_ask);
+MUST_CHECK int querier_open(const struct querier_call *call, struct str type_id,
+			    struct str selector, int64_t start_ms, int64_t end_ms,
+			    struct querier_ask *ret_ask);
 void querier_close(const struct querier_call *call, struct querier_ask *ask);
 
 /* The range of two times in ms; 0 and 0 is all there is. */
@@ -47,7 +49,11 @@ MUST_CHECK int querier_range(const struct querier_call *call, int64_t start_ms, 
 			     struct query_range *ret_range);
 
 /* Merge what is asked; the tree is empty when nothing is selected. Release it after 0 only. */
-MUST_CHECK int querier_merge(const struct querier_call *call, struct querier_ask *ask, struct query_tree *ret_tree);
+MUST_CHECK int querier_merge(const struct querier_call *call, struct querier_ask *ask,
+			     struct query_tree *ret_tree);
+
+/* Whether a question over time has a step and a range. */
+MUST_CHECK int querier_step_check(const struct querier_call *call);
 
 /* How many nodes are shown when `asked` is what was wanted. */
 size_t querier_max_nodes(int64_t asked);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What there is, in Pyroscope's words: types, label names and values, series. Samples are not read. */
+/* What there is, in Pyroscope's words: types, label names and values, series. Samples are not read.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,13 +18,15 @@ struct column {
 	struct str type_id;
 };
 
-static const char *const private_names[] = { "__name__",	 "__period_type__", "__period_unit__", "__profile_type__",
-					     "__service_name__", "__type__",	    "__unit__",	       "service_name" };
+static const char *const private_names[] = {
+    "__name__",         "__period_type__", "__period_unit__", "__profile_type__",
+    "__service_name__", "__type__",        "__unit__",        "service_name"};
 
 static struct str label_of(const struct storage_series *series, struct str name)
 {
 	for (size_t i = 0; i < series->labels_count; i++)
-		if (series->labels[i].key.len == name.len && !memcmp(series->labels[i].key.ptr, name.ptr, name.len))
+		if (series->labels[i].key.len == name.len &&
+		    !memcmp(series->labels[i].key.ptr, name.ptr, name.len))
 			return series->labels[i].value;
 	return STR("");
 }
@@ -88,9 +91,10 @@ static int walk_series(void *arg, const struct storage_series *series)
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < series->columns_count; i++) {
-		const struct profile_type type = { series->name, series->columns[i].type, series->columns[i].unit,
-						   series->period_type, series->period_unit };
-		struct column column = { series, &series->columns[i], { type_id, 0 } };
+		const struct profile_type type = {series->name, series->columns[i].type,
+						  series->columns[i].unit, series->period_type,
+						  series->period_unit};
+		struct column column = {series, &series->columns[i], {type_id, 0}};
 
 		if (profile_type_format(&type, type_id))
 			continue;
@@ -102,11 +106,12 @@ static int walk_series(void *arg, const struct storage_series *series)
 }
 
 /* Every column of every series that any of the matchers takes. */
-static int walk(const struct querier_call *call, const struct querier_list *matchers, column_fn fn, void *arg)
+static int walk(const struct querier_call *call, const struct querier_list *matchers, column_fn fn,
+		void *arg)
 {
 	const struct querier_request *request = call->request;
-	struct walk w = { .fn = fn, .arg = arg };
-	struct query query = { .viewer = call->viewer };
+	struct walk w = {.fn = fn, .arg = arg};
+	struct query query = {.viewer = call->viewer};
 	int rc = querier_range(call, request->start_ms, request->end_ms, &query.range);
 
 	for (size_t i = 0; !rc && i < matchers->count; i++) {
@@ -136,8 +141,8 @@ static int by_text(const void *a, const void *b)
 }
 
 /* Call `put` for each, in order. */
-static int sorted(const struct intern *texts, int (*put)(struct querier_call *call, struct str text),
-		  struct querier_call *call)
+static int sorted(const struct intern *texts,
+		  int (*put)(struct querier_call *call, struct str text), struct querier_call *call)
 {
 	struct str *CLEANUP(cleanup_free) order = malloc((texts->count + 1) * sizeof(*order));
 	int rc = order ? 0 : -ENOMEM;
@@ -170,9 +175,10 @@ static int text_add(struct gather *gather, struct str text)
 	return text.len ? intern_put(&gather->texts, text.ptr, text.len, &id) : 0;
 }
 
-static int gathered(struct querier_call *call, column_fn fn, int (*put)(struct querier_call *call, struct str text))
+static int gathered(struct querier_call *call, column_fn fn,
+		    int (*put)(struct querier_call *call, struct str text))
 {
-	struct gather gather = { .call = call };
+	struct gather gather = {.call = call};
 	int rc = intern_init(&gather.texts, TEXT_MAX);
 
 	if (!rc)
@@ -285,7 +291,7 @@ static int set_add(void *arg, struct column *column)
 	for (size_t i = 0; !wanted_names->count && i < series->labels_count; i++)
 		if (is_shown(gather->call, series->labels[i].key))
 			pair_put(&set, series->labels[i].key, series->labels[i].value);
-	rc = set.failed ? set.failed : text_add(gather, (struct str){ set.data, set.len });
+	rc = set.failed ? set.failed : text_add(gather, (struct str){set.data, set.len});
 	buf_release(&set);
 	return rc;
 }
@@ -318,7 +324,7 @@ static int span_add(void *arg, struct column *column)
 
 int querier_profile_stats(struct querier_call *call)
 {
-	struct span span = { INT64_MAX, INT64_MIN, 0 };
+	struct span span = {INT64_MAX, INT64_MIN, 0};
 	int rc = walk(call, &call->request->matchers, span_add, &span);
 
 	if (rc || !span.series)
@@ -334,11 +340,11 @@ int querier_analyze(struct querier_call *call)
 {
 	struct str query = call->request->query;
 	const char *brace = query.len ? memchr(query.ptr, '{', query.len) : NULL;
-	struct querier_list matchers = { .count = brace ? 1 : 0 };
-	struct span span = { INT64_MAX, INT64_MIN, 0 };
+	struct querier_list matchers = {.count = brace ? 1 : 0};
+	struct span span = {INT64_MAX, INT64_MIN, 0};
 
 	if (brace)
-		matchers.items[0] = (struct str){ brace, query.len - (size_t)(brace - query.ptr) };
+		matchers.items[0] = (struct str){brace, query.len - (size_t)(brace - query.ptr)};
 	int rc = walk(call, &matchers, span_add, &span);
 
 	if (rc)

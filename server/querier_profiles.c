@@ -7,7 +7,6 @@
 #include "server/querier.h"
 
 #define PPROF_MAX ((size_t)256 << 20)
-#define STEP_MAX_S 1e9
 
 /* ---- messages ---- */
 
@@ -52,8 +51,8 @@ static void put_tree_node(struct buf *out, struct str name, int64_t self, size_t
 }
 
 /*
- * Pyroscope's tree bytes: preorder; a node is its name, its self and how many children follow.  The root
- * has no name and its self is not read, so what has no stack stands as a child.
+ * Pyroscope's tree bytes: preorder; a node is its name, its self and how many children follow.  The
+ * root has no name and its self is not read, so what has no stack stands as a child.
  */
 static int put_tree(const struct query_view *view, struct buf *out)
 {
@@ -77,8 +76,8 @@ static int put_tree(const struct query_view *view, struct buf *out)
 	size_t begin = proto_message_begin(out, 2);
 
 	for (size_t i = 0; i < view->count; i++) {
-		put_tree_node(out, i ? view_name(view, i) : STR(""), i ? view_node(view, i)->self : 0,
-			      children[i] + (!i && bare));
+		put_tree_node(out, i ? view_name(view, i) : STR(""),
+			      i ? view_node(view, i)->self : 0, children[i] + (!i && bare));
 		if (!i && bare)
 			put_tree_node(out, STR("[no stack]"), bare, 0);
 		if (view->hidden_self[i])
@@ -110,7 +109,8 @@ static int put_pprof(const struct query_view *view, struct buf *out)
 /* ---- one profile ---- */
 
 /* Ids of a fixed count of hexadecimal digits: anything else would find nothing and say nothing. */
-static int ids_check(const struct querier_call *call, const struct querier_list *ids, size_t digits, const char *name)
+static int ids_check(const struct querier_call *call, const struct querier_list *ids, size_t digits,
+		     const char *name)
 {
 	for (size_t i = 0; i < ids->count; i++) {
 		struct str id = ids->items[i];
@@ -119,7 +119,8 @@ static int ids_check(const struct querier_call *call, const struct querier_list 
 		for (size_t k = 0; hex && k < id.len; k++)
 			hex = strchr("0123456789abcdefABCDEF", id.ptr[k]) && id.ptr[k];
 		if (!hex)
-			return err_set(call->err, -EINVAL, "%s \"%.*s\" is not %zu hexadecimal digits", name,
+			return err_set(call->err, -EINVAL,
+				       "%s \"%.*s\" is not %zu hexadecimal digits", name,
 				       (int)MIN(id.len, (size_t)40), id.ptr, digits);
 	}
 	return 0;
@@ -129,20 +130,22 @@ static int selectors_check(const struct querier_call *call, const struct querier
 {
 	if (request->profiles.count)
 		return err_set(call->err, -EOPNOTSUPP,
-			       "profile_id_selector: uploads are merged as they arrive, so single profiles are not kept");
+			       "profile_id_selector: uploads are merged as they arrive, so single "
+			       "profiles are not kept");
 	int rc = ids_check(call, &request->spans, 16, "span_selector");
 
 	return rc ? rc : ids_check(call, &request->traces, 32, "trace_id_selector");
 }
 
-/* Spans and traces restrict the records, a call site the stacks. `context` is as the request lives. */
+/* Spans and traces restrict the records, a call site the stacks. `context` is as the request lives.
+ */
 static void selectors_apply(const struct querier_request *request, struct query_context *context,
 			    struct query *query)
 {
-	*context = (struct query_context){ .span_ids = request->spans.items,
-					   .span_ids_count = request->spans.count,
-					   .trace_ids = request->traces.items,
-					   .trace_ids_count = request->traces.count };
+	*context = (struct query_context){.span_ids = request->spans.items,
+					  .span_ids_count = request->spans.count,
+					  .trace_ids = request->traces.items,
+					  .trace_ids_count = request->traces.count};
 	if (request->spans.count || request->traces.count)
 		query->context = context;
 	query->shape.path = request->call_site.items;
@@ -155,16 +158,17 @@ static enum query_granularity granularity_of(int64_t format)
 }
 
 /* The tree that a request selects. Release it after 0 only. */
-static int tree_ask(struct querier_call *call, const struct querier_request *request, int64_t format,
-		    struct query_tree *ret_tree)
+static int tree_ask(struct querier_call *call, const struct querier_request *request,
+		    int64_t format, struct query_tree *ret_tree)
 {
 	struct query_context context;
-	struct querier_ask ask = { 0 };
+	struct querier_ask ask = {0};
 	int rc = selectors_check(call, request);
 
 	if (rc)
 		return rc;
-	rc = querier_open(call, request->type_id, request->selector, request->start_ms, request->end_ms, &ask);
+	rc = querier_open(call, request->type_id, request->selector, request->start_ms,
+			  request->end_ms, &ask);
 	if (!rc) {
 		ask.query.granularity = granularity_of(format);
 		selectors_apply(request, &context, &ask.query);
@@ -206,7 +210,8 @@ static int formatted(struct querier_call *call)
 	case QUERIER_FORMAT_PPROF:
 		return profile_answer(call, QUERIER_FORMAT_PPROF, put_pprof);
 	default:
-		return err_set(call->err, -EINVAL, "format %lld is none of 0 to 4", (long long)call->request->format);
+		return err_set(call->err, -EINVAL, "format %lld is none of 0 to 4",
+			       (long long)call->request->format);
 	}
 }
 
@@ -236,8 +241,8 @@ int querier_merge_profile(struct querier_call *call)
 
 /* ---- two profiles ---- */
 
-static int pair_put(struct querier_call *call, const struct query_tree *left, const struct query_tree *right,
-		    int64_t max_nodes)
+static int pair_put(struct querier_call *call, const struct query_tree *left,
+		    const struct query_tree *right, int64_t max_nodes)
 {
 	struct query_pair pair;
 	struct query_view view;
@@ -284,8 +289,8 @@ int querier_diff(struct querier_call *call)
 	rc = tree_ask(call, &sides[1], QUERIER_FORMAT_FLAMEGRAPH, &right);
 	if (!rc) {
 		if (strcmp(left.type_id, right.type_id) != 0)
-			rc = err_set(call->err, -EINVAL, "left is of type %.80s, right of %.80s", left.type_id,
-				     right.type_id);
+			rc = err_set(call->err, -EINVAL, "left is of type %.80s, right of %.80s",
+				     left.type_id, right.type_id);
 		else
 			rc = pair_put(call, &left, &right, sides[0].max_nodes);
 		query_tree_release(&right);
@@ -306,8 +311,8 @@ static void put_label(struct buf *out, struct str name, struct str value)
 }
 
 /* A step without a sample is no point, so that a gap shows as one. */
-static void put_series(struct querier_call *call, const struct query_groups *groups, const struct query_group *group,
-		       double step_ms)
+static void put_series(struct querier_call *call, const struct query_groups *groups,
+		       const struct query_group *group, double step_ms)
 {
 	const struct querier_list *labels = &call->request->labels;
 	size_t begin = proto_message_begin(call->out, 1);
@@ -321,7 +326,9 @@ static void put_series(struct querier_call *call, const struct query_groups *gro
 		size_t point = proto_message_begin(call->out, 2);
 
 		proto_put_double(call->out, 1, (double)group->sums[i]);
-		proto_put_varint(call->out, 2, (uint64_t)(call->request->start_ms + (int64_t)((double)i * step_ms)));
+		proto_put_varint(
+		    call->out, 2,
+		    (uint64_t)(call->request->start_ms + (int64_t)((double)i * step_ms)));
 		proto_message_end(call->out, point);
 	}
 	proto_message_end(call->out, begin);
@@ -334,17 +341,21 @@ static int groups_ask(struct querier_call *call, struct querier_ask *ask)
 	struct query_groups groups;
 
 	if (request->labels.count > ARRAY_LEN(labels))
-		return err_set(call->err, -EINVAL, "group_by names more than %d labels", QUERY_GROUP_LABELS_MAX);
+		return err_set(call->err, -EINVAL, "group_by names more than %d labels",
+			       QUERY_GROUP_LABELS_MAX);
 	for (size_t i = 0; i < request->labels.count; i++)
 		labels[i] = querier_label(request->labels.items[i]);
 	int64_t step_ns = (int64_t)(request->step_s * 1e9);
-	int rc = query_group_totals(&ask->query, step_ns, labels, request->labels.count, &groups, call->err);
+	int rc = query_group_totals(&ask->query, step_ns, labels, request->labels.count, &groups,
+				    call->err);
 
 	if (rc)
 		return rc;
 	if (request->aggregation && !groups.is_gauge && groups.count)
-		rc = err_set(call->err, -EOPNOTSUPP, "an average needs single profiles, which are not kept: ask for sums");
-	size_t shown = request->limit > 0 ? MIN((size_t)request->limit, groups.count) : groups.count;
+		rc = err_set(call->err, -EOPNOTSUPP,
+			     "an average needs single profiles, which are not kept: ask for sums");
+	size_t shown =
+	    request->limit > 0 ? MIN((size_t)request->limit, groups.count) : groups.count;
 
 	for (size_t i = 0; !rc && i < shown; i++) {
 		put_series(call, &groups, &groups.groups[i], request->step_s * 1e3);
@@ -357,16 +368,15 @@ static int groups_ask(struct querier_call *call, struct querier_ask *ask)
 int querier_select_series(struct querier_call *call)
 {
 	const struct querier_request *request = call->request;
-	struct querier_ask ask = { 0 };
+	struct querier_ask ask = {0};
 	int rc = selectors_check(call, request);
 
-	if (!rc && !(request->step_s > 0 && request->step_s <= STEP_MAX_S))
-		rc = err_set(call->err, -EINVAL, "step is seconds above 0");
-	if (!rc && (!request->start_ms || !request->end_ms))
-		rc = err_set(call->err, -EINVAL, "start and end are required");
+	if (!rc)
+		rc = querier_step_check(call);
 	if (rc)
 		return rc;
-	rc = querier_open(call, request->type_id, request->selector, request->start_ms, request->end_ms, &ask);
+	rc = querier_open(call, request->type_id, request->selector, request->start_ms,
+			  request->end_ms, &ask);
 	if (!rc && !ask.is_void) {
 		ask.query.shape.path = request->call_site.items;
 		ask.query.shape.path_count = request->call_site.count;
@@ -374,9 +384,4 @@ int querier_select_series(struct querier_call *call)
 	}
 	querier_close(call, &ask);
 	return rc;
-}
-
-int querier_heatmap(struct querier_call *call)
-{
-	return err_set(call->err, -EOPNOTSUPP, "heat maps are not served by this release");
 }

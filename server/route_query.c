@@ -57,6 +57,22 @@ static int sandwich_write(struct route_call *call, struct question *q,
 	return rc ? rc : out->failed;
 }
 
+/* With the labels of the samples, unless they are not wanted; -EOPNOTSUPP: there are none. */
+static int labelled_write(struct route_call *call, struct question *q, const struct query_format *format,
+			  size_t max_nodes)
+{
+	static const char *const wanted[] = { "all", "none", NULL };
+	size_t labels;
+	int rc = question_choice(call, "labels", wanted, &labels, &q->err);
+
+	if (rc || labels || !format->write_labelled)
+		return rc ? rc : -EOPNOTSUPP;
+	rc = format->write_labelled(&q->query, max_nodes, &call->answer->body, &q->err);
+	if (!rc)
+		call->answer->content_type = format->content_type;
+	return rc;
+}
+
 static int flamegraph(struct route_call *call, struct question *q)
 {
 	const char *name = http_query(call->request, "format");
@@ -74,7 +90,8 @@ static int flamegraph(struct route_call *call, struct question *q)
 	if (q->query.shape.sandwich.len && !http_query(call->request, "side") &&
 	    !strcmp(format->name, "json"))
 		return sandwich_write(call, q, format, max_nodes);
-	return graph_write(call, q, format, max_nodes);
+	rc = labelled_write(call, q, format, max_nodes);
+	return rc == -EOPNOTSUPP ? graph_write(call, q, format, max_nodes) : rc;
 }
 
 void route_flamegraph(struct route_call *call)

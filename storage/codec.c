@@ -5,6 +5,7 @@
 #include <string.h>
 #include <zstd.h>
 
+#include "base/sort.h"
 #include "base/varint.h"
 
 #define COLUMNS_FIXED 4 /* times, nodes, contexts, counts */
@@ -213,39 +214,44 @@ static size_t put_values(struct buf *to, const int64_t *values, const uint64_t *
 	return to->len - before;
 }
 
-struct ranked {
-	uint32_t node, count, rank;
+struct ranking {
+	struct sort_item *items, *scratch, *different; /* different: key is the node, at how often */
+	uint32_t *ranks;			       /* of the different ones */
+	uint32_t *place;			       /* of each record among the different ones */
 };
 
-static int compare_nodes(const void *x, const void *y)
+static void ranking_release(struct ranking *r)
 {
-	uint32_t a = *(const uint32_t *)x, b = *(const uint32_t *)y;
-
-	return (a > b) - (a < b);
+	free(r->items);
+	free(r->scratch);
+	free(r->different);
+	free(r->ranks);
+	free(r->place);
 }
 
-static int compare_frequency(const void *x, const void *y)
+static bool ranking_init(struct ranking *r, size_t count)
 {
-	const struct ranked *a = x, *b = y;
-
-	if (a->count != b->count)
-		return a->count > b->count ? -1 : 1;
-	return (a->node > b->node) - (a->node < b->node);
+	r->items = malloc((count + 1) * sizeof(*r->items));
+	r->scratch = malloc((count + 1) * sizeof(*r->scratch));
+	r->different = malloc((count + 1) * sizeof(*r->different));
+	r->ranks = malloc((count + 1) * sizeof(*r->ranks));
+	r->place = malloc((count + 1) * sizeof(*r->place));
+	return r->items && r->scratch && r->different && r->ranks && r->place;
 }
 
-/* The different nodes in order of their numbers. */
-static size_t distinct(const uint32_t *nodes, size_t count, uint32_t *sorted, struct ranked *to)
+/* The different nodes in order of their numbers; how many. */
+static size_t find_different(struct ranking *r, const uint32_t *nodes, size_t count)
 {
 	size_t n = 0;
 
-	if (!count)
-		return 0;
-	memcpy(sorted, nodes, count * sizeof(*sorted));
-	qsort(sorted, count, sizeof(*sorted), compare_nodes);
+	for (size_t i = 0; i < count; i++)
+		r->items[i] = (struct sort_item){nodes[i], (uint32_t)i};
+	sort_items(r->items, r->scratch, count);
 	for (size_t i = 0; i < count; i++) {
-		if (!n || to[n - 1].node != sorted[i])
-			to[n++] = (struct ranked){.node = sorted[i]};
-		to[n - 1].count++;
+		if (!n || r->different[n - 1].key != r->items[i].key)
+			r->different[n++] = (struct sort_item){r->items[i].key, 0};
+		r->different[n - 1].at++;
+		r->place[r->items[i].at] = (uint32_t)n - 1;
 	}
 	return n;
 }
@@ -254,34 +260,29 @@ static size_t distinct(const uint32_t *nodes, size_t count, uint32_t *sorted, st
  * where they are frequent take half of what deltas do. */
 static size_t put_ranked(struct buf *to, const uint32_t *nodes, size_t count)
 {
-	uint32_t *sorted CLEANUP(cleanup_free) = malloc((count + 1) * sizeof(*sorted));
-	struct ranked *all CLEANUP(cleanup_free) = malloc((count + 1) * sizeof(*all));
-	struct ranked *by_count CLEANUP(cleanup_free) = malloc((count + 1) * sizeof(*by_count));
+	struct ranking r CLEANUP(ranking_release) = {0};
 	size_t before = to->len, n;
 	int64_t last = 0;
 
-	if (!sorted || !all || !by_count) {
+	if (!ranking_init(&r, count)) {
 		to->failed = -ENOMEM;
 		return 0;
 	}
-	n = distinct(nodes, count, sorted, all);
-	for (size_t i = 0; i < n; i++) {
-		by_count[i] = all[i];
-		by_count[i].rank = (uint32_t)i;
-	}
-	if (n)
-		qsort(by_count, n, sizeof(*by_count), compare_frequency);
+	n = find_different(&r, nodes, count);
+	/* The most frequent first; equally frequent ones stay in order. */
+	for (size_t i = 0; i < n; i++)
+		r.items[i] = (struct sort_item){UINT32_MAX - r.different[i].at, (uint32_t)i};
+	sort_items(r.items, r.scratch, n);
 	(void)buf_add_varint(to, n);
 	for (size_t i = 0; i < n; i++) {
-		all[by_count[i].rank].rank = (uint32_t)i;
-		(void)buf_add_varint(to, zigzag_put((int64_t)by_count[i].node - last));
-		last = by_count[i].node;
-	}
-	for (size_t i = 0; i < count; i++) {
-		const struct ranked *found = bsearch(&nodes[i], all, n, sizeof(*all), compare_nodes);
+		int64_t node = (int64_t)r.different[r.items[i].at].key;
 
-		(void)buf_add_varint(to, found->rank);
+		r.ranks[r.items[i].at] = (uint32_t)i;
+		(void)buf_add_varint(to, zigzag_put(node - last));
+		last = node;
 	}
+	for (size_t i = 0; i < count; i++)
+		(void)buf_add_varint(to, r.ranks[r.place[i]]);
 	return to->len - before;
 }
 

@@ -72,6 +72,7 @@ struct dict {
 	struct index parts;   /* of a catalogue, by (owner, service) */
 	uint32_t parts_count; /* the highest number */
 	uint32_t owner;	      /* of a part: what its frames' identities are scoped by */
+	bool odd;	      /* a segment told a hash that should have followed */
 	struct hash128 *frame_ids; /* of the first few frames, as far as they were asked for */
 	size_t frame_ids_count, frame_ids_capacity;
 };

@@ -73,7 +73,13 @@ static void put_frames(struct buf *to, const struct dict *d)
 	}
 }
 
-/* Whether its hash does not follow.  Only that of code without a file has its process in it. */
+/* Code without a file has its process in its identity. */
+static bool has_process(const struct profile_frame *frame)
+{
+	return !frame->module && frame->flags & PROFILE_FRAME_ADDRESS;
+}
+
+/* Whether its hash does not follow from its parent's and its frame's. */
 static bool is_strange(const struct dict *d, size_t node)
 {
 	struct profile tables = {.strings = d->strings,
@@ -82,7 +88,7 @@ static bool is_strange(const struct dict *d, size_t node)
 	struct profile_node n = d->t.nodes[node];
 	const struct profile_frame *frame = &d->t.frames[n.frame];
 
-	if (frame->module || !(frame->flags & PROFILE_FRAME_ADDRESS))
+	if (!d->odd && !has_process(frame))
 		return false;
 	return !hash128_equal(
 	    d->t.node_hashes[node],
@@ -394,6 +400,8 @@ static void get_hashes(struct in *in, const struct profile_node *nodes, size_t c
 			return;
 		bool is_told = told && at == i;
 
+		if (is_told && !has_process(&in->d->t.frames[nodes[i - first].frame]))
+			in->d->odd = true;
 		done(in, dict_add_node(in->d, nodes[i - first],
 				       is_told ? hash : expected_hash(in->d, nodes[i - first])));
 		told = is_told ? NULL : told;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/sort.h"
 #include "base/varint.h"
 
 void fold_release(struct fold *f)
@@ -137,13 +138,28 @@ struct writing {
 	struct codec_columns columns;
 };
 
-static int compare_entries(const void *x, const void *y)
+/* By bucket, and by node within one. */
+static int sort_entries(struct fold *f)
 {
-	const struct fold_entry *a = x, *b = y;
+	size_t count = f->entries_count;
+	struct sort_item *items CLEANUP(cleanup_free) = malloc((count + 1) * sizeof(*items));
+	struct sort_item *scratch CLEANUP(cleanup_free) = malloc((count + 1) * sizeof(*scratch));
+	struct fold_entry *sorted = malloc((count + 1) * sizeof(*sorted));
 
-	if (a->bucket != b->bucket)
-		return a->bucket < b->bucket ? -1 : 1;
-	return (a->node > b->node) - (a->node < b->node);
+	if (!items || !scratch || !sorted || count > UINT32_MAX) {
+		free(sorted);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < count; i++)
+		items[i] = (struct sort_item){
+		    (uint64_t)f->entries[i].bucket << 32 | f->entries[i].node, (uint32_t)i};
+	sort_items(items, scratch, count);
+	for (size_t i = 0; i < count; i++)
+		sorted[i] = f->entries[items[i].at];
+	free(f->entries);
+	f->entries = sorted;
+	f->entries_capacity = count + 1;
+	return 0;
 }
 
 /* How the stacks of a series of `from` are imported, and the number that the series has here. */
@@ -181,9 +197,7 @@ static int order_entries(struct writing *w, struct err *err)
 			return err_set(err, rc, "storage: %s: the dictionary is full",
 				       w->day->entry->name);
 	}
-	if (w->f->entries_count)
-		qsort(w->f->entries, w->f->entries_count, sizeof(*w->f->entries), compare_entries);
-	return 0;
+	return sort_entries(w->f) ? err_set(err, -ENOMEM, "storage: out of memory") : 0;
 }
 
 /* Sum the entries of one bucket into the columns; returns how many entries that were. */

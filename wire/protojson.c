@@ -28,7 +28,8 @@ static void number_write(struct json *json, enum wire_form form, uint64_t value)
 /* Without padding a decoder of protobuf's JSON takes it too, but those of other things may not. */
 static int base64_write(struct json *json, struct str bytes)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char digits[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	const uint8_t *p = (const uint8_t *)bytes.ptr;
 	struct buf text;
 	int rc;
@@ -38,9 +39,9 @@ static int base64_write(struct json *json, struct str bytes)
 		size_t left = bytes.len - i;
 		uint32_t group = (uint32_t)p[i] << 16 | (left > 1 ? (uint32_t)p[i + 1] << 8 : 0) |
 				 (left > 2 ? p[i + 2] : 0u);
-		const char four[4] = { digits[group >> 18], digits[group >> 12 & 63],
-				       left > 1 ? digits[group >> 6 & 63] : '=',
-				       left > 2 ? digits[group & 63] : '=' };
+		const char four[4] = {digits[group >> 18], digits[group >> 12 & 63],
+				      left > 1 ? digits[group >> 6 & 63] : '=',
+				      left > 2 ? digits[group & 63] : '='};
 
 		(void)buf_add(&text, four, sizeof(four));
 	}
@@ -52,7 +53,8 @@ static int base64_write(struct json *json, struct str bytes)
 
 static bool is_number(enum wire_form form)
 {
-	return form == WIRE_NUMBER || form == WIRE_FIXED64 || form == WIRE_DOUBLE || form == WIRE_BOOL;
+	return form == WIRE_NUMBER || form == WIRE_FIXED64 || form == WIRE_DOUBLE ||
+	       form == WIRE_BOOL;
 }
 
 /* Numbers of one field in one length. */
@@ -77,13 +79,15 @@ static int packed_write(struct json *json, enum wire_form form, struct proto_rea
 	return 0;
 }
 
-static int value_write(struct json *json, const struct wire_field *field, const struct proto_field *f)
+static int value_write(struct json *json, const struct wire_field *field,
+		       const struct proto_field *f)
 {
-	struct str text = { 0 };
+	struct str text = {0};
 
 	if (is_number(field->form)) {
 		if (f->type == PROTO_BYTES)
-			return field->repeated ? packed_write(json, field->form, f->bytes) : -EINVAL;
+			return field->repeated ? packed_write(json, field->form, f->bytes)
+					       : -EINVAL;
 		number_write(json, field->form, f->value);
 		return 0;
 	}

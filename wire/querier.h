@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * wire/querier.h - what Pyroscope's querier.v1.QuerierService is asked and answers: fields and names.
+ * wire/querier.h - what Pyroscope's querier.v1.QuerierService is asked and answers: fields and
+ * names.
  *
- * A request, in binary form or as JSON, becomes one struct, whatever the method; strings point into the
- * binary form.  Unknown fields are passed over, lists are bounded.  Any thread.
- * Source: grafana/pyroscope, api/querier/v1/querier.proto and api/types/v1/types.proto.
+ * A request, in binary form or as JSON, becomes one struct, whatever the method; strings point into
+ * the binary form.  Unknown fields are passed over, lists are bounded.  Any thread. Source:
+ * grafana/pyroscope, api/querier/v1/querier.proto and api/types/v1/types.proto.
  */
 #ifndef WIRE_QUERIER_H
 #define WIRE_QUERIER_H
@@ -49,11 +50,12 @@ const struct querier_method *querier_method_find(struct str name);
 const struct querier_method *querier_method_at(size_t i);
 
 /* Append the binary form of a request's JSON. `memory_max`, `setting`: as wire_json_parse. */
-MUST_CHECK int querier_of_json(const struct querier_method *method, struct str json, size_t memory_max,
-			       const char *setting, struct buf *binary, struct err *err);
+MUST_CHECK int querier_of_json(const struct querier_method *method, struct str json,
+			       size_t memory_max, const char *setting, struct buf *binary,
+			       struct err *err);
 
-/* Decode a request. `bytes` is borrowed as long as the result is used. Returns 0, -EINVAL, or -E2BIG for
- * a list that is too long. */
+/* Decode a request. `bytes` is borrowed as long as the result is used. Returns 0, -EINVAL, or
+ * -E2BIG for a list that is too long. */
 MUST_CHECK int querier_decode(const struct querier_method *method, struct proto_reader bytes,
 			      struct querier_request *ret_request, struct err *err);
 

@@ -2,6 +2,7 @@
 """Pyroscope's read API, as Grafana's data source and profilecli call it: each rule on which they break is a test."""
 import gzip
 import json
+import struct
 import time
 
 from connect import (DOT, FLAMEGRAPH, PPROF, TREE, ask, ask_json, call, double, fields, levels, numbers, selection, stacks,
@@ -201,6 +202,38 @@ def spans_traces_and_call_sites():
         assert sum(fields(p)[1][0] for p in fields(series)[2]) == 35, series
 
 
+def heat_maps_count_profiles_and_spans():
+    with Agent() as agent:
+        end = time.time_ns() // 10**6 // 15_000 * 15_000
+        start = end - 60_000
+        for i, value in enumerate((10, 10, 20, 30)):
+            body = pprof([("cpu", "nanoseconds")], {"main;work": (value,), "main;bare": (100 * (i == 3),)},
+                         labels={"main;work": {"span_id": f"{i % 3 + 1:016x}"}}, period_type=("cpu", "nanoseconds"),
+                         time_ns=(start + 15_000 * i + 5_000) * 10**6)
+            assert agent.request("POST", "/api/v1/profiles", body=body, service="shop")[0] == 200
+        def cells(kind, *more):
+            found = {}
+            for series in map(fields, ask(agent, "SelectHeatmap", selection(CPU, "{}", start, end, double(5, 15), message(6, "service_name"),
+                                                                           number(7, kind), *more)).get(1, [])):
+                assert texts(fields(series[1][0]), 2) == ["shop"]
+                for slot in map(fields, series[2]):
+                    mins = struct.unpack("<20d", slot[2][0])
+                    assert list(mins) == sorted(mins) and not (slot[1][0] - start) % 15_000
+                    for low, count in zip(mins, numbers(slot[3][0])):
+                        if count:
+                            found[slot[1][0] - start, low] = count
+            return found
+        profiles = cells(1)
+        assert profiles == {(0, 10.0): 1, (15_000, 10.0): 1, (30_000, 16.0): 1, (45_000, 124.0): 1}, profiles
+        spans = cells(2)
+        # Span 1 was charged twice: 10 and 30.
+        assert sum(spans.values()) == 3 and {low for _, low in spans} == {10.0, 19.0, 38.5}, spans
+        series, = ask(agent, "SelectHeatmap", selection(CPU, "{}", start, end, double(5, 60), number(7, 2), number(8, 3)))[1]
+        exemplars = [fields(e) for e in fields(fields(series)[2][0])[4]]
+        assert {(texts(e, 3)[0], e[4][0]) for e in exemplars} == {(f"{1:016x}", 40), (f"{2:016x}", 10), (f"{3:016x}", 20)}, exemplars
+        assert ask(agent, "SelectHeatmap", selection(CPU, '{a="b"}', start, end, double(5, 15))) == {}
+
+
 def stats_and_analysis():
     with Agent() as agent:
         assert ask(agent, "GetProfileStats") == {}
@@ -303,5 +336,5 @@ main(level_0_is_one_root_of_full_width_called_total, an_empty_result_has_no_flam
      what_does_not_fit_is_one_child_called_other, gauges_have_the_names_that_grafana_knows_them_by,
      profile_types_are_complete_and_parted, label_names_and_values, series_are_sets_of_labels,
      a_series_adds_up_to_the_flamegraph, formats_of_one_profile_agree, a_diff_has_seven_numbers_a_node,
-     spans_traces_and_call_sites, stats_and_analysis, proto_and_json_gzip_and_versions, errors_are_connect_s_json, the_older_api_renders,
+     spans_traces_and_call_sites, heat_maps_count_profiles_and_spans, stats_and_analysis, proto_and_json_gzip_and_versions, errors_are_connect_s_json, the_older_api_renders,
      probes_answer_without_a_token)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A question to Pyroscope's querier: the first byte chooses the method, the second whether the rest is a
- * request in binary form, one in JSON, or an answer that is to become JSON.
+ * A question to Pyroscope's querier: the first byte chooses the method, the second whether the rest
+ * is a request in binary form, one in JSON, or an answer that is to become JSON.
  */
 #include <errno.h>
 #include <string.h>
@@ -25,7 +25,7 @@ static void list_check(const struct querier_list *list)
 static void decode(const struct querier_method *method, struct proto_reader bytes)
 {
 	struct querier_request request, side;
-	struct err err = { 0 };
+	struct err err = {0};
 	int rc = querier_decode(method, bytes, &request, &err);
 
 	FUZZ_CHECK(rc == 0 || ((rc == -EINVAL || rc == -E2BIG) && err.message[0]));
@@ -36,19 +36,20 @@ static void decode(const struct querier_method *method, struct proto_reader byte
 	list_check(&request.call_site);
 	list_check(&request.spans);
 	if (request.has_left)
-		(void)!querier_decode(querier_method_find(STR("SelectMergeStacktraces")), request.left, &side, &err);
+		(void)!querier_decode(querier_method_find(STR("SelectMergeStacktraces")),
+				      request.left, &side, &err);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
 	const struct querier_method *method = len < 2 ? NULL : querier_method_at(bytes[0] % 16);
-	struct err err = { 0 };
+	struct err err = {0};
 	struct json json;
 	struct buf out;
 
 	if (!method)
 		return 0;
-	struct str rest = { (const char *)bytes + 2, len - 2 };
+	struct str rest = {(const char *)bytes + 2, len - 2};
 
 	buf_init(&out, (size_t)16 << 20);
 	if (bytes[1] % 3 == 0) {

@@ -180,7 +180,9 @@ int query_tags_new(struct str text, const char *what, struct query_tags **ret_ta
 
 	if (tags && equal && equal > text.ptr) {
 		tags->key_len = (size_t)(equal - text.ptr);
-		tags->key = strndup(text.ptr, tags->key_len);
+		tags->key = malloc(tags->key_len); /* any bytes */
+		if (tags->key)
+			memcpy(tags->key, text.ptr, tags->key_len);
 	}
 	if (!tags || (equal && equal > text.ptr && !tags->key)) {
 		query_tags_free(tags);

@@ -219,34 +219,74 @@ static int node_map(struct segment_call *call, const struct profile_node *node, 
 	return rc;
 }
 
-/* Hang the nodes that hold samples, and what is above them, into the tree: map[node] is where. */
-static int segment_map(struct segment_call *call, bool *needed, uint32_t *map)
+static int by_number(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* The leaves and what is above them, once each, parents first. */
+static int touched_find(const struct storage_segment *segment, const uint32_t *leaves, size_t count,
+			uint32_t **ret_list, size_t *ret_count)
+{
+	bool *CLEANUP(cleanup_free) seen = calloc(segment->nodes_count + 1, sizeof(*seen));
+	uint32_t *CLEANUP(cleanup_free) list = NULL;
+	size_t touched = 0, capacity = 0;
+	int rc = seen ? 0 : -ENOMEM;
+
+	for (size_t i = 0; !rc && i < count; i++) {
+		for (uint32_t node = leaves[i]; !rc && node && !seen[node];
+		     node = segment->nodes[node].parent) {
+			seen[node] = true;
+			rc = array_grow(&list, sizeof(*list), &capacity, touched + 1);
+			if (!rc)
+				list[touched++] = node;
+		}
+	}
+	if (rc)
+		return rc;
+	/* A part of a file, an edge of the range or a step of a timeline, touches few of its nodes. */
+	if (touched < segment->nodes_count / 16) {
+		if (touched)
+			qsort(list, touched, sizeof(*list), by_number);
+	} else {
+		touched = 0;
+		for (uint32_t i = 1; i < segment->nodes_count; i++)
+			if (seen[i])
+				list[touched++] = i;
+	}
+	*ret_list = TAKE(list);
+	*ret_count = touched;
+	return 0;
+}
+
+/* Hang the leaves, and what is above them, into the tree: map[node] is where. */
+static int segment_map(struct segment_call *call, const uint32_t *leaves, size_t count, uint32_t *map)
 {
 	const struct storage_segment *segment = call->segment;
-	int rc = 0;
+	uint32_t *CLEANUP(cleanup_free) list = NULL;
+	size_t touched = 0;
+	int rc = touched_find(segment, leaves, count, &list, &touched);
 
 	call->folds = reshape_merge_granularity(call->query) >= QUERY_BY_FILE;
-	for (size_t i = segment->nodes_count; i-- > 1;)
-		if (needed[i])
-			needed[segment->nodes[i].parent] = true;
-	for (size_t i = 1; !rc && i < segment->nodes_count; i++)
-		if (needed[i])
-			rc = node_map(call, &segment->nodes[i], map[segment->nodes[i].parent], &map[i]);
+	for (size_t i = 0; !rc && i < touched; i++) {
+		const struct profile_node *node = &segment->nodes[list[i]];
+
+		rc = node_map(call, node, map[node->parent], &map[list[i]]);
+	}
 	return rc;
 }
 
 static int segment_merge(struct segment_call *call)
 {
 	const struct storage_segment *segment = call->segment;
-	bool *CLEANUP(cleanup_free) needed = calloc(segment->nodes_count + 1, sizeof(*needed));
 	uint32_t *CLEANUP(cleanup_free) map = calloc(segment->nodes_count + 1, sizeof(*map));
 
 	call->frames = calloc(segment->frames_count + 1, sizeof(*call->frames));
-	if (!needed || !map || !call->frames)
+	if (!map || !call->frames)
 		return -ENOMEM;
-	for (size_t i = 0; i < segment->leaves_count; i++)
-		needed[segment->leaves[i]] = true;
-	int rc = segment_map(call, needed, map);
+	int rc = segment_map(call, segment->leaves, segment->leaves_count, map);
 
 	for (size_t i = 0; !rc && i < segment->leaves_count; i++) {
 		struct query_tree_node *node = &call->tree->nodes[map[segment->leaves[i]]];
@@ -274,16 +314,13 @@ int query_map_records(const struct query *query, const struct storage_records *r
 {
 	const struct storage_segment *segment = &records->segment;
 	struct segment_call call = { .query = query, .tree = tree, .segment = segment };
-	bool *CLEANUP(cleanup_free) needed = calloc(segment->nodes_count + 1, sizeof(*needed));
 	uint32_t *CLEANUP(cleanup_free) map = calloc(segment->nodes_count + 1, sizeof(*map));
 
 	call.frames = calloc(segment->frames_count + 1, sizeof(*call.frames));
-	int rc = needed && map && call.frames ? 0 : -ENOMEM;
+	int rc = map && call.frames ? 0 : -ENOMEM;
 
-	for (size_t i = 0; !rc && i < records->count; i++)
-		needed[records->nodes[i]] = true;
 	if (!rc)
-		rc = segment_map(&call, needed, map);
+		rc = segment_map(&call, records->nodes, records->count, map);
 	free(call.frames);
 	free(call.keys);
 	if (!rc)

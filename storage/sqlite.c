@@ -17,6 +17,7 @@
 #define L0_AGE_DEFAULT_NS (INT64_C(24 * 3600) * NS_PER_S)
 #define L1_AGE_DEFAULT_NS (INT64_C(7 * 86400) * NS_PER_S)
 #define L2_AGE_DEFAULT_NS (INT64_C(31 * 86400) * NS_PER_S)
+#define SYMBOLS_CHECK_MAX (16 << 20)
 #define FREE_PERMILLE_DEFAULT 50
 #define L0_BYTES_DEFAULT ((uint64_t)512 << 20)
 #define BYTES_DEFAULT ((uint64_t)2 << 30)
@@ -74,9 +75,11 @@ static int load_symbols(struct sqlite_store *s, struct err *err)
 	bool unclean = !stat(path, &st) && st.st_size > 0;
 
 	files_path(s, "symbols.db", "", path);
+	(void)stat(path, &st);
 	int rc = db_open_writer(&s->symbols, path, DB_SYMBOLS, false, &why);
 
-	if (!rc && unclean)
+	/* A large one would hold up the start; a table that does not decode is made anew. */
+	if (!rc && unclean && st.st_size <= SYMBOLS_CHECK_MAX)
 		rc = db_check(&s->symbols, &why);
 	if (rc)
 		db_close(&s->symbols);

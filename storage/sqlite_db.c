@@ -75,6 +75,8 @@ static int fail_code(sqlite3 *handle)
 		return -EBADMSG;
 	case SQLITE_NOMEM:
 		return -ENOMEM;
+	case SQLITE_INTERRUPT: /* a reader that the writer waits for */
+		return -EAGAIN;
 	case SQLITE_CANTOPEN:
 		if (cause == ENOENT)
 			return -ENOENT;
@@ -132,14 +134,20 @@ void db_rollback(struct db *db)
 		(void)sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
 }
 
+bool db_checkpoint_within(struct db *db, int wait_ms)
+{
+	/* TRUNCATE waits for readers by the busy handler, and would hold up every put. */
+	(void)sqlite3_busy_timeout(db->handle, wait_ms);
+	int rc = sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+
+	(void)sqlite3_busy_timeout(db->handle, 5000);
+	return rc == SQLITE_OK;
+}
+
 void db_checkpoint(struct db *db, bool shrink)
 {
 	if (shrink) {
-		/* TRUNCATE waits for readers by the busy handler, and would hold up every put. */
-		(void)sqlite3_busy_timeout(db->handle, 0);
-		(void)sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL,
-						NULL);
-		(void)sqlite3_busy_timeout(db->handle, 5000);
+		(void)db_checkpoint_within(db, 0);
 		return;
 	}
 	(void)sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
@@ -236,6 +244,50 @@ int db_open_writer(struct db *db, const char *path, enum db_kind kind, bool crea
 	if (rc)
 		db_close(db);
 	return rc;
+}
+
+static int newest_version(enum db_kind kind)
+{
+	int newest = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(migrations); i++)
+		if (migrations[i].kind == kind)
+			newest = migrations[i].version;
+	return newest;
+}
+
+int db_open_still(struct db *db, const char *path, enum db_kind kind, struct err *err)
+{
+	char *uri = sqlite3_malloc64(3 * strlen(path) + 32), *to = uri;
+	int version = 0;
+
+	if (!uri)
+		return err_set(err, -ENOMEM, "storage: out of memory");
+	to += sprintf(to, "file:");
+	for (const char *p = path; *p; p++)
+		if (*p == '%' || *p == '?' || *p == '#')
+			to += sprintf(to, "%%%02x", (unsigned)*p);
+		else
+			*to++ = *p;
+	(void)strcpy(to, "?immutable=1");
+	int rc = open_any(db, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, err);
+
+	sqlite3_free(uri);
+	if (rc)
+		return rc;
+	rc = pragma_int(db, "PRAGMA user_version", &version, err);
+	if (!rc && version != newest_version(kind))
+		rc = -ENOTSUP;
+	if (rc)
+		db_close(db);
+	return rc;
+}
+
+void db_close_still(struct db *db)
+{
+	if (db->handle)
+		config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1);
+	db_close(db);
 }
 
 void db_sync_later(struct db *db)

@@ -39,6 +39,11 @@ MUST_CHECK int db_open_writer(struct db *db, const char *path, enum db_kind kind
 /* From now on a commit is on disk at the next checkpoint only, in order; a crash of the process alone
  * loses nothing. */
 void db_sync_later(struct db *db);
+/* Open a file that nobody writes and whose WAL is empty, to read a little of it: no lock, no shared
+ * memory, nothing is made beside it.  -ENOTSUP also when its schema is an older one. */
+MUST_CHECK int db_open_still(struct db *db, const char *path, enum db_kind kind, struct err *err);
+/* Close, and leave what is in the WAL there, for it would be synced into the file. */
+void db_close_still(struct db *db);
 /* Open read-only.  Returns 0, -ENOENT, -EBADMSG or -EIO. */
 MUST_CHECK int db_open_reader(struct db *db, const char *path, struct err *err);
 void db_close(struct db *db); /* a closed one is fine */
@@ -54,6 +59,9 @@ void db_rollback(struct db *db); /* when there is a transaction */
 /* Move what the WAL holds into the file.  Never waits; `shrink` also cuts the WAL off where no
  * reader is in the way.  Writer's connections only. */
 void db_checkpoint(struct db *db, bool shrink);
+
+/* The same, waiting for readers for so long. Returns whether the WAL is empty. */
+bool db_checkpoint_within(struct db *db, int wait_ms);
 
 /* The statement of a string literal, reset and ready to bind; the connection owns it. */
 MUST_CHECK int db_prepare(struct db *db, const char *sql, sqlite3_stmt **ret_stmt, struct err *err);

@@ -446,13 +446,49 @@ void files_writer_drop(struct sqlite_store *s, const struct period_file *file)
 	}
 }
 
+void files_bound_wal(struct sqlite_store *s, struct open_file *file)
+{
+	char path[SQLITE_PATH_MAX];
+	struct stat st;
+
+	files_path(s, file->entry->name, "-wal", path);
+	if (stat(path, &st) || (uint64_t)st.st_size < SQLITE_WAL_FULL)
+		return;
+	if (db_checkpoint_within(&file->db, SQLITE_WAL_WAIT_MS / 20))
+		return;
+	file->entry->hurries++;
+	(void)db_checkpoint_within(&file->db, SQLITE_WAL_WAIT_MS - SQLITE_WAL_WAIT_MS / 20);
+}
+
 /* ---- at the start ---- */
 
 #define CHECK_AT_ONCE (16 << 20) /* bytes of a file: 10 to 20 ms */
 
-/* Read one file into the catalogue, or put it aside.  A WAL that is left over says that the agent
- * did not close the file: look closer. */
-int files_load_one(struct sqlite_store *s, int level, int64_t start_ns, struct err *err)
+/* A WAL that is left over says that the agent did not close the file; when it may be the newest one,
+ * look closer. */
+static int load_open(struct db *db, const char *path, int level, bool check_now, bool unclean,
+		     struct err *why)
+{
+	int rc = unclean ? -ENOTSUP : db_open_still(db, path, (enum db_kind)level, why);
+	sqlite3_stmt *stmt;
+
+	/* A file that was made and not finished gets its one row from the writer. */
+	if (!rc)
+		rc = db_prepare(db, "SELECT 1 FROM meta", &stmt, why);
+	if (!rc)
+		rc = db_step(db, stmt, why);
+	if (!rc)
+		db_close(db), rc = -ENOTSUP;
+	else if (rc > 0)
+		rc = sqlite3_reset(stmt) ? -EIO : 0;
+	if (rc == -ENOTSUP)
+		rc = db_open_writer(db, path, (enum db_kind)level, false, why);
+	return !rc && check_now ? db_check(db, why) : rc;
+}
+
+/* Read one file into the catalogue, or put it aside. */
+static int load_file(struct sqlite_store *s, int level, int64_t start_ns, bool newest,
+		     struct err *err)
 {
 	struct period_file *entry = file_new(level, start_ns);
 	char path[SQLITE_PATH_MAX], wal[SQLITE_PATH_MAX];
@@ -466,23 +502,22 @@ int files_load_one(struct sqlite_store *s, int level, int64_t start_ns, struct e
 	files_path(s, entry->name, "-wal", wal);
 	bool unclean = !stat(wal, &st) && st.st_size > 0;
 	bool is_file = !stat(path, &st) && S_ISREG(st.st_mode);
-	bool check_now = unclean && st.st_size <= CHECK_AT_ONCE;
+	bool check_now = unclean && newest && st.st_size <= CHECK_AT_ONCE;
 
 	memset(&db, 0, sizeof(db));
-	int rc = is_file ? db_open_writer(&db, path, (enum db_kind)level, false, &why)
+	int rc = is_file ? load_open(&db, path, level, check_now, unclean, &why)
 			 : err_set(&why, -EBADMSG, "it is not a file");
 
-	if (!rc && check_now)
-		rc = db_check(&db, &why);
-	/* The others would hold up the start; maintenance has time for one after the other. */
-	entry->doubtful = !check_now;
+	/* The others would hold up the start; maintenance has time for one after the other.  What is
+	 * in a WAL is synced when it opens the file for that. */
+	entry->doubtful = !check_now || unclean;
 	if (!rc)
 		rc = meta_read(&db, entry, &why);
 	if (!rc && level == 0)
 		rc = last_batch(&db, entry, &why);
 	if (!rc && level == 0)
 		rc = known_load(&s->known, &db, start_ns, &why);
-	db_close(&db);
+	db_close_still(&db);
 	if (!rc)
 		rc = catalogue_add(s, entry);
 	if (!rc)
@@ -497,6 +532,23 @@ int files_load_one(struct sqlite_store *s, int level, int64_t start_ns, struct e
 	return rc;
 }
 
+int files_load_one(struct sqlite_store *s, int level, int64_t start_ns, struct err *err)
+{
+	return load_file(s, level, start_ns, true, err);
+}
+
+/* The start of the newest file of a level, INT64_MIN without one. */
+static int64_t newest_start(DIR *dir, int level)
+{
+	int64_t start_ns, newest_ns = INT64_MIN;
+
+	for (struct dirent *e; (e = readdir(dir));)
+		if (name_parse(level, e->d_name, &start_ns))
+			newest_ns = MAX(newest_ns, start_ns);
+	rewinddir(dir);
+	return newest_ns;
+}
+
 static int load_level(struct sqlite_store *s, int level, struct err *err)
 {
 	char path[SQLITE_PATH_MAX];
@@ -508,9 +560,11 @@ static int load_level(struct sqlite_store *s, int level, struct err *err)
 
 	if (!dir)
 		return err_set(err, -errno, "storage: %s: %s", path, strerror(errno));
+	int64_t newest_ns = newest_start(dir, level);
+
 	for (struct dirent *e; !rc && (e = readdir(dir));)
 		if (name_parse(level, e->d_name, &start_ns))
-			rc = files_load_one(s, level, start_ns, err);
+			rc = load_file(s, level, start_ns, !level && start_ns == newest_ns, err);
 	(void)closedir(dir);
 	return rc;
 }

@@ -121,7 +121,9 @@ int known_load(struct known *k, struct db *db, int64_t file_ns, struct err *err)
 			 : 0;
 	}
 	if (!rc)
-		rc = db_prepare(db, "SELECT upload, arrived_ns FROM batch WHERE upload IS NOT NULL",
+		rc = db_prepare(db,
+				"SELECT upload, arrived_ns FROM batch WHERE upload IS NOT NULL"
+				" UNION ALL SELECT key, arrived_ns FROM upload",
 				&stmt, err);
 	while (!rc && (rc = db_step(db, stmt, err)) > 0) {
 		struct str key = db_column_blob(stmt, 0);
@@ -134,4 +136,44 @@ int known_load(struct known *k, struct db *db, int64_t file_ns, struct err *err)
 		rc = known_add_upload(k, h, sqlite3_column_int64(stmt, 1));
 	}
 	return rc;
+}
+
+/* The ids of `from` that are still asked for, into the table that holds those of files that went. */
+static int carry_rows(struct db *from, struct db *to, int64_t arrived_after_ns, struct err *err)
+{
+	sqlite3_stmt *rows, *insert;
+	int rc = db_prepare(from,
+			    "SELECT upload, arrived_ns FROM batch WHERE upload IS NOT NULL"
+			    " AND arrived_ns >= :after UNION ALL"
+			    " SELECT key, arrived_ns FROM upload WHERE arrived_ns >= :after",
+			    &rows, err);
+
+	if (rc)
+		return rc;
+	db_bind_int(rows, ":after", arrived_after_ns);
+	while (!rc && (rc = db_step(from, rows, err)) > 0) {
+		struct str key = db_column_blob(rows, 0);
+
+		rc = db_prepare(to,
+				"INSERT INTO upload(key, arrived_ns) VALUES (:key, :arrived)"
+				" ON CONFLICT DO UPDATE SET arrived_ns = max(arrived_ns, :arrived)",
+				&insert, err);
+		if (rc)
+			break;
+		db_bind_blob(insert, ":key", key.ptr, key.len);
+		db_bind_int(insert, ":arrived", sqlite3_column_int64(rows, 1));
+		rc = db_run(to, insert, err);
+	}
+	(void)sqlite3_reset(rows);
+	return rc;
+}
+
+int known_carry(struct open_file *from, struct open_file *to, int64_t arrived_after_ns,
+		struct err *err)
+{
+	int rc = db_exec(&to->db, "BEGIN IMMEDIATE", err);
+
+	if (!rc)
+		rc = carry_rows(&from->db, &to->db, arrived_after_ns, err);
+	return rc ? rc : db_exec(&to->db, "COMMIT", err);
 }

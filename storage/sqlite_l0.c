@@ -312,6 +312,7 @@ static int put_group(struct sqlite_store *s, int64_t start_ns,
 		return rc;
 	}
 	g.file->entry->last = g.last;
+	files_bound_wal(s, g.file);
 	files_widen(s, g.file->entry, &g.extent);
 	pthread_mutex_lock(&s->lock);
 	s->records += g.records;

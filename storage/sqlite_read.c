@@ -55,6 +55,14 @@ static void tidy(struct sqlite_reader *r)
 	r->files_count = kept;
 }
 
+/* The writer waits for whoever began to read before the WAL was full. */
+static int must_end(void *arg)
+{
+	const struct open_file *file = arg;
+
+	return file->entry->hurries != file->hurries_seen;
+}
+
 /* Open and read once: only then does SQLite hold the WAL too, and unlinking does no harm. */
 static int open_entry(struct sqlite_reader *r, struct period_file *entry,
 		      struct open_file **ret_file, struct err *err)
@@ -71,7 +79,10 @@ static int open_entry(struct sqlite_reader *r, struct period_file *entry,
 	file->entry = files_ref(r->s, entry);
 	pthread_mutex_unlock(&r->s->lock);
 	files_path(r->s, entry->name, "", path);
+	file->hurries_seen = entry->hurries;
 	rc = db_open_reader(&file->db, path, err);
+	if (!rc)
+		sqlite3_progress_handler(file->db.handle, 1000, must_end, file);
 	if (!rc)
 		rc = db_exec(&file->db, "SELECT file_id FROM meta", err);
 	if (!rc && array_grow(&r->files, sizeof(struct open_file *), &r->files_capacity,
@@ -388,6 +399,7 @@ int plan_begin(struct plan *p, struct open_file *file, struct err *err)
 {
 	int rc = storage_scan_late(p->scan, err);
 
+	file->hurries_seen = file->entry->hurries;
 	if (!rc)
 		rc = db_exec(&file->db, "BEGIN", err);
 	if (!rc)

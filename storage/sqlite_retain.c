@@ -17,6 +17,7 @@
 #define PACK_AFTER_NS (INT64_C(600) * NS_PER_S)
 #define MAINTAIN_EVERY_NS (INT64_C(2) * NS_PER_S) /* as the agent calls it */
 #define CHECK_TIME_NS (INT64_C(100) * NS_PER_MS) /* of one maintain */
+#define IDLE_MAX 30 /* rounds of maintenance */
 #define FORGET_EVERY_NS (INT64_C(3600) * NS_PER_S)
 
 void sqlite_note(struct sqlite_store *s, const char *fmt, ...)
@@ -198,12 +199,39 @@ static int derive_rest(struct sqlite_store *s, struct period_file *file, struct 
 	return rc;
 }
 
+/* The upload ids of a file that goes within their day move to the newest file. */
+static int carry_uploads(struct sqlite_store *s, struct period_file *file, int64_t now_ns,
+			 struct err *err)
+{
+	struct period_file *newest = file;
+	struct open_file *from, *to;
+
+	for (size_t i = 0; i < s->files_count && s->files[i]->level == 0; i++)
+		newest = s->files[i];
+	if (file->level || newest == file ||
+	    file->extent.max_ns + STORAGE_UPLOAD_ID_NS + STORAGE_L0_FILE_NS < now_ns)
+		return 0;
+	int rc = files_writer(s, 0, file->start_ns, false, &from, err);
+
+	if (!rc)
+		rc = files_writer(s, 0, newest->start_ns, false, &to, err);
+	if (rc)
+		return rc;
+	rc = known_carry(from, to, now_ns - STORAGE_UPLOAD_ID_NS, err);
+	if (rc)
+		files_failed(s, to, rc);
+	return rc;
+}
+
 /* The next level gets what this one still has alone before it goes; a full disk is the one reason
  * not to wait. */
-static int roll_up_and_drop(struct sqlite_store *s, struct period_file *file, struct err *err)
+static int roll_up_and_drop(struct sqlite_store *s, struct period_file *file, int64_t now_ns,
+			    struct err *err)
 {
 	int rc = derive_rest(s, file, err);
 
+	if (!rc)
+		rc = carry_uploads(s, file, now_ns, err);
 	if (rc == -ENOSPC)
 		sqlite_note(s, "disk full: %s went before it was rolled up", file->name);
 	else if (rc)
@@ -251,11 +279,11 @@ static int apply_retention(struct sqlite_store *s, int64_t now_ns, struct err *e
 		while (!rc && (file = oldest(s, level)) &&
 		       (is_too_old(file, ages_ns[level], now_ns) ||
 			(!level && level_bytes(s, 0) > s->options.l0_bytes_max)))
-			rc = roll_up_and_drop(s, file, err);
+			rc = roll_up_and_drop(s, file, now_ns, err);
 	/* Over the whole budget the detail goes first, as long as the level above has the sums. */
 	for (int level = 0; level < SQLITE_LEVELS; level++)
 		while (!rc && is_over_budget(s) && (file = oldest(s, level)))
-			rc = roll_up_and_drop(s, file, err);
+			rc = roll_up_and_drop(s, file, now_ns, err);
 	return rc;
 }
 
@@ -335,9 +363,29 @@ static void checkpoint_all(struct sqlite_store *s, int64_t now_ns)
 
 		if (s->writing[i] && (sync || over))
 			db_checkpoint(&s->writing[i]->db, over);
+		if (s->writing[i])
+			files_bound_wal(s, s->writing[i]);
 	}
 	if (sync)
 		s->synced_ns = now_ns;
+}
+
+/* A file whose time is over is rarely written again, and its dictionaries are most of what the store
+ * has in memory. */
+static void close_idle(struct sqlite_store *s, int64_t now_ns)
+{
+	for (size_t i = 0; i < SQLITE_WRITERS_MAX; i++) {
+		struct open_file *file = s->writing[i];
+
+		if (!file)
+			continue;
+		file->idle = file->used == file->used_before ? file->idle + 1 : 0;
+		file->used_before = file->used;
+		if (file->idle < IDLE_MAX || file->entry->end_ns + GRACE_NS >= now_ns)
+			continue;
+		db_checkpoint(&file->db, true);
+		files_writer_drop(s, file->entry);
+	}
 }
 
 int sqlite_maintain(struct storage *store, int64_t now_ns, struct err *err)
@@ -367,5 +415,6 @@ int sqlite_maintain(struct storage *store, int64_t now_ns, struct err *err)
 			rc = err_set(err, -ENOMEM, "storage: out of memory");
 	}
 	checkpoint_all(s, now_ns);
+	close_idle(s, now_ns);
 	return rc == -EBADMSG ? -EIO : rc;
 }

@@ -67,6 +67,7 @@ struct period_file {
 	bool damaged;         /* guarded: a reader or the writer met damage */
 	bool doubtful;        /* guarded: not checked since the start */
 	unsigned refs;        /* guarded */
+	_Atomic unsigned hurries; /* how often its WAL was full: who began to read before, ends */
 	/* Writer only. */
 	int64_t last;	   /* L0: its last batch; L1: its last step */
 	int64_t derived;   /* L0: batches up to here are in L1; -1: not known */
@@ -91,6 +92,9 @@ struct open_file {
 	struct open_part **parts; /* by number; those that were not asked for are NULL */
 	size_t parts_count, parts_capacity;
 	uint64_t used; /* for the choice of what to close */
+	uint64_t used_before; /* of a writer: at the last maintenance, and how many ago that was */
+	unsigned idle;
+	unsigned hurries_seen; /* of a reader: when its transaction began */
 };
 
 struct known_cursor {
@@ -176,6 +180,13 @@ void files_failed(struct sqlite_store *s, struct open_file *file, int rc);
 /* Close a file open for writing, when it is: when it is damaged, or before unlinking. */
 void files_writer_drop(struct sqlite_store *s, const struct period_file *file);
 
+/* After a commit: bound the WAL.  Past SQLITE_WAL_FULL bytes it has to be moved and cut off, for
+ * which every reader of the file must have ended once; who is still reading after a moment is told
+ * to (-EAGAIN, at its next block).  Waits for SQLITE_WAL_WAIT_MS at most. */
+#define SQLITE_WAL_FULL ((uint64_t)32 << 20)
+#define SQLITE_WAL_WAIT_MS 1000
+void files_bound_wal(struct sqlite_store *s, struct open_file *file);
+
 void open_file_free(struct sqlite_store *s, struct open_file *file);
 /* Forget the dictionaries, and load the catalogue. Returns 0 or an error, and then it is empty. */
 MUST_CHECK int open_file_reload(struct open_file *file, struct codec *codec, struct err *err);
@@ -232,6 +243,9 @@ MUST_CHECK int known_add_upload(struct known *known, struct hash128 key, int64_t
 bool known_has_upload(const struct known *known, struct hash128 key, int64_t arrived_ns);
 /* Forget uploads that arrived before and cursors of files from before. */
 MUST_CHECK int known_forget(struct known *known, int64_t arrived_before_ns, int64_t file_before_ns);
+/* Before an L0 file goes: the ids of uploads that arrived since then live on in another. */
+MUST_CHECK int known_carry(struct open_file *from, struct open_file *to, int64_t arrived_after_ns,
+			   struct err *err);
 
 /* ---- the rest ---- */
 

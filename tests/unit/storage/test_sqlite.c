@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "storage/sqlite_db.h"
+#include "storage/sqlite_read.h"
 #include "tests/support/store.h"
 
 #define LATER (T0 + SECONDS(1000000))
@@ -404,6 +404,116 @@ static void the_wal_stays_bounded(void **state)
 	assert_true(largest < 12 << 20);
 }
 
+static struct profile *many_new_stacks(int number)
+{
+	struct maker m;
+
+	maker_init(&m, 1000, 1);
+	maker_span(&m, T0, T0, T0 + number);
+	maker_series(&m, PROFILE_KIND_CPU, "service=a");
+	for (int k = 0; k < 4000; k++) {
+		char stack[64];
+
+		(void)snprintf(stack, sizeof(stack), "f%d;g%d;h%d", number, k * 7919, k * number);
+		maker_record(&m, stack, T0 + k, 1, k, 1);
+	}
+	return maker_finish(&m);
+}
+
+/* A reader that stands still in its transaction holds a put up for its bound and no longer; when it
+ * moves it is told to ask again, and the WAL is cut off. */
+static void a_reader_cannot_grow_the_wal(void **state)
+{
+	struct hash128 id = cpu_series();
+	struct storage_scan scan = scan_of(&id, T0, T0 + SECONDS(3599));
+	struct plan plan CLEANUP(plan_release) = {0};
+	struct stat st;
+	int i = 0;
+
+	(void)state;
+	fixture_put(&f, many_new_stacks(i++));
+	assert_int_equal(
+	    plan_init(&plan, reader_of(f.reader), &scan, scan.until_ns - scan.from_ns, NULL), 0);
+	struct open_file *file = plan_file(&plan, 0);
+
+	assert_int_equal(plan_begin(&plan, file, NULL), 0);
+	do
+		fixture_put(&f, many_new_stacks(i++));
+	while (!stat(path_of(L0_FILE "-wal"), &st) && (uint64_t)st.st_size < SQLITE_WAL_FULL);
+	int rc = db_exec(&file->db,
+			 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
+			 " LIMIT 100000) SELECT count(*) FROM n",
+			 NULL);
+
+	assert_int_equal(plan_end(&plan, file, rc, NULL), -EAGAIN);
+	fixture_put(&f, many_new_stacks(i));
+	assert_int_equal(stat(path_of(L0_FILE "-wal"), &st), 0);
+	assert_true((uint64_t)st.st_size < SQLITE_WAL_FULL);
+	/* Who asks again gets an answer. */
+	assert_int_equal(plan_begin(&plan, file, NULL), 0);
+	assert_int_equal(plan_end(&plan, file, 0, NULL), 0);
+}
+
+/* ---- uploads ---- */
+
+static int put_upload(int64_t time_ns)
+{
+	struct maker m;
+	int result = -1;
+
+	maker_init(&m, 1000, 0);
+	maker_span(&m, time_ns, time_ns, time_ns);
+	maker_upload(&m, "upload-1");
+	maker_series(&m, PROFILE_KIND_CPU, "service=a");
+	maker_record(&m, "main", time_ns, 1, 1, 1);
+	struct profile *p = maker_finish(&m);
+	const struct profile *list[] = {p};
+
+	assert_int_equal(storage_put(f.store, list, 1, &result, NULL), 0);
+	profile_free(p);
+	return result;
+}
+
+/* The budget takes the file that an id stands in; the id counts for its day all the same. */
+static void an_upload_id_outlives_its_file(void **state)
+{
+	(void)state;
+	f.options.l0_bytes_max = 1;
+	fixture_close(&f);
+	fixture_open(&f);
+	assert_int_equal(put_upload(T0), STORAGE_STORED);
+	fixture_put(&f, cpu_at(T0 + SECONDS(3600), "main", 1));
+	fixture_maintain(&f, T0 + SECONDS(3700));
+	assert_false(is_there(L0_FILE));
+	fixture_reopen(&f);
+	assert_int_equal(put_upload(T0 + SECONDS(1)), STORAGE_DUPLICATE);
+	/* And once more, from one that was carried. */
+	fixture_put(&f, cpu_at(T0 + SECONDS(7200), "main", 1));
+	fixture_maintain(&f, T0 + SECONDS(7300));
+	fixture_reopen(&f);
+	assert_int_equal(put_upload(T0 + SECONDS(2)), STORAGE_DUPLICATE);
+}
+
+/* ---- schemas of before ---- */
+
+/* What the first schema did not have is taken away, and the store finds it as that release left it. */
+static void a_file_of_the_first_schema_is_migrated(void **state)
+{
+	struct hash128 id = cpu_series();
+	struct storage_scan scan = scan_of(&id, T0, LATER);
+
+	(void)state;
+	assert_int_equal(put_upload(T0), STORAGE_STORED);
+	fixture_close(&f);
+	execute(L0_FILE, "DROP TABLE upload; PRAGMA user_version=1");
+	fixture_open(&f);
+	assert_int_equal(put_upload(T0 + SECONDS(1)), STORAGE_DUPLICATE);
+	expect_scan(&f, &scan, "main 1/1\n");
+	fixture_close(&f);
+	execute(L0_FILE, "INSERT INTO upload VALUES (x'00', 0)");
+	fixture_open(&f);
+}
+
 /* ---- the lock ---- */
 
 static void a_second_writer_is_refused(void **state)
@@ -680,6 +790,9 @@ int main(void)
 	    CASE(a_cut_window_without_l0_counts_at_its_start),
 	    CASE(retention_rolls_up_first),
 	    CASE(the_wal_stays_bounded),
+	    CASE(a_reader_cannot_grow_the_wal),
+	    CASE(an_upload_id_outlives_its_file),
+	    CASE(a_file_of_the_first_schema_is_migrated),
 	    CASE(a_second_writer_is_refused),
 	    CASE(what_is_no_database_is_put_aside),
 	    CASE(damage_that_a_reader_meets_is_put_aside_by_the_writer),

@@ -175,10 +175,8 @@ int ask(const struct place *place, const char *path, const struct parameter *par
 	return status / 100 == 2 ? 0 : answer_complain(status, ret_body);
 }
 
-/* {service="name"} joined with what --select gave. */
-static int selector_make(const struct options *options, struct buf *selector)
+int selector_make(const struct options *options, const char *select, struct buf *selector)
 {
-	const char *select = options->select ? options->select : "";
 	size_t len = strlen(select);
 
 	if (!options->service)
@@ -200,7 +198,7 @@ static int selector_make(const struct options *options, struct buf *selector)
 int ask_selected(const struct options *options, const char *path, const struct parameter *extra,
 		 size_t extra_count, struct buf *ret_body)
 {
-	struct parameter parameters[24];
+	struct parameter parameters[48];
 	struct place place;
 	struct buf selector;
 	char since[80];
@@ -210,7 +208,7 @@ int ask_selected(const struct options *options, const char *path, const struct p
 	if (code)
 		return code;
 	buf_init(&selector, 65536);
-	if (selector_make(options, &selector)) {
+	if (selector_make(options, options->select ? options->select : "", &selector)) {
 		buf_release(&selector);
 		return complain(EXIT_RUNTIME, "out of memory");
 	}
@@ -218,6 +216,16 @@ int ask_selected(const struct options *options, const char *path, const struct p
 	parameters[count++] = (struct parameter){ "query", selector.len ? selector.data : NULL };
 	parameters[count++] = (struct parameter){ "from", options->from ? options->from : since };
 	parameters[count++] = (struct parameter){ "until", options->until };
+	parameters[count++] = (struct parameter){ "focus", options->focus };
+	parameters[count++] = (struct parameter){ "ignore", options->ignore };
+	parameters[count++] = (struct parameter){ "hide", options->hide };
+	parameters[count++] = (struct parameter){ "show", options->show };
+	parameters[count++] = (struct parameter){ "show_from", options->show_from };
+	parameters[count++] = (struct parameter){ "tagfocus", options->tagfocus };
+	parameters[count++] = (struct parameter){ "tagignore", options->tagignore };
+	parameters[count++] = (struct parameter){ "names", options->names };
+	parameters[count++] = (struct parameter){ "thread", options->thread };
+	parameters[count++] = (struct parameter){ "invert", options->invert ? "true" : NULL };
 	for (size_t i = 0; i < extra_count && count < ARRAY_LEN(parameters); i++)
 		parameters[count++] = extra[i];
 	code = ask(&place, path, parameters, count, NULL, 0, ret_body);

@@ -27,6 +27,9 @@ struct parameter {
 int ask(const struct place *place, const char *path, const struct parameter *parameters,
 	size_t count, const void *body, size_t body_len, struct buf *ret_body);
 
+/* {service="name"}, where --service gave one, joined with the matchers of `select`. Returns 0 or not. */
+int selector_make(const struct options *options, const char *select, struct buf *selector);
+
 /* Ask with what `options` select, and read the JSON. *ret_json is the caller's. */
 int ask_json(const struct options *options, const char *path, const struct parameter *extra,
 	     size_t extra_count, json_t **ret_json);

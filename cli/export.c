@@ -6,28 +6,30 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "cli/ask.h"
-#include "query/format.h"
+#include "cli/export.h"
+#include "cli/selection_help.h"
 
 static const char export_usage[] =
 	"usage: hearth export [--format FORMAT] [-o FILE] [-t TYPE] [SELECTION]\n"
 	"\n"
-	"  --format FORMAT   folded (default), json, flamebearer, pprof, svg\n"
+	"  --format FORMAT   folded (default), json, flamebearer, pprof, speedscope, svg, html, dot, text, csv,\n"
+	"                    autofdo (clang's sample profile, by line)\n"
 	"  -o, --output FILE where to (default: stdout)\n"
 	"  --max-nodes N     keep the N largest nodes (default 0: all)\n"
-	"  --granularity G   function (default; pprof: line), line, address, file, library\n"
-	"  -t, --type, -S, --service, -s, --select, --since, --from, --to, --server as in `hearth top`\n";
+	"  --granularity G   function (default; pprof, autofdo: line), line, address, file, library\n"
+	SELECTION_HELP;
 
 static const char flame_usage[] =
 	"usage: hearth flame -o FILE.svg [-t TYPE] [SELECTION]\n"
 	"\n"
 	"Writes a flame graph to a file; the name's ending says the format.\n"
 	"\n"
-	"  -o, --output FILE .svg, .json or .folded\n"
+	"  -o, --output FILE .svg, .html, .json, .folded, .pb.gz, .speedscope.json, .dot, .txt or .csv\n"
 	"  --max-nodes N     keep the N largest nodes (default 8192; 0: all)\n"
-	"  -t, --type, -S, --service, -s, --select, --since, --from, --to, --server as in `hearth top`\n";
+	"  --invert          leaves first\n"
+	SELECTION_HELP;
 
-static const struct query_format *format_by_suffix(const char *path)
+const struct query_format *export_format_of(const char *path)
 {
 	const struct query_format *best = NULL;
 	size_t len = strlen(path);
@@ -44,8 +46,9 @@ static const struct query_format *format_by_suffix(const char *path)
 	return best;
 }
 
-static int body_write(const struct buf *body, const char *path)
+int export_save(const struct options *o, const struct buf *body)
 {
+	const char *path = o->output;
 	struct err err = { 0 };
 
 	if (!path) {
@@ -54,7 +57,8 @@ static int body_write(const struct buf *body, const char *path)
 	}
 	if (fd_replace_file(path, body->data, body->len, 0644, &err))
 		return complain(EXIT_RUNTIME, "%s", err.message);
-	(void)fprintf(stderr, "hearth: wrote %s, %zu bytes\n", path, body->len);
+	if (!o->quiet)
+		(void)fprintf(stderr, "hearth: wrote %s, %zu bytes\n", path, body->len);
 	return EXIT_OK;
 }
 
@@ -73,8 +77,7 @@ static int data_check(const struct options *o)
 	return code;
 }
 
-static int write_format(const struct options *o, const struct query_format *format,
-			const char *max_nodes)
+int export_write(const struct options *o, const struct query_format *format, const char *max_nodes)
 {
 	const struct parameter extra[] = { { "type", o->type ? o->type : "cpu" },
 					   { "format", format->name },
@@ -90,7 +93,7 @@ static int write_format(const struct options *o, const struct query_format *form
 		return code;
 	code = ask_selected(o, "/api/v1/flamegraph", extra, ARRAY_LEN(extra), &body);
 	if (!code)
-		code = body_write(&body, o->output);
+		code = export_save(o, &body);
 	buf_release(&body);
 	return code;
 }
@@ -109,7 +112,7 @@ static int run_export(int argc, char **argv)
 	if (rest < argc || !format)
 		return complain(EXIT_USAGE, "export: \"%s\" is not understood",
 				rest < argc ? argv[rest] : name);
-	return write_format(&o, format, "0");
+	return export_write(&o, format, "0");
 }
 
 static int run_flame(int argc, char **argv)
@@ -122,12 +125,12 @@ static int run_flame(int argc, char **argv)
 		return code;
 	if (rest < argc || !o.output)
 		return complain(EXIT_USAGE, "flame: name a file with -o, for example -o cpu.svg");
-	const struct query_format *format = format_by_suffix(o.output);
+	const struct query_format *format = export_format_of(o.output);
 
 	if (!format)
-		return complain(EXIT_USAGE, "flame: the ending of %s is none of .svg, .json, .folded",
+		return complain(EXIT_USAGE, "flame: the ending of %s is none that `hearth flame --help` lists",
 				o.output);
-	return write_format(&o, format, NULL);
+	return export_write(&o, format, NULL);
 }
 
 const struct verb verb_export = { .name = "export", .usage = export_usage, .run = run_export };

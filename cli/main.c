@@ -20,6 +20,14 @@ static const struct {
 #undef VERB
 };
 
+const struct verb *verb_at(size_t i, const char **ret_about)
+{
+	if (i >= ARRAY_LEN(verbs))
+		return NULL;
+	*ret_about = verbs[i].about;
+	return verbs[i].verb;
+}
+
 int complain(int code, const char *fmt, ...)
 {
 	va_list args;

@@ -5,9 +5,10 @@
 #include "cli/verb.h"
 
 enum long_option { SERVER = 256, FROM, TO, SINCE, BY, FORMAT, JSON, MAX_NODES, GRANULARITY, HELP,
-		   PID, CPU_HZ, FOR, ALL };
+		   PID, CPU_HZ, FOR, ALL, FOCUS, IGNORE, HIDE, SHOW, SHOW_FROM, TAGFOCUS, TAGIGNORE, NAMES,
+		   THREAD, NORMALIZE, FAIL_ABOVE, INTERVAL, ID, LABEL, CUM, INVERT };
 
-static const struct option long_options[] = {
+const struct option options_known[] = {
 	{ "server", required_argument, NULL, SERVER },
 	{ "select", required_argument, NULL, 's' },
 	{ "service", required_argument, NULL, 'S' },
@@ -25,6 +26,22 @@ static const struct option long_options[] = {
 	{ "cpu-hz", required_argument, NULL, CPU_HZ },
 	{ "for", required_argument, NULL, FOR },
 	{ "all", no_argument, NULL, ALL },
+	{ "focus", required_argument, NULL, FOCUS },
+	{ "ignore", required_argument, NULL, IGNORE },
+	{ "hide", required_argument, NULL, HIDE },
+	{ "show", required_argument, NULL, SHOW },
+	{ "show-from", required_argument, NULL, SHOW_FROM },
+	{ "tagfocus", required_argument, NULL, TAGFOCUS },
+	{ "tagignore", required_argument, NULL, TAGIGNORE },
+	{ "names", required_argument, NULL, NAMES },
+	{ "thread", required_argument, NULL, THREAD },
+	{ "invert", no_argument, NULL, INVERT },
+	{ "cum", no_argument, NULL, CUM },
+	{ "normalize", required_argument, NULL, NORMALIZE },
+	{ "fail-above", required_argument, NULL, FAIL_ABOVE },
+	{ "interval", required_argument, NULL, INTERVAL },
+	{ "id", required_argument, NULL, ID },
+	{ "label", required_argument, NULL, LABEL },
 	{ "json", no_argument, NULL, JSON },
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "help", no_argument, NULL, HELP },
@@ -66,6 +83,34 @@ static const char **place_of(struct options *o, int option)
 		return &o->cpu_hz;
 	case FOR:
 		return &o->duration;
+	case FOCUS:
+		return &o->focus;
+	case IGNORE:
+		return &o->ignore;
+	case HIDE:
+		return &o->hide;
+	case SHOW:
+		return &o->show;
+	case SHOW_FROM:
+		return &o->show_from;
+	case TAGFOCUS:
+		return &o->tagfocus;
+	case TAGIGNORE:
+		return &o->tagignore;
+	case NAMES:
+		return &o->names;
+	case THREAD:
+		return &o->thread;
+	case NORMALIZE:
+		return &o->normalize;
+	case FAIL_ABOVE:
+		return &o->fail_above;
+	case INTERVAL:
+		return &o->interval;
+	case ID:
+		return &o->id;
+	case LABEL:
+		return o->labels_count < OPTION_LABELS_MAX ? &o->labels[o->labels_count++] : NULL;
 	default:
 		return NULL;
 	}
@@ -79,7 +124,7 @@ int options_parse(const struct verb *verb, int argc, char **argv, struct options
 	*ret_options = (struct options){ 0 };
 	optind = 1;
 	/* "+": what follows the first operand is the command's own. */
-	while ((option = getopt_long(argc, argv, "+s:S:t:n:o:q", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "+s:S:t:n:o:q", options_known, NULL)) != -1) {
 		const char **place = place_of(ret_options, option);
 
 		if (place) {
@@ -88,6 +133,10 @@ int options_parse(const struct verb *verb, int argc, char **argv, struct options
 			ret_options->json = true;
 		} else if (option == ALL) {
 			ret_options->all = true;
+		} else if (option == CUM) {
+			ret_options->cum = true;
+		} else if (option == INVERT) {
+			ret_options->invert = true;
 		} else if (option == 'q') {
 			ret_options->quiet = true;
 		} else if (option == HELP) {
@@ -100,4 +149,21 @@ int options_parse(const struct verb *verb, int argc, char **argv, struct options
 	}
 	*ret_rest = optind;
 	return -1;
+}
+
+int options_with_operands(const struct verb *verb, int argc, char **argv, struct options *ret_options,
+			  int *ret_rest)
+{
+	int at = 1;
+
+	/* Operands that stand first go behind the options, in their order. */
+	while (at < argc && argv[at][0] != '-')
+		at++;
+	for (int moved = 1; moved < at; moved++) {
+		char *operand = argv[1];
+
+		memmove(argv + 1, argv + 2, (size_t)(argc - 2) * sizeof(*argv));
+		argv[argc - 1] = operand;
+	}
+	return options_parse(verb, argc, argv, ret_options, ret_rest);
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "cli/ask.h"
+#include "cli/rows.h"
+#include "cli/selection_help.h"
 #include "cli/value.h"
 
 static const char usage[] =
@@ -10,12 +12,10 @@ static const char usage[] =
 	"\n"
 	"Prints what costs most, in pprof's columns: flat is a row's own, cum includes what it calls.\n"
 	"\n"
-	"  -t, --type TYPE    cpu (default), wall, block_delay, ... or a full type id\n"
 	"  --by WHAT          function (default), line, file, library, thread, or a label's name\n"
 	"  -n, --limit COUNT  rows (default 20; 0: all)\n"
-	"  -S, --service NAME, -s, --select '{label=\"value\"}'   what to look at\n"
-	"  --since 1h, --from TIME, --to TIME                   when (default: the last hour)\n"
-	"  --server unix:PATH|URL                               which agent\n"
+	"  --cum              by what a row holds with what it calls\n"
+	SELECTION_HELP
 	"  --json             the agent's answer as it is\n";
 
 static void row_print(json_t *row, const char *unit, double total, double *sum)
@@ -53,7 +53,7 @@ static void notes_print(json_t *answer, size_t shown)
 			      (long long)json_integer_value(count), reason);
 }
 
-static int table_print(json_t *answer)
+int rows_print(json_t *answer)
 {
 	const char *unit = answer_text(answer, "unit");
 	double total = answer_number(answer, "total"), sum = 0;
@@ -75,6 +75,37 @@ static int table_print(json_t *answer)
 	return EXIT_OK;
 }
 
+static int by_total(const void *a, const void *b)
+{
+	json_t *const *x = a, *const *y = b;
+	double left = answer_number(*x, "total"), right = answer_number(*y, "total");
+
+	return left != right ? (left < right ? 1 : -1) : 0;
+}
+
+/* The agent's order is by self: all rows are asked for, and the first `limit` by total are kept. */
+static void sort_by_total(json_t *answer, size_t limit)
+{
+	json_t *rows = json_object_get(answer, "rows"), *row, *sorted = json_array();
+	size_t count = json_array_size(rows), i;
+	json_t **order = calloc(count + 1, sizeof(json_t *));
+
+	if (!order || !sorted) {
+		free(order);
+		json_decref(sorted);
+		return;
+	}
+	json_array_foreach(rows, i, row)
+		order[i] = row;
+	if (count)
+		qsort(order, count, sizeof(json_t *), by_total);
+	for (i = 0; i < count && (!limit || i < limit); i++)
+		(void)json_array_append(sorted, order[i]);
+	(void)json_object_set_new(answer, "rows", sorted);
+	(void)json_object_set_new(answer, "hidden", json_pack("{s:I}", "rows", (json_int_t)(count - i)));
+	free(order);
+}
+
 static int run(int argc, char **argv)
 {
 	extern const struct verb verb_top;
@@ -88,18 +119,20 @@ static int run(int argc, char **argv)
 		return complain(EXIT_USAGE, "top: \"%s\" is not understood", argv[rest]);
 	const struct parameter extra[] = { { "type", o.type ? o.type : "cpu" },
 					   { "by", o.by },
-					   { "limit", o.limit ? o.limit : "20" } };
+					   { "limit", o.cum ? "0" : o.limit ? o.limit : "20" } };
 	code = ask_selected(&o, "/api/v1/top", extra, ARRAY_LEN(extra), &body);
 	json_t *answer = code ? NULL : json_loadb(body.data ? body.data : "", body.len, 0, NULL);
 
 	if (!code && !answer)
 		code = complain(EXIT_RUNTIME, "the agent's answer is not JSON");
+	if (!code && o.cum)
+		sort_by_total(answer, o.limit ? strtoul(o.limit, NULL, 10) : 20);
 	if (!code && o.json) {
-		(void)fwrite(body.data, 1, body.len, stdout);
+		(void)json_dumpf(answer, stdout, JSON_COMPACT);
 		(void)putchar('\n');
 		code = answer_number(answer, "total") == 0 ? EXIT_NO_DATA : EXIT_OK;
 	} else if (!code) {
-		code = table_print(answer);
+		code = rows_print(answer);
 	}
 	json_decref(answer);
 	buf_release(&body);

@@ -24,6 +24,8 @@ enum exit_code {
 	EXIT_THRESHOLD = 5,
 };
 
+#define OPTION_LABELS_MAX 32 /* --label NAME=VALUE */
+
 struct verb {
 	const char *name;
 	const char *usage; /* whole text of --help */
@@ -35,13 +37,31 @@ struct options {
 	const char *server, *select, *service, *type, *from, *until, *since, *by, *format, *output;
 	const char *limit, *max_nodes, *granularity;
 	const char *pid, *cpu_hz, *duration; /* of the verbs that give orders */
-	bool json, quiet, all;
+	/* pprof's filters, spelled as it spells them; each goes into the question as it is */
+	const char *focus, *ignore, *hide, *show, *show_from, *tagfocus, *tagignore;
+	const char *names, *thread;
+	const char *normalize, *fail_above; /* of diff */
+	const char *interval;		    /* of tail */
+	const char *id;			    /* of import */
+	const char *labels[OPTION_LABELS_MAX];
+	size_t labels_count;
+	bool json, quiet, all, cum, invert;
 };
+
+/* Every option by its long name, for completions. */
+extern const struct option options_known[];
+
+/* The i-th verb and what it does in a line, or NULL behind the last. */
+const struct verb *verb_at(size_t i, const char **ret_about);
 
 /* Parse the shared options; prints usage on --help and on errors. Returns -1 to go on (the rest
  * stands from argv[*ret_rest] on), else the exit code. */
 int options_parse(const struct verb *verb, int argc, char **argv, struct options *ret_options,
 		  int *ret_rest);
+
+/* The same for verbs whose operands may stand before their options: `diff 1h..30m now --json`. */
+int options_with_operands(const struct verb *verb, int argc, char **argv, struct options *ret_options,
+			  int *ret_rest);
 
 /* Print "hearth: ..." on stderr and return `code`. */
 int complain(int code, const char *fmt, ...) PRINTF(2, 3);

@@ -112,7 +112,7 @@ static void result_print(const struct verify *v, bool as_json)
 
 	if (as_json) {
 		json_t *all = json_pack("{so sO si ss}", "host", host, "checks", v->checks, "failures",
-					v->failures, "agent", v->agent ? "private" : v->place.directory);
+					v->failures, "agent", v->own.pid ? "private" : v->place.directory);
 
 		(void)json_dumpf(all, stdout, JSON_COMPACT | JSON_REAL_PRECISION(12));
 		(void)putchar('\n');
@@ -123,7 +123,7 @@ static void result_print(const struct verify *v, bool as_json)
 		     answer_text(host, "kernel"), answer_text(host, "machine"),
 		     answer_number(host, "processors"), answer_number(host, "tick_hz"),
 		     answer_text(host, "engine"), answer_number(host, "interval_us"),
-		     v->agent ? "of its own" : v->place.directory);
+		     v->own.pid ? "of its own" : v->place.directory);
 	(void)printf("%-10s %-40s %12s %12s %10s %7s\n", "", "", "truth", "shown", "se", "bias/se");
 	json_array_foreach(v->checks, i, c)
 		check_print(c);

@@ -12,7 +12,7 @@
 #include <limits.h>
 #include <sys/types.h>
 
-#include "cli/ask.h"
+#include "cli/own_agent.h"
 
 #define VERIFY_SERVICE "hearth-verify"
 /* Beyond this many standard errors a right profiler is seen less than once in a million checks. */
@@ -21,8 +21,7 @@
 
 struct verify {
 	struct place place;
-	pid_t agent;		  /* of our own; 0: the user's is asked */
-	char temporary[64];	  /* its directory */
+	struct own_agent own;	  /* zeroed: the user's is asked */
 	char library[PATH_MAX], known[PATH_MAX];
 	double seconds;		  /* of each load */
 	bool progress;

@@ -34,3 +34,20 @@ foreach(program hearthd hearth hearth-symbolizer)
 endforeach()
 install(FILES docs/man/hearth.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT programs)
 install(FILES docs/man/hearthd.8 DESTINATION ${CMAKE_INSTALL_MANDIR}/man8 COMPONENT programs)
+
+# Of the built program, so that they say what it does.
+set(hearth_pages ${CMAKE_BINARY_DIR}/pages)
+add_custom_command(OUTPUT ${hearth_pages}/stamp
+  COMMAND ${CMAKE_COMMAND} -E rm -rf ${hearth_pages}
+  COMMAND ${CMAKE_SOURCE_DIR}/cli/verb_pages.sh $<TARGET_FILE:hearth_cli> ${hearth_pages}
+  COMMAND ${CMAKE_COMMAND} -E touch ${hearth_pages}/stamp
+  DEPENDS hearth_cli ${CMAKE_SOURCE_DIR}/cli/verb_pages.sh VERBATIM)
+add_custom_target(hearth_verb_pages ALL DEPENDS ${hearth_pages}/stamp)
+install(DIRECTORY ${hearth_pages}/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT programs
+  FILES_MATCHING PATTERN "*.1")
+install(FILES ${hearth_pages}/hearth.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
+  RENAME hearth COMPONENT programs)
+install(FILES ${hearth_pages}/hearth.zsh DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions
+  RENAME _hearth COMPONENT programs)
+install(FILES ${hearth_pages}/hearth.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d
+  COMPONENT programs)

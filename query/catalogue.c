@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/json.h"
+#include "query/format.h"
 #include "query/series.h"
 
 #define TEXT_MAX_BYTES ((size_t)16 << 20)
@@ -194,33 +194,60 @@ static void write_entry(struct json *json, struct catalogue_call *call, uint32_t
 	json_close(json, '}');
 }
 
-/* Walk the series with `add` and write {"schema":..,"<list>":[...]}. */
-static int catalogue(const struct query *query, struct str name, storage_series_fn add,
-		     const char *schema, const char *list, enum shape shape, struct buf *out,
-		     struct err *err)
+/* What a list is: its walk, its names, its entries' shape. */
+struct list {
+	storage_series_fn add;
+	const char *schema, *name;
+	enum shape shape;
+};
+
+static void write_page(struct catalogue_call *call, const struct list *list,
+		       const struct query_page *page, const uint32_t *order, size_t count,
+		       const struct query_facts *facts, struct buf *out)
 {
-	struct catalogue_call call = { .query = query, .name = name };
+	size_t first = 0, last;
 	struct json json;
+
+	while (page->after.len && first < count &&
+	       strcmp(intern_get(&call->texts, order[first]).ptr, page->after.ptr) <= 0)
+		first++;
+	last = page->limit ? MIN(count, first + page->limit) : count;
+	json_init(&json, out);
+	json_open(&json, '{');
+	json_key_text(&json, "schema", list->schema);
+	json_key(&json, list->name);
+	json_open(&json, '[');
+	for (size_t i = first; i < last; i++)
+		write_entry(&json, call, order[i], list->shape);
+	json_close(&json, ']');
+	if (last < count && last > first) {
+		struct str next = intern_get(&call->texts, order[last - 1]);
+
+		json_key(&json, "next");
+		json_text(&json, next.ptr, next.len);
+	}
+	query_facts_json(facts, &json);
+	json_close(&json, '}');
+}
+
+/* No sample is read for a list: none stands behind it. */
+static int catalogue(const struct query *query, const struct list *list, const struct query_page *page,
+		     struct buf *out, struct err *err)
+{
+	static const struct query_facts none;
+	struct catalogue_call call = { .query = query, .name = page->name };
 	size_t count = 0;
 	int rc = intern_init(&call.texts, TEXT_MAX_BYTES);
 
 	if (!rc)
-		rc = storage_series(query->reader, query->range.from_ns, query->range.until_ns, add,
-				    &call, err);
+		rc = storage_series(query->reader, query->range.from_ns, query->range.until_ns,
+				    list->add, &call, err);
 	uint32_t *CLEANUP(cleanup_free) order = rc ? NULL : sorted(&call, &count);
 
 	if (!rc && !order)
 		rc = -ENOMEM;
 	if (!rc) {
-		json_init(&json, out);
-		json_open(&json, '{');
-		json_key_text(&json, "schema", schema);
-		json_key(&json, list);
-		json_open(&json, '[');
-		for (size_t i = 0; i < count; i++)
-			write_entry(&json, &call, order[i], shape);
-		json_close(&json, ']');
-		json_close(&json, '}');
+		write_page(&call, list, page, order, count, &none, out);
 		rc = out->failed;
 	}
 	for (size_t i = 0; i < call.count; i++)
@@ -230,25 +257,58 @@ static int catalogue(const struct query *query, struct str name, storage_series_
 	return rc == -ENOMEM ? err_set(err, rc, "query: out of memory") : rc;
 }
 
+int query_services_page(const struct query *query, const struct query_page *page, struct buf *out,
+			struct err *err)
+{
+	static const struct list list = { add_service, "hearth.services/1", "services", SHAPE_SERVICES };
+
+	return catalogue(query, &list, page, out, err);
+}
+
+int query_types_page(const struct query *query, const struct query_page *page, struct buf *out,
+		     struct err *err)
+{
+	static const struct list list = { add_types, "hearth.types/1", "types", SHAPE_TYPES };
+
+	return catalogue(query, &list, page, out, err);
+}
+
+int query_labels_page(const struct query *query, const struct query_page *page, struct buf *out,
+		      struct err *err)
+{
+	static const struct list list = { add_label_names, "hearth.labels/1", "labels", SHAPE_NAMES };
+
+	return catalogue(query, &list, page, out, err);
+}
+
+int query_label_values_page(const struct query *query, const struct query_page *page, struct buf *out,
+			    struct err *err)
+{
+	static const struct list list = { add_label_value, "hearth.label_values/1", "values", SHAPE_NAMES };
+
+	return catalogue(query, &list, page, out, err);
+}
+
+static const struct query_page whole = { .name = { "", 0 }, .after = { "", 0 } };
+
 int query_services(const struct query *query, struct buf *out, struct err *err)
 {
-	return catalogue(query, STR(""), add_service, "hearth.services/1", "services", SHAPE_SERVICES,
-			 out, err);
+	return query_services_page(query, &whole, out, err);
 }
 
 int query_types(const struct query *query, struct buf *out, struct err *err)
 {
-	return catalogue(query, STR(""), add_types, "hearth.types/1", "types", SHAPE_TYPES, out, err);
+	return query_types_page(query, &whole, out, err);
 }
 
 int query_labels(const struct query *query, struct buf *out, struct err *err)
 {
-	return catalogue(query, STR(""), add_label_names, "hearth.labels/1", "labels", SHAPE_NAMES,
-			 out, err);
+	return query_labels_page(query, &whole, out, err);
 }
 
 int query_label_values(const struct query *query, struct str name, struct buf *out, struct err *err)
 {
-	return catalogue(query, name, add_label_value, "hearth.label_values/1", "values", SHAPE_NAMES,
-			 out, err);
+	const struct query_page page = { .name = name, .after = { "", 0 } };
+
+	return query_label_values_page(query, &page, out, err);
 }

@@ -38,6 +38,13 @@ void query_facts_json(const struct query_facts *facts, struct json *json)
 	json_close(json, '}');
 	json_key(json, "partial");
 	json_bool(json, facts->partial);
+	if (!facts->filtered)
+		return;
+	json_key(json, "removed");
+	json_open(json, '{');
+	json_key_int(json, "value", facts->removed_value);
+	json_key_uint(json, "samples", facts->removed_samples);
+	json_close(json, '}');
 }
 
 static void head_json(struct json *json, const char *schema, const char *type_id, const char *unit)
@@ -65,12 +72,17 @@ static void row_json(struct json *json, const struct query_row *row)
 	json_key_int(json, "total", row->total);
 	json_key_uint(json, "samples", row->samples);
 	json_key_uint(json, "samples_total", row->samples_total);
+	json_key(json, "self_se");
+	json_double(json, row->self_se);
+	json_key(json, "total_se");
+	json_double(json, row->total_se);
 	json_close(json, '}');
 }
 
-int query_table_json(const struct query_table *table, size_t limit, struct buf *out)
+int query_table_page_json(const struct query_table *table, size_t from, size_t limit, struct buf *out)
 {
-	size_t shown = limit ? MIN(limit, table->count) : table->count;
+	size_t first = MIN(from, table->count), left = table->count - first;
+	size_t shown = limit ? MIN(limit, left) : left;
 	struct json json;
 
 	json_init(&json, out);
@@ -78,17 +90,24 @@ int query_table_json(const struct query_table *table, size_t limit, struct buf *
 	json_key_int(&json, "total", table->total);
 	json_key(&json, "rows");
 	json_open(&json, '[');
-	for (size_t i = 0; i < shown; i++)
+	for (size_t i = first; i < first + shown; i++)
 		row_json(&json, &table->rows[i]);
 	json_close(&json, ']');
 	json_key(&json, "hidden");
 	json_open(&json, '{');
 	json_key_uint(&json, "rows", table->count - shown);
 	json_close(&json, '}');
+	if (first + shown < table->count)
+		json_key_uint(&json, "next", first + shown);
 	range_json(&json, &table->range);
 	query_facts_json(&table->facts, &json);
 	json_close(&json, '}');
 	return out->failed;
+}
+
+int query_table_json(const struct query_table *table, size_t limit, struct buf *out)
+{
+	return query_table_page_json(table, 0, limit, out);
 }
 
 int query_timeline_json(const struct query_timeline *timeline, struct buf *out)

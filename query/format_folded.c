@@ -6,26 +6,8 @@
 #include <errno.h>
 #include <inttypes.h>
 
-#include "base/utf8.h"
+#include "query/folded.h"
 #include "query/format.h"
-
-/* A name must not end its frame or its line, nor drive a terminal, and the text is UTF-8. */
-static void add_name(struct buf *out, struct str name)
-{
-	const uint8_t *p = (const uint8_t *)name.ptr;
-
-	for (size_t i = 0, n; i < name.len; i += n) {
-		n = utf8_length(p + i, name.len - i);
-		if (!n) {
-			(void)buf_add_str(out, UTF8_REPLACEMENT);
-			n = 1;
-		} else if (p[i] == ';' || p[i] < 0x20 || p[i] == 0x7f) {
-			(void)buf_printf(out, "\\x%02x", p[i]);
-		} else {
-			(void)buf_add(out, p + i, n);
-		}
-	}
-}
 
 static void add_line(struct buf *out, const struct buf *stack, const char *last, int64_t value)
 {
@@ -51,7 +33,7 @@ static int write(const struct query_view *view, struct buf *out)
 			stack.len = ends[depth - 1];
 			if (stack.len)
 				(void)buf_add_byte(&stack, ';');
-			add_name(&stack, view_name(view, i));
+			folded_name(&stack, view_name(view, i));
 		}
 		ends[depth] = stack.len;
 		if (view_node(view, i)->self)

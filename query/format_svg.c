@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "base/hash.h"
-#include "base/utf8.h"
 #include "query/format.h"
+#include "query/svg.h"
 
 #define WIDTH 1200.0
 #define ROW 17
@@ -18,44 +18,6 @@
 #define MARGIN 8
 #define NARROWEST 0.1
 #define CHARACTER 6.6 /* advance of the 11 px monospace face */
-
-/* XML 1.0 forbids most control characters, even escaped (production 2). */
-static void add_text(struct buf *out, const char *text, size_t len)
-{
-	const uint8_t *p = (const uint8_t *)text;
-
-	for (size_t i = 0, n; i < len; i += n) {
-		n = utf8_length(p + i, len - i);
-		if (!n || p[i] < 0x20 || p[i] == 0x7f || (n == 3 && p[i] == 0xef && p[i + 1] == 0xbf)) {
-			(void)buf_add_str(out, UTF8_REPLACEMENT);
-			n = n ? n : 1;
-		} else if (strchr("<>&\"", p[i])) {
-			(void)buf_printf(out, "&#%u;", p[i]);
-		} else {
-			(void)buf_add(out, p + i, n);
-		}
-	}
-}
-
-/* "1.23 s", "45 ms", "3.1 MiB", "120": three digits and a unit that a person reads. */
-static void add_value(struct buf *out, double value, const char *unit)
-{
-	static const char *const bytes[] = { "B", "KiB", "MiB", "GiB", "TiB" };
-	static const char *const times[] = { "ns", "us", "ms", "s" };
-	size_t step = 0;
-
-	if (!strcmp(unit, "bytes")) {
-		for (; step + 1 < ARRAY_LEN(bytes) && fabs(value) >= 1024; step++)
-			value /= 1024;
-		(void)buf_printf(out, "%.4g %s", value, bytes[step]);
-	} else if (!strcmp(unit, "nanoseconds")) {
-		for (; step + 1 < ARRAY_LEN(times) && fabs(value) >= 1000; step++)
-			value /= 1000;
-		(void)buf_printf(out, "%.4g %s", value, times[step]);
-	} else {
-		(void)buf_printf(out, "%.15g %s", value, unit);
-	}
-}
 
 /* A library has one hue, a function one lightness: siblings differ, the picture stays calm. */
 static void add_colour(struct buf *out, struct str library, struct str function)
@@ -85,19 +47,19 @@ static void frame_write(struct buf *out, const struct query_view *view, size_t i
 	size_t room = (size_t)(width / CHARACTER);
 
 	(void)buf_add_str(out, "<g><title>");
-	add_text(out, name.ptr, name.len);
+	svg_text(out, name.ptr, name.len);
 	(void)buf_add_str(out, "\n");
-	add_value(out, (double)node->total, tree->unit);
+	svg_value(out, (double)node->total, tree->unit);
 	(void)buf_printf(out, ", %.2f%%", 100.0 * (double)node->total / (double)tree->total);
 	if (file.len) {
 		(void)buf_add_str(out, "\n");
-		add_text(out, file.ptr, file.len);
+		svg_text(out, file.ptr, file.len);
 		if (key->line)
 			(void)buf_printf(out, ":%u", key->line);
 	}
 	if (library.len) {
 		(void)buf_add_str(out, "\n");
-		add_text(out, library.ptr, library.len);
+		svg_text(out, library.ptr, library.len);
 	}
 	(void)buf_printf(out, "</title><rect x=\"%.2f\" y=\"%.0f\" width=\"%.2f\" height=\"%d\" fill=\"",
 			 left, top, MAX(width - 0.5, 0.1), ROW - 1);
@@ -105,7 +67,7 @@ static void frame_write(struct buf *out, const struct query_view *view, size_t i
 	(void)buf_add_str(out, "\"/>");
 	if (room >= 3) {
 		(void)buf_printf(out, "<text x=\"%.2f\" y=\"%.0f\">", left + 3, top + 12);
-		add_text(out, name.ptr, name.len <= room - 1 ? name.len : room - 2);
+		svg_text(out, name.ptr, name.len <= room - 1 ? name.len : room - 2);
 		(void)buf_add_str(out, name.len <= room - 1 ? "</text>" : "..</text>");
 	}
 	(void)buf_add_str(out, "</g>\n");
@@ -120,9 +82,9 @@ static void head_write(struct buf *out, const struct query_tree *tree, double he
 			 "font-size=\"11\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n"
 			 "<text x=\"%d\" y=\"18\" font-size=\"14\">",
 			 WIDTH, height, WIDTH, height, MARGIN);
-	add_text(out, tree->type_id, strlen(tree->type_id));
+	svg_text(out, tree->type_id, strlen(tree->type_id));
 	(void)buf_printf(out, "</text><text x=\"%d\" y=\"34\" fill=\"#555\">total ", MARGIN);
-	add_value(out, (double)tree->total, tree->unit);
+	svg_value(out, (double)tree->total, tree->unit);
 	(void)buf_printf(out, ", %llu samples", (unsigned long long)tree->facts.samples);
 }
 

@@ -11,16 +11,19 @@
 #define QUERY_QUERY_H
 
 #include "base/buf.h"
+#include "base/slots.h"
 #include "query/selector.h"
 #include "storage/storage.h"
 
 #define QUERY_MAX_NODES_DEFAULT 8192
+#define QUERY_TREE_NODES_MAX ((size_t)8 << 20) /* half a GB; a host's month has a tenth; -E2BIG */
 #define QUERY_LOSSES_MAX 32
 #define QUERY_INLINES_MAX 32
 
 struct query_name {
 	const char *function, *file; /* NULL: unknown */
 	uint32_t line, start_line;
+	uint64_t inside; /* bytes from the function's begin, which names it when nothing else does */
 };
 
 /* Names an address. Innermost frame first; returns how many, 0 when nothing is known. */
@@ -50,6 +53,37 @@ struct query_range {
 	int64_t from_ns, until_ns; /* half open, UTC */
 };
 
+/* Which records: by what they say of themselves, which only L0 knows.  Zeroed: all. */
+struct query_context {
+	struct str thread; /* a name, or a number */
+	/* 16 and 32 hexadecimal digits each; any of them.  A span is also the root of its service. */
+	const struct str *span_ids, *trace_ids;
+	size_t span_ids_count, trace_ids_count;
+};
+
+/* How much of a name is shown; what then has one name is one node. */
+enum query_names_level {
+	QUERY_NAMES_FULL,
+	QUERY_NAMES_PLAIN, /* f<int>(int) const is f<int> */
+	QUERY_NAMES_FOLDED /* and f<...> */
+};
+
+enum query_side { QUERY_CALLEES, QUERY_CALLERS };
+
+/* What becomes of the merged and filtered tree, in the order of the members.  Zeroed: nothing. */
+struct query_shape {
+	enum query_names_level names;
+	bool by_name; /* one function (by line: and line) is one node, whatever its file and library */
+	bool collapse;	     /* a function stands once on a path: a call of what is open returns to it */
+	struct str sandwich; /* one function ("": none): the stacks that hold it, cut at its outermost call */
+	enum query_side side; /* below it, or above it and callers below */
+	bool invert;	     /* leaves first */
+	const struct str *path; /* names from the root: the stacks that start so */
+	size_t path_count;
+};
+
+struct query_filter; /* query/filter.h */
+
 struct query {
 	struct storage_reader *reader;
 	const struct query_names *names; /* NULL: addresses stay addresses */
@@ -59,12 +93,20 @@ struct query {
 	struct query_range range;
 	enum query_granularity granularity;
 	int64_t deadline_ns; /* CLOCK_MONOTONIC; 0: none */
+	const struct query_filter *filter;   /* NULL: none */
+	const struct query_context *context; /* NULL: every record */
+	struct query_shape shape;
 };
 
 /* What stands in every answer beside its numbers. */
 struct query_facts {
 	uint64_t samples; /* behind the answer */
 	bool partial;	  /* the deadline came first */
+	/* Of a question with a filter, a context or a shape: what was selected and is not shown.
+	 * The answer's total and `removed_value` are the whole. */
+	bool filtered;
+	int64_t removed_value;
+	uint64_t removed_samples;
 	size_t losses_count;
 	struct {
 		char reason[48];
@@ -85,10 +127,14 @@ struct query_tree_node {
 /* What a node is called. Strings are in `strings`; "" is unknown. */
 struct query_key {
 	uint32_t function, library, file, line;
+	uint32_t start_line; /* of the function; by line alone, where `line` is not that already */
 };
 
 struct query_tree {
-	struct intern strings, key_index, node_index;
+	struct intern strings, key_index;
+	struct slots node_slots; /* by parent and key */
+	uint64_t secret[2];
+	struct intern alias_index; /* pairs of strings: what else a library or an address is called */
 	struct query_key *keys;
 	size_t keys_count, keys_capacity;
 	struct query_tree_node *nodes;
@@ -109,6 +155,10 @@ MUST_CHECK int query_merge(const struct query *query, struct query_tree *tree, s
 /* Add to a node's child of this name. For building trees in tests and from other sources. */
 MUST_CHECK int query_tree_child(struct query_tree *tree, uint32_t parent,
 				const struct query_key *key, uint32_t *ret_node);
+/* The same with a key's number, which stays that key's. */
+MUST_CHECK int query_tree_key(struct query_tree *tree, const struct query_key *key, uint32_t *ret_key);
+MUST_CHECK int query_tree_child_of(struct query_tree *tree, uint32_t parent, uint32_t key,
+				   uint32_t *ret_node);
 MUST_CHECK int query_tree_key_string(struct query_tree *tree, const char *text, uint32_t *ret_string);
 /* Totals from selves, in one backward pass. */
 void query_tree_sum(struct query_tree *tree);
@@ -127,6 +177,12 @@ struct query_view {
 	int64_t hidden_value;
 };
 
+/* Every node in preorder with its depth, in no order among siblings; both are the caller's to free. */
+MUST_CHECK int query_tree_preorder(const struct query_tree *tree, uint32_t **ret_order,
+				   uint32_t **ret_depth);
+/* Samples below and at each node; free it. NULL without memory. */
+uint64_t *query_tree_samples(const struct query_tree *tree);
+
 MUST_CHECK int query_view_init(struct query_view *view, const struct query_tree *tree,
 			       size_t max_nodes);
 void query_view_release(struct query_view *view);
@@ -139,6 +195,7 @@ struct query_row {
 	int64_t self, total;
 	uint64_t samples; /* behind self */
 	uint64_t samples_total;
+	double self_se, total_se; /* standard errors (query/diff.h) */
 };
 
 struct query_table {
@@ -151,8 +208,8 @@ struct query_table {
 	struct arena arena;
 };
 
-/* Rows by `by`: "function", "file", "line", "library", "thread", or the name of a label (of the
- * series, else of the records' context).  Recursion counts once in a row's total.  Returns as
+/* Rows by `by`: "function", "name" (of the function, wherever it stands, as pprof's rows), "file", "line",
+ * "address", "library", "thread", or the name of a label (of the series, else of the records' context).  Recursion counts once in a row's total.  Returns as
  * query_merge; after -ENOENT the table is empty, but whole, and is to be released. */
 MUST_CHECK int query_top(const struct query *query, struct str by, struct query_table *ret_table,
 			 struct err *err);
@@ -187,7 +244,25 @@ void query_timeline_release(struct query_timeline *timeline);
 
 /* ---- the catalogue ---- */
 
-/* Write {"schema":...} documents straight into `out`; the range and viewer of `query` count. */
+/* A part of a sorted list: entries behind `after` ("": from the first), at most `limit` (0: all). */
+struct query_page {
+	struct str name; /* of the label whose values are wanted */
+	struct str after;
+	size_t limit;
+};
+
+/* Write {"schema":...} documents straight into `out`; the range and viewer of `query` count. A page that
+ * is not the last has "next", which is the next one's `after`. */
+MUST_CHECK int query_services_page(const struct query *query, const struct query_page *page,
+				   struct buf *out, struct err *err);
+MUST_CHECK int query_types_page(const struct query *query, const struct query_page *page,
+				struct buf *out, struct err *err);
+MUST_CHECK int query_labels_page(const struct query *query, const struct query_page *page,
+				 struct buf *out, struct err *err);
+MUST_CHECK int query_label_values_page(const struct query *query, const struct query_page *page,
+				       struct buf *out, struct err *err);
+
+/* The same, whole. */
 MUST_CHECK int query_services(const struct query *query, struct buf *out, struct err *err);
 MUST_CHECK int query_types(const struct query *query, struct buf *out, struct err *err);
 MUST_CHECK int query_labels(const struct query *query, struct buf *out, struct err *err);
@@ -196,6 +271,9 @@ MUST_CHECK int query_label_values(const struct query *query, struct str name, st
 
 /* Write a table or a timeline as JSON (hearth.top/1, hearth.timeline/1). `limit` 0: all rows. */
 MUST_CHECK int query_table_json(const struct query_table *table, size_t limit, struct buf *out);
+/* Rows from the `from`-th; "next" is where the page after this one starts. */
+MUST_CHECK int query_table_page_json(const struct query_table *table, size_t from, size_t limit,
+				     struct buf *out);
 MUST_CHECK int query_timeline_json(const struct query_timeline *timeline, struct buf *out);
 
 #endif

@@ -206,15 +206,19 @@ int selector_parse(struct str text, struct selector **ret_selector, struct err *
 	return 0;
 }
 
+static void matcher_free(struct matcher *m)
+{
+	free(m->name);
+	free(m->value);
+	pcre2_code_free(m->code);
+}
+
 void selector_free(struct selector *selector)
 {
 	if (!selector)
 		return;
-	for (size_t i = 0; i < selector->count; i++) {
-		free(selector->matchers[i].name);
-		free(selector->matchers[i].value);
-		pcre2_code_free(selector->matchers[i].code);
-	}
+	for (size_t i = 0; i < selector->count; i++)
+		matcher_free(&selector->matchers[i]);
 	pcre2_match_context_free(selector->context);
 	free(selector);
 }
@@ -233,18 +237,78 @@ static bool regex_matches(const struct selector *selector, const struct matcher 
 	return rc >= 0;
 }
 
+static bool holds(const struct selector *selector, const struct matcher *m, struct str value)
+{
+	bool positive = m->op == OP_EQUAL || m->op == OP_MATCH;
+	bool found = m->code ? regex_matches(selector, m, value) :
+			       value.len == m->value_len && !memcmp(value.ptr, m->value, value.len);
+
+	return found == positive;
+}
+
 bool selector_matches(const struct selector *selector, selector_label_fn label, void *arg)
 {
 	for (size_t i = 0; selector && i < selector->count; i++) {
 		const struct matcher *m = &selector->matchers[i];
-		struct str value = label(arg, (struct str){ m->name, m->name_len });
-		bool positive = m->op == OP_EQUAL || m->op == OP_MATCH;
-		bool found = m->code ? regex_matches(selector, m, value) :
-				       value.len == m->value_len &&
-					       !memcmp(value.ptr, m->value, value.len);
 
-		if (found != positive)
+		if (!holds(selector, m, label(arg, (struct str){ m->name, m->name_len })))
 			return false;
 	}
 	return true;
+}
+
+static bool is_of(const struct matcher *m, struct str name)
+{
+	return m->name_len == name.len && !memcmp(m->name, name.ptr, name.len);
+}
+
+int selector_rename(struct selector *selector, struct str from, struct str to)
+{
+	for (size_t i = 0; i < selector->count; i++) {
+		struct matcher *m = &selector->matchers[i];
+
+		if (!is_of(m, from))
+			continue;
+		char *name = strndup(to.ptr, to.len);
+
+		if (!name)
+			return -ENOMEM;
+		free(m->name);
+		m->name = name;
+		m->name_len = to.len;
+	}
+	return 0;
+}
+
+bool selector_value(const struct selector *selector, struct str name, struct str *ret_value)
+{
+	for (size_t i = 0; i < selector->count; i++) {
+		const struct matcher *m = &selector->matchers[i];
+
+		if (m->op != OP_EQUAL || !is_of(m, name))
+			continue;
+		*ret_value = (struct str){ m->value, m->value_len };
+		return true;
+	}
+	return false;
+}
+
+bool selector_settle(struct selector *selector, selector_known_fn known, void *arg)
+{
+	size_t kept = 0;
+	bool all = true;
+
+	for (size_t i = 0; i < selector->count; i++) {
+		struct matcher *m = &selector->matchers[i];
+		struct str value;
+
+		if (!known(arg, (struct str){ m->name, m->name_len }, &value)) {
+			selector->matchers[kept++] = *m;
+			continue;
+		}
+		all = holds(selector, m, value) && all;
+		matcher_free(m);
+	}
+	selector->count = kept;
+	return all;
 }

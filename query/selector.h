@@ -28,4 +28,19 @@ typedef struct str (*selector_label_fn)(void *arg, struct str name);
 
 bool selector_matches(const struct selector *selector, selector_label_fn label, void *arg);
 
+/* ---- before it is used: for languages in which labels have other names ---- */
+
+/* Matchers of `from` are of `to` from now on. Returns 0 or -ENOMEM. */
+MUST_CHECK int selector_rename(struct selector *selector, struct str from, struct str to);
+
+/* The value that a label of this name must equal; false when no matcher says so. Borrowed. */
+bool selector_value(const struct selector *selector, struct str name, struct str *ret_value);
+
+/*
+ * Take out the matchers of names for which `known` gives a value (true); a value stands in
+ * *ret_value.  Returns whether all of them held: with false, nothing can match.
+ */
+typedef bool (*selector_known_fn)(void *arg, struct str name, struct str *ret_value);
+bool selector_settle(struct selector *selector, selector_known_fn known, void *arg);
+
 #endif

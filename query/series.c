@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "query/context.h"
+
 static struct str series_label(void *arg, struct str name)
 {
 	const struct storage_series *series = arg;
@@ -24,8 +26,7 @@ bool query_wants(const struct query *query, const struct storage_series *series)
 	return selector_matches(query->selector, series_label, arg);
 }
 
-/* The column of the series that has the query's type, or -1. */
-static int column_of(const struct profile_type *type, const struct storage_series *series)
+int query_column_of(const struct profile_type *type, const struct storage_series *series)
 {
 	if (!str_equal(type->name, series->name) || !str_equal(type->period_type, series->period_type) ||
 	    !str_equal(type->period_unit, series->period_unit))
@@ -46,15 +47,18 @@ struct select_call {
 static int select_one(void *arg, const struct storage_series *series)
 {
 	struct select_call *call = arg;
-	int column = column_of(&call->query->type, series);
+	int column = query_column_of(&call->query->type, series);
 	void *series_arg;
 
 	if (column < 0 || !query_wants(call->query, series))
 		return 0;
 	struct query_series_set *set = &call->selection->sets[column];
-	size_t groups_capacity = set->capacity;
+	size_t groups_capacity = set->capacity, verdicts_capacity = set->capacity;
 	int rc = array_grow(&set->groups, sizeof(*set->groups), &groups_capacity, set->count + 1);
 
+	if (!rc)
+		rc = array_grow(&set->verdicts, sizeof(*set->verdicts), &verdicts_capacity,
+				set->count + 1);
 	if (!rc)
 		rc = array_grow(&set->identities, sizeof(*set->identities), &set->capacity,
 				set->count + 1);
@@ -68,6 +72,8 @@ static int select_one(void *arg, const struct storage_series *series)
 	set->groups[set->count] = arena_copy(&call->selection->arena, group.ptr, group.len);
 	if (!set->groups[set->count])
 		return -ENOMEM;
+	context_of_series(call->query, series, &set->verdicts[set->count]);
+	set->verdicts[set->count].gauge = series->columns[column].gauge;
 	set->count++;
 	call->selection->series_count++;
 	return 0;
@@ -90,10 +96,8 @@ int query_select(const struct query *query, struct str group_by,
 
 void query_selection_release(struct query_selection *selection)
 {
-	for (size_t i = 0; i < ARRAY_LEN(selection->sets); i++) {
-		free(selection->sets[i].identities);
-		free(selection->sets[i].groups);
-	}
+	for (size_t i = 0; i < ARRAY_LEN(selection->sets); i++)
+		query_series_set_release(&selection->sets[i]);
 	arena_release(&selection->arena);
 	*selection = (struct query_selection){ 0 };
 }

@@ -9,10 +9,21 @@
 
 #include "query/query.h"
 
+/* What the labels of a series decide about its records (query/context.h). */
+enum query_fate { QUERY_ALL_IN, QUERY_ALL_OUT, QUERY_BY_RECORD };
+
+struct query_series_verdict {
+	enum query_fate fate;
+	bool gauge;
+	uint32_t focus, ignore; /* bits of the tag filters that the series' labels set */
+	bool ignore_final;	/* and no label of a record changes what `ignore` says */
+};
+
 /* Series of one kind, so of one column of that type. */
 struct query_series_set {
 	struct hash128 *identities;
 	char **groups; /* value of the group-by label, "" when absent */
+	struct query_series_verdict *verdicts;
 	size_t count, capacity;
 	size_t column;
 };
@@ -31,6 +42,9 @@ void query_selection_release(struct query_selection *selection);
 
 /* The viewer may see it and the selector takes it. */
 bool query_wants(const struct query *query, const struct storage_series *series);
+
+/* The column of the series that has this type, or -1. */
+int query_column_of(const struct profile_type *type, const struct storage_series *series);
 
 /* Add the losses of the selection's series to `facts`. */
 MUST_CHECK int query_add_losses(const struct query *query, const struct query_selection *selection,

@@ -3,7 +3,8 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "query/series.h"
+#include "query/context.h"
+#include "query/passing.h"
 
 #define STEPS_WANTED 120
 
@@ -82,10 +83,56 @@ static int step_add(void *arg, size_t series, int64_t step_start_ns, int64_t sum
 	return 0;
 }
 
+/* One group of a set, step by step: only stacks say what passes. */
+static int group_scan(const struct query *query, struct timeline_call *call, struct passing *passing,
+		      const struct query_series_set *set, const char *group, struct err *err)
+{
+	struct query_timeline *t = call->timeline;
+	struct query_line *line = NULL;
+	struct query_series_set part CLEANUP(query_series_set_release) = { 0 };
+	int rc = passing_group(set, group, &part);
+
+	if (!rc)
+		rc = line_find(call, group, &line);
+	for (size_t i = 0; !rc && i < t->steps && !t->facts.partial; i++) {
+		struct query step = *query;
+		uint64_t samples = 0;
+		int64_t sum = 0;
+
+		step.range.from_ns = t->start_ns + (int64_t)i * t->step_ns;
+		step.range.until_ns = MIN(step.range.from_ns + t->step_ns, query->range.until_ns);
+		rc = passing_sum(passing, &step, &part, &t->facts, &sum, &samples, err);
+		line->sums[i] = sum_add(line->sums[i], sum);
+		line->counts[i] += samples;
+	}
+	return rc;
+}
+
+static int filtered_scan(const struct query *query, const struct query_selection *selection,
+			 struct timeline_call *call, struct err *err)
+{
+	struct passing passing CLEANUP(passing_release) = { 0 };
+	int rc = passing_init(&passing, query, &call->timeline->facts, err);
+
+	for (size_t i = 0; !rc && i < ARRAY_LEN(selection->sets); i++) {
+		const struct query_series_set *set = &selection->sets[i];
+
+		for (size_t k = 0; !rc && k < set->count; k++)
+			if (passing_is_first(set, k))
+				rc = group_scan(query, call, &passing, set, set->groups[k], err);
+	}
+	/* Its losses are those of the whole, which come with the rest of the answer. */
+	call->timeline->facts.losses_count = 0;
+	return rc;
+}
+
 static int timeline_scan(const struct query *query, const struct query_selection *selection,
 			 struct timeline_call *call, struct err *err)
 {
 	int rc = 0;
+
+	if (passing_is_needed(query))
+		return filtered_scan(query, selection, call, err);
 
 	for (size_t i = 0; !rc && i < ARRAY_LEN(selection->sets); i++) {
 		struct storage_scan scan = query_scan(query, &selection->sets[i]);

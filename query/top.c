@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "query/merge.h"
+#include "query/diff.h"
+#include "query/context.h"
+#include "query/passing.h"
 
 static int row_add(struct query_table *table, size_t *capacity, struct query_row row)
 {
@@ -44,29 +46,21 @@ struct key_sum {
  */
 static int sum_by_key(const struct query_tree *tree, struct key_sum *sums)
 {
-	struct query_view view;
-	int rc = query_view_init(&view, tree, 0);
+	uint32_t *CLEANUP(cleanup_free) order = NULL, *CLEANUP(cleanup_free) depths = NULL;
+	int rc = query_tree_preorder(tree, &order, &depths);
 
 	if (rc)
 		return rc;
-	uint64_t *CLEANUP(cleanup_free) below = calloc(tree->nodes_count, sizeof(*below));
-	uint32_t *CLEANUP(cleanup_free) path = calloc(view.count + 1, sizeof(*path));
-
-	if (!below || !path) {
-		query_view_release(&view);
-		return -ENOMEM;
-	}
-	for (size_t i = tree->nodes_count; i-- > 0;) {
-		below[i] += tree->nodes[i].samples;
-		if (i)
-			below[tree->nodes[i].parent] += below[i];
-	}
+	uint64_t *CLEANUP(cleanup_free) below = query_tree_samples(tree);
+	uint32_t *CLEANUP(cleanup_free) path = calloc(tree->nodes_count + 1, sizeof(*path));
 	size_t depth = 0; /* path[1..depth] are the keys that are open */
 
-	for (size_t i = 1; i < view.count; i++) {
-		const struct query_tree_node *node = &tree->nodes[view.order[i]];
+	if (!below || !path)
+		return -ENOMEM;
+	for (size_t i = 1; i < tree->nodes_count; i++) {
+		const struct query_tree_node *node = &tree->nodes[order[i]];
 
-		for (; depth >= view.depth[i]; depth--)
+		for (; depth >= depths[i]; depth--)
 			sums[path[depth]].open--;
 		path[++depth] = node->key;
 		struct key_sum *sum = &sums[node->key];
@@ -75,10 +69,9 @@ static int sum_by_key(const struct query_tree *tree, struct key_sum *sums)
 		sum->samples += node->samples;
 		if (!sum->open++) {
 			sum->total = sum_add(sum->total, node->total);
-			sum->samples_total += below[view.order[i]];
+			sum->samples_total += below[order[i]];
 		}
 	}
-	query_view_release(&view);
 	return 0;
 }
 
@@ -90,6 +83,9 @@ static int rows_from_tree(const struct query_tree *tree, struct query_table *tab
 
 	for (size_t i = 1; !rc && i < tree->keys_count; i++) {
 		const struct query_key *key = &tree->keys[i];
+
+		if (!sums[i].self && !sums[i].total && !sums[i].samples_total)
+			continue; /* what a filter left nothing of is still among the keys */
 		struct query_row row = {
 			.name = table_text(table, intern_get(&tree->strings, key->function)),
 			.file = table_text(table, intern_get(&tree->strings, key->file)),
@@ -106,7 +102,7 @@ static int rows_from_tree(const struct query_tree *tree, struct query_table *tab
 	return rc;
 }
 
-static int top_frames(const struct query *query, enum query_granularity granularity,
+static int top_frames(const struct query *query, enum query_granularity granularity, bool by_name,
 		      struct query_table *table, struct err *err)
 {
 	struct query by = *query;
@@ -116,6 +112,7 @@ static int top_frames(const struct query *query, enum query_granularity granular
 	if (rc)
 		return err_set(err, rc, "query: out of memory");
 	by.granularity = granularity;
+	by.shape.by_name |= by_name;
 	rc = query_merge(&by, &tree, err);
 	if (!rc) {
 		rc = rows_from_tree(&tree, table);
@@ -129,7 +126,10 @@ static int top_frames(const struct query *query, enum query_granularity granular
 /* ---- rows that are labels: of the series where they have it, else of the records ---- */
 
 struct label_call {
+	const struct query *query;
 	struct query_table *table;
+	struct passing *passing;       /* NULL: stacks decide nothing */
+	struct context_reader *reader; /* of records */
 	const struct query_series_set *set;
 	struct str key;
 	struct intern values;
@@ -208,16 +208,43 @@ static struct str context_value(const struct storage_records *records, uint32_t 
 	return STR("");
 }
 
+/* Whether a record counts; what a filter takes away is counted too. */
+static int record_counts(struct label_call *call, const struct storage_records *records, size_t i,
+			 const uint32_t *map)
+{
+	int verdict = context_record(call->reader, records, i);
+
+	if (verdict == CONTEXT_PASSES && map &&
+	    !passing_node(call->passing, map[records->nodes[i]]))
+		verdict = CONTEXT_REMOVED;
+	if (verdict == CONTEXT_REMOVED) {
+		struct query_facts *facts = &call->table->facts;
+
+		facts->removed_value = sum_add(facts->removed_value, records->values[i]);
+		facts->removed_samples += records->counts[i];
+	}
+	return verdict;
+}
+
 static int records_add(void *arg, const struct storage_records *records)
 {
 	struct label_call *call = arg;
+	uint32_t *CLEANUP(cleanup_free) map = NULL;
 	char number[32];
-	int rc = 0;
+	int rc = context_batch(call->reader, records);
 
-	for (size_t i = 0; !rc && i < records->count; i++)
-		rc = label_add(call,
-			       context_value(records, records->context[i], call->key, number),
-			       records->values[i], records->counts[i]);
+	if (!rc && call->passing)
+		rc = query_map_records(call->query, records, &call->passing->tree, &map);
+	for (size_t i = 0; !rc && i < records->count; i++) {
+		int verdict = record_counts(call, records, i, map);
+
+		if (verdict < 0)
+			return verdict;
+		if (verdict == CONTEXT_PASSES)
+			rc = label_add(call,
+				       context_value(records, records->context[i], call->key, number),
+				       records->values[i], records->counts[i]);
+	}
 	return rc;
 }
 
@@ -228,6 +255,43 @@ static bool groups_are_empty(const struct query_selection *selection)
 			if (selection->sets[i].groups[k][0])
 				return false;
 	return true;
+}
+
+/* Rows of records' labels. */
+static int context_rows(const struct query *query, const struct query_series_set *set,
+			struct label_call *call, struct err *err)
+{
+	struct storage_scan scan = query_scan(query, set);
+	int rc = context_reader_new(query, set, &call->reader, err);
+
+	if (!rc)
+		rc = storage_records(query->reader, &scan, records_add, call, err);
+	context_reader_free(call->reader);
+	return rc;
+}
+
+/* Rows of the series' labels, of what passes. */
+static int passing_rows(const struct query *query, const struct query_series_set *set,
+			struct label_call *call, struct err *err)
+{
+	struct query_facts *facts = &call->table->facts;
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < set->count; i++) {
+		struct query_series_set group CLEANUP(query_series_set_release) = { 0 };
+		uint64_t samples = 0, before = facts->samples;
+		int64_t sum = 0;
+
+		if (!passing_is_first(set, i))
+			continue;
+		rc = passing_group(set, set->groups[i], &group);
+		if (!rc)
+			rc = passing_sum(call->passing, query, &group, facts, &sum, &samples, err);
+		facts->samples = before; /* label_add counts them */
+		if (!rc && samples)
+			rc = label_add(call, str_of(set->groups[i]), sum, samples);
+	}
+	return rc;
 }
 
 static int label_scan(const struct query *query, const struct query_selection *selection,
@@ -243,7 +307,9 @@ static int label_scan(const struct query *query, const struct query_selection *s
 		if (!scan.series_count)
 			continue;
 		if (from_context)
-			rc = storage_records(query->reader, &scan, records_add, call, err);
+			rc = context_rows(query, call->set, call, err);
+		else if (call->passing)
+			rc = passing_rows(query, call->set, call, err);
 		else
 			rc = storage_timeline(query->reader, &scan, scan.until_ns - scan.from_ns,
 					      total_add, call, err);
@@ -269,12 +335,18 @@ static int top_labels(const struct query *query, struct str key, struct query_ta
 		      struct err *err)
 {
 	struct query_selection selection;
-	struct label_call call = { .table = table, .key = key };
+	struct label_call call = { .query = query, .table = table, .key = key };
+	struct passing passing CLEANUP(passing_release) = { 0 };
 	int rc = query_select(query, key, &selection, err);
 
 	if (rc)
 		return rc;
 	rc = intern_init(&call.values, (size_t)64 << 20);
+	if (!rc && selection.series_count && passing_is_needed(query)) {
+		call.passing = &passing;
+		rc = passing_init(&passing, query, &table->facts, err);
+		table->facts.losses_count = 0; /* they come below */
+	}
 	if (!rc)
 		rc = label_scan(query, &selection, &call, err);
 	if (!rc)
@@ -287,6 +359,16 @@ static int top_labels(const struct query *query, struct str key, struct query_ta
 	return rc;
 }
 
+static void errors_add(struct query_table *table)
+{
+	for (size_t i = 0; i < table->count; i++) {
+		struct query_row *row = &table->rows[i];
+
+		row->self_se = query_value_se(row->self, row->samples);
+		row->total_se = query_value_se(row->total, row->samples_total);
+	}
+}
+
 int query_top(const struct query *query, struct str by, struct query_table *ret_table,
 	      struct err *err)
 {
@@ -295,6 +377,7 @@ int query_top(const struct query *query, struct str by, struct query_table *ret_
 		enum query_granularity granularity;
 	} frames[] = { { "", QUERY_BY_FUNCTION },
 		       { "function", QUERY_BY_FUNCTION },
+		       { "name", QUERY_BY_FUNCTION },
 		       { "line", QUERY_BY_LINE },
 		       { "address", QUERY_BY_ADDRESS },
 		       { "file", QUERY_BY_FILE },
@@ -306,7 +389,8 @@ int query_top(const struct query *query, struct str by, struct query_table *ret_
 	query_type_text(query, ret_table->type_id, ret_table->unit);
 	for (size_t i = 0; rc == -1 && i < ARRAY_LEN(frames); i++)
 		if (str_is(by, frames[i].name))
-			rc = top_frames(query, frames[i].granularity, ret_table, err);
+			rc = top_frames(query, frames[i].granularity, str_is(by, "name"), ret_table,
+					err);
 	if (rc == -1)
 		rc = top_labels(query, str_equal(by, STR("thread")) ? STR("thread name") : by,
 				ret_table, err);
@@ -314,7 +398,9 @@ int query_top(const struct query *query, struct str by, struct query_table *ret_
 		err_set(err, rc, "query: out of memory");
 	if (rc && rc != -ENOENT)
 		query_table_release(ret_table);
-	else if (ret_table->count)
+	else
+		errors_add(ret_table);
+	if ((!rc || rc == -ENOENT) && ret_table->count)
 		qsort(ret_table->rows, ret_table->count, sizeof(*ret_table->rows), by_self);
 	return rc;
 }

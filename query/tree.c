@@ -2,7 +2,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "query/query.h"
+#include "base/hash.h"
+#include "query/merge.h"
 
 #define TREE_STRINGS_MAX ((size_t)256 << 20)
 #define TREE_KEYS_MAX ((size_t)1 << 30)
@@ -14,8 +15,8 @@ int query_tree_init(struct query_tree *tree)
 
 	if (!rc)
 		rc = intern_init(&tree->key_index, TREE_KEYS_MAX);
-	if (!rc)
-		rc = intern_init(&tree->node_index, TREE_KEYS_MAX);
+	for (uint64_t i = 0; i < ARRAY_LEN(tree->secret); i++)
+		tree->secret[i] = hash_keyed(&i, sizeof(i));
 	if (!rc)
 		rc = array_grow(&tree->keys, sizeof(*tree->keys), &tree->keys_capacity, 1);
 	if (!rc)
@@ -37,9 +38,10 @@ void query_tree_release(struct query_tree *tree)
 {
 	intern_release(&tree->strings);
 	intern_release(&tree->key_index);
-	intern_release(&tree->node_index);
+	slots_release(&tree->node_slots);
 	free(tree->keys);
 	free(tree->nodes);
+	intern_release(&tree->alias_index);
 	*tree = (struct query_tree){ 0 };
 }
 
@@ -48,8 +50,8 @@ int query_tree_key_string(struct query_tree *tree, const char *text, uint32_t *r
 	return intern_put(&tree->strings, text ? text : "", text ? strlen(text) : 0, ret_string);
 }
 
-/* Number 0 is the root's in both tables, as it is the empty key's in an interner. */
-static int key_number(struct query_tree *tree, const struct query_key *key, uint32_t *ret_key)
+/* Number 0 is the root's, as it is the empty key's in an interner. */
+int query_tree_key(struct query_tree *tree, const struct query_key *key, uint32_t *ret_key)
 {
 	int rc = intern_put(&tree->key_index, (const char *)key, sizeof(*key), ret_key);
 
@@ -61,24 +63,38 @@ static int key_number(struct query_tree *tree, const struct query_key *key, uint
 	return rc;
 }
 
+int query_tree_child_of(struct query_tree *tree, uint32_t parent, uint32_t key, uint32_t *ret_node)
+{
+	uint32_t tag = slots_mix((uint64_t)parent << 32 | key, 0, tree->secret), node;
+	size_t at = slots_first(&tree->node_slots, tag);
+
+	while ((node = slots_next(&tree->node_slots, tag, &at)) != SLOTS_NONE) {
+		if (tree->nodes[node].parent == parent && tree->nodes[node].key == key) {
+			*ret_node = node;
+			return 0;
+		}
+	}
+	if (tree->nodes_count >= QUERY_TREE_NODES_MAX)
+		return -E2BIG;
+	int rc = array_grow(&tree->nodes, sizeof(*tree->nodes), &tree->nodes_capacity,
+			    tree->nodes_count + 1);
+
+	if (!rc)
+		rc = slots_add(&tree->node_slots, tag, (uint32_t)tree->nodes_count);
+	if (rc)
+		return rc;
+	tree->nodes[tree->nodes_count] = (struct query_tree_node){ .parent = parent, .key = key };
+	*ret_node = (uint32_t)tree->nodes_count++;
+	return 0;
+}
+
 int query_tree_child(struct query_tree *tree, uint32_t parent, const struct query_key *key,
 		     uint32_t *ret_node)
 {
-	struct {
-		uint32_t parent, key;
-	} edge = { parent, 0 };
-	int rc = key_number(tree, key, &edge.key);
+	uint32_t number;
+	int rc = query_tree_key(tree, key, &number);
 
-	if (!rc)
-		rc = intern_put(&tree->node_index, (const char *)&edge, sizeof(edge), ret_node);
-	if (rc || *ret_node < tree->nodes_count)
-		return rc;
-	rc = array_grow(&tree->nodes, sizeof(*tree->nodes), &tree->nodes_capacity,
-			tree->nodes_count + 1);
-	if (!rc)
-		tree->nodes[tree->nodes_count++] =
-			(struct query_tree_node){ .parent = parent, .key = edge.key };
-	return rc;
+	return rc ? rc : query_tree_child_of(tree, parent, number, ret_node);
 }
 
 void query_tree_sum(struct query_tree *tree)
@@ -93,16 +109,99 @@ void query_tree_sum(struct query_tree *tree)
 	tree->total = tree->nodes[0].total;
 }
 
+int query_tree_preorder(const struct query_tree *tree, uint32_t **ret_order, uint32_t **ret_depth)
+{
+	size_t n = tree->nodes_count, count = 0;
+	/* Lists of children: 0 ends them, as the root is nobody's child. */
+	uint32_t *CLEANUP(cleanup_free) child = calloc(n, sizeof(*child));
+	uint32_t *CLEANUP(cleanup_free) next = calloc(n, sizeof(*next));
+	uint32_t *CLEANUP(cleanup_free) order = malloc(n * sizeof(*order));
+	uint32_t *CLEANUP(cleanup_free) depth = malloc(n * sizeof(*depth));
+
+	if (!child || !next || !order || !depth)
+		return -ENOMEM;
+	for (size_t i = n; i-- > 1;) {
+		next[i] = child[tree->nodes[i].parent];
+		child[tree->nodes[i].parent] = (uint32_t)i;
+	}
+	uint32_t at = 0, down = 0;
+
+	for (;;) {
+		order[count] = at;
+		depth[count++] = down;
+		if (child[at]) {
+			at = child[at];
+			down++;
+			continue;
+		}
+		while (at && !next[at]) {
+			at = tree->nodes[at].parent;
+			down--;
+		}
+		if (!at)
+			break;
+		at = next[at];
+	}
+	*ret_order = TAKE(order);
+	*ret_depth = TAKE(depth);
+	return 0;
+}
+
+uint64_t *query_tree_samples(const struct query_tree *tree)
+{
+	uint64_t *below = calloc(tree->nodes_count + 1, sizeof(*below));
+
+	for (size_t i = tree->nodes_count; below && i-- > 0;) {
+		below[i] += tree->nodes[i].samples;
+		if (i)
+			below[tree->nodes[i].parent] += below[i];
+	}
+	return below;
+}
+
 /* ---- the view ---- */
 
-static int by_total(const void *a, const void *b, void *arg)
+static bool is_larger(const struct query_tree *tree, uint32_t x, uint32_t y)
 {
-	const struct query_tree *tree = arg;
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	int64_t a = tree->nodes[x].total, b = tree->nodes[y].total;
 
-	if (tree->nodes[x].total != tree->nodes[y].total)
-		return tree->nodes[x].total < tree->nodes[y].total ? 1 : -1;
-	return x < y ? -1 : x > y;
+	return a != b ? a > b : x < y;
+}
+
+static void swap(uint32_t *a, uint32_t *b)
+{
+	uint32_t held = *a;
+
+	*a = *b;
+	*b = held;
+}
+
+/* Put the `wanted` largest first (Hoare's select).  Where it parts is drawn, so that nobody can choose
+ * values that make it slow. */
+static void select_largest(const struct query_tree *tree, uint32_t *order, size_t count, size_t wanted)
+{
+	size_t low = 0, high = count; /* what is not settled yet; wanted lies within */
+
+	while (high - low > 1) {
+		uint64_t drawn = hash_keyed(&low, sizeof(low)) ^ hash_keyed(&high, sizeof(high));
+		uint32_t pivot = order[low + drawn % (high - low)];
+		size_t kept = low;
+
+		for (size_t i = low; i < high; i++)
+			if (is_larger(tree, order[i], pivot))
+				swap(&order[i], &order[kept++]);
+		/* Behind them the pivot and what is smaller; numbers differ, so the order is strict. */
+		if (wanted <= kept) {
+			high = kept;
+			continue;
+		}
+		for (size_t i = kept; i < high; i++)
+			if (order[i] == pivot) {
+				swap(&order[i], &order[kept]);
+				break;
+			}
+		low = kept + 1;
+	}
 }
 
 /* Which nodes are shown: a parent's total is never below its child's, and at equal totals the
@@ -119,7 +218,7 @@ static int choose(const struct query_tree *tree, size_t max_nodes, bool *shown)
 		return -ENOMEM;
 	for (size_t i = 0; i < tree->nodes_count; i++)
 		order[i] = (uint32_t)i;
-	qsort_r(order, tree->nodes_count, sizeof(*order), by_total, (void *)(uintptr_t)tree);
+	select_largest(tree, order, tree->nodes_count, max_nodes);
 	for (size_t i = 0; i < max_nodes; i++)
 		shown[order[i]] = true;
 	shown[0] = true;

@@ -3,13 +3,13 @@
 # Runs the benchmarks named, all when none is, and prints one JSON object a line:
 #   {"bench":…,"metric":…,"value":…,"unit":…,"baseline":…}
 # A name is that of a program in build/release/bench, with dashes for underscores: client-cpu; or of
-# tests/bench/NAME.py: client.  `client` also takes names of its parts: scripts/bench.sh client -- redis.
+# tests/bench/NAME.py: client, ingest, query.  `client` also takes names of its parts: scripts/bench.sh client -- redis.
 set -eu
 cd "$(dirname "$0")/.."
 scripts/build.sh release >&2
 bench=build/release/bench
 if [ $# = 0 ]; then
-	set -- client ingest
+	set -- client ingest query
 	for program in "$bench"/*; do
 		[ -x "$program" ] && [ -f "$program" ] || continue
 		set -- "$@" "$(basename "$program" | tr _ -)"
@@ -20,6 +20,10 @@ for name in "$@"; do
 	program=$bench/$(echo "$name" | tr - _)
 	if [ "$name" = ingest ]; then
 		HEARTH_BUILD=$PWD/build/release PYTHONDONTWRITEBYTECODE=1 python3 tests/bench/ingest.py
+		continue
+	fi
+	if [ "$name" = query ]; then
+		HEARTH_BUILD=$PWD/build/release PYTHONDONTWRITEBYTECODE=1 python3 tests/bench/query.py
 		continue
 	fi
 	if [ "$name" = client ]; then

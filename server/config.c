@@ -45,6 +45,8 @@ struct file {
 	unsigned listen_count;
 	char **hosts;
 	unsigned hosts_count;
+	char **cors;
+	unsigned cors_count;
 	struct file_limits *limits;
 	struct file_retention *retention;
 	struct file_scrape *scrape;
@@ -89,6 +91,8 @@ static const cyaml_schema_field_t file_fields[] = {
 	CYAML_FIELD_SEQUENCE("listen", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, listen,
 			     &string_schema, 1, CONFIG_LISTEN_MAX),
 	CYAML_FIELD_SEQUENCE("hosts", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, hosts,
+			     &string_schema, 0, CONFIG_HOSTS_MAX),
+	CYAML_FIELD_SEQUENCE("cors", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, cors,
 			     &string_schema, 0, CONFIG_HOSTS_MAX),
 	CYAML_FIELD_MAPPING_PTR("limits", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file,
 				limits, limits_fields),
@@ -155,6 +159,8 @@ static int file_apply(const struct file *file, struct config *config, struct err
 			      err);
 	for (unsigned i = 0; !rc && i < file->hosts_count; i++)
 		rc = text_set(config->hosts[i], sizeof(config->hosts[i]), file->hosts[i], "hosts", err);
+	for (unsigned i = 0; !rc && i < file->cors_count; i++)
+		rc = text_set(config->cors[i], sizeof(config->cors[i]), file->cors[i], "cors", err);
 	for (unsigned i = 0; !rc && i < file->scrape_count; i++)
 		rc = config_scrape_apply(&file->scrape[i], &config->scrapes[i], err);
 	if (rc)
@@ -163,6 +169,7 @@ static int file_apply(const struct file *file, struct config *config, struct err
 	config->auth_open = file->auth && !strcmp(file->auth, "open");
 	config->listen_count = file->listen_count;
 	config->hosts_count = file->hosts_count;
+	config->cors_count = file->cors_count;
 	if (file->limits)
 		limits_apply(file->limits, config);
 	if (file->retention && file->retention->l0_hours)

@@ -39,6 +39,8 @@ struct config {
 	size_t listen_count; /* 0: the defaults of contract.md */
 	char hosts[CONFIG_HOSTS_MAX][128];
 	size_t hosts_count;
+	char cors[CONFIG_HOSTS_MAX][128]; /* origins whose pages may read; "*": all */
+	size_t cors_count;
 	char grpc[128]; /* "": the default, unless `listen` is given; "none" */
 	bool auth_open;
 	struct config_scrape scrapes[CONFIG_SCRAPES_MAX];

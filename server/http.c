@@ -13,6 +13,9 @@
 #include "base/clock.h"
 #include "base/json.h"
 
+#define REQUEST_ID_CHARACTERS \
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:/+="
+
 const char *http_query(const struct http_request *request, const char *name)
 {
 	return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
@@ -101,6 +104,8 @@ void http_problem(struct http_answer *answer, int status, const char *fmt, ...)
 	json_key_text(&json, "title", title_of(status));
 	json_key_int(&json, "status", status);
 	json_key_text(&json, "detail", detail);
+	if (answer->request_id[0])
+		json_key_text(&json, "request_id", answer->request_id);
 	json_close(&json, '}');
 }
 
@@ -144,6 +149,23 @@ static const char *path_of(const char *url)
 	return slash ? slash : "/";
 }
 
+/* The caller's X-Request-Id when it is one that a log can hold, else 16 digits drawn at random. */
+static void request_id_find(struct call *call)
+{
+	const char *given = http_header(&call->request, "X-Request-Id");
+	size_t len = given ? strlen(given) : 0;
+	uint64_t drawn = 0;
+
+	if (len && len <= HTTP_REQUEST_ID_MAX && strspn(given, REQUEST_ID_CHARACTERS) == len) {
+		memcpy(call->answer.request_id, given, len + 1);
+		return;
+	}
+	if (getentropy(&drawn, sizeof(drawn)))
+		drawn = (uint64_t)clock_monotonic_ns();
+	(void)snprintf(call->answer.request_id, sizeof(call->answer.request_id), "%016llx",
+		       (unsigned long long)drawn);
+}
+
 static struct call *call_new(struct http *http, struct MHD_Connection *connection,
 			     const char *path, const char *method)
 {
@@ -159,6 +181,7 @@ static struct call *call_new(struct http *http, struct MHD_Connection *connectio
 	buf_init(&call->answer.body, (size_t)512 << 20);
 	buf_init(&call->body, http->options.body_max(http->options.arg, path));
 	caller_find(call, connection);
+	request_id_find(call);
 	return call;
 }
 
@@ -182,17 +205,37 @@ static void header_add(struct MHD_Response *response, const char *name, const ch
 		(void)MHD_add_response_header(response, name, value);
 }
 
-static void security_headers(struct MHD_Response *response)
+static void security_headers(struct MHD_Response *response, const struct http_answer *answer)
 {
+	/* Its own policy names what may run by hash; here it is kept from everything that is ours. */
+	static const char sandbox[] = "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; "
+				      "style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+				      "form-action 'none'; frame-ancestors 'none'";
+
 	header_add(response, "X-Content-Type-Options", "nosniff");
 	header_add(response, "Referrer-Policy", "no-referrer");
 	header_add(response, "Cross-Origin-Opener-Policy", "same-origin");
 	header_add(response, "Cross-Origin-Resource-Policy", "same-origin");
 	header_add(response, "Content-Security-Policy",
+		   answer->sandboxed ? sandbox :
 		   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
 		   "img-src 'self' data:; worker-src 'self'; base-uri 'none'; form-action 'none'; "
 		   "frame-ancestors 'none'; require-trusted-types-for 'script'; "
 		   "trusted-types hearth");
+}
+
+/* What a page of an origin that the configuration names may do and read. */
+static void cors_headers(struct MHD_Response *response, const struct http_answer *answer)
+{
+	if (!answer->allow_origin)
+		return;
+	header_add(response, "Access-Control-Allow-Origin", answer->allow_origin);
+	header_add(response, "Access-Control-Expose-Headers", "ETag, X-Request-Id, Retry-After");
+	if (!answer->preflight)
+		return;
+	header_add(response, "Access-Control-Allow-Methods", "GET, HEAD");
+	header_add(response, "Access-Control-Allow-Headers", "Authorization, If-None-Match, X-Request-Id");
+	header_add(response, "Access-Control-Max-Age", "600");
 }
 
 static enum MHD_Result answer_send(struct call *call, struct MHD_Connection *connection)
@@ -208,7 +251,8 @@ static enum MHD_Result answer_send(struct call *call, struct MHD_Connection *con
 		return MHD_NO;
 	answer->body.data = NULL; /* the response's now */
 	header_add(response, "Connection", "close");
-	header_add(response, "Content-Type", answer->content_type);
+	if (answer->status != 204 && answer->status != 304)
+		header_add(response, "Content-Type", answer->content_type);
 	header_add(response, "Cache-Control", answer->cache_control ? answer->cache_control : "no-store");
 	header_add(response, "Content-Encoding", answer->encoding);
 	header_add(response, "ETag", answer->etag);
@@ -216,7 +260,12 @@ static enum MHD_Result answer_send(struct call *call, struct MHD_Connection *con
 	header_add(response, "Set-Cookie", answer->cookie);
 	header_add(response, "Retry-After", answer->retry_after);
 	header_add(response, "WWW-Authenticate", answer->www_authenticate);
-	security_headers(response);
+	header_add(response, "X-Request-Id", answer->request_id);
+	header_add(response, "Vary", answer->allow_origin ? "Origin, Accept-Encoding" :
+				     answer->varies	  ? "Accept-Encoding" :
+							    NULL);
+	cors_headers(response, answer);
+	security_headers(response, answer);
 	enum MHD_Result rc = MHD_queue_response(connection, (unsigned)answer->status, response);
 
 	MHD_destroy_response(response);

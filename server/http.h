@@ -18,6 +18,7 @@
 #include "server/head.h"
 
 #define HTTP_LISTENERS_MAX 16
+#define HTTP_REQUEST_ID_MAX 128
 #define HTTP_CONNECTIONS_MAX 1024
 #define HTTP_HEAD_NS (INT64_C(5) * NS_PER_S)	/* for the whole head */
 #define HTTP_REQUEST_NS (INT64_C(60) * NS_PER_S) /* for body, work and answer */
@@ -37,8 +38,14 @@ struct http_answer {
 	const char *content_type;
 	struct buf body;
 	const char *etag, *cache_control, *location, *cookie, *encoding; /* NULL: none */
+	bool sandboxed; /* a document with a script of its own: it runs as nobody's origin */
 	char retry_after[12];
 	const char *www_authenticate;
+	char request_id[HTTP_REQUEST_ID_MAX + 1]; /* the caller's, or made here */
+	char tag[40];			  /* room for an etag of one's own */
+	const char *allow_origin;	  /* NULL: pages of other sites may not read it */
+	bool preflight;			  /* says what they may ask */
+	bool varies;			  /* by Accept-Encoding */
 };
 
 /* A parameter of the query string, decoded; NULL when absent. */

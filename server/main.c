@@ -22,7 +22,9 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "query/html.h"
 #include "server/agent.h"
+#include "server/page.h"
 #include "server/rpc.h"
 #include "server/vdso.h"
 
@@ -289,6 +291,7 @@ int main(int argc, char **argv)
 			(void)printf("hearthd: the settings are right\n");
 		return 0;
 	}
+	query_html_use(&page_html);
 	harden();
 	for (size_t i = 0; i < agent.config.hosts_count; i++)
 		agent.host_names[i] = agent.config.hosts[i];

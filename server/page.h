@@ -21,4 +21,8 @@ struct page_file {
 /* Ends with a path of NULL; empty when built without the page. */
 extern const struct page_file page_files[];
 
+/* The renderer of a flame graph in one file; its lengths are 0 when built without the page. */
+struct query_html_parts;
+extern const struct query_html_parts page_html;
+
 #endif

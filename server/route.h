@@ -32,6 +32,9 @@ void route_ingest(struct route_call *call);
 /* Answer with the problem that a room's errno stands for: the one table of errno and status. */
 void route_fail(struct route_call *call, int rc, const struct err *err);
 
+/* Tag the answer by what is in it, or say 304 to a caller that has it. */
+void route_tag(struct route_call *call);
+
 /* Compress the answer when it is worth it and the caller takes it. */
 void route_compress(struct route_call *call);
 

@@ -3,141 +3,18 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/clock.h"
-#include "query/format.h"
 #include "base/time_parse.h"
-#include "server/route.h"
+#include "query/format.h"
+#include "server/question.h"
 
-#define DEADLINE_NS (INT64_C(10) * NS_PER_S)
-#define RANGE_DEFAULT_NS (INT64_C(3600) * NS_PER_S)
-
-/* A query and what it borrows. */
-struct question {
-	struct query query;
-	struct selector *selector;
-	struct storage_reader *reader;
-	struct symbols_view *view;
-	struct query_names names;
-	struct err err;
-};
-
-static int range_parse(struct route_call *call, struct question *q)
+/* One tree in one format. */
+static int graph_write(struct route_call *call, struct question *q, const struct query_format *format,
+		       size_t max_nodes)
 {
-	const char *from = http_query(call->request, "from"), *until = http_query(call->request, "until");
-	int rc = 0;
-
-	q->query.range.until_ns = call->now_ns;
-	if (until)
-		rc = time_parse(str_of(until), call->now_ns, &q->query.range.until_ns, &q->err);
-	q->query.range.from_ns = q->query.range.until_ns - RANGE_DEFAULT_NS;
-	if (!rc && from)
-		rc = time_parse(str_of(from), call->now_ns, &q->query.range.from_ns, &q->err);
-	if (!rc && q->query.range.from_ns >= q->query.range.until_ns)
-		rc = err_set(&q->err, -EINVAL, "from is not before until");
-	return rc;
-}
-
-static int selector_build(struct route_call *call, struct question *q)
-{
-	const char *selector = http_query(call->request, "query");
-
-	return selector_parse(str_of(selector), &q->selector, &q->err);
-}
-
-static int granularity_parse(struct route_call *call, struct question *q)
-{
-	static const char *const names[] = { [QUERY_BY_FUNCTION] = "function",
-					     [QUERY_BY_LINE] = "line",
-					     [QUERY_BY_ADDRESS] = "address",
-					     [QUERY_BY_FILE] = "file",
-					     [QUERY_BY_LIBRARY] = "library" };
-	const char *wanted = http_query(call->request, "granularity");
-
-	for (size_t i = 0; wanted && i < ARRAY_LEN(names); i++)
-		if (!strcmp(names[i], wanted)) {
-			q->query.granularity = (enum query_granularity)i;
-			return 0;
-		}
-	return wanted ? err_set(&q->err, -EINVAL,
-				"granularity \"%.40s\" is none of function, line, address, file, library",
-				wanted) :
-			0;
-}
-
-static int question_open(struct route_call *call, bool needs_type, struct question *q)
-{
-	const char *type = http_query(call->request, "type");
-
-	*q = (struct question){ 0 };
-	q->query.viewer = (struct query_viewer){ call->request->caller.sees_all,
-						 call->request->caller.uid };
-	q->query.deadline_ns = clock_monotonic_ns() + DEADLINE_NS;
-	int rc = range_parse(call, q);
-
-	if (!rc && needs_type)
-		rc = profile_type_parse(str_of(type ? type : "cpu"), &q->query.type, &q->err);
-	if (!rc)
-		rc = granularity_parse(call, q);
-	if (!rc)
-		rc = selector_build(call, q);
-	if (!rc)
-		rc = readers_borrow(call->agent->readers, &q->reader, &q->err);
-	if (!rc)
-		rc = symbols_view_new(call->agent->symbols, q->reader, &q->view);
-	if (rc)
-		return rc;
-	q->names = symbols_view_names(q->view);
-	q->query.names = &q->names;
-	q->query.selector = q->selector;
-	q->query.reader = q->reader;
-	return 0;
-}
-
-static void question_close(struct route_call *call, struct question *q, int rc)
-{
-	symbols_view_free(q->view);
-	readers_return(call->agent->readers, q->reader);
-	selector_free(q->selector);
-	if (rc)
-		route_fail(call, rc, &q->err);
-}
-
-/* A count in a parameter. */
-static int count_parse(struct route_call *call, const char *name, size_t initial, size_t *ret_value,
-		       struct err *err)
-{
-	const char *value = http_query(call->request, name);
-	char *end = NULL;
-
-	*ret_value = initial;
-	if (!value)
-		return 0;
-	errno = 0;
-	unsigned long long number = strtoull(value, &end, 10);
-
-	if (errno || end == value || *end || value[0] == '-' || number > 100000000)
-		return err_set(err, -EINVAL, "%s \"%.40s\" is not a count between 0 and 100000000", name,
-			       value);
-	*ret_value = (size_t)number;
-	return 0;
-}
-
-static int flamegraph(struct route_call *call, struct question *q)
-{
-	const char *name = http_query(call->request, "format");
-	const struct query_format *format = query_format_find(str_of(name ? name : "json"));
 	struct query_tree tree;
 	struct query_view view;
-	size_t max_nodes;
+	int rc = query_tree_init(&tree);
 
-	if (format && !http_query(call->request, "granularity"))
-		q->query.granularity = format->granularity;
-	if (!format)
-		return err_set(&q->err, -EINVAL, "format \"%.40s\" is not written here", name);
-	int rc = count_parse(call, "max_nodes", QUERY_MAX_NODES_DEFAULT, &max_nodes, &q->err);
-
-	if (!rc)
-		rc = query_tree_init(&tree);
 	if (rc)
 		return rc;
 	rc = query_merge(&q->query, &tree, &q->err);
@@ -148,10 +25,73 @@ static int flamegraph(struct route_call *call, struct question *q)
 	if (!rc) {
 		rc = format->write(&view, &call->answer->body);
 		call->answer->content_type = format->content_type;
+		call->answer->sandboxed = format->is_page;
 		query_view_release(&view);
 	}
 	query_tree_release(&tree);
 	return rc;
+}
+
+/* hearth.sandwich/1: both sides of a function, each a whole flame graph. */
+static int sandwich_write(struct route_call *call, struct question *q,
+			  const struct query_format *format, size_t max_nodes)
+{
+	struct buf *out = &call->answer->body;
+	struct json json;
+
+	json_init(&json, out);
+	json_open(&json, '{');
+	json_key_text(&json, "schema", "hearth.sandwich/1");
+	json_key(&json, "function");
+	json_text(&json, q->query.shape.sandwich.ptr, q->query.shape.sandwich.len);
+	json_key(&json, "callers");
+	q->query.shape.side = QUERY_CALLERS;
+	int rc = graph_write(call, q, format, max_nodes);
+
+	json.comma = true;
+	json_key(&json, "callees");
+	q->query.shape.side = QUERY_CALLEES;
+	if (!rc)
+		rc = graph_write(call, q, format, max_nodes);
+	json_close(&json, '}');
+	return rc ? rc : out->failed;
+}
+
+/* With the labels of the samples, unless they are not wanted; -EOPNOTSUPP: there are none. */
+static int labelled_write(struct route_call *call, struct question *q, const struct query_format *format,
+			  size_t max_nodes)
+{
+	static const char *const wanted[] = { "all", "none", NULL };
+	size_t labels;
+	int rc = question_choice(call, "labels", wanted, &labels, &q->err);
+
+	if (rc || labels || !format->write_labelled)
+		return rc ? rc : -EOPNOTSUPP;
+	rc = format->write_labelled(&q->query, max_nodes, &call->answer->body, &q->err);
+	if (!rc)
+		call->answer->content_type = format->content_type;
+	return rc;
+}
+
+static int flamegraph(struct route_call *call, struct question *q)
+{
+	const char *name = http_query(call->request, "format");
+	const struct query_format *format = query_format_find(str_of(name ? name : "json"));
+	size_t max_nodes;
+
+	if (!format)
+		return err_set(&q->err, -EINVAL, "format \"%.40s\" is not written here", name);
+	if (!http_query(call->request, "granularity"))
+		q->query.granularity = format->granularity;
+	int rc = question_count(call, "max_nodes", QUERY_MAX_NODES_DEFAULT, &max_nodes, &q->err);
+
+	if (rc)
+		return rc;
+	if (q->query.shape.sandwich.len && !http_query(call->request, "side") &&
+	    !strcmp(format->name, "json"))
+		return sandwich_write(call, q, format, max_nodes);
+	rc = labelled_write(call, q, format, max_nodes);
+	return rc == -EOPNOTSUPP ? graph_write(call, q, format, max_nodes) : rc;
 }
 
 void route_flamegraph(struct route_call *call)
@@ -165,15 +105,17 @@ void route_flamegraph(struct route_call *call)
 static int top(struct route_call *call, struct question *q)
 {
 	struct query_table table;
-	size_t limit;
-	int rc = count_parse(call, "limit", 100, &limit, &q->err);
+	size_t limit, from;
+	int rc = question_count(call, "limit", 100, &limit, &q->err);
 
+	if (!rc)
+		rc = question_count(call, "cursor", 0, &from, &q->err);
 	if (rc)
 		return rc;
 	rc = query_top(&q->query, str_of(http_query(call->request, "by")), &table, &q->err);
 	if (rc && rc != -ENOENT)
 		return rc;
-	rc = query_table_json(&table, limit, &call->answer->body);
+	rc = query_table_page_json(&table, from, limit, &call->answer->body);
 	query_table_release(&table);
 	return rc;
 }
@@ -212,36 +154,38 @@ void route_timeline(struct route_call *call)
 	question_close(call, &q, rc ? rc : timeline(call, &q));
 }
 
-void route_services(struct route_call *call)
+/* A list of the catalogue, a page at a time. */
+typedef int (*catalogue_fn)(const struct query *query, const struct query_page *page, struct buf *out,
+			    struct err *err);
+
+static void catalogue(struct route_call *call, catalogue_fn list)
 {
 	struct question q;
 	int rc = question_open(call, false, &q);
+	struct query_page page = { .name = call->name,
+				   .after = str_of(http_query(call->request, "cursor")) };
 
-	question_close(call, &q, rc ? rc : query_services(&q.query, &call->answer->body, &q.err));
+	if (!rc)
+		rc = question_count(call, "limit", 0, &page.limit, &q.err);
+	question_close(call, &q, rc ? rc : list(&q.query, &page, &call->answer->body, &q.err));
+}
+
+void route_services(struct route_call *call)
+{
+	catalogue(call, query_services_page);
 }
 
 void route_types(struct route_call *call)
 {
-	struct question q;
-	int rc = question_open(call, false, &q);
-
-	question_close(call, &q, rc ? rc : query_types(&q.query, &call->answer->body, &q.err));
+	catalogue(call, query_types_page);
 }
 
 void route_labels(struct route_call *call)
 {
-	struct question q;
-	int rc = question_open(call, false, &q);
-
-	question_close(call, &q, rc ? rc : query_labels(&q.query, &call->answer->body, &q.err));
+	catalogue(call, query_labels_page);
 }
 
 void route_label_values(struct route_call *call)
 {
-	struct question q;
-	int rc = question_open(call, false, &q);
-
-	question_close(call, &q,
-		       rc ? rc :
-			    query_label_values(&q.query, call->name, &call->answer->body, &q.err));
+	catalogue(call, query_label_values_page);
 }

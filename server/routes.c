@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a request to its route: matching, access, and the errors that all share. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "server/route.h"
 #include "wire/compress.h"
 
@@ -84,6 +87,29 @@ static bool is_cross_site(const struct agent *agent, const struct http_request *
 	       !head_host_allowed((struct str){ host + 3, strlen(host + 3) }, &agent->rules);
 }
 
+/* Pages of an origin under `cors:` may read; "*" there is every one. */
+static const char *allowed_origin(const struct agent *agent, const struct http_request *request)
+{
+	const char *origin = http_header(request, "Origin");
+
+	for (size_t i = 0; origin && i < agent->config.cors_count; i++)
+		if (!strcmp(agent->config.cors[i], "*") || !strcmp(agent->config.cors[i], origin))
+			return agent->config.cors[i];
+	return NULL;
+}
+
+/* A browser asks before it asks: answered for what a page may read, without a caller. */
+static bool preflight(const struct agent *agent, const struct http_request *request,
+		      struct http_answer *answer)
+{
+	answer->allow_origin = allowed_origin(agent, request);
+	if (!answer->allow_origin || strcmp(request->method, "OPTIONS"))
+		return false;
+	answer->preflight = true;
+	answer->status = 204;
+	return true;
+}
+
 bool agent_refuse(void *arg, const struct http_request *request, struct http_answer *answer)
 {
 	struct agent *agent = arg;
@@ -91,6 +117,8 @@ bool agent_refuse(void *arg, const struct http_request *request, struct http_ans
 	const char *other;
 	const struct route *route = route_find(request, &name, &other);
 
+	if (preflight(agent, request, answer))
+		return true;
 	if (!route && other)
 		http_problem(answer, 405, "%s is asked for with %s", request->path, other);
 	else if (!route)
@@ -167,21 +195,67 @@ void route_fail(struct route_call *call, int rc, const struct err *err)
 		     err->code ? err->message : "something went wrong; the agent's log says more");
 }
 
+/* Whether Accept-Encoding takes this coding: named, or "*", and not with q=0 (RFC 9110, 12.5.3). */
+static bool takes_coding(struct str accepted, const char *coding)
+{
+	bool any = false;
+
+	while (accepted.len) {
+		struct str item = str_cut(&accepted, ',');
+		struct str name = str_trim(str_cut(&item, ';'));
+		struct str q = str_trim(item);
+		bool refused = q.len >= 3 && !strncasecmp(q.ptr, "q=0", 3) &&
+			       strspn(q.ptr + 3, ".0") == q.len - 3;
+
+		if (name.len == strlen(coding) && !strncasecmp(name.ptr, coding, name.len))
+			return !refused;
+		if (str_is(name, "*"))
+			any = !refused;
+	}
+	return any;
+}
+
+void route_tag(struct route_call *call)
+{
+	const char *known = http_header(call->request, "If-None-Match");
+	struct http_answer *answer = call->answer;
+	struct hash128 hash = hash128(answer->body.data, answer->body.len);
+
+	/* Weak: the same answer is sent in several codings. */
+	(void)snprintf(answer->tag, sizeof(answer->tag), "W/\"%016llx%08llx\"",
+		       (unsigned long long)hash.lo, (unsigned long long)(hash.hi & 0xffffffff));
+	answer->etag = answer->tag;
+	answer->cache_control = "private, no-cache";
+	if (!known || (!strstr(known, answer->tag + 2) && strcmp(known, "*")))
+		return;
+	answer->status = 304;
+	buf_clear(&answer->body);
+}
+
 void route_compress(struct route_call *call)
 {
-	const char *accepted = http_header(call->request, "Accept-Encoding");
+	static const struct {
+		const char *coding;
+		int (*pack)(const void *bytes, size_t len, struct buf *to);
+	} codings[] = { { "zstd", wire_compress_zstd }, { "gzip", wire_compress_gzip } };
+	struct str accepted = str_of(http_header(call->request, "Accept-Encoding"));
 	struct http_answer *answer = call->answer;
 	struct buf packed;
 
-	if (answer->encoding || answer->body.len < COMPRESS_FROM || !accepted ||
-	    !strstr(accepted, "gzip"))
+	if (answer->encoding || answer->body.failed || answer->body.len < COMPRESS_FROM)
 		return;
-	buf_init(&packed, BUF_UNLIMITED);
-	if (wire_compress_gzip(answer->body.data, answer->body.len, &packed) == 0) {
+	answer->varies = true;
+	for (size_t i = 0; i < ARRAY_LEN(codings); i++) {
+		if (!takes_coding(accepted, codings[i].coding))
+			continue;
+		buf_init(&packed, BUF_UNLIMITED);
+		if (codings[i].pack(answer->body.data, answer->body.len, &packed)) {
+			buf_release(&packed);
+			return;
+		}
 		buf_release(&answer->body);
 		answer->body = packed;
-		answer->encoding = "gzip";
-	} else {
-		buf_release(&packed);
+		answer->encoding = codings[i].coding;
+		return;
 	}
 }

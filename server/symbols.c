@@ -405,7 +405,7 @@ static size_t table_names(const struct symbol_table *table, uint64_t address, bo
 
 	for (size_t i = 0; i < count; i++)
 		names[i] = (struct query_name){ frames[i].function, frames[i].file, frames[i].line,
-						frames[i].start_line };
+						frames[i].start_line, frames[i].inside };
 	return count;
 }
 

@@ -206,6 +206,7 @@ static int read_files(const struct image *binary, const struct image *debug,
 	reader_segments(&r, binary->elf);
 	reader_symbols(&r, binary->elf);
 	reader_plt(&r, binary->elf);
+	reader_frames(&r, binary->elf);
 	if (debug) {
 		reader_symbols(&r, debug->elf);
 		r.flags |= SYMBOL_DEBUG_SEPARATE;
@@ -220,7 +221,7 @@ static int read_files(const struct image *binary, const struct image *debug,
 	intern_release(&r.mangled);
 	buf_release(&r.scratch);
 	void *const tables[] = {r.demangled, r.segments, r.symbols, r.subprograms,
-				r.lines,     r.ranges,   r.inlines};
+				r.frames,    r.lines,	 r.ranges,  r.inlines};
 
 	for (size_t i = 0; i < ARRAY_LEN(tables); i++)
 		free(tables[i]);

@@ -181,6 +181,80 @@ void reader_plt(struct reader *r, Elf *elf)
 		plt_section(r, elf, ".plt.sec", 0, relocations, &rela, symbols, &dynsym);
 }
 
+/* ---- functions without a symbol ---- */
+
+#define PCREL_SDATA4 0x1b /* DW_EH_PE_pcrel | DW_EH_PE_sdata4 */
+#define UDATA4 0x03
+#define DATAREL_SDATA4 0x3b
+
+struct unwind_sections {
+	const uint8_t *header, *frames;
+	size_t header_bytes, frames_bytes;
+	uint64_t header_address, frames_address;
+};
+
+static const uint8_t *section_bytes(Elf *elf, const char *name, size_t *ret_bytes,
+				    uint64_t *ret_address)
+{
+	GElf_Shdr h;
+	Elf_Scn *scn = section_named(elf, name, &h);
+	Elf_Data *data = scn && h.sh_type != SHT_NOBITS ? elf_rawdata(scn, NULL) : NULL;
+
+	*ret_bytes = data && data->d_buf ? data->d_size : 0;
+	*ret_address = h.sh_addr;
+	return data ? data->d_buf : NULL;
+}
+
+static int32_t number_at(const uint8_t *bytes)
+{
+	int32_t number;
+
+	memcpy(&number, bytes, sizeof(number));
+	return number;
+}
+
+/* The end of what begins at `start`, by the description at address `at`: length, pointer to what is common,
+ * start, size.  That the start is the same proves that these have the usual four bytes each. 0: they have not. */
+static uint64_t frame_end(const struct unwind_sections *u, uint64_t start, uint64_t at)
+{
+	uint64_t offset = at - u->frames_address;
+
+	if (at < u->frames_address || u->frames_bytes < 16 || offset > u->frames_bytes - 16 ||
+	    at + 8 + (uint64_t)(int64_t)number_at(u->frames + offset + 8) != start)
+		return 0;
+	return start + (uint32_t)number_at(u->frames + offset + 12);
+}
+
+/* The table for binary search that linkers make (LSB 5.0, "The .eh_frame_hdr section"), in its usual encoding. */
+void reader_frames(struct reader *r, Elf *elf)
+{
+	static const uint8_t usual[] = {1, PCREL_SDATA4, UDATA4, DATAREL_SDATA4};
+	const size_t head = 12, entry = 8;
+	const char *ident = elf_getident(elf, NULL);
+	struct unwind_sections u;
+
+	u.header = section_bytes(elf, ".eh_frame_hdr", &u.header_bytes, &u.header_address);
+	u.frames = section_bytes(elf, ".eh_frame", &u.frames_bytes, &u.frames_address);
+	if (!u.header || !u.frames || u.header_bytes < head ||
+	    memcmp(u.header, usual, sizeof(usual)) != 0 || !ident ||
+	    ident[EI_DATA] != (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB))
+		return;
+	size_t count = MIN((size_t)(uint32_t)number_at(u.header + 8), (u.header_bytes - head) / entry);
+
+	for (size_t i = 0; i < count && !r->failed; i++) {
+		const uint8_t *row = u.header + head + i * entry;
+		uint64_t start = u.header_address + (uint64_t)(int64_t)number_at(row);
+		uint64_t end = frame_end(&u, start, u.header_address + (uint64_t)(int64_t)number_at(row + 4));
+
+		if (end <= start)
+			continue;
+		struct reader_function *f = READER_ADD(r, frames);
+
+		if (f)
+			*f = (struct reader_function){.start = start, .end = end};
+	}
+}
+
 /* MiniDebugInfo: an ELF file of symbols only, compressed by xz, in a section of a stripped one. */
 void reader_mini(struct reader *r, Elf *elf)
 {

@@ -96,6 +96,42 @@ static size_t functions_settle(struct reader_function *f, size_t count)
 	return kept;
 }
 
+/* The furthest end of what begins at `start` or before; `*at` goes on from call to call. */
+static uint64_t reach(const struct reader_function *f, size_t count, uint64_t start, size_t *at,
+		      uint64_t *furthest)
+{
+	for (; *at < count && f[*at].start <= start; ++*at)
+		if (f[*at].end > *furthest)
+			*furthest = f[*at].end;
+	return *furthest;
+}
+
+/* What no name is known of is still one function: add it among the symbols, without a name. */
+static void frames_add(struct reader *r)
+{
+	size_t symbols = r->symbols_count, i = 0, k = 0;
+	uint64_t symbols_end = 0, subprograms_end = 0;
+
+	if (symbols)
+		qsort(r->symbols, symbols, sizeof(*r->symbols), compare_functions);
+	if (r->subprograms_count)
+		qsort(r->subprograms, r->subprograms_count, sizeof(*r->subprograms),
+		      compare_functions);
+	if (r->frames_count)
+		qsort(r->frames, r->frames_count, sizeof(*r->frames), compare_functions);
+	for (size_t n = 0; n < r->frames_count && !r->failed; n++) {
+		uint64_t start = r->frames[n].start;
+
+		if (reach(r->symbols, symbols, start, &i, &symbols_end) > start ||
+		    reach(r->subprograms, r->subprograms_count, start, &k, &subprograms_end) > start)
+			continue;
+		struct reader_function *f = READER_ADD(r, symbols);
+
+		if (f)
+			*f = r->frames[n];
+	}
+}
+
 static void put_function(struct buf *to, const struct reader_function *f, uint64_t start,
 			 uint64_t end, uint32_t *count)
 {
@@ -115,6 +151,10 @@ static void put_function(struct buf *to, const struct reader_function *f, uint64
  */
 static void put_functions(struct reader *r, struct buf *to, uint32_t *count)
 {
+	frames_add(r);
+	if (r->failed)
+		return;
+
 	size_t symbols = functions_settle(r->symbols, r->symbols_count), k = 0;
 	size_t subprograms = functions_settle(r->subprograms, r->subprograms_count);
 

@@ -32,13 +32,14 @@ struct reader {
 	size_t demangled_room;
 	struct buf scratch;
 	struct symbol_segment *segments;
-	struct reader_function *symbols, *subprograms;
+	struct reader_function *symbols, *subprograms, *frames;
 	struct symbol_line *lines;
 	struct reader_range *ranges;
 	struct symbol_inline *inlines;
-	size_t segments_count, symbols_count, subprograms_count, lines_count, ranges_count,
-	    inlines_count;
-	size_t segments_room, symbols_room, subprograms_room, lines_room, ranges_room, inlines_room;
+	size_t segments_count, symbols_count, subprograms_count, frames_count, lines_count,
+	    ranges_count, inlines_count;
+	size_t segments_room, symbols_room, subprograms_room, frames_room, lines_room, ranges_room,
+	    inlines_room;
 	uint32_t flags;
 	int failed; /* sticky: -ENOMEM or -E2BIG */
 };
@@ -59,6 +60,7 @@ void *reader_grow(struct reader *r, void *table, size_t item_bytes, size_t *room
 void reader_segments(struct reader *r, Elf *elf);
 void reader_symbols(struct reader *r, Elf *elf);
 void reader_plt(struct reader *r, Elf *elf);
+void reader_frames(struct reader *r, Elf *elf); /* where functions begin and end, by .eh_frame */
 void reader_mini(struct reader *r, Elf *elf); /* .gnu_debugdata */
 bool reader_has_dwarf(Elf *elf);
 /* `alt`: what dwz moved away, or NULL.  A file that has an alt must not be read without one: libdw

@@ -20,12 +20,14 @@
 #define SYMBOL_INLINES_MAX 32
 #define SYMBOL_TABLE_MAX ((size_t)192 << 20)
 
-/* One function at an address. Text is borrowed from the table; NULL where unknown. */
+/* One function at an address. Text is borrowed from the table; NULL where unknown: of a function that has no
+ * symbol it is still known, by the rules for unwinding it, where it begins. */
 struct symbol_frame {
 	const char *function; /* demangled, as pprof prints it */
 	const char *file;
 	uint32_t line;	     /* of the address in this function; 0: unknown */
 	uint32_t start_line; /* where the function begins; 0: unknown */
+	uint64_t inside;     /* bytes from the function's begin; 0 for inlined ones */
 };
 
 struct symbol_table; /* a checked view of a table's bytes */

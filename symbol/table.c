@@ -238,6 +238,7 @@ size_t symbol_table_find(const struct symbol_table *t, uint64_t address,
 	}
 	frame.function = text(t, function->name);
 	frame.start_line = function->start_line;
+	frame.inside = address - function->start;
 	if (!frame.file)
 		frame.file = text(t, function->file);
 	frames[count++] = frame;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire/protobuf.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <string.h>
 
@@ -157,6 +158,16 @@ void proto_put_bytes(struct buf *to, uint32_t number, const void *bytes, size_t 
 	put_tag(to, number, PROTO_BYTES);
 	(void)buf_add_varint(to, len);
 	(void)buf_add(to, bytes, len);
+}
+
+void proto_put_double(struct buf *to, uint32_t number, double value)
+{
+	uint64_t bits;
+
+	memcpy(&bits, &value, sizeof(bits));
+	bits = htole64(bits);
+	put_tag(to, number, PROTO_FIXED64);
+	(void)buf_add(to, &bits, sizeof(bits));
 }
 
 size_t proto_message_begin(struct buf *to, uint32_t number)

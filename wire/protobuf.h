@@ -131,6 +131,7 @@ size_t proto_packed_count(struct proto_reader bytes, const uint8_t *readable);
 
 void proto_put_varint(struct buf *to, uint32_t number, uint64_t value);
 void proto_put_bytes(struct buf *to, uint32_t number, const void *bytes, size_t len);
+void proto_put_double(struct buf *to, uint32_t number, double value);
 
 /* The same, with nothing written for 0: what proto3 calls the default. */
 static inline void proto_put_nonzero(struct buf *to, uint32_t number, uint64_t value)

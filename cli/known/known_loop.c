@@ -2,8 +2,8 @@
 /*
  * Work in slices, each told apart by what the control page says at the time: sampling, or paused.
  *
- * Prints "slice on|paused OPERATIONS CPU_NS" whenever the page changes.  Of the blocks of work in which
- * it changed nothing is said.
+ * Prints "slice on|paused OPERATIONS CPU_NS BLOCKS" whenever the page changes, or BLOCKS_MAX are over.
+ * Of the blocks of work in which it changed nothing is said.
  */
 #include <inttypes.h>
 #include <poll.h>
@@ -19,7 +19,7 @@
 #include "known.h"
 
 #define BLOCK_NS 20e6
-#define BLOCKS_MAX 64
+#define BLOCKS_MAX 25
 #define PAUSED_INTERVAL_US 100000 /* no setting is as slow as a paused timer */
 
 static const struct ring_agent *page;
@@ -87,8 +87,9 @@ static void slice_print(enum slice slice, long operations)
 	for (size_t i = cut; i < blocks - cut; i++)
 		sum += costs[i];
 	if (slice != CHANGING && blocks >= 5)
-		(void)printf("slice %s %ld %.0f\n", slice == ON ? "on" : "paused", operations,
-			     sum / (double)used * (double)operations);
+		(void)printf("slice %s %ld %.0f %zu\n", slice == ON ? "on" : "paused", operations,
+			     sum / (double)used * (double)operations, blocks);
+	(void)fflush(stdout);
 	blocks = 0;
 }
 

@@ -43,18 +43,18 @@ class Pages:
                     return at
         return None
 
-    def state(self):
+    def state(self, hz=None):
         """"on", "paused", or None while it changes: a timer obeys at its next signal."""
         kill, = struct.unpack("=I", os.pread(self.mem.fileno(), 4, self.base + KILL_AT))
         interval, = struct.unpack("=Q", os.pread(self.mem.fileno(), 8, self.base + INTERVAL_AT))
         if kill and interval > SLOW_US:
             return "paused"
-        return "on" if not kill and interval <= SLOW_US else None
+        return "on" if not kill and interval <= (1.1e6 / hz if hz else SLOW_US) else None
 
 
-def order(agent, pid, action):
-    status, body, _ = agent.request("POST", "/api/v1/control", body=b"", action=action, pid=str(pid))
-    assert status == 200, body
+def order(agent, pid, action, **more):
+    status, body, _ = agent.request("POST", "/api/v1/control", body=b"", action=action, pid=str(pid), **more)
+    assert status == 200 or (status == 404 and action == "resume"), body  # 404: nothing was ordered
 
 
 def cpu_ns(pid):
@@ -73,25 +73,28 @@ class Blocks:
 
     A slice is [CPU nanoseconds an operation, {bucket: calls of the probe}].  A block holds two pairs of
     sampled and not, and for the null of the method one pair of each kind with itself.  With
-    HEARTH_BENCH_KEEP they are added to what an earlier run left in that folder.
+    HEARTH_BENCH_KEEP they are added to what an earlier run left in that folder.  Sampled is at the default
+    rate, or zoomed to `hz`.
     """
     LENGTH = 0.5  # seconds: 50 CPU samples; in one of a second a shared machine changes more meanwhile
 
-    def __init__(self, name):
+    def __init__(self, name, hz=None):
+        self.hz = hz
         folder = os.environ.get("HEARTH_BENCH_KEEP")
         self.path = pathlib.Path(folder) / f"{name}.jsonl" if folder else None
         self.blocks = []
         if self.path and self.path.exists():
             self.blocks = [json.loads(line) for line in self.path.read_text().splitlines()]
 
-    def run(self, agent, pid, operations, seconds, probe):
+    def run(self, agent, pid, seconds, measure):
+        """`measure` tells what a slice of LENGTH seconds cost, or None."""
         until, pages, draw = time.monotonic() + seconds, Pages(pid), random.Random(os.urandom(8))
         while time.monotonic() < until:
             turns = ["on", "on", "paused", "paused"]
             draw.shuffle(turns)
             block = {"on": [], "paused": []}
             for wanted in turns:
-                block[wanted].append(self.slice(agent, pid, pages, wanted, operations, probe))
+                block[wanted].append(self.slice(agent, pid, pages, wanted, measure))
             if None in block["on"] + block["paused"]:
                 continue
             self.blocks.append(block)
@@ -99,19 +102,14 @@ class Blocks:
                 with self.path.open("a") as f:
                     f.write(json.dumps(block) + "\n")
 
-    def slice(self, agent, pid, pages, wanted, operations, probe):
-        if pages.state() != wanted:
+    def slice(self, agent, pid, pages, wanted, measure):
+        if pages.state(self.hz) != wanted:
             order(agent, pid, "pause" if wanted == "paused" else "resume")
-            wait_for(f"the page to say {wanted}", lambda: pages.state() == wanted)
-        list(probe())  # what it saw while the page changed is nobody's
-        ops, cpu, end = operations(), cpu_ns(pid), time.monotonic() + self.LENGTH
-        took = {}
-        while time.monotonic() < end:
-            for ns in probe():
-                bucket = str(int(math.log(max(ns, 1)) / BUCKET))
-                took[bucket] = took.get(bucket, 0) + 1
-        ops, cpu = operations() - ops, cpu_ns(pid) - cpu
-        return [cpu / ops, took] if pages.state() == wanted and ops > 0 else None
+            if wanted == "on" and self.hz:
+                order(agent, pid, "zoom", cpu_hz=str(self.hz), **{"for": "60s"})
+            wait_for(f"the page to say {wanted}", lambda: pages.state(self.hz) == wanted)
+        measured = measure(wanted)
+        return measured if pages.state(self.hz) == wanted else None
 
     def pairs(self):
         return [(a[0], b[0]) for x in self.blocks for a, b in zip(x["on"], x["paused"])]
@@ -119,6 +117,32 @@ class Blocks:
     def null_pairs(self):
         """Which of two is the first is the lot's choice."""
         return [(x[what][0][0], x[what][1][0]) for x in self.blocks for what in ("on", "paused")]
+
+
+def of_server(pid, operations, probe):
+    """Measures a server from outside, with a probe's requests beside its load."""
+    def measure(_):
+        list(probe())  # what it saw while the page changed is nobody's
+        ops, cpu, end = operations(), cpu_ns(pid), time.monotonic() + Blocks.LENGTH
+        took = {}
+        while time.monotonic() < end:
+            for ns in probe():
+                bucket = str(int(math.log(max(ns, 1)) / BUCKET))
+                took[bucket] = took.get(bucket, 0) + 1
+        ops, cpu = operations() - ops, cpu_ns(pid) - cpu
+        return [cpu / ops, took] if ops > 0 else None
+    return measure
+
+
+def of_loop(lines):
+    """Reads what `hearth-known loop-*` measured itself, a line a slice: only of whole slices."""
+    def measure(wanted):
+        for line in lines:
+            word, state, operations, cpu, blocks = line.split()
+            if word == "slice" and state == wanted and int(blocks) == 25:
+                return [int(cpu) / int(operations), {}]
+        return None
+    return measure
 
 
 BUCKET = math.log(1.01)
@@ -167,20 +191,22 @@ def interval(pairs, resamples=5000):
     return mean(ratios), drawn[resamples // 40], drawn[-resamples // 40]
 
 
-def report_pairs(name, pairs, limit):
+def report_pairs(name, pairs, limit, less=1):
+    """`less`: by how much more than at the defaults was sampled."""
     if len(pairs) < 3:
         report(f"{name}_pairs", len(pairs), "pairs")
         return
     middle, low, high = interval(pairs)
     for metric, value in (("", middle), ("_low", low), ("_high", high)):
-        report(f"{name}_overhead{metric}", round(100 * value, 4), "percent", limit)
+        report(f"{name}_overhead{metric}", round(100 * value / less, 4), "percent", limit)
     report(f"{name}_pairs", len(pairs), "pairs", 300)
 
 
-def report_blocks(name, blocks, limit):
+def report_blocks(name, blocks, limit, less=1):
     if len(blocks.blocks) < 2:
         return report(f"{name}_blocks", len(blocks.blocks), "blocks")
-    report_pairs(name, blocks.pairs(), limit)
+    report_pairs(name, blocks.pairs(), limit, less)
     for metric, value in zip(("", "_low", "_high"), interval(blocks.null_pairs())):
-        report(f"{name}_null{metric}", round(100 * value, 4), "percent")
-    report_latency(name, blocks.blocks)
+        report(f"{name}_null{metric}", round(100 * value / less, 4), "percent")
+    if any(took for block in blocks.blocks for what in block for _, took in block[what]):
+        report_latency(name, blocks.blocks)

@@ -120,7 +120,7 @@ class Agent:
     def token(self):
         return (self.run / "token").read_text().strip()
 
-    def request(self, method, path, body=None, headers=None, tcp=False, **parameters):
+    def request(self, method, path, /, body=None, headers=None, tcp=False, **parameters):
         if parameters:
             path += "?" + urllib.parse.urlencode(parameters)
         connection = (http.client.HTTPConnection(*self.tcp, timeout=60) if tcp
@@ -132,7 +132,7 @@ class Agent:
         finally:
             connection.close()
 
-    def get(self, path, **parameters):
+    def get(self, path, /, **parameters):
         status, body, headers = self.request("GET", path, **parameters)
         assert status == 200, (path, parameters, status, body[:500])
         return json.loads(body) if "json" in headers["Content-Type"] else body.decode()

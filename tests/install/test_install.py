@@ -60,8 +60,10 @@ def test_files_are_where_they_belong():
     for name in ("include/hearth.h", lib + "/libhearth.a", lib + "/libhearth.so", lib + "/libhearth.so.0",
                  lib + "/hearth/libhearth-preload.so", lib + "/pkgconfig/hearth.pc",
                  lib + "/cmake/hearth/hearthConfig.cmake", "share/man/man3/libhearth.3",
-                 "share/man/man1/hearth.1", "share/man/man8/hearthd.8", "bin/hearth", "bin/hearthd",
-                 "bin/hearth-symbolizer"):
+                 "share/man/man1/hearth.1", "share/man/man1/hearth-record.1", "share/man/man8/hearthd.8",
+                 "share/bash-completion/completions/hearth", "share/zsh/site-functions/_hearth",
+                 "share/fish/vendor_completions.d/hearth.fish", lib + "/hearth/hearth-demo",
+                 "bin/hearth", "bin/hearthd", "bin/hearth-symbolizer"):
         assert name in found, (name, sorted(found))
     dynamic = run("readelf", "-dW", library() / "libhearth.so")
     assert "Library soname: [libhearth.so.0]" in dynamic and "RUNPATH" not in dynamic, dynamic

@@ -11,7 +11,8 @@ import { next_match } from './flame/search';
 import { flame, found, search_error, selected, set_view, view, words, zoomed } from './state';
 import { Swatch } from './Swatch';
 
-export function Facts() {
+// `fixed`: there is nobody to ask for more.
+export function Facts({ fixed = false }: { fixed?: boolean }) {
 	const l = flame.value.data;
 	if (!l) return null;
 	const { total, unit, samples, lost, partial, hidden } = l.json;
@@ -33,7 +34,7 @@ export function Facts() {
 			{hidden.nodes > 0 && (
 				<span class="tag">
 					hidden: {format_percent(hidden.value, total)} in {hidden.nodes.toLocaleString('en')} small frames{' '}
-					<button type="button" class="link" onClick={() => set_view({ nodes: 'all' })}>show all</button>
+					{!fixed && <button type="button" class="link" onClick={() => set_view({ nodes: 'all' })}>show all</button>}
 				</span>
 			)}
 			{view.value.nodes === 'all' && (

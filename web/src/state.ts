@@ -22,8 +22,12 @@ export function set_view(patch: Partial<View>, how: 'push' | 'replace' = 'push')
 	const text = view_format(next);
 	if (text === view_format(view.peek())) return;
 	const url = `${location.pathname}${text}`;
-	if (how === 'push') history.pushState(null, '', url);
-	else history.replaceState(null, '', url);
+	try {
+		if (how === 'push') history.pushState(null, '', url);
+		else history.replaceState(null, '', url);
+	} catch {
+		// a file, or a sandbox: its address stays
+	}
 	view.value = next;
 }
 
@@ -133,6 +137,13 @@ export const loading = computed(() => {
 });
 
 export const selected = signal(-1); // a node of flame
+
+// Where nothing is asked, nothing is on its way.
+export function loading_ends(): void {
+	timeline.value = { ...timeline.peek(), loading: false };
+	status.value = { ...status.peek(), loading: false };
+	labels.value = { ...labels.peek(), loading: false };
+}
 
 // ---- asking ----
 

@@ -152,6 +152,35 @@ static void stacks_merge_by_name_and_inlines_unfold(void **state)
 	selector_free(selector);
 }
 
+/* Both addresses lie in what begins at 0x1230 and has no symbol. */
+static size_t begins_find(void *arg, const struct profile_module *module, uint32_t owner,
+			  uint64_t address, bool is_file_offset,
+			  struct query_name names[QUERY_INLINES_MAX])
+{
+	(void)arg;
+	(void)module;
+	(void)is_file_offset;
+	names[0] = (struct query_name){ .inside = address - 0x1230 };
+	return owner == 1000;
+}
+
+static void a_function_without_a_name_is_called_by_where_it_begins(void **state)
+{
+	static const struct query_names names = { .find = begins_find };
+	struct selector *selector;
+	struct query query = of_service("{service=\"a\"}", &selector);
+
+	(void)state;
+	query.names = &names;
+	expect_folded(&query, 0,
+		      "main;work;spin 60\nmain;work;work;spin 10\nmain;libx.so+0x1230 12\n");
+	query.granularity = QUERY_BY_ADDRESS;
+	expect_folded(&query, 0,
+		      "main;work;spin 60\nmain;work;work;spin 10\nmain;libx.so+0x1238 7\n"
+		      "main;libx.so+0x1234 5\n");
+	selector_free(selector);
+}
+
 static void a_range_is_exact_to_the_record(void **state)
 {
 	struct selector *selector;
@@ -336,6 +365,7 @@ static void formats_are_what_they_were(void **state)
 		char path[512];
 		char *golden = malloc(1 << 20);
 
+		query.granularity = format->granularity;
 		write_format(&query, format->name, 0, &out);
 		(void)snprintf(path, sizeof(path), HEARTH_SOURCE_DIR "/tests/golden/query/small.%s",
 			       format->suffix);
@@ -359,6 +389,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(stacks_merge_by_name_and_inlines_unfold),
+		cmocka_unit_test(a_function_without_a_name_is_called_by_where_it_begins),
 		cmocka_unit_test(a_range_is_exact_to_the_record),
 		cmocka_unit_test(a_viewer_sees_what_is_theirs),
 		cmocka_unit_test(what_is_hidden_is_counted),

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cli/selection_help.h - how --help says what a verb looks at: one wording for all that take it.
+ */
+#ifndef CLI_SELECTION_HELP_H
+#define CLI_SELECTION_HELP_H
+
+#define SELECTION_HELP                                                                             \
+	"  -t, --type TYPE    cpu (default), wall, alloc_space, inuse_space, lock_delay, ... or a type id\n" \
+	"  -S, --service NAME, -s, --select '{label=\"value\"}'   what to look at\n"                \
+	"  --since 1h, --from TIME, --to TIME                   when (default: the last hour)\n"       \
+	"  --focus RE, --ignore RE, --hide RE, --show RE, --show-from RE,\n"                           \
+	"  --tagfocus [KEY=]VALUE, --tagignore [KEY=]VALUE      pprof's filters\n"                     \
+	"  --thread NAME, --names full|plain|folded             one thread; how much of names\n"       \
+	"  --server unix:PATH|URL                               which agent\n"
+
+#endif

@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "query/context.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "query/filter.h"
+
+static bool has_record_context(const struct query *query)
+{
+	const struct query_context *c = query->context;
+
+	return c && (c->thread.len || c->span_ids_count || c->trace_ids_count);
+}
+
+bool context_is_asked(const struct query *query)
+{
+	return has_record_context(query) || query_filter_tagfocus(query->filter) ||
+	       query_filter_tagignore(query->filter);
+}
+
+/* ---- series ---- */
+
+/* Bits of the series' labels; *ret_final when no label of a record can change what they mean. */
+static uint32_t series_bits(const struct query_tags *tags, const struct storage_series *series,
+			    bool *ret_final)
+{
+	uint32_t bits = 0;
+
+	*ret_final = false;
+	for (size_t i = 0; i < series->labels_count; i++) {
+		const struct storage_label *label = &series->labels[i];
+
+		bits |= query_tags_text(tags, label->key, label->value);
+		*ret_final |= query_tags_is_of(tags, label->key);
+	}
+	/* Labels only ever add bits, and a match needs no bit to be absent. */
+	*ret_final |= query_tags_match(tags, bits);
+	return bits;
+}
+
+void context_of_series(const struct query *query, const struct storage_series *series,
+		       struct query_series_verdict *ret_verdict)
+{
+	const struct query_tags *focus = query_filter_tagfocus(query->filter);
+	const struct query_tags *ignore = query_filter_tagignore(query->filter);
+	bool focus_final = true, ignore_final = true;
+
+	*ret_verdict = (struct query_series_verdict){ .fate = QUERY_ALL_IN };
+	if (focus)
+		ret_verdict->focus = series_bits(focus, series, &focus_final);
+	if (ignore)
+		ret_verdict->ignore = series_bits(ignore, series, &ignore_final);
+	ret_verdict->ignore_final = ignore_final;
+	if ((focus && focus_final && !query_tags_match(focus, ret_verdict->focus)) ||
+	    (ignore && query_tags_match(ignore, ret_verdict->ignore)))
+		ret_verdict->fate = QUERY_ALL_OUT;
+	else if (!focus_final || !ignore_final || has_record_context(query))
+		ret_verdict->fate = QUERY_BY_RECORD;
+}
+
+int context_split(const struct query_series_set *set, enum query_fate fate,
+		  struct query_series_set *ret_set)
+{
+	struct query_series_set out = { .column = set->column,
+					.identities = malloc((set->count + 1) * sizeof(*out.identities)),
+					.groups = malloc((set->count + 1) * sizeof(*out.groups)),
+					.verdicts = malloc((set->count + 1) * sizeof(*out.verdicts)) };
+
+	if (!out.identities || !out.groups || !out.verdicts) {
+		query_series_set_release(&out);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < set->count; i++) {
+		if (set->verdicts[i].fate != fate)
+			continue;
+		out.identities[out.count] = set->identities[i];
+		out.groups[out.count] = set->groups[i];
+		out.verdicts[out.count++] = set->verdicts[i];
+	}
+	*ret_set = out;
+	return 0;
+}
+
+void query_series_set_release(struct query_series_set *set)
+{
+	free(set->identities);
+	free(set->groups);
+	free(set->verdicts);
+	*set = (struct query_series_set){ 0 };
+}
+
+/* ---- records ---- */
+
+/* What the context of records says, before their series is asked. */
+struct said {
+	bool known, passes; /* thread, span and trace */
+	uint32_t focus, ignore;
+};
+
+/* The last snapshot of a gauge by (series, process). */
+struct last {
+	uint32_t series;
+	uint8_t runtime_id[16];
+};
+
+struct context_reader {
+	const struct query *query;
+	const struct query_series_set *set;
+	struct said *said; /* by context of the batch */
+	size_t said_capacity;
+	struct intern lasts; /* of struct last */
+	int64_t *last_ns;    /* by its number */
+	size_t last_capacity, last_count;
+};
+
+static struct str text_at(const struct storage_records *records, uint32_t id)
+{
+	return id < records->segment.strings_count ? records->segment.strings[id] : STR("");
+}
+
+/* A number of hexadecimal digits, as ids are written; false when it is none. */
+static bool hex_number(struct str text, uint64_t *ret_value)
+{
+	uint64_t value = 0;
+
+	if (!text.len || text.len > 16)
+		return false;
+	for (size_t i = 0; i < text.len; i++) {
+		char c = (char)tolower((unsigned char)text.ptr[i]);
+
+		if (!isxdigit((unsigned char)c))
+			return false;
+		value = value << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+	}
+	*ret_value = value;
+	return true;
+}
+
+static bool span_is_wanted(const struct query_context *context, uint64_t id)
+{
+	uint64_t wanted;
+
+	for (size_t i = 0; i < context->span_ids_count; i++)
+		if (hex_number(context->span_ids[i], &wanted) && wanted == id)
+			return true;
+	return false;
+}
+
+static bool trace_is_wanted(const struct query_context *context, struct str id)
+{
+	for (size_t i = 0; i < context->trace_ids_count; i++)
+		if (context->trace_ids[i].len == id.len &&
+		    !strncasecmp(context->trace_ids[i].ptr, id.ptr, id.len))
+			return true;
+	return false;
+}
+
+static bool thread_is_wanted(const struct query_context *context, const struct profile_label *label,
+			     struct str key, struct str text)
+{
+	char number[32];
+
+	if (label->is_number) {
+		int n = snprintf(number, sizeof(number), "%lld", (long long)label->number);
+
+		text = (struct str){ number, (size_t)n };
+	}
+	return (str_is(key, "thread name") || str_is(key, "thread id")) &&
+	       str_equal(text, context->thread);
+}
+
+bool context_label_span(const struct profile_label *label, struct str key, struct str text,
+			uint64_t *ret_id)
+{
+	if (!str_is(key, "span id") && !str_is(key, "span_id") && !str_is(key, "profile_id") &&
+	    !str_is(key, "local root span id"))
+		return false;
+	*ret_id = (uint64_t)label->number;
+	return label->is_number || hex_number(text, ret_id);
+}
+
+static void context_read(const struct query *query, const struct storage_records *records,
+			 uint32_t number, struct said *said)
+{
+	static const struct query_context any;
+	const struct query_context *context = query->context ? query->context : &any;
+	const struct query_tags *focus = query_filter_tagfocus(query->filter);
+	const struct query_tags *ignore = query_filter_tagignore(query->filter);
+	const struct profile_labels run = records->contexts[number];
+	bool thread = !context->thread.len, span = !context->span_ids_count;
+	bool trace = !context->trace_ids_count;
+	uint64_t id;
+
+	*said = (struct said){ .known = true };
+	for (uint32_t i = run.at; i < run.at + run.count; i++) {
+		const struct profile_label *label = &records->labels[i];
+		struct str key = text_at(records, label->key), text = text_at(records, label->text);
+		struct str unit = text_at(records, label->unit);
+
+		thread = thread || thread_is_wanted(context, label, key, text);
+		span = span || (context_label_span(label, key, text, &id) && span_is_wanted(context, id));
+		trace = trace || ((str_is(key, "trace id") || str_is(key, "trace_id")) &&
+				  trace_is_wanted(context, text));
+		if (focus)
+			said->focus |= label->is_number ?
+					       query_tags_number(focus, key, label->number, unit) :
+					       query_tags_text(focus, key, text);
+		if (ignore)
+			said->ignore |= label->is_number ?
+						query_tags_number(ignore, key, label->number, unit) :
+						query_tags_text(ignore, key, text);
+	}
+	said->passes = thread && span && trace;
+}
+
+/* The labels of the series win: where one has the filter's key, the records' do not count. */
+static bool record_passes(const struct query *query, const struct query_series_verdict *series,
+			  const struct said *said)
+{
+	const struct query_tags *focus = query_filter_tagfocus(query->filter);
+	const struct query_tags *ignore = query_filter_tagignore(query->filter);
+
+	return said->passes && (!focus || query_tags_match(focus, series->focus | said->focus)) &&
+	       (!ignore || series->ignore_final ||
+		!query_tags_match(ignore, series->ignore | said->ignore));
+}
+
+static int last_number(struct context_reader *call, const struct storage_records *records,
+		       uint32_t series, uint32_t *ret_number)
+{
+	struct last last = { .series = series };
+
+	memcpy(last.runtime_id, records->runtime_id, sizeof(last.runtime_id));
+	int rc = intern_put(&call->lasts, (const char *)&last, sizeof(last), ret_number);
+
+	if (!rc)
+		rc = array_grow(&call->last_ns, sizeof(*call->last_ns), &call->last_capacity,
+				(size_t)*ret_number + 1);
+	for (; !rc && call->last_count <= *ret_number; call->last_count++)
+		call->last_ns[call->last_count] = INT64_MIN;
+	return rc;
+}
+
+static int lasts_find(void *arg, const struct storage_records *records)
+{
+	struct context_reader *call = arg;
+	uint32_t number;
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < records->count; i++) {
+		if (!call->set->verdicts[records->series[i]].gauge)
+			continue;
+		rc = last_number(call, records, records->series[i], &number);
+		if (!rc)
+			call->last_ns[number] = MAX(call->last_ns[number], records->times_ns[i]);
+	}
+	return rc;
+}
+
+int context_batch(struct context_reader *reader, const struct storage_records *records)
+{
+	size_t contexts = 0;
+
+	for (size_t i = 0; i < records->count; i++)
+		contexts = MAX(contexts, (size_t)records->context[i] + 1);
+	int rc = array_grow(&reader->said, sizeof(*reader->said), &reader->said_capacity, contexts);
+
+	if (!rc && contexts)
+		memset(reader->said, 0, contexts * sizeof(*reader->said));
+	return rc;
+}
+
+int context_record(struct context_reader *reader, const struct storage_records *records, size_t i)
+{
+	const struct query_series_verdict *series = &reader->set->verdicts[records->series[i]];
+	struct said *said = &reader->said[records->context[i]];
+	uint32_t number;
+
+	/* Gauges are never summed over time: a snapshot that a later one replaced does not count. */
+	if (series->gauge) {
+		int rc = last_number(reader, records, records->series[i], &number);
+
+		if (rc)
+			return rc;
+		if (reader->last_ns[number] != records->times_ns[i])
+			return CONTEXT_REPLACED;
+	}
+	if (series->fate == QUERY_ALL_IN)
+		return CONTEXT_PASSES;
+	if (series->fate == QUERY_ALL_OUT)
+		return CONTEXT_REMOVED;
+	if (!said->known)
+		context_read(reader->query, records, records->context[i], said);
+	return record_passes(reader->query, series, said) ? CONTEXT_PASSES : CONTEXT_REMOVED;
+}
+
+static bool has_gauges(const struct query_series_set *set)
+{
+	for (size_t i = 0; i < set->count; i++)
+		if (set->verdicts[i].gauge)
+			return true;
+	return false;
+}
+
+int context_reader_new(const struct query *query, const struct query_series_set *set,
+		       struct context_reader **ret_reader, struct err *err)
+{
+	struct context_reader *reader = calloc(1, sizeof(*reader));
+	int rc = reader ? intern_init(&reader->lasts, (size_t)64 << 20) : -ENOMEM;
+
+	if (!rc) {
+		reader->query = query;
+		reader->set = set;
+	}
+	if (!rc && has_gauges(set)) {
+		struct storage_scan scan = query_scan(query, set);
+
+		rc = storage_records(query->reader, &scan, lasts_find, reader, err);
+	}
+	if (rc) {
+		context_reader_free(reader);
+		return rc;
+	}
+	*ret_reader = reader;
+	return 0;
+}
+
+void context_reader_free(struct context_reader *reader)
+{
+	if (!reader)
+		return;
+	intern_release(&reader->lasts);
+	free(reader->last_ns);
+	free(reader->said);
+	free(reader);
+}
+
+/* ---- records as a segment ---- */
+
+struct scan_call {
+	struct context_reader *reader;
+	struct query_facts *facts;
+	storage_segment_fn fn;
+	void *arg;
+};
+
+static int records_sum(struct scan_call *call, const struct storage_records *records, int64_t *sums,
+		       uint64_t *counts)
+{
+	int rc = context_batch(call->reader, records);
+
+	for (size_t i = 0; !rc && i < records->count; i++) {
+		uint32_t node = records->nodes[i];
+
+		switch (context_record(call->reader, records, i)) {
+		case CONTEXT_PASSES:
+			sums[node] = sum_add(sums[node], records->values[i]);
+			counts[node] += records->counts[i];
+			break;
+		case CONTEXT_REMOVED:
+			call->facts->removed_value =
+				sum_add(call->facts->removed_value, records->values[i]);
+			call->facts->removed_samples += records->counts[i];
+			break;
+		case CONTEXT_REPLACED:
+			break;
+		default:
+			rc = -ENOMEM;
+		}
+	}
+	return rc;
+}
+
+static int records_add(void *arg, const struct storage_records *records)
+{
+	struct scan_call *call = arg;
+	struct storage_segment segment = records->segment;
+	size_t nodes = segment.nodes_count + 1;
+	uint32_t *CLEANUP(cleanup_free) leaves = calloc(nodes, sizeof(*leaves));
+	int64_t *CLEANUP(cleanup_free) sums = calloc(nodes, sizeof(*sums));
+	uint64_t *CLEANUP(cleanup_free) counts = calloc(nodes, sizeof(*counts));
+	int rc = leaves && sums && counts ? records_sum(call, records, sums, counts) : -ENOMEM;
+
+	if (rc)
+		return rc;
+	segment.leaves_count = 0;
+	for (size_t i = 0; i < segment.nodes_count; i++) {
+		if (!counts[i])
+			continue;
+		leaves[segment.leaves_count] = (uint32_t)i;
+		sums[segment.leaves_count] = sums[i];
+		counts[segment.leaves_count++] = counts[i];
+	}
+	segment.leaves = leaves;
+	segment.sums = sums;
+	segment.counts = counts;
+	return segment.leaves_count ? call->fn(call->arg, &segment) : 0;
+}
+
+int context_scan(const struct query *query, const struct query_series_set *set,
+		 struct query_facts *facts, storage_segment_fn fn, void *arg, struct err *err)
+{
+	struct scan_call call = { .facts = facts, .fn = fn, .arg = arg };
+	struct storage_scan scan = query_scan(query, set);
+	int rc = context_reader_new(query, set, &call.reader, err);
+
+	if (!rc)
+		rc = storage_records(query->reader, &scan, records_add, &call, err);
+	context_reader_free(call.reader);
+	return rc;
+}

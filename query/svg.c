@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "query/svg.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/utf8.h"
+
+/* XML 1.0 forbids most control characters, even escaped (production 2). */
+void svg_text(struct buf *out, const char *text, size_t len)
+{
+	const uint8_t *p = (const uint8_t *)text;
+
+	for (size_t i = 0, n; i < len; i += n) {
+		n = utf8_length(p + i, len - i);
+		if (!n || p[i] < 0x20 || p[i] == 0x7f || (n == 3 && p[i] == 0xef && p[i + 1] == 0xbf)) {
+			(void)buf_add_str(out, UTF8_REPLACEMENT);
+			n = n ? n : 1;
+		} else if (strchr("<>&\"", p[i])) {
+			(void)buf_printf(out, "&#%u;", p[i]);
+		} else {
+			(void)buf_add(out, p + i, n);
+		}
+	}
+}
+
+/* "1.23 s", "45 ms", "3.1 MiB", "120": three digits and a unit that a person reads. */
+void svg_value(struct buf *out, double value, const char *unit)
+{
+	static const char *const bytes[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+	static const char *const times[] = { "ns", "us", "ms", "s" };
+	size_t step = 0;
+
+	if (!strcmp(unit, "bytes")) {
+		for (; step + 1 < ARRAY_LEN(bytes) && fabs(value) >= 1024; step++)
+			value /= 1024;
+		(void)buf_printf(out, "%.4g %s", value, bytes[step]);
+	} else if (!strcmp(unit, "nanoseconds")) {
+		for (; step + 1 < ARRAY_LEN(times) && fabs(value) >= 1000; step++)
+			value /= 1000;
+		(void)buf_printf(out, "%.4g %s", value, times[step]);
+	} else {
+		(void)buf_printf(out, "%.15g %s", value, unit);
+	}
+}

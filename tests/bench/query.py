@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Questions over HTTP, from the request to the last byte: a day and a month of the store bench's model.
+
+    scripts/bench.sh query
+
+Warm: one agent, the same question ROUNDS times over ranges that end at other moments, aligned with nothing.  Cold: an agent
+that has just started, its files dropped from the page cache.  One JSON object a line, with the bar of issue 6 as baseline.
+"""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+from support import Agent, PROGRAMS  # noqa: E402
+
+HOUR, DAY = 3600 * 10**9, 86400 * 10**9
+COLD = 5
+STORES = {"day": (1, 1, 400), "month": (31, 1, 400)}
+# name: (store, path, parameters, length of the range, bar warm p99 ms, bar cold ms)
+QUESTIONS = {
+    "merge": ("day", "/api/v1/flamegraph", {}, DAY, 15, 40),
+    "merge, all nodes": ("day", "/api/v1/flamegraph", {"max_nodes": 0}, DAY, None, None),
+    "merge, flamebearer": ("day", "/api/v1/flamegraph", {"format": "flamebearer"}, DAY, None, None),
+    "merge of an hour": ("day", "/api/v1/flamegraph", {}, HOUR, 15, 40),
+    "top": ("day", "/api/v1/top", {}, DAY, 15, 40),
+    "timeline": ("day", "/api/v1/timeline", {}, DAY, 15, 40),
+    "diff": ("day", "/api/v1/diff", {"base": True}, DAY // 2, 30, 80),
+    "focus": ("day", "/api/v1/flamegraph", {"focus": "handle_request_1"}, DAY, 15, 40),
+    "timeline with focus": ("day", "/api/v1/timeline", {"focus": "handle_request_1"}, DAY, None, None),
+    "one thread, from records": ("day", "/api/v1/flamegraph", {"tagfocus": "thread=worker-1"}, DAY, 100, None),
+    "services": ("day", "/api/v1/services", {}, DAY, 2, None),
+    "label values": ("day", "/api/v1/labels/service/values", {}, DAY, 2, None),
+    "merge of a month": ("month", "/api/v1/flamegraph", {}, 30 * DAY, 100, None),
+    "top of a month": ("month", "/api/v1/top", {}, 30 * DAY, 100, None),
+    "timeline of a month": ("month", "/api/v1/timeline", {}, 30 * DAY, 100, None),
+    "label values of a month": ("month", "/api/v1/labels/service/values", {}, 30 * DAY, 2, None),
+}
+
+
+def ask(agent, path, parameters, length, end):
+    asked = {"type": "cpu", **parameters, "from": end - length, "until": end}
+    if asked.pop("base", None):
+        asked.update(base_from=end - 2 * length, base_until=end - length)
+    start = time.perf_counter()
+    status, body, _ = agent.request("GET", path, **asked)
+    took = (time.perf_counter() - start) * 1000
+    assert status == 200, (path, status, body[:300])
+    return took, body
+
+
+def quantile(values, q):
+    values = sorted(values)
+    return values[min(len(values) - 1, int(q * len(values)))]
+
+
+def memory(agent, key):
+    text = pathlib.Path(f"/proc/{agent.process.pid}/status").read_text()
+    return int(text.split(key + ":")[1].split()[0]) / 1024
+
+
+def forget(directory):
+    for path in pathlib.Path(directory).rglob("*"):
+        if path.is_file():
+            fd = os.open(path, os.O_RDONLY)
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(fd)
+
+
+def show(question, metric, value, unit, bar=None, **more):
+    line = {"bench": "query", "question": question, "metric": metric, "value": round(value, 3), "unit": unit, **more}
+    if bar is not None:
+        line["baseline"] = {"what": "to reach", "value": bar}
+    print(json.dumps(line), flush=True)
+
+
+def warm(directory, end, rounds, wanted):
+    with Agent("--store", f"sqlite:{directory}") as agent:
+        idle = memory(agent, "VmRSS")
+        for name, (_, path, parameters, length, bar, _) in wanted.items():
+            ask(agent, path, parameters, length, end)
+            times = [ask(agent, path, parameters, length, end - i * 1_234_567_891)[0] for i in range(rounds)]
+            size = len(ask(agent, path, parameters, length, end)[1])
+            show(name, "warm p50", quantile(times, .5), "ms", bytes=size)
+            show(name, "warm p99", quantile(times, .99), "ms", bar)
+        show("all", "peak memory above idle", memory(agent, "VmHWM") - idle, "MB", 64)
+
+
+def cold(directory, end, wanted):
+    for name, (_, path, parameters, length, _, bar) in wanted.items():
+        times = []
+        for _ in range(COLD):
+            forget(directory)
+            with Agent("--store", f"sqlite:{directory}") as agent:
+                times.append(ask(agent, path, parameters, length, end)[0])
+        show(name, "cold, median of 5", quantile(times, .5), "ms", bar)
+
+
+def main():
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    only = os.environ.get("HEARTH_QUESTION", "")
+    keep = os.environ.get("HEARTH_BENCH_STORES")
+    with tempfile.TemporaryDirectory(prefix="hearth-bench.", dir="/var/tmp") as made:
+        for store, size in STORES.items():
+            wanted = {name: q for name, q in QUESTIONS.items() if q[0] == store and only in name}
+            directory = f"{keep or made}/{store}"
+            if not wanted:
+                continue
+            if not os.path.isdir(directory):
+                subprocess.run([PROGRAMS / "query_store", directory, *map(str, size)], check=True)
+            end = max(path.stat().st_mtime_ns for path in pathlib.Path(directory).rglob("*.db")) - 12_345_678_901
+            warm(directory, end, rounds, wanted)
+            cold(directory, end, wanted)
+
+
+main()

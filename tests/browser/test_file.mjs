@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// test_file.mjs - a flame graph in one HTML file: opened from the disk and from the agent, in a real browser,
+// with names that would like to be more than text.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { Agent } from './agent.mjs';
+
+const HERE = dirname(fileURLToPath(import.meta.url));
+const BUILD = process.env.HEARTH_BUILD || resolve(HERE, '../../build/release');
+const { chromium } = createRequire(join(BUILD, 'web/stage/package.json'))('playwright-core');
+
+const EVIL = ['</script><img src=x onerror=window.__evil=1>', '<!--<script>window.__evil=1', '\u2028"),window.__evil=1,("', '${window.__evil=1}'];
+const STACKS = ['main;work;spin 60', 'main;work;work;spin 10', 'main;wait 30', ...EVIL.map((name) => `main;${name} 5`)];
+
+function check(condition, message) {
+	if (!condition) throw new Error(message);
+}
+
+async function opened(browser, url, cookies) {
+	const context = await browser.newContext({ viewport: { width: 1200, height: 800 } });
+	if (cookies) await context.addCookies(cookies);
+	const page = await context.newPage();
+	const wrong = [];
+	page.setDefaultTimeout(30_000);
+	page.on('console', (m) => wrong.push(`console ${m.type()}: ${m.text()}`));
+	page.on('pageerror', (e) => wrong.push(`error: ${e.message}`));
+	page.on('request', (r) => r.url() !== url && wrong.push(`request to ${r.url()}`));
+	await page.goto(url);
+	return { page, wrong, close: () => context.close() };
+}
+
+async function looks_right(browser, url, cookies) {
+	const { page, wrong, close } = await opened(browser, url, cookies);
+	await page.waitForFunction(() => window.__hearth?.draws() > 0);
+	const names = await page.evaluate(() => window.__hearth.names());
+	for (const name of ['main', 'work', 'spin', ...EVIL]) check(names.includes(name), `${name} is missing in ${JSON.stringify(names)}`);
+	check((await page.evaluate(() => window.__hearth.total())) === 120, 'the total');
+	const rows = await page.$$eval('table tbody tr', (all) => all.map((row) => row.textContent));
+	check(rows.length === names.length - 3, `${rows.length} rows of ${names.length} nodes`); // root, and two of recursion
+	const at = await page.evaluate(() => window.__hearth.place('work'));
+	await page.mouse.click(at.x, at.y);
+	await page.waitForFunction(() => JSON.stringify(window.__hearth.zoomed()) === '["total","main","work"]');
+	await page.fill('#search', 'spin');
+	await page.waitForFunction(() => window.__hearth.matched() === 70);
+	await page.hover('canvas');
+	check(!(await page.evaluate(() => window.__evil)), 'a name ran');
+	check(!(await page.$('img')), 'a name became an element');
+	check(wrong.length === 0, wrong.join('\n'));
+	await close();
+}
+
+const agent = await Agent.start(BUILD);
+const browser = await chromium.launch({
+	executablePath: process.env.HEARTH_CHROMIUM || '/usr/bin/chromium',
+	args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+		'--disable-background-networking', '--disable-component-update', '--disable-sync'],
+});
+const folder = mkdtempSync(join(tmpdir(), 'hearth-file.'));
+let failed = 0;
+try {
+	await agent.upload('shop', STACKS, { name: 'cpu' });
+	const types = JSON.parse((await agent.request('GET', '/api/v1/types')).body).types;
+	const path = `/api/v1/flamegraph?${new URLSearchParams({ format: 'html', type: types[0].id })}`;
+	const answer = await agent.request('GET', path);
+	check(answer.status === 200 && answer.body.startsWith('<!doctype html>'), answer.body.slice(0, 200));
+	writeFileSync(join(folder, 'x.html'), answer.body);
+	for (const [name, test] of [
+		['a_file_on_the_disk', () => looks_right(browser, `file://${folder}/x.html`)],
+		['a_document_of_the_agent_in_its_sandbox', async () => {
+			const context = await browser.newContext();
+			const page = await context.newPage();
+			await page.goto(agent.link());
+			await looks_right(browser, agent.origin + path, await context.cookies());
+			await context.close();
+		}],
+	]) {
+		try {
+			await test();
+			console.log(`ok ${name}`);
+		} catch (error) {
+			failed++;
+			console.log(`not ok ${name}\n# ${String(error.stack).replaceAll('\n', '\n# ')}`);
+		}
+	}
+} finally {
+	await browser.close();
+	await agent.stop();
+	rmSync(folder, { recursive: true, force: true });
+}
+process.exit(failed ? 1 : 0);

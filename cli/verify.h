@@ -64,6 +64,8 @@ int verify_load_start(const struct verify *v, const char *name, double seconds, 
 
 /* Read what it says until its end, or for `timeout_ms`. */
 void verify_load_read(struct load *load, int timeout_ms);
+/* Likewise, with the patience that a load of `seconds` wants on a busy machine. */
+void verify_load_wait(struct load *load, double seconds);
 
 /* Take its status (v->process), let it go, wait until all of it is stored.  Returns 0 or an exit code. */
 int verify_load_finish(struct verify *v, struct load *load);

@@ -117,6 +117,11 @@ void verify_load_read(struct load *load, int timeout_ms)
 	}
 }
 
+void verify_load_wait(struct load *load, double seconds)
+{
+	verify_load_read(load, (int)(seconds * 4000) + PATIENCE_MS);
+}
+
 /* This process in the agent's status; NULL: not there, or no answer. Borrowed from *ret_status. */
 static json_t *process_find(const struct verify *v, pid_t pid, json_t **ret_status)
 {
@@ -200,7 +205,7 @@ int verify_load_run(struct verify *v, const char *name, double seconds, struct l
 	code = verify_load_start(v, name, seconds, ret_load);
 	if (code)
 		return code;
-	verify_load_read(ret_load, (int)(seconds * 4000) + PATIENCE_MS);
+	verify_load_wait(ret_load, seconds);
 	return verify_load_finish(v, ret_load);
 }
 

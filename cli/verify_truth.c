@@ -10,7 +10,6 @@
 #include "cli/value.h"
 #include "cli/verify.h"
 
-#define HEAP_MS 60000
 #define ALLOC_MEAN_BYTES 524288.0
 #define DRAWN_MEAN_NS 500000.0 /* times how much further apart samples are */
 #define COARSE_HZ 250.0 /* of most kernels, where the agent does not say */
@@ -209,7 +208,7 @@ int verify_heap(struct verify *v)
 	char *const names[] = { "known_leaks", "known_tidies" };
 
 	if (!code)
-		verify_load_read(&load, HEAP_MS);
+		verify_load_wait(&load, v->seconds);
 	/* Until two snapshots agree: the agent takes one with each batch. */
 	for (int i = 0; !code && i < 100 && (leaked != last || leaked < 1); i++) {
 		(void)usleep(i < 3 ? 100000 : 1200000);

@@ -100,8 +100,9 @@ static bool is_covered(const struct walking *w, int64_t batch, int64_t min_ns, i
 	int64_t from_ns = MAX(min_ns, w->p->scan->from_ns);
 	int64_t last_ns = MIN(max_ns, w->p->scan->until_ns - 1);
 
-	/* A block spans seconds; a longer one is decoded and judged by its records. */
-	if (last_ns - from_ns > 100 * STORAGE_L1_WINDOW_NS)
+	/* A packed block spans up to half an hour, and a file an hour; what is longer is decoded and judged
+	 * by its records. */
+	if (last_ns - from_ns > 360 * STORAGE_L1_WINDOW_NS)
 		return false;
 	for (int64_t t = clock_window_ns(from_ns, STORAGE_L1_WINDOW_NS); t <= last_ns;
 	     t += STORAGE_L1_WINDOW_NS)

@@ -317,7 +317,7 @@ void db_shrink(struct db *db)
 	db_rollback(db);
 }
 
-static int check_once(struct db *db, struct err *err)
+int db_check(struct db *db, struct err *err)
 {
 	sqlite3_stmt *stmt = NULL;
 
@@ -333,15 +333,6 @@ static int check_once(struct db *db, struct err *err)
 				   sqlite3_db_filename(db->handle, "main"), text ? text : "?");
 	(void)sqlite3_finalize(stmt);
 	return rc;
-}
-
-/* SQLite 3.40 calls a page that it had no memory for a finding, and memory is no damage: what is
- * damaged is found twice. */
-int db_check(struct db *db, struct err *err)
-{
-	int rc = check_once(db, err);
-
-	return rc == -EBADMSG ? check_once(db, err) : rc;
 }
 
 int db_prepare(struct db *db, const char *sql, sqlite3_stmt **ret_stmt, struct err *err)

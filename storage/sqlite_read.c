@@ -414,12 +414,12 @@ int plan_begin(struct plan *p, struct open_file *file, struct err *err)
 int plan_end(struct plan *p, struct open_file *file, int rc, struct err *err)
 {
 	db_rollback(&file->db);
-	if (rc != -EBADMSG)
+	if (rc != -EBADMSG && rc != -ENOMEM)
 		return rc;
 	pthread_mutex_lock(&p->r->s->lock);
-	file->entry->damaged = true;
+	file->entry->damaged |= rc == -EBADMSG;
 	pthread_mutex_unlock(&p->r->s->lock);
-	/* The dictionary may be half loaded. */
+	/* The dictionary may be half loaded, and what is loaded twice looks like damage. */
 	for (size_t i = 0; i < p->r->files_count; i++) {
 		if (p->r->files[i] != file)
 			continue;
@@ -430,6 +430,8 @@ int plan_end(struct plan *p, struct open_file *file, int rc, struct err *err)
 		open_file_free(p->r->s, file);
 		break;
 	}
+	if (rc == -ENOMEM)
+		return rc;
 	if (err && !err->code)
 		(void)err_set(err, -EIO, "storage: a file is damaged");
 	return -EIO;

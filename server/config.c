@@ -210,7 +210,8 @@ static int file_load(const char *path, struct config *config, struct err *err)
 	if (rc != CYAML_OK)
 		return err_set(err, -EINVAL, "%s: %s", path,
 			       said.message[0] ? said.message : cyaml_strerror(rc));
-	int result = file_apply(data, config, err);
+	/* A file without a key is no document, and there is nothing to apply. */
+	int result = data ? file_apply(data, config, err) : 0;
 
 	(void)cyaml_free(&settings, &file_schema, data, 0);
 	return result ? err_prefix(err, result, "%s", path) : 0;

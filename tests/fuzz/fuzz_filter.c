@@ -73,7 +73,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	struct str stack = { (const char *)bytes + 1, len - 1 }, text = str_cut(&stack, '\n');
 	char *copy = strndup(text.ptr, text.len);
 	struct query_filter_text filters[] = { { .focus = copy }, { .ignore = copy }, { .hide = copy },
-					       { .show = copy },  { .show_from = copy } };
+					       { .show = copy },  { .show_from = copy },
+					       { .tagfocus = copy }, { .tagignore = copy } };
 	struct query_filter *filter = NULL;
 	struct err err;
 

@@ -1,0 +1,229 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Every fuzz target for HEARTH_FUZZ_SECONDS (1800) under ASan and UBSan, one at a time, and then the
+branches of its decoder that the corpus reaches.
+
+A target ends when that time is over and the last quarter of its run brought no new edge, or after
+HEARTH_FUZZ_LONGEST times as long (4), which is said.  More than RSS_LIMIT_MB is a finding, as are a
+crash, a leak and an input that takes 25 s.  HEARTH_FUZZ_TARGETS names some of them; HEARTH_FUZZ_KEEP=1
+adds the inputs that reach new edges to tests/fuzz/corpus.  A dictionary is tests/fuzz/dict/NAME.
+"""
+import glob
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+SECONDS = float(os.environ.get("HEARTH_FUZZ_SECONDS", "1800"))
+LONGEST = float(os.environ.get("HEARTH_FUZZ_LONGEST", "4"))
+KEEP = os.environ.get("HEARTH_FUZZ_KEEP") == "1"
+KEEP_BYTES = 40 << 10  # of one target in one run
+RSS_LIMIT_MB = 256  # what the whole agent stays under
+BRANCHES = 85.0
+BUILD = os.path.join(ROOT, "build", "fuzz-cov")
+WORK = os.path.join(ROOT, "build", "proof", "fuzz")
+CLANG = "14"
+
+# Which files' branches a target answers for: the decoder, not what several of them share.
+FILES = {
+    "auth": "server/auth.c",
+    "cfi": "client/cfi.c client/expression.c client/rule.c client/unwind.c",
+    "config": "server/config.c server/config_scrape.c",
+    "datadog": "ingest/datadog.c ingest/tags.c",
+    "decompress": "wire/decompress.c",
+    "filter": "query/filter.c query/tags.c",
+    "folded": "ingest/folded.c",
+    "gperftools": "ingest/gperftools.c ingest/gperftools_cpu.c ingest/gperftools_text.c",
+    "grpc": "server/grpc.c",
+    "head": "server/head.c",
+    "jfr": "wire/jfr.c wire/jfr_metadata.c wire/jfr_value.c ingest/jfr.c ingest/jfr_events.c "
+           "ingest/jfr_labels.c ingest/jfr_names.c ingest/jfr_records.c",
+    "lines": "ingest/lines.c",
+    "multipart": "wire/multipart.c",
+    "native": "ingest/native.c ingest/native_cpu.c ingest/native_wall.c ingest/native_alloc.c "
+              "ingest/native_lock.c ingest/native_exception.c ingest/native_name.c "
+              "ingest/native_process.c",
+    "native_heap": "ingest/native_heap.c",
+    "otlp": "wire/otlp.c ingest/otlp.c ingest/otlp_stacks.c ingest/otlp_json.c wire/transcode.c",
+    "parca": "ingest/parca.c",
+    "perf_script": "ingest/perf_script.c",
+    "pprof": "wire/pprof.c wire/pprof_read.c wire/pprof_samples.c ingest/pprof.c",
+    "proc": "ingest/cgroup.c ingest/native_jit.c",
+    "push": "ingest/push.c",
+    "pyroscope": "ingest/pyroscope.c",
+    "querier": "wire/querier.c wire/protojson.c",
+    "selector": "query/selector.c base/time_parse.c",
+    "speedscope": "ingest/speedscope.c",
+    "store": "storage/codec.c storage/dict_segment.c",
+    "symbol_table": "symbol/table.c",
+    "tree": "ingest/tree.c ingest/trie.c",
+}
+
+
+def run(command, **more):
+    return subprocess.run(command, check=True, **more)
+
+
+def targets():
+    names = sorted(os.path.basename(f)[5:-2] for f in glob.glob(ROOT + "/tests/fuzz/fuzz_*.c"))
+    missing = [n for n in names if n not in FILES]
+    if missing:
+        sys.exit(f"not ok fuzz: tests/proof/fuzz.py does not say what {missing} answers for")
+    return os.environ.get("HEARTH_FUZZ_TARGETS", " ".join(names)).split()
+
+
+def build(names):
+    flags = "-fprofile-instr-generate -fcoverage-mapping -O1"
+    with open(os.path.join(ROOT, "build", "fuzz-cov.log"), "w", encoding="utf-8") as log:
+        run(["cmake", "--preset", "fuzz", "-B", BUILD, f"-DCMAKE_C_FLAGS={flags}",
+             f"-DCMAKE_CXX_FLAGS={flags}"], cwd=ROOT, stdout=log, stderr=log)
+        run(["cmake", "--build", BUILD, "-j", str(os.cpu_count()), "--target"]
+            + ["fuzz_" + n for n in names], cwd=ROOT, stdout=log, stderr=log)
+
+
+def environment(profile):
+    # The quarantine holds what the decoder has freed; large, it would be what is measured.
+    return dict(os.environ, LLVM_PROFILE_FILE=profile, UBSAN_OPTIONS="halt_on_error=1",
+                ASAN_OPTIONS="quarantine_size_mb=8:malloc_context_size=8")
+
+
+def fuzz(name, folder):
+    """Returns what one target did: seconds, runs, edges, when the last edge came, peak, findings."""
+    found, crashes = folder + "/found", folder + "/findings/"
+    command = ["nice", "-n", "19", f"{BUILD}/fuzz/fuzz_{name}", f"-rss_limit_mb={RSS_LIMIT_MB}",
+               "-timeout=25", "-print_final_stats=1", f"-artifact_prefix={crashes}", found,
+               f"{ROOT}/tests/fuzz/corpus/{name}"]
+    dictionary = f"{ROOT}/tests/fuzz/dict/{name}"
+    if os.path.exists(dictionary):
+        command.insert(4, "-dict=" + dictionary)
+    begin = time.monotonic()
+    did = {"edges": 0, "last": 0.0, "runs": 0, "peak": 0, "settled": False}
+    with open(folder + "/log", "w+", encoding="utf-8", errors="replace") as log:
+        child = subprocess.Popen(command, stdout=log, stderr=log, env=environment("/dev/null"))
+        with open(folder + "/log", encoding="utf-8", errors="replace") as lines:
+            while child.poll() is None:
+                time.sleep(0.2)
+                now = time.monotonic() - begin
+                look(lines, now, did)
+                did["settled"] = now - did["last"] >= now / 4
+                if now >= SECONDS and (did["settled"] or now >= LONGEST * SECONDS):
+                    child.send_signal(signal.SIGINT)
+                    child.wait()
+            did["seconds"] = time.monotonic() - begin
+            look(lines, did["last"], did)
+    did["findings"] = os.listdir(crashes)
+    # Ended by itself without an input to show: the corpus itself may be at fault.
+    if did["seconds"] < SECONDS and not did["findings"]:
+        did["findings"] = [f"ended by itself, see {folder}/log"]
+    return did
+
+
+def look(lines, now, did):
+    for line in lines:
+        at = re.match(r"#(\d+)\s.* cov: (\d+) .*rss: (\d+)Mb", line)
+        if at:
+            did["runs"] = max(did["runs"], int(at[1]))
+            did["peak"] = max(did["peak"], int(at[3]))
+            if int(at[2]) > did["edges"]:
+                did["edges"] = int(at[2])
+                did["last"] = now
+        at = re.match(r"stat::(number_of_executed_units|peak_rss_mb):\s+(\d+)", line)
+        if at:
+            key = "peak" if at[1] == "peak_rss_mb" else "runs"
+            did[key] = max(did[key], int(at[2]))
+
+
+def keep(name, folder):
+    """The committed corpus and beside it what of `found` reaches further edges, small inputs first."""
+    small, committed = folder + "/corpus", f"{ROOT}/tests/fuzz/corpus/{name}"
+    shutil.copytree(committed, small)
+    with open(folder + "/merge.log", "w", encoding="utf-8") as log:
+        run(["nice", "-n", "19", f"{BUILD}/fuzz/fuzz_{name}", "-merge=1", "-use_counters=0", small,
+             folder + "/found"], stdout=log, stderr=log, env=environment("/dev/null"))
+    new = [f for f in os.listdir(small) if not os.path.exists(f"{committed}/{f}")]
+    new.sort(key=lambda f: os.path.getsize(f"{small}/{f}"))
+    total = 0
+    for f in new:
+        total += os.path.getsize(f"{small}/{f}")
+        if total > KEEP_BYTES:
+            os.unlink(f"{small}/{f}")
+        elif KEEP:
+            shutil.copy(f"{small}/{f}", f"{committed}/{f}")
+    return small
+
+
+def out_of_memory(text, branch):
+    """Whether the true outcome of this condition does nothing but `return -ENOMEM`."""
+    for line in text[branch[2] - 1:branch[2] + 3]:
+        line = line.strip()
+        if line.startswith("return"):
+            return "-ENOMEM" in line
+    return False
+
+
+def coverage(name, corpus, folder):
+    """Returns (outcomes, reached, outcomes that only a refused allocation takes)."""
+    raw, data = folder + "/raw", folder + "/profdata"
+    binary = f"{BUILD}/fuzz/fuzz_{name}"
+    with open(folder + "/replay.log", "w", encoding="utf-8") as log:
+        run([binary, "-runs=0", corpus], stdout=log, stderr=log, env=environment(raw))
+    run(["llvm-profdata-" + CLANG, "merge", "-sparse", raw, "-o", data])
+    sources = [f"{ROOT}/{f}" for f in FILES[name].split()]
+    said = run(["llvm-cov-" + CLANG, "export", binary, "-instr-profile", data] + sources,
+               stdout=subprocess.PIPE)
+    outcomes = reached = refused = 0
+    each = {}
+    for file in json.loads(said.stdout)["data"][0]["files"]:
+        with open(file["filename"], encoding="utf-8") as source:
+            text = source.read().split("\n")
+        # A function that is compiled in twice stands there twice: an outcome is reached in either.
+        seen = {}
+        for branch in file["branches"]:
+            old = seen.get(tuple(branch[:4]), (0, 0))
+            seen[tuple(branch[:4])] = (old[0] + branch[4], old[1] + branch[5])
+        here = sum((taken[0] > 0) + (taken[1] > 0) for taken in seen.values())
+        outcomes += 2 * len(seen)
+        reached += here
+        refused += sum(not taken[0] and out_of_memory(text, at) for at, taken in seen.items())
+        each[os.path.relpath(file["filename"], ROOT)] = (here, 2 * len(seen))
+    with open(folder + "/files", "w", encoding="utf-8") as out:
+        for file, (here, count) in sorted(each.items()):
+            out.write(f"{file}\t{here}\t{count}\n")
+    return outcomes, reached, refused
+
+
+def main():
+    names = targets()
+    build(names)
+    good = True
+    print("target         seconds  executions  edges  last new  peak MB  findings"
+          "  branches        %  without refused memory", flush=True)
+    for name in names:
+        folder = f"{WORK}/{name}"
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder + "/found")
+        os.makedirs(folder + "/findings")
+        did = fuzz(name, folder)
+        outcomes = reached = refused = 0
+        if not did["findings"]:
+            outcomes, reached, refused = coverage(name, keep(name, folder), folder)
+        percent = 100 * reached / max(outcomes, 1)
+        print(f"{name:<14} {did['seconds']:7.0f} {did['runs']:11} {did['edges']:6} "
+              f"{did['last']:7.0f} s {did['peak']:8} {len(did['findings']):9}  "
+              f"{reached:4}/{outcomes:<4} {percent:7.1f}  "
+              f"{100 * reached / max(outcomes - refused, 1):5.1f}"
+              f"{'' if did['settled'] else '  still finding'}", flush=True)
+        for finding in did["findings"]:
+            print(f"  finding: {finding}")
+        good = good and not did["findings"] and percent >= BRANCHES and did["settled"]
+    print("ok fuzz" if good else "not ok fuzz")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

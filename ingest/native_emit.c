@@ -137,10 +137,14 @@ static void label_target(struct emitter *e, struct profile_label *labels, size_t
 	label_text(e, labels, count, STR("target"), (struct str){ text, (size_t)n });
 }
 
-/* Whether pairs of strings have this key. */
-static bool has_label(const char *at, size_t bytes, const char *key)
+/* Whether the record's own labels have this key; without any there may be no text to point into. */
+static bool has_label(const struct emitter *e, const struct native_pending *pending, const char *key)
 {
-	for (const char *end = at + bytes; bytes && at < end;) {
+	if (!pending || !pending->text_bytes)
+		return false;
+	const char *at = e->process->text + pending->text_at;
+
+	for (const char *end = at + pending->text_bytes; at < end;) {
 		if (!strcmp(at, key))
 			return true;
 		at += strlen(at) + 1;
@@ -153,9 +157,11 @@ static bool has_label(const char *at, size_t bytes, const char *key)
 static void labels_text(struct emitter *e, struct profile_label *labels, size_t *count,
 			const struct native_pending *pending)
 {
+	if (!pending->text_bytes)
+		return;
 	const char *at = e->process->text + pending->text_at, *end = at + pending->text_bytes;
 
-	while (pending->text_bytes && at < end && *count < CONTEXT_LABELS_MAX - 1) {
+	while (at < end && *count < CONTEXT_LABELS_MAX - 1) {
 		struct str key = { at, strlen(at) }, value = { at + key.len + 1, 0 };
 
 		value.len = strlen(value.ptr);
@@ -191,13 +197,11 @@ static uint32_t context_make(struct emitter *e, const struct native_thread *thre
 		}
 	}
 	for (size_t i = 0; i < more_count; i++)
-		if (!has_label(e->process->text + pending->text_at, pending->text_bytes,
-			       more[i].key.ptr))
+		if (!has_label(e, pending, more[i].key.ptr))
 			label_text(e, labels, &count, more[i].key, more[i].value);
 	if (pending)
 		labels_text(e, labels, &count, pending);
-	if (block && !has_label(pending ? e->process->text + pending->text_at : NULL,
-				pending ? pending->text_bytes : 0, "target"))
+	if (block && !has_label(e, pending, "target"))
 		label_target(e, labels, &count, block);
 	if (!e->rc)
 		e->rc = profile_builder_context(e->out, labels, count, &context);

@@ -15,9 +15,11 @@ static const char type_key[] = "exception type";
 
 static const char *type_of(const struct native_process *p, const struct native_pending *pending)
 {
+	if (pending->type != RING_SAMPLE_EXCEPTION || !pending->text_bytes)
+		return NULL;
 	const char *at = p->text + pending->text_at, *end = at + pending->text_bytes;
 
-	while (pending->type == RING_SAMPLE_EXCEPTION && pending->text_bytes && at < end) {
+	while (at < end) {
 		const char *value = at + strlen(at) + 1;
 
 		if (!strcmp(at, type_key))

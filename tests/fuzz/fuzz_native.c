@@ -48,6 +48,7 @@ static void process_feed(const struct ring_head *head, const struct input *in, c
 		reading.comm[NATIVE_COMM_MAX - 1] = '\0';
 		reading.slot.name[sizeof(reading.slot.name) - 1] = '\0';
 		reading.has_schedstat = in->hello[2] & 1;
+		reading.has_switches = in->hello[5] & 1;
 		reading.cpu_ns >>= 8; /* the kernel's own sums: years at most */
 		reading.wait_ns >>= 8;
 		const struct native_vitals vitals = { in->hello[4] & 1, reading.cpu_ns, reading.wait_ns,

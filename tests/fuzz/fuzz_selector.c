@@ -10,6 +10,13 @@ static struct str label(void *arg, struct str name)
 	return *(struct str *)arg;
 }
 
+/* Labels of one letter are known, and are the text itself. */
+static bool known(void *arg, struct str name, struct str *ret_value)
+{
+	*ret_value = *(struct str *)arg;
+	return name.len == 1;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
 	struct str text = { (const char *)bytes, len };
@@ -17,8 +24,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	struct err err;
 	int64_t ns;
 
-	if (selector_parse(text, &selector, &err) == 0)
-		(void)selector_matches(selector, label, &text);
+	if (selector_parse(text, &selector, &err) == 0) {
+		struct str value = text;
+		bool all = selector_matches(selector, label, &text);
+
+		FUZZ_CHECK(!selector_value(selector, STR("service"), &value) || value.len <= len);
+		FUZZ_CHECK(selector_rename(selector, STR("service"), STR("s")) == 0);
+		FUZZ_CHECK(!selector_value(selector, STR("service"), &value));
+		/* Whether all hold does not depend on which are asked first. */
+		bool settled = selector_settle(selector, known, &text);
+
+		FUZZ_CHECK((settled && selector_matches(selector, label, &text)) == all);
+	}
 	selector_free(selector);
 	if (time_parse(text, 0, &ns, &err) == 0)
 		return 0;

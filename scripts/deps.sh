@@ -5,6 +5,7 @@
 #   scripts/deps.sh run        what the built programs load
 #   scripts/deps.sh test       what the tests run besides
 #   scripts/deps.sh bench      servers, load generators and other profilers: scripts/bench.sh, proof.sh
+#   scripts/deps.sh fuzz       what counts the branches that a corpus reaches: scripts/proof.sh fuzz
 # docs/decisions/0002-libraries.md says why each is here.
 set -eu
 
@@ -17,6 +18,7 @@ test="python3 git clang libclang-rt-14-dev chromium strace sqlite3 valgrind proc
 zstd groff-base libjemalloc2 libtcmalloc-minimal4 libgoogle-perftools4"
 bench="redis-server nginx-light apache2-utils wrk strace valgrind python3 sqlite3 git tcl postgresql
 postgresql-contrib libpython3.11-testsuite google-perftools libgoogle-perftools4 libjemalloc2 heaptrack"
+fuzz="clang libclang-rt-14-dev llvm-14"
 
 wanted=""
 for part in "$@"; do
@@ -31,8 +33,9 @@ for part in "$@"; do
 		wanted="$wanted $test"
 		;;
 	bench) wanted="$wanted $bench" ;;
+	fuzz) wanted="$wanted $fuzz" ;;
 	*)
-		echo "usage: scripts/deps.sh build|run|test|bench..." >&2
+		echo "usage: scripts/deps.sh build|run|test|bench|fuzz..." >&2
 		exit 2
 		;;
 	esac

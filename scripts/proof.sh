@@ -26,12 +26,13 @@ for name in "$@"; do
 		echo "scripts/proof.sh: there is no proof named $name" >&2
 		exit 2
 	fi
-	# A bare machine builds for itself; the others need one build.
-	if [ "$name" != bare ] && [ -z "$built" ]; then
+	# A bare machine and the fuzz targets build for themselves; the others need one build.
+	if [ "$name" != bare ] && [ "$name" != fuzz ] && [ -z "$built" ]; then
 		scripts/deps.sh build run test && scripts/build.sh release || exit 1
 		built=1
 	fi
 	[ "$name" != programs ] || scripts/deps.sh bench || exit 1
+	[ "$name" != fuzz ] || scripts/deps.sh build fuzz || exit 1
 	echo "== $name"
 	HEARTH_BUILD=${HEARTH_BUILD:-$PWD/build/release} PYTHONDONTWRITEBYTECODE=1 $run || status=1
 done

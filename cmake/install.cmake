@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # What `cmake --install` puts where.  Component `client` is the library, what builds against it, and its
 # manual; component `programs` the agent and the command line.
-include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 set(hearth_cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/hearth)

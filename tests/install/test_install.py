@@ -32,7 +32,9 @@ def run(*command, **options):
 
 
 def install():
-    run("cmake", "--install", BUILD, "--prefix", first)
+    for line in run("cmake", "--install", BUILD, "--prefix", first).splitlines():
+        path = line.partition("nstalling: ")[2]
+        assert not path or path.startswith(f"{first}/"), line
     # An installed tree says nothing of where it was first, or of where it was built.
     os.rename(first, prefix)
     for path in prefix.rglob("*"):
@@ -63,6 +65,7 @@ def test_files_are_where_they_belong():
                  "share/man/man1/hearth.1", "share/man/man1/hearth-record.1", "share/man/man8/hearthd.8",
                  "share/bash-completion/completions/hearth", "share/zsh/site-functions/_hearth",
                  "share/fish/vendor_completions.d/hearth.fish", lib + "/hearth/hearth-demo",
+                 lib + "/hearth/hearth-known",
                  "bin/hearth", "bin/hearthd", "bin/hearth-symbolizer"):
         assert name in found, (name, sorted(found))
     dynamic = run("readelf", "-dW", library() / "libhearth.so")

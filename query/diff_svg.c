@@ -11,12 +11,6 @@
 #include "query/diff.h"
 #include "query/svg.h"
 
-#define WIDTH 1200.0
-#define ROW 17
-#define HEAD 44
-#define MARGIN 8
-#define NARROWEST 0.1
-#define CHARACTER 6.6 /* advance of the 11 px monospace face */
 #define FULL_COLOUR 10.0 /* points of change */
 
 static double width_of(const struct query_diff *diff, int64_t now, int64_t base)
@@ -58,9 +52,8 @@ static void frame_write(struct buf *out, const struct query_diff_view *v, size_t
 	struct str name = intern_get(&diff->tree.strings,
 				     diff->tree.keys[diff->tree.nodes[node].key].function);
 	struct query_delta points = points_of(diff, node);
-	double scale = WIDTH - 2 * MARGIN, pixels = width * scale;
-	double top = bottom - (v->view.depth[i] + 1.0) * ROW;
-	size_t room = (size_t)(pixels / CHARACTER);
+	double scale = SVG_WIDTH - 2 * SVG_MARGIN, pixels = width * scale, left = SVG_MARGIN + x * scale;
+	double top = bottom - (v->view.depth[i] + 1.0) * SVG_ROW;
 
 	(void)buf_add_str(out, "<g><title>");
 	svg_text(out, name.ptr, name.len);
@@ -69,29 +62,17 @@ static void frame_write(struct buf *out, const struct query_diff_view *v, size_t
 	(void)buf_add_str(out, ", new ");
 	svg_value(out, (double)diff->now[node].total, diff->tree.unit);
 	(void)buf_printf(out, "\n%+.2f &#177; %.2f points", points.value, points.se);
-	(void)buf_printf(out, "</title><rect x=\"%.2f\" y=\"%.0f\" width=\"%.2f\" height=\"%d\" fill=\"",
-			 MARGIN + x * scale, top, MAX(pixels - 0.5, 0.1), ROW - 1);
+	(void)buf_add_str(out, "</title>");
+	svg_box_begin(out, left, top, pixels);
 	colour_write(out, &points);
-	(void)buf_add_str(out, "\"/>");
-	if (room >= 3) {
-		(void)buf_printf(out, "<text x=\"%.2f\" y=\"%.0f\">", MARGIN + x * scale + 3, top + 12);
-		svg_text(out, name.ptr, name.len <= room - 1 ? name.len : room - 2);
-		(void)buf_add_str(out, name.len <= room - 1 ? "</text>" : "..</text>");
-	}
+	svg_box_end(out, left, top, pixels, name);
 	(void)buf_add_str(out, "</g>\n");
 }
 
 static void head_write(struct buf *out, const struct query_diff *diff, double height)
 {
-	(void)buf_printf(out,
-			 "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-			 "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.0f %.0f\" "
-			 "width=\"%.0f\" height=\"%.0f\" font-family=\"ui-monospace,monospace\" "
-			 "font-size=\"11\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n"
-			 "<text x=\"%d\" y=\"18\" font-size=\"14\">",
-			 WIDTH, height, WIDTH, height, MARGIN);
-	svg_text(out, diff->tree.type_id, strlen(diff->tree.type_id));
-	(void)buf_printf(out, "</text><text x=\"%d\" y=\"34\" fill=\"#555\">base ", MARGIN);
+	svg_head(out, height, diff->tree.type_id);
+	(void)buf_add_str(out, "base ");
 	svg_value(out, (double)diff->base_total, diff->tree.unit);
 	(void)buf_add_str(out, ", new ");
 	svg_value(out, (double)diff->tree.total, diff->tree.unit);
@@ -108,7 +89,7 @@ static int write(const struct query_diff_view *v, struct buf *out)
 
 	for (size_t i = 0; i < v->view.count; i++)
 		deepest = MAX(deepest, (size_t)v->view.depth[i]);
-	double bottom = HEAD + (double)(deepest + 1) * ROW;
+	double bottom = SVG_HEAD + (double)(deepest + 1) * SVG_ROW;
 	double *CLEANUP(cleanup_free) next = calloc(deepest + 2, sizeof(*next));
 	bool any = diff->tree.total > 0 || diff->base_total > 0;
 
@@ -122,12 +103,12 @@ static int write(const struct query_diff_view *v, struct buf *out)
 
 		next[depth] += width;
 		next[depth + 1] = x;
-		if (width * WIDTH < NARROWEST)
+		if (width * SVG_WIDTH < SVG_NARROWEST)
 			narrow++;
 		else
 			frame_write(&frames, v, i, x, width, bottom);
 	}
-	head_write(out, diff, bottom + MARGIN);
+	head_write(out, diff, bottom + SVG_MARGIN);
 	if (narrow || v->view.hidden_nodes)
 		(void)buf_printf(out, "; %zu frames too narrow to draw, %zu hidden by the limit", narrow,
 				 v->view.hidden_nodes);

@@ -12,12 +12,6 @@
 #include "query/format.h"
 #include "query/svg.h"
 
-#define WIDTH 1200.0
-#define ROW 17
-#define HEAD 44
-#define MARGIN 8
-#define NARROWEST 0.1
-#define CHARACTER 6.6 /* advance of the 11 px monospace face */
 
 /* A library has one hue, a function one lightness: siblings differ, the picture stays calm. */
 static void add_colour(struct buf *out, struct str library, struct str function)
@@ -41,10 +35,9 @@ static void frame_write(struct buf *out, const struct query_view *view, size_t i
 	const struct query_key *key = &tree->keys[node->key];
 	struct str name = view_name(view, i), library = intern_get(&tree->strings, key->library);
 	struct str file = intern_get(&tree->strings, key->file);
-	double scale = (WIDTH - 2 * MARGIN) / (double)tree->total;
-	double width = (double)node->total * scale, left = MARGIN + x * scale;
-	double top = bottom - (view->depth[i] + 1.0) * ROW;
-	size_t room = (size_t)(width / CHARACTER);
+	double scale = (SVG_WIDTH - 2 * SVG_MARGIN) / (double)tree->total;
+	double width = (double)node->total * scale, left = SVG_MARGIN + x * scale;
+	double top = bottom - (view->depth[i] + 1.0) * SVG_ROW;
 
 	(void)buf_add_str(out, "<g><title>");
 	svg_text(out, name.ptr, name.len);
@@ -61,29 +54,17 @@ static void frame_write(struct buf *out, const struct query_view *view, size_t i
 		(void)buf_add_str(out, "\n");
 		svg_text(out, library.ptr, library.len);
 	}
-	(void)buf_printf(out, "</title><rect x=\"%.2f\" y=\"%.0f\" width=\"%.2f\" height=\"%d\" fill=\"",
-			 left, top, MAX(width - 0.5, 0.1), ROW - 1);
+	(void)buf_add_str(out, "</title>");
+	svg_box_begin(out, left, top, width);
 	add_colour(out, library, name);
-	(void)buf_add_str(out, "\"/>");
-	if (room >= 3) {
-		(void)buf_printf(out, "<text x=\"%.2f\" y=\"%.0f\">", left + 3, top + 12);
-		svg_text(out, name.ptr, name.len <= room - 1 ? name.len : room - 2);
-		(void)buf_add_str(out, name.len <= room - 1 ? "</text>" : "..</text>");
-	}
+	svg_box_end(out, left, top, width, name);
 	(void)buf_add_str(out, "</g>\n");
 }
 
 static void head_write(struct buf *out, const struct query_tree *tree, double height)
 {
-	(void)buf_printf(out,
-			 "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-			 "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.0f %.0f\" "
-			 "width=\"%.0f\" height=\"%.0f\" font-family=\"ui-monospace,monospace\" "
-			 "font-size=\"11\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n"
-			 "<text x=\"%d\" y=\"18\" font-size=\"14\">",
-			 WIDTH, height, WIDTH, height, MARGIN);
-	svg_text(out, tree->type_id, strlen(tree->type_id));
-	(void)buf_printf(out, "</text><text x=\"%d\" y=\"34\" fill=\"#555\">total ", MARGIN);
+	svg_head(out, height, tree->type_id);
+	(void)buf_add_str(out, "total ");
 	svg_value(out, (double)tree->total, tree->unit);
 	(void)buf_printf(out, ", %llu samples", (unsigned long long)tree->facts.samples);
 }
@@ -96,7 +77,7 @@ static int write(const struct query_view *view, struct buf *out)
 
 	for (size_t i = 0; i < view->count; i++)
 		deepest = MAX(deepest, (size_t)view->depth[i]);
-	double bottom = HEAD + (double)(deepest + 1) * ROW;
+	double bottom = SVG_HEAD + (double)(deepest + 1) * SVG_ROW;
 	struct place *CLEANUP(cleanup_free) places = calloc(deepest + 2, sizeof(*places));
 
 	if (!places)
@@ -105,16 +86,16 @@ static int write(const struct query_view *view, struct buf *out)
 	for (size_t i = 0; tree->total > 0 && i < view->count; i++) {
 		const struct query_tree_node *node = view_node(view, i);
 		struct place *parent = &places[view->depth[i]];
-		double x = parent->x, width = (double)node->total / (double)tree->total * WIDTH;
+		double x = parent->x, width = (double)node->total / (double)tree->total * SVG_WIDTH;
 
 		parent->x += (double)node->total;
 		places[view->depth[i] + 1].x = x;
-		if (width < NARROWEST)
+		if (width < SVG_NARROWEST)
 			narrow++;
 		else
 			frame_write(&frames, view, i, x, bottom);
 	}
-	head_write(out, tree, bottom + MARGIN);
+	head_write(out, tree, bottom + SVG_MARGIN);
 	if (narrow || view->hidden_nodes)
 		(void)buf_printf(out, "; %zu frames too narrow to draw, %zu hidden by the limit", narrow,
 				 view->hidden_nodes);

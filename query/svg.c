@@ -6,6 +6,8 @@
 
 #include "base/utf8.h"
 
+#define CHARACTER 6.6 /* advance of the 11 px monospace face */
+
 /* XML 1.0 forbids most control characters, even escaped (production 2). */
 void svg_text(struct buf *out, const char *text, size_t len)
 {
@@ -41,5 +43,36 @@ void svg_value(struct buf *out, double value, const char *unit)
 		(void)buf_printf(out, "%.4g %s", value, times[step]);
 	} else {
 		(void)buf_printf(out, "%.15g %s", value, unit);
+	}
+}
+
+void svg_head(struct buf *out, double height, const char *title)
+{
+	(void)buf_printf(out,
+			 "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+			 "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %.0f %.0f\" "
+			 "width=\"%.0f\" height=\"%.0f\" font-family=\"ui-monospace,monospace\" "
+			 "font-size=\"11\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n"
+			 "<text x=\"%d\" y=\"18\" font-size=\"14\">",
+			 SVG_WIDTH, height, SVG_WIDTH, height, SVG_MARGIN);
+	svg_text(out, title, strlen(title));
+	(void)buf_printf(out, "</text><text x=\"%d\" y=\"34\" fill=\"#555\">", SVG_MARGIN);
+}
+
+void svg_box_begin(struct buf *out, double left, double top, double width)
+{
+	(void)buf_printf(out, "<rect x=\"%.2f\" y=\"%.0f\" width=\"%.2f\" height=\"%d\" fill=\"", left,
+			 top, MAX(width - 0.5, 0.1), SVG_ROW - 1);
+}
+
+void svg_box_end(struct buf *out, double left, double top, double width, struct str name)
+{
+	size_t room = (size_t)(width / CHARACTER);
+
+	(void)buf_add_str(out, "\"/>");
+	if (room >= 3) {
+		(void)buf_printf(out, "<text x=\"%.2f\" y=\"%.0f\">", left + 3, top + 12);
+		svg_text(out, name.ptr, name.len <= room - 1 ? name.len : room - 2);
+		(void)buf_add_str(out, name.len <= room - 1 ? "</text>" : "..</text>");
 	}
 }

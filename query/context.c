@@ -64,32 +64,16 @@ void context_of_series(const struct query *query, const struct storage_series *s
 int context_split(const struct query_series_set *set, enum query_fate fate,
 		  struct query_series_set *ret_set)
 {
-	struct query_series_set out = { .column = set->column,
-					.identities = malloc((set->count + 1) * sizeof(*out.identities)),
-					.groups = malloc((set->count + 1) * sizeof(*out.groups)),
-					.verdicts = malloc((set->count + 1) * sizeof(*out.verdicts)) };
+	struct query_series_set out;
+	int rc = query_series_set_alike(set, &out);
 
-	if (!out.identities || !out.groups || !out.verdicts) {
-		query_series_set_release(&out);
-		return -ENOMEM;
-	}
-	for (size_t i = 0; i < set->count; i++) {
-		if (set->verdicts[i].fate != fate)
-			continue;
-		out.identities[out.count] = set->identities[i];
-		out.groups[out.count] = set->groups[i];
-		out.verdicts[out.count++] = set->verdicts[i];
-	}
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < set->count; i++)
+		if (set->verdicts[i].fate == fate)
+			query_series_set_take(&out, set, i);
 	*ret_set = out;
 	return 0;
-}
-
-void query_series_set_release(struct query_series_set *set)
-{
-	free(set->identities);
-	free(set->groups);
-	free(set->verdicts);
-	*set = (struct query_series_set){ 0 };
 }
 
 /* ---- records ---- */

@@ -30,7 +30,6 @@ void context_of_series(const struct query *query, const struct storage_series *s
  * identities of the result are those with this fate.  Release as a selection's set. */
 MUST_CHECK int context_split(const struct query_series_set *set, enum query_fate fate,
 			     struct query_series_set *ret_set);
-void query_series_set_release(struct query_series_set *set);
 
 /* Reads records of a set one by one, with what the question says of each. */
 struct context_reader;

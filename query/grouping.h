@@ -32,6 +32,9 @@ MUST_CHECK int grouping_init(struct grouping *grouping, const struct query *quer
 			     const struct str *labels, size_t labels_count, struct err *err);
 void grouping_release(struct grouping *grouping);
 
+/* What the store is asked for of one column. */
+struct storage_scan grouping_scan(const struct grouping *grouping, size_t column);
+
 /* Whether a range may be cut into steps of this width: 0, or -EINVAL with the limit. */
 MUST_CHECK int query_steps_check(const struct query *query, int64_t step_ns, struct err *err);
 

@@ -125,12 +125,7 @@ static int sets_read(struct heat_call *call)
 	for (call->column = 0; !rc && call->column < ARRAY_LEN(call->grouping.sets);
 	     call->column++) {
 		const struct grouping_set *set = &call->grouping.sets[call->column];
-		const struct storage_scan scan = {.series = set->identities,
-						  .series_count = set->count,
-						  .column = call->column,
-						  .from_ns = call->query->range.from_ns,
-						  .until_ns = call->query->range.until_ns,
-						  .deadline_ns = call->query->deadline_ns};
+		const struct storage_scan scan = grouping_scan(&call->grouping, call->column);
 
 		if (set->count)
 			rc = storage_records(call->query->reader, &scan, records_add, call,

@@ -166,22 +166,14 @@ bool passing_is_first(const struct query_series_set *set, size_t at)
 int passing_group(const struct query_series_set *set, const char *group,
 		  struct query_series_set *ret_set)
 {
-	struct query_series_set out = { .column = set->column,
-					.identities = malloc((set->count + 1) * sizeof(*out.identities)),
-					.groups = malloc((set->count + 1) * sizeof(*out.groups)),
-					.verdicts = malloc((set->count + 1) * sizeof(*out.verdicts)) };
+	struct query_series_set out;
+	int rc = query_series_set_alike(set, &out);
 
-	if (!out.identities || !out.groups || !out.verdicts) {
-		query_series_set_release(&out);
-		return -ENOMEM;
-	}
-	for (size_t i = 0; i < set->count; i++) {
-		if (strcmp(set->groups[i], group) != 0)
-			continue;
-		out.identities[out.count] = set->identities[i];
-		out.groups[out.count] = set->groups[i];
-		out.verdicts[out.count++] = set->verdicts[i];
-	}
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < set->count; i++)
+		if (!strcmp(set->groups[i], group))
+			query_series_set_take(&out, set, i);
 	*ret_set = out;
 	return 0;
 }

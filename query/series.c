@@ -102,6 +102,36 @@ void query_selection_release(struct query_selection *selection)
 	*selection = (struct query_selection){ 0 };
 }
 
+void query_series_set_release(struct query_series_set *set)
+{
+	free(set->identities);
+	free(set->groups);
+	free(set->verdicts);
+	*set = (struct query_series_set){ 0 };
+}
+
+int query_series_set_alike(const struct query_series_set *set, struct query_series_set *ret_set)
+{
+	*ret_set = (struct query_series_set){
+		.column = set->column,
+		.identities = malloc((set->count + 1) * sizeof(*ret_set->identities)),
+		.groups = malloc((set->count + 1) * sizeof(*ret_set->groups)),
+		.verdicts = malloc((set->count + 1) * sizeof(*ret_set->verdicts)),
+	};
+	if (ret_set->identities && ret_set->groups && ret_set->verdicts)
+		return 0;
+	query_series_set_release(ret_set);
+	return -ENOMEM;
+}
+
+void query_series_set_take(struct query_series_set *to, const struct query_series_set *from,
+			   size_t i)
+{
+	to->identities[to->count] = from->identities[i];
+	to->groups[to->count] = from->groups[i];
+	to->verdicts[to->count++] = from->verdicts[i];
+}
+
 struct storage_scan query_scan(const struct query *query, const struct query_series_set *set)
 {
 	return (struct storage_scan){

@@ -50,6 +50,13 @@ int query_column_of(const struct profile_type *type, const struct storage_series
 MUST_CHECK int query_add_losses(const struct query *query, const struct query_selection *selection,
 				struct query_facts *facts, struct err *err);
 
+/* An empty set with room for what `set` has, and one of its series copied into it; release it. */
+MUST_CHECK int query_series_set_alike(const struct query_series_set *set,
+				      struct query_series_set *ret_set);
+void query_series_set_take(struct query_series_set *to, const struct query_series_set *from,
+			   size_t i);
+void query_series_set_release(struct query_series_set *set);
+
 /* The scan of one set over the query's range. */
 struct storage_scan query_scan(const struct query *query, const struct query_series_set *set);
 

@@ -7,6 +7,7 @@
 #include "query/context.h"
 #include "query/regex.h"
 #include "query/reshape.h"
+#include "query/skeleton.h"
 #include "query/tags.h"
 
 enum pattern { FOCUS, IGNORE, HIDE, SHOW, SHOW_FROM, PATTERNS };
@@ -71,6 +72,12 @@ bool query_filter_has_names(const struct query_filter *filter)
 		if (filter->patterns[i])
 			return true;
 	return false;
+}
+
+bool query_filter_keeps_stacks(const struct query_filter *filter)
+{
+	return query_filter_has_names(filter) && !filter->patterns[HIDE] && !filter->patterns[SHOW] &&
+	       !filter->patterns[SHOW_FROM];
 }
 
 const struct query_tags *query_filter_tagfocus(const struct query_filter *filter)
@@ -178,6 +185,27 @@ static uint8_t state_below(const struct query_filter *filter, uint8_t above, uin
 	if (bits & 1U << SHOW_FROM || !has(filter, SHOW_FROM))
 		state |= REACHED;
 	return state;
+}
+
+int query_filter_nodes(const struct query_filter *filter, const struct skeleton *skeleton,
+		       bool **ret_passes)
+{
+	const uint8_t wanted = FOCUSED | VISIBLE | REACHED;
+	uint8_t *CLEANUP(cleanup_free) bits = bits_by_key(filter, &skeleton->names);
+	uint8_t *CLEANUP(cleanup_free) state = calloc(skeleton->nodes_count, 1);
+	bool *passes = calloc(skeleton->nodes_count, sizeof(*passes));
+
+	if (!bits || !state || !passes) {
+		free(passes);
+		return -ENOMEM;
+	}
+	/* A sample without a stack, the root's, has no frame that could match: it is dropped. */
+	for (size_t i = 1; i < skeleton->nodes_count; i++) {
+		state[i] = state_below(filter, state[skeleton->parent[i]], bits[skeleton->key[i]]);
+		passes[i] = state[i] == wanted;
+	}
+	*ret_passes = passes;
+	return 0;
 }
 
 int query_filter_step(const struct query_filter *filter, struct reshape_step *step)

@@ -11,15 +11,17 @@
 #include "query/merge.h"
 
 struct passing {
-	struct query_tree tree; /* as merged */
-	bool *passes;		/* by node of the tree; what came later does not */
+	const struct query *query;
+	struct skeleton *skeleton;
+	struct skeleton_sums sums;
+	bool *passes; /* by node of the skeleton; what came later does not */
 	size_t count;
 };
 
 /* Whether a plain total of the store would be wrong. */
 bool passing_is_needed(const struct query *query);
 
-/* Facts of the answer but its samples and removals. Returns as query_merge_raw. */
+/* Facts of the answer but its samples and removals.  `query` outlives it. Returns as query_merge_sums. */
 MUST_CHECK int passing_init(struct passing *passing, const struct query *query,
 			    struct query_facts *facts, struct err *err);
 void passing_release(struct passing *passing);

@@ -29,6 +29,7 @@ struct query_name {
 /* Names an address. Innermost frame first; returns how many, 0 when nothing is known. */
 struct query_names {
 	void *arg;
+	uint64_t epoch; /* another one for each set of answers: names are kept by it. 0: never keep them */
 	size_t (*find)(void *arg, const struct profile_module *module, uint32_t owner,
 		       uint64_t address, bool is_file_offset,
 		       struct query_name names[QUERY_INLINES_MAX]);
@@ -96,6 +97,7 @@ struct query {
 	const struct query_filter *filter;   /* NULL: none */
 	const struct query_context *context; /* NULL: every record */
 	struct query_shape shape;
+	size_t max_nodes; /* a tree may leave out what a view of so many does not show. 0: it is whole */
 };
 
 /* What stands in every answer beside its numbers. */
@@ -130,6 +132,13 @@ struct query_key {
 	uint32_t start_line; /* of the function; by line alone, where `line` is not that already */
 };
 
+/* What a tree was made without. */
+struct query_hidden {
+	int64_t *self; /* by node: what its hidden children held. NULL: nothing is hidden */
+	size_t nodes;
+	int64_t value;
+};
+
 struct query_tree {
 	struct intern strings, key_index;
 	struct slots node_slots; /* by parent and key */
@@ -139,6 +148,7 @@ struct query_tree {
 	size_t keys_count, keys_capacity;
 	struct query_tree_node *nodes;
 	size_t nodes_count, nodes_capacity;
+	struct query_hidden hidden;
 	int64_t total;
 	struct query_facts facts;
 	char type_id[PROFILE_TYPE_ID_MAX], unit[64];
@@ -148,8 +158,8 @@ struct query_tree {
 MUST_CHECK int query_tree_init(struct query_tree *tree);
 void query_tree_release(struct query_tree *tree);
 
-/* Merge everything that the query selects. Returns 0, -ENOENT when no series matches (the tree is
- * empty but whole), -EINVAL, -EIO or -ENOMEM. */
+/* Merge everything that the query selects into a fresh tree, which takes no further children. Returns 0,
+ * -ENOENT when no series matches (the tree is empty but whole), -EINVAL, -EIO or -ENOMEM. */
 MUST_CHECK int query_merge(const struct query *query, struct query_tree *tree, struct err *err);
 
 /* Add to a node's child of this name. For building trees in tests and from other sources. */

@@ -6,12 +6,24 @@
 
 #include "query/merge.h"
 
-bool reshape_is_needed(const struct query *query)
+static bool has_shape(const struct query *query)
 {
 	const struct query_shape *shape = &query->shape;
 
-	return query_filter_has_names(query->filter) || shape->names || shape->by_name || shape->collapse ||
-	       shape->sandwich.len || shape->invert || shape->path_count;
+	return shape->names || shape->by_name || shape->collapse || shape->sandwich.len ||
+	       shape->invert || shape->path_count;
+}
+
+bool reshape_is_needed(const struct query *query)
+{
+	return query_filter_has_names(query->filter) || has_shape(query);
+}
+
+bool query_is_reshaped(const struct query *query)
+{
+	return has_shape(query) || (query_filter_has_names(query->filter) &&
+				    (!query_filter_keeps_stacks(query->filter) ||
+				     reshape_merge_granularity(query) != query->granularity));
 }
 
 enum query_granularity reshape_merge_granularity(const struct query *query)

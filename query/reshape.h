@@ -24,8 +24,10 @@ struct reshape_step {
 	size_t shown_count;
 };
 
-/* Whether anything is to be done to a merged tree. */
+/* Whether anything is to be done to what was merged. */
 bool reshape_is_needed(const struct query *query);
+/* Whether that takes a tree: not where samples are only kept or dropped by their stacks. */
+bool query_is_reshaped(const struct query *query);
 
 /* The granularity to merge at, so that filters see names. */
 enum query_granularity reshape_merge_granularity(const struct query *query);
@@ -48,6 +50,12 @@ MUST_CHECK int query_key_reduce(struct query_tree *tree, enum query_granularity 
 /* The step of query/filter.c. */
 MUST_CHECK int query_filter_step(const struct query_filter *filter, struct reshape_step *step);
 bool query_filter_has_names(const struct query_filter *filter);
+/* Whether it has names, and leaves stacks as they are: focus and ignore alone. */
+bool query_filter_keeps_stacks(const struct query_filter *filter);
+/* Which nodes' samples such a filter keeps, by node; the caller's. */
+struct skeleton;
+MUST_CHECK int query_filter_nodes(const struct query_filter *filter, const struct skeleton *skeleton,
+				  bool **ret_passes);
 
 /* A function's name at a level, appended. */
 struct buf;

@@ -42,6 +42,7 @@ void query_tree_release(struct query_tree *tree)
 	free(tree->keys);
 	free(tree->nodes);
 	intern_release(&tree->alias_index);
+	free(tree->hidden.self);
 	*tree = (struct query_tree){ 0 };
 }
 
@@ -289,8 +290,12 @@ static int view_build(struct query_view *view, const bool *shown)
 
 	if (!sorted || !first || !hidden)
 		return -ENOMEM;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		first[i] = UINT32_MAX;
+		hidden[i] = tree->hidden.self ? tree->hidden.self[i] : 0;
+	}
+	view->hidden_nodes = tree->hidden.nodes;
+	view->hidden_value = tree->hidden.value;
 	for (size_t i = 1; i < n; i++) {
 		if (shown[i]) {
 			sorted[count++] = (uint32_t)i;

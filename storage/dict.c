@@ -2,6 +2,7 @@
 #include "storage/dict.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #define TEXT_MAX ((size_t)2 << 30)
@@ -12,7 +13,10 @@
 
 int dict_init(struct dict *d, bool indexed)
 {
+	static atomic_uint_fast64_t ids;
+
 	memset(d, 0, sizeof(*d));
+	d->id = atomic_fetch_add(&ids, 1) + 1;
 	d->indexed = indexed;
 	int rc = intern_init(&d->strings, TEXT_MAX);
 

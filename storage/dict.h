@@ -58,6 +58,7 @@ struct dict_counts {
 };
 
 struct dict {
+	uint64_t id; /* no other dictionary of this process has, or had, the same */
 	struct dict_tables t;
 	struct intern strings;
 	struct dict_counts capacity, written;

@@ -455,6 +455,7 @@ bool plan_source_is_there(const struct plan *p, struct open_file *file, int64_t 
 struct storage_segment segment_of_dict(const struct dict *dict, uint32_t owner)
 {
 	return (struct storage_segment){
+	    .id = dict->id,
 	    .nodes = dict->t.nodes,
 	    .node_hashes = dict->t.node_hashes,
 	    .nodes_count = dict->t.nodes_count,

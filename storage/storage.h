@@ -115,6 +115,13 @@ MUST_CHECK int storage_reader_open(struct storage *store, struct storage_reader 
 				   struct err *err);
 void storage_reader_close(struct storage_reader *reader);
 
+/* What its user keeps beside a reader, as long as the reader: closing releases it.  Embed it first. */
+struct storage_companion {
+	void (*release)(struct storage_companion *companion);
+};
+struct storage_companion *storage_reader_companion(const struct storage_reader *reader); /* or NULL */
+void storage_reader_accompany(struct storage_reader *reader, struct storage_companion *companion);
+
 MUST_CHECK int storage_stats(struct storage_reader *reader, struct storage_stats *ret_stats,
 			     struct err *err);
 
@@ -189,6 +196,9 @@ struct storage_scan {
  * node 0 is the root.  Strings, modules and frames are as in struct profile.
  */
 struct storage_segment {
+	/* Of this reader's copy of the tables that follow (strings to nodes): with the same id they have only
+	 * grown since, and every number means what it did.  0: they are of this call alone. */
+	uint64_t id;
 	const struct profile_node *nodes;
 	const struct hash128 *node_hashes;
 	size_t nodes_count;

@@ -15,7 +15,8 @@ int skeleton_reserve(struct skeleton_sums *sums, const struct skeleton *skeleton
 	if (want <= old)
 		return 0;
 	if (!old) {
-		/* Zeroed by the kernel, page by page as they are touched. */
+		/* Zeroed by the kernel, page by page as they are touched: room for more costs nothing. */
+		want = MAX(want, skeleton->parent_capacity);
 		sums->totals = calloc(want, sizeof(*sums->totals));
 		sums->samples = calloc(want, sizeof(*sums->samples));
 		sums->capacity = want;
@@ -145,22 +146,44 @@ static uint32_t *keys_choose(const struct skeleton_take *take)
 
 /* ---- which nodes ---- */
 
-static bool is_touched(const struct skeleton_take *take, size_t node)
-{
-	bool touched = take->sums[0].samples[node] != 0;
+/* What is taken, with all sums together. */
+struct taking {
+	const struct skeleton_take *take;
+	const struct skeleton *skeleton;
+	const int64_t *weights;
+	const uint64_t *samples; /* 0: not touched */
+	int64_t *own_weights;	 /* of several */
+	uint64_t *own_samples;
+};
 
-	for (size_t k = 1; k < take->sums_count; k++)
-		touched |= take->sums[k].samples[node] != 0;
-	return touched;
+static void taking_release(struct taking *taking)
+{
+	free(taking->own_weights);
+	free(taking->own_samples);
 }
 
-static int64_t weight(const struct skeleton_take *take, size_t node)
+static int taking_init(struct taking *t, const struct skeleton_take *take)
 {
-	int64_t sum = take->sums[0].totals[node];
+	size_t nodes = take->skeleton->nodes_count;
 
-	for (size_t k = 1; k < take->sums_count; k++)
-		sum = sum_add(sum, take->sums[k].totals[node]);
-	return sum;
+	*t = (struct taking){ take, take->skeleton, take->sums[0].totals, take->sums[0].samples, NULL, NULL };
+	if (take->sums_count == 1)
+		return 0;
+	t->own_weights = calloc(nodes, sizeof(*t->own_weights));
+	t->own_samples = calloc(nodes, sizeof(*t->own_samples));
+	if (!t->own_weights || !t->own_samples)
+		return -ENOMEM;
+	for (size_t k = 0; k < take->sums_count; k++) {
+		const struct skeleton_sums *sums = &take->sums[k];
+
+		for (size_t i = 0; i < nodes; i++) {
+			t->own_weights[i] = sum_add(t->own_weights[i], sums->totals[i]);
+			t->own_samples[i] |= sums->samples[i];
+		}
+	}
+	t->weights = t->own_weights;
+	t->samples = t->own_samples;
+	return 0;
 }
 
 #define BUCKET_BITS 8
@@ -227,21 +250,17 @@ static void select_first(struct candidate *list, size_t count, size_t wanted)
 }
 
 /* Those of one bucket, of which only some are shown. */
-static int bucket_choose(const struct skeleton_take *take, size_t bucket, size_t count, size_t wanted,
-			 bool *shown)
+static int bucket_choose(const struct taking *t, size_t bucket, size_t count, size_t wanted, bool *shown)
 {
-	const struct skeleton *s = take->skeleton;
+	const struct skeleton *s = t->skeleton;
 	struct candidate *CLEANUP(cleanup_free) list = malloc((count + 1) * sizeof(*list));
 	size_t found = 0;
 
 	if (!list)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < s->nodes_count && found < count; i++) {
-		int64_t value = is_touched(take, i) ? weight(take, i) : INT64_MIN;
-
-		if (is_touched(take, i) && bucket_of(value) == bucket)
-			list[found++] = (struct candidate){ value, s->rank[i], i };
-	}
+	for (uint32_t i = 0; i < s->nodes_count && found < count; i++)
+		if (t->samples[i] && bucket_of(t->weights[i]) == bucket)
+			list[found++] = (struct candidate){ t->weights[i], s->rank[i], i };
 	select_first(list, found, wanted);
 	for (size_t i = 0; i < MIN(wanted, found); i++)
 		shown[list[i].node] = true;
@@ -255,36 +274,50 @@ static uint32_t parent_of(const struct skeleton_take *take, uint32_t node)
 	return take->joined ? take->skeleton->joined[parent] : parent;
 }
 
-/* A parent's total is never below its child's, and its rank is: what is shown hangs together.  Not so
- * where values are negative: every ancestor is kept. */
-static int choose(const struct skeleton_take *take, bool *shown, size_t *ret_touched)
+static size_t touched_count(const struct taking *t)
 {
-	size_t nodes = take->skeleton->nodes_count, touched = 0, bucket = BUCKETS, larger = 0;
+	size_t touched = 0;
+
+	for (size_t i = 0; i < t->skeleton->nodes_count; i++)
+		touched += t->samples[i] != 0;
+	return touched;
+}
+
+/* The largest: those of the buckets above the one in which the limit falls, and some of that one.
+ * A parent's total is never below its child's, and its rank is: what is shown hangs together.  Not so
+ * where values are negative: every ancestor is kept. */
+static int largest_choose(const struct taking *t, bool *shown)
+{
+	size_t nodes = t->skeleton->nodes_count, limit = t->take->max_nodes, bucket = BUCKETS, larger = 0;
 	size_t *CLEANUP(cleanup_free) counts = calloc(BUCKETS, sizeof(*counts));
 	int rc = 0;
 
 	if (!counts)
 		return -ENOMEM;
-	for (size_t i = 0; i < nodes; i++) {
-		if (!is_touched(take, i))
-			continue;
-		touched++;
-		counts[bucket_of(weight(take, i))]++;
-	}
-	*ret_touched = touched;
-	bool all = !take->max_nodes || touched <= take->max_nodes;
-
-	while (!all && larger + counts[bucket - 1] <= take->max_nodes)
+	for (size_t i = 0; i < nodes; i++)
+		if (t->samples[i])
+			counts[bucket_of(t->weights[i])]++;
+	while (larger + counts[bucket - 1] <= limit)
 		larger += counts[--bucket];
 	for (size_t i = 0; i < nodes; i++)
-		shown[i] = is_touched(take, i) && (all || bucket_of(weight(take, i)) >= bucket);
-	if (!all && larger < take->max_nodes)
-		rc = bucket_choose(take, bucket - 1, counts[bucket - 1], take->max_nodes - larger, shown);
+		shown[i] = t->samples[i] && bucket_of(t->weights[i]) >= bucket;
+	if (larger < limit)
+		rc = bucket_choose(t, bucket - 1, counts[bucket - 1], limit - larger, shown);
 	shown[0] = true;
-	for (size_t i = nodes; !all && i-- > 1;)
+	for (size_t i = nodes; i-- > 1;)
 		if (shown[i])
-			shown[parent_of(take, (uint32_t)i)] = true;
+			shown[parent_of(t->take, (uint32_t)i)] = true;
 	return rc;
+}
+
+static int choose(const struct taking *t, size_t touched, bool *shown)
+{
+	if (t->take->max_nodes && touched > t->take->max_nodes)
+		return largest_choose(t, shown);
+	for (size_t i = 0; i < t->skeleton->nodes_count; i++)
+		shown[i] = t->samples[i] != 0;
+	shown[0] = true;
+	return 0;
 }
 
 /* ---- the tree ---- */
@@ -404,7 +437,7 @@ static void selves_copy(struct copying *c, const uint32_t *number)
 }
 
 /* What hidden children held, by node. */
-static int hidden_find(struct copying *c, const uint32_t *number, size_t touched)
+static int hidden_find(struct copying *c, const struct taking *t, const uint32_t *number, size_t touched)
 {
 	const struct skeleton_take *take = c->take;
 	struct query_hidden *hidden = &c->tree->hidden;
@@ -414,7 +447,7 @@ static int hidden_find(struct copying *c, const uint32_t *number, size_t touched
 	if (!hidden->self)
 		return -ENOMEM;
 	for (uint32_t i = 1; i < take->skeleton->nodes_count; i++) {
-		if (number[i] != UINT32_MAX || !is_touched(take, i))
+		if (number[i] != UINT32_MAX || !t->samples[i])
 			continue;
 		uint32_t parent = number[parent_of(take, i)];
 
@@ -428,7 +461,8 @@ static int hidden_find(struct copying *c, const uint32_t *number, size_t touched
 int skeleton_tree(const struct skeleton_take *take, struct query_tree *tree, uint32_t **ret_number)
 {
 	struct skeleton *s = take->skeleton;
-	size_t nodes = s->nodes_count, touched = 0, count = 0;
+	struct taking taking CLEANUP(taking_release) = { 0 };
+	size_t nodes = s->nodes_count, touched, count = 0;
 	uint32_t *CLEANUP(cleanup_free) dress = take->joined ? keys_choose(take) : NULL;
 	uint32_t *CLEANUP(cleanup_free) strings = calloc(s->names.strings.count + 1, sizeof(*strings));
 	uint32_t *CLEANUP(cleanup_free) keys = calloc(s->names.keys_count + 1, sizeof(*keys));
@@ -440,7 +474,11 @@ int skeleton_tree(const struct skeleton_take *take, struct query_tree *tree, uin
 	for (size_t k = 0; !rc && take->joined && k < take->sums_count; k++)
 		values_join(s, &take->sums[k]);
 	if (!rc)
-		rc = choose(take, shown, &touched);
+		rc = taking_init(&taking, take);
+	if (rc)
+		return rc;
+	touched = touched_count(&taking);
+	rc = choose(&taking, touched, shown);
 	for (size_t i = 0; !rc && i < nodes; i++)
 		count += shown[i];
 	if (!rc)
@@ -453,7 +491,7 @@ int skeleton_tree(const struct skeleton_take *take, struct query_tree *tree, uin
 		return rc;
 	selves_copy(&c, number);
 	if (count < touched)
-		rc = hidden_find(&c, number, touched);
+		rc = hidden_find(&c, &taking, number, touched);
 	if (!rc && ret_number)
 		*ret_number = TAKE(number);
 	return rc;

@@ -155,11 +155,19 @@ int memory_timeline(struct storage_reader *reader, const struct storage_scan *sc
 	return rc ? rc : totals_emit(&totals, fn, arg);
 }
 
+static const struct hash128 *hashes_of(void *tables)
+{
+	const struct profile *p = tables;
+
+	return p->node_hashes;
+}
+
 static struct storage_segment segment_of(const struct profile *p)
 {
 	return (struct storage_segment){
 	    .nodes = p->nodes,
-	    .node_hashes = p->node_hashes,
+	    .hashes = hashes_of,
+	    .tables = (void *)(uintptr_t)p,
 	    .nodes_count = p->nodes_count,
 	    .frames = p->frames,
 	    .frames_count = p->frames_count,

@@ -63,10 +63,9 @@ int sqlite_timeline(struct storage_reader *reader, const struct storage_scan *sc
 
 /* Sums of one part of the file's dictionary by its node; a segment names one owner. */
 struct sink {
-	const struct dict *stacks;
+	struct dict *stacks;
 	uint32_t owner;
-	int64_t *sums;
-	uint64_t *counts;
+	struct node_sums by_node;
 };
 
 struct summing {
@@ -76,12 +75,55 @@ struct summing {
 	size_t sinks_count, sinks_capacity;
 };
 
+void node_sums_release(struct node_sums *sums)
+{
+	free(sums->sums);
+	free(sums->counts);
+	free(sums->marks);
+	*sums = (struct node_sums){0};
+}
+
+/* Room for that many nodes, all zero; the reader's, if it has it. */
+static int node_sums_take(struct sqlite_reader *r, size_t nodes, struct node_sums *ret)
+{
+	if (nodes <= r->spare.nodes) {
+		*ret = r->spare;
+		r->spare = (struct node_sums){0};
+		return 0;
+	}
+	nodes += nodes / 8; /* files of a day differ by a little */
+	*ret = (struct node_sums){.sums = calloc(nodes, sizeof(*ret->sums)),
+				  .counts = calloc(nodes, sizeof(*ret->counts)),
+				  .marks = calloc(nodes / 64 + 1, sizeof(*ret->marks)),
+				  .nodes = nodes};
+	return ret->sums && ret->counts && ret->marks ? 0 : -ENOMEM;
+}
+
+/* Zero what is marked, and keep it for the next file: fresh memory costs more than the sums. */
+static void node_sums_return(struct sqlite_reader *r, struct node_sums *sums)
+{
+	for (size_t word = 0; sums->marks && word <= sums->nodes / 64; word++) {
+		for (uint64_t bits = sums->marks[word]; bits; bits &= bits - 1) {
+			size_t node = word * 64 + (size_t)__builtin_ctzll(bits);
+
+			sums->sums[node] = 0;
+			sums->counts[node] = 0;
+		}
+		sums->marks[word] = 0;
+	}
+	if (sums->marks && sums->sums && sums->counts && sums->nodes > r->spare.nodes &&
+	    sums->nodes <= READER_SPARE_NODES) {
+		node_sums_release(&r->spare);
+		r->spare = *sums;
+		return;
+	}
+	node_sums_release(sums);
+}
+
 static void summing_clear(struct summing *s)
 {
-	for (size_t i = 0; i < s->sinks_count; i++) {
-		free(s->sinks[i].sums);
-		free(s->sinks[i].counts);
-	}
+	for (size_t i = 0; i < s->sinks_count; i++)
+		node_sums_return(s->p->r, &s->sinks[i].by_node);
 	free(s->sinks);
 	s->sinks = NULL;
 	s->sinks_count = s->sinks_capacity = 0;
@@ -89,8 +131,6 @@ static void summing_clear(struct summing *s)
 
 static struct sink *sink_of(struct summing *s, const struct visit *v)
 {
-	size_t nodes = v->stacks->t.nodes_count;
-
 	for (size_t i = 0; i < s->sinks_count; i++)
 		if (s->sinks[i].stacks == v->stacks)
 			return &s->sinks[i];
@@ -99,10 +139,8 @@ static struct sink *sink_of(struct summing *s, const struct visit *v)
 	struct sink *sink = &s->sinks[s->sinks_count];
 
 	*sink = (struct sink){.stacks = v->stacks, .owner = v->owner};
-	sink->sums = calloc(nodes, sizeof(*sink->sums));
-	sink->counts = calloc(nodes, sizeof(*sink->counts));
 	s->sinks_count++;
-	return sink->sums && sink->counts ? sink : NULL;
+	return node_sums_take(s->p->r, v->stacks->t.nodes_count, &sink->by_node) ? NULL : sink;
 }
 
 static int visit_sums(void *arg, const struct visit *v)
@@ -114,37 +152,51 @@ static int visit_sums(void *arg, const struct visit *v)
 
 	if (!sink)
 		return -ENOMEM;
+	const struct node_sums *to = &sink->by_node;
+
 	for (size_t i = 0; i < c->count; i++) {
 		if (v->gauge && !totals_is_last(s->gauges, v->series, v->runtime_id, c->times[i]))
 			continue;
-		sink->sums[c->nodes[i]] = storage_add(sink->sums[c->nodes[i]], values[i]);
-		sink->counts[c->nodes[i]] += c->counts[i];
+		uint32_t node = c->nodes[i];
+
+		to->marks[node / 64] |= UINT64_C(1) << node % 64;
+		to->sums[node] = storage_add(to->sums[node], values[i]);
+		to->counts[node] += c->counts[i];
 	}
 	return 0;
 }
 
-static int emit(struct sink *sink, storage_segment_fn fn, void *arg)
+static int emit(const struct sink *sink, storage_segment_fn fn, void *arg)
 {
 	struct storage_segment segment = segment_of_dict(sink->stacks, sink->owner);
-	uint32_t *leaves CLEANUP(cleanup_free) = malloc(segment.nodes_count * sizeof(*leaves));
-	size_t count = 0;
+	const struct node_sums *from = &sink->by_node;
+	size_t words = segment.nodes_count / 64 + 1, count = 0;
 
-	if (!leaves)
-		return -ENOMEM;
-	for (size_t i = 0; i < segment.nodes_count; i++) {
-		if (!sink->counts[i])
-			continue;
-		leaves[count] = (uint32_t)i;
-		sink->sums[count] = sink->sums[i];
-		sink->counts[count++] = sink->counts[i];
-	}
+	for (size_t word = 0; word < words; word++)
+		count += (size_t)__builtin_popcountll(from->marks[word]);
 	if (!count)
 		return 0;
+	uint32_t *leaves CLEANUP(cleanup_free) = malloc(count * sizeof(*leaves));
+	int64_t *sums CLEANUP(cleanup_free) = malloc(count * sizeof(*sums));
+	uint64_t *counts CLEANUP(cleanup_free) = malloc(count * sizeof(*counts));
+
+	if (!leaves || !sums || !counts)
+		return -ENOMEM;
+	for (size_t word = 0; word < words; word++) {
+		for (uint64_t bits = from->marks[word]; bits; bits &= bits - 1) {
+			size_t node = word * 64 + (size_t)__builtin_ctzll(bits);
+
+			if (!from->counts[node])
+				continue; /* of nothing: a damaged block's */
+			leaves[segment.leaves_count] = (uint32_t)node;
+			sums[segment.leaves_count] = from->sums[node];
+			counts[segment.leaves_count++] = from->counts[node];
+		}
+	}
 	segment.leaves = leaves;
-	segment.sums = sink->sums;
-	segment.counts = sink->counts;
-	segment.leaves_count = count;
-	return fn(arg, &segment);
+	segment.sums = sums;
+	segment.counts = counts;
+	return segment.leaves_count ? fn(arg, &segment) : 0;
 }
 
 static int scan_file(struct summing *s, struct open_file *file, storage_segment_fn fn, void *arg,

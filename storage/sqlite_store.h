@@ -82,12 +82,15 @@ struct period_file {
 struct open_part {
 	struct dict dict;
 	int64_t last_id; /* the last segment that was loaded or written */
+	int64_t version; /* of the file when they were loaded; 0: never */
 };
 
 struct open_file {
 	struct period_file *entry; /* a reference */
 	struct db db;
 	bool writing;
+	bool reading;	 /* for questions: stacks' identities are seldom wanted */
+	int64_t version; /* of a reader's file: SQLite's count of what others committed */
 	struct open_part catalogue;
 	struct open_part **parts; /* by number; those that were not asked for are NULL */
 	size_t parts_count, parts_capacity;

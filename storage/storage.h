@@ -192,7 +192,7 @@ struct storage_scan {
 
 /*
  * What a scan gives: sums by stack of one file.  Borrowed for the callback.  Node and frame numbers
- * are the segment's own; join segments by `node_hashes`.  Parents are numbered below children;
+ * are the segment's own; join segments by names, or by storage_node_hashes.  Parents are numbered below children;
  * node 0 is the root.  Strings, modules and frames are as in struct profile.
  */
 struct storage_segment {
@@ -200,7 +200,6 @@ struct storage_segment {
 	 * grown since, and every number means what it did.  0: they are of this call alone. */
 	uint64_t id;
 	const struct profile_node *nodes;
-	const struct hash128 *node_hashes;
 	size_t nodes_count;
 	const struct profile_frame *frames;
 	size_t frames_count;
@@ -213,7 +212,15 @@ struct storage_segment {
 	const int64_t *sums;    /* of the column, by leaf */
 	const uint64_t *counts; /* samples behind each sum */
 	size_t leaves_count;
+	const struct hash128 *(*hashes)(void *tables);
+	void *tables;
 };
+
+/* The identities of the segment's stacks, by node; found when asked. NULL without memory. */
+static inline const struct hash128 *storage_node_hashes(const struct storage_segment *segment)
+{
+	return segment->hashes(segment->tables);
+}
 
 typedef int (*storage_segment_fn)(void *arg, const struct storage_segment *segment);
 

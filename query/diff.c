@@ -266,10 +266,12 @@ int query_diff(const struct query *base, const struct query *now, enum query_nor
 	ret_diff->tree.range = now->range;
 	if (!rc)
 		rc = query_skeleton_borrow(now, &skeleton);
-	if (!rc)
+	if (!rc) {
+		skeleton_sums_borrow(&sums[0], skeleton);
 		rc = sides_merge(&alike, now, ret_diff, skeleton, sums, err);
+		skeleton_sums_return(&sums[0], skeleton);
+	}
 	query_skeleton_return(now, skeleton);
-	skeleton_sums_release(&sums[0]);
 	skeleton_sums_release(&sums[1]);
 	if (rc && rc != -ENOENT) {
 		query_diff_release(ret_diff);

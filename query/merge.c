@@ -418,15 +418,17 @@ int query_merge_settled(const struct query *query, struct skeleton *skeleton,
 
 int query_merge(const struct query *query, struct query_tree *tree, struct err *err)
 {
-	struct skeleton_sums sums CLEANUP(skeleton_sums_release) = { 0 };
+	struct skeleton_sums sums = { 0 };
 	struct skeleton *skeleton = NULL;
 	bool reshaped = query_is_reshaped(query);
 	int rc = query_skeleton_borrow(query, &skeleton), rc_after;
 
 	query_type_text(query, tree->type_id, tree->unit);
 	tree->range = query->range;
-	if (!rc)
+	if (!rc) {
+		skeleton_sums_borrow(&sums, skeleton);
 		rc = query_merge_settled(query, skeleton, &sums, &tree->facts, err);
+	}
 	rc_after = rc == -ENOENT ? 0 : rc;
 	if (!rc_after) {
 		const struct skeleton_take take = { .skeleton = skeleton,
@@ -436,7 +438,8 @@ int query_merge(const struct query *query, struct query_tree *tree, struct err *
 
 		rc_after = skeleton_tree(&take, tree, NULL);
 	}
-	skeleton_sums_release(&sums);
+	if (skeleton)
+		skeleton_sums_return(&sums, skeleton);
 	query_skeleton_return(query, skeleton);
 	if (!rc_after && reshaped) {
 		rc_after = reshape_tree(query, tree, NULL, NULL);

@@ -58,6 +58,9 @@ void skeleton_release(struct skeleton *s)
 	for (size_t i = 0; i < s->sources_count; i++)
 		source_release(&s->sources[i]);
 	free(s->sources);
+	if (s->spare)
+		skeleton_sums_release(s->spare);
+	free(s->spare);
 	*s = (struct skeleton){ 0 };
 }
 
@@ -79,6 +82,8 @@ size_t skeleton_bytes(const struct skeleton *s)
 		       intern_bytes(&s->names.key_index) + intern_bytes(&s->names.alias_index) +
 		       s->names.keys_capacity * sizeof(*s->names.keys);
 
+	if (s->spare)
+		bytes += s->spare->capacity * (sizeof(*s->spare->totals) + sizeof(*s->spare->samples));
 	for (size_t i = 0; i < s->sources_count; i++)
 		bytes += s->sources[i].map_count * sizeof(*s->sources[i].map) +
 			 s->sources[i].frames_count * sizeof(*s->sources[i].frames) +

@@ -56,6 +56,7 @@ struct skeleton {
 	struct skeleton_source *sources;
 	size_t sources_count, sources_capacity;
 	uint64_t used; /* questions so far */
+	struct skeleton_sums *spare; /* zero; NULL: lent */
 };
 
 MUST_CHECK int skeleton_init(struct skeleton *skeleton, bool by_line);
@@ -93,6 +94,10 @@ struct skeleton_sums {
 	struct skeleton_leaf *leaves; /* nodes with samples; their values are read when asked */
 	size_t leaves_count, leaves_capacity;
 };
+
+/* Zero, and the skeleton's own, if it is not lent: fresh memory costs more than to sum. Give it back. */
+void skeleton_sums_borrow(struct skeleton_sums *ret_sums, struct skeleton *skeleton);
+void skeleton_sums_return(struct skeleton_sums *sums, struct skeleton *skeleton);
 
 /* Room for every node. */
 MUST_CHECK int skeleton_reserve(struct skeleton_sums *sums, const struct skeleton *skeleton);

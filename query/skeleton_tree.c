@@ -47,6 +47,31 @@ void skeleton_sums_release(struct skeleton_sums *sums)
 	*sums = (struct skeleton_sums){ 0 };
 }
 
+void skeleton_sums_borrow(struct skeleton_sums *ret_sums, struct skeleton *skeleton)
+{
+	struct skeleton_sums *spare = TAKE(skeleton->spare);
+
+	*ret_sums = spare ? *spare : (struct skeleton_sums){ 0 };
+	free(spare);
+}
+
+void skeleton_sums_return(struct skeleton_sums *sums, struct skeleton *skeleton)
+{
+	struct skeleton_sums *spare =
+		!skeleton->spare && sums->samples && sums->totals ? malloc(sizeof(*spare)) : NULL;
+
+	if (!spare) {
+		skeleton_sums_release(sums);
+		return;
+	}
+	sums->leaves_count = 0;
+	memset(sums->totals, 0, MIN(sums->capacity, skeleton->nodes_count) * sizeof(*sums->totals));
+	memset(sums->samples, 0, MIN(sums->capacity, skeleton->nodes_count) * sizeof(*sums->samples));
+	*spare = *sums;
+	skeleton->spare = spare;
+	*sums = (struct skeleton_sums){ 0 };
+}
+
 int skeleton_add(struct skeleton_sums *sums, uint32_t node, int64_t value, uint64_t samples)
 {
 	if (!sums->samples[node]) {
@@ -201,6 +226,18 @@ static size_t bucket_of(int64_t weight)
 	return ((size_t)shift << BUCKET_BITS) + ((uint64_t)weight >> shift);
 }
 
+/* The least weight of this bucket and of those above. */
+static int64_t bucket_floor(size_t bucket)
+{
+	size_t shift = bucket >> BUCKET_BITS, rest = bucket & ((1 << BUCKET_BITS) - 1);
+
+	if (!shift)
+		return bucket ? (int64_t)bucket : INT64_MIN;
+	/* What was shifted has its highest bit. */
+	return shift > 63 - BUCKET_BITS ? INT64_MAX :
+					  (int64_t)MAX(rest, (size_t)1 << (BUCKET_BITS - 1)) << shift;
+}
+
 struct candidate {
 	int64_t weight;
 	uint64_t rank;
@@ -254,12 +291,13 @@ static int bucket_choose(const struct taking *t, size_t bucket, size_t count, si
 {
 	const struct skeleton *s = t->skeleton;
 	struct candidate *CLEANUP(cleanup_free) list = malloc((count + 1) * sizeof(*list));
+	int64_t from = bucket_floor(bucket), until = bucket_floor(bucket + 1);
 	size_t found = 0;
 
 	if (!list)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < s->nodes_count && found < count; i++)
-		if (t->samples[i] && bucket_of(t->weights[i]) == bucket)
+		if (t->weights[i] >= from && t->weights[i] < until && t->samples[i])
 			list[found++] = (struct candidate){ t->weights[i], s->rank[i], i };
 	select_first(list, found, wanted);
 	for (size_t i = 0; i < MIN(wanted, found); i++)
@@ -299,8 +337,10 @@ static int largest_choose(const struct taking *t, bool *shown)
 			counts[bucket_of(t->weights[i])]++;
 	while (larger + counts[bucket - 1] <= limit)
 		larger += counts[--bucket];
+	int64_t floor = bucket_floor(bucket);
+
 	for (size_t i = 0; i < nodes; i++)
-		shown[i] = t->samples[i] && bucket_of(t->weights[i]) >= bucket;
+		shown[i] = t->weights[i] >= floor && t->samples[i];
 	if (larger < limit)
 		rc = bucket_choose(t, bucket - 1, counts[bucket - 1], limit - larger, shown);
 	shown[0] = true;
@@ -437,7 +477,8 @@ static void selves_copy(struct copying *c, const uint32_t *number)
 }
 
 /* What hidden children held, by node. */
-static int hidden_find(struct copying *c, const struct taking *t, const uint32_t *number, size_t touched)
+static int hidden_find(struct copying *c, const struct taking *t, const bool *shown,
+		       const uint32_t *number, size_t touched)
 {
 	const struct skeleton_take *take = c->take;
 	struct query_hidden *hidden = &c->tree->hidden;
@@ -447,13 +488,11 @@ static int hidden_find(struct copying *c, const struct taking *t, const uint32_t
 	if (!hidden->self)
 		return -ENOMEM;
 	for (uint32_t i = 1; i < take->skeleton->nodes_count; i++) {
-		if (number[i] != UINT32_MAX || !t->samples[i])
-			continue;
-		uint32_t parent = number[parent_of(take, i)];
+		uint32_t parent = parent_of(take, i);
 
-		if (parent != UINT32_MAX)
-			hidden->self[parent] =
-				sum_add(hidden->self[parent], take->sums[0].totals[i]);
+		if (!shown[i] && shown[parent] && t->samples[i])
+			hidden->self[number[parent]] =
+				sum_add(hidden->self[number[parent]], take->sums[0].totals[i]);
 	}
 	return 0;
 }
@@ -491,7 +530,7 @@ int skeleton_tree(const struct skeleton_take *take, struct query_tree *tree, uin
 		return rc;
 	selves_copy(&c, number);
 	if (count < touched)
-		rc = hidden_find(&c, &taking, number, touched);
+		rc = hidden_find(&c, &taking, shown, number, touched);
 	if (!rc && ret_number)
 		*ret_number = TAKE(number);
 	return rc;

@@ -128,16 +128,19 @@ static int top_reshaped(const struct query *query, struct query_table *table, st
 
 static int top_plain(const struct query *query, struct query_table *table, struct err *err)
 {
-	struct skeleton_sums sums CLEANUP(skeleton_sums_release) = { 0 };
-	struct skeleton *skeleton = NULL;
+	struct skeleton_sums sums;
+	struct skeleton *skeleton;
 	int rc = query_skeleton_borrow(query, &skeleton);
 
-	if (!rc)
-		rc = query_merge_settled(query, skeleton, &sums, &table->facts, err);
+	if (rc)
+		return rc;
+	skeleton_sums_borrow(&sums, skeleton);
+	rc = query_merge_settled(query, skeleton, &sums, &table->facts, err);
 	if (!rc) {
 		table->total = sums.totals[0];
 		rc = rows_from_skeleton(skeleton, &sums, table);
 	}
+	skeleton_sums_return(&sums, skeleton);
 	query_skeleton_return(query, skeleton);
 	return rc;
 }

@@ -208,12 +208,12 @@ static int diff_joined(struct query_diff *diff, const struct query *now, struct 
 		       struct skeleton_sums sums[2])
 {
 	uint32_t *CLEANUP(cleanup_free) number = NULL;
+	int rc = skeleton_join(skeleton);
 	const struct skeleton_take take = { .skeleton = skeleton,
 					    .sums = sums,
 					    .sums_count = 2,
-					    .joined = true,
+					    .joined = skeleton->is_joined,
 					    .max_nodes = now->max_nodes };
-	int rc = skeleton_join(skeleton);
 
 	if (!rc)
 		rc = skeleton_tree(&take, &diff->tree, &number);

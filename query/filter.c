@@ -190,21 +190,21 @@ static uint8_t state_below(const struct query_filter *filter, uint8_t above, uin
 int query_filter_nodes(const struct query_filter *filter, const struct skeleton *skeleton,
 		       bool **ret_passes)
 {
-	const uint8_t wanted = FOCUSED | VISIBLE | REACHED;
 	uint8_t *CLEANUP(cleanup_free) bits = bits_by_key(filter, &skeleton->names);
-	uint8_t *CLEANUP(cleanup_free) state = calloc(skeleton->nodes_count, 1);
-	bool *passes = calloc(skeleton->nodes_count, sizeof(*passes));
+	uint8_t *state = calloc(skeleton->nodes_count, 1);
 
-	if (!bits || !state || !passes) {
-		free(passes);
+	if (!bits || !state) {
+		free(state);
 		return -ENOMEM;
 	}
+	for (size_t i = 1; i < skeleton->names.keys_count; i++)
+		bits[i] = state_below(filter, 0, bits[i]) & (FOCUSED | IGNORED);
+	for (size_t i = 1; i < skeleton->nodes_count; i++)
+		state[i] = state[skeleton->parent[i]] | bits[skeleton->key[i]];
 	/* A sample without a stack, the root's, has no frame that could match: it is dropped. */
-	for (size_t i = 1; i < skeleton->nodes_count; i++) {
-		state[i] = state_below(filter, state[skeleton->parent[i]], bits[skeleton->key[i]]);
-		passes[i] = state[i] == wanted;
-	}
-	*ret_passes = passes;
+	for (size_t i = 0; i < skeleton->nodes_count; i++)
+		state[i] = state[i] == FOCUSED;
+	*ret_passes = (bool *)state;
 	return 0;
 }
 

@@ -315,10 +315,13 @@ static int joined_add(struct skeleton *s, uint32_t node)
 
 int skeleton_join(struct skeleton *s)
 {
-	int rc = array_grow(&s->joined, sizeof(*s->joined), &s->joined_capacity, s->nodes_count);
+	int rc = classes_extend(s);
 
-	if (!rc)
-		rc = classes_extend(s);
+	/* Number 0 is nobody's. */
+	s->is_joined = !rc && s->classes.count <= s->names.keys_count;
+	if (rc || !s->is_joined)
+		return rc;
+	rc = array_grow(&s->joined, sizeof(*s->joined), &s->joined_capacity, s->nodes_count);
 	if (!rc && !s->joined_count)
 		s->joined[s->joined_count++] = 0;
 	for (; !rc && s->joined_count < s->nodes_count; s->joined_count += !rc)

@@ -47,6 +47,7 @@ struct skeleton {
 	size_t again_count, again_capacity;
 	/* Likewise the first node whose path has the same names: functions, by line with their lines. */
 	bool by_line;
+	bool is_joined; /* false: each key has a name of its own, so each node is its own */
 	uint32_t *joined;
 	size_t joined_count, joined_capacity;
 	struct slots join_slots; /* of those nodes, by what the parent is joined to and the name */
@@ -75,7 +76,7 @@ MUST_CHECK int skeleton_source(struct skeleton *skeleton, const struct storage_s
 			       struct skeleton_source **ret_source);
 /* Bring `again` up to the last node. */
 MUST_CHECK int skeleton_find_again(struct skeleton *skeleton);
-/* Bring `joined` up to the last node. */
+/* Find out whether nodes are to be joined, and bring `joined` up to the last node. */
 MUST_CHECK int skeleton_join(struct skeleton *skeleton);
 
 /* ---- values ---- */

@@ -176,38 +176,43 @@ struct taking {
 	const struct skeleton_take *take;
 	const struct skeleton *skeleton;
 	const int64_t *weights;
-	const uint64_t *samples; /* 0: not touched */
-	int64_t *own_weights;	 /* of several */
-	uint64_t *own_samples;
+	int64_t *own_weights; /* of several */
+	bool *touched;
+	size_t touched_count;
 };
 
 static void taking_release(struct taking *taking)
 {
 	free(taking->own_weights);
-	free(taking->own_samples);
+	free(taking->touched);
 }
 
 static int taking_init(struct taking *t, const struct skeleton_take *take)
 {
 	size_t nodes = take->skeleton->nodes_count;
 
-	*t = (struct taking){ take, take->skeleton, take->sums[0].totals, take->sums[0].samples, NULL, NULL };
-	if (take->sums_count == 1)
-		return 0;
-	t->own_weights = calloc(nodes, sizeof(*t->own_weights));
-	t->own_samples = calloc(nodes, sizeof(*t->own_samples));
-	if (!t->own_weights || !t->own_samples)
+	*t = (struct taking){ .take = take,
+			      .skeleton = take->skeleton,
+			      .weights = take->sums[0].totals,
+			      .touched = malloc(nodes) };
+	if (!t->touched)
 		return -ENOMEM;
-	for (size_t k = 0; k < take->sums_count; k++) {
-		const struct skeleton_sums *sums = &take->sums[k];
+	for (size_t i = 0; i < nodes; i++)
+		t->touched[i] = take->sums[0].samples[i] != 0;
+	if (take->sums_count > 1)
+		t->weights = t->own_weights = malloc(nodes * sizeof(*t->own_weights));
+	if (!t->weights)
+		return -ENOMEM;
+	for (size_t k = 1; k < take->sums_count; k++) {
+		const int64_t *before = k > 1 ? t->own_weights : take->sums[0].totals;
 
 		for (size_t i = 0; i < nodes; i++) {
-			t->own_weights[i] = sum_add(t->own_weights[i], sums->totals[i]);
-			t->own_samples[i] |= sums->samples[i];
+			t->own_weights[i] = sum_add(before[i], take->sums[k].totals[i]);
+			t->touched[i] |= take->sums[k].samples[i] != 0;
 		}
 	}
-	t->weights = t->own_weights;
-	t->samples = t->own_samples;
+	for (size_t i = 0; i < nodes; i++)
+		t->touched_count += t->touched[i];
 	return 0;
 }
 
@@ -297,7 +302,7 @@ static int bucket_choose(const struct taking *t, size_t bucket, size_t count, si
 	if (!list)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < s->nodes_count && found < count; i++)
-		if (t->weights[i] >= from && t->weights[i] < until && t->samples[i])
+		if (t->weights[i] >= from && t->weights[i] < until && t->touched[i])
 			list[found++] = (struct candidate){ t->weights[i], s->rank[i], i };
 	select_first(list, found, wanted);
 	for (size_t i = 0; i < MIN(wanted, found); i++)
@@ -312,15 +317,6 @@ static uint32_t parent_of(const struct skeleton_take *take, uint32_t node)
 	return take->joined ? take->skeleton->joined[parent] : parent;
 }
 
-static size_t touched_count(const struct taking *t)
-{
-	size_t touched = 0;
-
-	for (size_t i = 0; i < t->skeleton->nodes_count; i++)
-		touched += t->samples[i] != 0;
-	return touched;
-}
-
 /* The largest: those of the buckets above the one in which the limit falls, and some of that one.
  * A parent's total is never below its child's, and its rank is: what is shown hangs together.  Not so
  * where values are negative: every ancestor is kept. */
@@ -333,14 +329,14 @@ static int largest_choose(const struct taking *t, bool *shown)
 	if (!counts)
 		return -ENOMEM;
 	for (size_t i = 0; i < nodes; i++)
-		if (t->samples[i])
+		if (t->touched[i])
 			counts[bucket_of(t->weights[i])]++;
 	while (larger + counts[bucket - 1] <= limit)
 		larger += counts[--bucket];
 	int64_t floor = bucket_floor(bucket);
 
 	for (size_t i = 0; i < nodes; i++)
-		shown[i] = t->weights[i] >= floor && t->samples[i];
+		shown[i] = t->weights[i] >= floor && t->touched[i];
 	if (larger < limit)
 		rc = bucket_choose(t, bucket - 1, counts[bucket - 1], limit - larger, shown);
 	shown[0] = true;
@@ -350,12 +346,11 @@ static int largest_choose(const struct taking *t, bool *shown)
 	return rc;
 }
 
-static int choose(const struct taking *t, size_t touched, bool *shown)
+static int choose(const struct taking *t, bool *shown)
 {
-	if (t->take->max_nodes && touched > t->take->max_nodes)
+	if (t->take->max_nodes && t->touched_count > t->take->max_nodes)
 		return largest_choose(t, shown);
-	for (size_t i = 0; i < t->skeleton->nodes_count; i++)
-		shown[i] = t->samples[i] != 0;
+	memcpy(shown, t->touched, t->skeleton->nodes_count);
 	shown[0] = true;
 	return 0;
 }
@@ -478,19 +473,19 @@ static void selves_copy(struct copying *c, const uint32_t *number)
 
 /* What hidden children held, by node. */
 static int hidden_find(struct copying *c, const struct taking *t, const bool *shown,
-		       const uint32_t *number, size_t touched)
+		       const uint32_t *number)
 {
 	const struct skeleton_take *take = c->take;
 	struct query_hidden *hidden = &c->tree->hidden;
 
-	hidden->nodes = touched - c->tree->nodes_count;
+	hidden->nodes = t->touched_count - c->tree->nodes_count;
 	hidden->self = calloc(c->tree->nodes_count, sizeof(*hidden->self));
 	if (!hidden->self)
 		return -ENOMEM;
 	for (uint32_t i = 1; i < take->skeleton->nodes_count; i++) {
 		uint32_t parent = parent_of(take, i);
 
-		if (!shown[i] && shown[parent] && t->samples[i])
+		if (!shown[i] && shown[parent] && t->touched[i])
 			hidden->self[number[parent]] =
 				sum_add(hidden->self[number[parent]], take->sums[0].totals[i]);
 	}
@@ -501,7 +496,7 @@ int skeleton_tree(const struct skeleton_take *take, struct query_tree *tree, uin
 {
 	struct skeleton *s = take->skeleton;
 	struct taking taking CLEANUP(taking_release) = { 0 };
-	size_t nodes = s->nodes_count, touched, count = 0;
+	size_t nodes = s->nodes_count, count = 0;
 	uint32_t *CLEANUP(cleanup_free) dress = take->joined ? keys_choose(take) : NULL;
 	uint32_t *CLEANUP(cleanup_free) strings = calloc(s->names.strings.count + 1, sizeof(*strings));
 	uint32_t *CLEANUP(cleanup_free) keys = calloc(s->names.keys_count + 1, sizeof(*keys));
@@ -516,8 +511,7 @@ int skeleton_tree(const struct skeleton_take *take, struct query_tree *tree, uin
 		rc = taking_init(&taking, take);
 	if (rc)
 		return rc;
-	touched = touched_count(&taking);
-	rc = choose(&taking, touched, shown);
+	rc = choose(&taking, shown);
 	for (size_t i = 0; !rc && i < nodes; i++)
 		count += shown[i];
 	if (!rc)
@@ -529,8 +523,8 @@ int skeleton_tree(const struct skeleton_take *take, struct query_tree *tree, uin
 	if (rc)
 		return rc;
 	selves_copy(&c, number);
-	if (count < touched)
-		rc = hidden_find(&c, &taking, shown, number, touched);
+	if (count < taking.touched_count)
+		rc = hidden_find(&c, &taking, shown, number);
 	if (!rc && ret_number)
 		*ret_number = TAKE(number);
 	return rc;

@@ -53,7 +53,7 @@ MUST_CHECK int context_record(struct context_reader *reader, const struct storag
 
 /*
  * Give the records of `set` that pass as segments with sums: what storage_scan gives of a set that needs
- * none.  What does not pass is counted in `facts`.
+ * none, but that a stack may stand in it more than once, in no order.  What does not pass is counted in `facts`.
  */
 MUST_CHECK int context_scan(const struct query *query, const struct query_series_set *set,
 			    struct query_facts *facts, storage_segment_fn fn, void *arg,

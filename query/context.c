@@ -328,6 +328,39 @@ void context_reader_free(struct context_reader *reader)
 	free(reader);
 }
 
+/* ---- how far back they go ---- */
+
+struct reach {
+	int64_t records_ns, sums_ns; /* the oldest of L0, and of the levels above */
+};
+
+static int reach_part(void *arg, const struct storage_part *part)
+{
+	struct reach *reach = arg;
+
+	if (part->level < 0 || !part->first_ns)
+		return 0;
+	if (part->level)
+		reach->sums_ns = MIN(reach->sums_ns, part->first_ns);
+	else
+		reach->records_ns = MIN(reach->records_ns, part->first_ns);
+	return 0;
+}
+
+int context_reach(const struct query *query, struct query_facts *facts, struct err *err)
+{
+	struct reach reach = { query->range.until_ns, query->range.until_ns };
+	int rc = storage_parts(query->reader, reach_part, &reach, err);
+
+	if (rc == -EOPNOTSUPP)
+		return 0; /* a store without files has only records */
+	/* A window stands for records up to its width later. */
+	if (!rc && query->range.from_ns < reach.records_ns &&
+	    reach.sums_ns < reach.records_ns - STORAGE_L2_WINDOW_NS)
+		facts->records_from_ns = reach.records_ns;
+	return rc;
+}
+
 /* ---- records as a segment ---- */
 
 struct scan_call {
@@ -391,6 +424,8 @@ int context_scan(const struct query *query, const struct query_series_set *set,
 	struct storage_scan scan = query_scan(query, set);
 	int rc = context_reader_new(query, set, &call.reader, err);
 
+	if (!rc)
+		rc = context_reach(query, facts, err);
 	if (!rc)
 		rc = storage_records(query->reader, &scan, records_add, &call, err);
 	context_reader_free(call.reader);

@@ -232,7 +232,7 @@ int query_filter_step(const struct query_filter *filter, struct reshape_step *st
 			continue;
 		place[i] = place[step->from[i].parent];
 		if (frame_is_shown(filter, bits[key]) && state[i] & REACHED)
-			rc = query_tree_child_of(step->tree, place[i], key, &place[i]);
+			rc = reshape_child(step, place[i], key, &place[i]);
 		if (state[i] == wanted)
 			step->map[i] = place[i];
 	}

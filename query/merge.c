@@ -349,6 +349,8 @@ int query_failed(int rc, struct err *err)
 {
 	if (rc == -ENOMEM)
 		return err_set(err, rc, "query: out of memory");
+	if (rc == -ETIME && (!err || !err->code))
+		return err_set(err, rc, "query: its time was over before the shape was made; narrow the range or the filters");
 	if (rc == -E2BIG)
 		return err_set(err, rc,
 			       "query: the answer has more than the limit of %zu nodes or 256 MiB of names; narrow the range, the selector or the filters",

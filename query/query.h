@@ -104,6 +104,9 @@ struct query {
 struct query_facts {
 	uint64_t samples; /* behind the answer */
 	bool partial;	  /* the deadline came first */
+	/* A restriction by what records say reaches back to here, though the range and the data begin earlier:
+	 * only L0 has records. 0: it reaches all. */
+	int64_t records_from_ns;
 	/* Of a question with a filter, a context or a shape: what was selected and is not shown.
 	 * The answer's total and `removed_value` are the whole. */
 	bool filtered;

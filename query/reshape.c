@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "query/merge.h"
 
 static bool has_shape(const struct query *query)
@@ -45,8 +46,14 @@ static const struct query_key *key_of(const struct reshape_step *step, uint32_t 
 	return &step->tree->keys[step->from[node].key];
 }
 
-static int child_of(struct reshape_step *step, uint32_t parent, uint32_t key, uint32_t *ret_node)
+#define STEPS_BETWEEN_CLOCKS 4096
+#define GRACE_NS (INT64_C(5) * NS_PER_S) /* what was merged until the deadline is still to be shaped */
+
+int reshape_child(struct reshape_step *step, uint32_t parent, uint32_t key, uint32_t *ret_node)
 {
+	if (!(step->steps++ % STEPS_BETWEEN_CLOCKS) && step->query->deadline_ns &&
+	    clock_monotonic_ns() > step->query->deadline_ns + GRACE_NS)
+		return -ETIME;
 	return query_tree_child_of(step->tree, parent, key, ret_node);
 }
 
@@ -110,7 +117,7 @@ static int rekey_node(struct reshape_step *step, rekey_fn rekey, uint32_t *numbe
 		*ret_node = parent;
 		return 0;
 	}
-	return child_of(step, parent, numbers[key], ret_node);
+	return reshape_child(step, parent, numbers[key], ret_node);
 }
 
 static int rekey_step(struct reshape_step *step, rekey_fn rekey, bool fold)
@@ -189,7 +196,7 @@ static int collapse_step(struct reshape_step *step)
 			at = tree->nodes[at].parent;
 		step->map[i] = at;
 		if (!at)
-			rc = child_of(step, parent, step->from[i].key, &step->map[i]);
+			rc = reshape_child(step, parent, step->from[i].key, &step->map[i]);
 	}
 	return rc;
 }
@@ -203,7 +210,7 @@ static int prune_step(struct reshape_step *step)
 	step->map[0] = 0;
 	for (uint32_t i = 1; !rc && i < step->count; i++)
 		if (needed[i])
-			rc = child_of(step, step->map[step->from[i].parent], step->from[i].key,
+			rc = reshape_child(step, step->map[step->from[i].parent], step->from[i].key,
 				      &step->map[i]);
 	return rc;
 }
@@ -217,7 +224,7 @@ static int hang_upwards(struct reshape_step *step, uint32_t node, uint32_t *ret_
 	int rc = 0;
 
 	for (; !rc && node; node = step->from[node].parent)
-		rc = child_of(step, at, step->from[node].key, &at);
+		rc = reshape_child(step, at, step->from[node].key, &at);
 	*ret_node = at;
 	return rc;
 }
@@ -249,7 +256,7 @@ static int sandwich_step(struct reshape_step *step)
 		if (!outermost[i] || !needed[i])
 			continue;
 		if (shape->side == QUERY_CALLEES)
-			rc = child_of(step, outermost[i] == i ? 0 : step->map[parent],
+			rc = reshape_child(step, outermost[i] == i ? 0 : step->map[parent],
 				      step->from[i].key, &step->map[i]);
 		else if (step->live[i])
 			rc = hang_upwards(step, outermost[i], &step->map[i]);
@@ -294,7 +301,7 @@ static int path_step(struct reshape_step *step)
 	for (uint32_t i = 1; !rc && i < step->count; i++) {
 		if (!needed[i])
 			continue;
-		rc = child_of(step, place[step->from[i].parent], step->from[i].key, &place[i]);
+		rc = reshape_child(step, place[step->from[i].parent], step->from[i].key, &place[i]);
 		if (depth[i] == length)
 			step->map[i] = place[i];
 	}

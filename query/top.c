@@ -298,6 +298,8 @@ static int context_rows(const struct query *query, const struct query_series_set
 	int rc = context_reader_new(query, set, &call->reader, err);
 
 	if (!rc)
+		rc = context_reach(query, &call->table->facts, err);
+	if (!rc)
 		rc = storage_records(query->reader, &scan, records_add, call, err);
 	context_reader_free(call->reader);
 	return rc;

@@ -230,6 +230,20 @@ static int choose(const struct query_tree *tree, size_t max_nodes, bool *shown)
 	return 0;
 }
 
+static int keys_compare(const struct query_tree *tree, const struct query_key *a,
+			const struct query_key *b)
+{
+	int order = strcmp(intern_get(&tree->strings, a->library).ptr,
+			   intern_get(&tree->strings, b->library).ptr);
+
+	if (!order)
+		order = strcmp(intern_get(&tree->strings, a->file).ptr,
+			       intern_get(&tree->strings, b->file).ptr);
+	if (!order)
+		order = (a->line > b->line) - (a->line < b->line);
+	return order ? order : (a->start_line > b->start_line) - (a->start_line < b->start_line);
+}
+
 static int by_show(const void *a, const void *b, void *arg)
 {
 	const struct query_tree *tree = arg;
@@ -244,6 +258,9 @@ static int by_show(const void *a, const void *b, void *arg)
 	struct str t = intern_get(&tree->strings, tree->keys[m->key].function);
 	int order = strcmp(s.ptr, t.ptr);
 
+	/* Where a library or a file tells them apart: numbers are in no order that a reader knows. */
+	if (!order)
+		order = keys_compare(tree, &tree->keys[n->key], &tree->keys[m->key]);
 	return order ? order : (x > y) - (x < y);
 }
 

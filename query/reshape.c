@@ -154,7 +154,8 @@ static int key_of_name(struct reshape_step *step, struct query_key *key)
 	return 0;
 }
 
-/* The keys of names were all added here, in order; what they are shown with is the last old key's. */
+/* The keys of names were all added here, in order; what they are shown with is the last old key's, in the
+ * order of their texts. */
 static int join_step(struct reshape_step *step)
 {
 	size_t old_keys = step->tree->keys_count;
@@ -172,7 +173,8 @@ static int join_step(struct reshape_step *step)
 
 		(void)key_of_name(step, &key);
 		at = intern_find(&step->tree->key_index, (const char *)&key, sizeof(key));
-		if (at > 0)
+		if (at > 0 && (!step->shown[at].function ||
+			       query_keys_compare(step->tree, &step->tree->keys[i], &step->shown[at]) > 0))
 			step->shown[at] = step->tree->keys[i];
 	}
 	return 0;

@@ -101,6 +101,16 @@ static uint64_t mix(uint64_t a, uint64_t b)
 	return (uint64_t)(product >> 64) ^ (uint64_t)product;
 }
 
+/* Depth, then a hash of the names on the path. */
+static uint64_t rank_below(uint64_t parent, uint64_t name_hash)
+{
+	const uint64_t deepest = UINT64_MAX >> DEPTH_SHIFT;
+	uint64_t depth = parent >> DEPTH_SHIFT;
+
+	return MIN(depth + 1, deepest) << DEPTH_SHIFT | mix(parent, name_hash) >> (64 - DEPTH_SHIFT);
+}
+
+/* Of what joins by names, and so the same for all that are joined. */
 static int key_hashes_extend(struct skeleton *s)
 {
 	int rc = array_grow(&s->key_hashes, sizeof(*s->key_hashes), &s->key_hashes_capacity,
@@ -108,26 +118,12 @@ static int key_hashes_extend(struct skeleton *s)
 
 	for (; !rc && s->key_hashes_count < s->names.keys_count; s->key_hashes_count++) {
 		const struct query_key *key = &s->names.keys[s->key_hashes_count];
-		const uint32_t texts[] = { key->function, key->library, key->file };
-		uint64_t hash = (uint64_t)key->line << 32 | key->start_line;
+		struct str name = intern_get(&s->names.strings, key->function);
 
-		for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-			struct str text = intern_get(&s->names.strings, texts[i]);
-
-			hash = mix(hash, hash128(text.ptr, text.len).lo);
-		}
-		s->key_hashes[s->key_hashes_count] = hash;
+		s->key_hashes[s->key_hashes_count] =
+			mix(s->by_line ? key->line : 0, hash128(name.ptr, name.len).lo);
 	}
 	return rc;
-}
-
-static uint64_t rank_below(const struct skeleton *s, uint32_t parent, uint32_t key)
-{
-	const uint64_t deepest = UINT64_MAX >> DEPTH_SHIFT;
-	uint64_t depth = s->rank[parent] >> DEPTH_SHIFT;
-
-	return MIN(depth + 1, deepest) << DEPTH_SHIFT |
-	       mix(s->rank[parent], s->key_hashes[key]) >> (64 - DEPTH_SHIFT);
 }
 
 static int node_add(struct skeleton *s, uint32_t parent, uint32_t key, bool linked, uint32_t *ret_node)
@@ -157,7 +153,7 @@ static int node_add(struct skeleton *s, uint32_t parent, uint32_t key, bool link
 	s->links[node] = (struct skeleton_links){ 0, linked ? s->links[parent].child : 0 };
 	if (linked)
 		s->links[parent].child = node;
-	s->rank[node] = rank_below(s, parent, key);
+	s->rank[node] = rank_below(s->rank[parent], s->key_hashes[key]);
 	s->nodes_count++;
 	*ret_node = node;
 	return 0;

@@ -146,7 +146,7 @@ static void values_join(const struct skeleton *s, struct skeleton_sums *sums)
 		sums->leaves[i].node = s->joined[sums->leaves[i].node];
 }
 
-/* What a name is shown with is the last of its keys that the question touched. */
+/* What a name is shown with is the last of its keys that the question touched, in the order of their texts. */
 static uint32_t *keys_choose(const struct skeleton_take *take)
 {
 	const struct skeleton *s = take->skeleton;
@@ -162,7 +162,9 @@ static uint32_t *keys_choose(const struct skeleton_take *take)
 		for (size_t k = 0; k < take->sums_count; k++)
 			touched[s->key[i]] |= take->sums[k].samples[i] != 0;
 	for (uint32_t i = 1; i < s->names.keys_count; i++)
-		if (touched[i])
+		if (touched[i] && (!last[s->class_of[i]] ||
+				   query_keys_compare(&s->names, &s->names.keys[i],
+						      &s->names.keys[last[s->class_of[i]]]) > 0))
 			last[s->class_of[i]] = i;
 	for (size_t i = 1; i < s->names.keys_count; i++)
 		shown[i] = last[s->class_of[i]];
@@ -249,11 +251,26 @@ struct candidate {
 	uint32_t node;
 };
 
-static bool is_first(const struct candidate *a, const struct candidate *b)
+/* Paths of the same names, in different libraries or files. */
+static bool is_path_first(const struct skeleton *s, uint32_t x, uint32_t y)
+{
+	int order = 0;
+
+	for (; x != y; x = s->parent[x], y = s->parent[y]) {
+		int here = query_keys_compare(&s->names, &s->names.keys[s->key[x]],
+					      &s->names.keys[s->key[y]]);
+
+		order = here ? here : order; /* what differs next to the root decides */
+	}
+	return order < 0;
+}
+
+static bool is_first(const struct skeleton *s, const struct candidate *a, const struct candidate *b)
 {
 	if (a->weight != b->weight)
 		return a->weight > b->weight;
-	return a->rank != b->rank ? a->rank < b->rank : a->node < b->node;
+	return a->rank != b->rank ? a->rank < b->rank :
+	       a->node != b->node && is_path_first(s, a->node, b->node);
 }
 
 static void swap(struct candidate *a, struct candidate *b)
@@ -266,7 +283,7 @@ static void swap(struct candidate *a, struct candidate *b)
 
 /* Put the `wanted` first ones first (Hoare's select).  Where it parts is drawn, so that nobody can choose
  * values that make it slow. */
-static void select_first(struct candidate *list, size_t count, size_t wanted)
+static void select_first(const struct skeleton *s, struct candidate *list, size_t count, size_t wanted)
 {
 	size_t low = 0, high = count; /* what is not settled yet; wanted lies within */
 
@@ -276,7 +293,7 @@ static void select_first(struct candidate *list, size_t count, size_t wanted)
 		size_t kept = low;
 
 		for (size_t i = low; i < high; i++)
-			if (is_first(&list[i], &pivot))
+			if (is_first(s, &list[i], &pivot))
 				swap(&list[i], &list[kept++]);
 		if (wanted <= kept) {
 			high = kept;
@@ -304,7 +321,7 @@ static int bucket_choose(const struct taking *t, size_t bucket, size_t count, si
 	for (uint32_t i = 0; i < s->nodes_count && found < count; i++)
 		if (t->weights[i] >= from && t->weights[i] < until && t->touched[i])
 			list[found++] = (struct candidate){ t->weights[i], s->rank[i], i };
-	select_first(list, found, wanted);
+	select_first(s, list, found, wanted);
 	for (size_t i = 0; i < MIN(wanted, found); i++)
 		shown[list[i].node] = true;
 	return 0;

@@ -29,7 +29,13 @@ static int by_self(const void *a, const void *b)
 		return x->self < y->self ? 1 : -1;
 	if (x->total != y->total)
 		return x->total < y->total ? 1 : -1;
-	return strcmp(x->name, y->name);
+	int order = strcmp(x->name, y->name);
+
+	if (!order)
+		order = strcmp(x->library, y->library);
+	if (!order)
+		order = strcmp(x->file, y->file);
+	return order ? order : (x->line > y->line) - (x->line < y->line);
 }
 
 /* ---- rows that are frames: function, file, line, library ---- */

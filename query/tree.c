@@ -230,8 +230,8 @@ static int choose(const struct query_tree *tree, size_t max_nodes, bool *shown)
 	return 0;
 }
 
-static int keys_compare(const struct query_tree *tree, const struct query_key *a,
-			const struct query_key *b)
+int query_keys_compare(const struct query_tree *tree, const struct query_key *a,
+		       const struct query_key *b)
 {
 	int order = strcmp(intern_get(&tree->strings, a->library).ptr,
 			   intern_get(&tree->strings, b->library).ptr);
@@ -260,7 +260,7 @@ static int by_show(const void *a, const void *b, void *arg)
 
 	/* Where a library or a file tells them apart: numbers are in no order that a reader knows. */
 	if (!order)
-		order = keys_compare(tree, &tree->keys[n->key], &tree->keys[m->key]);
+		order = query_keys_compare(tree, &tree->keys[n->key], &tree->keys[m->key]);
 	return order ? order : (x > y) - (x < y);
 }
 

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli/value.h"
 
@@ -93,6 +94,17 @@ void graph_release(struct graph *graph)
 	*graph = (struct graph){0};
 }
 
+static void records_note(time_t since)
+{
+	char text[32] = "";
+	struct tm tm;
+
+	if (gmtime_r(&since, &tm))
+		(void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	(void)fprintf(stderr, "hearth: what came before %s is not in here: its records are gone, sums have no labels\n",
+		      text);
+}
+
 void graph_notes(json_t *answer)
 {
 	json_t *hidden = json_object_get(answer, "hidden"), *count;
@@ -104,6 +116,8 @@ void graph_notes(json_t *answer)
 	if (json_is_true(json_object_get(answer, "partial")))
 		(void)fprintf(stderr,
 			      "hearth: the deadline came first: this is a part of the answer\n");
+	if (answer_number(answer, "records_from") > 0)
+		records_note((time_t)(answer_number(answer, "records_from") / 1e9));
 	json_object_foreach(json_object_get(answer, "lost"), reason, count)(void) fprintf(
 	    stderr, "hearth: lost %lld (%s)\n", (long long)json_integer_value(count), reason);
 }

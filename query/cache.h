@@ -12,7 +12,7 @@
 
 #include "query/skeleton.h"
 
-#define QUERY_CACHE_BYTES ((size_t)40 << 20)
+#define QUERY_CACHE_BYTES ((size_t)48 << 20)
 
 /* The skeleton of the query's granularity, which is the caller's alone until it is returned. Returns 0 or
  * -ENOMEM. */

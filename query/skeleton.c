@@ -72,18 +72,19 @@ static size_t intern_bytes(const struct intern *intern)
 
 size_t skeleton_bytes(const struct skeleton *s)
 {
-	size_t bytes = (s->parent_capacity + s->key_capacity) * sizeof(uint32_t) +
-		       s->links_capacity * sizeof(*s->links) + s->rank_capacity * sizeof(*s->rank) +
+	/* What was touched of it: room that is not used yet is no memory yet. */
+	size_t bytes = s->nodes_count * (sizeof(*s->parent) + sizeof(*s->key) + sizeof(*s->links) +
+					 sizeof(*s->rank)) +
 		       s->crowded.capacity * sizeof(*s->crowded.table) +
-		       s->key_hashes_capacity * sizeof(*s->key_hashes) + s->again_capacity +
-		       s->joined_capacity * sizeof(*s->joined) +
-		       s->join_slots.capacity * sizeof(*s->join_slots.table) + intern_bytes(&s->classes) +
-		       s->class_capacity * sizeof(*s->class_of) + intern_bytes(&s->names.strings) +
-		       intern_bytes(&s->names.key_index) + intern_bytes(&s->names.alias_index) +
-		       s->names.keys_capacity * sizeof(*s->names.keys);
+		       s->key_hashes_count * sizeof(*s->key_hashes) + s->again_count +
+		       s->joined_count * sizeof(*s->joined) +
+		       s->join_slots.capacity * sizeof(*s->join_slots.table) +
+		       intern_bytes(&s->classes) + s->class_count * sizeof(*s->class_of) +
+		       intern_bytes(&s->names.strings) + intern_bytes(&s->names.key_index) +
+		       intern_bytes(&s->names.alias_index) + s->names.keys_count * sizeof(*s->names.keys);
 
 	if (s->spare)
-		bytes += s->spare->capacity * (sizeof(*s->spare->totals) + sizeof(*s->spare->samples));
+		bytes += s->nodes_count * (sizeof(*s->spare->totals) + sizeof(*s->spare->samples));
 	for (size_t i = 0; i < s->sources_count; i++)
 		bytes += s->sources[i].map_count * sizeof(*s->sources[i].map) +
 			 s->sources[i].frames_count * sizeof(*s->sources[i].frames) +

@@ -287,6 +287,25 @@ int query_map_records(const struct query *query, const struct storage_records *r
 	return rc;
 }
 
+int query_map_tables(const struct query *query, const struct storage_segment *tables,
+		     struct skeleton *skeleton, const uint32_t **ret_map)
+{
+	struct segment_call call = { .query = query, .skeleton = skeleton, .segment = tables };
+	/* Tables that have an id were met with all the leaves that count. */
+	size_t count = tables->id ? 0 : tables->nodes_count;
+	uint32_t *CLEANUP(cleanup_free) all = malloc((count + 1) * sizeof(*all));
+
+	if (!all)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < count; i++)
+		all[i] = i;
+	int rc = segment_map(&call, all, count);
+
+	if (!rc)
+		*ret_map = call.source->map;
+	return rc;
+}
+
 static int total_is_removed(void *arg, size_t series, int64_t step_start_ns, int64_t sum,
 			    uint64_t count)
 {

@@ -117,6 +117,58 @@ int passing_sum(struct passing *passing, const struct query *query,
 	return rc;
 }
 
+static int tables_pass(void *arg, const struct storage_segment *tables, bool *passes)
+{
+	struct passing *passing = arg;
+	const uint32_t *map = NULL;
+	int rc = query_map_tables(passing->query, tables, passing->skeleton, &map);
+
+	if (rc)
+		return rc;
+	passes[0] = passing_node(passing, 0);
+	for (size_t i = 1; i < tables->nodes_count; i++)
+		passes[i] = map[i] && passing_node(passing, map[i]);
+	return 0;
+}
+
+/* Sums as they come by, once to add and once to take away. */
+struct counting {
+	int64_t sum;
+	uint64_t samples;
+	storage_total_fn fn; /* NULL: nobody else wants them */
+	void *arg;
+};
+
+static int count_total(void *arg, size_t series, int64_t step_start_ns, int64_t sum, uint64_t count)
+{
+	struct counting *counting = arg;
+
+	counting->sum = sum_add(counting->sum, sum);
+	counting->samples += count;
+	return counting->fn ? counting->fn(counting->arg, series, step_start_ns, sum, count) : 0;
+}
+
+int passing_timeline(struct passing *passing, const struct storage_scan *scan, int64_t step_ns,
+		     struct query_facts *facts, storage_total_fn fn, void *arg, struct err *err)
+{
+	struct storage_reader *reader = passing->query->reader;
+	struct counting all = { 0 }, some = { .fn = fn, .arg = arg };
+	struct storage_scan part = *scan;
+
+	part.passes = tables_pass;
+	part.passes_arg = passing;
+	int rc = storage_timeline(reader, &part, step_ns, count_total, &some, err);
+
+	if (!rc)
+		rc = storage_timeline(reader, scan, step_ns, count_total, &all, err);
+	if (rc)
+		return rc;
+	facts->removed_value = sum_add(facts->removed_value, all.sum - some.sum);
+	/* What arrives between both is in neither, at worst. */
+	facts->removed_samples += all.samples - MIN(all.samples, some.samples);
+	return 0;
+}
+
 bool passing_is_first(const struct query_series_set *set, size_t at)
 {
 	for (size_t i = 0; i < at; i++)

@@ -28,6 +28,14 @@ void passing_release(struct passing *passing);
 
 bool passing_node(const struct passing *passing, uint32_t node);
 
+/*
+ * The timeline of what passes of a set, as storage_timeline's, in one scan.  For what stacks alone decide: no
+ * label restricts.  What does not pass is counted; samples are the callback's to count.
+ */
+MUST_CHECK int passing_timeline(struct passing *passing, const struct storage_scan *scan, int64_t step_ns,
+				struct query_facts *facts, storage_total_fn fn, void *arg,
+				struct err *err);
+
 /* The sum of what passes of a set in the query's range (the whole or a part).  What does not is counted. */
 MUST_CHECK int passing_sum(struct passing *passing, const struct query *query,
 			   const struct query_series_set *set, struct query_facts *facts,

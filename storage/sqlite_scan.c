@@ -7,20 +7,70 @@
 
 /* ---- totals ---- */
 
+/* Which stacks of a dictionary count. */
+struct passing {
+	const struct dict *stacks;
+	bool *passes; /* by node */
+};
+
+struct totalling {
+	struct plan *p;
+	struct totals *totals;
+	struct passing *passing;
+	size_t passing_count, passing_capacity;
+};
+
+static void totalling_release(struct totalling *t)
+{
+	for (size_t i = 0; i < t->passing_count; i++)
+		free(t->passing[i].passes);
+	free(t->passing);
+}
+
+/* NULL: all count. */
+static int find_passing(struct totalling *t, const struct visit *v, const bool **ret_passes)
+{
+	const struct storage_scan *scan = t->p->scan;
+
+	*ret_passes = NULL;
+	if (!scan->passes)
+		return 0;
+	for (size_t i = 0; i < t->passing_count; i++) {
+		*ret_passes = t->passing[i].passes;
+		if (t->passing[i].stacks == v->stacks)
+			return 0;
+	}
+	if (array_grow(&t->passing, sizeof(*t->passing), &t->passing_capacity,
+		       t->passing_count + 1))
+		return -ENOMEM;
+	struct passing *passing = &t->passing[t->passing_count];
+	const struct storage_segment tables = segment_of_dict(v->stacks, v->owner);
+
+	*passing = (struct passing){v->stacks, calloc(tables.nodes_count, sizeof(bool))};
+	if (!passing->passes)
+		return -ENOMEM;
+	t->passing_count++;
+	*ret_passes = passing->passes;
+	return scan->passes(scan->passes_arg, &tables, passing->passes);
+}
+
+/* A gauge's snapshot replaces those before it also when nothing of it counts. */
 static int visit_totals(void *arg, const struct visit *v)
 {
-	struct plan *p = ((void **)arg)[0];
-	struct totals *totals = ((void **)arg)[1];
+	struct totalling *t = arg;
 	const struct codec_columns *c = v->columns;
-	const int64_t *values = c->values[p->scan->column];
-	int rc = 0;
+	const int64_t *values = c->values[t->p->scan->column];
+	const bool *passes;
+	int rc = find_passing(t, v, &passes);
 
 	for (size_t i = 0; !rc && i < c->count; i++) {
+		bool counts = !passes || passes[c->nodes[i]];
+
 		if (v->gauge)
-			rc = totals_add_gauge(totals, v->series, v->runtime_id, c->times[i],
-					      values[i], c->counts[i]);
-		else
-			totals_add(totals, v->series, c->times[i], values[i], c->counts[i]);
+			rc = totals_add_gauge(t->totals, v->series, v->runtime_id, c->times[i],
+					      counts ? values[i] : 0, counts ? c->counts[i] : 0);
+		else if (counts)
+			totals_add(t->totals, v->series, c->times[i], values[i], c->counts[i]);
 	}
 	return rc;
 }
@@ -28,8 +78,12 @@ static int visit_totals(void *arg, const struct visit *v)
 /* Gather the totals of gauges, and of sums when they are wanted. */
 static int collect(struct plan *p, bool sums, struct totals *totals, struct err *err)
 {
-	void *arg[] = {p, totals};
-	struct walk walk = {.gauges = true, .sums = sums, .fn = visit_totals, .arg = arg};
+	struct totalling t CLEANUP(totalling_release) = {.p = p, .totals = totals};
+	struct walk walk = {.with_blocks = p->scan->passes != NULL,
+			    .gauges = true,
+			    .sums = sums,
+			    .fn = visit_totals,
+			    .arg = &t};
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < p->files_count; i++) {

@@ -181,6 +181,11 @@ typedef int (*storage_series_fn)(void *arg, const struct storage_series *series)
 MUST_CHECK int storage_series(struct storage_reader *reader, int64_t from_ns, int64_t until_ns,
 			      storage_series_fn fn, void *arg, struct err *err);
 
+/* Which of a segment's stacks count: set passes[node], all false at the call, for those.  Called once for each
+ * set of tables, within a transaction: it asks the store nothing. Returns 0 or what ends the scan. */
+struct storage_segment;
+typedef int (*storage_passes_fn)(void *arg, const struct storage_segment *tables, bool *passes);
+
 /* What to scan: one column of some series over a time range. */
 struct storage_scan {
 	const struct hash128 *series; /* identities; those that a file does not know are skipped */
@@ -188,6 +193,8 @@ struct storage_scan {
 	size_t column;
 	int64_t from_ns, until_ns; /* half open; exact to the record, whatever levels are used */
 	int64_t deadline_ns;       /* CLOCK_MONOTONIC; past it the scan ends with -ETIME. 0: none */
+	storage_passes_fn passes;  /* of a timeline alone. NULL: every stack counts */
+	void *passes_arg;
 };
 
 /*

@@ -115,7 +115,8 @@ def main():
                 continue
             if not os.path.isdir(directory):
                 subprocess.run([PROGRAMS / "query_store", directory, *map(str, size)], check=True)
-            end = max(path.stat().st_mtime_ns for path in pathlib.Path(directory).rglob("*.db")) - 12_345_678_901
+                pathlib.Path(directory + ".end").write_text(str(time.time_ns() - 12_345_678_901))
+            end = int(pathlib.Path(directory + ".end").read_text())
             warm(directory, end, rounds, wanted)
             cold(directory, end, wanted)
 

@@ -105,14 +105,11 @@ static void records_note(time_t since)
 		      text);
 }
 
-void graph_notes(json_t *answer)
+void facts_notes(json_t *answer)
 {
-	json_t *hidden = json_object_get(answer, "hidden"), *count;
 	const char *reason;
+	json_t *count;
 
-	if (answer_number(hidden, "nodes") > 0)
-		(void)fprintf(stderr, "hearth: %.0f nodes are hidden; --max-nodes 0 shows all\n",
-			      answer_number(hidden, "nodes"));
 	if (json_is_true(json_object_get(answer, "partial")))
 		(void)fprintf(stderr,
 			      "hearth: the deadline came first: this is a part of the answer\n");
@@ -120,4 +117,14 @@ void graph_notes(json_t *answer)
 		records_note((time_t)(answer_number(answer, "records_from") / 1e9));
 	json_object_foreach(json_object_get(answer, "lost"), reason, count)(void) fprintf(
 	    stderr, "hearth: lost %lld (%s)\n", (long long)json_integer_value(count), reason);
+}
+
+void graph_notes(json_t *answer)
+{
+	json_t *hidden = json_object_get(answer, "hidden");
+
+	if (answer_number(hidden, "nodes") > 0)
+		(void)fprintf(stderr, "hearth: %.0f nodes are hidden; --max-nodes 0 shows all\n",
+			      answer_number(hidden, "nodes"));
+	facts_notes(answer);
 }

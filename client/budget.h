@@ -2,8 +2,8 @@
 /*
  * client/budget.h - what profiling costs the program, and what is done when that is too much.
  *
- * Private to client/.  Every 32nd piece of work of a kind is measured with the monotonic clock, which is
- * no system call, and stands for 32; what a hook does on its way past is counted and charged at a constant.
+ * Private to client/.  Every fourth piece of work of a kind is measured with the monotonic clock, which is
+ * no system call, and stands for four; what a hook does on its way past is counted and charged at a constant.
  * Once a second one thread compares the sum with the CPU time of the process, of which the agent tells:
  * above the limit the kind that costs
  * most is sampled half as often, and one that keeps the cost above twice the limit is stopped for five
@@ -21,9 +21,9 @@
 /* The kinds of work: enum ring_dimension, and what serves all of them. */
 enum { BUDGET_CHORES = RING_DIMENSIONS, BUDGET_KINDS };
 
-#define BUDGET_EVERY 32
+#define BUDGET_EVERY 4
 #define BUDGET_SHIFT_MAX 7
-#define BUDGET_FLOOR_PPM 500 /* of one core: what an idle program may be charged */
+#define BUDGET_FLOOR_PPM 1000 /* of one core: what an idle program may be charged */
 #define BUDGET_WINDOW_NS INT64_C(1000000000)
 #define BUDGET_PATIENCE_NS INT64_C(10000000000) /* above twice the limit, before a stop */
 #define BUDGET_PAUSE_NS INT64_C(300000000000)	/* from a stop to the next try */
@@ -58,7 +58,7 @@ uint64_t budget_ppm(const struct budget *b);
 /* ---- this process ---- */
 
 struct budget_public {
-	uint32_t taken[BUDGET_KINDS]; /* pieces of work, to find every 32nd */
+	uint32_t taken[BUDGET_KINDS]; /* pieces of work, to find every fourth */
 	uint32_t shift[RING_DIMENSIONS];
 	uint32_t off[RING_DIMENSIONS];
 };

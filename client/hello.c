@@ -156,7 +156,7 @@ static int connect_agent(void)
 
 	if (!find_socket(a.sun_path))
 		return -ENOENT;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = sys_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0)
 		return -errno;
 	if (sys_connect(fd, &a, sizeof(a))) {

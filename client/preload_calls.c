@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/select.h>
@@ -31,32 +32,12 @@
 #include "client/session.h"
 #include "client/target.h"
 
-HOOK(ssize_t, read, (int fd, void *p, size_t n), (fd, p, n), FD(fd))
-HOOK(ssize_t, write, (int fd, const void *p, size_t n), (fd, p, n), FD(fd))
-HOOK(ssize_t, readv, (int fd, const struct iovec *v, int n), (fd, v, n), FD(fd))
-HOOK(ssize_t, writev, (int fd, const struct iovec *v, int n), (fd, v, n), FD(fd))
 HOOK(ssize_t, pread64, (int fd, void *p, size_t n, off64_t at), (fd, p, n, at), FD(fd))
 HOOK(ssize_t, pwrite64, (int fd, const void *p, size_t n, off64_t at), (fd, p, n, at), FD(fd))
 HOOK_AS(ssize_t, pread, (int fd, void *p, size_t n, off_t at), (fd, p, n, at), pread64,
 	FD(fd), NULL)
 HOOK_AS(ssize_t, pwrite, (int fd, const void *p, size_t n, off_t at), (fd, p, n, at), pwrite64,
 	FD(fd), NULL)
-HOOK(ssize_t, recv, (int fd, void *p, size_t n, int f), (fd, p, n, f), FD(fd))
-HOOK(ssize_t, recvfrom,
-     (int fd, void *restrict p, size_t n, int f, struct sockaddr *restrict a, socklen_t *restrict l),
-     (fd, p, n, f, a, l), FD(fd))
-HOOK(ssize_t, recvmsg, (int fd, struct msghdr *m, int f), (fd, m, f), FD(fd))
-HOOK(ssize_t, send, (int fd, const void *p, size_t n, int f), (fd, p, n, f), FD(fd))
-HOOK(ssize_t, sendto,
-     (int fd, const void *p, size_t n, int f, const struct sockaddr *a, socklen_t l),
-     (fd, p, n, f, a, l), FD(fd))
-HOOK(ssize_t, sendmsg, (int fd, const struct msghdr *m, int f), (fd, m, f), FD(fd))
-HOOK(int, accept, (int fd, struct sockaddr *restrict a, socklen_t *restrict l), (fd, a, l),
-     FD(fd))
-HOOK(int, accept4, (int fd, struct sockaddr *restrict a, socklen_t *restrict l, int f),
-     (fd, a, l, f), FD(fd))
-HOOK(int, connect, (int fd, const struct sockaddr *a, socklen_t l), (fd, a, l), FD(fd))
-HOOK(int, poll, (struct pollfd * p, nfds_t n, int ms), (p, n, ms), 0)
 HOOK(int, ppoll, (struct pollfd * p, nfds_t n, const struct timespec *t, const sigset_t *s),
      (p, n, t, s), 0)
 HOOK(int, select,
@@ -66,9 +47,6 @@ HOOK(int, pselect,
      (int n, fd_set *restrict r, fd_set *restrict w, fd_set *restrict e,
       const struct timespec *restrict t, const sigset_t *restrict s),
      (n, r, w, e, t, s), 0)
-HOOK(int, epoll_wait, (int fd, struct epoll_event *e, int n, int ms), (fd, e, n, ms), FD(fd))
-HOOK(int, epoll_pwait, (int fd, struct epoll_event *e, int n, int ms, const sigset_t *s),
-     (fd, e, n, ms, s), FD(fd))
 HOOK(int, nanosleep, (const struct timespec *t, struct timespec *left), (t, left), 0)
 HOOK(int, clock_nanosleep, (clockid_t c, int f, const struct timespec *t, struct timespec *left),
      (c, f, t, left), 0)
@@ -147,32 +125,38 @@ HOOK_AS(int, __openat64_2, (int at, const char *path, int flags), (at, path, fla
 HOOK(int, creat, (const char *path, mode_t mode), (path, mode), 0)
 HOOK(int, creat64, (const char *path, mode_t mode), (path, mode), 0)
 
-/* A number may be another file's from here on: target.h. */
+/* A number may be another file's from here on, in another thread before the call is back: target.h. */
 NEXT(close, int, (int fd), NULL)
-HOOK_CALL(int, close, (int fd), find_close()(fd), close, FD(fd), target_forget(fd))
+HOOK_CALL(int, close, (int fd), (target_closing(fd), find_close()(fd)), close, FD(fd), target_forget(fd))
 
-#define FORGETS(result, name, parameters, arguments, forget)                                       \
+#define CLOSES(result, name, parameters, arguments, closing, forget)                               \
 	NEXT(name, result, parameters, NULL)                                                       \
 	EXPORT result name parameters;                                                             \
 	result name parameters                                                                     \
 	{                                                                                          \
-		result r = find_##name() arguments;                                                \
+		result r;                                                                          \
                                                                                                    \
+		closing;                                                                           \
+		r = find_##name() arguments;                                                       \
 		forget;                                                                            \
 		return r;                                                                          \
 	}
 
-FORGETS(int, dup2, (int from, int to), (from, to), target_forget(to))
-FORGETS(int, dup3, (int from, int to, int flags), (from, to, flags), target_forget(to))
-FORGETS(int, close_range, (unsigned first, unsigned last, int flags), (first, last, flags),
-	target_forget_range(first, last))
+CLOSES(int, dup2, (int from, int to), (from, to), target_closing(to), target_forget(to))
+CLOSES(int, dup3, (int from, int to, int flags), (from, to, flags), target_closing(to),
+       target_forget(to))
+CLOSES(int, close_range, (unsigned first, unsigned last, int flags), (first, last, flags),
+       target_closing_range(first, last), target_forget_range(first, last))
 
 NEXT(closefrom, void, (int first), NULL)
 EXPORT void closefrom(int first);
 void closefrom(int first)
 {
+	unsigned from = first < 0 ? 0 : (unsigned)first;
+
+	target_closing_range(from, ~0u);
 	find_closefrom()(first);
-	target_forget_range(first < 0 ? 0 : (unsigned)first, ~0u);
+	target_forget_range(from, ~0u);
 }
 
 NEXT(sync, void, (void), NULL)
@@ -216,7 +200,7 @@ HOOK(int, getentropy, (void *p, size_t n), (p, n), 0)
 HOOK(int, tcdrain, (int fd), (fd), FD(fd))
 
 /* Of these many commands few wait; the others pass. */
-#define HOOK_COMMAND(name, charged, type, waits)                                                   \
+#define HOOK_COMMAND(name, charged, type, waits, after)                                            \
 	NEXT(name, int, (int fd, type command, ...), NULL)                                         \
 	EXPORT int name(int fd, type command, ...);                                                \
 	int name(int fd, type command, ...)                                                        \
@@ -229,14 +213,31 @@ HOOK(int, tcdrain, (int fd), (fd), FD(fd))
 		argument = va_arg(arguments, void *);                                              \
 		va_end(arguments);                                                                 \
 		if (!(waits))                                                                      \
-			return find_##name()(fd, command, argument);                               \
-		WAITS(charged, FD(fd), r = find_##name()(fd, command, argument));                  \
+			r = find_##name()(fd, command, argument);                                  \
+		else                                                                               \
+			WAITS(charged, FD(fd), r = find_##name()(fd, command, argument));          \
+		if (!r)                                                                            \
+			after;                                                                     \
 		return r;                                                                          \
 	}
 
-HOOK_COMMAND(fcntl, fcntl64, int, command == F_SETLKW || command == F_OFD_SETLKW)
-HOOK_COMMAND(fcntl64, fcntl64, int, command == F_SETLKW || command == F_OFD_SETLKW)
-HOOK_COMMAND(ioctl, ioctl, unsigned long, true)
+static void fcntl_done(int fd, int command, const void *argument)
+{
+	if (command == F_SETFL)
+		target_set_nonblocking(fd, (uintptr_t)argument & O_NONBLOCK);
+}
+
+static void ioctl_done(int fd, unsigned long command, const void *argument)
+{
+	if (command == FIONBIO)
+		target_set_nonblocking(fd, *(const int *)argument);
+}
+
+#define IS_LOCK(command) ((command) == F_SETLKW || (command) == F_OFD_SETLKW)
+
+HOOK_COMMAND(fcntl, fcntl64, int, IS_LOCK(command), fcntl_done(fd, command, argument))
+HOOK_COMMAND(fcntl64, fcntl64, int, IS_LOCK(command), fcntl_done(fd, command, argument))
+HOOK_COMMAND(ioctl, ioctl, unsigned long, command != FIONBIO, ioctl_done(fd, command, argument))
 
 /* ---- System V and POSIX queues ---- */
 

@@ -122,6 +122,7 @@ HOOK_FORMAT(__isoc99_scanf, (const char *restrict format, ...), __isoc99_vfscanf
 	{                                                                                          \
 		int fd = f ? f->_fileno : -1, r;                                                   \
                                                                                                    \
+		target_closing(fd);                                                                \
 		WAITS(name, ADDRESS(f), r = find_##name()(f));                                     \
 		target_forget(fd);                                                                 \
 		return r;                                                                          \

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/single_threaded.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -23,6 +24,7 @@
 
 #define MIB (UINT64_C(1) << 20)
 #define FD_FLOOR 100 /* above what a program closes by number when it becomes a daemon */
+#define FD_LIMIT_MAX 4096 /* above this a number beyond the limit would cost the kernel's table more than 64 KB */
 #define SETTLE_TRIES 10
 #define SETTLE_PAUSE_NS 200000
 #define RING_BYTES_MIN (32u << 10)
@@ -126,13 +128,37 @@ static struct ring_heap *heap_in(unsigned char *base, const struct ring_head *he
 	return head->heap_bytes && heap_format(heap, head->heap_bytes) ? heap : NULL;
 }
 
+/*
+ * Above the program's own limit for numbers, which is raised for the moment of one system call: there the
+ * descriptor is neither counted by that limit, nor found by who tries all numbers below it, nor closed.
+ * Only while no other thread can meet the higher limit.  -1: it is not to be had.
+ */
+static int above_limit(int fd)
+{
+	struct rlimit limit, raised;
+	int above;
+
+	if (!__libc_single_threaded || sys_limit_files(NULL, &limit) || limit.rlim_cur > FD_LIMIT_MAX ||
+	    limit.rlim_cur >= limit.rlim_max)
+		return -1;
+	raised = limit;
+	raised.rlim_cur = (limit.rlim_cur > FD_FLOOR ? limit.rlim_cur : FD_FLOOR) + 1;
+	if (raised.rlim_cur > limit.rlim_max || sys_limit_files(&raised, NULL))
+		return -1;
+	above = sys_fcntl(fd, F_DUPFD_CLOEXEC, (long)raised.rlim_cur - 1);
+	(void)sys_limit_files(&limit, NULL);
+	return above;
+}
+
 static int make_memfd(uint64_t bytes, int *ret_fd)
 {
 	int low = (int)syscall(SYS_memfd_create, "hearth", MFD_CLOEXEC | MFD_ALLOW_SEALING), fd;
 
 	if (low < 0)
 		return -errno;
-	fd = fcntl(low, F_DUPFD_CLOEXEC, FD_FLOOR);
+	fd = above_limit(low);
+	if (fd < 0)
+		fd = fcntl(low, F_DUPFD_CLOEXEC, FD_FLOOR);
 	sys_close(low);
 	/* RLIMIT_NOFILE is low: a number that we took would be one that the program lacks. */
 	if (fd < 0)

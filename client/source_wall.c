@@ -25,7 +25,7 @@
 #define MEAN_MIN_NS UINT64_C(1000000)
 #define MEAN_MAX_NS UINT64_C(64000000000)
 
-#define PHASE_LOOKS 256 /* at 26 ns: a thread with 16,000 calls a second looks at each */
+#define PHASE_CALLS 256 /* at which one is counted, at most, before the distance between counts grows */
 #define PHASE_TICKS_MAX 64
 #define PHASE_LAG_TICKS 4 /* the coarse clock stands still for more than one where a CPU is idle */
 
@@ -285,33 +285,52 @@ static __attribute__((noinline)) bool blocked(const struct blocked *b, int64_t n
 	return taken;
 }
 
+/* How many calls `left_ns` will hold, of which `ns` held so many. */
+static uint32_t phase_calls_due(uint32_t calls, int64_t ns, int64_t left_ns)
+{
+	uint64_t due = (uint64_t)calls * ((uint64_t)left_ns >> 10) / (((uint64_t)ns >> 10) + 1);
+
+	return due < UINT16_MAX ? (uint32_t)due : UINT16_MAX;
+}
+
 /*
  * Count where between two ticks this thread runs: POSIX CPU timers see a thread that is always at the same
  * place in the same place only.  The next count is due a uniform draw from a whole number of ticks after
  * this one, so that a thread with many calls is caught anywhere, and one with a call a tick where it
- * is.  The coarse clock says when to look, the exact one whether it is time; where that leads to many
- * readings the distance grows.
+ * is.  The coarse clock says when to look, the exact one whether it is time.  Who looks too early lets half
+ * of the calls pass that are to be expected until then, and where many pass the distance grows.
  */
 static __attribute__((noinline)) void count_phase(struct thread *t)
 {
 	uint64_t tick = 1000000000u / (session.head->hz ? session.head->hz : 250);
-	int64_t now = clock_exact_ns();
 	uint64_t *word;
+	int64_t now;
 	unsigned i;
 
-	t->phase_looks++;
-	if (now < t->phase_due_ns)
+	t->phase_calls++;
+	if (t->phase_calls < t->phase_look)
 		return;
+	now = clock_exact_ns();
+	if (now < t->phase_due_ns) {
+		if (t->phase_calls == 1)
+			t->phase_looked_ns = now;
+		else if (now > t->phase_looked_ns)
+			t->phase_look = t->phase_calls +
+					phase_calls_due(t->phase_calls - 1, now - t->phase_looked_ns,
+							t->phase_due_ns - now) /
+						2;
+		return;
+	}
 	i = (unsigned)((uint64_t)now % tick * RING_PHASES / tick);
 	word = &t->slot->phases[i / 4];
 	store(word, ring_phase_counted(load(word), i));
-	if (t->phase_looks > PHASE_LOOKS && t->phase_ticks < PHASE_TICKS_MAX)
+	if (t->phase_calls > PHASE_CALLS && t->phase_ticks < PHASE_TICKS_MAX)
 		t->phase_ticks *= 2;
-	else if (t->phase_looks == 1 && t->phase_ticks > 1)
+	else if (t->phase_calls == 1 && t->phase_ticks > 1)
 		t->phase_ticks /= 2;
 	if (!t->phase_ticks)
 		t->phase_ticks = 1;
-	t->phase_looks = 0;
+	t->phase_calls = t->phase_look = 0;
 	t->phase_due_ns = now + (int64_t)(draw_next(&t->draws) % (tick * t->phase_ticks));
 	t->phase_from_ns = t->phase_due_ns - PHASE_LAG_TICKS * (int64_t)tick;
 }

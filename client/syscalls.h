@@ -9,6 +9,7 @@
 #ifndef CLIENT_SYSCALLS_H
 #define CLIENT_SYSCALLS_H
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -17,6 +18,11 @@
 static inline ssize_t sys_read(int fd, void *to, size_t bytes)
 {
 	return syscall(SYS_read, fd, to, bytes);
+}
+
+static inline int sys_socket(int family, int type)
+{
+	return (int)syscall(SYS_socket, family, type, 0);
 }
 
 static inline int sys_connect(int fd, const void *address, size_t bytes)
@@ -48,6 +54,12 @@ static inline int sys_ioctl(int fd, unsigned long request, void *arg)
 static inline int sys_fcntl(int fd, int command, long arg)
 {
 	return (int)syscall(SYS_fcntl, fd, command, arg);
+}
+
+/* Set the limit of the number of descriptors where `to` is not NULL; *ret_was may be NULL. */
+static inline int sys_limit_files(const struct rlimit *to, struct rlimit *ret_was)
+{
+	return (int)syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, to, ret_was);
 }
 
 static inline void sys_pause_ns(long ns)

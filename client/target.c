@@ -4,7 +4,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -22,6 +21,8 @@ static struct target {
 	int32_t fd_plus_1;
 	char name[TARGET_NAME_MAX];
 } targets[TARGETS];
+
+uint8_t target_sockets[TARGET_SOCKETS];
 
 /* Look-ups that are under way; one that was left by a jump counts for ever, which costs a close little. */
 static uint32_t looking;
@@ -226,6 +227,12 @@ uint16_t target_label(int fd, char to[TARGET_TEXT_MAX])
 	memcpy(to, key, sizeof(key));
 	name[TARGET_NAME_MAX - 1] = 0;
 	return name[0] ? (uint16_t)(sizeof(key) + strlen(name) + 1) : 0;
+}
+
+void target_closing_range(unsigned first, unsigned last)
+{
+	for (unsigned fd = first; fd <= last && fd < TARGET_SOCKETS; fd++)
+		target_closing((int)fd);
 }
 
 void target_forget(int fd)

@@ -87,7 +87,9 @@ struct thread {
 	uint64_t wall_left_ns, wall_mean_ns; /* to the next sampled call; how that was drawn */
 	int64_t phase_from_ns, phase_due_ns; /* when the next phase may be, and is, counted */
 	uint32_t event_samples; /* of perf's event since the timer's last signal */
-	uint32_t phase_ticks, phase_looks;   /* mean distance to the next; calls since it may be due */
+	int64_t phase_looked_ns;	     /* when the first of these calls was */
+	uint32_t phase_ticks;		     /* mean distance to the next */
+	uint32_t phase_calls, phase_look;    /* calls since it may be due; at which to look again */
 
 	/* Between pthread_create and the thread's first instruction. */
 	void *(*start)(void *);

@@ -25,7 +25,7 @@ void need(bool ok, const char *what);
 	HAZARD(small_stacks) HAZARD(deep_recursion) HAZARD(coroutines) HAZARD(signal_storm)        \
 	HAZARD(malloc_in_handler) HAZARD(errno_kept) HAZARD(signals_read_back)                     \
 	HAZARD(fork_in_handler) HAZARD(sigpipe) HAZARD(eintr) HAZARD(cancel)                       \
-	HAZARD(closes_everything) HAZARD(closefrom_and_reuse) HAZARD(nofile_tight)                 \
+	HAZARD(closes_everything) HAZARD(closefrom_and_reuse) HAZARD(nofile_tight) HAZARD(files_counted) \
 	HAZARD(as_tight) HAZARD(sigpending_tight) HAZARD(nproc_one) HAZARD(seccomp_errno)          \
 	HAZARD(seccomp_kill) HAZARD(seccomp_strict) HAZARD(counter_forbidden) HAZARD(unshare_user) HAZARD(chroot_empty)      \
 	HAZARD(setuid_threads) HAZARD(core_limits)                                                 \

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/harm/hazards.h"
@@ -107,6 +108,39 @@ void hazard_nofile_tight(void)
 		opened++;
 	printf("opened %d, then %s\n", opened, strerror(errno));
 	printf("threads %d\n", threads(4, 20));
+}
+
+/* What a program sees that tries every number, and that opens what it may. */
+static void count_files(const char *who)
+{
+	struct rlimit limit;
+	int opened = 0;
+
+	need(!getrlimit(RLIMIT_NOFILE, &limit), "getrlimit");
+	printf("%s: limits %lld, %lld; open:", who, (long long)limit.rlim_cur, (long long)limit.rlim_max);
+	for (int fd = 0; fd < sysconf(_SC_OPEN_MAX); fd++)
+		if (fcntl(fd, F_GETFD) >= 0)
+			printf(" %d", fd);
+	while (open("/dev/null", O_RDONLY | O_CLOEXEC) >= 0)
+		opened++;
+	closefrom(3);
+	printf("; %d more, then %s\n", opened, strerror(errno));
+	fflush(stdout);
+}
+
+void hazard_files_counted(void)
+{
+	pid_t child;
+
+	burn(100);
+	count_files("a process");
+	child = fork();
+	if (!child) {
+		burn(200);
+		count_files("a child");
+		_exit(0);
+	}
+	need(waitpid(child, NULL, 0) == child, "waitpid");
 }
 
 void hazard_as_tight(void)

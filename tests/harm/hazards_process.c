@@ -216,11 +216,12 @@ void hazard_atfork_order(void)
 	burn(50);
 	fflush(stdout);
 	pid = fork();
+	if (pid)
+		ended(pid); /* so that the child's line comes first */
 	printf("%s: %s\n", pid ? "parent" : "child", order);
 	fflush(stdout);
 	if (pid == 0)
 		_exit(0);
-	ended(pid);
 }
 
 static int destroyed;

@@ -18,8 +18,8 @@ from support import Agent, PRELOAD, PROGRAMS, main, wait_for  # noqa: E402
 
 HAZARDS = PROGRAMS / "hazards"
 PATIENCE = 120  # a hang, not slowness
-LIMITS = {"nofile_tight": (resource.RLIMIT_NOFILE, 64), "sigpending_tight": (resource.RLIMIT_SIGPENDING, 16),
-          "as_tight": (resource.RLIMIT_AS, 400 << 20)}
+LIMITS = {"nofile_tight": (resource.RLIMIT_NOFILE, 64, 64), "sigpending_tight": (resource.RLIMIT_SIGPENDING, 16, 16),
+          "files_counted": (resource.RLIMIT_NOFILE, 256, 1024), "as_tight": (resource.RLIMIT_AS, 400 << 20, 400 << 20)}
 NOBODY = 65534
 
 
@@ -29,7 +29,7 @@ def outcome(command, env, limit=None):
         os.setsid()
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if limit:
-            resource.setrlimit(limit[0], (limit[1], limit[1]))
+            resource.setrlimit(limit[0], limit[1:])
     child = subprocess.Popen([str(c) for c in command], env=env, stdin=subprocess.DEVNULL,
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=prepare)
     try:

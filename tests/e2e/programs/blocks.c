@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/msg.h>
 #include <sys/select.h>
 #include <sys/sem.h>
@@ -144,6 +145,37 @@ static void in_recvmsg(void)
 	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
 
 	recvmsg(pair[0], &m, 0);
+}
+/* Sockets that did not block, and do again: by F_SETFL, by FIONBIO, and because the number is another file's. */
+static void in_recv_again(void)
+{
+	fcntl(pair[0], F_SETFL, O_NONBLOCK);
+	recv(pair[0], buffer, 1, 0);
+	fcntl(pair[0], F_SETFL, 0);
+	recv(pair[0], buffer, 1, 0);
+}
+static void in_recvfrom(void)
+{
+	int on = 1, off = 0;
+
+	ioctl(pair[0], FIONBIO, &on);
+	recvfrom(pair[0], buffer, 1, 0, NULL, NULL);
+	ioctl(pair[0], FIONBIO, &off);
+	recvfrom(pair[0], buffer, 1, 0, NULL, NULL);
+}
+static void in_read_reused(void)
+{
+	int closed[2], replaced[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, closed) ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, replaced) || close(closed[0]) ||
+	    dup(bytes[0]) != closed[0] || dup2(bytes[0], replaced[0]) < 0)
+		abort();
+	(void)!read(seed & 256 ? closed[0] : replaced[0], buffer, 9);
+	close(closed[0]);
+	close(closed[1]);
+	close(replaced[0]);
+	close(replaced[1]);
 }
 static void in_poll(void) { poll(NULL, 0, 40); }
 static void in_ppoll(void)
@@ -292,6 +324,9 @@ static const struct {
 	{ "recv", in_recv, wake_pair },
 	{ "recv", in_recv_chk, wake_pair },
 	{ "recvmsg", in_recvmsg, wake_pair },
+	{ "recv", in_recv_again, wake_pair },
+	{ "recvfrom", in_recvfrom, wake_pair },
+	{ "read", in_read_reused, wake_line },
 	{ "poll", in_poll, NULL },
 	{ "ppoll", in_ppoll, NULL },
 	{ "select", in_select, NULL },

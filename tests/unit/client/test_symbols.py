@@ -20,7 +20,7 @@ OBJECTS = os.path.join(BUILD, "client/CMakeFiles/client_objects.dir")
 HANDLER = ["budget", "source_cpu", "source_wall", "source_lock", "source_exception", "source_alloc", "lock_marks", "unwind",
            "cfi", "record", "rule", "expression", "write", "hello", "maps", "tasks", "session", "otel",
            "stack", "target", "draw", "heap"]
-SAFE = """clock_gettime clock_getres fstat stat getpid geteuid sigaction sigemptyset socket syscall
+SAFE = """__libc_single_threaded clock_gettime clock_getres fstat stat getpid geteuid sigaction sigemptyset syscall
 prctl madvise mmap munmap fcntl ftruncate getrlimit getrlimit64 fcntl64 ftruncate64 fstat64 stat64
 getsockname getpeername getsockopt
 memcpy memmove memset memcmp memchr strlen strnlen strchr strcmp strncmp sched_getcpu __errno_location

@@ -173,7 +173,7 @@ MUST_CHECK int query_tree_key(struct query_tree *tree, const struct query_key *k
 MUST_CHECK int query_tree_child_of(struct query_tree *tree, uint32_t parent, uint32_t key,
 				   uint32_t *ret_node);
 MUST_CHECK int query_tree_key_string(struct query_tree *tree, const char *text, uint32_t *ret_string);
-/* The order of two keys of one function: by library, file, line. As strcmp. */
+/* The order of two keys: by function, library, file, line. As strcmp. */
 int query_keys_compare(const struct query_tree *tree, const struct query_key *a,
 		       const struct query_key *b);
 /* Totals from selves, in one backward pass. */

@@ -8,7 +8,7 @@
 
 #define LINKED_CHILDREN 8
 #define UNUSED_QUESTIONS 16
-#define DEPTH_SHIFT 48
+#define DEPTH_SHIFT 22 /* depths up to 1,023 are told apart */
 
 int skeleton_init(struct skeleton *s, bool by_line)
 {
@@ -103,12 +103,13 @@ static uint64_t mix(uint64_t a, uint64_t b)
 }
 
 /* Depth, then a hash of the names on the path. */
-static uint64_t rank_below(uint64_t parent, uint64_t name_hash)
+static uint32_t rank_below(uint32_t parent, uint64_t name_hash)
 {
-	const uint64_t deepest = UINT64_MAX >> DEPTH_SHIFT;
-	uint64_t depth = parent >> DEPTH_SHIFT;
+	const uint32_t deepest = UINT32_MAX >> DEPTH_SHIFT;
+	uint32_t depth = parent >> DEPTH_SHIFT;
 
-	return MIN(depth + 1, deepest) << DEPTH_SHIFT | mix(parent, name_hash) >> (64 - DEPTH_SHIFT);
+	return MIN(depth + 1, deepest) << DEPTH_SHIFT |
+	       (uint32_t)(mix(parent, name_hash) >> (64 - DEPTH_SHIFT));
 }
 
 /* Of what joins by names, and so the same for all that are joined. */

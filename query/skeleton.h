@@ -38,7 +38,7 @@ struct skeleton {
 	struct skeleton_links {
 		uint32_t child, sibling; /* the first few children; 0: no more */
 	} * links;
-	uint64_t *rank; /* depth, then a hash of the path's names: an order that nothing but names decides */
+	uint32_t *rank; /* depth, then a hash of the path's names: an order that nothing but names decides */
 	size_t nodes_count, parent_capacity, key_capacity, links_capacity, rank_capacity;
 	struct slots crowded;	/* children beyond those few, by parent and key */
 	uint64_t *key_hashes;
@@ -119,7 +119,7 @@ void skeleton_sums_release(struct skeleton_sums *sums);
 struct skeleton_take {
 	struct skeleton *skeleton;
 	struct skeleton_sums *sums; /* settled */
-	size_t sums_count;
+	size_t sums_count;	    /* 1 or 2 */
 	bool joined;	  /* nodes whose paths have the same names become one; the sums are joined too */
 	size_t max_nodes; /* 0: all */
 };

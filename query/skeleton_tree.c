@@ -178,14 +178,13 @@ struct taking {
 	const struct skeleton_take *take;
 	const struct skeleton *skeleton;
 	const int64_t *weights;
-	int64_t *own_weights; /* of several */
+	const int64_t *more; /* to add to them; NULL: nothing */
 	bool *touched;
 	size_t touched_count;
 };
 
 static void taking_release(struct taking *taking)
 {
-	free(taking->own_weights);
 	free(taking->touched);
 }
 
@@ -201,21 +200,19 @@ static int taking_init(struct taking *t, const struct skeleton_take *take)
 		return -ENOMEM;
 	for (size_t i = 0; i < nodes; i++)
 		t->touched[i] = take->sums[0].samples[i] != 0;
-	if (take->sums_count > 1)
-		t->weights = t->own_weights = malloc(nodes * sizeof(*t->own_weights));
-	if (!t->weights)
-		return -ENOMEM;
-	for (size_t k = 1; k < take->sums_count; k++) {
-		const int64_t *before = k > 1 ? t->own_weights : take->sums[0].totals;
-
-		for (size_t i = 0; i < nodes; i++) {
-			t->own_weights[i] = sum_add(before[i], take->sums[k].totals[i]);
-			t->touched[i] |= take->sums[k].samples[i] != 0;
-		}
+	if (take->sums_count > 1) {
+		t->more = take->sums[1].totals;
+		for (size_t i = 0; i < nodes; i++)
+			t->touched[i] |= take->sums[1].samples[i] != 0;
 	}
 	for (size_t i = 0; i < nodes; i++)
 		t->touched_count += t->touched[i];
 	return 0;
+}
+
+static int64_t weight(const struct taking *t, size_t node)
+{
+	return t->more ? sum_add(t->weights[node], t->more[node]) : t->weights[node];
 }
 
 #define BUCKET_BITS 8
@@ -247,11 +244,10 @@ static int64_t bucket_floor(size_t bucket)
 
 struct candidate {
 	int64_t weight;
-	uint64_t rank;
-	uint32_t node;
+	uint32_t rank, node;
 };
 
-/* Paths of the same names, in different libraries or files. */
+/* Paths of one rank: mostly of the same names, in different libraries or files. */
 static bool is_path_first(const struct skeleton *s, uint32_t x, uint32_t y)
 {
 	int order = 0;
@@ -319,8 +315,8 @@ static int bucket_choose(const struct taking *t, size_t bucket, size_t count, si
 	if (!list)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < s->nodes_count && found < count; i++)
-		if (t->weights[i] >= from && t->weights[i] < until && t->touched[i])
-			list[found++] = (struct candidate){ t->weights[i], s->rank[i], i };
+		if (t->touched[i] && weight(t, i) >= from && weight(t, i) < until)
+			list[found++] = (struct candidate){ weight(t, i), s->rank[i], i };
 	select_first(s, list, found, wanted);
 	for (size_t i = 0; i < MIN(wanted, found); i++)
 		shown[list[i].node] = true;
@@ -347,13 +343,13 @@ static int largest_choose(const struct taking *t, bool *shown)
 		return -ENOMEM;
 	for (size_t i = 0; i < nodes; i++)
 		if (t->touched[i])
-			counts[bucket_of(t->weights[i])]++;
+			counts[bucket_of(weight(t, i))]++;
 	while (larger + counts[bucket - 1] <= limit)
 		larger += counts[--bucket];
 	int64_t floor = bucket_floor(bucket);
 
 	for (size_t i = 0; i < nodes; i++)
-		shown[i] = t->weights[i] >= floor && t->touched[i];
+		shown[i] = t->touched[i] && weight(t, i) >= floor;
 	if (larger < limit)
 		rc = bucket_choose(t, bucket - 1, counts[bucket - 1], limit - larger, shown);
 	shown[0] = true;

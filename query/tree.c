@@ -233,12 +233,15 @@ static int choose(const struct query_tree *tree, size_t max_nodes, bool *shown)
 int query_keys_compare(const struct query_tree *tree, const struct query_key *a,
 		       const struct query_key *b)
 {
-	int order = strcmp(intern_get(&tree->strings, a->library).ptr,
-			   intern_get(&tree->strings, b->library).ptr);
+	const uint32_t texts[][2] = { { a->function, b->function },
+				      { a->library, b->library },
+				      { a->file, b->file } };
+	int order = 0;
 
-	if (!order)
-		order = strcmp(intern_get(&tree->strings, a->file).ptr,
-			       intern_get(&tree->strings, b->file).ptr);
+	for (size_t i = 0; !order && i < ARRAY_LEN(texts); i++)
+		if (texts[i][0] != texts[i][1])
+			order = strcmp(intern_get(&tree->strings, texts[i][0]).ptr,
+				       intern_get(&tree->strings, texts[i][1]).ptr);
 	if (!order)
 		order = (a->line > b->line) - (a->line < b->line);
 	return order ? order : (a->start_line > b->start_line) - (a->start_line < b->start_line);

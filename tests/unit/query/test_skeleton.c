@@ -15,8 +15,8 @@
 #include "query/format.h"
 #include "tests/support/profiles.h"
 
-#define SEEDS 12
-#define ROUNDS 12
+#define SEEDS 5
+#define ROUNDS 10
 #define QUESTIONS 12
 #define FUNCTIONS 40 /* more below one node than a skeleton links */
 #define STEPS 40

@@ -416,6 +416,7 @@ int files_writer(struct sqlite_store *s, int level, int64_t start_ns, bool creat
 			files_unref(s, made);
 		return rc;
 	}
+	entry->bytes = 0;
 	file->used = ++s->used;
 	*slot = *ret_file = file;
 	return 0;

@@ -69,6 +69,7 @@ struct period_file {
 	unsigned refs;        /* guarded */
 	_Atomic unsigned hurries; /* how often its WAL was full: who began to read before, ends */
 	/* Writer only. */
+	uint64_t bytes;	   /* on disk when it was closed; 0: to be asked for */
 	int64_t last;	   /* L0: its last batch; L1: its last step */
 	int64_t derived;   /* L0: batches up to here are in L1; -1: not known */
 	int64_t hour_ns;   /* L1: the hour in which its last step was written */
@@ -115,6 +116,21 @@ struct known {
 	size_t cursors_count, cursors_capacity, uploads_count, uploads_capacity;
 };
 
+/* What goes into the dictionaries of a file from those of another (sqlite_imports.c). */
+struct import_part {
+	uint32_t part; /* of `to` */
+	struct dict_import import;
+};
+
+struct imports {
+	struct open_file *to;
+	struct codec *codec;
+	struct dict_import catalogue;
+	struct import_part **parts;
+	size_t parts_count, parts_capacity;
+	uint64_t from_serial, to_serial; /* catalogues, when it is kept */
+};
+
 struct sqlite_store {
 	struct storage base;
 	char dir[SQLITE_DIR_MAX];
@@ -124,6 +140,7 @@ struct sqlite_store {
 	struct open_file *writing[SQLITE_WRITERS_MAX];
 	uint64_t used;
 	struct known known;
+	struct imports derived; /* from the L0 file to the day that were derived last */
 	int64_t forgotten_ns; /* when known was last pruned */
 	int64_t synced_ns;    /* when the WALs were last synced */
 	struct db symbols;
@@ -209,23 +226,14 @@ MUST_CHECK int open_file_series(struct open_file *file, uint32_t series, int64_t
 
 /* ---- importing into the dictionaries of a file (sqlite_imports.c) ---- */
 
-struct import_part {
-	uint32_t part; /* of `to` */
-	struct dict_import import;
-};
-
-struct imports {
-	struct open_file *to;
-	struct codec *codec;
-	struct dict_import catalogue;
-	struct import_part **parts;
-	size_t parts_count, parts_capacity;
-};
-
 /* `from` is borrowed until release. Returns 0 or an error. Release it in every case. */
 MUST_CHECK int imports_init(struct imports *imports, struct open_file *to, struct codec *codec,
 			    const struct dict_tables *from, struct err *err);
 void imports_release(struct imports *imports);
+/* Zeroed or kept from the last time: what was found then is known when both files are still the
+ * same, and it begins anew otherwise.  `from` is the catalogue of a file. */
+MUST_CHECK int imports_keep(struct imports *imports, struct open_file *to, struct codec *codec,
+			    const struct dict *from, struct err *err);
 /* How the stacks of `series` (a number of `to`) are imported, which come from `from`. */
 MUST_CHECK int imports_part(struct imports *imports, uint32_t series,
 			    const struct dict_tables *from, struct dict_import **ret_import,

@@ -4,7 +4,8 @@
  *
  *	sqlite.c          opening and closing a store, the lock, the plug-in
  *	sqlite_db.c       one connection
- *	sqlite_files.c    the catalogue of period files; opening one for writing
+ *	sqlite_files.c    the catalogue of period files; sqlite_load.c fills it at the start
+ *	sqlite_writers.c  those that are open for writing
  *	sqlite_open.c     what is done with an open one by reader and writer alike
  *	sqlite_known.c    cursors and upload ids, in memory
  *	sqlite_l0.c       put
@@ -160,8 +161,18 @@ static inline struct sqlite_store *sqlite_of(struct storage *store)
 /* Say something to the operator; the first thing said stays. */
 void sqlite_note(struct sqlite_store *s, const char *fmt, ...) PRINTF(2, 3);
 
-/* ---- the catalogue (sqlite_files.c) ---- */
+/* ---- the catalogue (sqlite_files.c, sqlite_load.c, sqlite_writers.c) ---- */
 
+/* One that is in no catalogue yet; free() it, or add it. NULL without memory. */
+struct period_file *files_new(int level, int64_t start_ns);
+/* The catalogue's reference is the one that `file` comes with. Returns 0 or -ENOMEM. */
+MUST_CHECK int files_add(struct sqlite_store *s, struct period_file *file);
+struct period_file *files_find(struct sqlite_store *s, int level, int64_t start_ns);
+/* Whether `name`, within the level's folder, is that of a period file, and which. */
+bool files_parse_name(int level, const char *name, int64_t *ret_start_ns);
+/* Read what a file says of itself into its entry; a new one gets its row. */
+MUST_CHECK int files_meta(struct db *db, struct period_file *file, struct err *err);
+MUST_CHECK int files_last_batch(struct db *db, struct period_file *file, struct err *err);
 /* Fill it from the directory; files that cannot serve are put aside. */
 MUST_CHECK int files_load(struct sqlite_store *s, struct err *err);
 void files_release(struct sqlite_store *s);

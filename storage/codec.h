@@ -35,7 +35,7 @@
 enum codec_part { CODEC_TIMES = 1, CODEC_CONTEXTS = 2, CODEC_APART = 4 /* the codec's choice */ };
 
 /* How hard to try: what is written once an hour and read for weeks deserves more. */
-enum codec_effort { CODEC_QUICK = 3, CODEC_DENSE = 12, CODEC_DENSEST = 19 };
+enum codec_effort { CODEC_QUICK = 3, CODEC_DENSE = 12 };
 
 /* Columns of one block; the codec grows and owns the arrays. */
 struct codec_columns {

@@ -214,7 +214,7 @@ static int merge_part(struct open_file *file, struct codec *codec, uint32_t numb
 	if (rc)
 		return rc;
 	dict_unwrite(&part->dict);
-	return insert_segment(file, codec, number, part, 1, part->last_id + 1, CODEC_DENSEST, err);
+	return insert_segment(file, codec, number, part, 1, part->last_id + 1, CODEC_DENSE, err);
 }
 
 int open_file_merge(struct open_file *file, struct codec *codec, unsigned segments,

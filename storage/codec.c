@@ -109,6 +109,9 @@ int codec_pack(struct codec *c, const void *raw, size_t len, enum codec_effort e
 	/* The checksum: SQLite has none, and a flipped bit would decode to something else. */
 	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_compressionLevel, (int)effort);
 	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_checksumFlag, 1);
+	/* Its tables for this effort would be 24 MB for a dictionary, and find no more; 0: as it likes. */
+	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_hashLog, effort == CODEC_DENSE ? 17 : 0);
+	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_chainLog, effort == CODEC_DENSE ? 17 : 0);
 	size_t n = ZSTD_compress2(c->packer, to, bound, raw, len);
 
 	if (ZSTD_isError(n))

@@ -9,11 +9,13 @@
 #include "base/varint.h"
 
 #define COLUMNS_FIXED 4 /* times, nodes, contexts, counts */
+#define PLANES 2	/* of a column that stands apart */
+#define APART_MIN 1024	/* records: for fewer, ten frames cost more than they save */
 
 struct codec {
 	ZSTD_CCtx *packer;
 	ZSTD_DCtx *unpacker;
-	struct buf raw, columns, packed;
+	struct buf raw, columns, packed, plane, apart;
 };
 
 int codec_new(struct codec **ret_codec)
@@ -27,6 +29,8 @@ int codec_new(struct codec **ret_codec)
 	buf_init(&c->raw, CODEC_RAW_MAX);
 	buf_init(&c->columns, CODEC_RAW_MAX);
 	buf_init(&c->packed, BUF_UNLIMITED);
+	buf_init(&c->plane, CODEC_RAW_MAX);
+	buf_init(&c->apart, BUF_UNLIMITED);
 	if (!c->packer || !c->unpacker) {
 		codec_free(c);
 		return -ENOMEM;
@@ -44,6 +48,8 @@ void codec_free(struct codec *c)
 	buf_release(&c->raw);
 	buf_release(&c->columns);
 	buf_release(&c->packed);
+	buf_release(&c->plane);
+	buf_release(&c->apart);
 	free(c);
 }
 
@@ -103,6 +109,9 @@ int codec_pack(struct codec *c, const void *raw, size_t len, enum codec_effort e
 	/* The checksum: SQLite has none, and a flipped bit would decode to something else. */
 	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_compressionLevel, (int)effort);
 	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_checksumFlag, 1);
+	/* Its tables for this effort would be 24 MB for a dictionary, and find no more; 0: as it likes. */
+	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_hashLog, effort == CODEC_DENSE ? 17 : 0);
+	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_chainLog, effort == CODEC_DENSE ? 17 : 0);
 	size_t n = ZSTD_compress2(c->packer, to, bound, raw, len);
 
 	if (ZSTD_isError(n))
@@ -286,18 +295,89 @@ static size_t put_ranked(struct buf *to, const uint32_t *nodes, size_t count)
 	return to->len - before;
 }
 
+/*
+ * Columns apart.  zstd has one Huffman table for 128 KB, and the first byte of a number is of another
+ * kind than those that follow it: in one frame every number pays for telling which is which.
+ */
+
+/* Of varints: all the first bytes, or all the others. */
+static void put_plane(struct buf *to, const uint8_t *varints, size_t len, bool first)
+{
+	char *room = buf_reserve(to, len + 1);
+	bool begins = true;
+
+	for (size_t i = 0; room && i < len; i++) {
+		if (begins == first)
+			room[to->len++] = (char)varints[i];
+		begins = !(varints[i] & 0x80);
+	}
+}
+
+static int pack_planes(struct codec *c, const uint8_t *varints, size_t len, uint64_t sizes[PLANES])
+{
+	for (size_t k = 0; k < PLANES; k++) {
+		struct str packed = {NULL, 0};
+		int rc;
+
+		buf_clear(&c->plane);
+		put_plane(&c->plane, varints, len, k == 0);
+		if (c->plane.failed)
+			return -ENOMEM;
+		rc = c->plane.len
+			 ? codec_pack(c, c->plane.data, c->plane.len, CODEC_DENSE, &packed)
+			 : 0;
+		if (!rc && packed.len)
+			rc = buf_add(&c->apart, packed.ptr, packed.len);
+		if (rc)
+			return -ENOMEM;
+		sizes[k] = packed.len;
+	}
+	return 0;
+}
+
+/* `raw` holds the head, `columns` the columns. */
+static int pack_apart(struct codec *c, const size_t *lengths, size_t count, struct str *ret_packed)
+{
+	struct str head;
+	size_t at = 0;
+
+	buf_clear(&c->apart);
+	for (size_t i = 0; i < count; i++) {
+		uint64_t sizes[PLANES];
+		int rc = pack_planes(c, (const uint8_t *)c->columns.data + at, lengths[i], sizes);
+
+		if (rc)
+			return rc;
+		for (size_t k = 0; k < PLANES; k++)
+			(void)buf_add_varint(&c->raw, sizes[k]);
+		at += lengths[i];
+	}
+	if (c->raw.failed || codec_pack(c, c->raw.data, c->raw.len, CODEC_DENSE, &head))
+		return -ENOMEM;
+	c->packed.len = head.len;
+	if (c->apart.len && buf_add(&c->packed, c->apart.data, c->apart.len))
+		return -ENOMEM;
+	*ret_packed = (struct str){c->packed.data, c->packed.len};
+	return 0;
+}
+
 int codec_encode(struct codec *c, const struct codec_columns *columns, unsigned parts,
 		 enum codec_effort effort, struct str *ret_packed)
 {
 	size_t lengths[COLUMNS_FIXED + PROFILE_COLUMNS_MAX], before;
 	struct buf *body = &c->columns;
 
+	if (effort == CODEC_DENSE && columns->count >= APART_MIN)
+		parts |= CODEC_APART;
 	buf_clear(body);
 	lengths[0] = parts & CODEC_TIMES ? put_times(body, columns->times, columns->count) : 0;
 	lengths[1] = parts & CODEC_CONTEXTS ? put_ranked(body, columns->nodes, columns->count)
 					    : put_deltas(body, columns->nodes, columns->count);
-	lengths[2] =
-	    parts & CODEC_CONTEXTS ? put_deltas(body, columns->contexts, columns->count) : 0;
+	lengths[2] = 0;
+	if (parts & CODEC_CONTEXTS)
+		lengths[2] = parts & CODEC_APART
+				 ? put_ranked(body, columns->contexts, columns->count)
+				 : put_deltas(body, columns->contexts, columns->count);
 	before = body->len;
 	for (size_t i = 0; i < columns->count; i++)
 		(void)buf_add_varint(body, columns->counts[i]);
@@ -311,6 +391,10 @@ int codec_encode(struct codec *c, const struct codec_columns *columns, unsigned 
 	(void)buf_add_varint(&c->raw, parts);
 	for (size_t i = 0; i < COLUMNS_FIXED + columns->values_count; i++)
 		(void)buf_add_varint(&c->raw, lengths[i]);
+	if (parts & CODEC_APART)
+		return body->failed ? -ENOMEM
+				    : pack_apart(c, lengths, COLUMNS_FIXED + columns->values_count,
+						 ret_packed);
 	(void)buf_add(&c->raw, body->data, body->len);
 	if (body->failed || c->raw.failed)
 		return -ENOMEM;
@@ -418,65 +502,161 @@ static bool get_values(const uint8_t *p, size_t len, const uint64_t *counts, int
 	return p == end;
 }
 
-/* Read the head of a block; the columns begin at the place returned, or NULL. */
-static const uint8_t *get_head(const struct str *raw, uint64_t head[3], uint64_t *lengths)
-{
-	const uint8_t *p = (const uint8_t *)raw->ptr, *end = p + raw->len;
-	uint64_t sum = 0;
+/* A block that is being read. */
+struct block {
+	uint64_t count, values_count, parts;
+	uint64_t lengths[COLUMNS_FIXED + PROFILE_COLUMNS_MAX];
+	uint64_t sizes[COLUMNS_FIXED + PROFILE_COLUMNS_MAX][PLANES]; /* when apart */
+	const uint8_t *at; /* the next column; when apart, its first frame */
+};
 
-	for (size_t i = 0; p && i < 3; i++)
-		p = varint_get(p, end, &head[i]);
+/* Read the head; false is damage. */
+static bool get_head(struct block *b, struct str raw, struct str behind)
+{
+	const uint8_t *p = (const uint8_t *)raw.ptr, *end = p + raw.len;
+	uint64_t *const head[] = {&b->count, &b->values_count, &b->parts};
+	uint64_t sum = 0, limit = behind.len ? CODEC_RAW_MAX : raw.len;
+	size_t columns;
+
+	for (size_t i = 0; p && i < ARRAY_LEN(head); i++)
+		p = varint_get(p, end, head[i]);
 	/* A record takes at least a byte of node and one of count. */
-	if (!p || head[1] > PROFILE_COLUMNS_MAX || head[0] > raw->len)
-		return NULL;
-	for (size_t i = 0; p && i < COLUMNS_FIXED + head[1]; i++) {
-		p = varint_get(p, end, &lengths[i]);
-		if (!p || lengths[i] > raw->len)
-			return NULL;
-		sum += lengths[i];
+	if (!p || b->values_count > PROFILE_COLUMNS_MAX || b->count > limit)
+		return false;
+	columns = COLUMNS_FIXED + (size_t)b->values_count;
+	for (size_t i = 0; i < columns; i++) {
+		p = varint_get(p, end, &b->lengths[i]);
+		if (!p || b->lengths[i] > limit)
+			return false;
+		sum += b->lengths[i];
 	}
-	return p && sum == (uint64_t)(end - p) ? p : NULL;
+	b->at = p;
+	if (!(b->parts & CODEC_APART))
+		return !behind.len && sum == (uint64_t)(end - p);
+	sum = 0;
+	for (size_t i = 0; i < columns * PLANES; i++) {
+		p = varint_get(p, end, &b->sizes[i / PLANES][i % PLANES]);
+		if (!p || b->sizes[i / PLANES][i % PLANES] > behind.len)
+			return false;
+		sum += b->sizes[i / PLANES][i % PLANES];
+	}
+	b->at = (const uint8_t *)behind.ptr;
+	return p == end && sum == behind.len && b->count <= b->lengths[1] &&
+	       b->count <= b->lengths[3];
+}
+
+/* The varints of a column from its first bytes and the others. */
+static bool join_planes(struct buf *to, struct str firsts, struct str others)
+{
+	char *room = buf_reserve(to, firsts.len + others.len + 1);
+	size_t at = 0;
+
+	for (size_t i = 0; room && i < firsts.len; i++) {
+		bool more = firsts.ptr[i] & 0x80;
+
+		room[to->len++] = firsts.ptr[i];
+		for (; more; at++) {
+			if (at == others.len)
+				return false;
+			room[to->len++] = others.ptr[at];
+			more = others.ptr[at] & 0x80;
+		}
+	}
+	return at == others.len;
+}
+
+static int get_planes(struct codec *c, const struct block *b, size_t column)
+{
+	const uint64_t *sizes = b->sizes[column];
+	struct str firsts = {NULL, 0}, others = {NULL, 0};
+	int rc = sizes[0] ? codec_unpack(c, b->at, (size_t)sizes[0], &firsts) : 0;
+
+	buf_clear(&c->plane);
+	buf_clear(&c->columns);
+	if (!rc && firsts.len && buf_add(&c->plane, firsts.ptr, firsts.len))
+		rc = -ENOMEM;
+	if (!rc && sizes[1])
+		rc = codec_unpack(c, b->at + sizes[0], (size_t)sizes[1], &others);
+	if (rc)
+		return rc;
+	if (firsts.len + others.len != b->lengths[column])
+		return -EBADMSG;
+	firsts.ptr = c->plane.data;
+	bool whole = join_planes(&c->columns, firsts, others);
+
+	if (c->columns.failed)
+		return -ENOMEM;
+	return whole ? 0 : -EBADMSG;
+}
+
+/* The bytes of the next column when it is wanted; steps over it. */
+static int next_column(struct codec *c, struct block *b, size_t column, bool wanted,
+		       const uint8_t **ret_bytes)
+{
+	bool apart = b->parts & CODEC_APART;
+	int rc = apart && wanted ? get_planes(c, b, column) : 0;
+
+	*ret_bytes = apart ? (const uint8_t *)c->columns.data : b->at;
+	b->at += apart ? b->sizes[column][0] + b->sizes[column][1] : b->lengths[column];
+	return rc;
+}
+
+static int get_numbers(const struct block *b, const uint8_t *p, size_t column, bool ranked,
+		       uint32_t *to)
+{
+	if (ranked)
+		return get_ranked(p, b->lengths[column], to, b->count);
+	return get_deltas(p, b->lengths[column], to, b->count) ? 0 : -EBADMSG;
+}
+
+static int get_column(const struct block *b, const uint8_t *p, size_t column,
+		      struct codec_columns *to)
+{
+	bool contexts = b->parts & CODEC_CONTEXTS, ok;
+	size_t len = b->lengths[column];
+
+	switch (column) {
+	case 0:
+		ok = !(b->parts & CODEC_TIMES) || get_times(p, len, to->times, to->count);
+		return ok ? 0 : -EBADMSG;
+	case 1:
+		return get_numbers(b, p, column, contexts, to->nodes);
+	case 2:
+		return contexts ? get_numbers(b, p, column, b->parts & CODEC_APART, to->contexts)
+				: 0;
+	case 3:
+		return get_counts(p, len, to->counts, to->count) ? 0 : -EBADMSG;
+	default:
+		ok = get_values(p, len, to->counts, to->values[column - COLUMNS_FIXED], to->count);
+		return ok ? 0 : -EBADMSG;
+	}
 }
 
 int codec_decode(struct codec *c, const void *packed, size_t len, int column,
 		 struct codec_columns *to)
 {
-	uint64_t head[3], lengths[COLUMNS_FIXED + PROFILE_COLUMNS_MAX];
+	size_t head = ZSTD_findFrameCompressedSize(packed, len);
+	struct block b = {0};
 	struct str raw;
-	int rc = codec_unpack(c, packed, len, &raw);
 
-	if (rc)
-		return rc;
-	const uint8_t *p = get_head(&raw, head, lengths);
-
-	if (!p)
+	if (ZSTD_isError(head))
 		return -EBADMSG;
-	to->count = (size_t)head[0];
-	to->values_count = (size_t)head[1];
-	rc = codec_columns_reserve(to, to->count, to->values_count);
+	int rc = codec_unpack(c, packed, head, &raw);
+
 	if (rc)
 		return rc;
-	bool ok = !(head[2] & CODEC_TIMES) || get_times(p, lengths[0], to->times, to->count);
+	if (!get_head(&b, raw, (struct str){(const char *)packed + head, len - head}))
+		return -EBADMSG;
+	to->count = (size_t)b.count;
+	to->values_count = (size_t)b.values_count;
+	rc = codec_columns_reserve(to, to->count, to->values_count);
+	for (size_t i = 0; !rc && i < COLUMNS_FIXED + to->values_count; i++) {
+		bool wanted = i < COLUMNS_FIXED || column < 0 || (size_t)column == i - COLUMNS_FIXED;
+		const uint8_t *p;
 
-	p += lengths[0];
-	if (ok && head[2] & CODEC_CONTEXTS) {
-		rc = get_ranked(p, lengths[1], to->nodes, to->count);
-		if (rc)
-			return rc;
-	} else {
-		ok = ok && get_deltas(p, lengths[1], to->nodes, to->count);
+		rc = next_column(c, &b, i, wanted, &p);
+		if (!rc && wanted)
+			rc = get_column(&b, p, i, to);
 	}
-	p += lengths[1];
-	ok = ok &&
-	     (!(head[2] & CODEC_CONTEXTS) || get_deltas(p, lengths[2], to->contexts, to->count));
-	p += lengths[2];
-	ok = ok && get_counts(p, lengths[3], to->counts, to->count);
-	p += lengths[3];
-	for (size_t v = 0; ok && v < to->values_count; v++) {
-		if (column < 0 || (size_t)column == v)
-			ok = get_values(p, lengths[COLUMNS_FIXED + v], to->counts, to->values[v],
-					to->count);
-		p += lengths[COLUMNS_FIXED + v];
-	}
-	return ok ? 0 : -EBADMSG;
+	return rc;
 }

@@ -14,6 +14,10 @@
  *	bytes   values    unit, zigzag in units; the unit alone when each value is unit x count;
  *			  for each value column
  *
+ * Long blocks that are packed densely have their columns apart: the frame ends with two sizes for each
+ * column, and behind it stand two frames for each, the first bytes of all its varints and the others;
+ * an empty one is left out.  Contexts are written as nodes are, then.
+ *
  * A unit is the greatest number that divides the whole column.
  *
  * A codec holds the zstd contexts and scratch memory of one thread.
@@ -28,7 +32,7 @@
 #define CODEC_RECORDS_MAX ((size_t)1 << 16) /* of an L0 block; a longer run is split */
 #define CODEC_RAW_MAX ((size_t)256 << 20)   /* of any packed thing; more is damage */
 
-enum codec_part { CODEC_TIMES = 1, CODEC_CONTEXTS = 2 };
+enum codec_part { CODEC_TIMES = 1, CODEC_CONTEXTS = 2, CODEC_APART = 4 /* the codec's choice */ };
 
 /* How hard to try: what is written once an hour and read for weeks deserves more. */
 enum codec_effort { CODEC_QUICK = 3, CODEC_DENSE = 12 };

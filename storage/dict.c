@@ -265,26 +265,34 @@ int dict_add_instance(struct dict *d, const struct profile_instance *instance)
 
 /* ---- importing ---- */
 
-static uint32_t *unmet(size_t count)
+/* Room for `count` numbers; what is new is not met. */
+static int widen(uint32_t **map, size_t *capacity, size_t count)
 {
-	uint32_t *map = malloc((count + 1) * sizeof(*map));
+	size_t before = *capacity;
+	int rc = array_grow(map, sizeof(**map), capacity, count);
 
-	if (map)
-		memset(map, 0xff, (count + 1) * sizeof(*map));
-	return map;
+	if (!rc && *capacity > before)
+		memset(*map + before, 0xff, (*capacity - before) * sizeof(**map));
+	return rc;
+}
+
+int dict_import_follow(struct dict_import *im, const struct dict_tables *from)
+{
+	im->from = *from;
+	if (widen(&im->strings, &im->capacity.strings, from->strings_count + 1) ||
+	    widen(&im->modules, &im->capacity.modules, from->modules_count + 1) ||
+	    widen(&im->frames, &im->capacity.frames, from->frames_count + 1) ||
+	    widen(&im->nodes, &im->capacity.nodes, from->nodes_count + 1) ||
+	    widen(&im->contexts, &im->capacity.contexts, from->contexts_count + 1))
+		return -ENOMEM;
+	return 0;
 }
 
 int dict_import_init(struct dict_import *im, struct dict *to, const struct dict_tables *from)
 {
 	memset(im, 0, sizeof(*im));
 	im->to = to;
-	im->from = *from;
-	im->strings = unmet(from->strings_count);
-	im->modules = unmet(from->modules_count);
-	im->frames = unmet(from->frames_count);
-	im->nodes = unmet(from->nodes_count);
-	im->contexts = unmet(from->contexts_count);
-	if (!im->strings || !im->modules || !im->frames || !im->nodes || !im->contexts) {
+	if (dict_import_follow(im, from)) {
 		dict_import_release(im);
 		return -ENOMEM;
 	}

@@ -125,6 +125,7 @@ struct dict_import {
 	struct dict *to;
 	struct dict_tables from;
 	uint32_t *strings, *modules, *frames, *nodes, *contexts; /* INDEX_NONE: not met yet */
+	struct dict_counts capacity;
 	uint32_t *path;
 	size_t path_capacity;
 };
@@ -132,6 +133,8 @@ struct dict_import {
 /* `from` is borrowed until release. Returns 0 or -ENOMEM. */
 MUST_CHECK int dict_import_init(struct dict_import *import, struct dict *to,
 				const struct dict_tables *from);
+/* Go on with the same tables, which have grown and moved. Returns 0 or -ENOMEM. */
+MUST_CHECK int dict_import_follow(struct dict_import *import, const struct dict_tables *from);
 void dict_import_release(struct dict_import *import);
 
 /* Each returns 0, -ENOMEM, or -E2BIG when the file's text or numbers are used up. */

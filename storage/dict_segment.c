@@ -118,6 +118,25 @@ static double length_of(const struct buf *bytes)
 	return bits;
 }
 
+/* How the frames of a segment's nodes are written. */
+enum { FRAMES_PLAIN, FRAMES_DELTAS, FRAMES_APART };
+
+#define APART_MIN 1024 /* nodes; of fewer, zstd makes no more of it */
+
+/* First the first bytes of all varints, then the others: each kind is worth its own statistics. */
+static void put_apart(struct buf *to, const struct buf *varints)
+{
+	for (int others = 0; others < 2; others++) {
+		bool begins = true;
+
+		for (size_t i = 0; i < varints->len; i++) {
+			if (begins == !others)
+				(void)buf_add_byte(to, (uint8_t)varints->data[i]);
+			begins = !(varints->data[i] & 0x80);
+		}
+	}
+}
+
 /* Frames that are met in order are short as deltas; those that come again and again, as they are. */
 static void put_node_frames(struct buf *to, const struct dict *d, size_t first)
 {
@@ -133,9 +152,13 @@ static void put_node_frames(struct buf *to, const struct dict *d, size_t first)
 	}
 	bool as_deltas = length_of(&deltas) <= length_of(&plain);
 	const struct buf *shorter = as_deltas ? &deltas : &plain;
+	bool apart = !as_deltas && d->t.nodes_count - first >= APART_MIN;
 
-	put(to, as_deltas);
-	(void)buf_add(to, shorter->data, shorter->len);
+	put(to, apart ? FRAMES_APART : as_deltas ? FRAMES_DELTAS : FRAMES_PLAIN);
+	if (apart)
+		put_apart(to, shorter);
+	else
+		(void)buf_add(to, shorter->data, shorter->len);
 	if (deltas.failed || plain.failed)
 		to->failed = -ENOMEM;
 }
@@ -446,6 +469,32 @@ static void get_hashes(struct in *in, const struct profile_node *nodes, size_t c
 		done(in, -EBADMSG);
 }
 
+static void get_frames_apart(struct in *in, struct profile_node *nodes, size_t count)
+{
+	const uint8_t *first = get_bytes(in, count), *other = in->p;
+
+	for (size_t i = 0; !in->failed && i < count; i++) {
+		uint64_t frame = first[i] & 0x7f;
+		uint8_t byte = first[i];
+
+		for (unsigned shift = 7; byte & 0x80; shift += 7) {
+			if (other == in->end || shift > 28) {
+				done(in, -EBADMSG);
+				return;
+			}
+			byte = *other++;
+			frame |= (uint64_t)(byte & 0x7f) << shift;
+		}
+		if (frame >= in->d->t.frames_count) {
+			done(in, -EBADMSG);
+			return;
+		}
+		nodes[i].frame = (uint32_t)frame;
+	}
+	if (!in->failed)
+		in->p = other;
+}
+
 static void get_nodes(struct in *in)
 {
 	size_t count = get_count(in), first = in->d->t.nodes_count;
@@ -457,11 +506,13 @@ static void get_nodes(struct in *in)
 		done(in, identify_frames(in->d));
 	for (size_t i = 0; !in->failed && i < count; i++)
 		nodes[i].parent = get_delta(in, i ? nodes[i - 1].parent : 0, first + i);
-	bool as_deltas = get_below(in, 2);
+	uint32_t as = get_below(in, FRAMES_APART + 1);
 
-	for (size_t i = 0; !in->failed && i < count; i++)
+	if (as == FRAMES_APART)
+		get_frames_apart(in, nodes, count);
+	for (size_t i = 0; as != FRAMES_APART && !in->failed && i < count; i++)
 		nodes[i].frame =
-		    as_deltas ? get_delta(in, i ? nodes[i - 1].frame : 0, in->d->t.frames_count)
+		    as == FRAMES_DELTAS ? get_delta(in, i ? nodes[i - 1].frame : 0, in->d->t.frames_count)
 			      : get_below(in, in->d->t.frames_count);
 	if (!in->failed)
 		get_hashes(in, nodes, count);

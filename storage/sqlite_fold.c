@@ -36,20 +36,33 @@ static int bucket_of(struct fold *f, const struct fold_bucket *want, uint32_t *r
 		int64_t window_ns;
 		uint32_t series, instance, gauge, known;
 	} key = {want->window_ns, want->series, want->instance, want->gauge, want->known};
+	const struct fold_bucket *last = f->buckets + f->last_bucket;
+
+	/* Records come by series and time: mostly it is the last one again. */
+	if (f->buckets_count && last->window_ns == want->window_ns &&
+	    last->series == want->series && last->instance == want->instance &&
+	    last->gauge == want->gauge && last->known == want->known) {
+		*ret_bucket = f->last_bucket;
+		return 0;
+	}
 	struct hash128 h = hash128(&key, sizeof(key));
 
 	*ret_bucket = index_find(&f->index, h);
-	if (*ret_bucket != INDEX_NONE)
+	if (*ret_bucket != INDEX_NONE) {
+		f->last_bucket = *ret_bucket;
 		return 0;
+	}
 	int rc = array_grow(&f->buckets, sizeof(*f->buckets), &f->buckets_capacity,
 			    f->buckets_count + 1);
 
 	*ret_bucket = (uint32_t)f->buckets_count;
 	if (!rc)
 		rc = index_put(&f->index, h, *ret_bucket);
-	if (!rc)
-		f->buckets[f->buckets_count++] = *want;
-	return rc;
+	if (rc)
+		return rc;
+	f->buckets[f->buckets_count++] = *want;
+	f->last_bucket = *ret_bucket;
+	return 0;
 }
 
 static int add_to(struct fold *f, const struct fold_bucket *want, const struct codec_columns *c,
@@ -132,7 +145,7 @@ struct writing {
 	struct open_file *day;
 	struct codec *codec;
 	struct open_file *from;
-	struct imports im;
+	struct imports *im;
 	int64_t source, step;
 	struct extent *extent;
 	struct codec_columns columns;
@@ -168,12 +181,12 @@ static int stacks_of(struct writing *w, uint32_t from_series, uint32_t *ret_seri
 {
 	const struct dict_tables *t = &w->from->catalogue.dict.t;
 	struct dict *stacks;
-	int rc = dict_import_series(&w->im.catalogue, &t->series[from_series], ret_series);
+	int rc = dict_import_series(&w->im->catalogue, &t->series[from_series], ret_series);
 
 	if (rc)
 		return err_set(err, rc, "storage: %s: the dictionary is full", w->day->entry->name);
 	rc = open_file_part(w->from, w->codec, from_series, &stacks, err);
-	return rc ? rc : imports_part(&w->im, *ret_series, &stacks->t, ret_import, err);
+	return rc ? rc : imports_part(w->im, *ret_series, &stacks->t, ret_import, err);
 }
 
 /* Nodes get the numbers of here; then equal stacks of a bucket are neighbours, in ascending order. */
@@ -239,7 +252,8 @@ static int write_block(struct writing *w, int64_t id, struct err *err)
 	sqlite3_stmt *stmt;
 	struct str packed;
 
-	if (codec_encode(w->codec, &w->columns, 0, CODEC_QUICK, &packed))
+	if (codec_encode(w->codec, &w->columns, 0,
+			 w->f->window_ns > STORAGE_L1_WINDOW_NS ? CODEC_DENSE : CODEC_QUICK, &packed))
 		return err_set(err, -ENOMEM, "storage: out of memory");
 	int rc =
 	    db_prepare(&w->day->db, "INSERT INTO block(id, data) VALUES (:id, :data)", &stmt, err);
@@ -311,9 +325,9 @@ static int write_buckets(struct writing *w, struct err *err)
 		const struct dict_series *described = &t->series[b->series];
 		uint32_t series, instance;
 
-		rc = dict_import_series(&w->im.catalogue, described, &series);
+		rc = dict_import_series(&w->im->catalogue, described, &series);
 		if (!rc)
-			rc = dict_import_instance(&w->im.catalogue, &t->instances[b->instance],
+			rc = dict_import_instance(&w->im->catalogue, &t->instances[b->instance],
 						  &instance);
 		if (!rc)
 			rc = sum_bucket(w, at, described->columns_count, &at);
@@ -337,10 +351,10 @@ static int write_losses(struct writing *w, struct err *err)
 		uint32_t series, reason;
 		sqlite3_stmt *stmt;
 
-		rc = dict_import_series(&w->im.catalogue,
+		rc = dict_import_series(&w->im->catalogue,
 					&w->from->catalogue.dict.t.series[loss->series], &series);
 		if (!rc)
-			rc = dict_import_string(&w->im.catalogue, loss->reason, &reason);
+			rc = dict_import_string(&w->im->catalogue, loss->reason, &reason);
 		if (!rc)
 			rc = db_prepare(
 			    &w->day->db,
@@ -371,7 +385,7 @@ static int write_ends(struct writing *w, struct err *err)
 		sqlite3_stmt *stmt;
 		uint32_t instance;
 
-		rc = dict_import_instance(&w->im.catalogue,
+		rc = dict_import_instance(&w->im->catalogue,
 					  &w->from->catalogue.dict.t.instances[end->instance],
 					  &instance);
 		if (!rc)
@@ -420,16 +434,18 @@ static void join_losses(struct fold *f)
 }
 
 int fold_write(struct fold *f, struct open_file *to, struct codec *codec, struct open_file *from,
-	       int64_t source, int64_t step, struct extent *ret_extent, struct err *err)
+	       struct imports *imports, int64_t source, int64_t step, struct extent *ret_extent,
+	       struct err *err)
 {
 	struct writing w = {.f = f,
 			    .day = to,
 			    .codec = codec,
 			    .from = from,
+			    .im = imports,
 			    .source = source,
 			    .step = step,
 			    .extent = ret_extent};
-	int rc = imports_init(&w.im, to, codec, &from->catalogue.dict.t, err);
+	int rc = imports_keep(imports, to, codec, &from->catalogue.dict, err);
 
 	join_losses(f);
 	if (!rc)
@@ -440,7 +456,6 @@ int fold_write(struct fold *f, struct open_file *to, struct codec *codec, struct
 		rc = write_losses(&w, err);
 	if (!rc)
 		rc = write_ends(&w, err);
-	imports_release(&w.im);
 	codec_columns_release(&w.columns);
 	return rc;
 }

@@ -47,6 +47,7 @@ struct fold {
 	size_t origins_count;
 	struct index index;
 	struct fold_bucket *buckets;
+	uint32_t last_bucket;
 	struct fold_entry *entries;
 	int64_t *values;
 	struct fold_loss *losses;
@@ -69,9 +70,10 @@ MUST_CHECK int fold_add(struct fold *fold, const struct dict_series *described, 
 MUST_CHECK int fold_add_loss(struct fold *fold, struct fold_loss loss);
 MUST_CHECK int fold_add_end(struct fold *fold, struct fold_end end);
 
-/* Write it all into a file, inside the caller's transaction, as coming from number `source` there. */
+/* Write it all into a file, inside the caller's transaction, as coming from number `source` there.
+ * `imports` is zeroed, or what the last call for these files left. */
 MUST_CHECK int fold_write(struct fold *fold, struct open_file *to, struct codec *codec,
-			  struct open_file *from, int64_t source, int64_t step,
-			  struct extent *ret_extent, struct err *err);
+			  struct open_file *from, struct imports *imports, int64_t source,
+			  int64_t step, struct extent *ret_extent, struct err *err);
 
 #endif

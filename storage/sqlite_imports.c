@@ -22,6 +22,24 @@ int imports_init(struct imports *im, struct open_file *to, struct codec *codec,
 	return rc ? full(im, rc, err) : 0;
 }
 
+int imports_keep(struct imports *im, struct open_file *to, struct codec *codec,
+		 const struct dict *from, struct err *err)
+{
+	int rc;
+
+	if (im->from_id == from->id && im->to_id == to->catalogue.dict.id) {
+		rc = dict_import_follow(&im->catalogue, &from->t);
+		return rc ? full(im, rc, err) : 0;
+	}
+	imports_release(im);
+	rc = imports_init(im, to, codec, &from->t, err);
+	if (!rc) {
+		im->from_id = from->id;
+		im->to_id = to->catalogue.dict.id;
+	}
+	return rc;
+}
+
 void imports_release(struct imports *im)
 {
 	for (size_t i = 0; i < im->parts_count; i++) {
@@ -43,7 +61,7 @@ int imports_part(struct imports *im, uint32_t series, const struct dict_tables *
 	for (size_t i = 0; i < im->parts_count; i++)
 		if (im->parts[i]->part == number) {
 			*ret_import = &im->parts[i]->import;
-			return 0;
+			return dict_import_follow(*ret_import, from) ? full(im, -ENOMEM, err) : 0;
 		}
 	int rc = open_file_part(im->to, im->codec, series, &dict, err);
 

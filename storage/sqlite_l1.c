@@ -305,7 +305,8 @@ static int write_day(struct deriving *d, struct fold *fold, struct open_file *da
 	if (!rc)
 		rc = commit_source(day, d->source->file_id, d->upto, &source, err);
 	if (!rc)
-		rc = fold_write(fold, day, d->s->codec, d->l0, source, step, &extent, err);
+		rc = fold_write(fold, day, d->s->codec, d->l0, &d->s->derived, source, step,
+				&extent, err);
 	if (!rc)
 		rc = open_file_store(day, d->s->codec, err);
 	if (!rc)

@@ -253,6 +253,7 @@ static int commit_source(struct rolling *r, int64_t *ret_source, struct err *err
 
 static int write_month(struct rolling *r, bool step, struct err *err)
 {
+	struct imports imports CLEANUP(imports_release) = {0};
 	struct extent extent = EXTENT_EMPTY;
 	int64_t source = 0;
 	int rc = db_exec(&r->l2->db, "BEGIN IMMEDIATE", err);
@@ -260,7 +261,8 @@ static int write_month(struct rolling *r, bool step, struct err *err)
 	if (!rc && step)
 		rc = commit_source(r, &source, err);
 	if (!rc)
-		rc = fold_write(&r->fold, r->l2, r->s->codec, r->l1, source, 0, &extent, err);
+		rc = fold_write(&r->fold, r->l2, r->s->codec, r->l1, &imports, source, 0,
+				&extent, err);
 	if (!rc)
 		rc = open_file_store(r->l2, r->s->codec, err);
 	if (!rc)

@@ -240,13 +240,24 @@ static int roll_up_and_drop(struct sqlite_store *s, struct period_file *file, in
 	return 0;
 }
 
+/* Only what is open for writing grows, and a month is many files to ask for each second. */
+static uint64_t bytes_of(struct sqlite_store *s, struct period_file *file)
+{
+	for (size_t i = 0; i < SQLITE_WRITERS_MAX; i++)
+		if (s->writing[i] && s->writing[i]->entry == file)
+			return files_bytes(s, file->name);
+	if (!file->bytes)
+		file->bytes = files_bytes(s, file->name);
+	return file->bytes;
+}
+
 static uint64_t level_bytes(struct sqlite_store *s, int level)
 {
 	uint64_t bytes = level < 0 ? files_bytes(s, "symbols.db") : 0;
 
 	for (size_t i = 0; i < s->files_count; i++)
 		if (s->files[i]->level == level)
-			bytes += files_bytes(s, s->files[i]->name);
+			bytes += bytes_of(s, s->files[i]);
 	return bytes;
 }
 

@@ -4,7 +4,8 @@
  *
  *	sqlite.c          opening and closing a store, the lock, the plug-in
  *	sqlite_db.c       one connection
- *	sqlite_files.c    the catalogue of period files; opening one for writing
+ *	sqlite_files.c    the catalogue of period files; sqlite_load.c fills it at the start
+ *	sqlite_writers.c  those that are open for writing
  *	sqlite_open.c     what is done with an open one by reader and writer alike
  *	sqlite_known.c    cursors and upload ids, in memory
  *	sqlite_l0.c       put
@@ -69,6 +70,7 @@ struct period_file {
 	unsigned refs;        /* guarded */
 	_Atomic unsigned hurries; /* how often its WAL was full: who began to read before, ends */
 	/* Writer only. */
+	uint64_t bytes;	   /* on disk when it was closed; 0: to be asked for */
 	int64_t last;	   /* L0: its last batch; L1: its last step */
 	int64_t derived;   /* L0: batches up to here are in L1; -1: not known */
 	int64_t hour_ns;   /* L1: the hour in which its last step was written */
@@ -118,6 +120,21 @@ struct known {
 	size_t cursors_count, cursors_capacity, uploads_count, uploads_capacity;
 };
 
+/* What goes into the dictionaries of a file from those of another (sqlite_imports.c). */
+struct import_part {
+	uint32_t part; /* of `to` */
+	struct dict_import import;
+};
+
+struct imports {
+	struct open_file *to;
+	struct codec *codec;
+	struct dict_import catalogue;
+	struct import_part **parts;
+	size_t parts_count, parts_capacity;
+	uint64_t from_id, to_id; /* catalogues, when it is kept */
+};
+
 struct sqlite_store {
 	struct storage base;
 	char dir[SQLITE_DIR_MAX];
@@ -127,6 +144,7 @@ struct sqlite_store {
 	struct open_file *writing[SQLITE_WRITERS_MAX];
 	uint64_t used;
 	struct known known;
+	struct imports derived; /* from the L0 file to the day that were derived last */
 	int64_t forgotten_ns; /* when known was last pruned */
 	int64_t synced_ns;    /* when the WALs were last synced */
 	struct db symbols;
@@ -146,8 +164,18 @@ static inline struct sqlite_store *sqlite_of(struct storage *store)
 /* Say something to the operator; the first thing said stays. */
 void sqlite_note(struct sqlite_store *s, const char *fmt, ...) PRINTF(2, 3);
 
-/* ---- the catalogue (sqlite_files.c) ---- */
+/* ---- the catalogue (sqlite_files.c, sqlite_load.c, sqlite_writers.c) ---- */
 
+/* One that is in no catalogue yet; free() it, or add it. NULL without memory. */
+struct period_file *files_new(int level, int64_t start_ns);
+/* The catalogue's reference is the one that `file` comes with. Returns 0 or -ENOMEM. */
+MUST_CHECK int files_add(struct sqlite_store *s, struct period_file *file);
+struct period_file *files_find(struct sqlite_store *s, int level, int64_t start_ns);
+/* Whether `name`, within the level's folder, is that of a period file, and which. */
+bool files_parse_name(int level, const char *name, int64_t *ret_start_ns);
+/* Read what a file says of itself into its entry; a new one gets its row. */
+MUST_CHECK int files_meta(struct db *db, struct period_file *file, struct err *err);
+MUST_CHECK int files_last_batch(struct db *db, struct period_file *file, struct err *err);
 /* Fill it from the directory; files that cannot serve are put aside. */
 MUST_CHECK int files_load(struct sqlite_store *s, struct err *err);
 void files_release(struct sqlite_store *s);
@@ -212,23 +240,14 @@ MUST_CHECK int open_file_series(struct open_file *file, uint32_t series, int64_t
 
 /* ---- importing into the dictionaries of a file (sqlite_imports.c) ---- */
 
-struct import_part {
-	uint32_t part; /* of `to` */
-	struct dict_import import;
-};
-
-struct imports {
-	struct open_file *to;
-	struct codec *codec;
-	struct dict_import catalogue;
-	struct import_part **parts;
-	size_t parts_count, parts_capacity;
-};
-
 /* `from` is borrowed until release. Returns 0 or an error. Release it in every case. */
 MUST_CHECK int imports_init(struct imports *imports, struct open_file *to, struct codec *codec,
 			    const struct dict_tables *from, struct err *err);
 void imports_release(struct imports *imports);
+/* Zeroed or kept from the last time: what was found then is known when both files are still the
+ * same, and it begins anew otherwise.  `from` is the catalogue of a file. */
+MUST_CHECK int imports_keep(struct imports *imports, struct open_file *to, struct codec *codec,
+			    const struct dict *from, struct err *err);
 /* How the stacks of `series` (a number of `to`) are imported, which come from `from`. */
 MUST_CHECK int imports_part(struct imports *imports, uint32_t series,
 			    const struct dict_tables *from, struct dict_import **ret_import,

@@ -3,7 +3,8 @@
  * The store under the model of store_model.h: size by level beside what the stream is worth, speed on
  * one core with fsync, write amplification, memory, time to open and to ask.
  *
- *	bench/store [SERVICES [HOURS]]     1 and 24: the model of one service and a day; 10 as a host
+ *	bench/store [SERVICES [HOURS [COMMITS]]]   1, 24 and 5: the model of one service and a day, each
+ *	                                           window in five commits; 10 as a host
  */
 #include <errno.h>
 #include <stdio.h>
@@ -18,9 +19,9 @@
 #include "tests/support/store.h"
 
 #define WINDOW_NS SECONDS(10)
-#define BATCHES 5 /* of a window: each two seconds of a service come together */
 
-static unsigned services = 1, hours = 24;
+/* Of a window each two seconds of a service come together. */
+static unsigned services = 1, hours = 24, batches = 5;
 static struct model_service *model;
 static struct model_stream *streams;
 
@@ -120,19 +121,19 @@ static void cost_end(struct cost *c)
 	c->written += written_bytes();
 }
 
-/* One window of every service: BATCHES transactions, then maintenance as the agent does it. */
+/* One window of every service: `batches` transactions, then maintenance as the agent does it. */
 static int live_window(struct storage *store, unsigned rate, int64_t at, uint32_t *drawn,
 		       struct cost *cost, struct err *err)
 {
 	const struct profile *list[64];
 	int rc = 0;
 
-	for (unsigned b = 0, from = 0; !rc && b < BATCHES; b++) {
-		unsigned until = rate * (b + 1) / BATCHES;
+	for (unsigned b = 0, from = 0; !rc && b < batches; b++) {
+		unsigned until = rate * (b + 1) / batches;
 
 		for (unsigned s = 0; s < services; s++) {
-			list[s] = model_batch(&model[s], until - from, at + b * WINDOW_NS / BATCHES,
-					      WINDOW_NS / BATCHES, drawn + s * rate + from);
+			list[s] = model_batch(&model[s], until - from, at + b * WINDOW_NS / batches,
+					      WINDOW_NS / batches, drawn + s * rate + from);
 			if (!list[s])
 				return -ENOMEM;
 		}
@@ -140,7 +141,7 @@ static int live_window(struct storage *store, unsigned rate, int64_t at, uint32_
 		cost_begin(cost);
 		rc = storage_put(store, list, services, NULL, err);
 		if (!rc)
-			rc = storage_maintain(store, at + (b + 1) * WINDOW_NS / BATCHES, err);
+			rc = storage_maintain(store, at + (b + 1) * WINDOW_NS / batches, err);
 		cost_end(cost);
 	}
 	for (unsigned s = 0; !rc && s < services; s++)
@@ -279,7 +280,8 @@ int main(int argc, char **argv)
 
 	services = argc > 1 ? (unsigned)atoi(argv[1]) : 1;
 	hours = argc > 2 ? (unsigned)atoi(argv[2]) : 24;
-	if (!services || services > 64 || !hours)
+	batches = argc > 3 ? (unsigned)atoi(argv[3]) : 5;
+	if (!services || services > 64 || !hours || !batches || batches > 20)
 		return 2;
 	model = calloc(services, sizeof(*model));
 	streams = calloc(services, sizeof(*streams));

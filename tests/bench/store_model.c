@@ -288,7 +288,7 @@ static double entropy_of(const uint8_t *at, size_t len)
 
 	memset(counts, 0, sizeof(counts));
 	while (at && at < end) {
-		uint64_t value;
+		uint64_t value = 0;
 
 		at = varint_get(at, end, &value);
 		counts[MIN(value, 65535)]++;

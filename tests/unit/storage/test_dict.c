@@ -111,6 +111,97 @@ static void segments_rebuild_the_dictionary(void **state)
 	dict_release(&read);
 }
 
+/* Long enough that the frames of its nodes are written by kinds of bytes: all of few functions, in an order that
+ * no delta makes shorter. */
+static void make_long(struct dict *d)
+{
+	uint32_t random = 1;
+
+	assert_int_equal(dict_init(d, true), 0);
+	for (uint32_t i = 1; i <= 500; i++)
+		assert_int_equal(dict_add_frame(d, &(struct profile_frame){.line = i}), 0);
+	for (uint32_t i = 1; i <= 1500; i++) {
+		random = random * 1664525 + 1013904223;
+		struct profile_node node = {.parent = i - 1, .frame = 1 + (random >> 16) % 500};
+		struct profile none = {.strings = d->strings,
+				       .modules = d->t.modules,
+				       .modules_count = d->t.modules_count};
+		struct hash128 hash = hash128_chain(
+		    d->t.node_hashes[node.parent],
+		    profile_frame_identity(&none, &d->t.frames[node.frame], d->owner));
+
+		assert_int_equal(dict_add_node(d, node, hash), 0);
+	}
+}
+
+static void a_long_segment_rebuilds_its_nodes(void **state)
+{
+	struct buf segment CLEANUP(buf_release);
+	struct dict d, read;
+
+	(void)state;
+	buf_init(&segment, BUF_UNLIMITED);
+	make_long(&d);
+	assert_int_equal(dict_encode(&d, &segment), 0);
+	assert_int_equal(dict_init(&read, false), 0);
+	assert_int_equal(dict_decode(&read, (struct str){segment.data, segment.len}), 0);
+	assert_int_equal(read.t.nodes_count, d.t.nodes_count);
+	assert_memory_equal(read.t.nodes, d.t.nodes, d.t.nodes_count * sizeof(*d.t.nodes));
+	assert_memory_equal(read.t.node_hashes, d.t.node_hashes,
+			    d.t.nodes_count * sizeof(*d.t.node_hashes));
+	dict_release(&read);
+	for (size_t at = 0; at < segment.len; at += at % 5 + 1) {
+		char was = segment.data[at];
+
+		segment.data[at] = (char)(was ^ 0x80); /* a varint goes on, or does not */
+		assert_int_equal(dict_init(&read, false), 0);
+		int rc = dict_decode(&read, (struct str){segment.data, segment.len});
+
+		assert_true(rc == 0 || rc == -EBADMSG);
+		for (size_t i = 1; i < read.t.nodes_count; i++)
+			assert_true(read.t.nodes[i].frame < read.t.frames_count);
+		dict_release(&read);
+		assert_int_equal(dict_init(&read, false), 0);
+		assert_int_equal(dict_decode(&read, (struct str){segment.data, at}), -EBADMSG);
+		dict_release(&read);
+		segment.data[at] = was;
+	}
+	dict_release(&d);
+}
+
+/* An import that is kept goes on where its tables have grown and moved. */
+static void an_import_follows_tables_that_grow(void **state)
+{
+	struct dict from, to;
+	struct dict_import im;
+	uint32_t first, again, last;
+
+	(void)state;
+	make_long(&from);
+	assert_int_equal(dict_init(&to, true), 0);
+	assert_int_equal(dict_import_init(&im, &to, &from.t), 0);
+	assert_int_equal(dict_import_node(&im, 700, &first), 0);
+	assert_int_equal(to.t.nodes_count, 701);
+	for (uint32_t i = 0; i < 5000; i++)
+		assert_int_equal(dict_add_node(&from, (struct profile_node){1500, 1},
+					       (struct hash128){i, 7}), 0);
+	assert_int_equal(dict_import_follow(&im, &from.t), 0);
+	assert_int_equal(dict_import_node(&im, 700, &again), 0);
+	assert_int_equal(first, again);
+	assert_int_equal(dict_import_node(&im, 6500, &last), 0);
+	assert_int_equal(to.t.nodes_count, 1502);
+	assert_true(hash128_equal(to.t.node_hashes[last], from.t.node_hashes[6500]));
+	dict_import_release(&im);
+	/* Another dictionary in the same place is another. */
+	uint64_t id = to.id;
+
+	dict_release(&to);
+	assert_int_equal(dict_init(&to, true), 0);
+	assert_true(to.id != id && to.id != from.id);
+	dict_release(&to);
+	dict_release(&from);
+}
+
 static void a_damaged_segment_is_refused(void **state)
 {
 	struct profile *p = sample(0);
@@ -153,6 +244,8 @@ int main(void)
 	    cmocka_unit_test(equal_things_get_one_number),
 	    cmocka_unit_test(segments_rebuild_the_dictionary),
 	    cmocka_unit_test(a_damaged_segment_is_refused),
+	    cmocka_unit_test(a_long_segment_rebuilds_its_nodes),
+	    cmocka_unit_test(an_import_follows_tables_that_grow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,29 +3,27 @@
 # Runs the benchmarks named, all when none is, and prints one JSON object a line:
 #   {"bench":…,"metric":…,"value":…,"unit":…,"baseline":…}
 # A name is that of a program in build/release/bench, with dashes for underscores: client-cpu; or of
-# tests/bench/NAME.py: client, ingest, query.  `client` also takes names of its parts: scripts/bench.sh client -- redis.
+# tests/bench/NAME.py: client, agent (many clients), ingest, query, pprofs (an hour of them).  `client` also takes names of its parts: scripts/bench.sh client -- redis.
 set -eu
 cd "$(dirname "$0")/.."
 scripts/build.sh release >&2
 bench=build/release/bench
 if [ $# = 0 ]; then
-	set -- client ingest query
+	set -- client agent ingest query pprofs
 	for program in "$bench"/*; do
-		[ -x "$program" ] && [ -f "$program" ] || continue
+		[ -x "$program" ] && [ -f "$program" ] && [ "${program##*/}" != agent_clients ] || continue
 		set -- "$@" "$(basename "$program" | tr _ -)"
 	done
 fi
 for name in "$@"; do
 	shift
 	program=$bench/$(echo "$name" | tr - _)
-	if [ "$name" = ingest ]; then
-		HEARTH_BUILD=$PWD/build/release PYTHONDONTWRITEBYTECODE=1 python3 tests/bench/ingest.py
+	case $name in
+	agent | ingest | pprofs | query)
+		HEARTH_BUILD=$PWD/build/release PYTHONDONTWRITEBYTECODE=1 python3 "tests/bench/$name.py"
 		continue
-	fi
-	if [ "$name" = query ]; then
-		HEARTH_BUILD=$PWD/build/release PYTHONDONTWRITEBYTECODE=1 python3 tests/bench/query.py
-		continue
-	fi
+		;;
+	esac
 	if [ "$name" = client ]; then
 		scripts/deps.sh bench >&2
 		more=""

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 static unsigned long refuse_left; /* 0: none is refused */
-static bool refusing;		  /* one was to be refused in this run */
+__attribute__((unused)) static bool refusing; /* one was to be refused in this run */
 
 /* A number from 1 to `most` that the input draws. */
 static inline unsigned long refuse_draw(const uint8_t *bytes, size_t len, unsigned long most)

@@ -94,16 +94,60 @@ void json_cstring(struct json *json, const char *text)
 	(void)buf_add_str(json->out, "null");
 }
 
+#define DIGITS_MAX 20
+
+/* Write the digits so that they end before `end`; a flame graph has a hundred thousand numbers. */
+static char *digits(char *end, uint64_t value)
+{
+	do {
+		*--end = (char)('0' + value % 10);
+		value /= 10;
+	} while (value);
+	return end;
+}
+
+static void put_int(struct buf *out, uint64_t magnitude, bool negative)
+{
+	char text[DIGITS_MAX + 1], *first = digits(text + sizeof(text), magnitude);
+
+	if (negative)
+		*--first = '-';
+	(void)buf_add(out, first, (size_t)(text + sizeof(text) - first));
+}
+
 void json_int(struct json *json, int64_t value)
 {
 	before(json);
-	(void)buf_printf(json->out, "%" PRId64, value);
+	put_int(json->out, value < 0 ? -(uint64_t)value : (uint64_t)value, value < 0);
 }
 
 void json_uint(struct json *json, uint64_t value)
 {
 	before(json);
-	(void)buf_printf(json->out, "%" PRIu64, value);
+	put_int(json->out, value, false);
+}
+
+void json_decimal(struct json *json, double value)
+{
+	const uint64_t scale = 1000000;
+	char text[8];
+
+	if (!(fabs(value) < 9e9)) {
+		json_double(json, value);
+		return;
+	}
+	uint64_t scaled = (uint64_t)(fabs(value) * (double)scale + 0.5), rest = scaled % scale;
+	size_t len = 7; /* the point and six digits, less the zeroes at their end */
+
+	before(json);
+	put_int(json->out, scaled / scale, value < 0 && scaled);
+	if (!rest)
+		return;
+	(void)digits(text + len, rest + scale); /* its 1 stands where the point goes */
+	text[0] = '.';
+	while (text[len - 1] == '0')
+		len--;
+	(void)buf_add(json->out, text, len);
 }
 
 void json_double(struct json *json, double value)

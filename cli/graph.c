@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli/value.h"
 
@@ -93,17 +94,37 @@ void graph_release(struct graph *graph)
 	*graph = (struct graph){0};
 }
 
+static void records_note(time_t since)
+{
+	char text[32] = "";
+	struct tm tm;
+
+	if (gmtime_r(&since, &tm))
+		(void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	(void)fprintf(stderr, "hearth: what came before %s is not in here: its records are gone, sums have no labels\n",
+		      text);
+}
+
+void facts_notes(json_t *answer)
+{
+	const char *reason;
+	json_t *count;
+
+	if (json_is_true(json_object_get(answer, "partial")))
+		(void)fprintf(stderr,
+			      "hearth: the deadline came first: this is a part of the answer\n");
+	if (answer_number(answer, "records_from") > 0)
+		records_note((time_t)(answer_number(answer, "records_from") / 1e9));
+	json_object_foreach(json_object_get(answer, "lost"), reason, count)(void) fprintf(
+	    stderr, "hearth: lost %lld (%s)\n", (long long)json_integer_value(count), reason);
+}
+
 void graph_notes(json_t *answer)
 {
-	json_t *hidden = json_object_get(answer, "hidden"), *count;
-	const char *reason;
+	json_t *hidden = json_object_get(answer, "hidden");
 
 	if (answer_number(hidden, "nodes") > 0)
 		(void)fprintf(stderr, "hearth: %.0f nodes are hidden; --max-nodes 0 shows all\n",
 			      answer_number(hidden, "nodes"));
-	if (json_is_true(json_object_get(answer, "partial")))
-		(void)fprintf(stderr,
-			      "hearth: the deadline came first: this is a part of the answer\n");
-	json_object_foreach(json_object_get(answer, "lost"), reason, count)(void) fprintf(
-	    stderr, "hearth: lost %lld (%s)\n", (long long)json_integer_value(count), reason);
+	facts_notes(answer);
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/graph.h"
 #include "cli/rows.h"
 #include "cli/selection_help.h"
 #include "cli/value.h"
@@ -26,6 +28,7 @@ static void row_print(json_t *row, const char *unit, double total, double *sum)
 	*sum += self;
 	value_format(self, unit, flat, sizeof(flat));
 	value_format(all, unit, cum, sizeof(cum));
+	share_begin(fabs(self / total));
 	(void)printf("%10s %5.2f%% %6.2f%% %10s %6.2f%%  ", flat, 100 * self / total,
 		     100 * *sum / total, cum, 100 * all / total);
 	name_print(answer_text(row, "name"));
@@ -35,22 +38,17 @@ static void row_print(json_t *row, const char *unit, double total, double *sum)
 		if (answer_number(row, "line") > 0)
 			(void)printf(":%.0f", answer_number(row, "line"));
 	}
+	share_end(fabs(self / total));
 	(void)putchar('\n');
 }
 
 static void notes_print(json_t *answer, size_t shown)
 {
 	double hidden = answer_number(json_object_get(answer, "hidden"), "rows");
-	const char *reason;
-	json_t *count;
 
 	if (hidden > 0)
 		(void)fprintf(stderr, "hearth: %zu rows shown, %.0f more with -n 0\n", shown, hidden);
-	if (json_is_true(json_object_get(answer, "partial")))
-		(void)fprintf(stderr, "hearth: the deadline came first: this is a part of the answer\n");
-	json_object_foreach(json_object_get(answer, "lost"), reason, count)
-		(void)fprintf(stderr, "hearth: lost %lld (%s)\n",
-			      (long long)json_integer_value(count), reason);
+	facts_notes(answer);
 }
 
 int rows_print(json_t *answer)

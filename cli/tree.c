@@ -21,9 +21,11 @@ static void node_print(const struct graph *graph, const struct graph_node *node)
 
 	value_format(node->total, graph->unit, total, sizeof(total));
 	value_format(node->self, graph->unit, self, sizeof(self));
+	share_begin(node->total / graph->total);
 	(void)printf("%10s %6.2f%% %10s  %*s", total, 100 * node->total / graph->total, self,
 		     (int)(2 * node->depth), "");
 	name_print(node->name);
+	share_end(node->total / graph->total);
 	(void)putchar('\n');
 }
 

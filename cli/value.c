@@ -3,7 +3,9 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/util.h"
 
@@ -53,6 +55,29 @@ const char *answer_text(json_t *object, const char *key)
 	const char *text = json_string_value(json_object_get(object, key));
 
 	return text ? text : "";
+}
+
+static const char *colour_of(double share)
+{
+	const char *refused = getenv("NO_COLOR"), *terminal = getenv("TERM");
+
+	if ((refused && *refused) || !terminal || !strcmp(terminal, "dumb") || !isatty(STDOUT_FILENO))
+		return NULL;
+	return share >= 0.1 ? "\033[1;31m" : share >= 0.05 ? "\033[33m" : share < 0.005 ? "\033[2m" : NULL;
+}
+
+void share_begin(double share)
+{
+	const char *colour = colour_of(share);
+
+	if (colour)
+		(void)fputs(colour, stdout);
+}
+
+void share_end(double share)
+{
+	if (colour_of(share))
+		(void)fputs("\033[0m", stdout);
 }
 
 void name_print(const char *name)

@@ -25,9 +25,7 @@
 #define MEAN_MIN_NS UINT64_C(1000000)
 #define MEAN_MAX_NS UINT64_C(64000000000)
 
-#define PHASE_CALLS 256 /* at which one is counted, at most, before the distance between counts grows */
-#define PHASE_TICKS_MAX 64
-#define PHASE_LAG_TICKS 4 /* the coarse clock stands still for more than one where a CPU is idle */
+#define PHASE_CALLS_MAX 65536 /* from one look at the clock to the next */
 
 const uint64_t *source_wall_gate_at = &session_closed;
 wall_clock_fn wall_clock = clock_gettime;
@@ -285,54 +283,36 @@ static __attribute__((noinline)) bool blocked(const struct blocked *b, int64_t n
 	return taken;
 }
 
-/* How many calls `left_ns` will hold, of which `ns` held so many. */
-static uint32_t phase_calls_due(uint32_t calls, int64_t ns, int64_t left_ns)
+/* Three quarters of the calls that `left_ns` will hold if they go on as they did. */
+static int32_t phase_calls(int32_t calls, int64_t ns, int64_t left_ns)
 {
-	uint64_t due = (uint64_t)calls * ((uint64_t)left_ns >> 10) / (((uint64_t)ns >> 10) + 1);
+	int64_t expected = (int64_t)calls * (left_ns / 4 * 3 / 1024) / (ns / 1024 + 1);
 
-	return due < UINT16_MAX ? (uint32_t)due : UINT16_MAX;
+	return expected < 1 ? 1 : expected > PHASE_CALLS_MAX ? PHASE_CALLS_MAX : (int32_t)expected;
 }
 
 /*
  * Count where between two ticks this thread runs: POSIX CPU timers see a thread that is always at the same
- * place in the same place only.  The next count is due a uniform draw from a whole number of ticks after
- * this one, so that a thread with many calls is caught anywhere, and one with a call a tick where it
- * is.  The coarse clock says when to look, the exact one whether it is time.  Who looks too early lets half
- * of the calls pass that are to be expected until then, and where many pass the distance grows.
+ * place in the same place only.  The next count is due a uniform draw from a tick after this one, so that a
+ * thread with many calls is caught anywhere, and one with a call a tick where it is.  To look whether it is
+ * due costs a reading of the exact clock, so most of the calls that are to be expected until then pass before.
  */
 static __attribute__((noinline)) void count_phase(struct thread *t)
 {
 	uint64_t tick = 1000000000u / (session.head->hz ? session.head->hz : 250);
+	int64_t now = clock_exact_ns();
 	uint64_t *word;
-	int64_t now;
 	unsigned i;
 
-	t->phase_calls++;
-	if (t->phase_calls < t->phase_look)
-		return;
-	now = clock_exact_ns();
-	if (now < t->phase_due_ns) {
-		if (t->phase_calls == 1)
-			t->phase_looked_ns = now;
-		else if (now > t->phase_looked_ns)
-			t->phase_look = t->phase_calls +
-					phase_calls_due(t->phase_calls - 1, now - t->phase_looked_ns,
-							t->phase_due_ns - now) /
-						2;
-		return;
+	if (now >= t->phase_due_ns) {
+		i = (unsigned)((uint64_t)now % tick * RING_PHASES / tick);
+		word = &t->slot->phases[i / 4];
+		store(word, ring_phase_counted(load(word), i));
+		t->phase_due_ns = now + (int64_t)(draw_next(&t->draws) % tick);
 	}
-	i = (unsigned)((uint64_t)now % tick * RING_PHASES / tick);
-	word = &t->slot->phases[i / 4];
-	store(word, ring_phase_counted(load(word), i));
-	if (t->phase_calls > PHASE_CALLS && t->phase_ticks < PHASE_TICKS_MAX)
-		t->phase_ticks *= 2;
-	else if (t->phase_calls == 1 && t->phase_ticks > 1)
-		t->phase_ticks /= 2;
-	if (!t->phase_ticks)
-		t->phase_ticks = 1;
-	t->phase_calls = t->phase_look = 0;
-	t->phase_due_ns = now + (int64_t)(draw_next(&t->draws) % (tick * t->phase_ticks));
-	t->phase_from_ns = t->phase_due_ns - PHASE_LAG_TICKS * (int64_t)tick;
+	t->phase_calls = phase_calls(t->phase_calls, now - t->phase_looked_ns, t->phase_due_ns - now);
+	t->phase_looked_ns = now;
+	store(&t->phase_left, t->phase_calls);
 }
 
 static inline __attribute__((always_inline)) bool end(const struct blocked *b, struct event *also)
@@ -355,7 +335,7 @@ static inline __attribute__((always_inline)) bool end(const struct blocked *b, s
 		store_release(&slot->call, 0);
 	store(&slot->blocked_calls, load(&slot->blocked_calls) + 1);
 	now = clock_coarse_ns();
-	if (now >= t->phase_from_ns)
+	if (phase_passes(t))
 		count_phase(t);
 	if (now > b->since_ns && load(&session.running))
 		return blocked(b, now, also);

@@ -80,16 +80,14 @@ struct thread {
 	/* Blocking calls: source_wall.c. */
 	uint64_t blocked_sp; /* stack pointer of the published call; above it, the call is over */
 	int64_t wall_tick_ns; /* the coarse clock at its last call that did more than to pass */
+	int32_t phase_left, phase_calls; /* calls to the next look at the clock; to it from the last one */
+	int64_t phase_looked_ns, phase_due_ns; /* when that was; when the next phase is counted */
 	uint64_t sites[THREAD_SITES]; /* keys whose RING_SITE record was written... */
 	uint64_t sites_agent;	      /* ...for the agent of this generation */
 	int64_t sites_window_ns;
 	uint32_t sites_written, sites_next; /* in this window; the agent's place for the next */
 	uint64_t wall_left_ns, wall_mean_ns; /* to the next sampled call; how that was drawn */
-	int64_t phase_from_ns, phase_due_ns; /* when the next phase may be, and is, counted */
 	uint32_t event_samples; /* of perf's event since the timer's last signal */
-	int64_t phase_looked_ns;	     /* when the first of these calls was */
-	uint32_t phase_ticks;		     /* mean distance to the next */
-	uint32_t phase_calls, phase_look;    /* calls since it may be due; at which to look again */
 
 	/* Between pthread_create and the thread's first instruction. */
 	void *(*start)(void *);

@@ -5,8 +5,8 @@
  * Private to client/.  Inlined into every hook: what source_wall_begin and source_wall_end do when there is
  * nothing to do but to publish the call and to count it.  Anything else is sent to them: no right to
  * record, another call open, a site that the thread has not described, the thread's first call since the
- * coarse clock moved, a call during which it moved, and one at whose end the place between two ticks may be
- * due to be counted.
+ * coarse clock moved, a call during which it moved, and one at whose end it is looked whether the place between
+ * two ticks is to be counted.
  */
 #ifndef CLIENT_WALL_PASS_H
 #define CLIENT_WALL_PASS_H
@@ -62,6 +62,15 @@ static inline __attribute__((always_inline)) int64_t wall_now(void)
 	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
 
+/* A call returns: is it time to look where between two ticks that is? */
+static inline bool phase_passes(struct thread *t)
+{
+	int32_t left = load(&t->phase_left) - 1;
+
+	store(&t->phase_left, left);
+	return left <= 0;
+}
+
 static inline void wall_publish(struct ring_thread *slot, uint32_t call, int64_t since_ns,
 				uint64_t site, uint64_t target)
 {
@@ -108,7 +117,7 @@ static inline __attribute__((always_inline)) bool wall_pass_end(const struct wal
 	if (__builtin_expect(!t, 0) ||
 	    __builtin_expect(thread_pass(load(source_wall_gate_at)) != t, 0) ||
 	    __builtin_expect(wall_now() != p->since_ns, 0) ||
-	    __builtin_expect(p->since_ns >= t->phase_from_ns, 0))
+	    __builtin_expect(phase_passes(t), 0))
 		return false;
 	slot = t->slot;
 	store_release(&slot->call, 0);

@@ -48,14 +48,6 @@ static bool weight_of(const struct native_pending *pending, struct weight *ret)
 	return true;
 }
 
-/* What a client says may be anything. */
-static int64_t whole_of(double value)
-{
-	return value > 0x1p60    ? INT64_C(1) << 60
-	       : value < -0x1p60 ? -(INT64_C(1) << 60)
-				 : (int64_t)value;
-}
-
 static struct spread spread_plan(const struct native_process *p, double rest, double since)
 {
 	struct spread s = {0};
@@ -81,7 +73,7 @@ static int64_t round_carried(double value, double *carry)
 	double whole = floor(value + *carry + 0.5);
 
 	*carry += value - whole;
-	return whole_of(whole);
+	return whole_bounded(whole);
 }
 
 /* Remember a sample that could give back. Without memory, or without frames, it will not. */
@@ -180,7 +172,7 @@ static void recents_take(struct emitter *e, int64_t excess)
 	excess = MIN(excess, room);
 	for (size_t i = 0; !e->rc && taken < excess && i < NATIVE_RECENT_MAX; i++) {
 		passed = add_bounded(passed, a->recent[i].room);
-		int64_t upto = whole_of((double)excess * (double)passed / (double)room + 0.5);
+		int64_t upto = whole_bounded((double)excess * (double)passed / (double)room + 0.5);
 		int64_t take = MIN(MIN(upto, excess) - taken, a->recent[i].room);
 
 		if (take > 0)

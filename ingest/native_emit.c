@@ -358,6 +358,14 @@ static const enum native_series series_of[RING_DIMENSIONS] = {
 	[RING_HEAP] = SERIES_INUSE, [RING_LOCK] = SERIES_LOCK, [RING_EXCEPTION] = SERIES_EXCEPTION,
 };
 
+static void loss_add(struct emitter *e, enum native_series series, struct str reason, uint64_t lost)
+{
+	uint32_t number = series_number(e, series); /* may fail, which must not be forgotten */
+
+	if (!e->rc)
+		e->rc = profile_builder_loss(e->out, number, reason, lost, e->clock->real_ns);
+}
+
 static void losses_add(struct emitter *e, const struct ring_counters *now)
 {
 	struct native_process *p = e->process;
@@ -374,10 +382,7 @@ static void losses_add(struct emitter *e, const struct ring_counters *now)
 			int n = snprintf(reason, sizeof(reason), "%s.%s", dimension_names[d],
 					 drop_names[r]);
 
-			e->rc = profile_builder_loss(e->out,
-						     series_number(e, series_of[d]),
-						     (struct str){ reason, (size_t)n }, lost,
-						     e->clock->real_ns);
+			loss_add(e, series_of[d], (struct str){ reason, (size_t)n }, lost);
 		}
 	}
 }
@@ -389,9 +394,7 @@ static void doubts_add(struct emitter *e, const struct ring_counters *counters, 
 	uint64_t doubted = native_cpu_doubted(e->process, counters, due);
 
 	if (!e->rc && doubted)
-		e->rc = profile_builder_loss(e->out, series_number(e, SERIES_CPU),
-					     (struct str){ reason, sizeof(reason) - 1 }, doubted,
-					     e->clock->real_ns);
+		loss_add(e, SERIES_CPU, (struct str){ reason, sizeof(reason) - 1 }, doubted);
 }
 
 static void instance_set(struct emitter *e, bool ended)

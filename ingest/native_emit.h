@@ -47,6 +47,14 @@ static inline int64_t add_bounded(int64_t a, int64_t b)
 	return b > 0 ? INT64_MAX / 4 : INT64_MIN / 4;
 }
 
+/* A sum of what a client says may be anything. */
+static inline int64_t whole_bounded(double value)
+{
+	return value > 0x1p60    ? INT64_C(1) << 60
+	       : value < -0x1p60 ? -(INT64_C(1) << 60)
+				 : (int64_t)value;
+}
+
 /* CLOCK_MONOTONIC of the client as UTC. */
 int64_t emit_real_time(const struct emitter *e, int64_t monotonic_ns);
 

@@ -87,7 +87,7 @@ static void block_record(struct emitter *e, struct native_thread *thread,
 	uint32_t node = emit_stack(e, emit_words(p, pending), pending->frames_count, false,
 				   call_name(pending->block.call));
 	uint32_t context = emit_context(e, thread, pending, &pending->block);
-	int64_t time_ns = emit_real_time(e, pending->time_ns), whole = (int64_t)(value + 0.5);
+	int64_t time_ns = emit_real_time(e, pending->time_ns), whole = whole_bounded(value + 0.5);
 	uint64_t count;
 
 	p->blocked_left += calls;
@@ -222,7 +222,7 @@ static double blocked_factor(struct emitter *e, const struct native_reading *rea
 		p->blocked_known = true;
 		/* What an earlier agent wrote is not known: the account starts here. */
 		if (p->resumed)
-			p->blocked_ns = add_bounded(exact, open - (int64_t)weights);
+			p->blocked_ns = add_bounded(exact, open - whole_bounded(weights));
 	}
 	int64_t owed = add_bounded(exact, open - p->blocked_ns);
 

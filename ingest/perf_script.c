@@ -265,7 +265,7 @@ static int sample_read(struct job *job, const struct head *head, struct str *tex
 {
 	struct profile_record record = {.time_ns = job->time_ns, .count = 1};
 	int64_t values[2] = {head->period > 0 ? head->period : 1, 1};
-	struct event *event;
+	struct event *event = NULL;
 	int rc = event_find(job, head, &event);
 
 	if (rc)

@@ -82,6 +82,8 @@ int context_split(const struct query_series_set *set, enum query_fate fate,
 struct said {
 	bool known, passes; /* thread, span and trace */
 	uint32_t focus, ignore;
+	uint32_t series; /* + 1: of the one for which `verdict` was found last; 0: none yet */
+	int verdict;
 };
 
 /* The last snapshot of a gauge by (series, process). */
@@ -276,9 +278,13 @@ int context_record(struct context_reader *reader, const struct storage_records *
 		return CONTEXT_PASSES;
 	if (series->fate == QUERY_ALL_OUT)
 		return CONTEXT_REMOVED;
+	if (said->series == records->series[i] + 1)
+		return said->verdict;
 	if (!said->known)
 		context_read(reader->query, records, records->context[i], said);
-	return record_passes(reader->query, series, said) ? CONTEXT_PASSES : CONTEXT_REMOVED;
+	said->series = records->series[i] + 1;
+	said->verdict = record_passes(reader->query, series, said) ? CONTEXT_PASSES : CONTEXT_REMOVED;
+	return said->verdict;
 }
 
 static bool has_gauges(const struct query_series_set *set)
@@ -322,6 +328,39 @@ void context_reader_free(struct context_reader *reader)
 	free(reader);
 }
 
+/* ---- how far back they go ---- */
+
+struct reach {
+	int64_t records_ns, sums_ns; /* the oldest of L0, and of the levels above */
+};
+
+static int reach_part(void *arg, const struct storage_part *part)
+{
+	struct reach *reach = arg;
+
+	if (part->level < 0 || !part->first_ns)
+		return 0;
+	if (part->level)
+		reach->sums_ns = MIN(reach->sums_ns, part->first_ns);
+	else
+		reach->records_ns = MIN(reach->records_ns, part->first_ns);
+	return 0;
+}
+
+int context_reach(const struct query *query, struct query_facts *facts, struct err *err)
+{
+	struct reach reach = { query->range.until_ns, query->range.until_ns };
+	int rc = storage_parts(query->reader, reach_part, &reach, err);
+
+	if (rc == -EOPNOTSUPP)
+		return 0; /* a store without files has only records */
+	/* A window stands for records up to its width later. */
+	if (!rc && query->range.from_ns < reach.records_ns &&
+	    reach.sums_ns < reach.records_ns - STORAGE_L2_WINDOW_NS)
+		facts->records_from_ns = reach.records_ns;
+	return rc;
+}
+
 /* ---- records as a segment ---- */
 
 struct scan_call {
@@ -331,23 +370,24 @@ struct scan_call {
 	void *arg;
 };
 
-static int records_sum(struct scan_call *call, const struct storage_records *records, int64_t *sums,
-		       uint64_t *counts)
+/* Keep those that pass; nobody has to sum them by stack before they are added up by name. */
+static int records_keep(struct scan_call *call, const struct storage_records *records, uint32_t *leaves,
+			int64_t *sums, uint64_t *counts, size_t *ret_count)
 {
+	struct query_facts *facts = call->facts;
 	int rc = context_batch(call->reader, records);
+	size_t count = 0;
 
 	for (size_t i = 0; !rc && i < records->count; i++) {
-		uint32_t node = records->nodes[i];
-
 		switch (context_record(call->reader, records, i)) {
 		case CONTEXT_PASSES:
-			sums[node] = sum_add(sums[node], records->values[i]);
-			counts[node] += records->counts[i];
+			leaves[count] = records->nodes[i];
+			sums[count] = records->values[i];
+			counts[count++] = records->counts[i];
 			break;
 		case CONTEXT_REMOVED:
-			call->facts->removed_value =
-				sum_add(call->facts->removed_value, records->values[i]);
-			call->facts->removed_samples += records->counts[i];
+			facts->removed_value = sum_add(facts->removed_value, records->values[i]);
+			facts->removed_samples += records->counts[i];
 			break;
 		case CONTEXT_REPLACED:
 			break;
@@ -355,6 +395,7 @@ static int records_sum(struct scan_call *call, const struct storage_records *rec
 			rc = -ENOMEM;
 		}
 	}
+	*ret_count = count;
 	return rc;
 }
 
@@ -362,26 +403,18 @@ static int records_add(void *arg, const struct storage_records *records)
 {
 	struct scan_call *call = arg;
 	struct storage_segment segment = records->segment;
-	size_t nodes = segment.nodes_count + 1;
-	uint32_t *CLEANUP(cleanup_free) leaves = calloc(nodes, sizeof(*leaves));
-	int64_t *CLEANUP(cleanup_free) sums = calloc(nodes, sizeof(*sums));
-	uint64_t *CLEANUP(cleanup_free) counts = calloc(nodes, sizeof(*counts));
-	int rc = leaves && sums && counts ? records_sum(call, records, sums, counts) : -ENOMEM;
+	size_t most = records->count + 1;
+	uint32_t *CLEANUP(cleanup_free) leaves = malloc(most * sizeof(*leaves));
+	int64_t *CLEANUP(cleanup_free) sums = malloc(most * sizeof(*sums));
+	uint64_t *CLEANUP(cleanup_free) counts = malloc(most * sizeof(*counts));
+	int rc = leaves && sums && counts ? records_keep(call, records, leaves, sums, counts,
+							 &segment.leaves_count) :
+					    -ENOMEM;
 
-	if (rc)
-		return rc;
-	segment.leaves_count = 0;
-	for (size_t i = 0; i < segment.nodes_count; i++) {
-		if (!counts[i])
-			continue;
-		leaves[segment.leaves_count] = (uint32_t)i;
-		sums[segment.leaves_count] = sums[i];
-		counts[segment.leaves_count++] = counts[i];
-	}
 	segment.leaves = leaves;
 	segment.sums = sums;
 	segment.counts = counts;
-	return segment.leaves_count ? call->fn(call->arg, &segment) : 0;
+	return rc || !segment.leaves_count ? rc : call->fn(call->arg, &segment);
 }
 
 int context_scan(const struct query *query, const struct query_series_set *set,
@@ -391,6 +424,8 @@ int context_scan(const struct query *query, const struct query_series_set *set,
 	struct storage_scan scan = query_scan(query, set);
 	int rc = context_reader_new(query, set, &call.reader, err);
 
+	if (!rc)
+		rc = context_reach(query, facts, err);
 	if (!rc)
 		rc = storage_records(query->reader, &scan, records_add, &call, err);
 	context_reader_free(call.reader);

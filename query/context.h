@@ -45,6 +45,9 @@ MUST_CHECK int context_reader_new(const struct query *query, const struct query_
 				  struct context_reader **ret_reader, struct err *err);
 void context_reader_free(struct context_reader *reader);
 
+/* Say in the facts how far back records go, where the range goes further and there was something. */
+MUST_CHECK int context_reach(const struct query *query, struct query_facts *facts, struct err *err);
+
 /* Call with each batch before its records. */
 MUST_CHECK int context_batch(struct context_reader *reader, const struct storage_records *records);
 /* The verdict of a record of the batch, or negative. */
@@ -53,7 +56,7 @@ MUST_CHECK int context_record(struct context_reader *reader, const struct storag
 
 /*
  * Give the records of `set` that pass as segments with sums: what storage_scan gives of a set that needs
- * none.  What does not pass is counted in `facts`.
+ * none, but that a stack may stand in it more than once, in no order.  What does not pass is counted in `facts`.
  */
 MUST_CHECK int context_scan(const struct query *query, const struct query_series_set *set,
 			    struct query_facts *facts, storage_segment_fn fn, void *arg,

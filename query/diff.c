@@ -77,21 +77,20 @@ static void side_release(struct side *side)
 	free(side->samples);
 }
 
-/* Take the tree's values out, which are then zero. */
-static int side_take(struct query_tree *tree, struct side *ret_side)
+/* The second sums' selves by node of the tree. */
+static int side_read(const struct skeleton_sums *sums, const uint32_t *number, size_t count,
+		     struct side *ret_side)
 {
-	struct side side = { malloc(tree->nodes_count * sizeof(*side.self)),
-			     malloc(tree->nodes_count * sizeof(*side.samples)), tree->nodes_count };
+	struct side side = { calloc(count, sizeof(*side.self)), calloc(count, sizeof(*side.samples)),
+			     count };
 
 	if (!side.self || !side.samples) {
 		side_release(&side);
 		return -ENOMEM;
 	}
-	for (size_t i = 0; i < side.count; i++) {
-		side.self[i] = tree->nodes[i].self;
-		side.samples[i] = tree->nodes[i].samples;
-		tree->nodes[i].self = 0;
-		tree->nodes[i].samples = 0;
+	for (size_t i = 0; i < sums->leaves_count; i++) {
+		side.self[number[sums->leaves[i].node]] = sums->leaves[i].self;
+		side.samples[number[sums->leaves[i].node]] = sums->leaves[i].samples;
 	}
 	*ret_side = side;
 	return 0;
@@ -170,11 +169,92 @@ static int both_sides(struct query_diff *diff, const struct query *now, const st
 	return 0;
 }
 
+/* With a shape to be made: a tree of all nodes of both sides, whose values the shape moves. */
+static int diff_shaped(struct query_diff *diff, const struct query *now, struct skeleton *skeleton,
+		       struct skeleton_sums sums[2])
+{
+	struct side side CLEANUP(side_release) = { 0 };
+	uint32_t *CLEANUP(cleanup_free) number = NULL;
+	const struct skeleton_take take = { .skeleton = skeleton, .sums = sums, .sums_count = 2 };
+	int rc = skeleton_tree(&take, &diff->tree, &number);
+
+	if (!rc)
+		rc = side_read(&sums[1], number, diff->tree.nodes_count, &side);
+	return rc ? rc : both_sides(diff, now, &side);
+}
+
+static void side_fill(const struct skeleton_sums *sums, const uint32_t *number, size_t nodes,
+		      struct query_side_values *side)
+{
+	for (size_t i = 0; i < nodes; i++) {
+		if (number[i] == UINT32_MAX)
+			continue;
+		side[number[i]].total = sums->totals[i];
+		side[number[i]].samples_total = sums->samples[i];
+	}
+	for (size_t i = 0; i < sums->leaves_count; i++) {
+		const struct skeleton_leaf *leaf = &sums->leaves[i];
+		uint32_t at = number[leaf->node];
+
+		if (at == UINT32_MAX)
+			continue;
+		side[at].self = sum_add(side[at].self, leaf->self);
+		side[at].samples += leaf->samples;
+	}
+}
+
+/* Without: joined by name, only the nodes that are shown. */
+static int diff_joined(struct query_diff *diff, const struct query *now, struct skeleton *skeleton,
+		       struct skeleton_sums sums[2])
+{
+	uint32_t *CLEANUP(cleanup_free) number = NULL;
+	int rc = skeleton_join(skeleton);
+	const struct skeleton_take take = { .skeleton = skeleton,
+					    .sums = sums,
+					    .sums_count = 2,
+					    .joined = skeleton->is_joined,
+					    .max_nodes = now->max_nodes };
+
+	if (!rc)
+		rc = skeleton_tree(&take, &diff->tree, &number);
+	if (rc)
+		return rc;
+	diff->now = calloc(diff->tree.nodes_count, sizeof(*diff->now));
+	diff->base = calloc(diff->tree.nodes_count, sizeof(*diff->base));
+	if (!diff->now || !diff->base)
+		return -ENOMEM;
+	side_fill(&sums[0], number, skeleton->nodes_count, diff->now);
+	side_fill(&sums[1], number, skeleton->nodes_count, diff->base);
+	diff->base_total = diff->base[0].total;
+	diff->tree.facts.filtered = diff->base_facts.filtered = true;
+	return 0;
+}
+
+static int sides_merge(const struct query *base, const struct query *now, struct query_diff *diff,
+		       struct skeleton *skeleton, struct skeleton_sums sums[2], struct err *err)
+{
+	int rc_base = query_merge_settled(base, skeleton, &sums[1], &diff->base_facts, err);
+	int rc = rc_base == -ENOENT ? 0 : rc_base;
+	int rc_now = rc ? rc : query_merge_settled(now, skeleton, &sums[0], &diff->tree.facts, err);
+
+	rc = rc_now == -ENOENT ? 0 : rc_now;
+	/* The second side may have brought nodes. */
+	if (!rc)
+		rc = skeleton_reserve(&sums[1], skeleton);
+	if (!rc)
+		rc = query_is_reshaped(now) ? diff_shaped(diff, now, skeleton, sums) :
+					      diff_joined(diff, now, skeleton, sums);
+	if (rc)
+		return rc;
+	return rc_base == -ENOENT && rc_now == -ENOENT ? -ENOENT : 0;
+}
+
 int query_diff(const struct query *base, const struct query *now, enum query_normal normal,
 	       struct query_diff *ret_diff, struct err *err)
 {
 	struct query alike = *now;
-	struct side side CLEANUP(side_release) = { 0 };
+	struct skeleton_sums sums[2] = { 0 };
+	struct skeleton *skeleton = NULL;
 
 	alike.range = base->range;
 	alike.selector = base->selector;
@@ -182,25 +262,22 @@ int query_diff(const struct query *base, const struct query *now, enum query_nor
 	*ret_diff = (struct query_diff){ .base_range = base->range, .normal = normal };
 	int rc = query_tree_init(&ret_diff->tree);
 
-	if (rc)
-		return err_set(err, rc, "query: out of memory");
-	int rc_base = query_merge_raw(&alike, &ret_diff->tree, err);
-
-	ret_diff->base_facts = ret_diff->tree.facts;
-	ret_diff->tree.facts = (struct query_facts){ 0 };
-	rc = rc_base == -ENOENT ? 0 : rc_base;
+	query_type_text(now, ret_diff->tree.type_id, ret_diff->tree.unit);
+	ret_diff->tree.range = now->range;
 	if (!rc)
-		rc = side_take(&ret_diff->tree, &side);
-	int rc_now = rc ? rc : query_merge_raw(now, &ret_diff->tree, err);
-
-	rc = rc_now == -ENOENT ? 0 : rc_now;
-	if (!rc)
-		rc = both_sides(ret_diff, now, &side);
-	if (rc) {
+		rc = query_skeleton_borrow(now, &skeleton);
+	if (!rc) {
+		skeleton_sums_borrow(&sums[0], skeleton);
+		rc = sides_merge(&alike, now, ret_diff, skeleton, sums, err);
+		skeleton_sums_return(&sums[0], skeleton);
+	}
+	query_skeleton_return(now, skeleton);
+	skeleton_sums_release(&sums[1]);
+	if (rc && rc != -ENOENT) {
 		query_diff_release(ret_diff);
 		return query_failed(rc, err);
 	}
-	return rc_base == -ENOENT && rc_now == -ENOENT ? -ENOENT : 0;
+	return rc;
 }
 
 void query_diff_release(struct query_diff *diff)

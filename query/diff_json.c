@@ -124,7 +124,7 @@ static void deltas_json(const struct query_diff_view *v, struct json *json)
 				query_diff_delta(v->diff, now->total, now->samples_total,
 						 base->total, base->samples_total);
 
-			json_double(json, error ? delta.se : delta.value);
+			json_decimal(json, error ? delta.se : delta.value);
 		}
 		json_close(json, ']');
 	}

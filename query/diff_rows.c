@@ -75,7 +75,9 @@ static int by_delta(const void *a, const void *b)
 		return fabs(x->self.value) < fabs(y->self.value) ? 1 : -1;
 	if (fabs(x->total.value) != fabs(y->total.value))
 		return fabs(x->total.value) < fabs(y->total.value) ? 1 : -1;
-	return strcmp(x->name, y->name);
+	int order = strcmp(x->name, y->name);
+
+	return order ? order : (x->line > y->line) - (x->line < y->line);
 }
 
 int query_diff_rows(const struct query_diff *diff, struct query_diff_table *ret_table)

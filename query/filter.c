@@ -7,6 +7,7 @@
 #include "query/context.h"
 #include "query/regex.h"
 #include "query/reshape.h"
+#include "query/skeleton.h"
 #include "query/tags.h"
 
 enum pattern { FOCUS, IGNORE, HIDE, SHOW, SHOW_FROM, PATTERNS };
@@ -71,6 +72,12 @@ bool query_filter_has_names(const struct query_filter *filter)
 		if (filter->patterns[i])
 			return true;
 	return false;
+}
+
+bool query_filter_keeps_stacks(const struct query_filter *filter)
+{
+	return query_filter_has_names(filter) && !filter->patterns[HIDE] && !filter->patterns[SHOW] &&
+	       !filter->patterns[SHOW_FROM];
 }
 
 const struct query_tags *query_filter_tagfocus(const struct query_filter *filter)
@@ -180,6 +187,27 @@ static uint8_t state_below(const struct query_filter *filter, uint8_t above, uin
 	return state;
 }
 
+int query_filter_nodes(const struct query_filter *filter, const struct skeleton *skeleton,
+		       bool **ret_passes)
+{
+	uint8_t *CLEANUP(cleanup_free) bits = bits_by_key(filter, &skeleton->names);
+	uint8_t *state = calloc(skeleton->nodes_count, 1);
+
+	if (!bits || !state) {
+		free(state);
+		return -ENOMEM;
+	}
+	for (size_t i = 1; i < skeleton->names.keys_count; i++)
+		bits[i] = state_below(filter, 0, bits[i]) & (FOCUSED | IGNORED);
+	for (size_t i = 1; i < skeleton->nodes_count; i++)
+		state[i] = state[skeleton->parent[i]] | bits[skeleton->key[i]];
+	/* A sample without a stack, the root's, has no frame that could match: it is dropped. */
+	for (size_t i = 0; i < skeleton->nodes_count; i++)
+		state[i] = state[i] == FOCUSED;
+	*ret_passes = (bool *)state;
+	return 0;
+}
+
 int query_filter_step(const struct query_filter *filter, struct reshape_step *step)
 {
 	const uint8_t wanted = FOCUSED | VISIBLE | REACHED;
@@ -204,7 +232,7 @@ int query_filter_step(const struct query_filter *filter, struct reshape_step *st
 			continue;
 		place[i] = place[step->from[i].parent];
 		if (frame_is_shown(filter, bits[key]) && state[i] & REACHED)
-			rc = query_tree_child_of(step->tree, place[i], key, &place[i]);
+			rc = reshape_child(step, place[i], key, &place[i]);
 		if (state[i] == wanted)
 			step->map[i] = place[i];
 	}

@@ -38,6 +38,8 @@ void query_facts_json(const struct query_facts *facts, struct json *json)
 	json_close(json, '}');
 	json_key(json, "partial");
 	json_bool(json, facts->partial);
+	if (facts->records_from_ns)
+		json_key_int(json, "records_from", facts->records_from_ns);
 	if (!facts->filtered)
 		return;
 	json_key(json, "removed");

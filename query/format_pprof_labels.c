@@ -45,11 +45,13 @@ struct series {
 
 struct job {
 	const struct query *query;
-	struct query_tree *tree;
+	struct query_tree *tree; /* made last */
+	struct skeleton *skeleton;
+	struct query_facts facts;
 	struct arena arena;
 	struct series *series;
 	size_t series_count, series_capacity;
-	struct intern set_index, cell_index; /* of encoded labels; of (set, node) */
+	struct intern set_index, cell_index; /* of encoded labels; of (set, node of the skeleton) */
 	struct label_set *sets;              /* by number in set_index; 0 has none */
 	size_t sets_count, sets_capacity;
 	int64_t *cells; /* by number in cell_index */
@@ -241,7 +243,7 @@ static int records_add(void *arg, const struct storage_records *records)
 {
 	struct job *job = arg;
 	struct label labels[LABELS_MAX];
-	uint32_t *CLEANUP(cleanup_free) map = NULL;
+	const uint32_t *map = NULL;
 	uint32_t base = 0, contexts = 0;
 	int rc = context_batch(job->reader, records);
 
@@ -256,7 +258,7 @@ static int records_add(void *arg, const struct storage_records *records)
 	if (!rc)
 		rc = set_number(job, labels, labels_gather(job, NULL, 0, labels), &base);
 	if (!rc)
-		rc = query_map_records(job->query, records, job->tree, &map);
+		rc = query_map_records(job->query, records, job->skeleton, &map);
 	for (size_t i = 0; !rc && i < records->count; i++) {
 		rc = context_record(job->reader, records, i);
 		if (rc == CONTEXT_PASSES)
@@ -277,19 +279,19 @@ static int series_read(struct job *job, struct err *err)
 					     .verdicts = &verdict,
 					     .count = 1,
 					     .column = job->now->column};
+	struct skeleton_sums sums CLEANUP(skeleton_sums_release) = {0};
 	struct storage_scan scan = query_scan(job->query, &set);
 	struct label labels[LABELS_MAX];
 	uint32_t base = 0;
 	int rc;
 
-	for (size_t i = 0; i < job->tree->nodes_count; i++)
-		job->tree->nodes[i].self = 0;
-	rc = query_merge_set(job->query, &set, job->tree, err);
+	rc = query_merge_set(job->query, &set, job->skeleton, &sums, &job->facts, err);
 	if (!rc)
 		rc = set_number(job, labels, labels_gather(job, NULL, 0, labels), &base);
-	for (uint32_t i = 0; !rc && i < job->tree->nodes_count; i++)
-		if (job->tree->nodes[i].self)
-			rc = cell_add(job, base, i, job->tree->nodes[i].self);
+	skeleton_read_leaves(&sums);
+	for (size_t i = 0; !rc && i < sums.leaves_count; i++)
+		if (sums.leaves[i].self)
+			rc = cell_add(job, base, sums.leaves[i].node, sums.leaves[i].self);
 	if (!rc)
 		rc = context_reader_new(job->query, &set, &job->reader, err);
 	if (rc)
@@ -297,7 +299,7 @@ static int series_read(struct job *job, struct err *err)
 	rc = storage_records(job->query->reader, &scan, records_add, job, err);
 	context_reader_free(job->reader);
 	if (rc == -ETIME)
-		job->tree->facts.partial = true;
+		job->facts.partial = true;
 	return rc == -ETIME ? 0 : rc;
 }
 
@@ -337,23 +339,37 @@ static void comments_write(const struct job *job, struct query_pprof *pprof)
 	buf_release(&text);
 }
 
-static int cells_write(struct job *job, size_t max_nodes, struct buf *out)
+/* The tree of the nodes that cells stand at; a label may have taken all of a stack's value. */
+static int tree_make(struct job *job, uint32_t **ret_number)
 {
-	struct query_view view;
-	struct query_pprof pprof;
-	int rc;
+	struct skeleton_sums sums CLEANUP(skeleton_sums_release) = {0};
+	const struct skeleton_take take = {
+	    .skeleton = job->skeleton, .sums = &sums, .sums_count = 1};
+	int rc = skeleton_reserve(&sums, job->skeleton);
 
-	for (size_t i = 0; i < job->tree->nodes_count; i++)
-		job->tree->nodes[i].self = 0;
-	for (uint32_t i = 1; i < job->cells_count; i++) {
+	for (uint32_t i = 1; !rc && i < job->cells_count; i++) {
 		uint32_t pair[2];
 
 		memcpy(pair, intern_get(&job->cell_index, i).ptr, sizeof(pair));
-		job->tree->nodes[pair[1]].self =
-		    sum_add(job->tree->nodes[pair[1]].self, job->cells[i]);
+		rc = skeleton_add(&sums, pair[1], job->cells[i], 1);
 	}
-	query_tree_sum(job->tree);
-	rc = query_view_init(&view, job->tree, max_nodes);
+	if (!rc)
+		rc = skeleton_settle(&sums, job->skeleton);
+	if (!rc)
+		rc = skeleton_tree(&take, job->tree, ret_number);
+	job->tree->facts = job->facts;
+	return rc;
+}
+
+static int cells_write(struct job *job, size_t max_nodes, struct buf *out)
+{
+	uint32_t *CLEANUP(cleanup_free) number = NULL;
+	struct query_view view;
+	struct query_pprof pprof;
+	int rc = tree_make(job, &number);
+
+	if (!rc)
+		rc = query_view_init(&view, job->tree, max_nodes);
 	if (rc)
 		return rc;
 	rc = query_pprof_begin(&pprof, &view);
@@ -364,7 +380,8 @@ static int cells_write(struct job *job, size_t max_nodes, struct buf *out)
 
 			memcpy(pair, intern_get(&job->cell_index, i).ptr, sizeof(pair));
 			if (job->cells[i])
-				cell_write(&pprof, &job->sets[pair[0]], pair[1], job->cells[i]);
+				cell_write(&pprof, &job->sets[pair[0]], number[pair[1]],
+					   job->cells[i]);
 		}
 		rc = query_pprof_end(&pprof, out);
 	}
@@ -401,7 +418,9 @@ int query_pprof_labelled(const struct query *query, size_t max_nodes, struct buf
 	query_type_text(query, tree.type_id, tree.unit);
 	tree.range = query->range;
 	arena_init(&job.arena, TEXT_MAX);
-	rc = intern_init(&job.set_index, TEXT_MAX);
+	rc = query_skeleton_borrow(query, &job.skeleton);
+	if (!rc)
+		rc = intern_init(&job.set_index, TEXT_MAX);
 	if (!rc)
 		rc = intern_init(&job.cell_index, (size_t)256 << 20);
 	if (!rc)
@@ -416,6 +435,7 @@ int query_pprof_labelled(const struct query *query, size_t max_nodes, struct buf
 	intern_release(&job.set_index);
 	intern_release(&job.cell_index);
 	arena_release(&job.arena);
+	query_skeleton_return(query, job.skeleton);
 	query_tree_release(&tree);
 	return rc;
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "query/context.h"
 #include "query/grouping.h"
 #include "query/passing.h"
 
@@ -129,10 +130,22 @@ static int passing_scan(struct groups_call *call, struct err *err)
 	struct passing passing CLEANUP(passing_release) = {0};
 	int rc = passing_init(&passing, call->query, &call->groups->facts, err);
 
-	for (size_t column = 0; !rc && column < ARRAY_LEN(call->grouping.sets); column++)
+	for (call->column = 0; !rc && !context_is_asked(call->query) &&
+			       call->column < ARRAY_LEN(call->grouping.sets);
+	     call->column++) {
+		const struct storage_scan scan = grouping_scan(&call->grouping, call->column);
+
+		if (scan.series_count)
+			rc = passing_timeline(&passing, &scan, call->step_ns, &call->groups->facts,
+					      step_add, call, err);
+	}
+	for (size_t column = 0; !rc && context_is_asked(call->query) &&
+				column < ARRAY_LEN(call->grouping.sets);
+	     column++)
 		for (uint32_t group = 0; !rc && group < call->groups->count; group++)
 			rc = group_sum(call, &passing, column, group, err);
-	return rc;
+	call->groups->facts.partial |= rc == -ETIME;
+	return rc == -ETIME ? 0 : rc;
 }
 
 static int sets_scan(struct groups_call *call, struct err *err)

@@ -7,19 +7,17 @@
 #include "query/merge.h"
 #include "query/reshape.h"
 
-/* The names of one frame of a segment: a run in `keys`, outermost function first. */
-struct frame_keys {
-	uint32_t at, count; /* count 0: not named yet; a frame always has at least one key */
-};
-
 struct segment_call {
 	const struct query *query;
-	struct query_tree *tree;
+	struct skeleton *skeleton;
+	struct query_tree *tree; /* the skeleton's names */
+	struct skeleton_source *source;
 	const struct storage_segment *segment;
 	bool folds; /* by file or library */
-	struct frame_keys *frames;
-	uint32_t *keys; /* numbers in the tree */
-	size_t keys_count, keys_capacity;
+	uint32_t *path;
+	size_t path_capacity;
+	struct skeleton_sums *sums;
+	struct query_facts *facts;
 };
 
 static struct str segment_string(const struct storage_segment *segment, uint32_t id)
@@ -58,7 +56,7 @@ static int alias_add(struct segment_call *call, uint32_t string, struct str text
 {
 	uint32_t pair[2] = { string, 0 }, ignored;
 
-	if (!call->query->filter || !string)
+	if (!string)
 		return 0;
 	int rc = intern_put(&call->tree->strings, text.ptr, text.len, &pair[1]);
 
@@ -77,10 +75,10 @@ static int key_push(struct segment_call *call, struct query_key key)
 	if (!rc)
 		rc = query_tree_key(call->tree, &key, &number);
 	if (!rc)
-		rc = array_grow(&call->keys, sizeof(*call->keys), &call->keys_capacity,
-				call->keys_count + 1);
+		rc = array_grow(&call->source->keys, sizeof(*call->source->keys),
+				&call->source->keys_capacity, call->source->keys_count + 1);
 	if (!rc)
-		call->keys[call->keys_count++] = number;
+		call->source->keys[call->source->keys_count++] = number;
 	return rc;
 }
 
@@ -173,7 +171,7 @@ static int frame_name(struct segment_call *call, uint32_t number)
 	const struct profile_frame *frame = &call->segment->frames[number];
 	struct str path = { "", 0 };
 	uint32_t library = 0;
-	size_t at = call->keys_count;
+	size_t at = call->source->keys_count;
 
 	if (frame->module < call->segment->modules_count)
 		path = segment_string(call->segment, call->segment->modules[frame->module].path);
@@ -190,141 +188,121 @@ static int frame_name(struct segment_call *call, uint32_t number)
 	if (!rc)
 		rc = frame->flags & PROFILE_FRAME_ADDRESS ? address_keys(call, frame, library) :
 							    named_key(call, frame, library);
-	call->frames[number] = (struct frame_keys){ (uint32_t)at, (uint32_t)(call->keys_count - at) };
+	if (rc)
+		call->source->keys_count = at;
+	else
+		call->source->frames[number] = (struct skeleton_frame){
+			(uint32_t)at, (uint32_t)(call->source->keys_count - at)
+		};
 	return rc;
 }
 
 /* Hang one node of the segment under what its parent became. */
-static int node_map(struct segment_call *call, const struct profile_node *node, uint32_t parent,
-		    uint32_t *ret_node)
+static int node_map(struct segment_call *call, uint32_t number)
 {
-	uint32_t at = parent;
+	const struct profile_node *node = &call->segment->nodes[number];
+	struct skeleton *skeleton = call->skeleton;
+	uint32_t at = call->source->map[node->parent];
 	int rc = 0;
 
 	if (node->frame >= call->segment->frames_count)
 		return -EIO;
-	if (!call->frames[node->frame].count)
+	if (!call->source->frames[node->frame].count)
 		rc = frame_name(call, node->frame);
-	struct frame_keys run = call->frames[node->frame];
+	struct skeleton_frame run = call->source->frames[node->frame];
 
 	for (uint32_t i = 0; !rc && i < run.count; i++) {
-		uint32_t key = call->keys[run.at + i];
+		uint32_t key = call->source->keys[run.at + i];
 
 		/* One file or library calling itself is one node, not a tower. */
-		if (call->folds && at && call->tree->nodes[at].key == key)
+		if (call->folds && at && skeleton->key[at] == key)
 			continue;
-		rc = query_tree_child_of(call->tree, at, key, &at);
+		rc = skeleton_child(skeleton, at, key, &at);
 	}
-	*ret_node = at;
+	if (!rc)
+		call->source->map[number] = at;
 	return rc;
 }
 
-static int by_number(const void *a, const void *b)
+/* A leaf that no question has met yet, and what is above it up to what one has, from there down. */
+static int leaf_map(struct segment_call *call, uint32_t leaf)
 {
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	const uint32_t *map = call->source->map;
+	size_t count = 0;
+	int rc = 0;
 
-	return x < y ? -1 : x > y;
+	for (uint32_t node = leaf; !rc && node && !map[node]; node = call->segment->nodes[node].parent) {
+		rc = array_grow(&call->path, sizeof(*call->path), &call->path_capacity, count + 1);
+		if (!rc)
+			call->path[count++] = node;
+	}
+	while (!rc && count)
+		rc = node_map(call, call->path[--count]);
+	return rc;
 }
 
-/* The leaves and what is above them, once each, parents first. */
-static int touched_find(const struct storage_segment *segment, const uint32_t *leaves, size_t count,
-			uint32_t **ret_list, size_t *ret_count)
+/* Find the place of each leaf: source->map[node] is where. */
+static int segment_map(struct segment_call *call, const uint32_t *leaves, size_t count)
 {
-	bool *CLEANUP(cleanup_free) seen = calloc(segment->nodes_count + 1, sizeof(*seen));
-	uint32_t *CLEANUP(cleanup_free) list = NULL;
-	size_t touched = 0, capacity = 0;
-	int rc = seen ? 0 : -ENOMEM;
+	int rc = skeleton_source(call->skeleton, call->segment, &call->source);
 
-	for (size_t i = 0; !rc && i < count; i++) {
-		for (uint32_t node = leaves[i]; !rc && node && !seen[node];
-		     node = segment->nodes[node].parent) {
-			seen[node] = true;
-			rc = array_grow(&list, sizeof(*list), &capacity, touched + 1);
-			if (!rc)
-				list[touched++] = node;
-		}
-	}
-	if (rc)
-		return rc;
-	/* A part of a file, an edge of the range or a step of a timeline, touches few of its nodes. */
-	if (touched < segment->nodes_count / 16) {
-		if (touched)
-			qsort(list, touched, sizeof(*list), by_number);
-	} else {
-		touched = 0;
-		for (uint32_t i = 1; i < segment->nodes_count; i++)
-			if (seen[i])
-				list[touched++] = i;
-	}
-	*ret_list = TAKE(list);
-	*ret_count = touched;
-	return 0;
-}
-
-/* Hang the leaves, and what is above them, into the tree: map[node] is where. */
-static int segment_map(struct segment_call *call, const uint32_t *leaves, size_t count, uint32_t *map)
-{
-	const struct storage_segment *segment = call->segment;
-	uint32_t *CLEANUP(cleanup_free) list = NULL;
-	size_t touched = 0;
-	int rc = touched_find(segment, leaves, count, &list, &touched);
-
+	call->tree = &call->skeleton->names;
 	call->folds = reshape_merge_granularity(call->query) >= QUERY_BY_FILE;
-	for (size_t i = 0; !rc && i < touched; i++) {
-		const struct profile_node *node = &segment->nodes[list[i]];
-
-		rc = node_map(call, node, map[node->parent], &map[list[i]]);
-	}
-	return rc;
-}
-
-static int segment_merge(struct segment_call *call)
-{
-	const struct storage_segment *segment = call->segment;
-	uint32_t *CLEANUP(cleanup_free) map = calloc(segment->nodes_count + 1, sizeof(*map));
-
-	call->frames = calloc(segment->frames_count + 1, sizeof(*call->frames));
-	if (!map || !call->frames)
-		return -ENOMEM;
-	int rc = segment_map(call, segment->leaves, segment->leaves_count, map);
-
-	for (size_t i = 0; !rc && i < segment->leaves_count; i++) {
-		struct query_tree_node *node = &call->tree->nodes[map[segment->leaves[i]]];
-
-		node->self = sum_add(node->self, segment->sums[i]);
-		node->samples += segment->counts[i];
-		call->tree->facts.samples += segment->counts[i];
-	}
+	for (size_t i = 0; !rc && i < count; i++)
+		if (leaves[i] && !call->source->map[leaves[i]])
+			rc = leaf_map(call, leaves[i]);
+	free(call->path);
+	call->path = NULL;
+	call->path_capacity = 0;
 	return rc;
 }
 
 static int segment_add(void *arg, const struct storage_segment *segment)
 {
-	const struct segment_call *from = arg;
-	struct segment_call call = { .query = from->query, .tree = from->tree, .segment = segment };
-	int rc = segment_merge(&call);
+	struct segment_call *call = arg;
 
-	free(call.frames);
-	free(call.keys);
+	call->segment = segment;
+	int rc = segment_map(call, segment->leaves, segment->leaves_count);
+
+	if (!rc)
+		rc = skeleton_reserve(call->sums, call->skeleton);
+	for (size_t i = 0; !rc && i < segment->leaves_count; i++) {
+		rc = skeleton_add(call->sums, call->source->map[segment->leaves[i]], segment->sums[i],
+				  segment->counts[i]);
+		call->facts->samples += segment->counts[i];
+	}
 	return rc;
 }
 
 int query_map_records(const struct query *query, const struct storage_records *records,
-		      struct query_tree *tree, uint32_t **ret_map)
+		      struct skeleton *skeleton, const uint32_t **ret_map)
 {
-	const struct storage_segment *segment = &records->segment;
-	struct segment_call call = { .query = query, .tree = tree, .segment = segment };
-	uint32_t *CLEANUP(cleanup_free) map = calloc(segment->nodes_count + 1, sizeof(*map));
-
-	call.frames = calloc(segment->frames_count + 1, sizeof(*call.frames));
-	int rc = map && call.frames ? 0 : -ENOMEM;
+	struct segment_call call = { .query = query,
+				     .skeleton = skeleton,
+				     .segment = &records->segment };
+	int rc = segment_map(&call, records->nodes, records->count);
 
 	if (!rc)
-		rc = segment_map(&call, records->nodes, records->count, map);
-	free(call.frames);
-	free(call.keys);
+		*ret_map = call.source->map;
+	return rc;
+}
+
+int query_map_tables(const struct query *query, const struct storage_segment *tables,
+		     struct skeleton *skeleton, const uint32_t **ret_map)
+{
+	struct segment_call call = { .query = query, .skeleton = skeleton, .segment = tables };
+	/* Tables that have an id were met with all the leaves that count. */
+	size_t count = tables->id ? 0 : tables->nodes_count;
+	uint32_t *CLEANUP(cleanup_free) all = malloc((count + 1) * sizeof(*all));
+
+	if (!all)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < count; i++)
+		all[i] = i;
+	int rc = segment_map(&call, all, count);
+
 	if (!rc)
-		*ret_map = TAKE(map);
+		*ret_map = call.source->map;
 	return rc;
 }
 
@@ -357,27 +335,30 @@ static int fate_merge(struct segment_call *call, const struct query_series_set *
 		return storage_scan(query->reader, &scan, segment_add, call, err);
 	case QUERY_ALL_OUT:
 		return storage_timeline(query->reader, &scan, scan.until_ns - scan.from_ns,
-					total_is_removed, &call->tree->facts, err);
+					total_is_removed, call->facts, err);
 	case QUERY_BY_RECORD:
 		break;
 	}
-	return context_scan(query, &part, &call->tree->facts, segment_add, call, err);
+	return context_scan(query, &part, call->facts, segment_add, call, err);
 }
 
 int query_merge_set(const struct query *query, const struct query_series_set *set,
-		    struct query_tree *tree, struct err *err)
+		    struct skeleton *skeleton, struct skeleton_sums *sums, struct query_facts *facts,
+		    struct err *err)
 {
 	static const enum query_fate fates[] = { QUERY_ALL_IN, QUERY_ALL_OUT, QUERY_BY_RECORD };
-	struct segment_call call = { .query = query, .tree = tree };
+	struct segment_call call = {
+		.query = query, .skeleton = skeleton, .sums = sums, .facts = facts
+	};
 	struct storage_scan scan = query_scan(query, set);
 	bool by_labels = context_is_asked(query);
 	int rc = by_labels ? 0 : storage_scan(query->reader, &scan, segment_add, &call, err);
 
-	tree->facts.filtered |= by_labels;
+	facts->filtered |= by_labels;
 	for (size_t i = 0; !rc && by_labels && i < ARRAY_LEN(fates); i++)
 		rc = fate_merge(&call, set, fates[i], err);
 	if (rc == -ETIME) {
-		tree->facts.partial = true;
+		facts->partial = true;
 		return 0;
 	}
 	return rc;
@@ -387,6 +368,8 @@ int query_failed(int rc, struct err *err)
 {
 	if (rc == -ENOMEM)
 		return err_set(err, rc, "query: out of memory");
+	if (rc == -ETIME && (!err || !err->code))
+		return err_set(err, rc, "query: its time was over before the shape was made; narrow the range or the filters");
 	if (rc == -E2BIG)
 		return err_set(err, rc,
 			       "query: the answer has more than the limit of %zu nodes or 256 MiB of names; narrow the range, the selector or the filters",
@@ -394,33 +377,95 @@ int query_failed(int rc, struct err *err)
 	return rc;
 }
 
-int query_merge_raw(const struct query *query, struct query_tree *tree, struct err *err)
+int query_merge_sums(const struct query *query, struct skeleton *skeleton, struct skeleton_sums *sums,
+		     struct query_facts *facts, struct err *err)
 {
+	char type_id[PROFILE_TYPE_ID_MAX], unit[64];
 	struct query_selection selection;
 	int rc = query_select(query, STR(""), &selection, err);
 
 	if (rc)
 		return rc;
-	query_type_text(query, tree->type_id, tree->unit);
-	tree->range = query->range;
 	for (size_t i = 0; !rc && i < ARRAY_LEN(selection.sets); i++)
 		if (selection.sets[i].count)
-			rc = query_merge_set(query, &selection.sets[i], tree, err);
+			rc = query_merge_set(query, &selection.sets[i], skeleton, sums, facts, err);
 	if (!rc)
-		rc = query_add_losses(query, &selection, &tree->facts, err);
-	if (!rc && !selection.series_count)
-		rc = err_set(err, -ENOENT, "no series of %s matches in this range", tree->type_id);
+		rc = query_add_losses(query, &selection, facts, err);
+	if (!rc && !selection.series_count) {
+		query_type_text(query, type_id, unit);
+		rc = err_set(err, -ENOENT, "no series of %s matches in this range", type_id);
+	}
 	query_selection_release(&selection);
 	return query_failed(rc, err);
 }
 
+/* What a filter that only keeps or drops whole samples leaves. */
+static int leaves_filter(const struct query *query, struct skeleton *skeleton,
+			 struct skeleton_sums *sums, struct query_facts *facts)
+{
+	bool *CLEANUP(cleanup_free) passes = NULL;
+	int rc = query_filter_nodes(query->filter, skeleton, &passes);
+
+	if (rc)
+		return rc;
+	skeleton_read_leaves(sums);
+	for (size_t i = sums->leaves_count; i-- > 0;) {
+		const struct skeleton_leaf *leaf = &sums->leaves[i];
+
+		if (passes[leaf->node])
+			continue;
+		facts->removed_value = sum_add(facts->removed_value, leaf->self);
+		facts->removed_samples += leaf->samples;
+		facts->samples -= leaf->samples;
+		skeleton_drop_leaf(sums, i);
+	}
+	facts->filtered = true;
+	return 0;
+}
+
+int query_merge_settled(const struct query *query, struct skeleton *skeleton,
+			struct skeleton_sums *sums, struct query_facts *facts, struct err *err)
+{
+	int rc = query_merge_sums(query, skeleton, sums, facts, err), rc_after = 0;
+
+	if (rc && rc != -ENOENT)
+		return rc;
+	if (query_filter_keeps_stacks(query->filter) && !query_is_reshaped(query))
+		rc_after = leaves_filter(query, skeleton, sums, facts);
+	if (!rc_after)
+		rc_after = skeleton_settle(sums, skeleton);
+	return rc_after ? query_failed(rc_after, err) : rc;
+}
+
 int query_merge(const struct query *query, struct query_tree *tree, struct err *err)
 {
-	int rc = query_merge_raw(query, tree, err);
+	struct skeleton_sums sums = { 0 };
+	struct skeleton *skeleton = NULL;
+	bool reshaped = query_is_reshaped(query);
+	int rc = query_skeleton_borrow(query, &skeleton), rc_after;
 
-	if (!rc && reshape_is_needed(query))
-		rc = reshape_tree(query, tree, NULL, NULL);
-	if (!rc)
-		query_tree_sum(tree);
-	return query_failed(rc, err);
+	query_type_text(query, tree->type_id, tree->unit);
+	tree->range = query->range;
+	if (!rc) {
+		skeleton_sums_borrow(&sums, skeleton);
+		rc = query_merge_settled(query, skeleton, &sums, &tree->facts, err);
+	}
+	rc_after = rc == -ENOENT ? 0 : rc;
+	if (!rc_after) {
+		const struct skeleton_take take = { .skeleton = skeleton,
+						    .sums = &sums,
+						    .sums_count = 1,
+						    .max_nodes = reshaped ? 0 : query->max_nodes };
+
+		rc_after = skeleton_tree(&take, tree, NULL);
+	}
+	if (skeleton)
+		skeleton_sums_return(&sums, skeleton);
+	query_skeleton_return(query, skeleton);
+	if (!rc_after && reshaped) {
+		rc_after = reshape_tree(query, tree, NULL, NULL);
+		if (!rc_after)
+			query_tree_sum(tree);
+	}
+	return rc_after ? query_failed(rc_after, err) : rc;
 }

@@ -12,102 +12,58 @@ bool passing_is_needed(const struct query *query)
 	return reshape_is_needed(query) || context_is_asked(query);
 }
 
-static int string_copy(const struct query_tree *from, uint32_t string, struct query_tree *to,
-		       uint32_t *ret_string)
+/* What a shape leaves is known of a tree. */
+static int shape_passes(struct passing *p, const struct query *query)
 {
-	struct str text = intern_get(&from->strings, string);
+	struct query_tree tree CLEANUP(query_tree_release) = { 0 };
+	uint32_t *CLEANUP(cleanup_free) number = NULL, *CLEANUP(cleanup_free) map = NULL;
+	const struct skeleton_take take = { .skeleton = p->skeleton, .sums = &p->sums, .sums_count = 1 };
+	int rc = query_tree_init(&tree);
 
-	return intern_put(&to->strings, text.ptr, text.len, ret_string);
-}
-
-static int aliases_copy(const struct query_tree *from, struct query_tree *to)
-{
-	int rc = from->alias_index.count ? intern_init(&to->alias_index, from->alias_index.arena.max) : 0;
-
-	for (uint32_t i = 1; !rc && i < from->alias_index.count; i++) {
-		uint32_t pair[2], ignored;
-
-		memcpy(pair, from->alias_index.strings[i].ptr, sizeof(pair));
-		rc = string_copy(from, pair[0], to, &pair[0]);
-		if (!rc)
-			rc = string_copy(from, pair[1], to, &pair[1]);
-		if (!rc)
-			rc = intern_put(&to->alias_index, (const char *)pair, sizeof(pair), &ignored);
-	}
+	if (!rc)
+		rc = skeleton_settle(&p->sums, p->skeleton);
+	if (!rc)
+		rc = skeleton_tree(&take, &tree, &number);
+	if (!rc)
+		rc = reshape_tree(query, &tree, NULL, &map);
+	p->passes = malloc(p->count);
+	if (!rc && !p->passes)
+		rc = -ENOMEM;
+	for (size_t i = 0; !rc && i < p->count; i++)
+		p->passes[i] = number[i] != UINT32_MAX && map[number[i]] != RESHAPE_DROPPED;
 	return rc;
-}
-
-/* The same nodes with the same numbers. */
-static int tree_copy(const struct query_tree *from, struct query_tree *to)
-{
-	int rc = query_tree_init(to);
-
-	for (size_t i = 1; !rc && i < from->nodes_count; i++) {
-		struct query_key key = from->keys[from->nodes[i].key];
-		uint32_t node;
-
-		rc = string_copy(from, key.function, to, &key.function);
-		if (!rc)
-			rc = string_copy(from, key.library, to, &key.library);
-		if (!rc)
-			rc = string_copy(from, key.file, to, &key.file);
-		if (!rc)
-			rc = query_tree_child(to, from->nodes[i].parent, &key, &node);
-		if (!rc)
-			to->nodes[i].self = from->nodes[i].self;
-		if (!rc)
-			to->nodes[i].samples = from->nodes[i].samples;
-	}
-	to->nodes[0].self = from->nodes[0].self;
-	to->nodes[0].samples = from->nodes[0].samples;
-	return rc ? rc : aliases_copy(from, to);
 }
 
 static int passes_find(struct passing *p, const struct query *query)
 {
-	struct query_tree shaped CLEANUP(query_tree_release) = { 0 };
-	uint32_t *CLEANUP(cleanup_free) map = NULL;
-
-	p->count = p->tree.nodes_count;
+	p->count = p->skeleton->nodes_count;
+	if (query_is_reshaped(query))
+		return shape_passes(p, query);
+	if (reshape_is_needed(query))
+		return query_filter_nodes(query->filter, p->skeleton, &p->passes);
 	p->passes = malloc(p->count);
 	if (!p->passes)
 		return -ENOMEM;
 	memset(p->passes, true, p->count);
-	if (!reshape_is_needed(query))
-		return 0;
-	int rc = tree_copy(&p->tree, &shaped);
-
-	if (!rc)
-		rc = reshape_tree(query, &shaped, NULL, &map);
-	for (size_t i = 0; !rc && i < p->count; i++)
-		p->passes[i] = map[i] != RESHAPE_DROPPED;
-	return rc;
-}
-
-static void values_clear(struct query_tree *tree)
-{
-	for (size_t i = 0; i < tree->nodes_count; i++) {
-		tree->nodes[i].self = 0;
-		tree->nodes[i].samples = 0;
-	}
-	tree->facts = (struct query_facts){ 0 };
+	return 0;
 }
 
 int passing_init(struct passing *passing, const struct query *query, struct query_facts *facts,
 		 struct err *err)
 {
-	*passing = (struct passing){ 0 };
-	int rc = query_tree_init(&passing->tree);
+	*passing = (struct passing){ .query = query };
+	*facts = (struct query_facts){ 0 };
+	int rc = query_skeleton_borrow(query, &passing->skeleton);
 
 	if (!rc)
-		rc = query_merge_raw(query, &passing->tree, err);
+		rc = query_merge_sums(query, passing->skeleton, &passing->sums, facts, err);
 	if (!rc)
 		rc = passes_find(passing, query);
+	skeleton_sums_release(&passing->sums);
 	if (rc) {
 		passing_release(passing);
-		return rc;
+		return query_failed(rc, err);
 	}
-	*facts = passing->tree.facts;
 	facts->filtered = true;
 	facts->samples = facts->removed_samples = 0;
 	facts->removed_value = 0;
@@ -116,7 +72,9 @@ int passing_init(struct passing *passing, const struct query *query, struct quer
 
 void passing_release(struct passing *passing)
 {
-	query_tree_release(&passing->tree);
+	skeleton_sums_release(&passing->sums);
+	if (passing->query)
+		query_skeleton_return(passing->query, passing->skeleton);
 	free(passing->passes);
 	*passing = (struct passing){ 0 };
 }
@@ -130,29 +88,85 @@ int passing_sum(struct passing *passing, const struct query *query,
 		const struct query_series_set *set, struct query_facts *facts, int64_t *ret_sum,
 		uint64_t *ret_samples, struct err *err)
 {
-	struct query_tree *tree = &passing->tree;
+	struct skeleton_sums *sums = &passing->sums;
+	struct query_facts part = { 0 };
 	int64_t sum = 0;
 	uint64_t samples = 0;
 
-	values_clear(tree);
-	int rc = query_merge_set(query, set, tree, err);
+	skeleton_clear(sums);
+	int rc = query_merge_set(query, set, passing->skeleton, sums, &part, err);
 
-	for (size_t i = 0; !rc && i < tree->nodes_count; i++) {
-		if (passing_node(passing, (uint32_t)i)) {
-			sum = sum_add(sum, tree->nodes[i].self);
-			samples += tree->nodes[i].samples;
+	skeleton_read_leaves(sums);
+	for (size_t i = 0; !rc && i < sums->leaves_count; i++) {
+		const struct skeleton_leaf *leaf = &sums->leaves[i];
+
+		if (passing_node(passing, leaf->node)) {
+			sum = sum_add(sum, leaf->self);
+			samples += leaf->samples;
 			continue;
 		}
-		tree->facts.removed_value = sum_add(tree->facts.removed_value, tree->nodes[i].self);
-		tree->facts.removed_samples += tree->nodes[i].samples;
+		part.removed_value = sum_add(part.removed_value, leaf->self);
+		part.removed_samples += leaf->samples;
 	}
-	facts->partial |= tree->facts.partial;
-	facts->removed_value = sum_add(facts->removed_value, tree->facts.removed_value);
-	facts->removed_samples += tree->facts.removed_samples;
+	facts->partial |= part.partial;
+	facts->removed_value = sum_add(facts->removed_value, part.removed_value);
+	facts->removed_samples += part.removed_samples;
 	facts->samples += samples;
 	*ret_sum = sum;
 	*ret_samples = samples;
 	return rc;
+}
+
+static int tables_pass(void *arg, const struct storage_segment *tables, bool *passes)
+{
+	struct passing *passing = arg;
+	const uint32_t *map = NULL;
+	int rc = query_map_tables(passing->query, tables, passing->skeleton, &map);
+
+	if (rc)
+		return rc;
+	passes[0] = passing_node(passing, 0);
+	for (size_t i = 1; i < tables->nodes_count; i++)
+		passes[i] = map[i] && passing_node(passing, map[i]);
+	return 0;
+}
+
+/* Sums as they come by, once to add and once to take away. */
+struct counting {
+	int64_t sum;
+	uint64_t samples;
+	storage_total_fn fn; /* NULL: nobody else wants them */
+	void *arg;
+};
+
+static int count_total(void *arg, size_t series, int64_t step_start_ns, int64_t sum, uint64_t count)
+{
+	struct counting *counting = arg;
+
+	counting->sum = sum_add(counting->sum, sum);
+	counting->samples += count;
+	return counting->fn ? counting->fn(counting->arg, series, step_start_ns, sum, count) : 0;
+}
+
+int passing_timeline(struct passing *passing, const struct storage_scan *scan, int64_t step_ns,
+		     struct query_facts *facts, storage_total_fn fn, void *arg, struct err *err)
+{
+	struct storage_reader *reader = passing->query->reader;
+	struct counting all = { 0 }, some = { .fn = fn, .arg = arg };
+	struct storage_scan part = *scan;
+
+	part.passes = tables_pass;
+	part.passes_arg = passing;
+	int rc = storage_timeline(reader, &part, step_ns, count_total, &some, err);
+
+	if (!rc)
+		rc = storage_timeline(reader, scan, step_ns, count_total, &all, err);
+	if (rc)
+		return rc;
+	facts->removed_value = sum_add(facts->removed_value, all.sum - some.sum);
+	/* What arrives between both is in neither, at worst. */
+	facts->removed_samples += all.samples - MIN(all.samples, some.samples);
+	return 0;
 }
 
 bool passing_is_first(const struct query_series_set *set, size_t at)

@@ -29,6 +29,7 @@ struct query_name {
 /* Names an address. Innermost frame first; returns how many, 0 when nothing is known. */
 struct query_names {
 	void *arg;
+	uint64_t epoch; /* another one for each set of answers: names are kept by it. 0: never keep them */
 	size_t (*find)(void *arg, const struct profile_module *module, uint32_t owner,
 		       uint64_t address, bool is_file_offset,
 		       struct query_name names[QUERY_INLINES_MAX]);
@@ -96,12 +97,16 @@ struct query {
 	const struct query_filter *filter;   /* NULL: none */
 	const struct query_context *context; /* NULL: every record */
 	struct query_shape shape;
+	size_t max_nodes; /* a tree may leave out what a view of so many does not show. 0: it is whole */
 };
 
 /* What stands in every answer beside its numbers. */
 struct query_facts {
 	uint64_t samples; /* behind the answer */
 	bool partial;	  /* the deadline came first */
+	/* A restriction by what records say reaches back to here, though the range and the data begin earlier:
+	 * only L0 has records. 0: it reaches all. */
+	int64_t records_from_ns;
 	/* Of a question with a filter, a context or a shape: what was selected and is not shown.
 	 * The answer's total and `removed_value` are the whole. */
 	bool filtered;
@@ -130,6 +135,13 @@ struct query_key {
 	uint32_t start_line; /* of the function; by line alone, where `line` is not that already */
 };
 
+/* What a tree was made without. */
+struct query_hidden {
+	int64_t *self; /* by node: what its hidden children held. NULL: nothing is hidden */
+	size_t nodes;
+	int64_t value;
+};
+
 struct query_tree {
 	struct intern strings, key_index;
 	struct slots node_slots; /* by parent and key */
@@ -139,6 +151,7 @@ struct query_tree {
 	size_t keys_count, keys_capacity;
 	struct query_tree_node *nodes;
 	size_t nodes_count, nodes_capacity;
+	struct query_hidden hidden;
 	int64_t total;
 	struct query_facts facts;
 	char type_id[PROFILE_TYPE_ID_MAX], unit[64];
@@ -148,8 +161,8 @@ struct query_tree {
 MUST_CHECK int query_tree_init(struct query_tree *tree);
 void query_tree_release(struct query_tree *tree);
 
-/* Merge everything that the query selects. Returns 0, -ENOENT when no series matches (the tree is
- * empty but whole), -EINVAL, -EIO or -ENOMEM. */
+/* Merge everything that the query selects into a fresh tree, which takes no further children. Returns 0,
+ * -ENOENT when no series matches (the tree is empty but whole), -EINVAL, -EIO or -ENOMEM. */
 MUST_CHECK int query_merge(const struct query *query, struct query_tree *tree, struct err *err);
 
 /* Add to a node's child of this name. For building trees in tests and from other sources. */
@@ -160,6 +173,9 @@ MUST_CHECK int query_tree_key(struct query_tree *tree, const struct query_key *k
 MUST_CHECK int query_tree_child_of(struct query_tree *tree, uint32_t parent, uint32_t key,
 				   uint32_t *ret_node);
 MUST_CHECK int query_tree_key_string(struct query_tree *tree, const char *text, uint32_t *ret_string);
+/* The order of two keys: by function, library, file, line. As strcmp. */
+int query_keys_compare(const struct query_tree *tree, const struct query_key *a,
+		       const struct query_key *b);
 /* Totals from selves, in one backward pass. */
 void query_tree_sum(struct query_tree *tree);
 

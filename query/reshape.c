@@ -4,14 +4,27 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "query/merge.h"
 
-bool reshape_is_needed(const struct query *query)
+static bool has_shape(const struct query *query)
 {
 	const struct query_shape *shape = &query->shape;
 
-	return query_filter_has_names(query->filter) || shape->names || shape->by_name || shape->collapse ||
-	       shape->sandwich.len || shape->invert || shape->path_count;
+	return shape->names || shape->by_name || shape->collapse || shape->sandwich.len ||
+	       shape->invert || shape->path_count;
+}
+
+bool reshape_is_needed(const struct query *query)
+{
+	return query_filter_has_names(query->filter) || has_shape(query);
+}
+
+bool query_is_reshaped(const struct query *query)
+{
+	return has_shape(query) || (query_filter_has_names(query->filter) &&
+				    (!query_filter_keeps_stacks(query->filter) ||
+				     reshape_merge_granularity(query) != query->granularity));
 }
 
 enum query_granularity reshape_merge_granularity(const struct query *query)
@@ -33,8 +46,14 @@ static const struct query_key *key_of(const struct reshape_step *step, uint32_t 
 	return &step->tree->keys[step->from[node].key];
 }
 
-static int child_of(struct reshape_step *step, uint32_t parent, uint32_t key, uint32_t *ret_node)
+#define STEPS_BETWEEN_CLOCKS 4096
+#define GRACE_NS (INT64_C(5) * NS_PER_S) /* what was merged until the deadline is still to be shaped */
+
+int reshape_child(struct reshape_step *step, uint32_t parent, uint32_t key, uint32_t *ret_node)
 {
+	if (!(step->steps++ % STEPS_BETWEEN_CLOCKS) && step->query->deadline_ns &&
+	    clock_monotonic_ns() > step->query->deadline_ns + GRACE_NS)
+		return -ETIME;
 	return query_tree_child_of(step->tree, parent, key, ret_node);
 }
 
@@ -98,7 +117,7 @@ static int rekey_node(struct reshape_step *step, rekey_fn rekey, uint32_t *numbe
 		*ret_node = parent;
 		return 0;
 	}
-	return child_of(step, parent, numbers[key], ret_node);
+	return reshape_child(step, parent, numbers[key], ret_node);
 }
 
 static int rekey_step(struct reshape_step *step, rekey_fn rekey, bool fold)
@@ -135,7 +154,8 @@ static int key_of_name(struct reshape_step *step, struct query_key *key)
 	return 0;
 }
 
-/* The keys of names were all added here, in order; what they are shown with is the last old key's. */
+/* The keys of names were all added here, in order; what they are shown with is the last old key's, in the
+ * order of their texts. */
 static int join_step(struct reshape_step *step)
 {
 	size_t old_keys = step->tree->keys_count;
@@ -153,7 +173,8 @@ static int join_step(struct reshape_step *step)
 
 		(void)key_of_name(step, &key);
 		at = intern_find(&step->tree->key_index, (const char *)&key, sizeof(key));
-		if (at > 0)
+		if (at > 0 && (!step->shown[at].function ||
+			       query_keys_compare(step->tree, &step->tree->keys[i], &step->shown[at]) > 0))
 			step->shown[at] = step->tree->keys[i];
 	}
 	return 0;
@@ -177,7 +198,7 @@ static int collapse_step(struct reshape_step *step)
 			at = tree->nodes[at].parent;
 		step->map[i] = at;
 		if (!at)
-			rc = child_of(step, parent, step->from[i].key, &step->map[i]);
+			rc = reshape_child(step, parent, step->from[i].key, &step->map[i]);
 	}
 	return rc;
 }
@@ -191,7 +212,7 @@ static int prune_step(struct reshape_step *step)
 	step->map[0] = 0;
 	for (uint32_t i = 1; !rc && i < step->count; i++)
 		if (needed[i])
-			rc = child_of(step, step->map[step->from[i].parent], step->from[i].key,
+			rc = reshape_child(step, step->map[step->from[i].parent], step->from[i].key,
 				      &step->map[i]);
 	return rc;
 }
@@ -205,7 +226,7 @@ static int hang_upwards(struct reshape_step *step, uint32_t node, uint32_t *ret_
 	int rc = 0;
 
 	for (; !rc && node; node = step->from[node].parent)
-		rc = child_of(step, at, step->from[node].key, &at);
+		rc = reshape_child(step, at, step->from[node].key, &at);
 	*ret_node = at;
 	return rc;
 }
@@ -237,7 +258,7 @@ static int sandwich_step(struct reshape_step *step)
 		if (!outermost[i] || !needed[i])
 			continue;
 		if (shape->side == QUERY_CALLEES)
-			rc = child_of(step, outermost[i] == i ? 0 : step->map[parent],
+			rc = reshape_child(step, outermost[i] == i ? 0 : step->map[parent],
 				      step->from[i].key, &step->map[i]);
 		else if (step->live[i])
 			rc = hang_upwards(step, outermost[i], &step->map[i]);
@@ -282,7 +303,7 @@ static int path_step(struct reshape_step *step)
 	for (uint32_t i = 1; !rc && i < step->count; i++) {
 		if (!needed[i])
 			continue;
-		rc = child_of(step, place[step->from[i].parent], step->from[i].key, &place[i]);
+		rc = reshape_child(step, place[step->from[i].parent], step->from[i].key, &place[i]);
 		if (depth[i] == length)
 			step->map[i] = place[i];
 	}

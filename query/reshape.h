@@ -20,12 +20,15 @@ struct reshape_step {
 	size_t count;
 	const bool *live; /* whether from[i] holds samples */
 	uint32_t *map;	  /* to fill: where from[i]'s samples go, RESHAPE_DROPPED unless set */
+	size_t steps; /* of work, for the deadline */
 	struct query_key *shown; /* by key: its file, library and line, where they are not its identity */
 	size_t shown_count;
 };
 
-/* Whether anything is to be done to a merged tree. */
+/* Whether anything is to be done to what was merged. */
 bool reshape_is_needed(const struct query *query);
+/* Whether that takes a tree: not where samples are only kept or dropped by their stacks. */
+bool query_is_reshaped(const struct query *query);
 
 /* The granularity to merge at, so that filters see names. */
 enum query_granularity reshape_merge_granularity(const struct query *query);
@@ -33,10 +36,14 @@ enum query_granularity reshape_merge_granularity(const struct query *query);
 /*
  * Make the tree's nodes those that are shown.  `live` says which nodes hold samples, NULL: those with a
  * self or samples.  Values move; what is dropped is counted in the facts.  The map, by
- * old node, is the caller's when ret_map is not NULL.
+ * old node, is the caller's when ret_map is not NULL.  Returns -ETIME some seconds
+ * after the question's deadline: a shape that is half made means nothing.
  */
 MUST_CHECK int reshape_tree(const struct query *query, struct query_tree *tree, const bool *live,
 			    uint32_t **ret_map);
+
+/* The node of the new tree, counted as work: -ETIME some seconds after the question's deadline. */
+MUST_CHECK int reshape_child(struct reshape_step *step, uint32_t parent, uint32_t key, uint32_t *ret_node);
 
 /* Mark what stands above a marked node; parents are numbered below children. */
 void reshape_mark_ancestors(const struct reshape_step *step, bool *marked);
@@ -48,6 +55,12 @@ MUST_CHECK int query_key_reduce(struct query_tree *tree, enum query_granularity 
 /* The step of query/filter.c. */
 MUST_CHECK int query_filter_step(const struct query_filter *filter, struct reshape_step *step);
 bool query_filter_has_names(const struct query_filter *filter);
+/* Whether it has names, and leaves stacks as they are: focus and ignore alone. */
+bool query_filter_keeps_stacks(const struct query_filter *filter);
+/* Which nodes' samples such a filter keeps, by node; the caller's. */
+struct skeleton;
+MUST_CHECK int query_filter_nodes(const struct query_filter *filter, const struct skeleton *skeleton,
+				  bool **ret_passes);
 
 /* A function's name at a level, appended. */
 struct buf;

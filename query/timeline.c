@@ -108,6 +108,18 @@ static int group_scan(const struct query *query, struct timeline_call *call, str
 	return rc;
 }
 
+/* A line for each group, though nothing of it may pass. */
+static int lines_add(struct timeline_call *call, const struct query_series_set *set)
+{
+	struct query_line *line;
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < set->count; i++)
+		if (passing_is_first(set, i))
+			rc = line_find(call, set->groups[i], &line);
+	return rc;
+}
+
 static int filtered_scan(const struct query *query, const struct query_selection *selection,
 			 struct timeline_call *call, struct err *err)
 {
@@ -117,12 +129,26 @@ static int filtered_scan(const struct query *query, const struct query_selection
 	for (size_t i = 0; !rc && i < ARRAY_LEN(selection->sets); i++) {
 		const struct query_series_set *set = &selection->sets[i];
 
+		if (set->count && !context_is_asked(query)) {
+			struct storage_scan scan = query_scan(query, set);
+
+			call->set = set;
+			rc = lines_add(call, set);
+			if (!rc)
+				rc = passing_timeline(&passing, &scan, call->timeline->step_ns,
+						      &call->timeline->facts, step_add, call, err);
+			continue;
+		}
 		for (size_t k = 0; !rc && k < set->count; k++)
 			if (passing_is_first(set, k))
 				rc = group_scan(query, call, &passing, set, set->groups[k], err);
 	}
 	/* Its losses are those of the whole, which come with the rest of the answer. */
 	call->timeline->facts.losses_count = 0;
+	if (rc == -ETIME) {
+		call->timeline->facts.partial = true;
+		rc = 0;
+	}
 	return rc;
 }
 

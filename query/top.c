@@ -29,7 +29,13 @@ static int by_self(const void *a, const void *b)
 		return x->self < y->self ? 1 : -1;
 	if (x->total != y->total)
 		return x->total < y->total ? 1 : -1;
-	return strcmp(x->name, y->name);
+	int order = strcmp(x->name, y->name);
+
+	if (!order)
+		order = strcmp(x->library, y->library);
+	if (!order)
+		order = strcmp(x->file, y->file);
+	return order ? order : (x->line > y->line) - (x->line < y->line);
 }
 
 /* ---- rows that are frames: function, file, line, library ---- */
@@ -37,59 +43,44 @@ static int by_self(const void *a, const void *b)
 struct key_sum {
 	int64_t self, total;
 	uint64_t samples, samples_total;
-	uint32_t open; /* how many times the key stands on the path to the current node */
 };
 
-/*
- * Sum by key in one walk of the tree.  A key's total grows by a node's total only where the key is
- * not already open above it, so recursion counts once.
- */
-static int sum_by_key(const struct query_tree *tree, struct key_sum *sums)
+/* A key's total grows by a node's total only where the key is not above it already: recursion counts once. */
+static void sum_by_key(const struct skeleton *skeleton, const struct skeleton_sums *sums,
+		       struct key_sum *by_key)
 {
-	uint32_t *CLEANUP(cleanup_free) order = NULL, *CLEANUP(cleanup_free) depths = NULL;
-	int rc = query_tree_preorder(tree, &order, &depths);
+	for (size_t i = 0; i < sums->leaves_count; i++) {
+		const struct skeleton_leaf *leaf = &sums->leaves[i];
+		struct key_sum *sum = &by_key[skeleton->key[leaf->node]];
 
-	if (rc)
-		return rc;
-	uint64_t *CLEANUP(cleanup_free) below = query_tree_samples(tree);
-	uint32_t *CLEANUP(cleanup_free) path = calloc(tree->nodes_count + 1, sizeof(*path));
-	size_t depth = 0; /* path[1..depth] are the keys that are open */
-
-	if (!below || !path)
-		return -ENOMEM;
-	for (size_t i = 1; i < tree->nodes_count; i++) {
-		const struct query_tree_node *node = &tree->nodes[order[i]];
-
-		for (; depth >= depths[i]; depth--)
-			sums[path[depth]].open--;
-		path[++depth] = node->key;
-		struct key_sum *sum = &sums[node->key];
-
-		sum->self = sum_add(sum->self, node->self);
-		sum->samples += node->samples;
-		if (!sum->open++) {
-			sum->total = sum_add(sum->total, node->total);
-			sum->samples_total += below[order[i]];
-		}
+		sum->self = sum_add(sum->self, leaf->self);
+		sum->samples += leaf->samples;
 	}
-	return 0;
+	for (size_t i = 1; i < skeleton->nodes_count; i++) {
+		struct key_sum *sum = &by_key[skeleton->key[i]];
+
+		if (!sums->samples[i] || skeleton->again[i])
+			continue;
+		sum->total = sum_add(sum->total, sums->totals[i]);
+		sum->samples_total += sums->samples[i];
+	}
 }
 
-static int rows_from_tree(const struct query_tree *tree, struct query_table *table)
+static int rows_from_keys(const struct query_tree *names, const struct key_sum *sums,
+			  struct query_table *table)
 {
-	struct key_sum *CLEANUP(cleanup_free) sums = calloc(tree->keys_count, sizeof(*sums));
 	size_t capacity = 0;
-	int rc = sums ? sum_by_key(tree, sums) : -ENOMEM;
+	int rc = 0;
 
-	for (size_t i = 1; !rc && i < tree->keys_count; i++) {
-		const struct query_key *key = &tree->keys[i];
+	for (size_t i = 1; !rc && i < names->keys_count; i++) {
+		const struct query_key *key = &names->keys[i];
 
 		if (!sums[i].self && !sums[i].total && !sums[i].samples_total)
-			continue; /* what a filter left nothing of is still among the keys */
+			continue; /* of another question, or what a filter left nothing of */
 		struct query_row row = {
-			.name = table_text(table, intern_get(&tree->strings, key->function)),
-			.file = table_text(table, intern_get(&tree->strings, key->file)),
-			.library = table_text(table, intern_get(&tree->strings, key->library)),
+			.name = table_text(table, intern_get(&names->strings, key->function)),
+			.file = table_text(table, intern_get(&names->strings, key->file)),
+			.library = table_text(table, intern_get(&names->strings, key->library)),
 			.line = key->line,
 			.self = sums[i].self,
 			.total = sums[i].total,
@@ -102,25 +93,73 @@ static int rows_from_tree(const struct query_tree *tree, struct query_table *tab
 	return rc;
 }
 
+static int rows_from_skeleton(struct skeleton *skeleton, const struct skeleton_sums *sums,
+			      struct query_table *table)
+{
+	struct key_sum *CLEANUP(cleanup_free) by_key =
+		calloc(skeleton->names.keys_count, sizeof(*by_key));
+	int rc = by_key ? skeleton_find_again(skeleton) : -ENOMEM;
+
+	if (rc)
+		return rc;
+	sum_by_key(skeleton, sums, by_key);
+	return rows_from_keys(&skeleton->names, by_key, table);
+}
+
+/* Rows of a tree are those of a skeleton with its nodes. */
+static int rows_from_tree(struct query_tree *tree, struct query_table *table)
+{
+	struct skeleton_sums sums CLEANUP(skeleton_sums_release) = { 0 };
+	struct skeleton skeleton;
+	int rc = skeleton_of_tree(tree, &skeleton, &sums); /* empties the tree */
+
+	if (rc)
+		return rc;
+	rc = rows_from_skeleton(&skeleton, &sums, table);
+	skeleton_release(&skeleton);
+	return rc;
+}
+
+static int top_reshaped(const struct query *query, struct query_table *table, struct err *err)
+{
+	struct query_tree tree CLEANUP(query_tree_release) = { 0 };
+	int rc = query_tree_init(&tree);
+
+	if (!rc)
+		rc = query_merge(query, &tree, err);
+	table->total = tree.total;
+	table->facts = tree.facts;
+	return rc ? rc : rows_from_tree(&tree, table);
+}
+
+static int top_plain(const struct query *query, struct query_table *table, struct err *err)
+{
+	struct skeleton_sums sums;
+	struct skeleton *skeleton;
+	int rc = query_skeleton_borrow(query, &skeleton);
+
+	if (rc)
+		return rc;
+	skeleton_sums_borrow(&sums, skeleton);
+	rc = query_merge_settled(query, skeleton, &sums, &table->facts, err);
+	if (!rc) {
+		table->total = sums.totals[0];
+		rc = rows_from_skeleton(skeleton, &sums, table);
+	}
+	skeleton_sums_return(&sums, skeleton);
+	query_skeleton_return(query, skeleton);
+	return rc;
+}
+
 static int top_frames(const struct query *query, enum query_granularity granularity, bool by_name,
 		      struct query_table *table, struct err *err)
 {
 	struct query by = *query;
-	struct query_tree tree;
-	int rc = query_tree_init(&tree);
 
-	if (rc)
-		return err_set(err, rc, "query: out of memory");
 	by.granularity = granularity;
 	by.shape.by_name |= by_name;
-	rc = query_merge(&by, &tree, err);
-	if (!rc) {
-		rc = rows_from_tree(&tree, table);
-		table->total = tree.total;
-		table->facts = tree.facts;
-	}
-	query_tree_release(&tree);
-	return rc;
+	by.max_nodes = 0;
+	return query_is_reshaped(&by) ? top_reshaped(&by, table, err) : top_plain(&by, table, err);
 }
 
 /* ---- rows that are labels: of the series where they have it, else of the records ---- */
@@ -229,12 +268,12 @@ static int record_counts(struct label_call *call, const struct storage_records *
 static int records_add(void *arg, const struct storage_records *records)
 {
 	struct label_call *call = arg;
-	uint32_t *CLEANUP(cleanup_free) map = NULL;
+	const uint32_t *map = NULL;
 	char number[32];
 	int rc = context_batch(call->reader, records);
 
 	if (!rc && call->passing)
-		rc = query_map_records(call->query, records, &call->passing->tree, &map);
+		rc = query_map_records(call->query, records, call->passing->skeleton, &map);
 	for (size_t i = 0; !rc && i < records->count; i++) {
 		int verdict = record_counts(call, records, i, map);
 
@@ -264,6 +303,8 @@ static int context_rows(const struct query *query, const struct query_series_set
 	struct storage_scan scan = query_scan(query, set);
 	int rc = context_reader_new(query, set, &call->reader, err);
 
+	if (!rc)
+		rc = context_reach(query, &call->table->facts, err);
 	if (!rc)
 		rc = storage_records(query->reader, &scan, records_add, call, err);
 	context_reader_free(call->reader);

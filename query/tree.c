@@ -42,6 +42,7 @@ void query_tree_release(struct query_tree *tree)
 	free(tree->keys);
 	free(tree->nodes);
 	intern_release(&tree->alias_index);
+	free(tree->hidden.self);
 	*tree = (struct query_tree){ 0 };
 }
 
@@ -229,6 +230,23 @@ static int choose(const struct query_tree *tree, size_t max_nodes, bool *shown)
 	return 0;
 }
 
+int query_keys_compare(const struct query_tree *tree, const struct query_key *a,
+		       const struct query_key *b)
+{
+	const uint32_t texts[][2] = { { a->function, b->function },
+				      { a->library, b->library },
+				      { a->file, b->file } };
+	int order = 0;
+
+	for (size_t i = 0; !order && i < ARRAY_LEN(texts); i++)
+		if (texts[i][0] != texts[i][1])
+			order = strcmp(intern_get(&tree->strings, texts[i][0]).ptr,
+				       intern_get(&tree->strings, texts[i][1]).ptr);
+	if (!order)
+		order = (a->line > b->line) - (a->line < b->line);
+	return order ? order : (a->start_line > b->start_line) - (a->start_line < b->start_line);
+}
+
 static int by_show(const void *a, const void *b, void *arg)
 {
 	const struct query_tree *tree = arg;
@@ -243,6 +261,9 @@ static int by_show(const void *a, const void *b, void *arg)
 	struct str t = intern_get(&tree->strings, tree->keys[m->key].function);
 	int order = strcmp(s.ptr, t.ptr);
 
+	/* Where a library or a file tells them apart: numbers are in no order that a reader knows. */
+	if (!order)
+		order = query_keys_compare(tree, &tree->keys[n->key], &tree->keys[m->key]);
 	return order ? order : (x > y) - (x < y);
 }
 
@@ -289,8 +310,12 @@ static int view_build(struct query_view *view, const bool *shown)
 
 	if (!sorted || !first || !hidden)
 		return -ENOMEM;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		first[i] = UINT32_MAX;
+		hidden[i] = tree->hidden.self ? tree->hidden.self[i] : 0;
+	}
+	view->hidden_nodes = tree->hidden.nodes;
+	view->hidden_value = tree->hidden.value;
 	for (size_t i = 1; i < n; i++) {
 		if (shown[i]) {
 			sorted[count++] = (uint32_t)i;

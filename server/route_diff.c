@@ -42,15 +42,12 @@ static int rows_write(struct route_call *call, struct question *q, const struct 
 	return rc;
 }
 
-static int graph_write(struct route_call *call, struct question *q, const struct query_diff *diff,
+static int graph_write(struct route_call *call, const struct query_diff *diff, size_t max_nodes,
 		       const struct query_diff_format *format)
 {
 	struct query_diff_view view;
-	size_t max_nodes;
-	int rc = question_count(call, "max_nodes", QUERY_MAX_NODES_DEFAULT, &max_nodes, &q->err);
+	int rc = query_diff_view_init(&view, diff, max_nodes);
 
-	if (!rc)
-		rc = query_diff_view_init(&view, diff, max_nodes);
 	if (rc)
 		return rc;
 	rc = format->write(&view, &call->answer->body);
@@ -69,18 +66,21 @@ static int diff_answer(struct route_call *call, struct question *q, const struct
 	bool as_rows = name && !strcmp(name, "top");
 	const struct query_diff_format *format = query_diff_format_find(str_of(name ? name : "json"));
 	struct query_diff diff;
-	size_t normal;
+	size_t normal, max_nodes;
 
 	if (!format && !as_rows)
 		return err_set(&q->err, -EINVAL, "format \"%.40s\" is not written here", name);
 	int rc = question_choice(call, "normalize", normals, &normal, &q->err);
 
+	if (!rc)
+		rc = question_count(call, "max_nodes", QUERY_MAX_NODES_DEFAULT, &max_nodes, &q->err);
 	if (rc)
 		return rc;
+	q->query.max_nodes = as_rows ? 0 : max_nodes;
 	rc = query_diff(base, &q->query, (enum query_normal)normal, &diff, &q->err);
 	if (rc && rc != -ENOENT)
 		return rc;
-	rc = as_rows ? rows_write(call, q, &diff) : graph_write(call, q, &diff, format);
+	rc = as_rows ? rows_write(call, q, &diff) : graph_write(call, &diff, max_nodes, format);
 	query_diff_release(&diff);
 	return rc;
 }

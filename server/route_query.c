@@ -17,6 +17,7 @@ static int graph_write(struct route_call *call, struct question *q, const struct
 
 	if (rc)
 		return rc;
+	q->query.max_nodes = max_nodes;
 	rc = query_merge(&q->query, &tree, &q->err);
 	if (rc == -ENOENT)
 		rc = 0; /* nothing yet is an answer too: an empty graph, with what was asked */

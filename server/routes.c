@@ -168,7 +168,7 @@ int status_of(int rc)
 		int code, status;
 	} statuses[] = {
 		{ -EINVAL, 400 }, { -EOPNOTSUPP, 415 }, { -E2BIG, 413 },  { -ENOENT, 404 },
-		{ -EAGAIN, 503 }, { -ENOSPC, 507 },	{ -EPERM, 403 }, { -ENOMEM, 503 },
+		{ -EAGAIN, 503 }, { -ETIME, 503 },  { -ENOSPC, 507 },	{ -EPERM, 403 }, { -ENOMEM, 503 },
 		{ -EDQUOT, 429 },
 	};
 

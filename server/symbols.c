@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -38,6 +39,7 @@ struct symbols {
 	struct readers *readers;
 	struct symbolizer *symbolizer;
 	struct table_cache *cache;
+	atomic_uint_fast64_t epoch; /* of names: what was found before may be another now */
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake, idle;
@@ -155,6 +157,7 @@ static void job_run(struct symbols *s, const struct job *job)
 	if (rc)
 		log_debug("symbol", "%s", err.message);
 	table_cache_forget(s->cache, job->scope, job->id.build_id, job->id.len);
+	atomic_fetch_add(&s->epoch, 1);
 	waiter_wake(job->waiter, rc, &err);
 }
 
@@ -204,6 +207,7 @@ int symbols_start(struct writer *writer, struct readers *readers, struct symbols
 		return err_set(err, -ENOMEM, "symbols: out of memory");
 	s->writer = writer;
 	s->readers = readers;
+	s->epoch = 1;
 	int rc = table_cache_new(&s->cache);
 
 	if (!rc)
@@ -342,6 +346,7 @@ struct view_tables {
 struct symbols_view {
 	struct symbols *symbols;
 	struct storage_reader *reader;
+	uint64_t epoch; /* from before the first table was looked for */
 	size_t count;
 	struct view_tables tables[VIEW_TABLES];
 };
@@ -354,6 +359,7 @@ int symbols_view_new(struct symbols *symbols, struct storage_reader *reader,
 	if (!view)
 		return -ENOMEM;
 	view->symbols = symbols;
+	view->epoch = atomic_load(&symbols->epoch);
 	view->reader = reader;
 	*ret_view = view;
 	return 0;
@@ -378,8 +384,11 @@ static const struct view_tables *tables_find(struct symbols_view *view,
 		if (view->tables[i].owner == owner && view->tables[i].len == module->build_id_len &&
 		    !memcmp(view->tables[i].build_id, module->build_id, module->build_id_len))
 			return &view->tables[i];
-	if (view->count == VIEW_TABLES)
+	if (view->count == VIEW_TABLES) {
+		/* Another question may have room for this one. */
+		atomic_fetch_add(&view->symbols->epoch, 1);
 		return NULL;
+	}
 	struct view_tables *tables = &view->tables[view->count++];
 
 	tables->owner = owner;
@@ -425,7 +434,7 @@ static size_t names_find(void *arg, const struct profile_module *module, uint32_
 
 struct query_names symbols_view_names(struct symbols_view *view)
 {
-	return (struct query_names){ .arg = view, .find = names_find };
+	return (struct query_names){ .arg = view, .epoch = view->epoch, .find = names_find };
 }
 
 /* ---- names for records ---- */

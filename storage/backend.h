@@ -23,6 +23,7 @@ struct storage {
 
 struct storage_reader {
 	const struct storage_backend *backend;
+	struct storage_companion *companion; /* NULL when opened; the front's */
 };
 
 struct storage_backend {

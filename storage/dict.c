@@ -2,6 +2,7 @@
 #include "storage/dict.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #define TEXT_MAX ((size_t)2 << 30)
@@ -12,10 +13,10 @@
 
 int dict_init(struct dict *d, bool indexed)
 {
-	static _Atomic uint64_t serial;
+	static atomic_uint_fast64_t ids;
 
 	memset(d, 0, sizeof(*d));
-	d->serial = ++serial;
+	d->id = atomic_fetch_add(&ids, 1) + 1;
 	d->indexed = indexed;
 	int rc = intern_init(&d->strings, TEXT_MAX);
 
@@ -61,6 +62,7 @@ void dict_release(struct dict *d)
 	index_release(&d->instances);
 	index_release(&d->parts);
 	free(d->frame_ids);
+	free(d->told);
 	memset(d, 0, sizeof(*d));
 }
 
@@ -155,14 +157,15 @@ int dict_add_node(struct dict *d, struct profile_node node, struct hash128 hash)
 {
 	int rc = GROW(d, nodes, 1);
 
-	if (!rc)
+	if (!rc && !d->lazy)
 		rc = array_grow(&d->t.node_hashes, sizeof(hash), &d->hashes_capacity,
 				d->t.nodes_count + 1);
 	if (!rc && d->indexed)
 		rc = link_node(d, node.parent, (uint32_t)d->t.nodes_count, hash);
 	if (rc)
 		return rc;
-	d->t.node_hashes[d->t.nodes_count] = hash;
+	if (!d->lazy)
+		d->t.node_hashes[d->t.nodes_count] = hash;
 	d->t.nodes[d->t.nodes_count++] = node;
 	return 0;
 }

@@ -58,7 +58,7 @@ struct dict_counts {
 };
 
 struct dict {
-	uint64_t serial; /* of its numbers: another after a release */
+	uint64_t id; /* no other dictionary of this process has, or had, the same */
 	struct dict_tables t;
 	struct intern strings;
 	struct dict_counts capacity, written;
@@ -74,6 +74,15 @@ struct dict {
 	uint32_t parts_count; /* the highest number */
 	uint32_t owner;	      /* of a part: what its frames' identities are scoped by */
 	bool odd;	      /* a segment told a hash that should have followed */
+	/* A reader's: node_hashes are as long as somebody asked (dict_hashes), a third of the memory otherwise.
+	 * What does not follow is kept beside. */
+	bool lazy;
+	size_t hashes_count;
+	struct dict_told {
+		uint32_t node;
+		struct hash128 hash;
+	} * told;
+	size_t told_count, told_capacity;
 	struct hash128 *frame_ids; /* of the first few frames, as far as they were asked for */
 	size_t frame_ids_count, frame_ids_capacity;
 };
@@ -81,6 +90,9 @@ struct dict {
 /* `indexed`: things will be added, not only loaded. Returns 0 or -ENOMEM. */
 MUST_CHECK int dict_init(struct dict *dict, bool indexed);
 void dict_release(struct dict *dict);
+
+/* The identities of all nodes; NULL without memory. */
+const struct hash128 *dict_hashes(struct dict *dict);
 
 /* Whether there is anything that no segment holds yet. */
 bool dict_is_dirty(const struct dict *dict);

@@ -403,12 +403,44 @@ static struct hash128 expected_hash(const struct dict *d, struct profile_node no
 	return hash128_chain(d->t.node_hashes[node.parent], d->frame_ids[node.frame]);
 }
 
+static int told_add(struct dict *d, struct hash128 hash)
+{
+	int rc = array_grow(&d->told, sizeof(*d->told), &d->told_capacity, d->told_count + 1);
+
+	if (!rc)
+		d->told[d->told_count++] =
+		    (struct dict_told){(uint32_t)d->t.nodes_count, hash};
+	return rc;
+}
+
+const struct hash128 *dict_hashes(struct dict *d)
+{
+	size_t at = 0;
+
+	if (!d->lazy)
+		return d->t.node_hashes;
+	if (identify_frames(d) || array_grow(&d->t.node_hashes, sizeof(*d->t.node_hashes),
+					     &d->hashes_capacity, d->t.nodes_count))
+		return NULL;
+	d->hashes_count = MAX(d->hashes_count, (size_t)1); /* the root's is there, and zero */
+	while (at < d->told_count && d->told[at].node < d->hashes_count)
+		at++;
+	for (; d->hashes_count < d->t.nodes_count; d->hashes_count++) {
+		bool is_told = at < d->told_count && d->told[at].node == d->hashes_count;
+
+		d->t.node_hashes[d->hashes_count] =
+		    is_told ? d->told[at++].hash
+			    : expected_hash(d, d->t.nodes[d->hashes_count]);
+	}
+	return d->t.node_hashes;
+}
+
 /* The hashes that do not follow; those of their children follow from them. */
 static void get_hashes(struct in *in, const struct profile_node *nodes, size_t count)
 {
 	size_t first = in->d->t.nodes_count, strange = get_below(in, count + 1), at = first;
 	const struct hash128 *told = NULL;
-	struct hash128 hash;
+	struct hash128 hash = {0, 0};
 
 	for (size_t i = first; !in->failed && i < first + count; i++) {
 		if (!told && strange) {
@@ -425,8 +457,12 @@ static void get_hashes(struct in *in, const struct profile_node *nodes, size_t c
 
 		if (is_told && !has_process(&in->d->t.frames[nodes[i - first].frame]))
 			in->d->odd = true;
+		if (is_told && in->d->lazy)
+			done(in, told_add(in->d, hash));
 		done(in, dict_add_node(in->d, nodes[i - first],
-				       is_told ? hash : expected_hash(in->d, nodes[i - first])));
+				       is_told || in->d->lazy
+					   ? hash
+					   : expected_hash(in->d, nodes[i - first])));
 		told = is_told ? NULL : told;
 	}
 	if (told || strange)
@@ -466,7 +502,7 @@ static void get_nodes(struct in *in)
 
 	if (!nodes)
 		done(in, -ENOMEM);
-	if (!in->failed)
+	if (!in->failed && !in->d->lazy)
 		done(in, identify_frames(in->d));
 	for (size_t i = 0; !in->failed && i < count; i++)
 		nodes[i].parent = get_delta(in, i ? nodes[i - 1].parent : 0, first + i);

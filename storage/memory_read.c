@@ -106,23 +106,54 @@ static bool is_gauge(const struct profile *p, uint32_t series, size_t column)
 	return p->kinds[p->series[series].kind].columns[column].gauge;
 }
 
+static const struct hash128 *hashes_of(void *tables)
+{
+	const struct profile *p = tables;
+
+	return p->node_hashes;
+}
+
+static struct storage_segment segment_of(const struct profile *p)
+{
+	return (struct storage_segment){
+	    .nodes = p->nodes,
+	    .hashes = hashes_of,
+	    .tables = (void *)(uintptr_t)p,
+	    .nodes_count = p->nodes_count,
+	    .frames = p->frames,
+	    .frames_count = p->frames_count,
+	    .modules = p->modules,
+	    .modules_count = p->modules_count,
+	    .strings = p->strings.strings,
+	    .strings_count = p->strings.count,
+	    .owner = p->instance.owner,
+	};
+}
+
 static int add_totals(struct totals *totals, const struct profile *p,
 		      const struct storage_scan *scan)
 {
+	const struct storage_segment tables = segment_of(p);
 	int64_t *wanted CLEANUP(cleanup_free) = wanted_series(p, scan);
-	int rc = wanted ? 0 : -ENOMEM;
+	bool *passes CLEANUP(cleanup_free) = calloc(p->nodes_count, sizeof(*passes));
+	int rc = wanted && passes ? 0 : -ENOMEM;
 
+	if (!rc && scan->passes)
+		rc = scan->passes(scan->passes_arg, &tables, passes);
 	for (size_t i = 0; !rc && i < p->records_count; i++) {
 		const struct profile_record *r = &p->records[i];
 		int64_t value, at = wanted[r->series];
+		bool counts = !scan->passes || passes[r->node];
 
 		if (at < 0 || !in_range(scan, r->time_ns))
 			continue;
 		value = p->values[r->values_at + scan->column];
+		/* A gauge's snapshot replaces those before it also when nothing of it counts. */
 		if (is_gauge(p, r->series, scan->column))
 			rc = totals_add_gauge(totals, (size_t)at, p->instance.runtime_id,
-					      r->time_ns, value, r->count);
-		else
+					      r->time_ns, counts ? value : 0,
+					      counts ? r->count : 0);
+		else if (counts)
 			totals_add(totals, (size_t)at, r->time_ns, value, r->count);
 	}
 	if (!rc && p->instance.ended)
@@ -153,22 +184,6 @@ int memory_timeline(struct storage_reader *reader, const struct storage_scan *sc
 	if (!rc)
 		rc = collect(&taken, scan, step_ns, &totals, err);
 	return rc ? rc : totals_emit(&totals, fn, arg);
-}
-
-static struct storage_segment segment_of(const struct profile *p)
-{
-	return (struct storage_segment){
-	    .nodes = p->nodes,
-	    .node_hashes = p->node_hashes,
-	    .nodes_count = p->nodes_count,
-	    .frames = p->frames,
-	    .frames_count = p->frames_count,
-	    .modules = p->modules,
-	    .modules_count = p->modules_count,
-	    .strings = p->strings.strings,
-	    .strings_count = p->strings.count,
-	    .owner = p->instance.owner,
-	};
 }
 
 /* Sum by node into `sums` and `counts`, which have a place for every node. */

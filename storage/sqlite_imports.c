@@ -27,15 +27,15 @@ int imports_keep(struct imports *im, struct open_file *to, struct codec *codec,
 {
 	int rc;
 
-	if (im->from_serial == from->serial && im->to_serial == to->catalogue.dict.serial) {
+	if (im->from_id == from->id && im->to_id == to->catalogue.dict.id) {
 		rc = dict_import_follow(&im->catalogue, &from->t);
 		return rc ? full(im, rc, err) : 0;
 	}
 	imports_release(im);
 	rc = imports_init(im, to, codec, &from->t, err);
 	if (!rc) {
-		im->from_serial = from->serial;
-		im->to_serial = to->catalogue.dict.serial;
+		im->from_id = from->id;
+		im->to_id = to->catalogue.dict.id;
 	}
 	return rc;
 }

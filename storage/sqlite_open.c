@@ -39,6 +39,7 @@ static int part_clear(struct open_file *file, struct open_part *part)
 	int rc = dict_init(&part->dict, file->writing);
 
 	part->dict.owner = owner;
+	part->dict.lazy = file->reading;
 	return rc;
 }
 
@@ -46,6 +47,10 @@ static int load_part(struct open_file *file, struct codec *codec, uint32_t numbe
 		     struct open_part *part, struct err *err)
 {
 	sqlite3_stmt *stmt;
+
+	/* To look for the next segment costs a read of the last one: a search compares whole rows. */
+	if (file->reading && part->version == file->version)
+		return 0;
 	int rc = db_prepare(&file->db,
 			    "SELECT id, data, first FROM dict WHERE part = :part AND id > :last"
 			    " ORDER BY id",
@@ -70,12 +75,31 @@ static int load_part(struct open_file *file, struct codec *codec, uint32_t numbe
 		}
 		part->last_id = sqlite3_column_int64(stmt, 0);
 	}
+	if (!rc)
+		part->version = file->version;
 	return rc;
+}
+
+/* Inside the transaction that reads what it stands for. */
+static int read_version(struct open_file *file, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int rc = db_prepare(&file->db, "PRAGMA data_version", &stmt, err);
+
+	if (!rc)
+		rc = db_step(&file->db, stmt, err);
+	if (rc > 0)
+		file->version = sqlite3_column_int64(stmt, 0);
+	if (rc >= 0)
+		(void)sqlite3_reset(stmt);
+	return MIN(rc, 0);
 }
 
 int open_file_load(struct open_file *file, struct codec *codec, struct err *err)
 {
-	return load_part(file, codec, 0, &file->catalogue, err);
+	int rc = file->reading ? read_version(file, err) : 0;
+
+	return rc ? rc : load_part(file, codec, 0, &file->catalogue, err);
 }
 
 int open_file_reload(struct open_file *file, struct codec *codec, struct err *err)
@@ -102,6 +126,7 @@ static struct open_part *part_new(struct open_file *file, uint32_t number, uint3
 		return NULL;
 	}
 	part->dict.owner = owner;
+	part->dict.lazy = file->reading;
 	while (file->parts_count <= number)
 		file->parts[file->parts_count++] = NULL;
 	file->parts[number] = part;

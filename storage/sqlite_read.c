@@ -31,6 +31,7 @@ void sqlite_reader_close(struct storage_reader *reader)
 	free(r->files);
 	db_close(&r->symbols);
 	codec_columns_release(&r->columns);
+	node_sums_release(&r->spare);
 	codec_free(r->codec);
 	free(r);
 }
@@ -80,6 +81,7 @@ static int open_entry(struct sqlite_reader *r, struct period_file *entry,
 	pthread_mutex_unlock(&r->s->lock);
 	files_path(r->s, entry->name, "", path);
 	file->hurries_seen = entry->hurries;
+	file->reading = true;
 	rc = db_open_reader(&file->db, path, err);
 	if (!rc)
 		sqlite3_progress_handler(file->db.handle, 1000, must_end, file);
@@ -452,11 +454,18 @@ bool plan_source_is_there(const struct plan *p, struct open_file *file, int64_t 
 	return there;
 }
 
-struct storage_segment segment_of_dict(const struct dict *dict, uint32_t owner)
+static const struct hash128 *hashes_of(void *tables)
+{
+	return dict_hashes(tables);
+}
+
+struct storage_segment segment_of_dict(struct dict *dict, uint32_t owner)
 {
 	return (struct storage_segment){
+	    .id = dict->id,
 	    .nodes = dict->t.nodes,
-	    .node_hashes = dict->t.node_hashes,
+	    .hashes = hashes_of,
+	    .tables = dict,
 	    .nodes_count = dict->t.nodes_count,
 	    .frames = dict->t.frames,
 	    .frames_count = dict->t.frames_count,

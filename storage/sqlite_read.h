@@ -20,6 +20,15 @@
 
 #define READER_FILES_MAX 64 /* connections that a reader keeps; more are opened for a call */
 
+/* Sums by node of a dictionary: zero where nothing is marked. */
+struct node_sums {
+	int64_t *sums;
+	uint64_t *counts, *marks; /* marks: a bit a node */
+	size_t nodes;
+};
+
+#define READER_SPARE_NODES ((size_t)1 << 20)
+
 struct sqlite_reader {
 	struct storage_reader base;
 	struct sqlite_store *s;
@@ -29,6 +38,7 @@ struct sqlite_reader {
 	size_t files_count, files_capacity;
 	struct db symbols;
 	uint64_t used;
+	struct node_sums spare; /* from one scan to the next */
 };
 
 static inline struct sqlite_reader *reader_of(struct storage_reader *reader)
@@ -63,7 +73,7 @@ struct plan {
  * records at one time.  Borrowed for the call, which is inside a transaction. */
 struct visit {
 	struct open_file *file;
-	const struct dict *stacks;
+	struct dict *stacks;
 	size_t series; /* in the scan */
 	uint32_t owner;
 	bool gauge;
@@ -115,6 +125,7 @@ MUST_CHECK int plan_ends(struct plan *plan, struct open_file *file, struct total
 			 struct err *err);
 
 /* sqlite_scan.c, sqlite_records.c */
+void node_sums_release(struct node_sums *sums);
 int sqlite_scan(struct storage_reader *reader, const struct storage_scan *scan,
 		storage_segment_fn fn, void *arg, struct err *err);
 int sqlite_timeline(struct storage_reader *reader, const struct storage_scan *scan, int64_t step_ns,
@@ -140,6 +151,6 @@ int sqlite_symbols_get(struct storage_reader *reader, uint64_t scope, const uint
 		       size_t build_id_len, void **ret_table, size_t *ret_len, uint64_t *ret_epoch,
 		       struct err *err);
 
-struct storage_segment segment_of_dict(const struct dict *dict, uint32_t owner);
+struct storage_segment segment_of_dict(struct dict *dict, uint32_t owner);
 
 #endif

@@ -7,20 +7,70 @@
 
 /* ---- totals ---- */
 
+/* Which stacks of a dictionary count. */
+struct passing {
+	const struct dict *stacks;
+	bool *passes; /* by node */
+};
+
+struct totalling {
+	struct plan *p;
+	struct totals *totals;
+	struct passing *passing;
+	size_t passing_count, passing_capacity;
+};
+
+static void totalling_release(struct totalling *t)
+{
+	for (size_t i = 0; i < t->passing_count; i++)
+		free(t->passing[i].passes);
+	free(t->passing);
+}
+
+/* NULL: all count. */
+static int find_passing(struct totalling *t, const struct visit *v, const bool **ret_passes)
+{
+	const struct storage_scan *scan = t->p->scan;
+
+	*ret_passes = NULL;
+	if (!scan->passes)
+		return 0;
+	for (size_t i = 0; i < t->passing_count; i++) {
+		*ret_passes = t->passing[i].passes;
+		if (t->passing[i].stacks == v->stacks)
+			return 0;
+	}
+	if (array_grow(&t->passing, sizeof(*t->passing), &t->passing_capacity,
+		       t->passing_count + 1))
+		return -ENOMEM;
+	struct passing *passing = &t->passing[t->passing_count];
+	const struct storage_segment tables = segment_of_dict(v->stacks, v->owner);
+
+	*passing = (struct passing){v->stacks, calloc(tables.nodes_count, sizeof(bool))};
+	if (!passing->passes)
+		return -ENOMEM;
+	t->passing_count++;
+	*ret_passes = passing->passes;
+	return scan->passes(scan->passes_arg, &tables, passing->passes);
+}
+
+/* A gauge's snapshot replaces those before it also when nothing of it counts. */
 static int visit_totals(void *arg, const struct visit *v)
 {
-	struct plan *p = ((void **)arg)[0];
-	struct totals *totals = ((void **)arg)[1];
+	struct totalling *t = arg;
 	const struct codec_columns *c = v->columns;
-	const int64_t *values = c->values[p->scan->column];
-	int rc = 0;
+	const int64_t *values = c->values[t->p->scan->column];
+	const bool *passes;
+	int rc = find_passing(t, v, &passes);
 
 	for (size_t i = 0; !rc && i < c->count; i++) {
+		bool counts = !passes || passes[c->nodes[i]];
+
 		if (v->gauge)
-			rc = totals_add_gauge(totals, v->series, v->runtime_id, c->times[i],
-					      values[i], c->counts[i]);
-		else
-			totals_add(totals, v->series, c->times[i], values[i], c->counts[i]);
+			rc = totals_add_gauge(t->totals, v->series, v->runtime_id, c->times[i],
+					      counts ? values[i] : 0, counts ? c->counts[i] : 0);
+		else if (counts)
+			totals_add(t->totals, v->series, c->times[i], values[i], c->counts[i]);
 	}
 	return rc;
 }
@@ -28,8 +78,12 @@ static int visit_totals(void *arg, const struct visit *v)
 /* Gather the totals of gauges, and of sums when they are wanted. */
 static int collect(struct plan *p, bool sums, struct totals *totals, struct err *err)
 {
-	void *arg[] = {p, totals};
-	struct walk walk = {.gauges = true, .sums = sums, .fn = visit_totals, .arg = arg};
+	struct totalling t CLEANUP(totalling_release) = {.p = p, .totals = totals};
+	struct walk walk = {.with_blocks = p->scan->passes != NULL,
+			    .gauges = true,
+			    .sums = sums,
+			    .fn = visit_totals,
+			    .arg = &t};
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < p->files_count; i++) {
@@ -63,10 +117,9 @@ int sqlite_timeline(struct storage_reader *reader, const struct storage_scan *sc
 
 /* Sums of one part of the file's dictionary by its node; a segment names one owner. */
 struct sink {
-	const struct dict *stacks;
+	struct dict *stacks;
 	uint32_t owner;
-	int64_t *sums;
-	uint64_t *counts;
+	struct node_sums by_node;
 };
 
 struct summing {
@@ -76,12 +129,55 @@ struct summing {
 	size_t sinks_count, sinks_capacity;
 };
 
+void node_sums_release(struct node_sums *sums)
+{
+	free(sums->sums);
+	free(sums->counts);
+	free(sums->marks);
+	*sums = (struct node_sums){0};
+}
+
+/* Room for that many nodes, all zero; the reader's, if it has it. */
+static int node_sums_take(struct sqlite_reader *r, size_t nodes, struct node_sums *ret)
+{
+	if (nodes <= r->spare.nodes) {
+		*ret = r->spare;
+		r->spare = (struct node_sums){0};
+		return 0;
+	}
+	nodes += nodes / 8; /* files of a day differ by a little */
+	*ret = (struct node_sums){.sums = calloc(nodes, sizeof(*ret->sums)),
+				  .counts = calloc(nodes, sizeof(*ret->counts)),
+				  .marks = calloc(nodes / 64 + 1, sizeof(*ret->marks)),
+				  .nodes = nodes};
+	return ret->sums && ret->counts && ret->marks ? 0 : -ENOMEM;
+}
+
+/* Zero what is marked, and keep it for the next file: fresh memory costs more than the sums. */
+static void node_sums_return(struct sqlite_reader *r, struct node_sums *sums)
+{
+	for (size_t word = 0; sums->marks && word <= sums->nodes / 64; word++) {
+		for (uint64_t bits = sums->marks[word]; bits; bits &= bits - 1) {
+			size_t node = word * 64 + (size_t)__builtin_ctzll(bits);
+
+			sums->sums[node] = 0;
+			sums->counts[node] = 0;
+		}
+		sums->marks[word] = 0;
+	}
+	if (sums->marks && sums->sums && sums->counts && sums->nodes > r->spare.nodes &&
+	    sums->nodes <= READER_SPARE_NODES) {
+		node_sums_release(&r->spare);
+		r->spare = *sums;
+		return;
+	}
+	node_sums_release(sums);
+}
+
 static void summing_clear(struct summing *s)
 {
-	for (size_t i = 0; i < s->sinks_count; i++) {
-		free(s->sinks[i].sums);
-		free(s->sinks[i].counts);
-	}
+	for (size_t i = 0; i < s->sinks_count; i++)
+		node_sums_return(s->p->r, &s->sinks[i].by_node);
 	free(s->sinks);
 	s->sinks = NULL;
 	s->sinks_count = s->sinks_capacity = 0;
@@ -89,8 +185,6 @@ static void summing_clear(struct summing *s)
 
 static struct sink *sink_of(struct summing *s, const struct visit *v)
 {
-	size_t nodes = v->stacks->t.nodes_count;
-
 	for (size_t i = 0; i < s->sinks_count; i++)
 		if (s->sinks[i].stacks == v->stacks)
 			return &s->sinks[i];
@@ -99,10 +193,8 @@ static struct sink *sink_of(struct summing *s, const struct visit *v)
 	struct sink *sink = &s->sinks[s->sinks_count];
 
 	*sink = (struct sink){.stacks = v->stacks, .owner = v->owner};
-	sink->sums = calloc(nodes, sizeof(*sink->sums));
-	sink->counts = calloc(nodes, sizeof(*sink->counts));
 	s->sinks_count++;
-	return sink->sums && sink->counts ? sink : NULL;
+	return node_sums_take(s->p->r, v->stacks->t.nodes_count, &sink->by_node) ? NULL : sink;
 }
 
 static int visit_sums(void *arg, const struct visit *v)
@@ -114,37 +206,51 @@ static int visit_sums(void *arg, const struct visit *v)
 
 	if (!sink)
 		return -ENOMEM;
+	const struct node_sums *to = &sink->by_node;
+
 	for (size_t i = 0; i < c->count; i++) {
 		if (v->gauge && !totals_is_last(s->gauges, v->series, v->runtime_id, c->times[i]))
 			continue;
-		sink->sums[c->nodes[i]] = storage_add(sink->sums[c->nodes[i]], values[i]);
-		sink->counts[c->nodes[i]] += c->counts[i];
+		uint32_t node = c->nodes[i];
+
+		to->marks[node / 64] |= UINT64_C(1) << node % 64;
+		to->sums[node] = storage_add(to->sums[node], values[i]);
+		to->counts[node] += c->counts[i];
 	}
 	return 0;
 }
 
-static int emit(struct sink *sink, storage_segment_fn fn, void *arg)
+static int emit(const struct sink *sink, storage_segment_fn fn, void *arg)
 {
 	struct storage_segment segment = segment_of_dict(sink->stacks, sink->owner);
-	uint32_t *leaves CLEANUP(cleanup_free) = malloc(segment.nodes_count * sizeof(*leaves));
-	size_t count = 0;
+	const struct node_sums *from = &sink->by_node;
+	size_t words = segment.nodes_count / 64 + 1, count = 0;
 
-	if (!leaves)
-		return -ENOMEM;
-	for (size_t i = 0; i < segment.nodes_count; i++) {
-		if (!sink->counts[i])
-			continue;
-		leaves[count] = (uint32_t)i;
-		sink->sums[count] = sink->sums[i];
-		sink->counts[count++] = sink->counts[i];
-	}
+	for (size_t word = 0; word < words; word++)
+		count += (size_t)__builtin_popcountll(from->marks[word]);
 	if (!count)
 		return 0;
+	uint32_t *leaves CLEANUP(cleanup_free) = malloc(count * sizeof(*leaves));
+	int64_t *sums CLEANUP(cleanup_free) = malloc(count * sizeof(*sums));
+	uint64_t *counts CLEANUP(cleanup_free) = malloc(count * sizeof(*counts));
+
+	if (!leaves || !sums || !counts)
+		return -ENOMEM;
+	for (size_t word = 0; word < words; word++) {
+		for (uint64_t bits = from->marks[word]; bits; bits &= bits - 1) {
+			size_t node = word * 64 + (size_t)__builtin_ctzll(bits);
+
+			if (!from->counts[node])
+				continue; /* of nothing: a damaged block's */
+			leaves[segment.leaves_count] = (uint32_t)node;
+			sums[segment.leaves_count] = from->sums[node];
+			counts[segment.leaves_count++] = from->counts[node];
+		}
+	}
 	segment.leaves = leaves;
-	segment.sums = sink->sums;
-	segment.counts = sink->counts;
-	segment.leaves_count = count;
-	return fn(arg, &segment);
+	segment.sums = sums;
+	segment.counts = counts;
+	return segment.leaves_count ? fn(arg, &segment) : 0;
 }
 
 static int scan_file(struct summing *s, struct open_file *file, storage_segment_fn fn, void *arg,

@@ -84,12 +84,15 @@ struct period_file {
 struct open_part {
 	struct dict dict;
 	int64_t last_id; /* the last segment that was loaded or written */
+	int64_t version; /* of the file when they were loaded; 0: never */
 };
 
 struct open_file {
 	struct period_file *entry; /* a reference */
 	struct db db;
 	bool writing;
+	bool reading;	 /* for questions: stacks' identities are seldom wanted */
+	int64_t version; /* of a reader's file: SQLite's count of what others committed */
 	struct open_part catalogue;
 	struct open_part **parts; /* by number; those that were not asked for are NULL */
 	size_t parts_count, parts_capacity;
@@ -129,7 +132,7 @@ struct imports {
 	struct dict_import catalogue;
 	struct import_part **parts;
 	size_t parts_count, parts_capacity;
-	uint64_t from_serial, to_serial; /* catalogues, when it is kept */
+	uint64_t from_id, to_id; /* catalogues, when it is kept */
 };
 
 struct sqlite_store {

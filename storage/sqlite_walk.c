@@ -112,12 +112,37 @@ static bool is_covered(const struct walking *w, int64_t batch, int64_t min_ns, i
 	return true;
 }
 
+static int walk_l0_block(struct walking *w, int64_t id, int64_t batch, struct err *err)
+{
+	struct db *db = &w->file->db;
+	sqlite3_stmt *stmt;
+	int rc = db_prepare(db, "SELECT instance, data FROM block WHERE id = :id", &stmt, err);
+
+	if (rc)
+		return rc;
+	db_bind_int(stmt, ":id", id);
+	rc = db_step(db, stmt, err);
+	if (!rc)
+		rc = broken(w, err);
+	if (rc > 0)
+		rc = instance_set(w, sqlite3_column_int64(stmt, 0), err);
+	if (!rc)
+		rc = decode(w, db_column_blob(stmt, 1), err);
+	if (!rc) {
+		select_records(w, batch);
+		rc = give(w, err);
+	}
+	(void)sqlite3_reset(stmt);
+	return rc;
+}
+
+/* Most blocks of a day are covered: their data, which a row of a result would copy, is asked for apart. */
 static int walk_l0(struct walking *w, struct err *err)
 {
 	struct db *db = &w->file->db;
 	sqlite3_stmt *stmt;
 	int rc = db_prepare(db,
-			    "SELECT batch, instance, min_ns, max_ns, data FROM block"
+			    "SELECT id, batch, min_ns, max_ns FROM block"
 			    " WHERE series = :series AND min_ns < :until AND max_ns >= :from",
 			    &stmt, err);
 
@@ -127,20 +152,14 @@ static int walk_l0(struct walking *w, struct err *err)
 	db_bind_int(stmt, ":from", w->p->scan->from_ns);
 	db_bind_int(stmt, ":until", w->p->scan->until_ns);
 	while ((rc = db_step(db, stmt, err)) > 0) {
-		int64_t batch = sqlite3_column_int64(stmt, 0);
+		int64_t batch = sqlite3_column_int64(stmt, 1);
 
 		rc = storage_scan_late(w->p->scan, err);
 		if (!rc && is_covered(w, batch, sqlite3_column_int64(stmt, 2),
 				      sqlite3_column_int64(stmt, 3)))
 			continue;
 		if (!rc)
-			rc = instance_set(w, sqlite3_column_int64(stmt, 1), err);
-		if (!rc)
-			rc = decode(w, db_column_blob(stmt, 4), err);
-		if (rc)
-			break;
-		select_records(w, batch);
-		rc = give(w, err);
+			rc = walk_l0_block(w, sqlite3_column_int64(stmt, 0), batch, err);
 		if (rc)
 			break;
 	}

@@ -117,8 +117,22 @@ int storage_reader_open(struct storage *store, struct storage_reader **ret_reade
 
 void storage_reader_close(struct storage_reader *reader)
 {
-	if (reader)
-		reader->backend->reader_close(reader);
+	if (!reader)
+		return;
+	storage_reader_accompany(reader, NULL);
+	reader->backend->reader_close(reader);
+}
+
+struct storage_companion *storage_reader_companion(const struct storage_reader *reader)
+{
+	return reader->companion;
+}
+
+void storage_reader_accompany(struct storage_reader *reader, struct storage_companion *companion)
+{
+	if (reader->companion)
+		reader->companion->release(reader->companion);
+	reader->companion = companion;
 }
 
 int storage_stats(struct storage_reader *reader, struct storage_stats *ret_stats, struct err *err)

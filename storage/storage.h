@@ -115,6 +115,13 @@ MUST_CHECK int storage_reader_open(struct storage *store, struct storage_reader 
 				   struct err *err);
 void storage_reader_close(struct storage_reader *reader);
 
+/* What its user keeps beside a reader, as long as the reader: closing releases it.  Embed it first. */
+struct storage_companion {
+	void (*release)(struct storage_companion *companion);
+};
+struct storage_companion *storage_reader_companion(const struct storage_reader *reader); /* or NULL */
+void storage_reader_accompany(struct storage_reader *reader, struct storage_companion *companion);
+
 MUST_CHECK int storage_stats(struct storage_reader *reader, struct storage_stats *ret_stats,
 			     struct err *err);
 
@@ -174,6 +181,11 @@ typedef int (*storage_series_fn)(void *arg, const struct storage_series *series)
 MUST_CHECK int storage_series(struct storage_reader *reader, int64_t from_ns, int64_t until_ns,
 			      storage_series_fn fn, void *arg, struct err *err);
 
+/* Which of a segment's stacks count: set passes[node], all false at the call, for those.  Called once for each
+ * set of tables, within a transaction: it asks the store nothing. Returns 0 or what ends the scan. */
+struct storage_segment;
+typedef int (*storage_passes_fn)(void *arg, const struct storage_segment *tables, bool *passes);
+
 /* What to scan: one column of some series over a time range. */
 struct storage_scan {
 	const struct hash128 *series; /* identities; those that a file does not know are skipped */
@@ -181,16 +193,20 @@ struct storage_scan {
 	size_t column;
 	int64_t from_ns, until_ns; /* half open; exact to the record, whatever levels are used */
 	int64_t deadline_ns;       /* CLOCK_MONOTONIC; past it the scan ends with -ETIME. 0: none */
+	storage_passes_fn passes;  /* of a timeline alone. NULL: every stack counts */
+	void *passes_arg;
 };
 
 /*
  * What a scan gives: sums by stack of one file.  Borrowed for the callback.  Node and frame numbers
- * are the segment's own; join segments by `node_hashes`.  Parents are numbered below children;
+ * are the segment's own; join segments by names, or by storage_node_hashes.  Parents are numbered below children;
  * node 0 is the root.  Strings, modules and frames are as in struct profile.
  */
 struct storage_segment {
+	/* Of this reader's copy of the tables that follow (strings to nodes): with the same id they have only
+	 * grown since, and every number means what it did.  0: they are of this call alone. */
+	uint64_t id;
 	const struct profile_node *nodes;
-	const struct hash128 *node_hashes;
 	size_t nodes_count;
 	const struct profile_frame *frames;
 	size_t frames_count;
@@ -203,7 +219,15 @@ struct storage_segment {
 	const int64_t *sums;    /* of the column, by leaf */
 	const uint64_t *counts; /* samples behind each sum */
 	size_t leaves_count;
+	const struct hash128 *(*hashes)(void *tables);
+	void *tables;
 };
+
+/* The identities of the segment's stacks, by node; found when asked. NULL without memory. */
+static inline const struct hash128 *storage_node_hashes(const struct storage_segment *segment)
+{
+	return segment->hashes(segment->tables);
+}
 
 typedef int (*storage_segment_fn)(void *arg, const struct storage_segment *segment);
 

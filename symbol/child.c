@@ -217,14 +217,7 @@ static int read_files(const struct image *binary, const struct image *debug,
 		reader_mini(&r, binary->elf);
 	}
 	rc = reader_finish(&r, table);
-	intern_release(&r.strings);
-	intern_release(&r.mangled);
-	buf_release(&r.scratch);
-	void *const tables[] = {r.demangled, r.segments, r.symbols, r.subprograms,
-				r.frames,    r.lines,	 r.ranges,  r.inlines};
-
-	for (size_t i = 0; i < ARRAY_LEN(tables); i++)
-		free(tables[i]);
+	reader_release(&r);
 	return rc;
 }
 

@@ -15,7 +15,23 @@ int reader_init(struct reader *r)
 	(void)READER_ADD(r, inlines); /* place 0 is none */
 	if (!rc && !r->failed)
 		r->inlines[0] = (struct symbol_inline){0};
-	return rc ? rc : r->failed;
+	rc = rc ? rc : r->failed;
+	if (rc)
+		reader_release(r);
+	return rc;
+}
+
+void reader_release(struct reader *r)
+{
+	void *const tables[] = {r->demangled, r->segments, r->symbols, r->subprograms,
+				r->frames,    r->lines,	   r->ranges,  r->inlines};
+
+	intern_release(&r->strings);
+	intern_release(&r->mangled);
+	buf_release(&r->scratch);
+	for (size_t i = 0; i < ARRAY_LEN(tables); i++)
+		free(tables[i]);
+	*r = (struct reader){0};
 }
 
 void *reader_grow(struct reader *r, void *table, size_t item_bytes, size_t *room, size_t count)

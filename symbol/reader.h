@@ -44,7 +44,8 @@ struct reader {
 	int failed; /* sticky: -ENOMEM or -E2BIG */
 };
 
-int reader_init(struct reader *r);
+int reader_init(struct reader *r); /* 0, or a failure that leaves nothing to release */
+void reader_release(struct reader *r);
 
 /* A text's number; `mangled` names are demangled first. 0 for NULL. */
 uint32_t reader_text(struct reader *r, const char *text);

@@ -34,7 +34,8 @@ def recorded():
         shown.write(bytes(1 << 16))
         shown.flush()
         began = time.time_ns()
-        p = subprocess.Popen([sys.executable, LOAD, shown.name], env=agent.environment(HEARTH_CPU_HZ="997", HEARTH_SERVICE="shop"),
+        p = subprocess.Popen([sys.executable, LOAD, shown.name], env=agent.environment(HEARTH_CPU_HZ="997", HEARTH_SERVICE="shop",
+                                                   HEARTH_MAX_OVERHEAD_PCT="100"),
                              stdin=subprocess.PIPE)
         time.sleep(COUNT + 3)
         p.kill()

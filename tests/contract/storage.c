@@ -240,19 +240,6 @@ static void a_timeline_gives_the_steps_that_have_samples(void **state)
 				"0 @ 01767225600000000000 1/1\n0 @ 01767225614000000000 6/2\n");
 }
 
-static void a_timeline_of_too_many_steps_is_refused(void **state)
-{
-	struct hash128 id = cpu_series();
-	struct storage_scan scan = scan_of(&id, 0, 0, T0);
-	struct answer got = {0};
-
-	(void)state;
-	assert_int_equal(store_timeline(f.reader, &scan, 1, &got), -E2BIG);
-	assert_int_equal(store_timeline(f.reader, &scan, 0, &got), -EINVAL);
-}
-
-/* ---- gauges ---- */
-
 static struct profile *heap(unsigned instance, const char *stack, int64_t time_ns, int bytes,
 			    bool ended)
 {
@@ -267,6 +254,55 @@ static struct profile *heap(unsigned instance, const char *stack, int64_t time_n
 		maker_ended(&m);
 	return maker_finish(&m);
 }
+
+/* Stacks of one name count. */
+static int only_named(void *arg, const struct storage_segment *tables, bool *passes)
+{
+	for (uint32_t i = 0; i < tables->nodes_count; i++) {
+		char *stack CLEANUP(cleanup_free) = segment_stack(tables, i);
+
+		assert_false(passes[i]);
+		passes[i] = !strcmp(stack, arg);
+	}
+	return 0;
+}
+
+static void a_timeline_of_some_stacks_gives_theirs(void **state)
+{
+	struct hash128 cpu = cpu_series(), inuse = series_id(1000, PROFILE_KIND_INUSE, "service=a");
+	struct storage_scan sums = scan_of(&cpu, 0, T0, T0 + SECONDS(60));
+	struct storage_scan gauges = scan_of(&inuse, 0, T0, T0 + SECONDS(60));
+	char name[] = "a;b";
+
+	(void)state;
+	sums.passes = gauges.passes = only_named;
+	sums.passes_arg = gauges.passes_arg = name;
+	fixture_put(&f, cpu_profile(1, "a", T0, 1));
+	fixture_put(&f, cpu_profile(1, "a;b", T0 + SECONDS(19), 2));
+	fixture_put(&f, cpu_profile(1, "a;b", T0 + SECONDS(21), 4));
+	fixture_put(&f, cpu_profile(1, "b", T0 + SECONDS(22), 8));
+	fixture_put(&f, heap(1, "a;b", T0 + SECONDS(1), 100, false));
+	fixture_put(&f, heap(1, "a", T0 + SECONDS(15), 200, false)); /* a;b is not live any more */
+	fixture_put(&f, heap(1, "a;b", T0 + SECONDS(40), 300, false));
+	timeline_at_every_level(&sums, SECONDS(20),
+				"0 @ 01767225600000000000 2/1\n0 @ 01767225620000000000 4/1\n");
+	timeline_at_every_level(&sums, SECONDS(7),
+				"0 @ 01767225614000000000 2/1\n0 @ 01767225621000000000 4/1\n");
+	timeline_at_every_level(&gauges, SECONDS(20), "0 @ 01767225640000000000 300/1\n");
+}
+
+static void a_timeline_of_too_many_steps_is_refused(void **state)
+{
+	struct hash128 id = cpu_series();
+	struct storage_scan scan = scan_of(&id, 0, 0, T0);
+	struct answer got = {0};
+
+	(void)state;
+	assert_int_equal(store_timeline(f.reader, &scan, 1, &got), -E2BIG);
+	assert_int_equal(store_timeline(f.reader, &scan, 0, &got), -EINVAL);
+}
+
+/* ---- gauges ---- */
 
 static void a_gauge_is_the_last_snapshot_of_each_instance(void **state)
 {
@@ -754,6 +790,7 @@ static int run_suite(const struct storage_backend *which)
 	    CASE(owners_have_series_of_their_own),
 	    CASE(a_segment_names_its_owner),
 	    CASE(a_timeline_gives_the_steps_that_have_samples),
+	    CASE(a_timeline_of_some_stacks_gives_theirs),
 	    CASE(a_timeline_of_too_many_steps_is_refused),
 	    CASE(a_gauge_is_the_last_snapshot_of_each_instance),
 	    CASE(the_end_of_an_instance_closes_its_gauges),

@@ -51,6 +51,34 @@ def a_tree_is_indented_and_adds_up():
         asked(agent, "tree", "-n", "x", code=2)
 
 
+def on_a_terminal(agent, *words, **more):
+    mine, theirs = os.openpty()
+    env = {key: value for key, value in environment(agent).items() if key != "NO_COLOR"}
+    done = subprocess.Popen([HEARTH, *words], env={**env, "TERM": "xterm", **more}, stdout=theirs)
+    os.close(theirs)
+    said = b""
+    try:
+        while chunk := os.read(mine, 65536):
+            said += chunk
+    except OSError:  # EIO: the other end is closed
+        pass
+    os.close(mine)
+    assert done.wait() == 0
+    return said.decode()
+
+
+def colours_are_for_terminals():
+    with Agent() as agent:
+        fill(agent)
+        for words in (("tree",), ("top",)):
+            plain = asked(agent, *words)
+            shown = on_a_terminal(agent, *words)
+            assert "\033" not in plain and "\033[1;31m" in shown, (words, plain, shown)
+            assert re.sub(r"\033\[[0-9;]*m", "", shown).replace("\r", "") == plain, (shown, plain)
+            assert "\033" not in on_a_terminal(agent, *words, NO_COLOR="1")
+            assert "\033" not in on_a_terminal(agent, *words, TERM="dumb")
+
+
 def peek_counts_recursion_once():
     with Agent() as agent:
         fill(agent)
@@ -297,7 +325,7 @@ def completions_are_scripts_that_complete():
         asked(agent, "completion", "tcsh", code=2)
 
 
-main(a_tree_is_indented_and_adds_up, peek_counts_recursion_once, a_listing_has_the_source_and_its_lines, labels_and_their_values,
+main(a_tree_is_indented_and_adds_up, colours_are_for_terminals, peek_counts_recursion_once, a_listing_has_the_source_and_its_lines, labels_and_their_values,
      files_are_imported, filters_go_into_the_question, by_cum_sorts_by_what_is_called, a_diff_says_what_grew,
      a_threshold_ends_with_5_when_the_growth_is_no_chance, a_tail_prints_again_and_again, what_grows_leaks,
      a_command_is_recorded_without_an_agent, an_interrupt_ends_the_command_and_not_the_file, the_demo_opens_and_closes, a_doctor_looks,

@@ -3,6 +3,7 @@
  * Who calls: a line of Authorization, a line of Cookie, and a code.  A line that begins with @ and a letter
  * stands for the right secret with the line's rest behind it, and nothing else may be let in.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "base/fd.h"
 #include "server/auth.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/refuse.h"
 
 static char token[AUTH_TOKEN_CHARS + 1], basic[256], session[AUTH_TOKEN_CHARS + 1];
 
@@ -49,6 +51,28 @@ static struct auth *auth_make(void)
 	return auth;
 }
 
+/* Where a token cannot stand there is no agent; a peer sees all where everybody does, and its own uid. */
+static void places_make(void)
+{
+	struct auth *auth = NULL;
+	struct err err = {0};
+
+	FUZZ_CHECK(auth_new("/proc/nowhere/token", false, &auth, &err) < 0 && err.message[0]);
+	FUZZ_CHECK(!auth);
+	auth_free(NULL);
+	refuse_left = 1;
+	FUZZ_CHECK(auth_new("/proc/nowhere/token", false, &auth, &err) == -ENOMEM);
+	refuse_left = 0;
+}
+
+static void peers_check(const struct auth *auth, uid_t uid)
+{
+	struct auth_caller caller = auth_peer(auth, uid);
+
+	FUZZ_CHECK(caller.is_unix && caller.uid == uid && caller.may_read);
+	FUZZ_CHECK(caller.sees_all == (uid == 0 || uid == geteuid()));
+}
+
 static const char *line_make(const char *line, char to[512])
 {
 	if (line[0] != '@' || !line[1])
@@ -70,9 +94,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	char authorization[512], cookie[512], unused[AUTH_TOKEN_CHARS + 1];
 	char *text = strndup((const char *)bytes, len), *rest = text;
 
-	if (!auth)
+	if (!auth) {
 		auth = auth_make();
+		places_make();
+	}
 	FUZZ_CHECK(text != NULL);
+	peers_check(auth, (uid_t)len);
 	const char *first = strsep(&rest, "\n"), *second = rest ? strsep(&rest, "\n") : NULL;
 	bool given = first[0] == '@' || (second && second[0] == '@');
 	struct auth_caller caller = auth_tcp(auth, *first ? line_make(first, authorization) : NULL,

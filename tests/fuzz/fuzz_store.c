@@ -11,6 +11,28 @@
 #include "storage/codec.h"
 #include "storage/dict.h"
 
+/* What was read is what is read again of what is written of it. */
+static void block_again(struct codec *codec, const struct codec_columns *columns, unsigned parts)
+{
+	struct codec_columns again CLEANUP(codec_columns_release) = {0};
+	char *copy CLEANUP(cleanup_free) = NULL;
+	struct str packed;
+
+	FUZZ_CHECK(!codec_encode(codec, columns, parts, CODEC_QUICK, &packed));
+	copy = malloc(packed.len + 1);
+	FUZZ_CHECK(copy != NULL);
+	memcpy(copy, packed.ptr, packed.len);
+	FUZZ_CHECK(!codec_decode(codec, copy, packed.len, -1, &again));
+	FUZZ_CHECK(again.count == columns->count && again.values_count == columns->values_count);
+	for (size_t i = 0; i < columns->count; i++) {
+		FUZZ_CHECK(again.nodes[i] == columns->nodes[i] && again.counts[i] == columns->counts[i]);
+		FUZZ_CHECK(!(parts & CODEC_TIMES) || again.times[i] == columns->times[i]);
+		FUZZ_CHECK(!(parts & CODEC_CONTEXTS) || again.contexts[i] == columns->contexts[i]);
+		for (size_t c = 0; c < columns->values_count; c++)
+			FUZZ_CHECK(again.values[c][i] == columns->values[c][i]);
+	}
+}
+
 static void block(struct codec *codec, const uint8_t *bytes, size_t len, bool packed)
 {
 	struct codec_columns columns CLEANUP(codec_columns_release) = {0};
@@ -29,6 +51,9 @@ static void block(struct codec *codec, const uint8_t *bytes, size_t len, bool pa
 			continue;
 		FUZZ_CHECK(columns.count <= columns.capacity || !columns.count);
 		FUZZ_CHECK(columns.values_count <= PROFILE_COLUMNS_MAX);
+		/* The parts stand third, behind two numbers that are seldom longer than a byte. */
+		if (!packed && column < 0 && columns.count && len > 2 && bytes[0] < 128 && bytes[1] < 128)
+			block_again(codec, &columns, bytes[2] & (CODEC_TIMES | CODEC_CONTEXTS));
 	}
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/refuse.h"
 
 #include <string.h>
 
@@ -14,6 +15,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	size_t seen = 0; /* every text is read to its end */
 	struct err err;
 
+	refuse_left = 1;
+	FUZZ_CHECK(symbol_table_open(bytes, len, &table, &err) < 0);
+	refuse_left = 0;
 	if (symbol_table_open(bytes, len, &table, &err) < 0)
 		return 0;
 	symbol_table_stats(table, &stats);

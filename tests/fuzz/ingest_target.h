@@ -10,6 +10,7 @@
 
 #include "ingest/ingest.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/refuse.h"
 
 /* Every number in a finished profile points at something that is there. */
 static inline void profile_walk(const struct profile *p)
@@ -35,9 +36,10 @@ static inline void profile_walk(const struct profile *p)
 	}
 }
 
-/* `head` has what the request says beside its body. */
-static inline int ingest_one_with(const struct ingest_protocol *protocol, struct ingest_request head,
-				  const uint8_t *bytes, size_t len)
+/* One run. `head` has what the request says beside its body; `plain`: as from a file on the command line,
+ * without limits of the request's own and without a window. */
+static inline void ingest_run(const struct ingest_protocol *protocol, struct ingest_request head,
+			      const uint8_t *bytes, size_t len, bool plain)
 {
 	const struct ingest_label labels[] = {{STR("service"), STR("fuzzed")}};
 	struct ingest_limits limits = ingest_limits_default;
@@ -53,17 +55,12 @@ static inline int ingest_one_with(const struct ingest_protocol *protocol, struct
 	request.labels = labels;
 	request.labels_count = 1;
 	request.now_ns = NS_PER_S * 1000;
-	request.accept_from_ns = NS_PER_S;
-	request.accept_until_ns = NS_PER_S * 2000;
-	request.limits = &limits;
-	/* Some come as from a file on the command line: no limits of the request's own and no window. */
-	if (len % 8 == 0) {
-		request.limits = NULL;
-		request.accept_from_ns = request.accept_until_ns = 0;
-	}
+	request.limits = plain ? NULL : &limits;
+	request.accept_from_ns = plain ? 0 : NS_PER_S;
+	request.accept_until_ns = plain ? 0 : NS_PER_S * 2000;
 	(void)ingest_sniff(&request);
 	if (profile_builder_new(&limits.profile, &out) < 0)
-		return 0;
+		return;
 	int rc = protocol->decode(&request, out, &findings, &err);
 
 	FUZZ_CHECK(rc == 0 || rc == -EINVAL || rc == -EOPNOTSUPP || rc == -E2BIG || rc == -ENOMEM);
@@ -80,13 +77,26 @@ static inline int ingest_one_with(const struct ingest_protocol *protocol, struct
 	}
 	if (rc) {
 		profile_builder_free(out);
-		return 0;
+		return;
 	}
 	struct profile *p = profile_builder_finish(out);
 
-	FUZZ_CHECK(p);
-	profile_walk(p);
+	FUZZ_CHECK(p || refusing);
+	if (p)
+		profile_walk(p);
 	profile_free(p);
+}
+
+static inline int ingest_one_with(const struct ingest_protocol *protocol, struct ingest_request head,
+				  const uint8_t *bytes, size_t len)
+{
+	ingest_run(protocol, head, bytes, len, len % 8 == 0);
+	/* Few bodies allocate more often; small numbers, the decoder's own tables, come more often. */
+	refusing = true;
+	refuse_left = refuse_draw(bytes, len, 1 + refuse_draw(bytes, len / 2, 64));
+	ingest_run(protocol, head, bytes, len, false);
+	refuse_left = 0;
+	refusing = false;
 	return 0;
 }
 

@@ -36,6 +36,7 @@ FILES = {
     "config": "server/config.c server/config_scrape.c",
     "datadog": "ingest/datadog.c ingest/tags.c",
     "decompress": "wire/decompress.c",
+    "elf": "symbol/reader.c symbol/elf_read.c symbol/dwarf_read.c",
     "filter": "query/filter.c query/tags.c",
     "folded": "ingest/folded.c",
     "gperftools": "ingest/gperftools.c ingest/gperftools_cpu.c ingest/gperftools_text.c",
@@ -49,7 +50,8 @@ FILES = {
               "ingest/native_lock.c ingest/native_exception.c ingest/native_name.c "
               "ingest/native_process.c",
     "native_heap": "ingest/native_heap.c",
-    "otlp": "wire/otlp.c ingest/otlp.c ingest/otlp_stacks.c ingest/otlp_json.c wire/transcode.c",
+    "otlp": "wire/otlp.c ingest/otlp.c ingest/otlp_column.c ingest/otlp_samples.c "
+            "ingest/otlp_stacks.c ingest/otlp_json.c wire/transcode.c",
     "parca": "ingest/parca.c",
     "perf_script": "ingest/perf_script.c",
     "pprof": "wire/pprof.c wire/pprof_read.c wire/pprof_samples.c ingest/pprof.c",
@@ -58,6 +60,7 @@ FILES = {
     "pyroscope": "ingest/pyroscope.c",
     "querier": "wire/querier.c wire/protojson.c",
     "selector": "query/selector.c base/time_parse.c",
+    "settings": "client/config.c",
     "speedscope": "ingest/speedscope.c",
     "store": "storage/codec.c storage/dict_segment.c",
     "symbol_table": "symbol/table.c",

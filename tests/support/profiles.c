@@ -363,16 +363,18 @@ char *segment_stack(const struct storage_segment *s, uint32_t node)
 
 int answer_segment(void *arg, const struct storage_segment *s)
 {
+	const struct hash128 *hashes = storage_node_hashes(s);
 	struct answer *a = arg;
 
-	assert_true(hash128_is_zero(s->node_hashes[0]));
+	assert_non_null(hashes);
+	assert_true(hash128_is_zero(hashes[0]));
 	for (size_t i = 0; i < s->leaves_count; i++) {
 		char *stack CLEANUP(cleanup_free) = segment_stack(s, s->leaves[i]);
 
 		assert_true(!i || s->leaves[i - 1] < s->leaves[i]);
 		assert_true(s->counts[i] > 0);
 		answer_add(a, stack, s->sums[i], s->counts[i]);
-		a->lines[a->count - 1].hash = s->node_hashes[s->leaves[i]];
+		a->lines[a->count - 1].hash = hashes[s->leaves[i]];
 	}
 	return 0;
 }

@@ -15,7 +15,7 @@ import { Swatch } from './Swatch';
 export function Facts({ fixed = false }: { fixed?: boolean }) {
 	const l = flame.value.data;
 	if (!l) return null;
-	const { total, unit, samples, lost, partial, hidden } = l.json;
+	const { total, unit, samples, lost, partial, records_from, hidden } = l.json;
 	const losses = Object.entries(lost).filter(([, n]) => n > 0);
 	return (
 		<p class="facts">
@@ -31,6 +31,12 @@ export function Facts({ fixed = false }: { fixed?: boolean }) {
 				<span key={reason} class="warn">lost: {format_count(n)} samples ({reason})</span>
 			))}
 			{partial && <span class="warn">partial: the query reached its time limit; choose a shorter range</span>}
+			{records_from !== undefined && (
+				<span class="warn">
+					without what came before {new Date(records_from / 1e6).toISOString().slice(0, 19)}Z: records of that time,
+					which have labels, are gone
+				</span>
+			)}
 			{hidden.nodes > 0 && (
 				<span class="tag">
 					hidden: {format_percent(hidden.value, total)} in {hidden.nodes.toLocaleString('en')} small frames{' '}

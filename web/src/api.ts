@@ -8,6 +8,7 @@ export interface Facts {
 	samples: number;
 	lost: Record<string, number>;
 	partial: boolean;
+	records_from?: number; /* ns: a restriction by label reaches no further back */
 }
 
 export interface Row {

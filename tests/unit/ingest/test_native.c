@@ -797,6 +797,27 @@ static void a_trace_id_is_bytes_in_order(void **state)
 	fixture_release(&f);
 }
 
+/* Each may stand for a thousand million others; found by fuzz_native, as a double that no int64_t holds. */
+static void calls_that_stand_for_more_than_time_are_bounded(void **state)
+{
+	const struct ring_block block = { .call = 1, .duration_ns = UINT64_MAX, .mean_ns = UINT64_MAX };
+	const uint64_t leaf = 0x1000;
+	struct fixture f;
+
+	(void)state;
+	for (int resumed = 0; resumed < 2; resumed++) {
+		fixture_init(&f, resumed);
+		for (int i = 0; i < 2; i++)
+			(void)ring_writer_add(&f.writer, RING_BLOCK, 7, START, &block, sizeof(block), &leaf, 1);
+		feed(&f);
+		struct profile *p = emit(&f, NULL, 0, 100000 * MS, false);
+
+		assert_true(sum_of(p, "block", NULL) > 0);
+		profile_free(p);
+		fixture_release(&f);
+	}
+}
+
 static void heads_that_lie_are_refused(void **state)
 {
 	const struct ring_head right = ring_head_make();
@@ -893,6 +914,7 @@ int main(void)
 		cmocka_unit_test(an_open_call_is_not_charged_again_after_the_agent_s_restart),
 		cmocka_unit_test(an_open_claim_waits_and_then_expires),
 		cmocka_unit_test(nonsense_is_counted_and_skipped),
+		cmocka_unit_test(calls_that_stand_for_more_than_time_are_bounded),
 		cmocka_unit_test(heads_that_lie_are_refused),
 		cmocka_unit_test(hellos_that_lie_are_refused),
 	};

@@ -193,11 +193,11 @@ static void an_import_follows_tables_that_grow(void **state)
 	assert_true(hash128_equal(to.t.node_hashes[last], from.t.node_hashes[6500]));
 	dict_import_release(&im);
 	/* Another dictionary in the same place is another. */
-	uint64_t serial = to.serial;
+	uint64_t id = to.id;
 
 	dict_release(&to);
 	assert_int_equal(dict_init(&to, true), 0);
-	assert_true(to.serial != serial && to.serial != from.serial);
+	assert_true(to.id != id && to.id != from.id);
 	dict_release(&to);
 	dict_release(&from);
 }

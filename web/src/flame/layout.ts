@@ -29,6 +29,7 @@ export interface FlameJson {
 	samples: number;
 	lost: Record<string, number>;
 	partial: boolean;
+	records_from?: number; /* ns: a restriction by label reaches no further back */
 }
 
 export interface Layout {

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* OTLP samples: their series, their contexts, and a record at each of their times. */
+#include <endian.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ingest/otlp_job.h"
+#include "ingest/span.h"
+
+#define LABELS_MAX 64 /* of one sample */
+
+static bool equal(struct str a, struct str b)
+{
+	return a.len == b.len && (!a.len || !memcmp(a.ptr, b.ptr, a.len));
+}
+
+/* A service that neither the resource nor the sample names is called after its program. */
+static int series_of(struct job *job, struct str service, struct str executable)
+{
+	struct ingest_request labelled = *job->request;
+	char unknown[160];
+
+	if (!service.len)
+		service = ingest_tag(&job->tags, "service");
+	if (!executable.len)
+		executable = job->executable;
+	if (!service.len) {
+		int n = snprintf(unknown, sizeof(unknown), executable.len ? "unknown_service:%.*s" : "unknown_service",
+				 (int)MIN(executable.len, (size_t)120), executable.ptr);
+
+		service = (struct str){unknown, (size_t)n};
+	}
+	if (job->has_series && equal(service, job->service))
+		return 0;
+	struct ingest_tags tags = job->tags;
+
+	ingest_tag_add(&tags, STR("service"), service);
+	labelled.labels = tags.labels;
+	labelled.labels_count = tags.count;
+	int rc = ingest_series(&labelled, job->out, job->column.kind, NULL, &job->series);
+
+	job->has_series = !rc && service.ptr != unknown;
+	job->service = service;
+	return rc;
+}
+
+struct context {
+	struct profile_label labels[LABELS_MAX];
+	size_t count;
+	struct str service, executable;
+};
+
+static int context_number(struct job *job, struct context *c, struct str key, int64_t number)
+{
+	struct profile_label label = {.is_number = true, .number = number};
+	int rc = c->count < LABELS_MAX ? ingest_string(job->out, key, &label.key) : 0;
+
+	if (!rc && c->count < LABELS_MAX)
+		c->labels[c->count++] = label;
+	return rc;
+}
+
+static int context_text(struct job *job, struct context *c, struct str key, struct str text)
+{
+	struct profile_label label;
+	int rc = c->count < LABELS_MAX && text.len ? profile_builder_label(job->out, key, text, &label) : 1;
+
+	if (!rc)
+		c->labels[c->count++] = label;
+	return rc > 0 ? 0 : rc;
+}
+
+/* OpenTelemetry's names for what we have names for. */
+static struct str label_name(struct str key)
+{
+	static const struct {
+		const char *theirs;
+		struct str ours;
+	} names[] = {{"thread.id", {"thread id", 9}}, {"thread.name", {"thread name", 11}}};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (str_is(key, names[i].theirs))
+			return names[i].ours;
+	return key;
+}
+
+static int context_attribute(struct job *job, struct context *c, uint32_t index)
+{
+	if (index >= job->d.attributes_count)
+		return ingest_otlp_broken(job->err, "attribute", index, job->d.attributes_count);
+	const struct otlp_attribute *a = &job->d.attributes[index];
+
+	if (str_is(a->key, "service.name"))
+		c->service = a->value.text;
+	if (str_is(a->key, "process.executable.name"))
+		c->executable = a->value.text;
+	if (!a->key.len || a->value.kind == OTLP_NONE)
+		return 0;
+	return a->value.kind == OTLP_NUMBER ? context_number(job, c, label_name(a->key), a->value.number)
+					    : context_text(job, c, label_name(a->key), a->value.text);
+}
+
+static int context_link(struct job *job, struct context *c, uint32_t index)
+{
+	static const uint8_t none[16];
+	char text[33];
+	uint64_t span;
+
+	if (index >= job->d.links_count)
+		return ingest_otlp_broken(job->err, "link", index, job->d.links_count);
+	const struct otlp_link *link = &job->d.links[index];
+	int rc = 0;
+
+	memcpy(&span, link->span_id, sizeof(span));
+	if (span)
+		rc = context_number(job, c, STR("span id"), (int64_t)be64toh(span));
+	if (rc || !memcmp(link->trace_id, none, sizeof(none)))
+		return rc;
+	for (size_t i = 0; i < sizeof(link->trace_id); i++)
+		(void)snprintf(text + 2 * i, 3, "%02x", link->trace_id[i]);
+	return context_text(job, c, STR("trace id"), (struct str){text, 32});
+}
+
+static int context_of(struct job *job, const struct otlp_sample *sample, struct context *c,
+		      uint32_t *ret_context)
+{
+	struct proto_reader left = sample->attributes;
+	uint64_t index;
+	int rc = 0;
+
+	while (!rc && left.at && left.at < left.end) {
+		left.at = proto_number(left.at, left.end, left.end, &index);
+		if (!left.at)
+			return err_set(job->err, -EINVAL, "otlp: a sample's attributes are cut short");
+		rc = context_attribute(job, c, index > UINT32_MAX ? UINT32_MAX : (uint32_t)index);
+	}
+	if (!rc && sample->link)
+		rc = context_link(job, c, sample->link);
+	*ret_context = 0;
+	return rc || !c->count ? rc : profile_builder_context(job->out, c->labels, c->count, ret_context);
+}
+
+static int record_add(struct job *job, struct profile_record *record, int64_t value)
+{
+	int64_t values[2] = {value, value};
+
+	if (value <= 0 && !job->column.is_gauge)
+		return 0;
+	record->count = 1;
+	if (job->column.is_cpu_samples) {
+		record->count = (uint32_t)MIN(value, (int64_t)UINT32_MAX);
+		if (__builtin_mul_overflow(value, job->column.period, &values[0]))
+			values[0] = INT64_MAX;
+	}
+	return profile_builder_record(job->out, record, values);
+}
+
+/* Times outside the accepted window are the profile's, which was clamped. */
+static int64_t event_time(const struct job *job, uint64_t time_ns)
+{
+	const struct ingest_request *r = job->request;
+	bool window = r->accept_from_ns || r->accept_until_ns;
+
+	if (time_ns > INT64_MAX || !time_ns)
+		return job->time_ns;
+	int64_t t = (int64_t)time_ns;
+
+	return window && (t < r->accept_from_ns || t > r->accept_until_ns) ? job->time_ns : t;
+}
+
+static int records_add(struct job *job, const struct otlp_sample *sample, struct profile_record *record)
+{
+	struct proto_reader values = sample->values;
+	size_t times = proto_left(&sample->timestamps) / 8, i = 0;
+	int64_t sum = 0;
+	int rc = 0;
+
+	if (!values.at || values.at == values.end) {
+		for (; !rc && i < times; i++) {
+			uint64_t t;
+
+			memcpy(&t, sample->timestamps.at + 8 * i, sizeof(t));
+			record->time_ns = event_time(job, le64toh(t));
+			rc = record_add(job, record, 1);
+		}
+		return rc;
+	}
+	for (; !rc && values.at < values.end; i++) {
+		uint64_t value, t = 0;
+
+		values.at = proto_number(values.at, values.end, values.end, &value);
+		if (!values.at)
+			return err_set(job->err, -EINVAL, "otlp: a sample's values are cut short");
+		sum = sum_add(sum, (int64_t)value);
+		if (i >= times)
+			continue;
+		memcpy(&t, sample->timestamps.at + 8 * i, sizeof(t));
+		record->time_ns = event_time(job, le64toh(t));
+		rc = record_add(job, record, (int64_t)value);
+		sum = 0;
+	}
+	/* Without times, or with fewer of them, what is left is a sum. */
+	record->time_ns = job->time_ns;
+	return rc || !sum ? rc : record_add(job, record, sum);
+}
+
+int ingest_otlp_sample_add(struct job *job, struct proto_reader bytes, enum otlp_generation generation)
+{
+	struct profile_record record = {.time_ns = job->time_ns};
+	struct context context = {0};
+	struct otlp_sample sample;
+
+	if (otlp_sample_read(bytes, generation, &sample) < 0)
+		return err_set(job->err, -EINVAL, "otlp: a sample is malformed");
+	if (proto_left(&sample.timestamps) % 8)
+		return err_set(job->err, -EINVAL, "otlp: a sample's times are cut short");
+	int rc = ingest_otlp_node(&job->stacks, sample.stack, &record.node);
+
+	if (!rc)
+		rc = context_of(job, &sample, &context, &record.context);
+	if (!rc)
+		rc = series_of(job, context.service, context.executable);
+	record.series = job->series;
+	return rc ? rc : records_add(job, &sample, &record);
+}

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "query/skeleton.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/hash.h"
+
+#define LINKED_CHILDREN 8
+#define UNUSED_QUESTIONS 16
+#define DEPTH_SHIFT 22 /* depths up to 1,023 are told apart */
+
+int skeleton_init(struct skeleton *s, bool by_line)
+{
+	*s = (struct skeleton){ .by_line = by_line };
+	int rc = query_tree_init(&s->names);
+
+	if (!rc)
+		rc = array_grow(&s->parent, sizeof(*s->parent), &s->parent_capacity, 1);
+	if (!rc)
+		rc = array_grow(&s->key, sizeof(*s->key), &s->key_capacity, 1);
+	if (!rc)
+		rc = array_grow(&s->links, sizeof(*s->links), &s->links_capacity, 1);
+	if (!rc)
+		rc = array_grow(&s->rank, sizeof(*s->rank), &s->rank_capacity, 1);
+	if (rc) {
+		skeleton_release(s);
+		return rc;
+	}
+	s->parent[0] = s->key[0] = 0;
+	s->links[0] = (struct skeleton_links){ 0, 0 };
+	s->rank[0] = 0;
+	s->nodes_count = 1;
+	return 0;
+}
+
+static void source_release(struct skeleton_source *source)
+{
+	free(source->map);
+	free(source->frames);
+	free(source->keys);
+}
+
+void skeleton_release(struct skeleton *s)
+{
+	query_tree_release(&s->names);
+	free(s->parent);
+	free(s->key);
+	free(s->links);
+	free(s->rank);
+	slots_release(&s->crowded);
+	free(s->key_hashes);
+	free(s->again);
+	free(s->joined);
+	free(s->class_of);
+	slots_release(&s->join_slots);
+	intern_release(&s->classes);
+	for (size_t i = 0; i < s->sources_count; i++)
+		source_release(&s->sources[i]);
+	free(s->sources);
+	if (s->spare)
+		skeleton_sums_release(s->spare);
+	free(s->spare);
+	*s = (struct skeleton){ 0 };
+}
+
+static size_t intern_bytes(const struct intern *intern)
+{
+	return intern->arena.used + intern->capacity * sizeof(*intern->strings) +
+	       intern->slots.capacity * sizeof(*intern->slots.table);
+}
+
+size_t skeleton_bytes(const struct skeleton *s)
+{
+	/* What was touched of it: room that is not used yet is no memory yet. */
+	size_t bytes = s->nodes_count * (sizeof(*s->parent) + sizeof(*s->key) + sizeof(*s->links) +
+					 sizeof(*s->rank)) +
+		       s->crowded.capacity * sizeof(*s->crowded.table) +
+		       s->key_hashes_count * sizeof(*s->key_hashes) + s->again_count +
+		       s->joined_count * sizeof(*s->joined) +
+		       s->join_slots.capacity * sizeof(*s->join_slots.table) +
+		       intern_bytes(&s->classes) + s->class_count * sizeof(*s->class_of) +
+		       intern_bytes(&s->names.strings) + intern_bytes(&s->names.key_index) +
+		       intern_bytes(&s->names.alias_index) + s->names.keys_count * sizeof(*s->names.keys);
+
+	if (s->spare)
+		bytes += s->nodes_count * (sizeof(*s->spare->totals) + sizeof(*s->spare->samples));
+	for (size_t i = 0; i < s->sources_count; i++)
+		bytes += s->sources[i].map_count * sizeof(*s->sources[i].map) +
+			 s->sources[i].frames_count * sizeof(*s->sources[i].frames) +
+			 s->sources[i].keys_capacity * sizeof(*s->sources[i].keys);
+	return bytes;
+}
+
+/* ---- nodes ---- */
+
+static uint64_t mix(uint64_t a, uint64_t b)
+{
+	static const uint64_t fixed[2] = { 0x9e3779b97f4a7c15, 0xc2b2ae3d27d4eb4f };
+	unsigned __int128 product = (unsigned __int128)(a ^ fixed[0]) * (b ^ fixed[1]);
+
+	return (uint64_t)(product >> 64) ^ (uint64_t)product;
+}
+
+/* Depth, then a hash of the names on the path. */
+static uint32_t rank_below(uint32_t parent, uint64_t name_hash)
+{
+	const uint32_t deepest = UINT32_MAX >> DEPTH_SHIFT;
+	uint32_t depth = parent >> DEPTH_SHIFT;
+
+	return MIN(depth + 1, deepest) << DEPTH_SHIFT |
+	       (uint32_t)(mix(parent, name_hash) >> (64 - DEPTH_SHIFT));
+}
+
+/* Of what joins by names, and so the same for all that are joined. */
+static int key_hashes_extend(struct skeleton *s)
+{
+	int rc = array_grow(&s->key_hashes, sizeof(*s->key_hashes), &s->key_hashes_capacity,
+			    s->names.keys_count);
+
+	for (; !rc && s->key_hashes_count < s->names.keys_count; s->key_hashes_count++) {
+		const struct query_key *key = &s->names.keys[s->key_hashes_count];
+		struct str name = intern_get(&s->names.strings, key->function);
+
+		s->key_hashes[s->key_hashes_count] =
+			mix(s->by_line ? key->line : 0, hash128(name.ptr, name.len).lo);
+	}
+	return rc;
+}
+
+static int node_add(struct skeleton *s, uint32_t parent, uint32_t key, bool linked, uint32_t *ret_node)
+{
+	uint32_t node = (uint32_t)s->nodes_count;
+	size_t want = s->nodes_count + 1;
+
+	if (want > QUERY_TREE_NODES_MAX)
+		return -E2BIG;
+	int rc = key >= s->key_hashes_count ? key_hashes_extend(s) : 0;
+
+	if (!rc)
+		rc = array_grow(&s->parent, sizeof(*s->parent), &s->parent_capacity, want);
+	if (!rc)
+		rc = array_grow(&s->key, sizeof(*s->key), &s->key_capacity, want);
+	if (!rc)
+		rc = array_grow(&s->links, sizeof(*s->links), &s->links_capacity, want);
+	if (!rc)
+		rc = array_grow(&s->rank, sizeof(*s->rank), &s->rank_capacity, want);
+	if (!rc && !linked)
+		rc = slots_add(&s->crowded, slots_mix((uint64_t)parent << 32 | key, 0, s->names.secret),
+			       node);
+	if (rc)
+		return rc;
+	s->parent[node] = parent;
+	s->key[node] = key;
+	s->links[node] = (struct skeleton_links){ 0, linked ? s->links[parent].child : 0 };
+	if (linked)
+		s->links[parent].child = node;
+	s->rank[node] = rank_below(s->rank[parent], s->key_hashes[key]);
+	s->nodes_count++;
+	*ret_node = node;
+	return 0;
+}
+
+/* Stacks are deep and mostly go on in one way: a link to the child is next to what was read before,
+ * where a place in a hash table would be cold memory for each frame. */
+int skeleton_child(struct skeleton *s, uint32_t parent, uint32_t key, uint32_t *ret_node)
+{
+	unsigned count = 0;
+
+	for (uint32_t child = s->links[parent].child; child; child = s->links[child].sibling, count++) {
+		if (s->key[child] == key) {
+			*ret_node = child;
+			return 0;
+		}
+	}
+	if (count < LINKED_CHILDREN)
+		return node_add(s, parent, key, true, ret_node);
+	uint32_t tag = slots_mix((uint64_t)parent << 32 | key, 0, s->names.secret), node;
+	size_t at = slots_first(&s->crowded, tag);
+
+	while ((node = slots_next(&s->crowded, tag, &at)) != SLOTS_NONE) {
+		if (s->parent[node] == parent && s->key[node] == key) {
+			*ret_node = node;
+			return 0;
+		}
+	}
+	return node_add(s, parent, key, false, ret_node);
+}
+
+/* ---- tables of the store ---- */
+
+void skeleton_begin(struct skeleton *s)
+{
+	s->used++;
+	for (size_t i = 0; i < s->sources_count;) {
+		if (s->sources[i].used + UNUSED_QUESTIONS >= s->used) {
+			i++;
+			continue;
+		}
+		source_release(&s->sources[i]);
+		s->sources[i] = s->sources[--s->sources_count];
+	}
+}
+
+static void source_drop(struct skeleton *s, uint64_t id)
+{
+	for (size_t i = 0; i < s->sources_count; i++) {
+		if (s->sources[i].id != id)
+			continue;
+		source_release(&s->sources[i]);
+		s->sources[i] = s->sources[--s->sources_count];
+		return;
+	}
+}
+
+/* Zeroes for what was not there before. */
+static int widen(void *array, size_t item_bytes, size_t *count, size_t want)
+{
+	void *old, *new;
+
+	if (want <= *count)
+		return 0;
+	memcpy(&old, array, sizeof(old));
+	new = realloc(old, want * item_bytes);
+	if (!new)
+		return -ENOMEM;
+	memset((char *)new + *count * item_bytes, 0, (want - *count) * item_bytes);
+	memcpy(array, &new, sizeof(new));
+	*count = want;
+	return 0;
+}
+
+int skeleton_source(struct skeleton *s, const struct storage_segment *segment,
+		    struct skeleton_source **ret_source)
+{
+	struct skeleton_source *source = NULL;
+
+	if (!segment->id)
+		source_drop(s, 0);
+	for (size_t i = 0; !source && i < s->sources_count; i++)
+		if (s->sources[i].id == segment->id)
+			source = &s->sources[i];
+	if (!source) {
+		int rc = array_grow(&s->sources, sizeof(*s->sources), &s->sources_capacity,
+				    s->sources_count + 1);
+
+		if (rc)
+			return rc;
+		source = &s->sources[s->sources_count++];
+		*source = (struct skeleton_source){ .id = segment->id };
+	}
+	source->used = s->used;
+	int rc = widen(&source->map, sizeof(*source->map), &source->map_count, segment->nodes_count);
+
+	if (!rc)
+		rc = widen(&source->frames, sizeof(*source->frames), &source->frames_count,
+			   segment->frames_count);
+	*ret_source = source;
+	return rc;
+}
+
+/* ---- what follows from structure alone ---- */
+
+int skeleton_find_again(struct skeleton *s)
+{
+	int rc = array_grow(&s->again, sizeof(*s->again), &s->again_capacity, s->nodes_count);
+
+	for (; !rc && s->again_count < s->nodes_count; s->again_count++) {
+		uint32_t key = s->key[s->again_count], at = s->again_count ? s->parent[s->again_count] : 0;
+
+		while (at && s->key[at] != key)
+			at = s->parent[at];
+		s->again[s->again_count] = at != 0;
+	}
+	return rc;
+}
+
+/* A number for each name, by key. */
+static int classes_extend(struct skeleton *s)
+{
+	int rc = s->classes.slots.capacity ? 0 : intern_init(&s->classes, (size_t)1 << 30);
+
+	if (!rc)
+		rc = array_grow(&s->class_of, sizeof(*s->class_of), &s->class_capacity,
+				s->names.keys_count);
+	for (; !rc && s->class_count < s->names.keys_count; s->class_count++) {
+		const struct query_key *key = &s->names.keys[s->class_count];
+		const uint32_t name[2] = { key->function, s->by_line ? key->line : 0 };
+
+		rc = intern_put(&s->classes, (const char *)name, sizeof(name),
+				&s->class_of[s->class_count]);
+		if (rc)
+			break;
+	}
+	return rc;
+}
+
+static int joined_add(struct skeleton *s, uint32_t node)
+{
+	uint32_t parent = s->joined[s->parent[node]], class = s->class_of[s->key[node]], other;
+	uint32_t tag = slots_mix((uint64_t)parent << 32 | class, 0, s->names.secret);
+	size_t at = slots_first(&s->join_slots, tag);
+
+	while ((other = slots_next(&s->join_slots, tag, &at)) != SLOTS_NONE) {
+		if (s->joined[s->parent[other]] == parent && s->class_of[s->key[other]] == class) {
+			s->joined[node] = other;
+			return 0;
+		}
+	}
+	s->joined[node] = node;
+	return slots_add(&s->join_slots, tag, node);
+}
+
+int skeleton_join(struct skeleton *s)
+{
+	int rc = classes_extend(s);
+
+	/* Number 0 is nobody's. */
+	s->is_joined = !rc && s->classes.count <= s->names.keys_count;
+	if (rc || !s->is_joined)
+		return rc;
+	rc = array_grow(&s->joined, sizeof(*s->joined), &s->joined_capacity, s->nodes_count);
+	if (!rc && !s->joined_count)
+		s->joined[s->joined_count++] = 0;
+	for (; !rc && s->joined_count < s->nodes_count; s->joined_count += !rc)
+		rc = joined_add(s, (uint32_t)s->joined_count);
+	return rc;
+}

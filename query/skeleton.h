@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * query/skeleton.h - stacks by name without values, which outlive a question.  Private to query/.
+ *
+ * What a question costs is to find the place of each stack node of the store's files in one tree of
+ * names.  That place does not depend on the question, and the tables of a file only grow: so a
+ * skeleton keeps the tree, and for each table which node went where.  A question then adds up its
+ * leaves by number, sums in one backward pass, and makes a struct query_tree of what it touched.
+ * A skeleton has nodes that a question does not: only those with samples below count.
+ *
+ * Parents are numbered below children; node 0 is the root.  One thread.
+ */
+#ifndef QUERY_SKELETON_H
+#define QUERY_SKELETON_H
+
+#include "query/query.h"
+
+/* The names of one frame of a table: a run in `keys`, outermost function first. */
+struct skeleton_frame {
+	uint32_t at, count; /* count 0: not named yet; a frame always has at least one key */
+};
+
+/* Where the nodes of one table of the store went. */
+struct skeleton_source {
+	uint64_t id; /* of struct storage_segment */
+	uint64_t used;
+	uint32_t *map; /* by node of the table; 0: not yet, or the root */
+	size_t map_count;
+	struct skeleton_frame *frames;
+	size_t frames_count;
+	uint32_t *keys;
+	size_t keys_count, keys_capacity;
+};
+
+struct skeleton {
+	struct query_tree names; /* strings, keys and aliases; it has no nodes */
+	uint32_t *parent, *key;	 /* by node */
+	struct skeleton_links {
+		uint32_t child, sibling; /* the first few children; 0: no more */
+	} * links;
+	uint32_t *rank; /* depth, then a hash of the path's names: an order that nothing but names decides */
+	size_t nodes_count, parent_capacity, key_capacity, links_capacity, rank_capacity;
+	struct slots crowded;	/* children beyond those few, by parent and key */
+	uint64_t *key_hashes;
+	size_t key_hashes_count, key_hashes_capacity;
+	bool *again; /* by node, as far as somebody asked: its key stands above it too */
+	size_t again_count, again_capacity;
+	/* Likewise the first node whose path has the same names: functions, by line with their lines. */
+	bool by_line;
+	bool is_joined; /* false: each key has a name of its own, so each node is its own */
+	uint32_t *joined;
+	size_t joined_count, joined_capacity;
+	struct slots join_slots; /* of those nodes, by what the parent is joined to and the name */
+	struct intern classes;	 /* names */
+	uint32_t *class_of;	 /* by key */
+	size_t class_count, class_capacity;
+	struct skeleton_source *sources;
+	size_t sources_count, sources_capacity;
+	uint64_t used; /* questions so far */
+	struct skeleton_sums *spare; /* zero; NULL: lent */
+};
+
+MUST_CHECK int skeleton_init(struct skeleton *skeleton, bool by_line);
+void skeleton_release(struct skeleton *skeleton);
+size_t skeleton_bytes(const struct skeleton *skeleton);
+
+/* A question begins: what no recent one used of the tables goes. */
+void skeleton_begin(struct skeleton *skeleton);
+
+/* The node's child of this key. Returns 0, -E2BIG beyond QUERY_TREE_NODES_MAX, or -ENOMEM. */
+MUST_CHECK int skeleton_child(struct skeleton *skeleton, uint32_t parent, uint32_t key,
+			      uint32_t *ret_node);
+
+/* The source of this segment's tables, with room for all nodes and frames; valid until the next call. */
+MUST_CHECK int skeleton_source(struct skeleton *skeleton, const struct storage_segment *segment,
+			       struct skeleton_source **ret_source);
+/* Bring `again` up to the last node. */
+MUST_CHECK int skeleton_find_again(struct skeleton *skeleton);
+/* Find out whether nodes are to be joined, and bring `joined` up to the last node. */
+MUST_CHECK int skeleton_join(struct skeleton *skeleton);
+
+/* ---- values ---- */
+
+struct skeleton_leaf {
+	uint32_t node;
+	int64_t self;
+	uint64_t samples;
+};
+
+/* Values of one selection by node: selves until they are settled, then totals. */
+struct skeleton_sums {
+	int64_t *totals;
+	uint64_t *samples;
+	size_t capacity;
+	struct skeleton_leaf *leaves; /* nodes with samples; their values are read when asked */
+	size_t leaves_count, leaves_capacity;
+};
+
+/* Zero, and the skeleton's own, if it is not lent: fresh memory costs more than to sum. Give it back. */
+void skeleton_sums_borrow(struct skeleton_sums *ret_sums, struct skeleton *skeleton);
+void skeleton_sums_return(struct skeleton_sums *sums, struct skeleton *skeleton);
+
+/* Room for every node. */
+MUST_CHECK int skeleton_reserve(struct skeleton_sums *sums, const struct skeleton *skeleton);
+/* Add to a node that there is room for. */
+MUST_CHECK int skeleton_add(struct skeleton_sums *sums, uint32_t node, int64_t value, uint64_t samples);
+/* Read the leaves' own values, before they are settled. */
+void skeleton_read_leaves(struct skeleton_sums *sums);
+/* Take the values of a leaf away again. */
+void skeleton_drop_leaf(struct skeleton_sums *sums, size_t leaf);
+/* Begin anew, before they are settled. */
+void skeleton_clear(struct skeleton_sums *sums);
+/* Read the leaves, then sum up. */
+MUST_CHECK int skeleton_settle(struct skeleton_sums *sums, const struct skeleton *skeleton);
+void skeleton_sums_release(struct skeleton_sums *sums);
+
+/* ---- a tree of what was touched ---- */
+
+struct skeleton_take {
+	struct skeleton *skeleton;
+	struct skeleton_sums *sums; /* settled */
+	size_t sums_count;	    /* 1 or 2 */
+	bool joined;	  /* nodes whose paths have the same names become one; the sums are joined too */
+	size_t max_nodes; /* 0: all */
+};
+
+/*
+ * Fill a fresh tree with the nodes that have samples below: all, or the root and those with the largest totals
+ * of all sums together, by rank where totals are equal.  Names are copied.  Values are the first sums'; totals
+ * are final, and what is left out is said in `hidden`.  ret_number, unless NULL: by node of the skeleton the
+ * tree's node, UINT32_MAX for none; the caller's.
+ */
+MUST_CHECK int skeleton_tree(const struct skeleton_take *take, struct query_tree *tree,
+			     uint32_t **ret_number);
+
+/* A skeleton with the nodes of a summed tree, which it empties, and their values, settled.  It takes no
+ * further children. */
+MUST_CHECK int skeleton_of_tree(struct query_tree *tree, struct skeleton *ret_skeleton,
+				struct skeleton_sums *ret_sums);
+
+#endif

@@ -1,0 +1,577 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Values by node of a skeleton, and a tree of those that a question touched. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "query/skeleton.h"
+
+/* ---- values ---- */
+
+int skeleton_reserve(struct skeleton_sums *sums, const struct skeleton *skeleton)
+{
+	size_t want = skeleton->nodes_count, old = sums->capacity;
+
+	if (want <= old)
+		return 0;
+	if (!old) {
+		/* Zeroed by the kernel, page by page as they are touched: room for more costs nothing. */
+		want = MAX(want, skeleton->parent_capacity);
+		sums->totals = calloc(want, sizeof(*sums->totals));
+		sums->samples = calloc(want, sizeof(*sums->samples));
+		sums->capacity = want;
+		return sums->totals && sums->samples ? 0 : -ENOMEM;
+	}
+	want += want / 4;
+	int64_t *totals = realloc(sums->totals, want * sizeof(*totals));
+
+	if (!totals)
+		return -ENOMEM;
+	sums->totals = totals;
+	uint64_t *samples = realloc(sums->samples, want * sizeof(*samples));
+
+	if (!samples)
+		return -ENOMEM;
+	sums->samples = samples;
+	memset(totals + old, 0, (want - old) * sizeof(*totals));
+	memset(samples + old, 0, (want - old) * sizeof(*samples));
+	sums->capacity = want;
+	return 0;
+}
+
+void skeleton_sums_release(struct skeleton_sums *sums)
+{
+	free(sums->totals);
+	free(sums->samples);
+	free(sums->leaves);
+	*sums = (struct skeleton_sums){ 0 };
+}
+
+void skeleton_sums_borrow(struct skeleton_sums *ret_sums, struct skeleton *skeleton)
+{
+	struct skeleton_sums *spare = TAKE(skeleton->spare);
+
+	*ret_sums = spare ? *spare : (struct skeleton_sums){ 0 };
+	free(spare);
+}
+
+void skeleton_sums_return(struct skeleton_sums *sums, struct skeleton *skeleton)
+{
+	struct skeleton_sums *spare =
+		!skeleton->spare && sums->samples && sums->totals ? malloc(sizeof(*spare)) : NULL;
+
+	if (!spare) {
+		skeleton_sums_release(sums);
+		return;
+	}
+	sums->leaves_count = 0;
+	memset(sums->totals, 0, MIN(sums->capacity, skeleton->nodes_count) * sizeof(*sums->totals));
+	memset(sums->samples, 0, MIN(sums->capacity, skeleton->nodes_count) * sizeof(*sums->samples));
+	*spare = *sums;
+	skeleton->spare = spare;
+	*sums = (struct skeleton_sums){ 0 };
+}
+
+int skeleton_add(struct skeleton_sums *sums, uint32_t node, int64_t value, uint64_t samples)
+{
+	if (!sums->samples[node]) {
+		int rc = array_grow(&sums->leaves, sizeof(*sums->leaves), &sums->leaves_capacity,
+				    sums->leaves_count + 1);
+
+		if (rc)
+			return rc;
+		sums->leaves[sums->leaves_count++] = (struct skeleton_leaf){ .node = node };
+	}
+	sums->totals[node] = sum_add(sums->totals[node], value);
+	sums->samples[node] += samples;
+	return 0;
+}
+
+void skeleton_read_leaves(struct skeleton_sums *sums)
+{
+	for (size_t i = 0; i < sums->leaves_count; i++) {
+		struct skeleton_leaf *leaf = &sums->leaves[i];
+
+		leaf->self = sums->totals[leaf->node];
+		leaf->samples = sums->samples[leaf->node];
+	}
+}
+
+void skeleton_drop_leaf(struct skeleton_sums *sums, size_t leaf)
+{
+	sums->totals[sums->leaves[leaf].node] = 0;
+	sums->samples[sums->leaves[leaf].node] = 0;
+	sums->leaves[leaf] = sums->leaves[--sums->leaves_count];
+}
+
+void skeleton_clear(struct skeleton_sums *sums)
+{
+	while (sums->leaves_count)
+		skeleton_drop_leaf(sums, sums->leaves_count - 1);
+}
+
+int skeleton_settle(struct skeleton_sums *sums, const struct skeleton *skeleton)
+{
+	int rc = skeleton_reserve(sums, skeleton);
+
+	if (rc)
+		return rc;
+	skeleton_read_leaves(sums);
+	for (size_t i = skeleton->nodes_count; i-- > 1;) {
+		uint32_t parent = skeleton->parent[i];
+
+		if (!sums->samples[i])
+			continue;
+		sums->totals[parent] = sum_add(sums->totals[parent], sums->totals[i]);
+		sums->samples[parent] += sums->samples[i];
+	}
+	return 0;
+}
+
+/* ---- joining ---- */
+
+static void values_join(const struct skeleton *s, struct skeleton_sums *sums)
+{
+	for (size_t i = 1; i < s->nodes_count; i++) {
+		uint32_t to = s->joined[i];
+
+		if (to == i || !sums->samples[i])
+			continue;
+		sums->totals[to] = sum_add(sums->totals[to], sums->totals[i]);
+		sums->samples[to] += sums->samples[i];
+		sums->totals[i] = 0;
+		sums->samples[i] = 0;
+	}
+	for (size_t i = 0; i < sums->leaves_count; i++)
+		sums->leaves[i].node = s->joined[sums->leaves[i].node];
+}
+
+/* What a name is shown with is the last of its keys that the question touched, in the order of their texts. */
+static uint32_t *keys_choose(const struct skeleton_take *take)
+{
+	const struct skeleton *s = take->skeleton;
+	bool *CLEANUP(cleanup_free) touched = calloc(s->names.keys_count, sizeof(*touched));
+	uint32_t *CLEANUP(cleanup_free) last = calloc(s->classes.count, sizeof(*last));
+	uint32_t *shown = calloc(s->names.keys_count, sizeof(*shown));
+
+	if (!touched || !last || !shown) {
+		free(shown);
+		return NULL;
+	}
+	for (size_t i = 1; i < s->nodes_count; i++)
+		for (size_t k = 0; k < take->sums_count; k++)
+			touched[s->key[i]] |= take->sums[k].samples[i] != 0;
+	for (uint32_t i = 1; i < s->names.keys_count; i++)
+		if (touched[i] && (!last[s->class_of[i]] ||
+				   query_keys_compare(&s->names, &s->names.keys[i],
+						      &s->names.keys[last[s->class_of[i]]]) > 0))
+			last[s->class_of[i]] = i;
+	for (size_t i = 1; i < s->names.keys_count; i++)
+		shown[i] = last[s->class_of[i]];
+	return shown;
+}
+
+/* ---- which nodes ---- */
+
+/* What is taken, with all sums together. */
+struct taking {
+	const struct skeleton_take *take;
+	const struct skeleton *skeleton;
+	const int64_t *weights;
+	const int64_t *more; /* to add to them; NULL: nothing */
+	bool *touched;
+	size_t touched_count;
+};
+
+static void taking_release(struct taking *taking)
+{
+	free(taking->touched);
+}
+
+static int taking_init(struct taking *t, const struct skeleton_take *take)
+{
+	size_t nodes = take->skeleton->nodes_count;
+
+	*t = (struct taking){ .take = take,
+			      .skeleton = take->skeleton,
+			      .weights = take->sums[0].totals,
+			      .touched = malloc(nodes) };
+	if (!t->touched)
+		return -ENOMEM;
+	for (size_t i = 0; i < nodes; i++)
+		t->touched[i] = take->sums[0].samples[i] != 0;
+	if (take->sums_count > 1) {
+		t->more = take->sums[1].totals;
+		for (size_t i = 0; i < nodes; i++)
+			t->touched[i] |= take->sums[1].samples[i] != 0;
+	}
+	for (size_t i = 0; i < nodes; i++)
+		t->touched_count += t->touched[i];
+	return 0;
+}
+
+static int64_t weight(const struct taking *t, size_t node)
+{
+	return t->more ? sum_add(t->weights[node], t->more[node]) : t->weights[node];
+}
+
+#define BUCKET_BITS 8
+#define BUCKETS ((64 - BUCKET_BITS + 1) << BUCKET_BITS)
+
+/* Larger weights are never in smaller buckets. */
+static size_t bucket_of(int64_t weight)
+{
+	unsigned shift = 0;
+
+	if (weight <= 0)
+		return 0;
+	if (weight >> BUCKET_BITS)
+		shift = 63 - BUCKET_BITS - (unsigned)__builtin_clzll((uint64_t)weight) + 1;
+	return ((size_t)shift << BUCKET_BITS) + ((uint64_t)weight >> shift);
+}
+
+/* The least weight of this bucket and of those above. */
+static int64_t bucket_floor(size_t bucket)
+{
+	size_t shift = bucket >> BUCKET_BITS, rest = bucket & ((1 << BUCKET_BITS) - 1);
+
+	if (!shift)
+		return bucket ? (int64_t)bucket : INT64_MIN;
+	/* What was shifted has its highest bit. */
+	return shift > 63 - BUCKET_BITS ? INT64_MAX :
+					  (int64_t)MAX(rest, (size_t)1 << (BUCKET_BITS - 1)) << shift;
+}
+
+struct candidate {
+	int64_t weight;
+	uint32_t rank, node;
+};
+
+/* Paths of one rank: mostly of the same names, in different libraries or files. */
+static bool is_path_first(const struct skeleton *s, uint32_t x, uint32_t y)
+{
+	int order = 0;
+
+	for (; x != y; x = s->parent[x], y = s->parent[y]) {
+		int here = query_keys_compare(&s->names, &s->names.keys[s->key[x]],
+					      &s->names.keys[s->key[y]]);
+
+		order = here ? here : order; /* what differs next to the root decides */
+	}
+	return order < 0;
+}
+
+static bool is_first(const struct skeleton *s, const struct candidate *a, const struct candidate *b)
+{
+	if (a->weight != b->weight)
+		return a->weight > b->weight;
+	return a->rank != b->rank ? a->rank < b->rank :
+	       a->node != b->node && is_path_first(s, a->node, b->node);
+}
+
+static void swap(struct candidate *a, struct candidate *b)
+{
+	struct candidate held = *a;
+
+	*a = *b;
+	*b = held;
+}
+
+/* Put the `wanted` first ones first (Hoare's select).  Where it parts is drawn, so that nobody can choose
+ * values that make it slow. */
+static void select_first(const struct skeleton *s, struct candidate *list, size_t count, size_t wanted)
+{
+	size_t low = 0, high = count; /* what is not settled yet; wanted lies within */
+
+	while (high - low > 1) {
+		uint64_t drawn = hash_keyed(&low, sizeof(low)) ^ hash_keyed(&high, sizeof(high));
+		struct candidate pivot = list[low + drawn % (high - low)];
+		size_t kept = low;
+
+		for (size_t i = low; i < high; i++)
+			if (is_first(s, &list[i], &pivot))
+				swap(&list[i], &list[kept++]);
+		if (wanted <= kept) {
+			high = kept;
+			continue;
+		}
+		for (size_t i = kept; i < high; i++)
+			if (list[i].node == pivot.node) {
+				swap(&list[i], &list[kept]);
+				break;
+			}
+		low = kept + 1;
+	}
+}
+
+/* Those of one bucket, of which only some are shown. */
+static int bucket_choose(const struct taking *t, size_t bucket, size_t count, size_t wanted, bool *shown)
+{
+	const struct skeleton *s = t->skeleton;
+	struct candidate *CLEANUP(cleanup_free) list = malloc((count + 1) * sizeof(*list));
+	int64_t from = bucket_floor(bucket), until = bucket_floor(bucket + 1);
+	size_t found = 0;
+
+	if (!list)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < s->nodes_count && found < count; i++)
+		if (t->touched[i] && weight(t, i) >= from && weight(t, i) < until)
+			list[found++] = (struct candidate){ weight(t, i), s->rank[i], i };
+	select_first(s, list, found, wanted);
+	for (size_t i = 0; i < MIN(wanted, found); i++)
+		shown[list[i].node] = true;
+	return 0;
+}
+
+static uint32_t parent_of(const struct skeleton_take *take, uint32_t node)
+{
+	uint32_t parent = take->skeleton->parent[node];
+
+	return take->joined ? take->skeleton->joined[parent] : parent;
+}
+
+/* The largest: those of the buckets above the one in which the limit falls, and some of that one.
+ * A parent's total is never below its child's, and its rank is: what is shown hangs together.  Not so
+ * where values are negative: every ancestor is kept. */
+static int largest_choose(const struct taking *t, bool *shown)
+{
+	size_t nodes = t->skeleton->nodes_count, limit = t->take->max_nodes, bucket = BUCKETS, larger = 0;
+	size_t *CLEANUP(cleanup_free) counts = calloc(BUCKETS, sizeof(*counts));
+	int rc = 0;
+
+	if (!counts)
+		return -ENOMEM;
+	for (size_t i = 0; i < nodes; i++)
+		if (t->touched[i])
+			counts[bucket_of(weight(t, i))]++;
+	while (larger + counts[bucket - 1] <= limit)
+		larger += counts[--bucket];
+	int64_t floor = bucket_floor(bucket);
+
+	for (size_t i = 0; i < nodes; i++)
+		shown[i] = t->touched[i] && weight(t, i) >= floor;
+	if (larger < limit)
+		rc = bucket_choose(t, bucket - 1, counts[bucket - 1], limit - larger, shown);
+	shown[0] = true;
+	for (size_t i = nodes; i-- > 1;)
+		if (shown[i])
+			shown[parent_of(t->take, (uint32_t)i)] = true;
+	return rc;
+}
+
+static int choose(const struct taking *t, bool *shown)
+{
+	if (t->take->max_nodes && t->touched_count > t->take->max_nodes)
+		return largest_choose(t, shown);
+	memcpy(shown, t->touched, t->skeleton->nodes_count);
+	shown[0] = true;
+	return 0;
+}
+
+/* ---- the tree ---- */
+
+struct copying {
+	const struct skeleton_take *take;
+	struct query_tree *tree;
+	uint32_t *dress;   /* by key: what it is shown with; NULL: itself */
+	uint32_t *strings; /* the tree's numbers + 1 by the skeleton's, 0: not copied yet */
+	uint32_t *keys;
+};
+
+static int string_copy(struct copying *c, uint32_t string, uint32_t *ret_string)
+{
+	struct str text = intern_get(&c->take->skeleton->names.strings, string);
+	int rc = 0;
+
+	*ret_string = 0;
+	if (!c->strings[string]) {
+		rc = intern_put(&c->tree->strings, text.ptr, text.len, ret_string);
+		c->strings[string] = rc ? 0 : *ret_string + 1;
+	}
+	*ret_string = rc ? 0 : c->strings[string] - 1;
+	return rc;
+}
+
+static int key_copy(struct copying *c, uint32_t key, uint32_t *ret_key)
+{
+	uint32_t from = c->dress ? c->dress[key] : key;
+
+	if (!c->keys[from]) {
+		struct query_key copy = c->take->skeleton->names.keys[from];
+		uint32_t number;
+		int rc = string_copy(c, copy.function, &copy.function);
+
+		if (!rc)
+			rc = string_copy(c, copy.library, &copy.library);
+		if (!rc)
+			rc = string_copy(c, copy.file, &copy.file);
+		if (!rc)
+			rc = query_tree_key(c->tree, &copy, &number);
+		if (rc)
+			return rc;
+		c->keys[from] = number + 1;
+	}
+	*ret_key = c->keys[from] - 1;
+	return 0;
+}
+
+/* What else names that are shown are called. */
+static int aliases_copy(struct copying *c)
+{
+	const struct intern *from = &c->take->skeleton->names.alias_index;
+	struct intern *to = &c->tree->alias_index;
+	int rc = from->count ? intern_init(to, from->arena.max) : 0;
+
+	for (uint32_t i = 1; !rc && i < from->count; i++) {
+		uint32_t pair[2], ignored;
+
+		memcpy(pair, from->strings[i].ptr, sizeof(pair));
+		if (!c->strings[pair[0]])
+			continue;
+		rc = string_copy(c, pair[0], &pair[0]);
+		if (!rc)
+			rc = string_copy(c, pair[1], &pair[1]);
+		if (!rc)
+			rc = intern_put(to, (const char *)pair, sizeof(pair), &ignored);
+	}
+	return rc;
+}
+
+static int nodes_copy(struct copying *c, const bool *shown, uint32_t *number)
+{
+	const struct skeleton_take *take = c->take;
+	size_t nodes = take->skeleton->nodes_count;
+	int rc = 0;
+
+	number[0] = 0;
+	c->tree->nodes[0].total = take->sums[0].totals[0];
+	for (uint32_t i = 1; !rc && i < nodes; i++) {
+		uint32_t key = 0;
+
+		if (!shown[i]) {
+			number[i] = UINT32_MAX;
+			continue;
+		}
+		rc = key_copy(c, take->skeleton->key[i], &key);
+		if (rc)
+			break;
+		number[i] = (uint32_t)c->tree->nodes_count;
+		c->tree->nodes[c->tree->nodes_count++] =
+			(struct query_tree_node){ .parent = number[parent_of(take, i)],
+						  .key = key,
+						  .total = take->sums[0].totals[i] };
+	}
+	return rc;
+}
+
+static void selves_copy(struct copying *c, const uint32_t *number)
+{
+	const struct skeleton_sums *sums = &c->take->sums[0];
+	struct query_hidden *hidden = &c->tree->hidden;
+
+	for (size_t i = 0; i < sums->leaves_count; i++) {
+		const struct skeleton_leaf *leaf = &sums->leaves[i];
+
+		if (number[leaf->node] == UINT32_MAX) {
+			hidden->value = sum_add(hidden->value, leaf->self);
+			continue;
+		}
+		struct query_tree_node *node = &c->tree->nodes[number[leaf->node]];
+
+		node->self = sum_add(node->self, leaf->self);
+		node->samples += leaf->samples;
+	}
+	c->tree->total = c->tree->nodes[0].total;
+}
+
+/* What hidden children held, by node. */
+static int hidden_find(struct copying *c, const struct taking *t, const bool *shown,
+		       const uint32_t *number)
+{
+	const struct skeleton_take *take = c->take;
+	struct query_hidden *hidden = &c->tree->hidden;
+
+	hidden->nodes = t->touched_count - c->tree->nodes_count;
+	hidden->self = calloc(c->tree->nodes_count, sizeof(*hidden->self));
+	if (!hidden->self)
+		return -ENOMEM;
+	for (uint32_t i = 1; i < take->skeleton->nodes_count; i++) {
+		uint32_t parent = parent_of(take, i);
+
+		if (!shown[i] && shown[parent] && t->touched[i])
+			hidden->self[number[parent]] =
+				sum_add(hidden->self[number[parent]], take->sums[0].totals[i]);
+	}
+	return 0;
+}
+
+int skeleton_tree(const struct skeleton_take *take, struct query_tree *tree, uint32_t **ret_number)
+{
+	struct skeleton *s = take->skeleton;
+	struct taking taking CLEANUP(taking_release) = { 0 };
+	size_t nodes = s->nodes_count, count = 0;
+	uint32_t *CLEANUP(cleanup_free) dress = take->joined ? keys_choose(take) : NULL;
+	uint32_t *CLEANUP(cleanup_free) strings = calloc(s->names.strings.count + 1, sizeof(*strings));
+	uint32_t *CLEANUP(cleanup_free) keys = calloc(s->names.keys_count + 1, sizeof(*keys));
+	uint32_t *CLEANUP(cleanup_free) number = malloc(nodes * sizeof(*number));
+	bool *CLEANUP(cleanup_free) shown = malloc(nodes);
+	struct copying c = { take, tree, dress, strings, keys };
+	int rc = strings && keys && number && shown && (dress || !take->joined) ? 0 : -ENOMEM;
+
+	for (size_t k = 0; !rc && take->joined && k < take->sums_count; k++)
+		values_join(s, &take->sums[k]);
+	if (!rc)
+		rc = taking_init(&taking, take);
+	if (rc)
+		return rc;
+	rc = choose(&taking, shown);
+	for (size_t i = 0; !rc && i < nodes; i++)
+		count += shown[i];
+	if (!rc)
+		rc = array_grow(&tree->nodes, sizeof(*tree->nodes), &tree->nodes_capacity, count);
+	if (!rc)
+		rc = nodes_copy(&c, shown, number);
+	if (!rc)
+		rc = aliases_copy(&c);
+	if (rc)
+		return rc;
+	selves_copy(&c, number);
+	if (count < taking.touched_count)
+		rc = hidden_find(&c, &taking, shown, number);
+	if (!rc && ret_number)
+		*ret_number = TAKE(number);
+	return rc;
+}
+
+int skeleton_of_tree(struct query_tree *tree, struct skeleton *ret_skeleton,
+		     struct skeleton_sums *ret_sums)
+{
+	size_t nodes = tree->nodes_count;
+	struct skeleton s = { .nodes_count = nodes,
+			      .parent = malloc(nodes * sizeof(*s.parent)),
+			      .key = malloc(nodes * sizeof(*s.key)) };
+	struct skeleton_sums sums = { 0 };
+	int rc = s.parent && s.key ? skeleton_reserve(&sums, &s) : -ENOMEM;
+
+	for (uint32_t i = 0; !rc && i < nodes; i++) {
+		const struct query_tree_node *node = &tree->nodes[i];
+
+		s.parent[i] = node->parent;
+		s.key[i] = node->key;
+		if (node->self || node->samples)
+			rc = skeleton_add(&sums, i, node->self, node->samples);
+	}
+	if (!rc)
+		rc = skeleton_settle(&sums, &s);
+	if (rc) {
+		free(s.parent);
+		free(s.key);
+		skeleton_sums_release(&sums);
+		return rc;
+	}
+	s.names = *tree;
+	*tree = (struct query_tree){ 0 };
+	*ret_skeleton = s;
+	*ret_sums = sums;
+	return 0;
+}

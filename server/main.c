@@ -243,12 +243,18 @@ static void harden(void)
 	(void)umask(0077);
 }
 
-/* A question's large tables are the kernel's again when it ends, whichever thread had them: left to itself
- * malloc keeps each thread's for good once a few were freed. */
-static void memory_return(void)
+/*
+ * What a request needs is the next one's: given back after each, it came back page by page.  A question's large
+ * tables are the kernel's again when it ends, whichever thread had them: left to itself malloc keeps each
+ * thread's for good once a few were freed.
+ */
+static void memory_bound(void)
 {
-	(void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
-	(void)mallopt(M_TRIM_THRESHOLD, 4 << 20);
+	enum { MMAP_BYTES = 1 << 20, TRIM_BYTES = 4 << 20, PAD_BYTES = 1 << 20 };
+
+	(void)mallopt(M_MMAP_THRESHOLD, MMAP_BYTES);
+	(void)mallopt(M_TRIM_THRESHOLD, TRIM_BYTES);
+	(void)mallopt(M_TOP_PAD, PAD_BYTES);
 }
 
 static void announce(const struct agent *agent)
@@ -284,25 +290,11 @@ static int run(struct agent *agent, struct err *err)
 	return rc;
 }
 
-/*
- * A request's memory is the next one's: given back after each, it came back page by page, which was a
- * fifteenth of an upload's CPU.  What is larger than MMAP_BYTES still goes, as do bombs.
- */
-static void memory_keep(void)
-{
-	enum { MMAP_BYTES = 4 << 20, TRIM_BYTES = 32 << 20, PAD_BYTES = 1 << 20 };
-
-	(void)mallopt(M_MMAP_THRESHOLD, MMAP_BYTES);
-	(void)mallopt(M_TRIM_THRESHOLD, TRIM_BYTES);
-	(void)mallopt(M_TOP_PAD, PAD_BYTES);
-}
-
 int main(int argc, char **argv)
 {
 	static struct agent agent;
 	struct err err = { 0 };
 
-	memory_keep();
 	log_init(NULL);
 	int rc = config_load(argc, argv, &agent.config, &err);
 
@@ -316,7 +308,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	query_html_use(&page_html);
-	memory_return();
+	memory_bound();
 	harden();
 	for (size_t i = 0; i < agent.config.hosts_count; i++)
 		agent.host_names[i] = agent.config.hosts[i];

@@ -58,10 +58,10 @@ static const char *call_name(uint32_t call)
 /* A sampled call that returned stands for this much: see struct ring_block. */
 static double weight_of(struct emitter *e, const struct native_pending *pending, double *ret_calls)
 {
-	/* Nothing has lasted longer than the profiler. */
+	/* Nothing has lasted longer than the profiler, and a mean is at most an hour: the client's is a minute. */
 	int64_t most = e->clock->monotonic_ns - e->process->head.start_monotonic_ns;
 	double duration = (double)MIN(pending->block.duration_ns, (uint64_t)most);
-	double mean = (double)pending->block.mean_ns;
+	double mean = fmin((double)pending->block.mean_ns, 3600e9);
 	double chance = mean > 0 && duration > 0 ? -expm1(-duration / mean) : 1;
 
 	*ret_calls = 1 / MAX(chance, 1e-9);

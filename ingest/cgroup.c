@@ -94,7 +94,8 @@ void cgroup_parse(struct str text, struct cgroup *ret)
 			if (!ret->container[0])
 				container_find(path + 1, line_end, ret);
 			/* Version 2 and systemd's own hierarchy have units; others may have anything. */
-			bool units = colon + 1 == path || !strncmp(colon + 1, "name=systemd:", 13);
+			struct str name = { colon + 1, (size_t)(path - colon - 1) };
+			bool units = !name.len || str_is(name, "name=systemd");
 
 			if (units && !ret->path[0])
 				path_keep(path + 1, line_end, ret, ret->path, sizeof(ret->path));

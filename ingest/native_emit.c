@@ -80,7 +80,7 @@ const uint64_t *emit_words(const struct native_process *p, const struct native_p
 	return pending->frames_count ? p->frames + pending->frames_at : NULL;
 }
 
-uint32_t emit_stack(struct emitter *e, const uint64_t *words, size_t count, bool in_kernel,
+static uint32_t stack_make(struct emitter *e, const uint64_t *words, size_t count, bool in_kernel,
 			   const char *leaf)
 {
 	uint32_t frames[RING_FRAMES_MAX + 2], node = 0;
@@ -94,6 +94,25 @@ uint32_t emit_stack(struct emitter *e, const uint64_t *words, size_t count, bool
 		frames[used++] = frame_address(e, words[i]);
 	if (!e->rc)
 		e->rc = profile_builder_stack(e->out, frames, used, &node);
+	return node;
+}
+
+/* A batch has few stacks and many samples of them: one that was there costs one hash of its words. */
+uint32_t emit_stack(struct emitter *e, const uint64_t *words, size_t count, bool in_kernel,
+		    const char *leaf)
+{
+	if (leaf || !count)
+		return stack_make(e, words, count, in_kernel, leaf);
+	struct hash128 key = hash128(words, count * sizeof(*words));
+
+	key.lo += in_kernel;
+	uint32_t node = index_find(&e->stacks, key);
+
+	if (node != INDEX_NONE)
+		return node;
+	node = stack_make(e, words, count, in_kernel, NULL);
+	if (!e->rc)
+		e->rc = index_put(&e->stacks, key, node);
 	return node;
 }
 
@@ -486,6 +505,7 @@ int native_process_emit(struct native_process *p, const struct ring_counters *co
 	losses_add(&e, counters);
 	doubts_add(&e, counters, due);
 	cursors_add(&e);
+	index_release(&e.stacks);
 	if (e.rc)
 		return err_set(err, e.rc, "native: %s",
 			       e.rc == -E2BIG ? profile_builder_error(out) : "out of memory");

@@ -8,6 +8,7 @@
 #ifndef INGEST_NATIVE_EMIT_H
 #define INGEST_NATIVE_EMIT_H
 
+#include "base/index.h"
 #include "ingest/native_process.h"
 
 /* A series of each of these kinds, made when its first record is written. */
@@ -34,6 +35,7 @@ struct emitter {
 	struct profile_label labels[NATIVE_LABELS_MAX]; /* of every series */
 	uint32_t series[SERIES_COUNT];			/* number + 1; 0: not made yet */
 	uint32_t *modules; /* builder's numbers by ours, 0: not added yet */
+	struct index stacks; /* builder's nodes, by the hash of a stack's words */
 	int rc;		   /* first failure; every step checks it */
 };
 

@@ -112,7 +112,7 @@ static inline size_t rule_place(uint64_t pc)
 static inline uint64_t rule_get(const struct rule *rules, uint64_t pc)
 {
 	const struct rule *r = &rules[rule_place(pc)];
-	uint64_t word = __atomic_load_n(&r->word, __ATOMIC_RELAXED);
+	uint64_t word = __atomic_load_n(&r->word, __ATOMIC_ACQUIRE); /* and its module's bias with it */
 	uint64_t key = __atomic_load_n(&r->key, __ATOMIC_RELAXED);
 
 	return (key ^ word * RULE_MIX) == pc ? word : 0;
@@ -123,7 +123,7 @@ static inline void rule_put(struct rule *rules, uint64_t pc, uint64_t word)
 	struct rule *r = &rules[rule_place(pc)];
 
 	__atomic_store_n(&r->key, pc ^ word * RULE_MIX, __ATOMIC_RELAXED);
-	__atomic_store_n(&r->word, word, __ATOMIC_RELAXED);
+	__atomic_store_n(&r->word, word, __ATOMIC_RELEASE);
 }
 
 #endif

@@ -23,7 +23,7 @@
 	{                                                                                          \
 		result result_;                                                                    \
                                                                                                    \
-		WAITS(name, target_, result_ = find_##name() arguments);                        \
+		WAITS(name, target_, result_ = find_##name() arguments);                           \
 		return result_;                                                                    \
 	}                                                                                          \
 	EXPORT result name parameters;                                                             \

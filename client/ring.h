@@ -430,6 +430,23 @@ struct ring_span {
 	uint64_t duration_ns;
 };
 
+/* What stands between a record's header and its frames; 0 for a type that nobody knows. */
+static inline size_t ring_payload_bytes(uint16_t type)
+{
+	static const size_t bytes[RING_TYPES] = {
+		[RING_SAMPLE_CPU] = sizeof(struct ring_cpu),
+		[RING_THREAD_END] = sizeof(struct ring_cpu),
+		[RING_BLOCK] = sizeof(struct ring_block),
+		[RING_SITE] = sizeof(struct ring_block),
+		[RING_SAMPLE_ALLOC] = sizeof(struct ring_alloc),
+		[RING_SAMPLE_LOCK] = sizeof(struct ring_lock),
+		[RING_SAMPLE_EXCEPTION] = sizeof(struct ring_exception),
+		[RING_SPAN] = sizeof(struct ring_span),
+	};
+
+	return type < RING_TYPES ? bytes[type] : 0;
+}
+
 /* A thread's sites: both ends keep one in each place, so that what the client takes for known is known. */
 #define RING_SITES 16
 

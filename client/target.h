@@ -5,8 +5,8 @@
  *
  * Private to client/.  A descriptor is looked up once, by a few system calls, and remembered until the
  * program closes it or puts another in its place, which the preload's hooks tell.  A program that
- * closes descriptors by system calls of its own is shown the older name.  Async-signal-safe, any
- * thread.
+ * closes descriptors by system calls of its own is shown the older name, and has the waits for what takes the
+ * number of a socket among what is not explained.  Async-signal-safe, any thread.
  */
 #ifndef CLIENT_TARGET_H
 #define CLIENT_TARGET_H

@@ -139,26 +139,9 @@ const char *native_process_module_path(const struct native_process *process, uin
 	return number < process->modules_count ? process->modules[number].path : "";
 }
 
-/* What stands between the header and the frames. */
-static size_t payload_bytes(uint16_t type)
-{
-	static const size_t bytes[RING_TYPES] = {
-		[RING_SAMPLE_CPU] = sizeof(struct ring_cpu),
-		[RING_THREAD_END] = sizeof(struct ring_cpu),
-		[RING_BLOCK] = sizeof(struct ring_block),
-		[RING_SITE] = sizeof(struct ring_block),
-		[RING_SAMPLE_ALLOC] = sizeof(struct ring_alloc),
-		[RING_SAMPLE_LOCK] = sizeof(struct ring_lock),
-		[RING_SAMPLE_EXCEPTION] = sizeof(struct ring_exception),
-		[RING_SPAN] = sizeof(struct ring_span),
-	};
-
-	return type < RING_TYPES ? bytes[type] : 0;
-}
-
 static bool record_is_sane(const struct ring_record *record, size_t left, uint32_t ring_bytes)
 {
-	uint64_t needed = sizeof(*record) + payload_bytes(record->type) +
+	uint64_t needed = sizeof(*record) + ring_payload_bytes(record->type) +
 			  (uint64_t)record->frames * sizeof(uint64_t) + record->text_bytes;
 
 	/* A pad may be shorter than a record's header: only commit, bytes and type count. */
@@ -228,10 +211,10 @@ static int record_take(struct native_process *process, const struct ring_record 
 		return 0;
 	}
 
-	const size_t payload_len = payload_bytes(record->type);
+	const size_t payload_len = ring_payload_bytes(record->type);
 	const uint8_t *frames = payload + payload_len;
 
-	_Static_assert(sizeof(struct ring_lock) <= sizeof(pending.payload), "see payload_bytes");
+	_Static_assert(sizeof(struct ring_lock) <= sizeof(pending.payload), "see ring_payload_bytes");
 	memcpy(pending.payload, payload, payload_len);
 	int rc = frames_add(process, frames, record->frames, &pending.frames_at);
 

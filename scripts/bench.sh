@@ -3,7 +3,8 @@
 # Runs the benchmarks named, all when none is, and prints one JSON object a line:
 #   {"bench":…,"metric":…,"value":…,"unit":…,"baseline":…}
 # A name is that of a program in build/release/bench, with dashes for underscores: client-cpu; or of
-# tests/bench/NAME.py: client, agent (many clients), ingest, query, pprofs (an hour of them).  `client` also takes names of its parts: scripts/bench.sh client -- redis.
+# tests/bench/NAME.py: client, agent (many clients), ingest, query, pprofs (an hour of them).
+# `client` also takes names of its parts: scripts/bench.sh client -- redis.
 set -eu
 cd "$(dirname "$0")/.."
 scripts/build.sh release >&2

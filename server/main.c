@@ -7,7 +7,6 @@
  * drained, requests ended, symbols stopped, readers closed, and the writer commits what it took.
  */
 #include <errno.h>
-#include <malloc.h>
 #include <event2/event.h>
 #include <malloc.h>
 #include <microhttpd.h>

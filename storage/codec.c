@@ -300,17 +300,19 @@ static size_t put_ranked(struct buf *to, const uint32_t *nodes, size_t count)
  * kind than those that follow it: in one frame every number pays for telling which is which.
  */
 
-/* Of varints: all the first bytes, or all the others. */
-static void put_plane(struct buf *to, const uint8_t *varints, size_t len, bool first)
+void codec_put_plane(struct buf *to, const void *varints, size_t len, bool first)
 {
-	char *room = buf_reserve(to, len + 1);
+	const uint8_t *bytes = varints;
+	char *room = buf_reserve(to, len);
 	bool begins = true;
+	size_t count = 0;
 
 	for (size_t i = 0; room && i < len; i++) {
 		if (begins == first)
-			room[to->len++] = (char)varints[i];
-		begins = !(varints[i] & 0x80);
+			room[count++] = (char)bytes[i];
+		begins = !(bytes[i] & 0x80);
 	}
+	to->len += count;
 }
 
 static int pack_planes(struct codec *c, const uint8_t *varints, size_t len, uint64_t sizes[PLANES])
@@ -320,7 +322,7 @@ static int pack_planes(struct codec *c, const uint8_t *varints, size_t len, uint
 		int rc;
 
 		buf_clear(&c->plane);
-		put_plane(&c->plane, varints, len, k == 0);
+		codec_put_plane(&c->plane, varints, len, k == 0);
 		if (c->plane.failed)
 			return -ENOMEM;
 		rc = c->plane.len

@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/varint.h"
+#include "storage/codec.h"
 
 static void put(struct buf *to, uint64_t value)
 {
@@ -123,20 +124,6 @@ enum { FRAMES_PLAIN, FRAMES_DELTAS, FRAMES_APART };
 
 #define APART_MIN 1024 /* nodes; of fewer, zstd makes no more of it */
 
-/* First the first bytes of all varints, then the others: each kind is worth its own statistics. */
-static void put_apart(struct buf *to, const struct buf *varints)
-{
-	for (int others = 0; others < 2; others++) {
-		bool begins = true;
-
-		for (size_t i = 0; i < varints->len; i++) {
-			if (begins == !others)
-				(void)buf_add_byte(to, (uint8_t)varints->data[i]);
-			begins = !(varints->data[i] & 0x80);
-		}
-	}
-}
-
 /* Frames that are met in order are short as deltas; those that come again and again, as they are. */
 static void put_node_frames(struct buf *to, const struct dict *d, size_t first)
 {
@@ -155,10 +142,13 @@ static void put_node_frames(struct buf *to, const struct dict *d, size_t first)
 	bool apart = !as_deltas && d->t.nodes_count - first >= APART_MIN;
 
 	put(to, apart ? FRAMES_APART : as_deltas ? FRAMES_DELTAS : FRAMES_PLAIN);
-	if (apart)
-		put_apart(to, shorter);
-	else
+	/* First the first bytes of all varints, then the others: each kind is worth its own statistics. */
+	if (apart) {
+		codec_put_plane(to, shorter->data, shorter->len, true);
+		codec_put_plane(to, shorter->data, shorter->len, false);
+	} else {
 		(void)buf_add(to, shorter->data, shorter->len);
+	}
 	if (deltas.failed || plain.failed)
 		to->failed = -ENOMEM;
 }

@@ -29,14 +29,13 @@ def say(metric, value, unit, baseline=None):
 
 
 def recorded():
-    """(gzip'd files, their samples)."""
+    """The gzip'd files."""
     with Agent() as agent, tempfile.NamedTemporaryFile() as shown:
         shown.write(bytes(1 << 16))
         shown.flush()
         began = time.time_ns()
-        p = subprocess.Popen([sys.executable, LOAD, shown.name], env=agent.environment(HEARTH_CPU_HZ="997", HEARTH_SERVICE="shop",
-                                                   HEARTH_MAX_OVERHEAD_PCT="100"),
-                             stdin=subprocess.PIPE)
+        p = subprocess.Popen([sys.executable, LOAD, shown.name], stdin=subprocess.PIPE, env=agent.environment(
+            HEARTH_CPU_HZ="997", HEARTH_SERVICE="shop", HEARTH_MAX_OVERHEAD_PCT="100"))
         time.sleep(COUNT + 3)
         p.kill()
         p.wait()

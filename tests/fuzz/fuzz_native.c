@@ -183,30 +183,21 @@ static void payload_take(struct play *play, uint16_t type, uint64_t payload[8])
 
 static void record(struct play *play)
 {
-	static const uint16_t payloads[RING_TYPES] = {
-		[RING_SAMPLE_CPU] = sizeof(struct ring_cpu),
-		[RING_THREAD_END] = sizeof(struct ring_cpu),
-		[RING_BLOCK] = sizeof(struct ring_block),
-		[RING_SITE] = sizeof(struct ring_block),
-		[RING_SAMPLE_ALLOC] = sizeof(struct ring_alloc),
-		[RING_SAMPLE_LOCK] = sizeof(struct ring_lock),
-		[RING_SAMPLE_EXCEPTION] = sizeof(struct ring_exception),
-		[RING_SPAN] = sizeof(struct ring_span),
-	};
 	uint8_t type = byte(play) % RING_TYPES, flags = byte(play);
+	size_t payload_bytes = ring_payload_bytes(type);
 	uint16_t count = byte(play) % 16;
 	char rest[4 * 64 * 8 + RING_TEXT_MAX];
 	uint64_t payload[8], frames[16];
 	uint32_t tid = byte(play) & 7;
 
 	payload_take(play, (uint16_t)type, payload);
-	memcpy(rest, payload, payloads[type]);
+	memcpy(rest, payload, payload_bytes);
 	for (uint16_t i = 0; i < count; i++)
 		frames[i] = ring_frame(byte(play) & 3, number(play));
 	if (count)
-		memcpy(rest + payloads[type], frames, count * sizeof(*frames));
+		memcpy(rest + payload_bytes, frames, count * sizeof(*frames));
 	size_t frames_bytes = count * sizeof(*frames);
-	size_t text = flags & 16 ? text_take(play, rest + payloads[type] + frames_bytes) : 0;
+	size_t text = flags & 16 ? text_take(play, rest + payload_bytes + frames_bytes) : 0;
 
 	if (flags & 32)
 		play->now_ns += (int64_t)(number(play) & 0xffffffffff);
@@ -215,7 +206,7 @@ static void record(struct play *play)
 
 	refuse_left = 0;
 	struct ring_record *to = ring_writer_add(&play->ring, type, tid, play->now_ns, rest,
-						 payloads[type] + frames_bytes + text, NULL, 0);
+						 payload_bytes + frames_bytes + text, NULL, 0);
 
 	refuse_left = left;
 	to->frames = count;

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tests/support/refused_malloc.h"
+
 static unsigned long refuse_left; /* 0: none is refused */
 __attribute__((unused)) static bool refusing; /* one was to be refused in this run */
 
@@ -25,31 +27,9 @@ static inline unsigned long refuse_draw(const uint8_t *bytes, size_t len, unsign
 	return 1 + (unsigned long)((hash >> 32) % most);
 }
 
-void *__real_malloc(size_t bytes);
-void *__real_calloc(size_t count, size_t bytes);
-void *__real_realloc(void *old, size_t bytes);
-void *__wrap_malloc(size_t bytes);
-void *__wrap_calloc(size_t count, size_t bytes);
-void *__wrap_realloc(void *old, size_t bytes);
-
-static bool refused(void)
+static bool malloc_is_refused(void)
 {
 	return refuse_left && --refuse_left == 0;
-}
-
-void *__wrap_malloc(size_t bytes)
-{
-	return refused() ? NULL : __real_malloc(bytes);
-}
-
-void *__wrap_calloc(size_t count, size_t bytes)
-{
-	return refused() ? NULL : __real_calloc(count, bytes);
-}
-
-void *__wrap_realloc(void *old, size_t bytes)
-{
-	return refused() ? NULL : __real_realloc(old, bytes);
 }
 
 #endif

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/support/refused_malloc.h"
+
 #define SECTOR 512
 #define NAME_MAX_BYTES 200
 #define FILES_MAX 4096
@@ -20,16 +22,10 @@ int __real_rename(const char *from, const char *to);
 int __real_unlink(const char *path);
 int __real_fsync(int fd);
 int __real_mkdir(const char *path, mode_t mode);
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
 int __wrap_rename(const char *from, const char *to);
 int __wrap_unlink(const char *path);
 int __wrap_fsync(int fd);
 int __wrap_mkdir(const char *path, mode_t mode);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
 
 /* ---- the record ---- */
 
@@ -288,19 +284,9 @@ int __wrap_mkdir(const char *path, mode_t mode)
 	return rc;
 }
 
-void *__wrap_malloc(size_t size)
+static bool malloc_is_refused(void)
 {
-	return fails(DISK_MEMORY) ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-	return fails(DISK_MEMORY) ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-	return fails(DISK_MEMORY) ? NULL : __real_realloc(old, size);
+	return fails(DISK_MEMORY);
 }
 
 /* ---- SQLite's memory ---- */

@@ -6,6 +6,7 @@
 
 #include "ingest/ingest.h"
 #include "tests/corpus.h"
+#include "tests/support/refused_malloc.h"
 #include "wire/compress.h"
 #include "wire/pprof_write.h"
 
@@ -14,35 +15,13 @@ static struct {
 	long left;
 } plan;
 
-static bool fails(void)
+static bool malloc_is_refused(void)
 {
 	if (!plan.armed || (plan.fired && !plan.sticky))
 		return false;
 	if (plan.fired || --plan.left == 0)
 		return plan.fired = true;
 	return false;
-}
-
-void *__real_malloc(size_t bytes);
-void *__real_calloc(size_t count, size_t bytes);
-void *__real_realloc(void *old, size_t bytes);
-void *__wrap_malloc(size_t bytes);
-void *__wrap_calloc(size_t count, size_t bytes);
-void *__wrap_realloc(void *old, size_t bytes);
-
-void *__wrap_malloc(size_t bytes)
-{
-	return fails() ? NULL : __real_malloc(bytes);
-}
-
-void *__wrap_calloc(size_t count, size_t bytes)
-{
-	return fails() ? NULL : __real_calloc(count, bytes);
-}
-
-void *__wrap_realloc(void *old, size_t bytes)
-{
-	return fails() ? NULL : __real_realloc(old, bytes);
 }
 
 static int write_profile(struct buf *to)

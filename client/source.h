@@ -91,6 +91,7 @@ struct blocked {
 	struct thread *thread; /* NULL: nothing to do at the end */
 	uint64_t epoch, site;
 	int64_t since_ns;
+	bool exact; /* since_ns is by the exact clock, and so is the end; else both by the coarse one */
 	struct { /* a published call that this one interrupted: put back at the end */
 		uint32_t call;
 		int64_t since_ns;

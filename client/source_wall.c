@@ -25,6 +25,8 @@
 #define MEAN_MIN_NS UINT64_C(1000000)
 #define MEAN_MAX_NS UINT64_C(64000000000)
 
+#define BLOCKS_TICKS 4 /* who takes a fraction of a tick is said to block */
+
 #define PHASE_CALLS_MAX 65536 /* from one look at the clock to the next */
 
 const uint64_t *source_wall_gate_at = &session_closed;
@@ -32,22 +34,28 @@ wall_clock_fn wall_clock = clock_gettime;
 
 static struct {
 	uint32_t on;
-	uint64_t mean_ns; /* of the draw; 0: every call that crossed a tick is taken */
+	uint64_t mean_ns; /* of the draw; 0: every call of a tick or more is taken */
 	int64_t window_ns;
 	uint32_t taken; /* in this window */
 	int64_t chores_ns; /* the tick at which chores were last done: by one thread for all */
 } wall;
 
-/* The key under which the thread has described this site, or 0. */
-static uint64_t site_of(const struct thread *t, uint64_t hash)
+/* Where the thread has the key under which it has described this site, or NULL. */
+static uint64_t *site_of(struct thread *t, uint64_t hash)
 {
 	for (unsigned i = 0; i < SITE_ENTRIES; i++) {
-		uint64_t key = t->sites[wall_site_entry(hash) ^ i];
+		uint64_t *entry = &t->sites[wall_site_entry(hash) ^ i];
 
-		if (wall_site_is(key, hash))
-			return key;
+		if (*entry && wall_site_is(*entry | WALL_SITE_PASSES, hash))
+			return entry;
 	}
-	return 0;
+	return NULL;
+}
+
+/* One tick of the coarse clock. */
+static uint64_t tick_ns(void)
+{
+	return 1000000000u / (session.head->hz ? session.head->hz : 250);
 }
 
 /*
@@ -125,10 +133,16 @@ static __attribute__((noinline)) void describe_site(struct blocked *b, uint64_t 
 	(void)budget_end(began, RING_WALL);
 }
 
+/* By the agent: the usual reason for a closed gate, which it stays for long. */
+static bool is_switched_off(void)
+{
+	return load(&session.agent->kill) ||
+	       (load(&session.agent->dimensions_off) & 1u << RING_WALL);
+}
+
 void source_wall_gate(void)
 {
-	bool open = load(&wall.on) && load(&session.running) && !load(&session.agent->kill) &&
-		    !(load(&session.agent->dimensions_off) & 1u << RING_WALL) &&
+	bool open = load(&wall.on) && load(&session.running) && !is_switched_off() &&
 		    !budget_stopped(RING_WALL);
 
 	session_gate_set(SESSION_GATE_WALL, open);
@@ -149,6 +163,8 @@ static __attribute__((noinline)) struct thread *enter_slowly(void)
 	int saved = errno;
 	struct thread *t = NULL;
 
+	if (session_live() && is_switched_off())
+		return NULL;
 	if (session_orphan())
 		(void)session_adopt_child();
 	if (budget_stopped(RING_WALL) && session_running()) {
@@ -162,14 +178,14 @@ static __attribute__((noinline)) struct thread *enter_slowly(void)
 	return t;
 }
 
-static __attribute__((noinline)) void rare(struct blocked *b, struct thread *t, uint64_t agent, bool known)
+static __attribute__((noinline)) void rare(struct blocked *b, int64_t coarse_ns, uint64_t agent, bool known)
 {
 	int saved = errno;
 
-	if (!known || t->sites_agent != agent)
+	if (!known || b->thread->sites_agent != agent)
 		describe_site(b, agent);
-	chores(b->since_ns);
-	t->wall_tick_ns = b->since_ns;
+	chores(coarse_ns);
+	b->thread->wall_tick_ns = coarse_ns;
 	errno = saved;
 }
 
@@ -177,8 +193,9 @@ void source_wall_begin(struct blocked *b)
 {
 	struct thread *t = thread_pass(load(source_wall_gate_at));
 	struct ring_thread *slot;
-	uint64_t agent, hash;
-	bool known;
+	uint64_t agent, hash, *site;
+	int64_t coarse;
+	bool moved;
 
 	b->thread = NULL;
 	if (__builtin_expect(!t, 0) && !(t = enter_slowly()))
@@ -186,12 +203,14 @@ void source_wall_begin(struct blocked *b)
 	slot = t->slot;
 	b->thread = t;
 	b->epoch = session.epoch;
-	b->since_ns = clock_coarse_ns();
+	coarse = clock_coarse_ns();
+	moved = coarse != t->wall_tick_ns;
 	hash = wall_site(&b->from);
-	b->site = site_of(t, hash);
-	known = b->site != 0;
-	if (!known)
-		b->site = hash; /* nobody's key, should it stay that */
+	site = site_of(t, hash);
+	b->site = site ? *site | WALL_SITE_PASSES : hash; /* a hash: nobody's key, should it stay that */
+	/* What is known before the call, so that how long it takes has no say in how it is measured. */
+	b->exact = moved || (site && !(*site & WALL_SITE_PASSES));
+	b->since_ns = b->exact ? clock_exact_ns() : coarse;
 	b->outer.sp = t->blocked_sp;
 	b->outer.call = load(&slot->call);
 	if (__builtin_expect(b->outer.call != 0, 0)) {
@@ -202,8 +221,8 @@ void source_wall_begin(struct blocked *b)
 		b->outer.target = slot->target;
 	}
 	agent = load(&session.agent->generation);
-	if (!known || t->wall_tick_ns != b->since_ns || t->sites_agent != agent)
-		rare(b, t, agent, known);
+	if (!site || moved || t->sites_agent != agent)
+		rare(b, coarse, agent, site != NULL);
 	store(&t->blocked_sp, b->from.sp);
 	wall_publish(slot, b->call, b->since_ns, b->site, b->target);
 }
@@ -226,20 +245,25 @@ static void adapt(int64_t now_ns)
 	}
 }
 
-/* Where the budget asks for fewer, also calls of a program that blocks rarely are drawn. */
-static uint64_t mean_in_force(void)
+/*
+ * Where the budget asks for fewer, also calls of a program that blocks rarely are drawn; and those that took less
+ * than a tick always, as many as the coarse clock would have seen cross one.
+ */
+static uint64_t mean_for(uint64_t duration_ns)
 {
-	uint64_t mean = load(&wall.mean_ns);
+	uint64_t mean = load(&wall.mean_ns), tick = tick_ns();
 	uint32_t shift = budget_shift(RING_WALL);
 
-	return shift ? (mean ? mean : MEAN_MIN_NS / 2) << shift : mean;
+	if (shift)
+		mean = (mean ? mean : MEAN_MIN_NS / 2) << shift;
+	return duration_ns < tick && mean < tick ? tick : mean;
 }
 
 /* Whether this call is taken: the time that threads are blocked is gone through with exponential
  * steps, so that a call is taken with the chance 1 - exp(-duration / mean). */
 static bool is_taken(struct thread *t, uint64_t duration_ns, uint64_t *ret_mean_ns)
 {
-	uint64_t mean = mean_in_force();
+	uint64_t mean = mean_for(duration_ns);
 
 	*ret_mean_ns = t->wall_mean_ns;
 	if (t->wall_mean_ns != mean || mean == 0) {
@@ -256,9 +280,18 @@ static bool is_taken(struct thread *t, uint64_t duration_ns, uint64_t *ret_mean_
 	return true;
 }
 
-/* The call crossed a tick.  Returns whether `also` was written. */
+/* Calls from this site block, or do so no more: the next one is measured accordingly. */
+static void site_blocks(struct thread *t, uint64_t key, bool blocks)
+{
+	uint64_t *site = site_of(t, key & ~WALL_SITE_PLACE);
+
+	if (site)
+		*site = blocks ? *site & ~WALL_SITE_PASSES : *site | WALL_SITE_PASSES;
+}
+
+/* The call crossed a tick, or its times are exact.  Returns whether `also` was written. */
 static __attribute__((noinline)) bool blocked(const struct blocked *b, int64_t now_ns,
-					      struct event *also)
+					      int64_t coarse_ns, struct event *also)
 {
 	int saved = errno;
 	struct thread *t = b->thread;
@@ -269,6 +302,7 @@ static __attribute__((noinline)) bool blocked(const struct blocked *b, int64_t n
 	if (b->epoch != session.epoch)
 		return false; /* it began under another session, with other labels */
 	store(&t->slot->blocked_ns, load(&t->slot->blocked_ns) + duration);
+	site_blocks(t, b->site, duration >= tick_ns() / BLOCKS_TICKS);
 	taken = is_taken(t, duration, &mean);
 	if (taken) {
 		add(&wall.taken, 1);
@@ -278,7 +312,7 @@ static __attribute__((noinline)) bool blocked(const struct blocked *b, int64_t n
 		(void)budget_end(began, RING_WALL);
 	}
 	adapt(now_ns);
-	chores(now_ns);
+	chores(coarse_ns);
 	errno = saved;
 	return taken;
 }
@@ -299,7 +333,7 @@ static int32_t phase_calls(int32_t calls, int64_t ns, int64_t left_ns)
  */
 static __attribute__((noinline)) void count_phase(struct thread *t)
 {
-	uint64_t tick = 1000000000u / (session.head->hz ? session.head->hz : 250);
+	uint64_t tick = tick_ns();
 	int64_t now = clock_exact_ns();
 	uint64_t *word;
 	unsigned i;
@@ -319,7 +353,7 @@ static inline __attribute__((always_inline)) bool end(const struct blocked *b, s
 {
 	struct thread *t = b->thread;
 	struct ring_thread *slot;
-	int64_t now;
+	int64_t now, coarse;
 
 	if (!t)
 		return false;
@@ -334,11 +368,12 @@ static inline __attribute__((always_inline)) bool end(const struct blocked *b, s
 	else
 		store_release(&slot->call, 0);
 	store(&slot->blocked_calls, load(&slot->blocked_calls) + 1);
-	now = clock_coarse_ns();
+	coarse = clock_coarse_ns();
+	now = b->exact ? clock_exact_ns() : coarse;
 	if (phase_passes(t))
 		count_phase(t);
 	if (now > b->since_ns && load(&session.running))
-		return blocked(b, now, also);
+		return blocked(b, now, coarse, also);
 	return false;
 }
 

@@ -33,9 +33,11 @@ struct wall_pass {
 
 /*
  * The hash of a site.  Its key is that with the agent's place for it in bits 1 to 4, which source_wall.c
- * chooses.  The lowest bit is set.
+ * chooses.  The lowest bit is set; a thread keeps the key without it while calls from there block, so that they
+ * do not pass.
  */
 #define WALL_SITE_PLACE ((uint64_t)(RING_SITES - 1) << 1)
+#define WALL_SITE_PASSES UINT64_C(1)
 
 static inline uint64_t wall_site(const struct call_site *from)
 {
@@ -132,6 +134,7 @@ static inline void wall_pass_blocked(const struct wall_pass *p, struct blocked *
 	b->epoch = p->epoch;
 	b->since_ns = p->since_ns;
 	b->site = p->site;
+	b->exact = false;
 	b->outer.call = 0;
 	b->outer.sp = b->from.sp;
 }

@@ -7,9 +7,10 @@ import subprocess
 import sys
 
 LIB, BIN = (os.path.abspath(p) for p in sys.argv[1:3])
-# The most that a round of a program may be more, everything on; and the least that it is without.  A read
-# that does not block takes 116, of which 24 are libc's for the clock: valgrind has no vDSO.
-PROGRAMS = {"client_pairs": ("malloc_and_free", 25, 20), "client_reads": ("read", 140, 10)}
+# The most that a round of a program may be more, everything on; and the least that it is without.  A read that does
+# not block takes 128 with two readings of a clock that stands still (still_clock.c): how many calls share a tick, the
+# first of which costs some 1,500, is the machine's business.
+PROGRAMS = {"client_pairs": ("malloc_and_free", 25, 20), "client_reads": ("read", 130, 10)}
 
 
 def instructions(program, n, **env):
@@ -31,7 +32,8 @@ for program, (name, most, least) in PROGRAMS.items():
         print(f"ok {name} # skipped: valgrind or {program} is not there")
         continue
     plain = per_round(program)
-    watched = per_round(program, LD_PRELOAD=os.path.join(LIB, "libhearth-preload.so"), HEARTH_ENABLED="1",
+    watched = per_round(program, HEARTH_ENABLED="1",
+                        LD_PRELOAD=f"{LIB}/libhearth-preload.so:{BIN}/client_still_clock.so",
                         HEARTH_AGENT="unix:/nonexistent/agent.sock")
     passed = plain > least and 0 < watched - plain <= most
     print(f"# {plain:.1f} instructions without the hooks, {watched:.1f} with them: +{watched - plain:.1f}")

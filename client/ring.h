@@ -213,7 +213,7 @@ struct ring_thread {
 	/* Of all threads that ever had this slot: never set back, so that the sum over all slots only
 	 * grows and needs no lock to be read. */
 	uint64_t alloc_calls, alloc_bytes;
-	uint64_t blocked_calls, blocked_ns; /* interposed calls that returned; coarse, ticks crossed */
+	uint64_t blocked_calls, blocked_ns; /* interposed calls that returned; their time: ring_block */
 	uint64_t blocked_base_ns; /* blocked_ns when this thread got the slot */
 	/*
 	 * Where between two ticks of the kernel the thread was when an interposed call returned: RING_PHASES
@@ -347,7 +347,7 @@ struct ring_record {
 	uint16_t frames;
 	uint32_t tid;
 	uint32_t slot; /* thread slot; UINT32_MAX: none */
-	int64_t time_ns; /* CLOCK_MONOTONIC_COARSE */
+	int64_t time_ns; /* CLOCK_MONOTONIC, coarse or not */
 	uint64_t trace_id[2], span_id, root_span_id; /* 0: none */
 	uint8_t end;   /* enum ring_end */
 	uint8_t flags; /* enum ring_record_flags */
@@ -371,9 +371,9 @@ struct ring_block {
 	uint32_t call; /* enum ring_call */
 	uint32_t target_kind; /* enum ring_target */
 	uint64_t target;      /* descriptor, address of a lock... */
-	uint64_t duration_ns; /* coarse: ticks crossed; 0 in RING_SITE */
+	uint64_t duration_ns; /* ticks crossed, or exact (docs/decisions/0014); 0 in RING_SITE */
 	uint64_t site;	      /* key of (return address, stack pointer) */
-	int64_t since_ns;     /* CLOCK_MONOTONIC_COARSE at entry */
+	int64_t since_ns;     /* at entry, by the same clock */
 	uint64_t mean_ns; /* it was taken with the chance 1 - exp(-duration / mean); 0: for certain */
 };
 

@@ -25,7 +25,8 @@
 #define MEAN_MIN_NS UINT64_C(1000000)
 #define MEAN_MAX_NS UINT64_C(64000000000)
 
-#define BLOCKS_TICKS 4 /* who takes a fraction of a tick is said to block */
+#define BLOCKS_TICKS 4 /* who takes a fraction of a tick is said to block... */
+#define BLOCKS_SHORT 8 /* ...until so many calls from there have not, and none has anywhere */
 
 #define PHASE_CALLS_MAX 65536 /* from one look at the clock to the next */
 
@@ -280,13 +281,19 @@ static bool is_taken(struct thread *t, uint64_t duration_ns, uint64_t *ret_mean_
 	return true;
 }
 
-/* Calls from this site block, or do so no more: the next one is measured accordingly. */
+/* Calls from this site block; or do so no more, of which some are waited for. */
 static void site_blocks(struct thread *t, uint64_t key, bool blocks)
 {
 	uint64_t *site = site_of(t, key & ~WALL_SITE_PLACE);
 
-	if (site)
-		*site = blocks ? *site & ~WALL_SITE_PASSES : *site | WALL_SITE_PASSES;
+	if (!site)
+		return;
+	if (blocks) {
+		*site &= ~WALL_SITE_PASSES;
+		t->sites_short = 0;
+	} else if (!(*site & WALL_SITE_PASSES) && ++t->sites_short > BLOCKS_SHORT) {
+		*site |= WALL_SITE_PASSES;
+	}
 }
 
 /* The call crossed a tick, or its times are exact.  Returns whether `also` was written. */

@@ -86,6 +86,7 @@ struct thread {
 	uint64_t sites_agent;	      /* ...for the agent of this generation */
 	int64_t sites_window_ns;
 	uint32_t sites_written, sites_next; /* in this window; the agent's place for the next */
+	uint32_t sites_short; /* calls from sites that block which did not, since one did */
 	uint64_t wall_left_ns, wall_mean_ns; /* to the next sampled call; how that was drawn */
 	uint32_t event_samples; /* of perf's event since the timer's last signal */
 

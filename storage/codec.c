@@ -112,6 +112,7 @@ int codec_pack(struct codec *c, const void *raw, size_t len, enum codec_effort e
 	/* Its tables for this effort would be 24 MB for a dictionary, and find no more; 0: as it likes. */
 	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_hashLog, effort == CODEC_DENSE ? 17 : 0);
 	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_chainLog, effort == CODEC_DENSE ? 17 : 0);
+	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_minMatch, effort == CODEC_NUMBERS ? 7 : 0);
 	size_t n = ZSTD_compress2(c->packer, to, bound, raw, len);
 
 	if (ZSTD_isError(n))
@@ -315,7 +316,8 @@ void codec_put_plane(struct buf *to, const void *varints, size_t len, bool first
 	to->len += count;
 }
 
-static int pack_planes(struct codec *c, const uint8_t *varints, size_t len, uint64_t sizes[PLANES])
+static int pack_planes(struct codec *c, const uint8_t *varints, size_t len,
+		       enum codec_effort effort, uint64_t sizes[PLANES])
 {
 	for (size_t k = 0; k < PLANES; k++) {
 		struct str packed = {NULL, 0};
@@ -326,7 +328,7 @@ static int pack_planes(struct codec *c, const uint8_t *varints, size_t len, uint
 		if (c->plane.failed)
 			return -ENOMEM;
 		rc = c->plane.len
-			 ? codec_pack(c, c->plane.data, c->plane.len, CODEC_DENSE, &packed)
+			 ? codec_pack(c, c->plane.data, c->plane.len, effort, &packed)
 			 : 0;
 		if (!rc && packed.len)
 			rc = buf_add(&c->apart, packed.ptr, packed.len);
@@ -338,7 +340,8 @@ static int pack_planes(struct codec *c, const uint8_t *varints, size_t len, uint
 }
 
 /* `raw` holds the head, `columns` the columns. */
-static int pack_apart(struct codec *c, const size_t *lengths, size_t count, struct str *ret_packed)
+static int pack_apart(struct codec *c, const size_t *lengths, size_t count,
+		      enum codec_effort effort, struct str *ret_packed)
 {
 	struct str head;
 	size_t at = 0;
@@ -346,7 +349,8 @@ static int pack_apart(struct codec *c, const size_t *lengths, size_t count, stru
 	buf_clear(&c->apart);
 	for (size_t i = 0; i < count; i++) {
 		uint64_t sizes[PLANES];
-		int rc = pack_planes(c, (const uint8_t *)c->columns.data + at, lengths[i], sizes);
+		int rc = pack_planes(c, (const uint8_t *)c->columns.data + at, lengths[i], effort,
+				     sizes);
 
 		if (rc)
 			return rc;
@@ -396,6 +400,7 @@ int codec_encode(struct codec *c, const struct codec_columns *columns, unsigned 
 	if (parts & CODEC_APART)
 		return body->failed ? -ENOMEM
 				    : pack_apart(c, lengths, COLUMNS_FIXED + columns->values_count,
+						 parts & CODEC_CONTEXTS ? CODEC_NUMBERS : CODEC_DENSE,
 						 ret_packed);
 	(void)buf_add(&c->raw, body->data, body->len);
 	if (body->failed || c->raw.failed)

@@ -37,8 +37,9 @@ enum codec_part { CODEC_TIMES = 1, CODEC_CONTEXTS = 2, CODEC_APART = 4 /* the co
 /* Of varints: append all the first bytes, or all the others. */
 void codec_put_plane(struct buf *to, const void *varints, size_t len, bool first);
 
-/* How hard to try: what is written once an hour and read for weeks deserves more. */
-enum codec_effort { CODEC_QUICK = 3, CODEC_DENSE = 12 };
+/* How hard to try: what is written once an hour and read for weeks deserves more.  NUMBERS: records in
+ * time order repeat little but by chance, and such a match costs more than its letters. */
+enum codec_effort { CODEC_NUMBERS = 1, CODEC_QUICK = 3, CODEC_DENSE = 12 };
 
 /* Columns of one block; the codec grows and owns the arrays. */
 struct codec_columns {

@@ -8,7 +8,8 @@
 #include "base/sort.h"
 #include "base/varint.h"
 
-#define COLUMNS_FIXED 4 /* times, nodes, contexts, counts */
+enum { TIMES, NODE_LIST, NODES, CONTEXT_LIST, CONTEXTS, COUNTS, COLUMNS_FIXED };
+
 #define PLANES 2	/* of a column that stands apart */
 #define APART_MIN 1024	/* records: for fewer, ten frames cost more than they save */
 
@@ -110,7 +111,10 @@ int codec_pack(struct codec *c, const void *raw, size_t len, enum codec_effort e
 	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_compressionLevel, (int)effort);
 	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_checksumFlag, 1);
 	/* Its tables for this effort would be 24 MB for a dictionary, and find no more; 0: as it likes. */
-	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_hashLog, effort == CODEC_DENSE ? 17 : 0);
+	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_hashLog,
+				     effort == CODEC_DENSE     ? 17
+				     : effort == CODEC_NUMBERS ? 6
+							       : 0);
 	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_chainLog, effort == CODEC_DENSE ? 17 : 0);
 	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_minMatch, effort == CODEC_NUMBERS ? 7 : 0);
 	size_t n = ZSTD_compress2(c->packer, to, bound, raw, len);
@@ -121,15 +125,36 @@ int codec_pack(struct codec *c, const void *raw, size_t len, enum codec_effort e
 	return 0;
 }
 
-int codec_unpack(struct codec *c, const void *packed, size_t len, struct str *ret_raw)
+int codec_pack_pieces(struct codec *c, const void *raw, const size_t *ends, size_t count,
+		      enum codec_effort effort, struct str *ret_packed)
+{
+	size_t at = 0;
+
+	if (count == 1)
+		return codec_pack(c, raw, ends[0], effort, ret_packed);
+	buf_clear(&c->apart);
+	for (size_t i = 0; i < count; i++) {
+		struct str packed;
+
+		if (codec_pack(c, (const char *)raw + at, ends[i] - at,
+			       i ? CODEC_NUMBERS : effort, &packed) ||
+		    buf_add(&c->apart, packed.ptr, packed.len))
+			return -ENOMEM;
+		at = ends[i];
+	}
+	*ret_packed = (struct str){c->apart.data, c->apart.len};
+	return 0;
+}
+
+/* Append what a frame holds to `raw`. */
+static int unpack_frame(struct codec *c, const void *packed, size_t len)
 {
 	unsigned long long size = ZSTD_getFrameContentSize(packed, len);
 
 	/* The size stands in every frame that we write; without it there is nothing to trust. */
 	if (size == ZSTD_CONTENTSIZE_UNKNOWN || size == ZSTD_CONTENTSIZE_ERROR ||
-	    size > CODEC_RAW_MAX)
+	    size > CODEC_RAW_MAX - c->raw.len)
 		return -EBADMSG;
-	buf_clear(&c->raw);
 	char *to = buf_reserve(&c->raw, (size_t)size + 1);
 
 	if (!to)
@@ -138,8 +163,25 @@ int codec_unpack(struct codec *c, const void *packed, size_t len, struct str *re
 
 	if (ZSTD_isError(n) || n != size)
 		return -EBADMSG;
-	*ret_raw = (struct str){to, n};
+	c->raw.len += n;
 	return 0;
+}
+
+int codec_unpack(struct codec *c, const void *packed, size_t len, struct str *ret_raw)
+{
+	const char *at = packed;
+	int rc;
+
+	buf_clear(&c->raw);
+	do {
+		size_t frame = ZSTD_findFrameCompressedSize(at, len);
+
+		rc = ZSTD_isError(frame) ? -EBADMSG : unpack_frame(c, at, frame);
+		at += rc ? 0 : frame;
+		len -= rc ? 0 : frame;
+	} while (!rc && len);
+	*ret_raw = (struct str){c->raw.data, c->raw.len};
+	return rc;
 }
 
 static size_t put_deltas(struct buf *to, const uint32_t *items, size_t count)
@@ -170,20 +212,29 @@ static uint64_t divisor(uint64_t a, uint64_t b)
 	return a;
 }
 
-static size_t put_times(struct buf *to, const int64_t *times, size_t count)
+/* A sign takes a bit of each number, which times in order have no use for. */
+static size_t put_times(struct buf *to, const int64_t *times, size_t count, bool may_be_plain)
 {
 	size_t before = to->len;
 	uint64_t unit = 0;
+	bool ordered = may_be_plain;
 
 	if (!count)
 		return 0;
 	for (size_t i = 1; i < count && unit != 1; i++)
 		unit = divisor(unit, magnitude(times[i] - times[i - 1]));
+	for (size_t i = 1; i < count && ordered; i++)
+		ordered = times[i] >= times[i - 1];
 	unit = unit ? unit : 1;
 	(void)buf_add_varint(to, zigzag_put(times[0]));
 	(void)buf_add_varint(to, unit);
-	for (size_t i = 1; i < count; i++)
-		(void)buf_add_varint(to, zigzag_put((times[i] - times[i - 1]) / (int64_t)unit));
+	if (may_be_plain)
+		(void)buf_add_varint(to, ordered);
+	for (size_t i = 1; i < count; i++) {
+		int64_t delta = (times[i] - times[i - 1]) / (int64_t)unit;
+
+		(void)buf_add_varint(to, ordered ? (uint64_t)delta : zigzag_put(delta));
+	}
 	return to->len - before;
 }
 
@@ -268,15 +319,17 @@ static size_t find_different(struct ranking *r, const uint32_t *nodes, size_t co
 
 /* Records in the order of time name the same few stacks again and again: numbers that are small
  * where they are frequent take half of what deltas do. */
-static size_t put_ranked(struct buf *to, const uint32_t *nodes, size_t count)
+static void put_ranked(struct buf *to, const uint32_t *nodes, size_t count, size_t *ret_list,
+		       size_t *ret_places)
 {
 	struct ranking r CLEANUP(ranking_release) = {0};
 	size_t before = to->len, n;
 	int64_t last = 0;
 
+	*ret_list = *ret_places = 0;
 	if (!ranking_init(&r, count)) {
 		to->failed = -ENOMEM;
-		return 0;
+		return;
 	}
 	n = find_different(&r, nodes, count);
 	/* The most frequent first; equally frequent ones stay in order. */
@@ -291,9 +344,10 @@ static size_t put_ranked(struct buf *to, const uint32_t *nodes, size_t count)
 		(void)buf_add_varint(to, zigzag_put(node - last));
 		last = node;
 	}
+	*ret_list = to->len - before;
 	for (size_t i = 0; i < count; i++)
 		(void)buf_add_varint(to, r.ranks[r.place[i]]);
-	return to->len - before;
+	*ret_places = to->len - before - *ret_list;
 }
 
 /*
@@ -367,27 +421,49 @@ static int pack_apart(struct codec *c, const size_t *lengths, size_t count,
 	return 0;
 }
 
+/* Whether blocks with these parts have such a column; else it has no length in the head. */
+static bool has_column(unsigned parts, size_t column)
+{
+	return parts & CODEC_LISTS || (column != NODE_LIST && column != CONTEXT_LIST);
+}
+
+static void put_stacks(struct buf *to, const struct codec_columns *columns, unsigned parts,
+		       size_t *lengths)
+{
+	size_t n = columns->count;
+
+	if (!(parts & CODEC_CONTEXTS)) {
+		lengths[NODES] = put_deltas(to, columns->nodes, n);
+		return;
+	}
+	put_ranked(to, columns->nodes, n, &lengths[NODE_LIST], &lengths[NODES]);
+	if (parts & CODEC_APART)
+		put_ranked(to, columns->contexts, n, &lengths[CONTEXT_LIST], &lengths[CONTEXTS]);
+	else
+		lengths[CONTEXTS] = put_deltas(to, columns->contexts, n);
+	if (!(parts & CODEC_LISTS)) {
+		lengths[NODES] += lengths[NODE_LIST];
+		lengths[CONTEXTS] += lengths[CONTEXT_LIST];
+	}
+}
+
 int codec_encode(struct codec *c, const struct codec_columns *columns, unsigned parts,
 		 enum codec_effort effort, struct str *ret_packed)
 {
-	size_t lengths[COLUMNS_FIXED + PROFILE_COLUMNS_MAX], before;
+	size_t lengths[COLUMNS_FIXED + PROFILE_COLUMNS_MAX] = {0}, before;
 	struct buf *body = &c->columns;
 
 	if (effort == CODEC_DENSE && columns->count >= APART_MIN)
-		parts |= CODEC_APART;
+		parts |= CODEC_APART | CODEC_LISTS;
 	buf_clear(body);
-	lengths[0] = parts & CODEC_TIMES ? put_times(body, columns->times, columns->count) : 0;
-	lengths[1] = parts & CODEC_CONTEXTS ? put_ranked(body, columns->nodes, columns->count)
-					    : put_deltas(body, columns->nodes, columns->count);
-	lengths[2] = 0;
-	if (parts & CODEC_CONTEXTS)
-		lengths[2] = parts & CODEC_APART
-				 ? put_ranked(body, columns->contexts, columns->count)
-				 : put_deltas(body, columns->contexts, columns->count);
+	if (parts & CODEC_TIMES)
+		lengths[TIMES] =
+		    put_times(body, columns->times, columns->count, parts & CODEC_LISTS);
+	put_stacks(body, columns, parts, lengths);
 	before = body->len;
 	for (size_t i = 0; i < columns->count; i++)
 		(void)buf_add_varint(body, columns->counts[i]);
-	lengths[3] = body->len - before;
+	lengths[COUNTS] = body->len - before;
 	for (size_t v = 0; v < columns->values_count; v++)
 		lengths[COLUMNS_FIXED + v] =
 		    put_values(body, columns->values[v], columns->counts, columns->count);
@@ -396,7 +472,8 @@ int codec_encode(struct codec *c, const struct codec_columns *columns, unsigned 
 	(void)buf_add_varint(&c->raw, columns->values_count);
 	(void)buf_add_varint(&c->raw, parts);
 	for (size_t i = 0; i < COLUMNS_FIXED + columns->values_count; i++)
-		(void)buf_add_varint(&c->raw, lengths[i]);
+		if (has_column(parts, i))
+			(void)buf_add_varint(&c->raw, lengths[i]);
 	if (parts & CODEC_APART)
 		return body->failed ? -ENOMEM
 				    : pack_apart(c, lengths, COLUMNS_FIXED + columns->values_count,
@@ -425,52 +502,72 @@ static bool get_deltas(const uint8_t *p, size_t len, uint32_t *to, size_t count)
 	return p == end;
 }
 
-static int get_ranked(const uint8_t *p, size_t len, uint32_t *to, size_t count)
+/* What places stand for. */
+struct list {
+	uint32_t *numbers;
+	uint64_t count;
+};
+
+/* At most `most`; *p moves behind it. */
+static int get_list(const uint8_t **p, const uint8_t *end, uint64_t most, struct list *to)
 {
-	const uint8_t *end = p + len;
-	uint64_t n, value;
 	int64_t last = 0;
+	uint64_t value;
 
-	p = varint_get(p, end, &n);
-	if (!p || n > count)
+	*p = varint_get(*p, end, &to->count);
+	if (!*p || to->count > most)
 		return -EBADMSG;
-	uint32_t *nodes CLEANUP(cleanup_free) = malloc((size_t)(n + 1) * sizeof(*nodes));
-
+	free(to->numbers);
+	to->numbers = malloc((size_t)(to->count + 1) * sizeof(*to->numbers));
 	/* Not damage: a file would be put aside for it. */
-	if (!nodes)
+	if (!to->numbers)
 		return -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
-		p = varint_get(p, end, &value);
-		if (!p || __builtin_add_overflow(last, zigzag_get(value), &last) || last < 0 ||
+	for (size_t i = 0; i < to->count; i++) {
+		*p = varint_get(*p, end, &value);
+		if (!*p || __builtin_add_overflow(last, zigzag_get(value), &last) || last < 0 ||
 		    last > UINT32_MAX)
 			return -EBADMSG;
-		nodes[i] = (uint32_t)last;
+		to->numbers[i] = (uint32_t)last;
 	}
+	return 0;
+}
+
+static int get_places(const uint8_t *p, const uint8_t *end, const struct list *list, uint32_t *to,
+		      size_t count)
+{
+	uint64_t value;
+
 	for (size_t i = 0; i < count; i++) {
 		p = varint_get(p, end, &value);
-		if (!p || value >= n)
+		if (!p || value >= list->count)
 			return -EBADMSG;
-		to[i] = nodes[value];
+		to[i] = list->numbers[value];
 	}
 	return p == end ? 0 : -EBADMSG;
 }
 
-static bool get_times(const uint8_t *p, size_t len, int64_t *to, size_t count)
+static bool get_times(const uint8_t *p, size_t len, bool may_be_plain, int64_t *to, size_t count)
 {
 	const uint8_t *end = p + len;
-	uint64_t value, unit;
+	uint64_t value, unit = 0, ordered = 0;
 	int64_t delta;
 
 	if (!count)
 		return !len;
 	p = varint_get(p, end, &value);
 	p = p ? varint_get(p, end, &unit) : NULL;
-	if (!p || !unit || unit > INT64_MAX)
+	if (p && may_be_plain)
+		p = varint_get(p, end, &ordered);
+	if (!p || !unit || unit > INT64_MAX || ordered > 1)
 		return false;
 	to[0] = zigzag_get(value);
 	for (size_t i = 1; i < count; i++) {
 		p = varint_get(p, end, &value);
-		if (!p || __builtin_mul_overflow(zigzag_get(value), (int64_t)unit, &delta) ||
+		if (!p || (ordered && value > INT64_MAX))
+			return false;
+		int64_t units = ordered ? (int64_t)value : zigzag_get(value);
+
+		if (__builtin_mul_overflow(units, (int64_t)unit, &delta) ||
 		    __builtin_add_overflow(to[i - 1], delta, &to[i]))
 			return false;
 	}
@@ -515,7 +612,14 @@ struct block {
 	uint64_t lengths[COLUMNS_FIXED + PROFILE_COLUMNS_MAX];
 	uint64_t sizes[COLUMNS_FIXED + PROFILE_COLUMNS_MAX][PLANES]; /* when apart */
 	const uint8_t *at; /* the next column; when apart, its first frame */
+	struct list lists[2]; /* of nodes and of contexts */
 };
+
+static void block_release(struct block *b)
+{
+	free(b->lists[0].numbers);
+	free(b->lists[1].numbers);
+}
 
 /* Read the head; false is damage. */
 static bool get_head(struct block *b, struct str raw, struct str behind)
@@ -532,6 +636,8 @@ static bool get_head(struct block *b, struct str raw, struct str behind)
 		return false;
 	columns = COLUMNS_FIXED + (size_t)b->values_count;
 	for (size_t i = 0; i < columns; i++) {
+		if (!has_column((unsigned)b->parts, i))
+			continue;
 		p = varint_get(p, end, &b->lengths[i]);
 		if (!p || b->lengths[i] > limit)
 			return false;
@@ -542,14 +648,16 @@ static bool get_head(struct block *b, struct str raw, struct str behind)
 		return !behind.len && sum == (uint64_t)(end - p);
 	sum = 0;
 	for (size_t i = 0; i < columns * PLANES; i++) {
+		if (!has_column((unsigned)b->parts, i / PLANES))
+			continue;
 		p = varint_get(p, end, &b->sizes[i / PLANES][i % PLANES]);
 		if (!p || b->sizes[i / PLANES][i % PLANES] > behind.len)
 			return false;
 		sum += b->sizes[i / PLANES][i % PLANES];
 	}
 	b->at = (const uint8_t *)behind.ptr;
-	return p == end && sum == behind.len && b->count <= b->lengths[1] &&
-	       b->count <= b->lengths[3];
+	return p == end && sum == behind.len && b->count <= b->lengths[NODES] &&
+	       b->count <= b->lengths[COUNTS];
 }
 
 /* The varints of a column from its first bytes and the others. */
@@ -608,30 +716,44 @@ static int next_column(struct codec *c, struct block *b, size_t column, bool wan
 	return rc;
 }
 
-static int get_numbers(const struct block *b, const uint8_t *p, size_t column, bool ranked,
+/* Of nodes (0) or contexts (1). */
+static int get_numbers(struct block *b, const uint8_t *p, size_t len, size_t which, bool ranked,
 		       uint32_t *to)
 {
-	if (ranked)
-		return get_ranked(p, b->lengths[column], to, b->count);
-	return get_deltas(p, b->lengths[column], to, b->count) ? 0 : -EBADMSG;
+	const uint8_t *end = p + len;
+	int rc = 0;
+
+	if (!ranked)
+		return get_deltas(p, len, to, b->count) ? 0 : -EBADMSG;
+	if (!(b->parts & CODEC_LISTS))
+		rc = get_list(&p, end, b->count, &b->lists[which]);
+	return rc ? rc : get_places(p, end, &b->lists[which], to, b->count);
 }
 
-static int get_column(const struct block *b, const uint8_t *p, size_t column,
-		      struct codec_columns *to)
+static int get_column(struct block *b, const uint8_t *p, size_t column, struct codec_columns *to)
 {
-	bool contexts = b->parts & CODEC_CONTEXTS, ok;
+	bool contexts = b->parts & CODEC_CONTEXTS, lists = b->parts & CODEC_LISTS, ok;
 	size_t len = b->lengths[column];
+	const uint8_t *end = p + len;
+	int rc;
 
 	switch (column) {
-	case 0:
-		ok = !(b->parts & CODEC_TIMES) || get_times(p, len, to->times, to->count);
+	case TIMES:
+		ok = !(b->parts & CODEC_TIMES) || get_times(p, len, lists, to->times, to->count);
 		return ok ? 0 : -EBADMSG;
-	case 1:
-		return get_numbers(b, p, column, contexts, to->nodes);
-	case 2:
-		return contexts ? get_numbers(b, p, column, b->parts & CODEC_APART, to->contexts)
-				: 0;
-	case 3:
+	case NODE_LIST:
+	case CONTEXT_LIST:
+		if (!contexts || !lists)
+			return len ? -EBADMSG : 0;
+		rc = get_list(&p, end, b->count, &b->lists[column == CONTEXT_LIST]);
+		return rc || p == end ? rc : -EBADMSG;
+	case NODES:
+		return get_numbers(b, p, len, 0, contexts, to->nodes);
+	case CONTEXTS:
+		return contexts
+			   ? get_numbers(b, p, len, 1, b->parts & CODEC_APART, to->contexts)
+			   : 0;
+	case COUNTS:
 		return get_counts(p, len, to->counts, to->count) ? 0 : -EBADMSG;
 	default:
 		ok = get_values(p, len, to->counts, to->values[column - COLUMNS_FIXED], to->count);
@@ -643,7 +765,7 @@ int codec_decode(struct codec *c, const void *packed, size_t len, int column,
 		 struct codec_columns *to)
 {
 	size_t head = ZSTD_findFrameCompressedSize(packed, len);
-	struct block b = {0};
+	struct block b CLEANUP(block_release) = {0};
 	struct str raw;
 
 	if (ZSTD_isError(head))

@@ -97,8 +97,13 @@ const struct hash128 *dict_hashes(struct dict *dict);
 /* Whether there is anything that no segment holds yet. */
 bool dict_is_dirty(const struct dict *dict);
 
-/* Append what is not written to `to`, and count it as written. Returns 0 or -ENOMEM. */
-MUST_CHECK int dict_encode(struct dict *dict, struct buf *to);
+/* Where the pieces of a segment end, which are worth a frame each (codec_pack_pieces). */
+struct dict_pieces {
+	size_t ends[8], count;
+};
+
+/* Append what is not written to `to`, which is empty, and count it as written. Returns 0 or -ENOMEM. */
+MUST_CHECK int dict_encode(struct dict *dict, struct buf *to, struct dict_pieces *ret_pieces);
 
 /* Count nothing as written: the next segment holds it all. */
 void dict_unwrite(struct dict *dict);

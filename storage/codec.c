@@ -290,21 +290,22 @@ static void ranking_release(struct ranking *r)
 	free(r->place);
 }
 
-static bool ranking_init(struct ranking *r, size_t count)
+static bool ranking_init(struct ranking *r, size_t most, size_t count)
 {
-	r->items = malloc((count + 1) * sizeof(*r->items));
-	r->scratch = malloc((count + 1) * sizeof(*r->scratch));
-	r->different = malloc((count + 1) * sizeof(*r->different));
-	r->ranks = malloc((count + 1) * sizeof(*r->ranks));
+	r->items = malloc((most + 1) * sizeof(*r->items));
+	r->scratch = malloc((most + 1) * sizeof(*r->scratch));
+	r->different = malloc((most + 1) * sizeof(*r->different));
+	r->ranks = malloc((most + 1) * sizeof(*r->ranks));
 	r->place = malloc((count + 1) * sizeof(*r->place));
 	return r->items && r->scratch && r->different && r->ranks && r->place;
 }
 
-/* The different nodes in order of their numbers; how many. */
-static size_t find_different(struct ranking *r, const uint32_t *nodes, size_t count)
+static int find_sorted(struct ranking *r, const uint32_t *nodes, size_t count, size_t *ret_n)
 {
 	size_t n = 0;
 
+	if (!ranking_init(r, count, count))
+		return -ENOMEM;
 	for (size_t i = 0; i < count; i++)
 		r->items[i] = (struct sort_item){nodes[i], (uint32_t)i};
 	sort_items(r->items, r->scratch, count);
@@ -314,7 +315,45 @@ static size_t find_different(struct ranking *r, const uint32_t *nodes, size_t co
 		r->different[n - 1].at++;
 		r->place[r->items[i].at] = (uint32_t)n - 1;
 	}
-	return n;
+	*ret_n = n;
+	return 0;
+}
+
+/* By a table of all numbers there may be. */
+static int find_counted(struct ranking *r, const uint32_t *nodes, size_t count, size_t limit,
+			size_t *ret_n)
+{
+	uint32_t *table CLEANUP(cleanup_free) = calloc(limit, sizeof(*table));
+	size_t n = 0, most = 0;
+
+	if (!table)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		most += !table[nodes[i]]++;
+	if (!ranking_init(r, most, count))
+		return -ENOMEM;
+	for (size_t node = 0; node < limit; node++)
+		if (table[node]) {
+			r->different[n] = (struct sort_item){node, table[node]};
+			table[node] = (uint32_t)n++;
+		}
+	for (size_t i = 0; i < count; i++)
+		r->place[i] = table[nodes[i]];
+	*ret_n = n;
+	return 0;
+}
+
+#define TABLE_MIN 4096 /* numbers */
+
+/* The different nodes in order of their numbers; how many. */
+static int find_different(struct ranking *r, const uint32_t *nodes, size_t count, size_t *ret_n)
+{
+	size_t limit = 1;
+
+	for (size_t i = 0; i < count; i++)
+		limit = MAX(limit, (size_t)nodes[i] + 1);
+	return limit / 16 < count + TABLE_MIN ? find_counted(r, nodes, count, limit, ret_n)
+					      : find_sorted(r, nodes, count, ret_n);
 }
 
 /* Records in the order of time name the same few stacks again and again: numbers that are small
@@ -327,11 +366,10 @@ static void put_ranked(struct buf *to, const uint32_t *nodes, size_t count, size
 	int64_t last = 0;
 
 	*ret_list = *ret_places = 0;
-	if (!ranking_init(&r, count)) {
+	if (find_different(&r, nodes, count, &n)) {
 		to->failed = -ENOMEM;
 		return;
 	}
-	n = find_different(&r, nodes, count);
 	/* The most frequent first; equally frequent ones stay in order. */
 	for (size_t i = 0; i < n; i++)
 		r.items[i] = (struct sort_item){UINT32_MAX - r.different[i].at, (uint32_t)i};
@@ -347,6 +385,38 @@ static void put_ranked(struct buf *to, const uint32_t *nodes, size_t count, size
 	*ret_list = to->len - before;
 	for (size_t i = 0; i < count; i++)
 		(void)buf_add_varint(to, r.ranks[r.place[i]]);
+	*ret_places = to->len - before - *ret_list;
+}
+
+/* Windows that stand one behind the other, each with its nodes in order: what there is of nodes is told once, and in
+ * each window how many of them are stepped over. */
+static void put_windows(struct buf *to, const struct codec_columns *c, size_t *ret_list,
+			size_t *ret_places)
+{
+	struct ranking r CLEANUP(ranking_release) = {0};
+	size_t before = to->len, n;
+	bool ordered = true;
+	int64_t last = 0;
+
+	if (find_different(&r, c->nodes, c->count, &n)) {
+		to->failed = -ENOMEM;
+		return;
+	}
+	(void)buf_add_varint(to, n);
+	for (size_t i = 0; i < n; i++) {
+		(void)buf_add_varint(to, zigzag_put((int64_t)r.different[i].key - last));
+		last = (int64_t)r.different[i].key;
+	}
+	*ret_list = to->len - before;
+	for (size_t i = 1; i < c->count && ordered; i++)
+		ordered = c->times[i] != c->times[i - 1] || r.place[i] >= r.place[i - 1];
+	(void)buf_add_varint(to, ordered);
+	for (size_t i = 0; i < c->count; i++) {
+		last = i && c->times[i] == c->times[i - 1] ? r.place[i - 1] : 0;
+		int64_t step = (int64_t)r.place[i] - last;
+
+		(void)buf_add_varint(to, ordered ? (uint64_t)step : zigzag_put(step));
+	}
 	*ret_places = to->len - before - *ret_list;
 }
 
@@ -433,7 +503,10 @@ static void put_stacks(struct buf *to, const struct codec_columns *columns, unsi
 	size_t n = columns->count;
 
 	if (!(parts & CODEC_CONTEXTS)) {
-		lengths[NODES] = put_deltas(to, columns->nodes, n);
+		if (parts & CODEC_LISTS && parts & CODEC_TIMES)
+			put_windows(to, columns, &lengths[NODE_LIST], &lengths[NODES]);
+		else
+			lengths[NODES] = put_deltas(to, columns->nodes, n);
 		return;
 	}
 	put_ranked(to, columns->nodes, n, &lengths[NODE_LIST], &lengths[NODES]);
@@ -542,6 +615,28 @@ static int get_places(const uint8_t *p, const uint8_t *end, const struct list *l
 		if (!p || value >= list->count)
 			return -EBADMSG;
 		to[i] = list->numbers[value];
+	}
+	return p == end ? 0 : -EBADMSG;
+}
+
+static int get_windows(const uint8_t *p, const uint8_t *end, const struct list *list,
+		       const int64_t *times, uint32_t *to, size_t count)
+{
+	uint64_t value, ordered;
+	int64_t place = 0;
+
+	p = varint_get(p, end, &ordered);
+	if (!p || ordered > 1)
+		return -EBADMSG;
+	for (size_t i = 0; i < count; i++) {
+		p = varint_get(p, end, &value);
+		if (!p || value > UINT64_MAX / 4)
+			return -EBADMSG;
+		place = i && times[i] == times[i - 1] ? place : 0;
+		place += ordered ? (int64_t)value : zigzag_get(value);
+		if (place < 0 || (uint64_t)place >= list->count)
+			return -EBADMSG;
+		to[i] = list->numbers[place];
 	}
 	return p == end ? 0 : -EBADMSG;
 }
@@ -743,11 +838,15 @@ static int get_column(struct block *b, const uint8_t *p, size_t column, struct c
 		return ok ? 0 : -EBADMSG;
 	case NODE_LIST:
 	case CONTEXT_LIST:
-		if (!contexts || !lists)
+		if (!lists || !len)
 			return len ? -EBADMSG : 0;
 		rc = get_list(&p, end, b->count, &b->lists[column == CONTEXT_LIST]);
 		return rc || p == end ? rc : -EBADMSG;
 	case NODES:
+		if (!contexts && lists && b->lists[0].count)
+			return b->parts & CODEC_TIMES
+				   ? get_windows(p, end, &b->lists[0], to->times, to->nodes, b->count)
+				   : -EBADMSG;
 		return get_numbers(b, p, len, 0, contexts, to->nodes);
 	case CONTEXTS:
 		return contexts

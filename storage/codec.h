@@ -18,7 +18,9 @@
  * column, and behind it stand two frames for each, the first bytes of all its varints and the others;
  * an empty one is left out.  Contexts are written as nodes are, then.  With CODEC_LISTS, too, as all are
  * since schema 4 of L0, the different nodes and contexts are a column of their own before that of their
- * places, and times have a 1 behind the unit when they are in order and their deltas without a sign.
+ * places, and times have a 1 behind the unit when they are in order and their deltas without a sign.  With
+ * times and lists, but without contexts, the places of nodes are steps from the record before, or from 0 where
+ * the time is another; a 1 before them says that none has a sign.
  *
  * A unit is the greatest number that divides the whole column.
  *

@@ -83,8 +83,85 @@ static int add_to(struct fold *f, const struct fold_bucket *want, const struct c
 	b->records++;
 	if (b->gauge)
 		b->time_ns = MAX(b->time_ns, c->times[i]);
+	f->added++;
 	f->entries[f->entries_count++] =
 	    (struct fold_entry){at, c->nodes[i], c->counts[i], c->times[i], values_at};
+	return 0;
+}
+
+/* By bucket, and by node within one. */
+static int sort_entries(struct fold *f)
+{
+	size_t count = f->entries_count;
+	struct sort_item *items CLEANUP(cleanup_free) = malloc((count + 1) * sizeof(*items));
+	struct sort_item *scratch CLEANUP(cleanup_free) = malloc((count + 1) * sizeof(*scratch));
+	struct fold_entry *sorted = malloc((count + 1) * sizeof(*sorted));
+
+	if (!items || !scratch || !sorted || count > UINT32_MAX) {
+		free(sorted);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < count; i++)
+		items[i] = (struct sort_item){
+		    (uint64_t)f->entries[i].bucket << 32 | f->entries[i].node, (uint32_t)i};
+	sort_items(items, scratch, count);
+	for (size_t i = 0; i < count; i++)
+		sorted[i] = f->entries[items[i].at];
+	free(f->entries);
+	f->entries = sorted;
+	f->entries_capacity = count + 1;
+	return 0;
+}
+
+#define SUM_AT ((size_t)1 << 16) /* entries: an hour of windows is many times as many */
+
+/* Add an entry to the last one when it is of the same stack. */
+static void sum_entry(struct fold *f, const struct fold_entry *e, int64_t *values, size_t *count,
+		      size_t *values_count)
+{
+	const struct fold_bucket *b = &f->buckets[e->bucket];
+	struct fold_entry *last = *count ? &f->entries[*count - 1] : NULL;
+
+	if (b->gauge && e->time_ns != b->time_ns)
+		return; /* an earlier snapshot */
+	if (last && last->bucket == e->bucket && last->node == e->node) {
+		last->count += e->count;
+		for (uint32_t v = 0; v < b->columns; v++)
+			values[last->values_at + v] = storage_add(values[last->values_at + v],
+								  f->values[e->values_at + v]);
+		return;
+	}
+	f->entries[*count] = *e;
+	f->entries[(*count)++].values_at = *values_count;
+	for (uint32_t v = 0; v < b->columns; v++)
+		values[(*values_count)++] = f->values[e->values_at + v];
+}
+
+/* What is gathered is summed in between, in the order in which it came, so that memory holds sums. */
+static int sum_entries(struct fold *f)
+{
+	size_t count = 0, values_count = 0, room = 0;
+
+	if (f->entries_count < 2 * MAX(f->summed_count, SUM_AT / 2))
+		return 0;
+	for (size_t i = 0; i < f->entries_count; i++)
+		room += f->buckets[f->entries[i].bucket].columns;
+	int64_t *values = malloc((room + 1) * sizeof(*values));
+
+	if (!values || sort_entries(f)) {
+		free(values);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < f->entries_count; i++) {
+		struct fold_entry e = f->entries[i];
+
+		sum_entry(f, &e, values, &count, &values_count);
+	}
+	free(f->values);
+	f->values = values;
+	f->values_capacity = room + 1;
+	f->values_count = values_count;
+	f->entries_count = f->summed_count = count;
 	return 0;
 }
 
@@ -97,12 +174,15 @@ int fold_add(struct fold *f, const struct dict_series *described, uint32_t serie
 				   .first_ns = INT64_MAX,
 				   .last_ns = INT64_MIN,
 				   .series = series,
+				   .columns = described->columns_count,
 				   .known = known};
-	size_t values_at = f->values_count;
 	unsigned has = 0;
-	int rc = array_grow(&f->values, sizeof(*f->values), &f->values_capacity,
-			    values_at + described->columns_count);
+	int rc = sum_entries(f);
+	size_t values_at = f->values_count;
 
+	if (!rc)
+		rc = array_grow(&f->values, sizeof(*f->values), &f->values_capacity,
+				values_at + described->columns_count);
 	if (rc)
 		return rc;
 	for (uint32_t v = 0; v < described->columns_count; v++) {
@@ -150,30 +230,6 @@ struct writing {
 	struct extent *extent;
 	struct codec_columns columns;
 };
-
-/* By bucket, and by node within one. */
-static int sort_entries(struct fold *f)
-{
-	size_t count = f->entries_count;
-	struct sort_item *items CLEANUP(cleanup_free) = malloc((count + 1) * sizeof(*items));
-	struct sort_item *scratch CLEANUP(cleanup_free) = malloc((count + 1) * sizeof(*scratch));
-	struct fold_entry *sorted = malloc((count + 1) * sizeof(*sorted));
-
-	if (!items || !scratch || !sorted || count > UINT32_MAX) {
-		free(sorted);
-		return -ENOMEM;
-	}
-	for (size_t i = 0; i < count; i++)
-		items[i] = (struct sort_item){
-		    (uint64_t)f->entries[i].bucket << 32 | f->entries[i].node, (uint32_t)i};
-	sort_items(items, scratch, count);
-	for (size_t i = 0; i < count; i++)
-		sorted[i] = f->entries[items[i].at];
-	free(f->entries);
-	f->entries = sorted;
-	f->entries_capacity = count + 1;
-	return 0;
-}
 
 /* How the stacks of a series of `from` are imported, and the number that the series has here. */
 static int stacks_of(struct writing *w, uint32_t from_series, uint32_t *ret_series,

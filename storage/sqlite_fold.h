@@ -15,7 +15,7 @@ struct fold_bucket {
 	int64_t window_ns, time_ns; /* time: of the snapshot that counts; of sums, the window's */
 	int64_t first_ns, last_ns;  /* of its records */
 	uint64_t records;
-	uint32_t series, instance;
+	uint32_t series, instance, columns;
 	bool gauge;
 	bool known; /* the level above has it already */
 };
@@ -54,6 +54,8 @@ struct fold {
 	struct fold_end *ends;
 	size_t buckets_count, buckets_capacity, entries_count, entries_capacity, values_count,
 	    values_capacity, losses_count, losses_capacity, ends_count, ends_capacity;
+	size_t summed_count; /* of entries, when equal stacks were last made one */
+	size_t added;	     /* how many there would be without that */
 };
 
 void fold_release(struct fold *fold);

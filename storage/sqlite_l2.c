@@ -314,7 +314,7 @@ static int copy_ends(struct rolling *r, struct err *err)
 	return write_month(r, false, err);
 }
 
-/* A file that is complete has one segment; one that grows is not written anew every hour. */
+/* A file that is complete has one segment; one that grows is not written anew every hour, but L2 when a day is over. */
 static int merge_dictionaries(struct rolling *r, struct err *err)
 {
 	bool complete = r->source->hour_ns >= r->source->end_ns || r->source->hour_ns == 0;
@@ -330,9 +330,11 @@ static int merge_dictionaries(struct rolling *r, struct err *err)
 	if (!rc)
 		rc = open_both(r, err);
 	if (!rc) {
-		rc = open_file_merge(r->l2, r->s->codec, SEGMENTS_MAX, err);
+		rc = open_file_merge(r->l2, r->s->codec, complete ? 1 : SEGMENTS_MAX, err);
 		if (rc)
 			files_failed(r->s, r->l2, rc);
+		else if (complete)
+			db_shrink(&r->l2->db);
 	}
 	return rc;
 }
@@ -366,7 +368,7 @@ int l2_derive(struct sqlite_store *s, struct period_file *source, int64_t step, 
 		}
 		r.series = source->rolling;
 		rc = roll_series(&r, err);
-		records += r.fold.entries_count;
+		records += r.fold.added;
 		next_fold(&r);
 		source->rolling += !rc;
 		*ret_more = records > RECORDS_PER_CALL;

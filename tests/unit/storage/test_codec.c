@@ -80,6 +80,45 @@ static void expect_ordered_times_round_trip(void)
 	codec_free(codec);
 }
 
+/* As L1 packs them: windows one behind the other, nodes in order within each; and when they are not. */
+static void windows_in_a_row_come_back(void **state)
+{
+	struct codec_columns in CLEANUP(codec_columns_release) = {0};
+	struct codec_columns out CLEANUP(codec_columns_release) = {0};
+	struct codec *codec;
+	struct str packed;
+
+	(void)state;
+	assert_int_equal(codec_new(&codec), 0);
+	for (int kind = 0; kind < 3; kind++) {
+		fill(&in, 3000);
+		for (uint32_t i = 0; i < 3000; i++) {
+			in.times[i] = i / 60 * INT64_C(10000000000);
+			in.nodes[i] = i % 60 * (kind == 2 ? 40000000u : 31) + i / 60 % 3;
+		}
+		if (kind == 1)
+			in.nodes[1000] = 0;
+		assert_int_equal(codec_encode(codec, &in, CODEC_TIMES, CODEC_DENSE, &packed), 0);
+		char *copy CLEANUP(cleanup_free) = malloc(packed.len);
+
+		memcpy(copy, packed.ptr, packed.len);
+		size_t len = packed.len;
+
+		assert_int_equal(codec_decode(codec, copy, packed.len, -1, &out), 0);
+		assert_memory_equal(out.times, in.times, 3000 * sizeof(*in.times));
+		assert_memory_equal(out.nodes, in.nodes, 3000 * sizeof(*in.nodes));
+		assert_memory_equal(out.values[1], in.values[1], 3000 * sizeof(*in.values[1]));
+		for (size_t at = 0; at < len; at += 7) {
+			copy[at] ^= 0x20;
+			int rc = codec_decode(codec, copy, len, -1, &out);
+
+			assert_true(rc == 0 || rc == -EBADMSG);
+			copy[at] ^= 0x20;
+		}
+	}
+	codec_free(codec);
+}
+
 static void frames_in_a_row_are_unpacked_as_one(void **state)
 {
 	static const char text[] = "namesnamesnames0123456789";
@@ -272,6 +311,7 @@ int main(void)
 	    cmocka_unit_test(damage_is_refused_or_decodes),
 	    cmocka_unit_test(damage_to_columns_apart_is_refused),
 	    cmocka_unit_test(a_block_of_a_former_release_is_read),
+	    cmocka_unit_test(windows_in_a_row_come_back),
 	    cmocka_unit_test(frames_in_a_row_are_unpacked_as_one),
 	};
 

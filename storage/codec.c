@@ -5,6 +5,8 @@
 #include <string.h>
 #include <zstd.h>
 
+#include "base/hash.h"
+#include "base/slots.h"
 #include "base/sort.h"
 #include "base/varint.h"
 
@@ -16,7 +18,12 @@ enum { TIMES, NODE_LIST, NODES, CONTEXT_LIST, CONTEXTS, COUNTS, COLUMNS_FIXED };
 struct codec {
 	ZSTD_CCtx *packer;
 	ZSTD_DCtx *unpacker;
-	struct buf raw, columns, packed, plane, apart;
+	struct buf raw, columns, packed, plane, other, apart;
+	/* What a short block names, in the order in which it was met. */
+	struct slots met;
+	uint32_t *names;
+	size_t names_capacity;
+	uint64_t secret[2];
 };
 
 int codec_new(struct codec **ret_codec)
@@ -31,6 +38,8 @@ int codec_new(struct codec **ret_codec)
 	buf_init(&c->columns, CODEC_RAW_MAX);
 	buf_init(&c->packed, BUF_UNLIMITED);
 	buf_init(&c->plane, CODEC_RAW_MAX);
+	buf_init(&c->other, CODEC_RAW_MAX);
+	hash_secret(c->secret);
 	buf_init(&c->apart, BUF_UNLIMITED);
 	if (!c->packer || !c->unpacker) {
 		codec_free(c);
@@ -50,6 +59,9 @@ void codec_free(struct codec *c)
 	buf_release(&c->columns);
 	buf_release(&c->packed);
 	buf_release(&c->plane);
+	buf_release(&c->other);
+	slots_release(&c->met);
+	free(c->names);
 	buf_release(&c->apart);
 	free(c);
 }
@@ -343,8 +355,6 @@ static int find_counted(struct ranking *r, const uint32_t *nodes, size_t count, 
 	return 0;
 }
 
-#define TABLE_MIN 4096 /* numbers */
-
 /* The different nodes in order of their numbers; how many. */
 static int find_different(struct ranking *r, const uint32_t *nodes, size_t count, size_t *ret_n)
 {
@@ -352,8 +362,8 @@ static int find_different(struct ranking *r, const uint32_t *nodes, size_t count
 
 	for (size_t i = 0; i < count; i++)
 		limit = MAX(limit, (size_t)nodes[i] + 1);
-	return limit / 16 < count + TABLE_MIN ? find_counted(r, nodes, count, limit, ret_n)
-					      : find_sorted(r, nodes, count, ret_n);
+	return limit / 16 < count ? find_counted(r, nodes, count, limit, ret_n)
+				  : find_sorted(r, nodes, count, ret_n);
 }
 
 /* Records in the order of time name the same few stacks again and again: numbers that are small
@@ -385,6 +395,51 @@ static void put_ranked(struct buf *to, const uint32_t *nodes, size_t count, size
 	*ret_list = to->len - before;
 	for (size_t i = 0; i < count; i++)
 		(void)buf_add_varint(to, r.ranks[r.place[i]]);
+	*ret_places = to->len - before - *ret_list;
+}
+
+/* The place of a node among those that were met so far. */
+static int meet(struct codec *c, uint32_t node, uint32_t *ret_place)
+{
+	uint32_t tag = slots_mix(node, 0, c->secret);
+	size_t at = slots_first(&c->met, tag);
+
+	while ((*ret_place = slots_next(&c->met, tag, &at)) != SLOTS_NONE)
+		if (c->names[*ret_place] == node)
+			return 0;
+	*ret_place = (uint32_t)c->met.count;
+	if (array_grow(&c->names, sizeof(*c->names), &c->names_capacity, c->met.count + 1))
+		return -ENOMEM;
+	c->names[*ret_place] = node;
+	return slots_add(&c->met, tag, *ret_place);
+}
+
+/* A short block is packed again within the hour: what is frequent is mostly met early, and need not be counted. */
+static void put_met(struct codec *c, struct buf *to, const uint32_t *nodes, size_t count,
+		    size_t *ret_list, size_t *ret_places)
+{
+	size_t before = to->len;
+	int64_t last = 0;
+	uint32_t place;
+
+	if (c->met.capacity / 8 > count)
+		slots_release(&c->met);
+	slots_clear(&c->met);
+	buf_clear(&c->plane);
+	for (size_t i = 0; i < count; i++) {
+		if (meet(c, nodes[i], &place) || buf_add_varint(&c->plane, place)) {
+			to->failed = -ENOMEM;
+			return;
+		}
+	}
+	(void)buf_add_varint(to, c->met.count);
+	for (size_t i = 0; i < c->met.count; i++) {
+		(void)buf_add_varint(to, zigzag_put((int64_t)c->names[i] - last));
+		last = c->names[i];
+	}
+	*ret_list = to->len - before;
+	if (count)
+		(void)buf_add(to, c->plane.data, c->plane.len);
 	*ret_places = to->len - before - *ret_list;
 }
 
@@ -440,20 +495,37 @@ void codec_put_plane(struct buf *to, const void *varints, size_t len, bool first
 	to->len += count;
 }
 
+static void split_planes(struct buf *first, struct buf *other, const uint8_t *varints, size_t len)
+{
+	char *firsts = buf_reserve(first, len + 1), *others = buf_reserve(other, len + 1);
+	size_t begins = 1, at = 0, rest = 0;
+
+	for (size_t i = 0; firsts && others && i < len; i++) {
+		firsts[at] = others[rest] = (char)varints[i];
+		at += begins;
+		rest += 1 - begins;
+		begins = varints[i] < 0x80;
+	}
+	first->len += at;
+	other->len += rest;
+}
+
 static int pack_planes(struct codec *c, const uint8_t *varints, size_t len,
 		       enum codec_effort effort, uint64_t sizes[PLANES])
 {
+	const struct buf *const planes[PLANES] = {&c->plane, &c->other};
+
+	buf_clear(&c->plane);
+	buf_clear(&c->other);
+	split_planes(&c->plane, &c->other, varints, len);
+	if (c->plane.failed || c->other.failed)
+		return -ENOMEM;
 	for (size_t k = 0; k < PLANES; k++) {
 		struct str packed = {NULL, 0};
-		int rc;
+		int rc = planes[k]->len
+			     ? codec_pack(c, planes[k]->data, planes[k]->len, effort, &packed)
+			     : 0;
 
-		buf_clear(&c->plane);
-		codec_put_plane(&c->plane, varints, len, k == 0);
-		if (c->plane.failed)
-			return -ENOMEM;
-		rc = c->plane.len
-			 ? codec_pack(c, c->plane.data, c->plane.len, effort, &packed)
-			 : 0;
 		if (!rc && packed.len)
 			rc = buf_add(&c->apart, packed.ptr, packed.len);
 		if (rc)
@@ -497,9 +569,10 @@ static bool has_column(unsigned parts, size_t column)
 	return parts & CODEC_LISTS || (column != NODE_LIST && column != CONTEXT_LIST);
 }
 
-static void put_stacks(struct buf *to, const struct codec_columns *columns, unsigned parts,
+static void put_stacks(struct codec *c, const struct codec_columns *columns, unsigned parts,
 		       size_t *lengths)
 {
+	struct buf *to = &c->columns;
 	size_t n = columns->count;
 
 	if (!(parts & CODEC_CONTEXTS)) {
@@ -509,15 +582,14 @@ static void put_stacks(struct buf *to, const struct codec_columns *columns, unsi
 			lengths[NODES] = put_deltas(to, columns->nodes, n);
 		return;
 	}
-	put_ranked(to, columns->nodes, n, &lengths[NODE_LIST], &lengths[NODES]);
-	if (parts & CODEC_APART)
+	if (parts & CODEC_LISTS) {
+		put_ranked(to, columns->nodes, n, &lengths[NODE_LIST], &lengths[NODES]);
 		put_ranked(to, columns->contexts, n, &lengths[CONTEXT_LIST], &lengths[CONTEXTS]);
-	else
-		lengths[CONTEXTS] = put_deltas(to, columns->contexts, n);
-	if (!(parts & CODEC_LISTS)) {
-		lengths[NODES] += lengths[NODE_LIST];
-		lengths[CONTEXTS] += lengths[CONTEXT_LIST];
+		return;
 	}
+	put_met(c, to, columns->nodes, n, &lengths[NODE_LIST], &lengths[NODES]);
+	lengths[NODES] += lengths[NODE_LIST];
+	lengths[CONTEXTS] = put_deltas(to, columns->contexts, n);
 }
 
 int codec_encode(struct codec *c, const struct codec_columns *columns, unsigned parts,
@@ -528,11 +600,13 @@ int codec_encode(struct codec *c, const struct codec_columns *columns, unsigned 
 
 	if (effort == CODEC_DENSE && columns->count >= APART_MIN)
 		parts |= CODEC_APART | CODEC_LISTS;
+	if (parts & CODEC_CONTEXTS)
+		effort = CODEC_NUMBERS;
 	buf_clear(body);
 	if (parts & CODEC_TIMES)
 		lengths[TIMES] =
 		    put_times(body, columns->times, columns->count, parts & CODEC_LISTS);
-	put_stacks(body, columns, parts, lengths);
+	put_stacks(c, columns, parts, lengths);
 	before = body->len;
 	for (size_t i = 0; i < columns->count; i++)
 		(void)buf_add_varint(body, columns->counts[i]);
@@ -550,8 +624,7 @@ int codec_encode(struct codec *c, const struct codec_columns *columns, unsigned 
 	if (parts & CODEC_APART)
 		return body->failed ? -ENOMEM
 				    : pack_apart(c, lengths, COLUMNS_FIXED + columns->values_count,
-						 parts & CODEC_CONTEXTS ? CODEC_NUMBERS : CODEC_DENSE,
-						 ret_packed);
+						 effort, ret_packed);
 	(void)buf_add(&c->raw, body->data, body->len);
 	if (body->failed || c->raw.failed)
 		return -ENOMEM;

@@ -144,8 +144,23 @@ void dict_import_release(struct dict_import *import);
 
 /* Each returns 0, -ENOMEM, or -E2BIG when the file's text or numbers are used up. */
 MUST_CHECK int dict_import_string(struct dict_import *import, uint32_t id, uint32_t *ret_id);
-MUST_CHECK int dict_import_node(struct dict_import *import, uint32_t id, uint32_t *ret_id);
-MUST_CHECK int dict_import_context(struct dict_import *import, uint32_t id, uint32_t *ret_id);
+MUST_CHECK int dict_import_new_node(struct dict_import *import, uint32_t id, uint32_t *ret_id);
+MUST_CHECK int dict_import_new_context(struct dict_import *import, uint32_t id, uint32_t *ret_id);
+
+MUST_CHECK static inline int dict_import_node(struct dict_import *import, uint32_t id,
+					      uint32_t *ret_id)
+{
+	*ret_id = import->nodes[id];
+	return *ret_id != INDEX_NONE ? 0 : dict_import_new_node(import, id, ret_id);
+}
+
+MUST_CHECK static inline int dict_import_context(struct dict_import *import, uint32_t id,
+						 uint32_t *ret_id)
+{
+	*ret_id = import->contexts[id];
+	return *ret_id != INDEX_NONE ? 0 : dict_import_new_context(import, id, ret_id);
+}
+
 /* `series` and `instance` are described with the numbers of `from`. */
 MUST_CHECK int dict_import_series(struct dict_import *import, const struct dict_series *series,
 				  uint32_t *ret_id);

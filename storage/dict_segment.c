@@ -7,7 +7,6 @@
 #include "storage/dict.h"
 
 #include <errno.h>
-#include <math.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -83,14 +82,15 @@ static bool has_process(const struct profile_frame *frame)
 /* Whether its hash does not follow from its parent's and its frame's. */
 static bool is_strange(const struct dict *d, size_t node)
 {
-	struct profile tables = {.strings = d->strings,
-				 .modules = d->t.modules,
-				 .modules_count = d->t.modules_count};
 	struct profile_node n = d->t.nodes[node];
 	const struct profile_frame *frame = &d->t.frames[n.frame];
 
 	if (!d->odd && !has_process(frame))
 		return false;
+	struct profile tables = {.strings = d->strings,
+				 .modules = d->t.modules,
+				 .modules_count = d->t.modules_count};
+
 	return !hash128_equal(
 	    d->t.node_hashes[node],
 	    hash128_chain(d->t.node_hashes[n.parent],
@@ -118,21 +118,6 @@ static void put_strange(struct buf *to, const struct dict *d, size_t first)
 		to->failed = -ENOMEM;
 }
 
-/* How long bytes with these frequencies are at least, in bits. */
-static double length_of(const struct buf *bytes)
-{
-	size_t counts[256] = {0};
-	double bits = 0;
-
-	for (size_t i = 0; i < bytes->len; i++)
-		counts[(uint8_t)bytes->data[i]]++;
-	for (size_t i = 0; i < 256; i++)
-		if (counts[i])
-			bits -= (double)counts[i] *
-				log2((double)counts[i] / (double)bytes->len);
-	return bits;
-}
-
 /* How the frames of a segment's nodes are written; the last is of releases before NODES_APART. */
 enum { FRAMES_PLAIN, FRAMES_DELTAS, FRAMES_APART };
 
@@ -153,7 +138,7 @@ static void put_node_frames(struct buf *to, const struct dict *d, size_t first)
 		put(&plain, d->t.nodes[i].frame);
 		before = d->t.nodes[i].frame;
 	}
-	bool as_deltas = length_of(&deltas) <= length_of(&plain);
+	bool as_deltas = deltas.len <= plain.len;
 	const struct buf *shorter = as_deltas ? &deltas : &plain;
 
 	put(to, as_deltas ? FRAMES_DELTAS : FRAMES_PLAIN);

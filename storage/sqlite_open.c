@@ -157,6 +157,11 @@ int open_file_part(struct open_file *file, struct codec *codec, uint32_t series,
 	return 0;
 }
 
+void open_file_forget(struct open_file *file)
+{
+	parts_free(file);
+}
+
 static int insert_segment(struct open_file *file, struct codec *codec, uint32_t number,
 			  struct open_part *part, int64_t first, int64_t id,
 			  enum codec_effort effort, struct err *err)

@@ -13,7 +13,7 @@
 
 #include "base/varint.h"
 
-#define PACK_RECORDS_MAX ((size_t)1 << 18) /* a longer run is split: some 20 MB while it is made */
+#define PACK_RECORDS_MAX ((size_t)1 << 17) /* a longer run is split: 10 MB while it is made */
 
 struct packing {
 	struct sqlite_store *s;

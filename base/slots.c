@@ -2,6 +2,7 @@
 #include "base/slots.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define BITS_FIRST 6
 #define BITS_MAX 31
@@ -10,6 +11,13 @@ void slots_release(struct slots *slots)
 {
 	free(slots->table);
 	*slots = (struct slots){0};
+}
+
+void slots_clear(struct slots *slots)
+{
+	if (slots->count)
+		memset(slots->table, 0, slots->capacity * sizeof(*slots->table));
+	slots->count = 0;
 }
 
 static void insert(struct slots *slots, struct slot slot)

@@ -5,17 +5,25 @@
 #include <string.h>
 #include <zstd.h>
 
+#include "base/hash.h"
+#include "base/slots.h"
 #include "base/sort.h"
 #include "base/varint.h"
 
-#define COLUMNS_FIXED 4 /* times, nodes, contexts, counts */
+enum { TIMES, NODE_LIST, NODES, CONTEXT_LIST, CONTEXTS, COUNTS, COLUMNS_FIXED };
+
 #define PLANES 2	/* of a column that stands apart */
 #define APART_MIN 1024	/* records: for fewer, ten frames cost more than they save */
 
 struct codec {
 	ZSTD_CCtx *packer;
 	ZSTD_DCtx *unpacker;
-	struct buf raw, columns, packed, plane, apart;
+	struct buf raw, columns, packed, plane, other, apart;
+	/* What a short block names, in the order in which it was met. */
+	struct slots met;
+	uint32_t *names;
+	size_t names_capacity;
+	uint64_t secret[2];
 };
 
 int codec_new(struct codec **ret_codec)
@@ -30,6 +38,8 @@ int codec_new(struct codec **ret_codec)
 	buf_init(&c->columns, CODEC_RAW_MAX);
 	buf_init(&c->packed, BUF_UNLIMITED);
 	buf_init(&c->plane, CODEC_RAW_MAX);
+	buf_init(&c->other, CODEC_RAW_MAX);
+	hash_secret(c->secret);
 	buf_init(&c->apart, BUF_UNLIMITED);
 	if (!c->packer || !c->unpacker) {
 		codec_free(c);
@@ -49,6 +59,9 @@ void codec_free(struct codec *c)
 	buf_release(&c->columns);
 	buf_release(&c->packed);
 	buf_release(&c->plane);
+	buf_release(&c->other);
+	slots_release(&c->met);
+	free(c->names);
 	buf_release(&c->apart);
 	free(c);
 }
@@ -110,8 +123,12 @@ int codec_pack(struct codec *c, const void *raw, size_t len, enum codec_effort e
 	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_compressionLevel, (int)effort);
 	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_checksumFlag, 1);
 	/* Its tables for this effort would be 24 MB for a dictionary, and find no more; 0: as it likes. */
-	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_hashLog, effort == CODEC_DENSE ? 17 : 0);
+	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_hashLog,
+				     effort == CODEC_DENSE     ? 17
+				     : effort == CODEC_NUMBERS ? 6
+							       : 0);
 	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_chainLog, effort == CODEC_DENSE ? 17 : 0);
+	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_minMatch, effort == CODEC_NUMBERS ? 7 : 0);
 	size_t n = ZSTD_compress2(c->packer, to, bound, raw, len);
 
 	if (ZSTD_isError(n))
@@ -120,15 +137,36 @@ int codec_pack(struct codec *c, const void *raw, size_t len, enum codec_effort e
 	return 0;
 }
 
-int codec_unpack(struct codec *c, const void *packed, size_t len, struct str *ret_raw)
+int codec_pack_pieces(struct codec *c, const void *raw, const size_t *ends, size_t count,
+		      enum codec_effort effort, struct str *ret_packed)
+{
+	size_t at = 0;
+
+	if (count == 1)
+		return codec_pack(c, raw, ends[0], effort, ret_packed);
+	buf_clear(&c->apart);
+	for (size_t i = 0; i < count; i++) {
+		struct str packed;
+
+		if (codec_pack(c, (const char *)raw + at, ends[i] - at,
+			       i ? CODEC_NUMBERS : effort, &packed) ||
+		    buf_add(&c->apart, packed.ptr, packed.len))
+			return -ENOMEM;
+		at = ends[i];
+	}
+	*ret_packed = (struct str){c->apart.data, c->apart.len};
+	return 0;
+}
+
+/* Append what a frame holds to `raw`. */
+static int unpack_frame(struct codec *c, const void *packed, size_t len)
 {
 	unsigned long long size = ZSTD_getFrameContentSize(packed, len);
 
 	/* The size stands in every frame that we write; without it there is nothing to trust. */
 	if (size == ZSTD_CONTENTSIZE_UNKNOWN || size == ZSTD_CONTENTSIZE_ERROR ||
-	    size > CODEC_RAW_MAX)
+	    size > CODEC_RAW_MAX - c->raw.len)
 		return -EBADMSG;
-	buf_clear(&c->raw);
 	char *to = buf_reserve(&c->raw, (size_t)size + 1);
 
 	if (!to)
@@ -137,8 +175,25 @@ int codec_unpack(struct codec *c, const void *packed, size_t len, struct str *re
 
 	if (ZSTD_isError(n) || n != size)
 		return -EBADMSG;
-	*ret_raw = (struct str){to, n};
+	c->raw.len += n;
 	return 0;
+}
+
+int codec_unpack(struct codec *c, const void *packed, size_t len, struct str *ret_raw)
+{
+	const char *at = packed;
+	int rc;
+
+	buf_clear(&c->raw);
+	do {
+		size_t frame = ZSTD_findFrameCompressedSize(at, len);
+
+		rc = ZSTD_isError(frame) ? -EBADMSG : unpack_frame(c, at, frame);
+		at += rc ? 0 : frame;
+		len -= rc ? 0 : frame;
+	} while (!rc && len);
+	*ret_raw = (struct str){c->raw.data, c->raw.len};
+	return rc;
 }
 
 static size_t put_deltas(struct buf *to, const uint32_t *items, size_t count)
@@ -169,20 +224,29 @@ static uint64_t divisor(uint64_t a, uint64_t b)
 	return a;
 }
 
-static size_t put_times(struct buf *to, const int64_t *times, size_t count)
+/* A sign takes a bit of each number, which times in order have no use for. */
+static size_t put_times(struct buf *to, const int64_t *times, size_t count, bool may_be_plain)
 {
 	size_t before = to->len;
 	uint64_t unit = 0;
+	bool ordered = may_be_plain;
 
 	if (!count)
 		return 0;
 	for (size_t i = 1; i < count && unit != 1; i++)
 		unit = divisor(unit, magnitude(times[i] - times[i - 1]));
+	for (size_t i = 1; i < count && ordered; i++)
+		ordered = times[i] >= times[i - 1];
 	unit = unit ? unit : 1;
 	(void)buf_add_varint(to, zigzag_put(times[0]));
 	(void)buf_add_varint(to, unit);
-	for (size_t i = 1; i < count; i++)
-		(void)buf_add_varint(to, zigzag_put((times[i] - times[i - 1]) / (int64_t)unit));
+	if (may_be_plain)
+		(void)buf_add_varint(to, ordered);
+	for (size_t i = 1; i < count; i++) {
+		int64_t delta = (times[i] - times[i - 1]) / (int64_t)unit;
+
+		(void)buf_add_varint(to, ordered ? (uint64_t)delta : zigzag_put(delta));
+	}
 	return to->len - before;
 }
 
@@ -238,21 +302,22 @@ static void ranking_release(struct ranking *r)
 	free(r->place);
 }
 
-static bool ranking_init(struct ranking *r, size_t count)
+static bool ranking_init(struct ranking *r, size_t most, size_t count)
 {
-	r->items = malloc((count + 1) * sizeof(*r->items));
-	r->scratch = malloc((count + 1) * sizeof(*r->scratch));
-	r->different = malloc((count + 1) * sizeof(*r->different));
-	r->ranks = malloc((count + 1) * sizeof(*r->ranks));
+	r->items = malloc((most + 1) * sizeof(*r->items));
+	r->scratch = malloc((most + 1) * sizeof(*r->scratch));
+	r->different = malloc((most + 1) * sizeof(*r->different));
+	r->ranks = malloc((most + 1) * sizeof(*r->ranks));
 	r->place = malloc((count + 1) * sizeof(*r->place));
 	return r->items && r->scratch && r->different && r->ranks && r->place;
 }
 
-/* The different nodes in order of their numbers; how many. */
-static size_t find_different(struct ranking *r, const uint32_t *nodes, size_t count)
+static int find_sorted(struct ranking *r, const uint32_t *nodes, size_t count, size_t *ret_n)
 {
 	size_t n = 0;
 
+	if (!ranking_init(r, count, count))
+		return -ENOMEM;
 	for (size_t i = 0; i < count; i++)
 		r->items[i] = (struct sort_item){nodes[i], (uint32_t)i};
 	sort_items(r->items, r->scratch, count);
@@ -262,22 +327,59 @@ static size_t find_different(struct ranking *r, const uint32_t *nodes, size_t co
 		r->different[n - 1].at++;
 		r->place[r->items[i].at] = (uint32_t)n - 1;
 	}
-	return n;
+	*ret_n = n;
+	return 0;
+}
+
+/* By a table of all numbers there may be. */
+static int find_counted(struct ranking *r, const uint32_t *nodes, size_t count, size_t limit,
+			size_t *ret_n)
+{
+	uint32_t *table CLEANUP(cleanup_free) = calloc(limit, sizeof(*table));
+	size_t n = 0, most = 0;
+
+	if (!table)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		most += !table[nodes[i]]++;
+	if (!ranking_init(r, most, count))
+		return -ENOMEM;
+	for (size_t node = 0; node < limit; node++)
+		if (table[node]) {
+			r->different[n] = (struct sort_item){node, table[node]};
+			table[node] = (uint32_t)n++;
+		}
+	for (size_t i = 0; i < count; i++)
+		r->place[i] = table[nodes[i]];
+	*ret_n = n;
+	return 0;
+}
+
+/* The different nodes in order of their numbers; how many. */
+static int find_different(struct ranking *r, const uint32_t *nodes, size_t count, size_t *ret_n)
+{
+	size_t limit = 1;
+
+	for (size_t i = 0; i < count; i++)
+		limit = MAX(limit, (size_t)nodes[i] + 1);
+	return limit / 16 < count ? find_counted(r, nodes, count, limit, ret_n)
+				  : find_sorted(r, nodes, count, ret_n);
 }
 
 /* Records in the order of time name the same few stacks again and again: numbers that are small
  * where they are frequent take half of what deltas do. */
-static size_t put_ranked(struct buf *to, const uint32_t *nodes, size_t count)
+static void put_ranked(struct buf *to, const uint32_t *nodes, size_t count, size_t *ret_list,
+		       size_t *ret_places)
 {
 	struct ranking r CLEANUP(ranking_release) = {0};
 	size_t before = to->len, n;
 	int64_t last = 0;
 
-	if (!ranking_init(&r, count)) {
+	*ret_list = *ret_places = 0;
+	if (find_different(&r, nodes, count, &n)) {
 		to->failed = -ENOMEM;
-		return 0;
+		return;
 	}
-	n = find_different(&r, nodes, count);
 	/* The most frequent first; equally frequent ones stay in order. */
 	for (size_t i = 0; i < n; i++)
 		r.items[i] = (struct sort_item){UINT32_MAX - r.different[i].at, (uint32_t)i};
@@ -290,9 +392,87 @@ static size_t put_ranked(struct buf *to, const uint32_t *nodes, size_t count)
 		(void)buf_add_varint(to, zigzag_put(node - last));
 		last = node;
 	}
+	*ret_list = to->len - before;
 	for (size_t i = 0; i < count; i++)
 		(void)buf_add_varint(to, r.ranks[r.place[i]]);
-	return to->len - before;
+	*ret_places = to->len - before - *ret_list;
+}
+
+/* The place of a node among those that were met so far. */
+static int meet(struct codec *c, uint32_t node, uint32_t *ret_place)
+{
+	uint32_t tag = slots_mix(node, 0, c->secret);
+	size_t at = slots_first(&c->met, tag);
+
+	while ((*ret_place = slots_next(&c->met, tag, &at)) != SLOTS_NONE)
+		if (c->names[*ret_place] == node)
+			return 0;
+	*ret_place = (uint32_t)c->met.count;
+	if (array_grow(&c->names, sizeof(*c->names), &c->names_capacity, c->met.count + 1))
+		return -ENOMEM;
+	c->names[*ret_place] = node;
+	return slots_add(&c->met, tag, *ret_place);
+}
+
+/* A short block is packed again within the hour: what is frequent is mostly met early, and need not be counted. */
+static void put_met(struct codec *c, struct buf *to, const uint32_t *nodes, size_t count,
+		    size_t *ret_list, size_t *ret_places)
+{
+	size_t before = to->len;
+	int64_t last = 0;
+	uint32_t place;
+
+	if (c->met.capacity / 8 > count)
+		slots_release(&c->met);
+	slots_clear(&c->met);
+	buf_clear(&c->plane);
+	for (size_t i = 0; i < count; i++) {
+		if (meet(c, nodes[i], &place) || buf_add_varint(&c->plane, place)) {
+			to->failed = -ENOMEM;
+			return;
+		}
+	}
+	(void)buf_add_varint(to, c->met.count);
+	for (size_t i = 0; i < c->met.count; i++) {
+		(void)buf_add_varint(to, zigzag_put((int64_t)c->names[i] - last));
+		last = c->names[i];
+	}
+	*ret_list = to->len - before;
+	if (count)
+		(void)buf_add(to, c->plane.data, c->plane.len);
+	*ret_places = to->len - before - *ret_list;
+}
+
+/* Windows that stand one behind the other, each with its nodes in order: what there is of nodes is told once, and in
+ * each window how many of them are stepped over. */
+static void put_windows(struct buf *to, const struct codec_columns *c, size_t *ret_list,
+			size_t *ret_places)
+{
+	struct ranking r CLEANUP(ranking_release) = {0};
+	size_t before = to->len, n;
+	bool ordered = true;
+	int64_t last = 0;
+
+	if (find_different(&r, c->nodes, c->count, &n)) {
+		to->failed = -ENOMEM;
+		return;
+	}
+	(void)buf_add_varint(to, n);
+	for (size_t i = 0; i < n; i++) {
+		(void)buf_add_varint(to, zigzag_put((int64_t)r.different[i].key - last));
+		last = (int64_t)r.different[i].key;
+	}
+	*ret_list = to->len - before;
+	for (size_t i = 1; i < c->count && ordered; i++)
+		ordered = c->times[i] != c->times[i - 1] || r.place[i] >= r.place[i - 1];
+	(void)buf_add_varint(to, ordered);
+	for (size_t i = 0; i < c->count; i++) {
+		last = i && c->times[i] == c->times[i - 1] ? r.place[i - 1] : 0;
+		int64_t step = (int64_t)r.place[i] - last;
+
+		(void)buf_add_varint(to, ordered ? (uint64_t)step : zigzag_put(step));
+	}
+	*ret_places = to->len - before - *ret_list;
 }
 
 /*
@@ -315,19 +495,37 @@ void codec_put_plane(struct buf *to, const void *varints, size_t len, bool first
 	to->len += count;
 }
 
-static int pack_planes(struct codec *c, const uint8_t *varints, size_t len, uint64_t sizes[PLANES])
+static void split_planes(struct buf *first, struct buf *other, const uint8_t *varints, size_t len)
 {
+	char *firsts = buf_reserve(first, len + 1), *others = buf_reserve(other, len + 1);
+	size_t begins = 1, at = 0, rest = 0;
+
+	for (size_t i = 0; firsts && others && i < len; i++) {
+		firsts[at] = others[rest] = (char)varints[i];
+		at += begins;
+		rest += 1 - begins;
+		begins = varints[i] < 0x80;
+	}
+	first->len += at;
+	other->len += rest;
+}
+
+static int pack_planes(struct codec *c, const uint8_t *varints, size_t len,
+		       enum codec_effort effort, uint64_t sizes[PLANES])
+{
+	const struct buf *const planes[PLANES] = {&c->plane, &c->other};
+
+	buf_clear(&c->plane);
+	buf_clear(&c->other);
+	split_planes(&c->plane, &c->other, varints, len);
+	if (c->plane.failed || c->other.failed)
+		return -ENOMEM;
 	for (size_t k = 0; k < PLANES; k++) {
 		struct str packed = {NULL, 0};
-		int rc;
+		int rc = planes[k]->len
+			     ? codec_pack(c, planes[k]->data, planes[k]->len, effort, &packed)
+			     : 0;
 
-		buf_clear(&c->plane);
-		codec_put_plane(&c->plane, varints, len, k == 0);
-		if (c->plane.failed)
-			return -ENOMEM;
-		rc = c->plane.len
-			 ? codec_pack(c, c->plane.data, c->plane.len, CODEC_DENSE, &packed)
-			 : 0;
 		if (!rc && packed.len)
 			rc = buf_add(&c->apart, packed.ptr, packed.len);
 		if (rc)
@@ -338,7 +536,8 @@ static int pack_planes(struct codec *c, const uint8_t *varints, size_t len, uint
 }
 
 /* `raw` holds the head, `columns` the columns. */
-static int pack_apart(struct codec *c, const size_t *lengths, size_t count, struct str *ret_packed)
+static int pack_apart(struct codec *c, const size_t *lengths, size_t count,
+		      enum codec_effort effort, struct str *ret_packed)
 {
 	struct str head;
 	size_t at = 0;
@@ -346,7 +545,8 @@ static int pack_apart(struct codec *c, const size_t *lengths, size_t count, stru
 	buf_clear(&c->apart);
 	for (size_t i = 0; i < count; i++) {
 		uint64_t sizes[PLANES];
-		int rc = pack_planes(c, (const uint8_t *)c->columns.data + at, lengths[i], sizes);
+		int rc = pack_planes(c, (const uint8_t *)c->columns.data + at, lengths[i], effort,
+				     sizes);
 
 		if (rc)
 			return rc;
@@ -363,27 +563,54 @@ static int pack_apart(struct codec *c, const size_t *lengths, size_t count, stru
 	return 0;
 }
 
+/* Whether blocks with these parts have such a column; else it has no length in the head. */
+static bool has_column(unsigned parts, size_t column)
+{
+	return parts & CODEC_LISTS || (column != NODE_LIST && column != CONTEXT_LIST);
+}
+
+static void put_stacks(struct codec *c, const struct codec_columns *columns, unsigned parts,
+		       size_t *lengths)
+{
+	struct buf *to = &c->columns;
+	size_t n = columns->count;
+
+	if (!(parts & CODEC_CONTEXTS)) {
+		if (parts & CODEC_LISTS && parts & CODEC_TIMES)
+			put_windows(to, columns, &lengths[NODE_LIST], &lengths[NODES]);
+		else
+			lengths[NODES] = put_deltas(to, columns->nodes, n);
+		return;
+	}
+	if (parts & CODEC_LISTS) {
+		put_ranked(to, columns->nodes, n, &lengths[NODE_LIST], &lengths[NODES]);
+		put_ranked(to, columns->contexts, n, &lengths[CONTEXT_LIST], &lengths[CONTEXTS]);
+		return;
+	}
+	put_met(c, to, columns->nodes, n, &lengths[NODE_LIST], &lengths[NODES]);
+	lengths[NODES] += lengths[NODE_LIST];
+	lengths[CONTEXTS] = put_deltas(to, columns->contexts, n);
+}
+
 int codec_encode(struct codec *c, const struct codec_columns *columns, unsigned parts,
 		 enum codec_effort effort, struct str *ret_packed)
 {
-	size_t lengths[COLUMNS_FIXED + PROFILE_COLUMNS_MAX], before;
+	size_t lengths[COLUMNS_FIXED + PROFILE_COLUMNS_MAX] = {0}, before;
 	struct buf *body = &c->columns;
 
 	if (effort == CODEC_DENSE && columns->count >= APART_MIN)
-		parts |= CODEC_APART;
-	buf_clear(body);
-	lengths[0] = parts & CODEC_TIMES ? put_times(body, columns->times, columns->count) : 0;
-	lengths[1] = parts & CODEC_CONTEXTS ? put_ranked(body, columns->nodes, columns->count)
-					    : put_deltas(body, columns->nodes, columns->count);
-	lengths[2] = 0;
+		parts |= CODEC_APART | CODEC_LISTS;
 	if (parts & CODEC_CONTEXTS)
-		lengths[2] = parts & CODEC_APART
-				 ? put_ranked(body, columns->contexts, columns->count)
-				 : put_deltas(body, columns->contexts, columns->count);
+		effort = CODEC_NUMBERS;
+	buf_clear(body);
+	if (parts & CODEC_TIMES)
+		lengths[TIMES] =
+		    put_times(body, columns->times, columns->count, parts & CODEC_LISTS);
+	put_stacks(c, columns, parts, lengths);
 	before = body->len;
 	for (size_t i = 0; i < columns->count; i++)
 		(void)buf_add_varint(body, columns->counts[i]);
-	lengths[3] = body->len - before;
+	lengths[COUNTS] = body->len - before;
 	for (size_t v = 0; v < columns->values_count; v++)
 		lengths[COLUMNS_FIXED + v] =
 		    put_values(body, columns->values[v], columns->counts, columns->count);
@@ -392,11 +619,12 @@ int codec_encode(struct codec *c, const struct codec_columns *columns, unsigned 
 	(void)buf_add_varint(&c->raw, columns->values_count);
 	(void)buf_add_varint(&c->raw, parts);
 	for (size_t i = 0; i < COLUMNS_FIXED + columns->values_count; i++)
-		(void)buf_add_varint(&c->raw, lengths[i]);
+		if (has_column(parts, i))
+			(void)buf_add_varint(&c->raw, lengths[i]);
 	if (parts & CODEC_APART)
 		return body->failed ? -ENOMEM
 				    : pack_apart(c, lengths, COLUMNS_FIXED + columns->values_count,
-						 ret_packed);
+						 effort, ret_packed);
 	(void)buf_add(&c->raw, body->data, body->len);
 	if (body->failed || c->raw.failed)
 		return -ENOMEM;
@@ -420,52 +648,94 @@ static bool get_deltas(const uint8_t *p, size_t len, uint32_t *to, size_t count)
 	return p == end;
 }
 
-static int get_ranked(const uint8_t *p, size_t len, uint32_t *to, size_t count)
+/* What places stand for. */
+struct list {
+	uint32_t *numbers;
+	uint64_t count;
+};
+
+/* At most `most`; *p moves behind it. */
+static int get_list(const uint8_t **p, const uint8_t *end, uint64_t most, struct list *to)
 {
-	const uint8_t *end = p + len;
-	uint64_t n, value;
 	int64_t last = 0;
+	uint64_t value;
 
-	p = varint_get(p, end, &n);
-	if (!p || n > count)
+	*p = varint_get(*p, end, &to->count);
+	if (!*p || to->count > most)
 		return -EBADMSG;
-	uint32_t *nodes CLEANUP(cleanup_free) = malloc((size_t)(n + 1) * sizeof(*nodes));
-
+	free(to->numbers);
+	to->numbers = malloc((size_t)(to->count + 1) * sizeof(*to->numbers));
 	/* Not damage: a file would be put aside for it. */
-	if (!nodes)
+	if (!to->numbers)
 		return -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
-		p = varint_get(p, end, &value);
-		if (!p || __builtin_add_overflow(last, zigzag_get(value), &last) || last < 0 ||
+	for (size_t i = 0; i < to->count; i++) {
+		*p = varint_get(*p, end, &value);
+		if (!*p || __builtin_add_overflow(last, zigzag_get(value), &last) || last < 0 ||
 		    last > UINT32_MAX)
 			return -EBADMSG;
-		nodes[i] = (uint32_t)last;
+		to->numbers[i] = (uint32_t)last;
 	}
+	return 0;
+}
+
+static int get_places(const uint8_t *p, const uint8_t *end, const struct list *list, uint32_t *to,
+		      size_t count)
+{
+	uint64_t value;
+
 	for (size_t i = 0; i < count; i++) {
 		p = varint_get(p, end, &value);
-		if (!p || value >= n)
+		if (!p || value >= list->count)
 			return -EBADMSG;
-		to[i] = nodes[value];
+		to[i] = list->numbers[value];
 	}
 	return p == end ? 0 : -EBADMSG;
 }
 
-static bool get_times(const uint8_t *p, size_t len, int64_t *to, size_t count)
+static int get_windows(const uint8_t *p, const uint8_t *end, const struct list *list,
+		       const int64_t *times, uint32_t *to, size_t count)
+{
+	uint64_t value, ordered;
+	int64_t place = 0;
+
+	p = varint_get(p, end, &ordered);
+	if (!p || ordered > 1)
+		return -EBADMSG;
+	for (size_t i = 0; i < count; i++) {
+		p = varint_get(p, end, &value);
+		if (!p || value > UINT64_MAX / 4)
+			return -EBADMSG;
+		place = i && times[i] == times[i - 1] ? place : 0;
+		place += ordered ? (int64_t)value : zigzag_get(value);
+		if (place < 0 || (uint64_t)place >= list->count)
+			return -EBADMSG;
+		to[i] = list->numbers[place];
+	}
+	return p == end ? 0 : -EBADMSG;
+}
+
+static bool get_times(const uint8_t *p, size_t len, bool may_be_plain, int64_t *to, size_t count)
 {
 	const uint8_t *end = p + len;
-	uint64_t value, unit;
+	uint64_t value, unit = 0, ordered = 0;
 	int64_t delta;
 
 	if (!count)
 		return !len;
 	p = varint_get(p, end, &value);
 	p = p ? varint_get(p, end, &unit) : NULL;
-	if (!p || !unit || unit > INT64_MAX)
+	if (p && may_be_plain)
+		p = varint_get(p, end, &ordered);
+	if (!p || !unit || unit > INT64_MAX || ordered > 1)
 		return false;
 	to[0] = zigzag_get(value);
 	for (size_t i = 1; i < count; i++) {
 		p = varint_get(p, end, &value);
-		if (!p || __builtin_mul_overflow(zigzag_get(value), (int64_t)unit, &delta) ||
+		if (!p || (ordered && value > INT64_MAX))
+			return false;
+		int64_t units = ordered ? (int64_t)value : zigzag_get(value);
+
+		if (__builtin_mul_overflow(units, (int64_t)unit, &delta) ||
 		    __builtin_add_overflow(to[i - 1], delta, &to[i]))
 			return false;
 	}
@@ -510,7 +780,14 @@ struct block {
 	uint64_t lengths[COLUMNS_FIXED + PROFILE_COLUMNS_MAX];
 	uint64_t sizes[COLUMNS_FIXED + PROFILE_COLUMNS_MAX][PLANES]; /* when apart */
 	const uint8_t *at; /* the next column; when apart, its first frame */
+	struct list lists[2]; /* of nodes and of contexts */
 };
+
+static void block_release(struct block *b)
+{
+	free(b->lists[0].numbers);
+	free(b->lists[1].numbers);
+}
 
 /* Read the head; false is damage. */
 static bool get_head(struct block *b, struct str raw, struct str behind)
@@ -527,6 +804,8 @@ static bool get_head(struct block *b, struct str raw, struct str behind)
 		return false;
 	columns = COLUMNS_FIXED + (size_t)b->values_count;
 	for (size_t i = 0; i < columns; i++) {
+		if (!has_column((unsigned)b->parts, i))
+			continue;
 		p = varint_get(p, end, &b->lengths[i]);
 		if (!p || b->lengths[i] > limit)
 			return false;
@@ -537,14 +816,16 @@ static bool get_head(struct block *b, struct str raw, struct str behind)
 		return !behind.len && sum == (uint64_t)(end - p);
 	sum = 0;
 	for (size_t i = 0; i < columns * PLANES; i++) {
+		if (!has_column((unsigned)b->parts, i / PLANES))
+			continue;
 		p = varint_get(p, end, &b->sizes[i / PLANES][i % PLANES]);
 		if (!p || b->sizes[i / PLANES][i % PLANES] > behind.len)
 			return false;
 		sum += b->sizes[i / PLANES][i % PLANES];
 	}
 	b->at = (const uint8_t *)behind.ptr;
-	return p == end && sum == behind.len && b->count <= b->lengths[1] &&
-	       b->count <= b->lengths[3];
+	return p == end && sum == behind.len && b->count <= b->lengths[NODES] &&
+	       b->count <= b->lengths[COUNTS];
 }
 
 /* The varints of a column from its first bytes and the others. */
@@ -603,30 +884,48 @@ static int next_column(struct codec *c, struct block *b, size_t column, bool wan
 	return rc;
 }
 
-static int get_numbers(const struct block *b, const uint8_t *p, size_t column, bool ranked,
+/* Of nodes (0) or contexts (1). */
+static int get_numbers(struct block *b, const uint8_t *p, size_t len, size_t which, bool ranked,
 		       uint32_t *to)
 {
-	if (ranked)
-		return get_ranked(p, b->lengths[column], to, b->count);
-	return get_deltas(p, b->lengths[column], to, b->count) ? 0 : -EBADMSG;
+	const uint8_t *end = p + len;
+	int rc = 0;
+
+	if (!ranked)
+		return get_deltas(p, len, to, b->count) ? 0 : -EBADMSG;
+	if (!(b->parts & CODEC_LISTS))
+		rc = get_list(&p, end, b->count, &b->lists[which]);
+	return rc ? rc : get_places(p, end, &b->lists[which], to, b->count);
 }
 
-static int get_column(const struct block *b, const uint8_t *p, size_t column,
-		      struct codec_columns *to)
+static int get_column(struct block *b, const uint8_t *p, size_t column, struct codec_columns *to)
 {
-	bool contexts = b->parts & CODEC_CONTEXTS, ok;
+	bool contexts = b->parts & CODEC_CONTEXTS, lists = b->parts & CODEC_LISTS, ok;
 	size_t len = b->lengths[column];
+	const uint8_t *end = p + len;
+	int rc;
 
 	switch (column) {
-	case 0:
-		ok = !(b->parts & CODEC_TIMES) || get_times(p, len, to->times, to->count);
+	case TIMES:
+		ok = !(b->parts & CODEC_TIMES) || get_times(p, len, lists, to->times, to->count);
 		return ok ? 0 : -EBADMSG;
-	case 1:
-		return get_numbers(b, p, column, contexts, to->nodes);
-	case 2:
-		return contexts ? get_numbers(b, p, column, b->parts & CODEC_APART, to->contexts)
-				: 0;
-	case 3:
+	case NODE_LIST:
+	case CONTEXT_LIST:
+		if (!lists || !len)
+			return len ? -EBADMSG : 0;
+		rc = get_list(&p, end, b->count, &b->lists[column == CONTEXT_LIST]);
+		return rc || p == end ? rc : -EBADMSG;
+	case NODES:
+		if (!contexts && lists && b->lists[0].count)
+			return b->parts & CODEC_TIMES
+				   ? get_windows(p, end, &b->lists[0], to->times, to->nodes, b->count)
+				   : -EBADMSG;
+		return get_numbers(b, p, len, 0, contexts, to->nodes);
+	case CONTEXTS:
+		return contexts
+			   ? get_numbers(b, p, len, 1, b->parts & CODEC_APART, to->contexts)
+			   : 0;
+	case COUNTS:
 		return get_counts(p, len, to->counts, to->count) ? 0 : -EBADMSG;
 	default:
 		ok = get_values(p, len, to->counts, to->values[column - COLUMNS_FIXED], to->count);
@@ -638,7 +937,7 @@ int codec_decode(struct codec *c, const void *packed, size_t len, int column,
 		 struct codec_columns *to)
 {
 	size_t head = ZSTD_findFrameCompressedSize(packed, len);
-	struct block b = {0};
+	struct block b CLEANUP(block_release) = {0};
 	struct str raw;
 
 	if (ZSTD_isError(head))

@@ -16,7 +16,11 @@
  *
  * Long blocks that are packed densely have their columns apart: the frame ends with two sizes for each
  * column, and behind it stand two frames for each, the first bytes of all its varints and the others;
- * an empty one is left out.  Contexts are written as nodes are, then.
+ * an empty one is left out.  Contexts are written as nodes are, then.  With CODEC_LISTS, too, as all are
+ * since schema 4 of L0, the different nodes and contexts are a column of their own before that of their
+ * places, and times have a 1 behind the unit when they are in order and their deltas without a sign.  With
+ * times and lists, but without contexts, the places of nodes are steps from the record before, or from 0 where
+ * the time is another; a 1 before them says that none has a sign.
  *
  * A unit is the greatest number that divides the whole column.
  *
@@ -32,13 +36,19 @@
 #define CODEC_RECORDS_MAX ((size_t)1 << 16) /* of an L0 block; a longer run is split */
 #define CODEC_RAW_MAX ((size_t)256 << 20)   /* of any packed thing; more is damage */
 
-enum codec_part { CODEC_TIMES = 1, CODEC_CONTEXTS = 2, CODEC_APART = 4 /* the codec's choice */ };
+enum codec_part {
+	CODEC_TIMES = 1,
+	CODEC_CONTEXTS = 2,
+	CODEC_APART = 4, /* the codec's choice, as is the next */
+	CODEC_LISTS = 8,
+};
 
 /* Of varints: append all the first bytes, or all the others. */
 void codec_put_plane(struct buf *to, const void *varints, size_t len, bool first);
 
-/* How hard to try: what is written once an hour and read for weeks deserves more. */
-enum codec_effort { CODEC_QUICK = 3, CODEC_DENSE = 12 };
+/* How hard to try: what is written once an hour and read for weeks deserves more.  NUMBERS: records in
+ * time order repeat little but by chance, and such a match costs more than its letters. */
+enum codec_effort { CODEC_NUMBERS = 1, CODEC_QUICK = 3, CODEC_DENSE = 12 };
 
 /* Columns of one block; the codec grows and owns the arrays. */
 struct codec_columns {
@@ -62,7 +72,11 @@ void codec_columns_release(struct codec_columns *columns);
 /* Compress; the result is the codec's until its next call. Returns 0 or -ENOMEM. */
 MUST_CHECK int codec_pack(struct codec *codec, const void *raw, size_t len,
 			  enum codec_effort effort, struct str *ret_packed);
-/* Returns 0, -EBADMSG (damaged) or -ENOMEM. */
+/* Bytes of several kinds, a frame for each: up to `ends`, of which the last is the whole length.  Only the
+ * first with that effort; the others are numbers. */
+MUST_CHECK int codec_pack_pieces(struct codec *codec, const void *raw, const size_t *ends, size_t count,
+				 enum codec_effort effort, struct str *ret_packed);
+/* All frames that are there, one behind the other. Returns 0, -EBADMSG (damaged) or -ENOMEM. */
 MUST_CHECK int codec_unpack(struct codec *codec, const void *packed, size_t len,
 			    struct str *ret_raw);
 

@@ -426,15 +426,14 @@ static int import_path(struct dict_import *im, size_t depth)
 	return rc;
 }
 
-int dict_import_node(struct dict_import *im, uint32_t id, uint32_t *ret_id)
+int dict_import_new_node(struct dict_import *im, uint32_t id, uint32_t *ret_id)
 {
 	const struct dict *to = im->to;
 	struct hash128 hash = im->from.node_hashes[id];
 	size_t depth = 0;
 	int rc = 0;
 
-	if (im->nodes[id] == INDEX_NONE)
-		im->nodes[id] = index_find_among(&to->nodes, to->t.node_hashes, hash);
+	im->nodes[id] = index_find_among(&to->nodes, to->t.node_hashes, hash);
 	if (im->nodes[id] == INDEX_NONE) {
 		rc = unmet_path(im, id, &depth);
 		if (!rc)
@@ -493,29 +492,26 @@ static int overflow_context(struct dict_import *im, uint32_t *ret_id)
 	return dict_add_context(im->to, &label, 1);
 }
 
-int dict_import_context(struct dict_import *im, uint32_t id, uint32_t *ret_id)
+int dict_import_new_context(struct dict_import *im, uint32_t id, uint32_t *ret_id)
 {
-	if (im->contexts[id] == INDEX_NONE) {
-		struct profile_label *labels CLEANUP(cleanup_free) = NULL;
-		struct profile_labels run = im->from.contexts[id];
-		int rc = import_labels(im, run, &labels);
+	struct profile_label *labels CLEANUP(cleanup_free) = NULL;
+	struct profile_labels run = im->from.contexts[id];
+	int rc = import_labels(im, run, &labels);
 
-		if (rc)
-			return rc;
-		uint32_t found =
-		    index_find(&im->to->contexts, hash128(labels, run.count * sizeof(*labels)));
+	if (rc)
+		return rc;
+	uint32_t found =
+	    index_find(&im->to->contexts, hash128(labels, run.count * sizeof(*labels)));
 
-		if (found == INDEX_NONE && im->to->t.contexts_count >= DICT_CONTEXTS_MAX) {
-			rc = overflow_context(im, &found);
-		} else if (found == INDEX_NONE) {
-			found = (uint32_t)im->to->t.contexts_count;
-			rc = dict_add_context(im->to, labels, run.count);
-		}
-		if (rc)
-			return rc;
-		im->contexts[id] = found;
+	if (found == INDEX_NONE && im->to->t.contexts_count >= DICT_CONTEXTS_MAX) {
+		rc = overflow_context(im, &found);
+	} else if (found == INDEX_NONE) {
+		found = (uint32_t)im->to->t.contexts_count;
+		rc = dict_add_context(im->to, labels, run.count);
 	}
-	*ret_id = im->contexts[id];
+	if (rc)
+		return rc;
+	*ret_id = im->contexts[id] = found;
 	return 0;
 }
 

@@ -97,8 +97,13 @@ const struct hash128 *dict_hashes(struct dict *dict);
 /* Whether there is anything that no segment holds yet. */
 bool dict_is_dirty(const struct dict *dict);
 
-/* Append what is not written to `to`, and count it as written. Returns 0 or -ENOMEM. */
-MUST_CHECK int dict_encode(struct dict *dict, struct buf *to);
+/* Where the pieces of a segment end, which are worth a frame each (codec_pack_pieces). */
+struct dict_pieces {
+	size_t ends[8], count;
+};
+
+/* Append what is not written to `to`, which is empty, and count it as written. Returns 0 or -ENOMEM. */
+MUST_CHECK int dict_encode(struct dict *dict, struct buf *to, struct dict_pieces *ret_pieces);
 
 /* Count nothing as written: the next segment holds it all. */
 void dict_unwrite(struct dict *dict);
@@ -139,8 +144,23 @@ void dict_import_release(struct dict_import *import);
 
 /* Each returns 0, -ENOMEM, or -E2BIG when the file's text or numbers are used up. */
 MUST_CHECK int dict_import_string(struct dict_import *import, uint32_t id, uint32_t *ret_id);
-MUST_CHECK int dict_import_node(struct dict_import *import, uint32_t id, uint32_t *ret_id);
-MUST_CHECK int dict_import_context(struct dict_import *import, uint32_t id, uint32_t *ret_id);
+MUST_CHECK int dict_import_new_node(struct dict_import *import, uint32_t id, uint32_t *ret_id);
+MUST_CHECK int dict_import_new_context(struct dict_import *import, uint32_t id, uint32_t *ret_id);
+
+MUST_CHECK static inline int dict_import_node(struct dict_import *import, uint32_t id,
+					      uint32_t *ret_id)
+{
+	*ret_id = import->nodes[id];
+	return *ret_id != INDEX_NONE ? 0 : dict_import_new_node(import, id, ret_id);
+}
+
+MUST_CHECK static inline int dict_import_context(struct dict_import *import, uint32_t id,
+						 uint32_t *ret_id)
+{
+	*ret_id = import->contexts[id];
+	return *ret_id != INDEX_NONE ? 0 : dict_import_new_context(import, id, ret_id);
+}
+
 /* `series` and `instance` are described with the numbers of `from`. */
 MUST_CHECK int dict_import_series(struct dict_import *import, const struct dict_series *series,
 				  uint32_t *ret_id);

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A dictionary's segment: for each table the number of new entries, then the entries, as varints;
- * numbers of parents and frames are deltas from the entry before.  The layout stands in
- * docs/formats/storage.md.
+ * numbers of parents and frames are deltas from the entry before.  A long one has its nodes behind all
+ * else, in pieces of one kind each.  The layout stands in docs/formats/storage.md.
  */
 #include "storage/dict.h"
 
 #include <errno.h>
-#include <math.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -83,45 +82,47 @@ static bool has_process(const struct profile_frame *frame)
 /* Whether its hash does not follow from its parent's and its frame's. */
 static bool is_strange(const struct dict *d, size_t node)
 {
-	struct profile tables = {.strings = d->strings,
-				 .modules = d->t.modules,
-				 .modules_count = d->t.modules_count};
 	struct profile_node n = d->t.nodes[node];
 	const struct profile_frame *frame = &d->t.frames[n.frame];
 
 	if (!d->odd && !has_process(frame))
 		return false;
+	struct profile tables = {.strings = d->strings,
+				 .modules = d->t.modules,
+				 .modules_count = d->t.modules_count};
+
 	return !hash128_equal(
 	    d->t.node_hashes[node],
 	    hash128_chain(d->t.node_hashes[n.parent],
 			  profile_frame_identity(&tables, frame, d->owner)));
 }
 
-static void put_hash(struct buf *to, const struct dict *d, size_t node, size_t *last)
+/* A node's hash follows from its parent's and its frame, and only what does not is written: code of
+ * a process, which has its runtime id in its identity. */
+static void put_strange(struct buf *to, const struct dict *d, size_t first)
 {
-	put(to, node - *last);
-	(void)buf_add(to, &d->t.node_hashes[node], sizeof(struct hash128));
-	*last = node;
+	struct buf hashes CLEANUP(buf_release);
+	size_t count = 0, last = first;
+
+	buf_init(&hashes, BUF_UNLIMITED);
+	for (size_t i = first; i < d->t.nodes_count; i++) {
+		if (!is_strange(d, i))
+			continue;
+		put(&hashes, i - last);
+		(void)buf_add(&hashes, &d->t.node_hashes[i], sizeof(struct hash128));
+		last = i;
+		count++;
+	}
+	put(to, count);
+	if (hashes.failed || (hashes.len && buf_add(to, hashes.data, hashes.len)))
+		to->failed = -ENOMEM;
 }
 
-/* How long bytes with these frequencies are at least, in bits. */
-static double length_of(const struct buf *bytes)
-{
-	size_t counts[256] = {0};
-	double bits = 0;
-
-	for (size_t i = 0; i < bytes->len; i++)
-		counts[(uint8_t)bytes->data[i]]++;
-	for (size_t i = 0; i < 256; i++)
-		if (counts[i])
-			bits -= (double)counts[i] *
-				log2((double)counts[i] / (double)bytes->len);
-	return bits;
-}
-
-/* How the frames of a segment's nodes are written. */
+/* How the frames of a segment's nodes are written; the last is of releases before NODES_APART. */
 enum { FRAMES_PLAIN, FRAMES_DELTAS, FRAMES_APART };
 
+/* Begins a segment that has its nodes apart; as a count of strings it would be damage. */
+#define NODES_APART UINT64_MAX
 #define APART_MIN 1024 /* nodes; of fewer, zstd makes no more of it */
 
 /* Frames that are met in order are short as deltas; those that come again and again, as they are. */
@@ -137,27 +138,18 @@ static void put_node_frames(struct buf *to, const struct dict *d, size_t first)
 		put(&plain, d->t.nodes[i].frame);
 		before = d->t.nodes[i].frame;
 	}
-	bool as_deltas = length_of(&deltas) <= length_of(&plain);
+	bool as_deltas = deltas.len <= plain.len;
 	const struct buf *shorter = as_deltas ? &deltas : &plain;
-	bool apart = !as_deltas && d->t.nodes_count - first >= APART_MIN;
 
-	put(to, apart ? FRAMES_APART : as_deltas ? FRAMES_DELTAS : FRAMES_PLAIN);
-	/* First the first bytes of all varints, then the others: each kind is worth its own statistics. */
-	if (apart) {
-		codec_put_plane(to, shorter->data, shorter->len, true);
-		codec_put_plane(to, shorter->data, shorter->len, false);
-	} else {
-		(void)buf_add(to, shorter->data, shorter->len);
-	}
+	put(to, as_deltas ? FRAMES_DELTAS : FRAMES_PLAIN);
+	(void)buf_add(to, shorter->data, shorter->len);
 	if (deltas.failed || plain.failed)
 		to->failed = -ENOMEM;
 }
 
-/* A node's hash follows from its parent's and its frame, and only what does not is written: code of
- * a process, which has its runtime id in its identity. */
 static void put_nodes(struct buf *to, const struct dict *d)
 {
-	size_t first = d->written.nodes, strange = 0, last = first;
+	size_t first = d->written.nodes;
 	struct profile_node before = {0, 0};
 
 	put(to, d->t.nodes_count - first);
@@ -166,12 +158,63 @@ static void put_nodes(struct buf *to, const struct dict *d)
 		before = d->t.nodes[i];
 	}
 	put_node_frames(to, d, first);
+	put_strange(to, d, first);
+}
+
+static void end_piece(const struct buf *to, struct dict_pieces *pieces)
+{
+	pieces->ends[pieces->count++] = to->len;
+}
+
+/* First the first bytes of all varints, then the others: each kind is worth its own statistics. */
+static void put_apart(struct buf *to, const struct buf *varints, struct dict_pieces *pieces)
+{
+	codec_put_plane(to, varints->data, varints->len, true);
+	end_piece(to, pieces);
+	codec_put_plane(to, varints->data, varints->len, false);
+	end_piece(to, pieces);
+	if (varints->failed)
+		to->failed = -ENOMEM;
+}
+
+/* Stacks come as chains, of which each node is the child of the one before: how long each is, and what
+ * its first node hangs on. */
+static void put_chains(struct buf *to, const struct dict *d, size_t first,
+		       struct dict_pieces *pieces)
+{
+	struct buf lengths CLEANUP(buf_release), parents CLEANUP(buf_release);
+	size_t chains = 0;
+
+	buf_init(&lengths, BUF_UNLIMITED);
+	buf_init(&parents, BUF_UNLIMITED);
+	for (size_t i = first, begin = first; i < d->t.nodes_count; begin = i) {
+		put(&parents, d->t.nodes[i].parent);
+		for (i++; i < d->t.nodes_count && d->t.nodes[i].parent == i - 1;)
+			i++;
+		put(&lengths, i - begin);
+		chains++;
+	}
+	put(to, chains);
+	end_piece(to, pieces);
+	if (lengths.failed || buf_add(to, lengths.data, lengths.len))
+		to->failed = -ENOMEM;
+	end_piece(to, pieces);
+	put_apart(to, &parents, pieces);
+}
+
+static void put_nodes_apart(struct buf *to, const struct dict *d, struct dict_pieces *pieces)
+{
+	struct buf frames CLEANUP(buf_release);
+	size_t first = d->written.nodes;
+
+	buf_init(&frames, BUF_UNLIMITED);
+	put(to, d->t.nodes_count - first);
+	put_chains(to, d, first, pieces);
 	for (size_t i = first; i < d->t.nodes_count; i++)
-		strange += is_strange(d, i);
-	put(to, strange);
-	for (size_t i = first; strange && i < d->t.nodes_count; i++)
-		if (is_strange(d, i))
-			put_hash(to, d, i, &last);
+		put(&frames, d->t.nodes[i].frame);
+	put_apart(to, &frames, pieces);
+	put_strange(to, d, first);
+	end_piece(to, pieces);
 }
 
 static void put_series(struct buf *to, const struct dict *d)
@@ -231,17 +274,27 @@ void dict_unwrite(struct dict *d)
 	d->written = (struct dict_counts){1, 1, 1, 1, 0, 1, 0, 1};
 }
 
-int dict_encode(struct dict *d, struct buf *to)
+int dict_encode(struct dict *d, struct buf *to, struct dict_pieces *ret_pieces)
 {
+	bool apart = d->t.nodes_count - d->written.nodes >= APART_MIN;
+
+	ret_pieces->count = 0;
+	if (apart)
+		put(to, NODES_APART);
 	put_strings(to, d);
 	put_modules(to, d);
 	put_frames(to, d);
-	put_nodes(to, d);
+	if (!apart)
+		put_nodes(to, d);
 	put(to, d->t.contexts_count - d->written.contexts);
 	for (size_t i = d->written.contexts; i < d->t.contexts_count; i++)
 		put_labels(to, d, d->t.contexts[i]);
 	put_series(to, d);
 	put_instances(to, d);
+	if (apart)
+		put_nodes_apart(to, d, ret_pieces);
+	else
+		end_piece(to, ret_pieces);
 	if (to->failed)
 		return -ENOMEM;
 	d->written = counts_of(d);
@@ -459,51 +512,115 @@ static void get_hashes(struct in *in, const struct profile_node *nodes, size_t c
 		done(in, -EBADMSG);
 }
 
-static void get_frames_apart(struct in *in, struct profile_node *nodes, size_t count)
+/* Varints of which the first bytes stand before all others. */
+struct apart {
+	const uint8_t *first, *other;
+};
+
+static struct apart get_apart(struct in *in, size_t count)
 {
-	const uint8_t *first = get_bytes(in, count), *other = in->p;
+	const uint8_t *first = get_bytes(in, count);
 
-	for (size_t i = 0; !in->failed && i < count; i++) {
-		uint64_t frame = first[i] & 0x7f;
-		uint8_t byte = first[i];
-
-		for (unsigned shift = 7; byte & 0x80; shift += 7) {
-			if (other == in->end || shift > 28) {
-				done(in, -EBADMSG);
-				return;
-			}
-			byte = *other++;
-			frame |= (uint64_t)(byte & 0x7f) << shift;
-		}
-		if (frame >= in->d->t.frames_count) {
-			done(in, -EBADMSG);
-			return;
-		}
-		nodes[i].frame = (uint32_t)frame;
-	}
-	if (!in->failed)
-		in->p = other;
+	return (struct apart){first, in->p};
 }
 
-static void get_nodes(struct in *in)
+static uint32_t apart_next(struct in *in, struct apart *a, size_t limit)
 {
-	size_t count = get_count(in), first = in->d->t.nodes_count;
+	uint8_t byte = *a->first++;
+	uint64_t value = byte & 0x7f;
+
+	for (unsigned shift = 7; byte & 0x80; shift += 7) {
+		if (a->other == in->end || shift > 28) {
+			done(in, -EBADMSG);
+			return 0;
+		}
+		byte = *a->other++;
+		value |= (uint64_t)(byte & 0x7f) << shift;
+	}
+	if (value >= limit)
+		done(in, -EBADMSG);
+	return (uint32_t)value;
+}
+
+static void get_frames_apart(struct in *in, struct profile_node *nodes, size_t count)
+{
+	struct apart frames = get_apart(in, count);
+
+	for (size_t i = 0; !in->failed && i < count; i++)
+		nodes[i].frame = apart_next(in, &frames, in->d->t.frames_count);
+	if (!in->failed)
+		in->p = frames.other;
+}
+
+/* The first node of each chain has no parent yet. */
+static size_t get_chain_lengths(struct in *in, struct profile_node *nodes, size_t count)
+{
+	size_t first = in->d->t.nodes_count, chains = get_below(in, count + 1), at = 0;
+
+	for (size_t n = 0; !in->failed && n < chains; n++) {
+		size_t end = at + get_below(in, count - at + 1);
+
+		if (end == at)
+			done(in, -EBADMSG);
+		for (size_t i = at; i < end; i++)
+			nodes[i].parent = i == at ? INDEX_NONE : (uint32_t)(first + i - 1);
+		at = end;
+	}
+	if (at != count)
+		done(in, -EBADMSG);
+	return chains;
+}
+
+static void get_chains(struct in *in, struct profile_node *nodes, size_t count)
+{
+	size_t first = in->d->t.nodes_count, chains = get_chain_lengths(in, nodes, count);
+	struct apart parents = get_apart(in, chains);
+
+	for (size_t i = 0; !in->failed && i < count; i++)
+		if (nodes[i].parent == INDEX_NONE)
+			nodes[i].parent = apart_next(in, &parents, first + i);
+	if (!in->failed)
+		in->p = parents.other;
+}
+
+static void get_parents(struct in *in, struct profile_node *nodes, size_t count)
+{
+	size_t first = in->d->t.nodes_count;
+
+	for (size_t i = 0; !in->failed && i < count; i++)
+		nodes[i].parent = get_delta(in, i ? nodes[i - 1].parent : 0, first + i);
+}
+
+static void get_frame_numbers(struct in *in, struct profile_node *nodes, size_t count)
+{
+	uint32_t as = get_below(in, FRAMES_APART + 1);
+
+	if (as == FRAMES_APART) {
+		get_frames_apart(in, nodes, count);
+		return;
+	}
+	for (size_t i = 0; !in->failed && i < count; i++)
+		nodes[i].frame =
+		    as == FRAMES_DELTAS ? get_delta(in, i ? nodes[i - 1].frame : 0, in->d->t.frames_count)
+			      : get_below(in, in->d->t.frames_count);
+}
+
+static void get_nodes(struct in *in, bool apart)
+{
+	size_t count = get_count(in);
 	struct profile_node *nodes CLEANUP(cleanup_free) = malloc((count + 1) * sizeof(*nodes));
 
 	if (!nodes)
 		done(in, -ENOMEM);
 	if (!in->failed && !in->d->lazy)
 		done(in, identify_frames(in->d));
-	for (size_t i = 0; !in->failed && i < count; i++)
-		nodes[i].parent = get_delta(in, i ? nodes[i - 1].parent : 0, first + i);
-	uint32_t as = get_below(in, FRAMES_APART + 1);
-
-	if (as == FRAMES_APART)
+	if (!in->failed && apart) {
+		get_chains(in, nodes, count);
 		get_frames_apart(in, nodes, count);
-	for (size_t i = 0; as != FRAMES_APART && !in->failed && i < count; i++)
-		nodes[i].frame =
-		    as == FRAMES_DELTAS ? get_delta(in, i ? nodes[i - 1].frame : 0, in->d->t.frames_count)
-			      : get_below(in, in->d->t.frames_count);
+	} else if (!in->failed) {
+		get_parents(in, nodes, count);
+		get_frame_numbers(in, nodes, count);
+	}
 	if (!in->failed)
 		get_hashes(in, nodes, count);
 }
@@ -583,18 +700,33 @@ static void get_instances(struct in *in)
 	}
 }
 
+static bool begins_apart(struct in *in)
+{
+	uint64_t value;
+	const uint8_t *behind = varint_get(in->p, in->end, &value);
+
+	if (!behind || value != NODES_APART)
+		return false;
+	in->p = behind;
+	return true;
+}
+
 int dict_decode(struct dict *d, struct str segment)
 {
 	struct in in = {(const uint8_t *)segment.ptr, (const uint8_t *)segment.ptr + segment.len, d,
 			0};
+	bool apart = begins_apart(&in);
 
 	get_strings(&in);
 	get_modules(&in);
 	get_frames(&in);
-	get_nodes(&in);
+	if (!apart)
+		get_nodes(&in, false);
 	get_contexts(&in);
 	get_series(&in);
 	get_instances(&in);
+	if (apart)
+		get_nodes(&in, true);
 	if (!in.failed && in.p != in.end)
 		in.failed = -EBADMSG;
 	d->written = counts_of(d);

@@ -231,6 +231,13 @@ int db_open_writer(struct db *db, const char *path, enum db_kind kind, bool crea
 
 	if (rc)
 		return rc;
+	/* Each table and index takes a page at least, and at a low rate these are a sixth of a day or a month. */
+	if (create && (kind == DB_L1 || kind == DB_L2))
+		rc = db_exec(db, "PRAGMA page_size=2048", err);
+	if (rc) {
+		db_close(db);
+		return rc;
+	}
 	/* FULL: a commit is on disk before it is acknowledged.  mmap would turn an I/O error into
 	 * SIGBUS. */
 	rc = db_exec(db,

@@ -11,6 +11,7 @@
 void fold_release(struct fold *f)
 {
 	index_release(&f->index);
+	slots_release(&f->places);
 	free(f->buckets);
 	free(f->entries);
 	free(f->values);
@@ -65,15 +66,59 @@ static int bucket_of(struct fold *f, const struct fold_bucket *want, uint32_t *r
 	return 0;
 }
 
-static int add_to(struct fold *f, const struct fold_bucket *want, const struct codec_columns *c,
-		  size_t i, size_t values_at)
+static struct fold_entry *find_entry(const struct fold *f, uint32_t tag, uint32_t bucket,
+				     uint32_t node)
 {
-	uint32_t at;
-	int rc = bucket_of(f, want, &at);
+	size_t at = slots_first(&f->places, tag);
+	uint32_t number;
+
+	while ((number = slots_next(&f->places, tag, &at)) != SLOTS_NONE)
+		if (f->entries[number].node == node && f->entries[number].bucket == bucket)
+			return &f->entries[number];
+	return NULL;
+}
+
+static int new_entry(struct fold *f, uint32_t tag, struct fold_entry entry, size_t width)
+{
+	int rc = array_grow(&f->entries, sizeof(*f->entries), &f->entries_capacity,
+			    f->entries_count + 1);
 
 	if (!rc)
-		rc = array_grow(&f->entries, sizeof(*f->entries), &f->entries_capacity,
-				f->entries_count + 1);
+		rc = array_grow(&f->values, sizeof(*f->values), &f->values_capacity,
+				f->values_count + width);
+	if (!rc)
+		rc = slots_add(&f->places, tag, (uint32_t)f->entries_count);
+	if (rc)
+		return rc;
+	entry.values_at = f->values_count;
+	f->values_count += width;
+	f->entries[f->entries_count++] = entry;
+	return 0;
+}
+
+/* To what there is of this stack, in the order in which records come; a gauge's later snapshot takes its place. */
+static void sum_entry(struct fold *f, struct fold_entry *e, bool gauge,
+		      const struct codec_columns *c, size_t i)
+{
+	bool replace = gauge && e->time_ns < c->times[i];
+
+	if (gauge && e->time_ns > c->times[i])
+		return;
+	e->time_ns = c->times[i];
+	e->count = replace ? c->counts[i] : e->count + c->counts[i];
+	for (size_t v = 0; v < c->values_count; v++) {
+		int64_t *value = &f->values[e->values_at + v];
+
+		*value = replace ? c->values[v][i] : storage_add(*value, c->values[v][i]);
+	}
+}
+
+static int add_to(struct fold *f, const struct fold_bucket *want, const struct codec_columns *c,
+		  size_t i)
+{
+	uint32_t at, tag;
+	int rc = bucket_of(f, want, &at);
+
 	if (rc)
 		return rc;
 	struct fold_bucket *b = &f->buckets[at];
@@ -83,39 +128,56 @@ static int add_to(struct fold *f, const struct fold_bucket *want, const struct c
 	b->records++;
 	if (b->gauge)
 		b->time_ns = MAX(b->time_ns, c->times[i]);
-	f->entries[f->entries_count++] =
-	    (struct fold_entry){at, c->nodes[i], c->counts[i], c->times[i], values_at};
-	return 0;
+	f->added++;
+	if (!f->places.count)
+		hash_secret(f->secret);
+	tag = slots_mix(c->nodes[i], at, f->secret);
+	struct fold_entry *e = find_entry(f, tag, at, c->nodes[i]);
+
+	if (e) {
+		sum_entry(f, e, b->gauge, c, i);
+		return 0;
+	}
+	rc = new_entry(f, tag,
+		       (struct fold_entry){at, c->nodes[i], c->counts[i], c->times[i], 0},
+		       c->values_count);
+	for (size_t v = 0; !rc && v < c->values_count; v++)
+		f->values[f->values_count - c->values_count + v] = c->values[v][i];
+	return rc;
+}
+
+/* Records come in order: mostly it is the window of the one before. */
+static int64_t window_of(const struct fold *f, int64_t time_ns)
+{
+	int64_t last_ns = f->buckets_count ? f->buckets[f->last_bucket].window_ns : 0;
+
+	if (f->buckets_count && time_ns >= last_ns && time_ns - last_ns < f->window_ns)
+		return last_ns;
+	return clock_window_ns(time_ns, f->window_ns);
 }
 
 int fold_add(struct fold *f, const struct dict_series *described, uint32_t series,
 	     uint32_t instance, bool known, unsigned parts, const struct codec_columns *c, size_t i)
 {
-	int64_t window_ns = clock_window_ns(c->times[i], f->window_ns);
+	int64_t window_ns = window_of(f, c->times[i]);
 	struct fold_bucket want = {.window_ns = window_ns,
 				   .time_ns = window_ns,
 				   .first_ns = INT64_MAX,
 				   .last_ns = INT64_MIN,
 				   .series = series,
 				   .known = known};
-	size_t values_at = f->values_count;
 	unsigned has = 0;
-	int rc = array_grow(&f->values, sizeof(*f->values), &f->values_capacity,
-			    values_at + described->columns_count);
+	int rc = 0;
 
-	if (rc)
-		return rc;
-	for (uint32_t v = 0; v < described->columns_count; v++) {
-		f->values[f->values_count++] = c->values[v][i];
+	for (uint32_t v = 0; v < described->columns_count; v++)
 		has |= described->columns[v].gauge ? FOLD_GAUGES : FOLD_SUMS;
-	}
 	if (has & parts & FOLD_SUMS)
-		rc = add_to(f, &want, c, i, values_at);
+		rc = add_to(f, &want, c, i);
 	if (!rc && (has & parts & FOLD_GAUGES)) {
 		want.gauge = true;
 		want.instance = instance;
 		want.time_ns = INT64_MIN;
-		rc = add_to(f, &want, c, i, values_at);
+		rc = add_to(f, &want, c, i);
 	}
 	return rc;
 }
@@ -189,7 +251,7 @@ static int stacks_of(struct writing *w, uint32_t from_series, uint32_t *ret_seri
 	return rc ? rc : imports_part(w->im, *ret_series, &stacks->t, ret_import, err);
 }
 
-/* Nodes get the numbers of here; then equal stacks of a bucket are neighbours, in ascending order. */
+/* Nodes get the numbers of here, in ascending order within a bucket. */
 static int order_entries(struct writing *w, struct err *err)
 {
 	struct dict_import *im = NULL;
@@ -213,38 +275,33 @@ static int order_entries(struct writing *w, struct err *err)
 	return sort_entries(w->f) ? err_set(err, -ENOMEM, "storage: out of memory") : 0;
 }
 
-/* Sum the entries of one bucket into the columns; returns how many entries that were. */
-static int sum_bucket(struct writing *w, size_t at, size_t width, size_t *ret_end)
+/* The entries of one bucket become the columns; *ret_end: behind them. */
+static int take_bucket(struct writing *w, size_t at, size_t width, size_t *ret_end)
 {
 	struct codec_columns *c = &w->columns;
-	const struct fold_entry *e = &w->f->entries[at];
-	const struct fold_bucket *b = &w->f->buckets[e->bucket];
-	uint32_t bucket = e->bucket;
+	uint32_t bucket = w->f->entries[at].bucket;
+	const struct fold_bucket *b = &w->f->buckets[bucket];
+	size_t end = at;
+
+	while (end < w->f->entries_count && w->f->entries[end].bucket == bucket)
+		end++;
+	int rc = codec_columns_reserve(c, end - at, width);
 
 	c->count = 0;
 	c->values_count = width;
-	for (; at < w->f->entries_count && w->f->entries[at].bucket == bucket; at++) {
-		e = &w->f->entries[at];
+	for (; !rc && at < end; at++) {
+		const struct fold_entry *e = &w->f->entries[at];
+
 		if (b->gauge && e->time_ns != b->time_ns)
 			continue; /* an earlier snapshot */
-		if (!c->count || c->nodes[c->count - 1] != e->node) {
-			int rc = codec_columns_reserve(c, c->count + 1, width);
-
-			if (rc)
-				return rc;
-			c->nodes[c->count] = e->node;
-			c->counts[c->count] = 0;
-			for (size_t v = 0; v < width; v++)
-				c->values[v][c->count] = 0;
-			c->count++;
-		}
-		c->counts[c->count - 1] += e->count;
+		c->nodes[c->count] = e->node;
+		c->counts[c->count] = e->count;
 		for (size_t v = 0; v < width; v++)
-			c->values[v][c->count - 1] =
-			    storage_add(c->values[v][c->count - 1], w->f->values[e->values_at + v]);
+			c->values[v][c->count] = w->f->values[e->values_at + v];
+		c->count++;
 	}
-	*ret_end = at;
-	return 0;
+	*ret_end = end;
+	return rc;
 }
 
 static int write_block(struct writing *w, int64_t id, struct err *err)
@@ -330,7 +387,7 @@ static int write_buckets(struct writing *w, struct err *err)
 			rc = dict_import_instance(&w->im->catalogue, &t->instances[b->instance],
 						  &instance);
 		if (!rc)
-			rc = sum_bucket(w, at, described->columns_count, &at);
+			rc = take_bucket(w, at, described->columns_count, &at);
 		if (rc)
 			return err_set(err, rc, "storage: %s: the dictionary is full",
 				       w->day->entry->name);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * storage/sqlite_fold.h - what goes from one file into one of the next level: gathered, then summed
- * up by (series, window) and stack.  Private to the sqlite backend.  Writer thread.
+ * storage/sqlite_fold.h - what goes from one file into one of the next level: summed up by (series,
+ * window) and stack as it is gathered, then written.  Private to the sqlite backend.  Writer thread.
  *
  * Numbers are those of the file that it comes from.  A series with a gauge column also gets, for each process
  * instance, the last snapshot of each window; one with a sum column gets the sums.
@@ -23,7 +23,7 @@ struct fold_bucket {
 struct fold_entry {
 	uint32_t bucket, node;
 	uint64_t count;
-	int64_t time_ns;
+	int64_t time_ns; /* of a gauge: of the snapshot that this is of */
 	size_t values_at;
 };
 
@@ -54,6 +54,9 @@ struct fold {
 	struct fold_end *ends;
 	size_t buckets_count, buckets_capacity, entries_count, entries_capacity, values_count,
 	    values_capacity, losses_count, losses_capacity, ends_count, ends_capacity;
+	size_t added;	     /* records, of which entries are the sums */
+	struct slots places; /* of entries, by bucket and node */
+	uint64_t secret[2];
 };
 
 void fold_release(struct fold *fold);

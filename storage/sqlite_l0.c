@@ -89,35 +89,36 @@ static int gather(struct group *g, struct dict_import *im, const struct profile 
 		  size_t *at, struct codec_columns *to, struct block *b)
 {
 	size_t width = p->kinds[p->series[series].kind].columns_count;
+	int rc = codec_columns_reserve(to, MIN(p->records_count - *at, CODEC_RECORDS_MAX), width);
 
 	to->count = 0;
 	to->values_count = width;
 	b->min_ns = INT64_MAX;
 	b->max_ns = INT64_MIN;
-	for (; *at < p->records_count && to->count < CODEC_RECORDS_MAX; ++*at) {
+	for (; !rc && *at < p->records_count && to->count < CODEC_RECORDS_MAX; ++*at) {
 		const struct profile_record *r = &p->records[*at];
 
 		if (r->series != series)
 			continue;
 		size_t i = to->count;
-		int rc = codec_columns_reserve(to, i + 1, width);
 
-		if (!rc)
-			rc = dict_import_node(im, r->node, &to->nodes[i]);
+		rc = dict_import_node(im, r->node, &to->nodes[i]);
 		if (!rc)
 			rc = dict_import_context(im, r->context, &to->contexts[i]);
 		if (rc)
-			return rc;
+			break;
 		to->times[i] = r->time_ns;
 		to->counts[i] = r->count;
 		for (size_t v = 0; v < width; v++)
 			to->values[v][i] = p->values[r->values_at + v];
 		b->min_ns = MIN(b->min_ns, r->time_ns);
 		b->max_ns = MAX(b->max_ns, r->time_ns);
-		extent_add_record(&g->extent, r->time_ns);
 		to->count++;
 	}
-	return 0;
+	if (!rc && to->count)
+		extent_join(&g->extent, &(struct extent){b->min_ns, b->max_ns, b->min_ns, b->max_ns,
+							 to->count});
+	return rc;
 }
 
 static int insert_records(struct group *g, struct dict_import *im, const struct profile *p,

@@ -110,8 +110,10 @@ static int gather_block(struct deriving *d, int64_t batch, sqlite3_stmt *stmt, s
 	uint32_t series = (uint32_t)sqlite3_column_int64(stmt, 0);
 	uint32_t instance = (uint32_t)sqlite3_column_int64(stmt, 1);
 	const struct dict_tables *t = &d->l0->catalogue.dict.t;
+	int64_t day_end_ns = INT64_MIN;
 	struct fold *day = NULL;
 	struct dict *stacks;
+	bool known = false;
 
 	if (series >= t->series_count || instance >= t->instances_count)
 		return damaged(d, err);
@@ -124,11 +126,15 @@ static int gather_block(struct deriving *d, int64_t batch, sqlite3_stmt *stmt, s
 	for (size_t i = 0; !rc && i < c->count; i++) {
 		if (c->nodes[i] >= stacks->t.nodes_count)
 			return damaged(d, err);
-		if (!day || files_period_start(1, c->times[i]) != day->day_ns)
+		if (!day || c->times[i] < day->day_ns || c->times[i] >= day_end_ns) {
 			rc = day_of(d, c->times[i], &day, err);
-		if (!rc && batch > day->derived)
-			rc = fold_add(day, &t->series[series], series, instance,
-				      batch <= fold_origin(day, t->series[series].identity),
+			if (rc)
+				break;
+			day_end_ns = day->day_ns + STORAGE_L1_FILE_NS;
+			known = batch <= fold_origin(day, t->series[series].identity);
+		}
+		if (batch > day->derived)
+			rc = fold_add(day, &t->series[series], series, instance, known,
 				      FOLD_SUMS | FOLD_GAUGES, c, i);
 	}
 	d->records += c->count;

@@ -276,6 +276,17 @@ static int write_month(struct rolling *r, bool step, struct err *err)
 	return rc;
 }
 
+/* L2's stacks are asked for once an hour, and are as many as L1's, which are asked for all the time. */
+static void forget_stacks(struct rolling *r)
+{
+	const struct dict_tables *t = &r->l1->catalogue.dict.t;
+
+	for (size_t i = r->series + 1; i < t->series_count; i++)
+		if (t->series[i].part == t->series[r->series].part)
+			return;
+	open_file_forget(r->l2);
+}
+
 static int roll_series(struct rolling *r, struct err *err)
 {
 	int rc = open_both(r, err);
@@ -290,6 +301,8 @@ static int roll_series(struct rolling *r, struct err *err)
 		rc = write_month(r, true, err);
 	else if (!rc)
 		return 0;
+	if (!rc)
+		forget_stacks(r);
 	return rc ? rc : pack_series(r->s, r->l1, r->series, r->step, err);
 }
 
@@ -314,7 +327,7 @@ static int copy_ends(struct rolling *r, struct err *err)
 	return write_month(r, false, err);
 }
 
-/* A file that is complete has one segment; one that grows is not written anew every hour. */
+/* A file that is complete has one segment; one that grows is not written anew every hour, but L2 when a day is over. */
 static int merge_dictionaries(struct rolling *r, struct err *err)
 {
 	bool complete = r->source->hour_ns >= r->source->end_ns || r->source->hour_ns == 0;
@@ -330,9 +343,11 @@ static int merge_dictionaries(struct rolling *r, struct err *err)
 	if (!rc)
 		rc = open_both(r, err);
 	if (!rc) {
-		rc = open_file_merge(r->l2, r->s->codec, SEGMENTS_MAX, err);
+		rc = open_file_merge(r->l2, r->s->codec, complete ? 1 : SEGMENTS_MAX, err);
 		if (rc)
 			files_failed(r->s, r->l2, rc);
+		else if (complete)
+			db_shrink(&r->l2->db);
 	}
 	return rc;
 }
@@ -366,11 +381,13 @@ int l2_derive(struct sqlite_store *s, struct period_file *source, int64_t step, 
 		}
 		r.series = source->rolling;
 		rc = roll_series(&r, err);
-		records += r.fold.entries_count;
+		records += r.fold.added;
 		next_fold(&r);
 		source->rolling += !rc;
 		*ret_more = records > RECORDS_PER_CALL;
 	}
+	if (!rc && !*ret_more && r.l2)
+		open_file_forget(r.l2);
 	fold_release(&r.fold);
 	codec_columns_release(&r.columns);
 	return rc;

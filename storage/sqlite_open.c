@@ -157,17 +157,23 @@ int open_file_part(struct open_file *file, struct codec *codec, uint32_t series,
 	return 0;
 }
 
+void open_file_forget(struct open_file *file)
+{
+	parts_free(file);
+}
+
 static int insert_segment(struct open_file *file, struct codec *codec, uint32_t number,
 			  struct open_part *part, int64_t first, int64_t id,
 			  enum codec_effort effort, struct err *err)
 {
 	struct buf raw CLEANUP(buf_release);
+	struct dict_pieces pieces;
 	sqlite3_stmt *stmt;
 	struct str packed;
 
 	buf_init(&raw, CODEC_RAW_MAX);
-	if (dict_encode(&part->dict, &raw) ||
-	    codec_pack(codec, raw.data, raw.len, effort, &packed))
+	if (dict_encode(&part->dict, &raw, &pieces) ||
+	    codec_pack_pieces(codec, raw.data, pieces.ends, pieces.count, effort, &packed))
 		return err_set(err, -ENOMEM, "storage: out of memory");
 	int rc = db_prepare(&file->db,
 			    "INSERT INTO dict(part, id, first, data)"

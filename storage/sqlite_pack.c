@@ -13,7 +13,7 @@
 
 #include "base/varint.h"
 
-#define PACK_RECORDS_MAX ((size_t)1 << 20) /* a longer run is split */
+#define PACK_RECORDS_MAX ((size_t)1 << 17) /* a longer run is split: 10 MB while it is made */
 
 struct packing {
 	struct sqlite_store *s;

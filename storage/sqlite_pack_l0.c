@@ -237,6 +237,7 @@ int pack_l0(struct sqlite_store *s, struct period_file *source, bool *ret_more, 
 		if (!rc && !*ret_more) {
 			db_shrink(&p.l0->db);
 			db_checkpoint(&p.l0->db, true);
+			open_file_forget(p.l0);
 		}
 	}
 	codec_columns_release(&p.one);

@@ -292,9 +292,13 @@ static int apply_retention(struct sqlite_store *s, int64_t now_ns, struct err *e
 			(!level && level_bytes(s, 0) > s->options.l0_bytes_max)))
 			rc = roll_up_and_drop(s, file, now_ns, err);
 	/* Over the whole budget the detail goes first, as long as the level above has the sums. */
+	bool over = !rc && is_over_budget(s);
+
 	for (int level = 0; level < SQLITE_LEVELS; level++)
-		while (!rc && is_over_budget(s) && (file = oldest(s, level)))
+		while (!rc && over && (file = oldest(s, level))) {
 			rc = roll_up_and_drop(s, file, now_ns, err);
+			over = is_over_budget(s);
+		}
 	return rc;
 }
 

@@ -226,6 +226,8 @@ MUST_CHECK int open_file_load(struct open_file *file, struct codec *codec, struc
 /* The stacks of a series of the catalogue, with all segments; inside a transaction. */
 MUST_CHECK int open_file_part(struct open_file *file, struct codec *codec, uint32_t series,
 			      struct dict **ret_dict, struct err *err);
+/* Forget the stacks, which are read again when they are asked for; between transactions. */
+void open_file_forget(struct open_file *file);
 /* Write every dictionary that has more than `segments` as one; in a transaction of its own.  A reader
  * that has some of them reads the one anew. */
 MUST_CHECK int open_file_merge(struct open_file *file, struct codec *codec, unsigned segments,

@@ -713,7 +713,7 @@ static void the_byte_budget_holds(void **state)
 	struct storage_stats stats;
 
 	(void)state;
-	f.options.bytes_max = 3 << 20;
+	f.options.bytes_max = 1 << 20;
 	fixture_close(&f);
 	fixture_open(&f);
 	for (int day = 0; day < 30 * 31; day += 31) { /* a file of its own at each level */

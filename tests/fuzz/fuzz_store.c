@@ -61,6 +61,7 @@ static void block(struct codec *codec, const uint8_t *bytes, size_t len, bool pa
 static void dictionary(const uint8_t *bytes, size_t len)
 {
 	struct buf again CLEANUP(buf_release);
+	struct dict_pieces pieces;
 	struct dict d, e;
 	int rc = 0;
 
@@ -80,7 +81,7 @@ static void dictionary(const uint8_t *bytes, size_t len)
 			   d.t.frames[i].function < d.t.strings_count);
 	if (!rc) {
 		dict_unwrite(&d);
-		FUZZ_CHECK(!dict_encode(&d, &again));
+		FUZZ_CHECK(!dict_encode(&d, &again, &pieces));
 		FUZZ_CHECK(!dict_decode(&e, (struct str){again.data, again.len}));
 		FUZZ_CHECK(e.t.nodes_count == d.t.nodes_count);
 		FUZZ_CHECK(!memcmp(e.t.node_hashes, d.t.node_hashes,

@@ -54,9 +54,96 @@ static void expect_round_trips(enum codec_effort effort)
 	codec_free(codec);
 }
 
+/* Times in order are written without a sign; those above are not in order. */
+static void expect_ordered_times_round_trip(void)
+{
+	struct codec_columns in CLEANUP(codec_columns_release) = {0};
+	struct codec_columns out CLEANUP(codec_columns_release) = {0};
+	struct codec *codec;
+	struct str packed;
+
+	assert_int_equal(codec_new(&codec), 0);
+	fill(&in, 2000);
+	for (size_t i = 0; i < 2000; i++)
+		in.times[i] = -500 + (int64_t)(i / 3) * 100;
+	in.times[1999] = INT64_MAX - 600; /* as far as a difference can be */
+	for (int sorted = 1; sorted >= 0; sorted--) {
+		in.times[0] = sorted ? -500 : -300;
+		assert_int_equal(codec_encode(codec, &in, CODEC_TIMES | CODEC_CONTEXTS, CODEC_DENSE,
+					      &packed), 0);
+		char *copy CLEANUP(cleanup_free) = malloc(packed.len);
+
+		memcpy(copy, packed.ptr, packed.len);
+		assert_int_equal(codec_decode(codec, copy, packed.len, -1, &out), 0);
+		assert_memory_equal(out.times, in.times, 2000 * sizeof(*in.times));
+	}
+	codec_free(codec);
+}
+
+/* As L1 packs them: windows one behind the other, nodes in order within each; and when they are not. */
+static void windows_in_a_row_come_back(void **state)
+{
+	struct codec_columns in CLEANUP(codec_columns_release) = {0};
+	struct codec_columns out CLEANUP(codec_columns_release) = {0};
+	struct codec *codec;
+	struct str packed;
+
+	(void)state;
+	assert_int_equal(codec_new(&codec), 0);
+	for (int kind = 0; kind < 3; kind++) {
+		fill(&in, 3000);
+		for (uint32_t i = 0; i < 3000; i++) {
+			in.times[i] = i / 60 * INT64_C(10000000000);
+			in.nodes[i] = i % 60 * (kind == 2 ? 40000000u : 31) + i / 60 % 3;
+		}
+		if (kind == 1)
+			in.nodes[1000] = 0;
+		assert_int_equal(codec_encode(codec, &in, CODEC_TIMES, CODEC_DENSE, &packed), 0);
+		char *copy CLEANUP(cleanup_free) = malloc(packed.len);
+
+		memcpy(copy, packed.ptr, packed.len);
+		size_t len = packed.len;
+
+		assert_int_equal(codec_decode(codec, copy, packed.len, -1, &out), 0);
+		assert_memory_equal(out.times, in.times, 3000 * sizeof(*in.times));
+		assert_memory_equal(out.nodes, in.nodes, 3000 * sizeof(*in.nodes));
+		assert_memory_equal(out.values[1], in.values[1], 3000 * sizeof(*in.values[1]));
+		for (size_t at = 0; at < len; at += 7) {
+			copy[at] ^= 0x20;
+			int rc = codec_decode(codec, copy, len, -1, &out);
+
+			assert_true(rc == 0 || rc == -EBADMSG);
+			copy[at] ^= 0x20;
+		}
+	}
+	codec_free(codec);
+}
+
+static void frames_in_a_row_are_unpacked_as_one(void **state)
+{
+	static const char text[] = "namesnamesnames0123456789";
+	const size_t ends[] = {15, 15, 20, 25};
+	struct codec *codec;
+	struct str packed, raw;
+
+	(void)state;
+	assert_int_equal(codec_new(&codec), 0);
+	assert_int_equal(codec_pack_pieces(codec, text, ends, 4, CODEC_DENSE, &packed), 0);
+	size_t len = packed.len;
+	char *copy CLEANUP(cleanup_free) = malloc(len);
+
+	memcpy(copy, packed.ptr, len);
+	assert_int_equal(codec_unpack(codec, copy, len, &raw), 0);
+	assert_int_equal(raw.len, 25);
+	assert_memory_equal(raw.ptr, text, 25);
+	assert_int_equal(codec_unpack(codec, copy, len - 1, &raw), -EBADMSG);
+	codec_free(codec);
+}
+
 static void what_goes_in_comes_out(void **state)
 {
 	(void)state;
+	expect_ordered_times_round_trip();
 	expect_round_trips(CODEC_QUICK);
 	expect_round_trips(CODEC_DENSE); /* long blocks with their columns apart */
 }
@@ -80,6 +167,47 @@ static void one_column_is_read_alone(void **state)
 	assert_int_equal(codec_decode(codec, copy, packed.len, 2, &out), 0);
 	assert_memory_equal(out.values[2], in.values[2], 100 * sizeof(int64_t));
 	assert_int_equal(out.values[0][0], INT64_C(0x5555555555555555));
+	codec_free(codec);
+}
+
+/* 1,100 records as the release with L0's schema 3 packed them: columns apart, without lists. */
+static void a_block_of_a_former_release_is_read(void **state)
+{
+	static const uint8_t packed[] = {
+		0x28, 0xb5, 0x2f, 0xfd, 0x24, 0x1b, 0xd9, 0x00, 0x00, 0xcc, 0x08, 0x02, 0x07, 0xd6, 0x08, 0xd6,
+		0x08, 0xd0, 0x08, 0xcc, 0x08, 0x01, 0xcd, 0x08, 0x1b, 0x16, 0x20, 0x11, 0x30, 0x00, 0x17, 0x00,
+		0x0e, 0x00, 0x19, 0x00, 0x0f, 0x2a, 0xd9, 0x15, 0x28, 0xb5, 0x2f, 0xfd, 0x64, 0x4d, 0x03, 0x6d,
+		0x00, 0x00, 0x30, 0x80, 0xa0, 0x01, 0x01, 0x01, 0x08, 0x01, 0x00, 0x44, 0xfc, 0xbb, 0x22, 0x18,
+		0x1b, 0x56, 0xa5, 0x28, 0xb5, 0x2f, 0xfd, 0x24, 0x09, 0x49, 0x00, 0x00, 0x80, 0xd0, 0xdf, 0xbd,
+		0x94, 0xb9, 0x86, 0x31, 0x1f, 0xb5, 0x66, 0x8f, 0x91, 0x28, 0xb5, 0x2f, 0xfd, 0x64, 0x52, 0x03,
+		0x95, 0x00, 0x00, 0x58, 0x05, 0x0e, 0xd8, 0xd8, 0xd8, 0xd8, 0x00, 0x01, 0x02, 0x03, 0x04, 0x01,
+		0x00, 0x44, 0xe0, 0x2f, 0x5e, 0x4f, 0xf6, 0x53, 0xea, 0x28, 0xb5, 0x2f, 0xfd, 0x24, 0x04, 0x21,
+		0x00, 0x00, 0x04, 0x04, 0x04, 0x04, 0xe1, 0x07, 0x69, 0xb3, 0x28, 0xb5, 0x2f, 0xfd, 0x64, 0x50,
+		0x03, 0x15, 0x01, 0x00, 0x78, 0x03, 0x00, 0x02, 0x02, 0x00, 0x01, 0x02, 0x00, 0x01, 0x02, 0x00,
+		0x01, 0x02, 0x00, 0x01, 0x0b, 0x14, 0x00, 0x2a, 0x40, 0xc0, 0x01, 0x06, 0x04, 0x1c, 0x60, 0x40,
+		0xc0, 0x01, 0x06, 0x04, 0xd0, 0x02, 0x65, 0x77, 0x5c, 0x36, 0x28, 0xb5, 0x2f, 0xfd, 0x64, 0x4c,
+		0x03, 0x4d, 0x00, 0x00, 0x10, 0x01, 0x02, 0x01, 0x00, 0x47, 0xf4, 0x3b, 0x2c, 0xd0, 0x4d, 0x78,
+		0xf2, 0x28, 0xb5, 0x2f, 0xfd, 0x24, 0x01, 0x09, 0x00, 0x00, 0x0a, 0x2b, 0x57, 0xe4, 0xce, 0x28,
+		0xb5, 0x2f, 0xfd, 0x64, 0x4d, 0x03, 0x5d, 0x00, 0x00, 0x20, 0x01, 0x00, 0x01, 0x03, 0x01, 0x00,
+		0x46, 0xf8, 0x3b, 0x22, 0x31, 0xc2, 0x08, 0xc0
+	};
+	struct codec_columns out CLEANUP(codec_columns_release) = {0};
+	struct codec *codec;
+
+	(void)state;
+	assert_int_equal(codec_new(&codec), 0);
+	assert_int_equal(codec_decode(codec, packed, sizeof(packed), -1, &out), 0);
+	assert_int_equal(out.count, 1100);
+	assert_int_equal(out.values_count, 2);
+	for (int64_t i = 0; i < 1100; i++) {
+		assert_int_equal(out.times[i],
+				 INT64_C(1767225600000000000) + i * 1000 - i % 4 * 5000);
+		assert_int_equal(out.nodes[i], i % 5 * 300 + 7);
+		assert_int_equal(out.contexts[i], i / 100 % 3);
+		assert_int_equal(out.counts[i], i % 2 + 1);
+		assert_int_equal(out.values[0][i], (i % 2 + 1) * 10);
+		assert_int_equal(out.values[1][i], -(i % 3));
+	}
 	codec_free(codec);
 }
 
@@ -182,6 +310,9 @@ int main(void)
 	    cmocka_unit_test(one_column_is_read_alone),
 	    cmocka_unit_test(damage_is_refused_or_decodes),
 	    cmocka_unit_test(damage_to_columns_apart_is_refused),
+	    cmocka_unit_test(a_block_of_a_former_release_is_read),
+	    cmocka_unit_test(windows_in_a_row_come_back),
+	    cmocka_unit_test(frames_in_a_row_are_unpacked_as_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/varint.h"
+#include "storage/codec.h"
 #include "storage/dict.h"
 #include "tests/support/profiles.h"
 
@@ -87,12 +89,13 @@ static void segments_rebuild_the_dictionary(void **state)
 	for (int variant = 0; variant < 2; variant++) {
 		struct profile *p = sample(variant);
 		struct buf segment CLEANUP(buf_release);
+		struct dict_pieces pieces;
 		uint32_t leaf;
 
 		buf_init(&segment, BUF_UNLIMITED);
 		import_all(&d, p, &leaf);
 		assert_true(dict_is_dirty(&d));
-		assert_int_equal(dict_encode(&d, &segment), 0);
+		assert_int_equal(dict_encode(&d, &segment, &pieces), 0);
 		assert_false(dict_is_dirty(&d));
 		assert_int_equal(dict_decode(&read, (struct str){segment.data, segment.len}), 0);
 		profile_free(p);
@@ -111,8 +114,7 @@ static void segments_rebuild_the_dictionary(void **state)
 	dict_release(&read);
 }
 
-/* Long enough that the frames of its nodes are written by kinds of bytes: all of few functions, in an order that
- * no delta makes shorter. */
+/* Long enough that its nodes stand apart, as chains that hang on one another. */
 static void make_long(struct dict *d)
 {
 	uint32_t random = 1;
@@ -122,7 +124,8 @@ static void make_long(struct dict *d)
 		assert_int_equal(dict_add_frame(d, &(struct profile_frame){.line = i}), 0);
 	for (uint32_t i = 1; i <= 1500; i++) {
 		random = random * 1664525 + 1013904223;
-		struct profile_node node = {.parent = i - 1, .frame = 1 + (random >> 16) % 500};
+		struct profile_node node = {.parent = i % 300 ? i - 1 : i / 2,
+					    .frame = 1 + (random >> 16) % 500};
 		struct profile none = {.strings = d->strings,
 				       .modules = d->t.modules,
 				       .modules_count = d->t.modules_count};
@@ -137,12 +140,14 @@ static void make_long(struct dict *d)
 static void a_long_segment_rebuilds_its_nodes(void **state)
 {
 	struct buf segment CLEANUP(buf_release);
+	struct dict_pieces pieces;
 	struct dict d, read;
 
 	(void)state;
 	buf_init(&segment, BUF_UNLIMITED);
 	make_long(&d);
-	assert_int_equal(dict_encode(&d, &segment), 0);
+	assert_int_equal(dict_encode(&d, &segment, &pieces), 0);
+	assert_true(pieces.count > 1 && pieces.ends[pieces.count - 1] == segment.len);
 	assert_int_equal(dict_init(&read, false), 0);
 	assert_int_equal(dict_decode(&read, (struct str){segment.data, segment.len}), 0);
 	assert_int_equal(read.t.nodes_count, d.t.nodes_count);
@@ -159,13 +164,55 @@ static void a_long_segment_rebuilds_its_nodes(void **state)
 
 		assert_true(rc == 0 || rc == -EBADMSG);
 		for (size_t i = 1; i < read.t.nodes_count; i++)
-			assert_true(read.t.nodes[i].frame < read.t.frames_count);
+			assert_true(read.t.nodes[i].parent < i &&
+				    read.t.nodes[i].frame < read.t.frames_count);
 		dict_release(&read);
 		assert_int_equal(dict_init(&read, false), 0);
 		assert_int_equal(dict_decode(&read, (struct str){segment.data, at}), -EBADMSG);
 		dict_release(&read);
 		segment.data[at] = was;
 	}
+	dict_release(&d);
+}
+
+/* A long segment as releases up to L0's schema 3 wrote it: in one piece, and of the nodes' frames first the
+ * first bytes of their varints. */
+static void a_long_segment_of_a_former_release_is_read(void **state)
+{
+	struct buf old CLEANUP(buf_release), frames CLEANUP(buf_release);
+	struct dict d, read;
+	int64_t before = 0;
+
+	(void)state;
+	buf_init(&old, BUF_UNLIMITED);
+	buf_init(&frames, BUF_UNLIMITED);
+	make_long(&d);
+	const uint64_t head[] = {0, 0, d.t.frames_count - 1}; /* strings, modules */
+
+	for (size_t i = 0; i < ARRAY_LEN(head); i++)
+		assert_int_equal(buf_add_varint(&old, head[i]), 0);
+	for (size_t i = 1; i < d.t.frames_count; i++) {
+		assert_int_equal(buf_add(&old, "\0\0\0\0\0", 5), 0);
+		assert_int_equal(buf_add_varint(&old, d.t.frames[i].line), 0);
+		assert_int_equal(buf_add_varint(&old, 0), 0);
+	}
+	assert_int_equal(buf_add_varint(&old, d.t.nodes_count - 1), 0);
+	for (size_t i = 1; i < d.t.nodes_count; i++) {
+		assert_int_equal(buf_add_varint(&old, zigzag_put(d.t.nodes[i].parent - before)), 0);
+		assert_int_equal(buf_add_varint(&frames, d.t.nodes[i].frame), 0);
+		before = d.t.nodes[i].parent;
+	}
+	assert_int_equal(buf_add_varint(&old, 2), 0);
+	codec_put_plane(&old, frames.data, frames.len, true);
+	codec_put_plane(&old, frames.data, frames.len, false);
+	assert_int_equal(buf_add(&old, "\0\0\0\0", 4), 0); /* strange, contexts, series, instances */
+	assert_int_equal(dict_init(&read, false), 0);
+	assert_int_equal(dict_decode(&read, (struct str){old.data, old.len}), 0);
+	assert_int_equal(read.t.nodes_count, d.t.nodes_count);
+	assert_memory_equal(read.t.nodes, d.t.nodes, d.t.nodes_count * sizeof(*d.t.nodes));
+	assert_memory_equal(read.t.node_hashes, d.t.node_hashes,
+			    d.t.nodes_count * sizeof(*d.t.node_hashes));
+	dict_release(&read);
 	dict_release(&d);
 }
 
@@ -181,7 +228,7 @@ static void an_import_follows_tables_that_grow(void **state)
 	assert_int_equal(dict_init(&to, true), 0);
 	assert_int_equal(dict_import_init(&im, &to, &from.t), 0);
 	assert_int_equal(dict_import_node(&im, 700, &first), 0);
-	assert_int_equal(to.t.nodes_count, 701);
+	assert_int_equal(to.t.nodes_count, 253);
 	for (uint32_t i = 0; i < 5000; i++)
 		assert_int_equal(dict_add_node(&from, (struct profile_node){1500, 1},
 					       (struct hash128){i, 7}), 0);
@@ -189,7 +236,7 @@ static void an_import_follows_tables_that_grow(void **state)
 	assert_int_equal(dict_import_node(&im, 700, &again), 0);
 	assert_int_equal(first, again);
 	assert_int_equal(dict_import_node(&im, 6500, &last), 0);
-	assert_int_equal(to.t.nodes_count, 1502);
+	assert_int_equal(to.t.nodes_count, 305);
 	assert_true(hash128_equal(to.t.node_hashes[last], from.t.node_hashes[6500]));
 	dict_import_release(&im);
 	/* Another dictionary in the same place is another. */
@@ -206,6 +253,7 @@ static void a_damaged_segment_is_refused(void **state)
 {
 	struct profile *p = sample(0);
 	struct buf segment CLEANUP(buf_release);
+	struct dict_pieces pieces;
 	struct dict d;
 	uint32_t leaf;
 	size_t refused = 0;
@@ -214,7 +262,7 @@ static void a_damaged_segment_is_refused(void **state)
 	buf_init(&segment, BUF_UNLIMITED);
 	assert_int_equal(dict_init(&d, true), 0);
 	import_all(&d, p, &leaf);
-	assert_int_equal(dict_encode(&d, &segment), 0);
+	assert_int_equal(dict_encode(&d, &segment, &pieces), 0);
 	dict_release(&d);
 	for (size_t at = 0; at < segment.len; at++) {
 		for (int bit = 0; bit < 8; bit++) {
@@ -245,6 +293,7 @@ int main(void)
 	    cmocka_unit_test(segments_rebuild_the_dictionary),
 	    cmocka_unit_test(a_damaged_segment_is_refused),
 	    cmocka_unit_test(a_long_segment_rebuilds_its_nodes),
+	    cmocka_unit_test(a_long_segment_of_a_former_release_is_read),
 	    cmocka_unit_test(an_import_follows_tables_that_grow),
 	};
 

@@ -61,7 +61,7 @@ struct plan {
 	const struct storage_scan *scan;
 	int64_t step_ns;
 	bool l0_only;             /* records: everything in range, levels do not matter */
-	struct open_file **files; /* borrowed from the reader; by level, L0 first */
+	struct open_file **files; /* borrowed from the reader; by level, the coarsest first */
 	size_t files_count;
 	int64_t *sources; /* ids of the files that are there, in range or not */
 	size_t sources_count;
@@ -84,7 +84,8 @@ struct visit {
 
 typedef int (*visit_fn)(void *arg, const struct visit *visit);
 
-/* Which files the scan needs, opened. Returns 0 or an error. Release it in every case. */
+/* Which files the scan needs, opened: those of L0 that L1 holds stay closed.  `plan` is zero but for `l0_only`.
+ * Returns 0 or an error. Release it in every case. */
 MUST_CHECK int plan_init(struct plan *plan, struct sqlite_reader *r,
 			 const struct storage_scan *scan, int64_t step_ns, struct err *err);
 void plan_release(struct plan *plan);

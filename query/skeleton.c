@@ -10,19 +10,27 @@
 #define UNUSED_QUESTIONS 16
 #define DEPTH_SHIFT 22 /* depths up to 1,023 are told apart */
 
+/* Room for so many nodes. */
+static int reserve(struct skeleton *s, size_t nodes)
+{
+	int rc = array_grow(&s->parent, sizeof(*s->parent), &s->parent_capacity, nodes);
+
+	if (!rc)
+		rc = array_grow(&s->key, sizeof(*s->key), &s->key_capacity, nodes);
+	if (!rc)
+		rc = array_grow(&s->links, sizeof(*s->links), &s->links_capacity, nodes);
+	if (!rc)
+		rc = array_grow(&s->rank, sizeof(*s->rank), &s->rank_capacity, nodes);
+	return rc;
+}
+
 int skeleton_init(struct skeleton *s, bool by_line)
 {
 	*s = (struct skeleton){ .by_line = by_line };
 	int rc = query_tree_init(&s->names);
 
 	if (!rc)
-		rc = array_grow(&s->parent, sizeof(*s->parent), &s->parent_capacity, 1);
-	if (!rc)
-		rc = array_grow(&s->key, sizeof(*s->key), &s->key_capacity, 1);
-	if (!rc)
-		rc = array_grow(&s->links, sizeof(*s->links), &s->links_capacity, 1);
-	if (!rc)
-		rc = array_grow(&s->rank, sizeof(*s->rank), &s->rank_capacity, 1);
+		rc = reserve(s, 1);
 	if (rc) {
 		skeleton_release(s);
 		return rc;
@@ -213,7 +221,8 @@ static void source_drop(struct skeleton *s, uint64_t id)
 	}
 }
 
-/* Zeroes for what was not there before. */
+/* Zeroes for what was not there before: at first by the kernel, as they are touched, for of most tables a question
+ * needs some nodes. */
 static int widen(void *array, size_t item_bytes, size_t *count, size_t want)
 {
 	void *old, *new;
@@ -221,10 +230,11 @@ static int widen(void *array, size_t item_bytes, size_t *count, size_t want)
 	if (want <= *count)
 		return 0;
 	memcpy(&old, array, sizeof(old));
-	new = realloc(old, want * item_bytes);
+	new = old ? realloc(old, want * item_bytes) : calloc(want, item_bytes);
 	if (!new)
 		return -ENOMEM;
-	memset((char *)new + *count * item_bytes, 0, (want - *count) * item_bytes);
+	if (old)
+		memset((char *)new + *count * item_bytes, 0, (want - *count) * item_bytes);
 	memcpy(array, &new, sizeof(new));
 	*count = want;
 	return 0;
@@ -250,7 +260,10 @@ int skeleton_source(struct skeleton *s, const struct storage_segment *segment,
 		*source = (struct skeleton_source){ .id = segment->id };
 	}
 	source->used = s->used;
-	int rc = widen(&source->map, sizeof(*source->map), &source->map_count, segment->nodes_count);
+	int rc = s->nodes_count == 1 ? reserve(s, segment->nodes_count) : 0;
+
+	if (!rc)
+		rc = widen(&source->map, sizeof(*source->map), &source->map_count, segment->nodes_count);
 
 	if (!rc)
 		rc = widen(&source->frames, sizeof(*source->frames), &source->frames_count,

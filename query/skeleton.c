@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/pages.h"
 
 #define LINKED_CHILDREN 8
 #define UNUSED_QUESTIONS 16
@@ -13,15 +14,15 @@
 /* Room for so many nodes. */
 static int reserve(struct skeleton *s, size_t nodes)
 {
-	int rc = array_grow(&s->parent, sizeof(*s->parent), &s->parent_capacity, nodes);
+	size_t room[4] = { s->nodes_capacity, s->nodes_capacity, s->nodes_capacity, s->nodes_capacity };
 
-	if (!rc)
-		rc = array_grow(&s->key, sizeof(*s->key), &s->key_capacity, nodes);
-	if (!rc)
-		rc = array_grow(&s->links, sizeof(*s->links), &s->links_capacity, nodes);
-	if (!rc)
-		rc = array_grow(&s->rank, sizeof(*s->rank), &s->rank_capacity, nodes);
-	return rc;
+	if (pages_grow(&s->parent, sizeof(*s->parent), &room[0], nodes) ||
+	    pages_grow(&s->key, sizeof(*s->key), &room[1], nodes) ||
+	    pages_grow(&s->links, sizeof(*s->links), &room[2], nodes) ||
+	    pages_grow(&s->rank, sizeof(*s->rank), &room[3], nodes))
+		return -ENOMEM;
+	s->nodes_capacity = room[0];
+	return 0;
 }
 
 int skeleton_init(struct skeleton *s, bool by_line)
@@ -145,14 +146,8 @@ static int node_add(struct skeleton *s, uint32_t parent, uint32_t key, bool link
 		return -E2BIG;
 	int rc = key >= s->key_hashes_count ? key_hashes_extend(s) : 0;
 
-	if (!rc)
-		rc = array_grow(&s->parent, sizeof(*s->parent), &s->parent_capacity, want);
-	if (!rc)
-		rc = array_grow(&s->key, sizeof(*s->key), &s->key_capacity, want);
-	if (!rc)
-		rc = array_grow(&s->links, sizeof(*s->links), &s->links_capacity, want);
-	if (!rc)
-		rc = array_grow(&s->rank, sizeof(*s->rank), &s->rank_capacity, want);
+	if (!rc && want > s->nodes_capacity)
+		rc = reserve(s, want);
 	if (!rc && !linked)
 		rc = slots_add(&s->crowded, slots_mix((uint64_t)parent << 32 | key, 0, s->names.secret),
 			       node);
@@ -221,8 +216,7 @@ static void source_drop(struct skeleton *s, uint64_t id)
 	}
 }
 
-/* Zeroes for what was not there before: at first by the kernel, as they are touched, for of most tables a question
- * needs some nodes. */
+/* Zeroes for what was not there before. */
 static int widen(void *array, size_t item_bytes, size_t *count, size_t want)
 {
 	void *old, *new;
@@ -230,7 +224,7 @@ static int widen(void *array, size_t item_bytes, size_t *count, size_t want)
 	if (want <= *count)
 		return 0;
 	memcpy(&old, array, sizeof(old));
-	new = old ? realloc(old, want * item_bytes) : calloc(want, item_bytes);
+	new = old ? realloc(old, want * item_bytes) : pages_zeroes(want, item_bytes);
 	if (!new)
 		return -ENOMEM;
 	if (old)
@@ -260,7 +254,8 @@ int skeleton_source(struct skeleton *s, const struct storage_segment *segment,
 		*source = (struct skeleton_source){ .id = segment->id };
 	}
 	source->used = s->used;
-	int rc = s->nodes_count == 1 ? reserve(s, segment->nodes_count) : 0;
+	/* The tables of the other files mostly bring a little more. */
+	int rc = s->nodes_count == 1 ? reserve(s, segment->nodes_count + segment->nodes_count / 8) : 0;
 
 	if (!rc)
 		rc = widen(&source->map, sizeof(*source->map), &source->map_count, segment->nodes_count);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/pages.h"
 #include "base/varint.h"
 #include "storage/codec.h"
 
@@ -529,13 +530,19 @@ static void get_frames_apart(struct in *in, struct profile_node *nodes, size_t c
 		in->p = other;
 }
 
+static int nodes_reserve(struct dict *d, size_t count)
+{
+	return d->lazy ? pages_grow(&d->t.nodes, sizeof(*d->t.nodes), &d->capacity.nodes, count)
+		       : array_grow(&d->t.nodes, sizeof(*d->t.nodes), &d->capacity.nodes, count);
+}
+
 static void get_nodes(struct in *in)
 {
 	struct dict *d = in->d;
 	size_t count = get_count(in), first = d->t.nodes_count;
 
 	if (!in->failed)
-		done(in, array_grow(&d->t.nodes, sizeof(*d->t.nodes), &d->capacity.nodes, first + count));
+		done(in, nodes_reserve(d, first + count));
 	if (!in->failed && !d->lazy)
 		done(in, identify_frames(d));
 	if (!in->failed)

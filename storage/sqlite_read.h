@@ -20,11 +20,14 @@
 
 #define READER_FILES_MAX 64 /* connections that a reader keeps; more are opened for a call */
 
-/* Sums by node of a dictionary: zero where nothing is marked. */
+/* Sums by node of a dictionary.  Of many nodes few have some: those have places, which stand close together. */
 struct node_sums {
-	int64_t *sums;
-	uint64_t *counts, *marks; /* marks: a bit a node */
+	uint32_t *places; /* by node: 1 and up, 0 where there is none */
+	uint64_t *marks;  /* by node, a bit: it has a place */
 	size_t nodes;
+	int64_t *sums; /* by place - 1 */
+	uint64_t *counts;
+	size_t count, capacity;
 };
 
 #define READER_SPARE_NODES ((size_t)1 << 20)

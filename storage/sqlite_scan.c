@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/pages.h"
 #include "storage/sqlite_read.h"
 
 /* ---- totals ---- */
@@ -131,13 +132,14 @@ struct summing {
 
 void node_sums_release(struct node_sums *sums)
 {
+	free(sums->places);
+	free(sums->marks);
 	free(sums->sums);
 	free(sums->counts);
-	free(sums->marks);
 	*sums = (struct node_sums){0};
 }
 
-/* Room for that many nodes, all zero; the reader's, if it has it. */
+/* Room for that many nodes, none with a place; the reader's, if it has it. */
 static int node_sums_take(struct sqlite_reader *r, size_t nodes, struct node_sums *ret)
 {
 	if (nodes <= r->spare.nodes) {
@@ -146,32 +148,44 @@ static int node_sums_take(struct sqlite_reader *r, size_t nodes, struct node_sum
 		return 0;
 	}
 	nodes += nodes / 8; /* files of a day differ by a little */
-	*ret = (struct node_sums){.sums = calloc(nodes, sizeof(*ret->sums)),
-				  .counts = calloc(nodes, sizeof(*ret->counts)),
+	*ret = (struct node_sums){.places = pages_zeroes(nodes, sizeof(*ret->places)),
 				  .marks = calloc(nodes / 64 + 1, sizeof(*ret->marks)),
 				  .nodes = nodes};
-	return ret->sums && ret->counts && ret->marks ? 0 : -ENOMEM;
+	return ret->places && ret->marks ? 0 : -ENOMEM;
 }
 
-/* Zero what is marked, and keep it for the next file: fresh memory costs more than the sums. */
+/* Take all places away, and keep it for the next file: fresh memory costs more than the sums. */
 static void node_sums_return(struct sqlite_reader *r, struct node_sums *sums)
 {
-	for (size_t word = 0; sums->marks && word <= sums->nodes / 64; word++) {
-		for (uint64_t bits = sums->marks[word]; bits; bits &= bits - 1) {
-			size_t node = word * 64 + (size_t)__builtin_ctzll(bits);
-
-			sums->sums[node] = 0;
-			sums->counts[node] = 0;
-		}
+	for (size_t word = 0; sums->marks && sums->places && word <= sums->nodes / 64; word++) {
+		for (uint64_t bits = sums->marks[word]; bits; bits &= bits - 1)
+			sums->places[word * 64 + (size_t)__builtin_ctzll(bits)] = 0;
 		sums->marks[word] = 0;
 	}
-	if (sums->marks && sums->sums && sums->counts && sums->nodes > r->spare.nodes &&
+	sums->count = 0;
+	if (sums->marks && sums->places && sums->nodes > r->spare.nodes &&
 	    sums->nodes <= READER_SPARE_NODES) {
 		node_sums_release(&r->spare);
 		r->spare = *sums;
 		return;
 	}
 	node_sums_release(sums);
+}
+
+static int place_add(struct node_sums *to, uint32_t node)
+{
+	size_t capacity = to->capacity;
+	int rc = array_grow(&to->counts, sizeof(*to->counts), &capacity, to->count + 1);
+
+	if (!rc)
+		rc = array_grow(&to->sums, sizeof(*to->sums), &to->capacity, to->count + 1);
+	if (rc)
+		return rc;
+	to->sums[to->count] = 0;
+	to->counts[to->count] = 0;
+	to->places[node] = (uint32_t)++to->count;
+	to->marks[node / 64] |= UINT64_C(1) << node % 64;
+	return 0;
 }
 
 static void summing_clear(struct summing *s)
@@ -206,16 +220,19 @@ static int visit_sums(void *arg, const struct visit *v)
 
 	if (!sink)
 		return -ENOMEM;
-	const struct node_sums *to = &sink->by_node;
+	struct node_sums *to = &sink->by_node;
 
 	for (size_t i = 0; i < c->count; i++) {
 		if (v->gauge && !totals_is_last(s->gauges, v->series, v->runtime_id, c->times[i]))
 			continue;
 		uint32_t node = c->nodes[i];
 
-		to->marks[node / 64] |= UINT64_C(1) << node % 64;
-		to->sums[node] = storage_add(to->sums[node], values[i]);
-		to->counts[node] += c->counts[i];
+		if (!to->places[node] && place_add(to, node))
+			return -ENOMEM;
+		size_t place = to->places[node] - 1;
+
+		to->sums[place] = storage_add(to->sums[place], values[i]);
+		to->counts[place] += c->counts[i];
 	}
 	return 0;
 }
@@ -224,10 +241,8 @@ static int emit(const struct sink *sink, storage_segment_fn fn, void *arg)
 {
 	struct storage_segment segment = segment_of_dict(sink->stacks, sink->owner);
 	const struct node_sums *from = &sink->by_node;
-	size_t words = segment.nodes_count / 64 + 1, count = 0;
+	size_t words = segment.nodes_count / 64 + 1, count = from->count;
 
-	for (size_t word = 0; word < words; word++)
-		count += (size_t)__builtin_popcountll(from->marks[word]);
 	if (!count)
 		return 0;
 	uint32_t *leaves CLEANUP(cleanup_free) = malloc(count * sizeof(*leaves));
@@ -239,12 +254,13 @@ static int emit(const struct sink *sink, storage_segment_fn fn, void *arg)
 	for (size_t word = 0; word < words; word++) {
 		for (uint64_t bits = from->marks[word]; bits; bits &= bits - 1) {
 			size_t node = word * 64 + (size_t)__builtin_ctzll(bits);
+			size_t place = from->places[node] - 1;
 
-			if (!from->counts[node])
+			if (!from->counts[place])
 				continue; /* of nothing: a damaged block's */
 			leaves[segment.leaves_count] = (uint32_t)node;
-			sums[segment.leaves_count] = from->sums[node];
-			counts[segment.leaves_count++] = from->counts[node];
+			sums[segment.leaves_count] = from->sums[place];
+			counts[segment.leaves_count++] = from->counts[place];
 		}
 	}
 	segment.leaves = leaves;

@@ -7,7 +7,7 @@
 #include "base/hash.h"
 #include "base/pages.h"
 
-#define LINKED_CHILDREN 8
+#define LINKED_CHILDREN 4
 #define UNUSED_QUESTIONS 16
 #define DEPTH_SHIFT 22 /* depths up to 1,023 are told apart */
 

@@ -469,11 +469,23 @@ static void get_hashes(struct in *in, size_t count)
 
 static void get_parents(struct in *in, struct profile_node *nodes, size_t count, size_t first)
 {
+	static const uint8_t chain[8] = {2, 2, 2, 2, 2, 2, 2, 2};
 	const uint8_t *p = in->p;
 	int64_t parent = 0;
 	uint64_t delta;
 
 	for (size_t i = 0; i < count; i++) {
+		/* Eight times the node before. */
+		while (count - i >= sizeof(chain) && (size_t)(in->end - p) >= sizeof(chain) &&
+		       !memcmp(p, chain, sizeof(chain)) && (uint64_t)parent + 1 < first + i) {
+			for (size_t k = 0; k < sizeof(chain); k++)
+				nodes[i + k].parent = (uint32_t)(parent + 1 + (int64_t)k);
+			parent += sizeof(chain);
+			p += sizeof(chain);
+			i += sizeof(chain);
+		}
+		if (i == count)
+			break;
 		p = varint_get_small(p, in->end, &delta);
 		if (!p || __builtin_add_overflow(parent, zigzag_get(delta), &parent) || parent < 0 ||
 		    (uint64_t)parent >= first + i) {

@@ -542,9 +542,11 @@ static void get_frames_apart(struct in *in, struct profile_node *nodes, size_t c
 		in->p = other;
 }
 
+/* Segments behind the first bring more, and room is no memory before it is used. */
 static int nodes_reserve(struct dict *d, size_t count)
 {
-	return d->lazy ? pages_grow(&d->t.nodes, sizeof(*d->t.nodes), &d->capacity.nodes, count)
+	return d->lazy ? pages_grow(&d->t.nodes, sizeof(*d->t.nodes), &d->capacity.nodes,
+				    count <= d->capacity.nodes ? count : count * 3)
 		       : array_grow(&d->t.nodes, sizeof(*d->t.nodes), &d->capacity.nodes, count);
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* scan and timeline: what a walk visits, summed by stack or by step. */
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/pages.h"
@@ -126,8 +128,9 @@ struct sink {
 struct summing {
 	struct plan *p;
 	struct totals *gauges; /* which snapshots count */
-	struct sink *sinks;
+	struct sink *sinks;    /* of the file that is read */
 	size_t sinks_count, sinks_capacity;
+	atomic_bool stop; /* the caller has enough */
 };
 
 void node_sums_release(struct node_sums *sums)
@@ -220,6 +223,8 @@ static int visit_sums(void *arg, const struct visit *v)
 
 	if (!sink)
 		return -ENOMEM;
+	if (s->stop)
+		return -ECANCELED;
 	struct node_sums *to = &sink->by_node;
 
 	for (size_t i = 0; i < c->count; i++) {
@@ -237,20 +242,44 @@ static int visit_sums(void *arg, const struct visit *v)
 	return 0;
 }
 
-static int emit(const struct sink *sink, storage_segment_fn fn, void *arg)
+/* What one file gives, a segment for each owner's stacks; the leaves and their sums are its own. */
+struct file_sums {
+	struct storage_segment *segments;
+	size_t count, capacity;
+};
+
+static void segment_free(struct storage_segment *segment)
+{
+	free((void *)(uintptr_t)segment->leaves);
+	free((void *)(uintptr_t)segment->sums);
+	free((void *)(uintptr_t)segment->counts);
+}
+
+static void file_sums_release(struct file_sums *sums)
+{
+	for (size_t i = 0; i < sums->count; i++)
+		segment_free(&sums->segments[i]);
+	free(sums->segments);
+	*sums = (struct file_sums){0};
+}
+
+static int gather(const struct sink *sink, struct file_sums *to)
 {
 	struct storage_segment segment = segment_of_dict(sink->stacks, sink->owner);
 	const struct node_sums *from = &sink->by_node;
-	size_t words = segment.nodes_count / 64 + 1, count = from->count;
+	size_t words = segment.nodes_count / 64 + 1, count = 0;
+	uint32_t *leaves = malloc((from->count + 1) * sizeof(*leaves));
+	int64_t *sums = malloc((from->count + 1) * sizeof(*sums));
+	uint64_t *counts = malloc((from->count + 1) * sizeof(*counts));
 
-	if (!count)
-		return 0;
-	uint32_t *leaves CLEANUP(cleanup_free) = malloc(count * sizeof(*leaves));
-	int64_t *sums CLEANUP(cleanup_free) = malloc(count * sizeof(*sums));
-	uint64_t *counts CLEANUP(cleanup_free) = malloc(count * sizeof(*counts));
-
-	if (!leaves || !sums || !counts)
+	segment.leaves = leaves;
+	segment.sums = sums;
+	segment.counts = counts;
+	if (!leaves || !sums || !counts ||
+	    array_grow(&to->segments, sizeof(*to->segments), &to->capacity, to->count + 1)) {
+		segment_free(&segment);
 		return -ENOMEM;
+	}
 	for (size_t word = 0; word < words; word++) {
 		for (uint64_t bits = from->marks[word]; bits; bits &= bits - 1) {
 			size_t node = word * 64 + (size_t)__builtin_ctzll(bits);
@@ -258,18 +287,17 @@ static int emit(const struct sink *sink, storage_segment_fn fn, void *arg)
 
 			if (!from->counts[place])
 				continue; /* of nothing: a damaged block's */
-			leaves[segment.leaves_count] = (uint32_t)node;
-			sums[segment.leaves_count] = from->sums[place];
-			counts[segment.leaves_count++] = from->counts[place];
+			leaves[count] = (uint32_t)node;
+			sums[count] = from->sums[place];
+			counts[count++] = from->counts[place];
 		}
 	}
-	segment.leaves = leaves;
-	segment.sums = sums;
-	segment.counts = counts;
-	return segment.leaves_count ? fn(arg, &segment) : 0;
+	segment.leaves_count = count;
+	to->segments[to->count++] = segment;
+	return 0;
 }
 
-static int scan_file(struct summing *s, struct open_file *file, storage_segment_fn fn, void *arg,
+static int scan_file(struct summing *s, struct open_file *file, struct file_sums *ret_sums,
 		     struct err *err)
 {
 	struct walk walk = {
@@ -280,9 +308,139 @@ static int scan_file(struct summing *s, struct open_file *file, storage_segment_
 		rc = plan_walk(s->p, file, &walk, err);
 	rc = plan_end(s->p, file, rc, err);
 	for (size_t i = 0; !rc && i < s->sinks_count; i++)
-		rc = emit(&s->sinks[i], fn, arg);
+		if (s->sinks[i].by_node.count)
+			rc = gather(&s->sinks[i], ret_sums);
 	summing_clear(s);
 	return rc;
+}
+
+static int give(const struct file_sums *sums, storage_segment_fn fn, void *arg)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < sums->count; i++)
+		if (sums->segments[i].leaves_count)
+			rc = fn(arg, &sums->segments[i]);
+	return rc;
+}
+
+/* ---- reading ahead ---- */
+
+/*
+ * Files are read in their order on a thread of their own, and the caller, who has as much to do with what one
+ * gives, gets it on his.  The reader, its connections and its dictionaries are that thread's until it ends, but for
+ * the dictionaries of the files that were given, which it does not touch any more.
+ */
+#define AHEAD_MAX 2 /* files that are read and not taken */
+
+struct ahead {
+	struct summing *s;
+	pthread_mutex_t lock; /* of all that follows */
+	pthread_cond_t changed;
+	struct file_sums files[AHEAD_MAX]; /* of file i in i % AHEAD_MAX */
+	size_t read, taken;
+	bool ended;
+	int rc; /* of the file behind those that were read */
+	struct err err;
+};
+
+static void *ahead_main(void *arg)
+{
+	struct ahead *a = arg;
+	struct err err = {0};
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < a->s->p->files_count; i++) {
+		struct file_sums sums = {0};
+
+		pthread_mutex_lock(&a->lock);
+		while (a->read - a->taken == AHEAD_MAX && !a->s->stop)
+			pthread_cond_wait(&a->changed, &a->lock);
+		pthread_mutex_unlock(&a->lock);
+		rc = a->s->stop ? -ECANCELED : scan_file(a->s, plan_file(a->s->p, i), &sums, &err);
+		pthread_mutex_lock(&a->lock);
+		if (!rc)
+			a->files[a->read++ % AHEAD_MAX] = sums;
+		pthread_cond_signal(&a->changed);
+		pthread_mutex_unlock(&a->lock);
+		if (rc)
+			file_sums_release(&sums);
+	}
+	pthread_mutex_lock(&a->lock);
+	a->ended = true;
+	a->rc = rc;
+	a->err = err;
+	pthread_cond_signal(&a->changed);
+	pthread_mutex_unlock(&a->lock);
+	return NULL;
+}
+
+/* Returns 1 with the next file's, or 0 when there is no more. */
+static int ahead_take(struct ahead *a, struct file_sums *ret_sums)
+{
+	pthread_mutex_lock(&a->lock);
+	while (a->taken == a->read && !a->ended)
+		pthread_cond_wait(&a->changed, &a->lock);
+	bool is_there = a->taken < a->read;
+
+	if (is_there) {
+		*ret_sums = a->files[a->taken % AHEAD_MAX];
+		a->files[a->taken++ % AHEAD_MAX] = (struct file_sums){0};
+		pthread_cond_signal(&a->changed);
+	}
+	pthread_mutex_unlock(&a->lock);
+	return is_there;
+}
+
+static int scan_ahead(struct ahead *a, pthread_t thread, storage_segment_fn fn, void *arg, struct err *err)
+{
+	struct file_sums sums = {0};
+	int rc = 0;
+
+	while (!rc && ahead_take(a, &sums)) {
+		rc = give(&sums, fn, arg);
+		file_sums_release(&sums);
+	}
+	pthread_mutex_lock(&a->lock);
+	a->s->stop = true;
+	pthread_cond_signal(&a->changed);
+	pthread_mutex_unlock(&a->lock);
+	(void)pthread_join(thread, NULL);
+	for (size_t i = 0; i < AHEAD_MAX; i++)
+		file_sums_release(&a->files[i]);
+	if (!rc && a->rc) {
+		rc = a->rc;
+		if (err)
+			*err = a->err;
+	}
+	return rc;
+}
+
+/* Without a thread: one after the other. */
+static int scan_here(struct summing *s, storage_segment_fn fn, void *arg, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < s->p->files_count; i++) {
+		struct file_sums sums CLEANUP(file_sums_release) = {0};
+
+		rc = scan_file(s, plan_file(s->p, i), &sums, err);
+		if (!rc)
+			rc = give(&sums, fn, arg);
+	}
+	return rc;
+}
+
+static int scan_all(struct summing *s, storage_segment_fn fn, void *arg, struct err *err)
+{
+	struct ahead a = {.s = s,
+			  .lock = PTHREAD_MUTEX_INITIALIZER,
+			  .changed = PTHREAD_COND_INITIALIZER};
+	pthread_t thread;
+
+	if (s->p->files_count < 2 || pthread_create(&thread, NULL, ahead_main, &a))
+		return scan_here(s, fn, arg, err);
+	return scan_ahead(&a, thread, fn, arg, err);
 }
 
 int sqlite_scan(struct storage_reader *reader, const struct storage_scan *scan,
@@ -298,7 +456,5 @@ int sqlite_scan(struct storage_reader *reader, const struct storage_scan *scan,
 		rc = plan_init(&plan, reader_of(reader), scan, width_ns, err);
 	if (!rc)
 		rc = collect(&plan, false, &gauges, err);
-	for (size_t i = 0; !rc && i < plan.files_count; i++)
-		rc = scan_file(&summing, plan_file(&plan, i), fn, arg, err);
-	return rc;
+	return rc ? rc : scan_all(&summing, fn, arg, err);
 }

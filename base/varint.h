@@ -42,6 +42,15 @@ static inline const uint8_t *varint_get(const uint8_t *p, const uint8_t *end, ui
 	return NULL;
 }
 
+/* The same, for runs of mostly small values. */
+static inline const uint8_t *varint_get_small(const uint8_t *p, const uint8_t *end, uint64_t *ret_value)
+{
+	if (p >= end || *p >= 0x80)
+		return varint_get(p, end, ret_value);
+	*ret_value = *p;
+	return p + 1;
+}
+
 static inline uint64_t zigzag_put(int64_t value)
 {
 	return ((uint64_t)value << 1) ^ (uint64_t)(value >> 63);

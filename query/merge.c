@@ -14,8 +14,6 @@ struct segment_call {
 	struct skeleton_source *source;
 	const struct storage_segment *segment;
 	bool folds; /* by file or library */
-	uint32_t *path;
-	size_t path_capacity;
 	struct skeleton_sums *sums;
 	struct query_facts *facts;
 };
@@ -224,37 +222,50 @@ static int node_map(struct segment_call *call, uint32_t number)
 	return rc;
 }
 
-/* A leaf that no question has met yet, and what is above it up to what one has, from there down. */
-static int leaf_map(struct segment_call *call, uint32_t leaf)
+/* Mark a leaf that no question has met yet, and what is above it up to what one has. */
+static void leaf_mark(const struct segment_call *call, uint32_t leaf, uint64_t *marks)
 {
 	const uint32_t *map = call->source->map;
-	size_t count = 0;
+	const struct profile_node *nodes = call->segment->nodes;
+
+	for (uint32_t node = leaf; node && !map[node]; node = nodes[node].parent) {
+		uint64_t bit = UINT64_C(1) << node % 64;
+
+		if (marks[node / 64] & bit)
+			break;
+		marks[node / 64] |= bit;
+	}
+}
+
+/* In the order of their numbers, in which a parent is before its children and stacks stand together. */
+static int marked_map(struct segment_call *call, const uint64_t *marks)
+{
 	int rc = 0;
 
-	for (uint32_t node = leaf; !rc && node && !map[node]; node = call->segment->nodes[node].parent) {
-		rc = array_grow(&call->path, sizeof(*call->path), &call->path_capacity, count + 1);
-		if (!rc)
-			call->path[count++] = node;
-	}
-	while (!rc && count)
-		rc = node_map(call, call->path[--count]);
+	for (size_t word = 0; !rc && word <= call->segment->nodes_count / 64; word++)
+		for (uint64_t bits = marks[word]; !rc && bits; bits &= bits - 1)
+			rc = node_map(call, (uint32_t)(word * 64) + (uint32_t)__builtin_ctzll(bits));
 	return rc;
 }
 
 /* Find the place of each leaf: source->map[node] is where. */
 static int segment_map(struct segment_call *call, const uint32_t *leaves, size_t count)
 {
+	uint64_t *CLEANUP(cleanup_free) marks = NULL;
 	int rc = skeleton_source(call->skeleton, call->segment, &call->source);
 
 	call->tree = &call->skeleton->names;
 	call->folds = reshape_merge_granularity(call->query) >= QUERY_BY_FILE;
-	for (size_t i = 0; !rc && i < count; i++)
-		if (leaves[i] && !call->source->map[leaves[i]])
-			rc = leaf_map(call, leaves[i]);
-	free(call->path);
-	call->path = NULL;
-	call->path_capacity = 0;
-	return rc;
+	for (size_t i = 0; !rc && i < count; i++) {
+		if (!leaves[i] || call->source->map[leaves[i]])
+			continue;
+		if (!marks)
+			marks = calloc(call->segment->nodes_count / 64 + 1, sizeof(*marks));
+		if (!marks)
+			return -ENOMEM;
+		leaf_mark(call, leaves[i], marks);
+	}
+	return rc || !marks ? rc : marked_map(call, marks);
 }
 
 static int segment_add(void *arg, const struct storage_segment *segment)

@@ -5,10 +5,25 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/pages.h"
 
-#define LINKED_CHILDREN 8
+#define LINKED_CHILDREN 4
 #define UNUSED_QUESTIONS 16
 #define DEPTH_SHIFT 22 /* depths up to 1,023 are told apart */
+
+/* Room for so many nodes. */
+static int reserve(struct skeleton *s, size_t nodes)
+{
+	size_t room[4] = { s->nodes_capacity, s->nodes_capacity, s->nodes_capacity, s->nodes_capacity };
+
+	if (pages_grow(&s->parent, sizeof(*s->parent), &room[0], nodes) ||
+	    pages_grow(&s->key, sizeof(*s->key), &room[1], nodes) ||
+	    pages_grow(&s->links, sizeof(*s->links), &room[2], nodes) ||
+	    pages_grow(&s->rank, sizeof(*s->rank), &room[3], nodes))
+		return -ENOMEM;
+	s->nodes_capacity = room[0];
+	return 0;
+}
 
 int skeleton_init(struct skeleton *s, bool by_line)
 {
@@ -16,13 +31,7 @@ int skeleton_init(struct skeleton *s, bool by_line)
 	int rc = query_tree_init(&s->names);
 
 	if (!rc)
-		rc = array_grow(&s->parent, sizeof(*s->parent), &s->parent_capacity, 1);
-	if (!rc)
-		rc = array_grow(&s->key, sizeof(*s->key), &s->key_capacity, 1);
-	if (!rc)
-		rc = array_grow(&s->links, sizeof(*s->links), &s->links_capacity, 1);
-	if (!rc)
-		rc = array_grow(&s->rank, sizeof(*s->rank), &s->rank_capacity, 1);
+		rc = reserve(s, 1);
 	if (rc) {
 		skeleton_release(s);
 		return rc;
@@ -137,14 +146,8 @@ static int node_add(struct skeleton *s, uint32_t parent, uint32_t key, bool link
 		return -E2BIG;
 	int rc = key >= s->key_hashes_count ? key_hashes_extend(s) : 0;
 
-	if (!rc)
-		rc = array_grow(&s->parent, sizeof(*s->parent), &s->parent_capacity, want);
-	if (!rc)
-		rc = array_grow(&s->key, sizeof(*s->key), &s->key_capacity, want);
-	if (!rc)
-		rc = array_grow(&s->links, sizeof(*s->links), &s->links_capacity, want);
-	if (!rc)
-		rc = array_grow(&s->rank, sizeof(*s->rank), &s->rank_capacity, want);
+	if (!rc && want > s->nodes_capacity)
+		rc = reserve(s, want);
 	if (!rc && !linked)
 		rc = slots_add(&s->crowded, slots_mix((uint64_t)parent << 32 | key, 0, s->names.secret),
 			       node);
@@ -221,10 +224,11 @@ static int widen(void *array, size_t item_bytes, size_t *count, size_t want)
 	if (want <= *count)
 		return 0;
 	memcpy(&old, array, sizeof(old));
-	new = realloc(old, want * item_bytes);
+	new = old ? realloc(old, want * item_bytes) : pages_zeroes(want, item_bytes);
 	if (!new)
 		return -ENOMEM;
-	memset((char *)new + *count * item_bytes, 0, (want - *count) * item_bytes);
+	if (old)
+		memset((char *)new + *count * item_bytes, 0, (want - *count) * item_bytes);
 	memcpy(array, &new, sizeof(new));
 	*count = want;
 	return 0;
@@ -250,7 +254,11 @@ int skeleton_source(struct skeleton *s, const struct storage_segment *segment,
 		*source = (struct skeleton_source){ .id = segment->id };
 	}
 	source->used = s->used;
-	int rc = widen(&source->map, sizeof(*source->map), &source->map_count, segment->nodes_count);
+	/* The tables of the other files mostly bring a little more. */
+	int rc = s->nodes_count == 1 ? reserve(s, segment->nodes_count + segment->nodes_count / 8) : 0;
+
+	if (!rc)
+		rc = widen(&source->map, sizeof(*source->map), &source->map_count, segment->nodes_count);
 
 	if (!rc)
 		rc = widen(&source->frames, sizeof(*source->frames), &source->frames_count,

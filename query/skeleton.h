@@ -39,7 +39,7 @@ struct skeleton {
 		uint32_t child, sibling; /* the first few children; 0: no more */
 	} * links;
 	uint32_t *rank; /* depth, then a hash of the path's names: an order that nothing but names decides */
-	size_t nodes_count, parent_capacity, key_capacity, links_capacity, rank_capacity;
+	size_t nodes_count, nodes_capacity;
 	struct slots crowded;	/* children beyond those few, by parent and key */
 	uint64_t *key_hashes;
 	size_t key_hashes_count, key_hashes_capacity;

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/pages.h"
+
 int skeleton_reserve(struct skeleton_sums *sums, const struct skeleton *skeleton)
 {
 	size_t want = skeleton->nodes_count, old = sums->capacity;
@@ -12,10 +14,9 @@ int skeleton_reserve(struct skeleton_sums *sums, const struct skeleton *skeleton
 	if (want <= old)
 		return 0;
 	if (!old) {
-		/* Zeroed by the kernel, page by page as they are touched: room for more costs nothing. */
-		want = MAX(want, skeleton->parent_capacity);
-		sums->totals = calloc(want, sizeof(*sums->totals));
-		sums->samples = calloc(want, sizeof(*sums->samples));
+		want = MAX(want, skeleton->nodes_capacity);
+		sums->totals = pages_zeroes(want, sizeof(*sums->totals));
+		sums->samples = pages_zeroes(want, sizeof(*sums->samples));
 		sums->capacity = want;
 		return sums->totals && sums->samples ? 0 : -ENOMEM;
 	}

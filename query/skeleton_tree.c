@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/pages.h"
 #include "query/skeleton.h"
 
 /* ---- joining ---- */
@@ -391,7 +392,7 @@ int skeleton_tree(const struct skeleton_take *take, struct query_tree *tree, uin
 	uint32_t *CLEANUP(cleanup_free) dress = take->joined ? keys_choose(take) : NULL;
 	uint32_t *CLEANUP(cleanup_free) strings = calloc(s->names.strings.count + 1, sizeof(*strings));
 	uint32_t *CLEANUP(cleanup_free) keys = calloc(s->names.keys_count + 1, sizeof(*keys));
-	uint32_t *CLEANUP(cleanup_free) number = malloc(nodes * sizeof(*number));
+	uint32_t *CLEANUP(cleanup_free) number = pages_alloc(nodes, sizeof(*number));
 	bool *CLEANUP(cleanup_free) shown = malloc(nodes);
 	struct copying c = { take, tree, dress, strings, keys };
 	int rc = strings && keys && number && shown && (dress || !take->joined) ? 0 : -ENOMEM;

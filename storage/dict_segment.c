@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/pages.h"
 #include "base/varint.h"
 #include "storage/codec.h"
 
@@ -415,17 +416,6 @@ static void get_frames(struct in *in)
 	}
 }
 
-/* The number that `delta` stands for, below `limit`. */
-static uint32_t get_delta(struct in *in, uint32_t before, size_t limit)
-{
-	int64_t value = before;
-
-	if (__builtin_add_overflow(value, zigzag_get(get(in)), &value) || value < 0 ||
-	    (uint64_t)value >= limit)
-		done(in, -EBADMSG);
-	return in->failed ? 0 : (uint32_t)value;
-}
-
 /* Identities of the frames so far: of what every file of this owner has, without a process. */
 static int identify_frames(struct dict *d)
 {
@@ -446,13 +436,12 @@ static struct hash128 expected_hash(const struct dict *d, struct profile_node no
 	return hash128_chain(d->t.node_hashes[node.parent], d->frame_ids[node.frame]);
 }
 
-static int told_add(struct dict *d, struct hash128 hash)
+static int told_add(struct dict *d, size_t node, struct hash128 hash)
 {
 	int rc = array_grow(&d->told, sizeof(*d->told), &d->told_capacity, d->told_count + 1);
 
 	if (!rc)
-		d->told[d->told_count++] =
-		    (struct dict_told){(uint32_t)d->t.nodes_count, hash};
+		d->told[d->told_count++] = (struct dict_told){(uint32_t)node, hash};
 	return rc;
 }
 
@@ -478,38 +467,106 @@ const struct hash128 *dict_hashes(struct dict *d)
 	return d->t.node_hashes;
 }
 
-/* The hashes that do not follow; those of their children follow from them. */
-static void get_hashes(struct in *in, const struct profile_node *nodes, size_t count)
+/*
+ * Nodes are read into the table itself, behind its end, and count when all of them are right.  They are most of what
+ * a cold question reads: parents are mostly the node before, frames below 128 or in two bytes.
+ */
+
+/* Add the nodes up to `end`, whose hashes follow. */
+static int nodes_accept(struct dict *d, size_t end)
 {
-	size_t first = in->d->t.nodes_count, strange = get_below(in, count + 1), at = first;
-	const struct hash128 *told = NULL;
-	struct hash128 hash = {0, 0};
+	int rc = 0;
 
-	for (size_t i = first; !in->failed && i < first + count; i++) {
-		if (!told && strange) {
-			at += get_below(in, first + count - at);
-			get_into(in, &hash, sizeof(hash));
-			told = &hash;
-			strange--;
-			if (at < i)
-				done(in, -EBADMSG);
-		}
-		if (in->failed)
-			return;
-		bool is_told = told && at == i;
+	if (d->lazy)
+		d->t.nodes_count = end;
+	while (!rc && d->t.nodes_count < end) {
+		struct profile_node node = d->t.nodes[d->t.nodes_count];
 
-		if (is_told && !has_process(&in->d->t.frames[nodes[i - first].frame]))
-			in->d->odd = true;
-		if (is_told && in->d->lazy)
-			done(in, told_add(in->d, hash));
-		done(in, dict_add_node(in->d, nodes[i - first],
-				       is_told || in->d->lazy
-					   ? hash
-					   : expected_hash(in->d, nodes[i - first])));
-		told = is_told ? NULL : told;
+		rc = dict_add_node(d, node, expected_hash(d, node));
 	}
-	if (told || strange)
-		done(in, -EBADMSG);
+	return rc;
+}
+
+/* One whose hash is told. */
+static int node_accept(struct dict *d, struct hash128 hash)
+{
+	struct profile_node node = d->t.nodes[d->t.nodes_count];
+	int rc = d->lazy ? told_add(d, d->t.nodes_count, hash) : 0;
+
+	d->odd |= !has_process(&d->t.frames[node.frame]);
+	return rc ? rc : dict_add_node(d, node, hash);
+}
+
+/* The hashes that do not follow; those of their children follow from them. */
+static void get_hashes(struct in *in, size_t count)
+{
+	size_t end = in->d->t.nodes_count + count, strange = get_below(in, count + 1);
+	size_t at = in->d->t.nodes_count;
+
+	for (size_t i = 0; !in->failed && i < strange; i++) {
+		size_t step = get_below(in, end - at);
+		struct hash128 hash = {0, 0};
+
+		at += step;
+		get_into(in, &hash, sizeof(hash));
+		if (i && !step)
+			done(in, -EBADMSG);
+		if (!in->failed)
+			done(in, nodes_accept(in->d, at));
+		if (!in->failed)
+			done(in, node_accept(in->d, hash));
+	}
+	if (!in->failed)
+		done(in, nodes_accept(in->d, end));
+}
+
+static void get_parents(struct in *in, struct profile_node *nodes, size_t count, size_t first)
+{
+	static const uint8_t chain[8] = {2, 2, 2, 2, 2, 2, 2, 2};
+	const uint8_t *p = in->p;
+	int64_t parent = 0;
+	uint64_t delta;
+
+	for (size_t i = 0; i < count; i++) {
+		/* Eight times the node before. */
+		while (count - i >= sizeof(chain) && (size_t)(in->end - p) >= sizeof(chain) &&
+		       !memcmp(p, chain, sizeof(chain)) && (uint64_t)parent + 1 < first + i) {
+			for (size_t k = 0; k < sizeof(chain); k++)
+				nodes[i + k].parent = (uint32_t)(parent + 1 + (int64_t)k);
+			parent += sizeof(chain);
+			p += sizeof(chain);
+			i += sizeof(chain);
+		}
+		if (i == count)
+			break;
+		p = varint_get_small(p, in->end, &delta);
+		if (!p || __builtin_add_overflow(parent, zigzag_get(delta), &parent) || parent < 0 ||
+		    (uint64_t)parent >= first + i) {
+			done(in, -EBADMSG);
+			return;
+		}
+		nodes[i].parent = (uint32_t)parent;
+	}
+	in->p = p;
+}
+
+static void get_node_frames(struct in *in, struct profile_node *nodes, size_t count, bool deltas)
+{
+	const uint8_t *p = in->p;
+	int64_t frame = 0;
+	uint64_t value;
+
+	for (size_t i = 0; i < count; i++) {
+		p = varint_get_small(p, in->end, &value);
+		if (!p || __builtin_add_overflow(deltas ? frame : 0,
+						 deltas ? zigzag_get(value) : (int64_t)value, &frame) ||
+		    frame < 0 || (uint64_t)frame >= in->d->t.frames_count) {
+			done(in, -EBADMSG);
+			return;
+		}
+		nodes[i].frame = (uint32_t)frame;
+	}
+	in->p = p;
 }
 
 /* Varints of which the first bytes stand before all others. */
@@ -583,46 +640,42 @@ static void get_chains(struct in *in, struct profile_node *nodes, size_t count)
 		in->p = parents.other;
 }
 
-static void get_parents(struct in *in, struct profile_node *nodes, size_t count)
-{
-	size_t first = in->d->t.nodes_count;
-
-	for (size_t i = 0; !in->failed && i < count; i++)
-		nodes[i].parent = get_delta(in, i ? nodes[i - 1].parent : 0, first + i);
-}
-
 static void get_frame_numbers(struct in *in, struct profile_node *nodes, size_t count)
 {
 	uint32_t as = get_below(in, FRAMES_APART + 1);
 
-	if (as == FRAMES_APART) {
+	if (!in->failed && as == FRAMES_APART)
 		get_frames_apart(in, nodes, count);
-		return;
-	}
-	for (size_t i = 0; !in->failed && i < count; i++)
-		nodes[i].frame =
-		    as == FRAMES_DELTAS ? get_delta(in, i ? nodes[i - 1].frame : 0, in->d->t.frames_count)
-			      : get_below(in, in->d->t.frames_count);
+	else if (!in->failed)
+		get_node_frames(in, nodes, count, as == FRAMES_DELTAS);
+}
+
+/* Segments behind the first bring more, and room is no memory before it is used. */
+static int nodes_reserve(struct dict *d, size_t count)
+{
+	return d->lazy ? pages_grow(&d->t.nodes, sizeof(*d->t.nodes), &d->capacity.nodes,
+				    count <= d->capacity.nodes ? count : count * 3)
+		       : array_grow(&d->t.nodes, sizeof(*d->t.nodes), &d->capacity.nodes, count);
 }
 
 static void get_nodes(struct in *in, bool apart)
 {
-	size_t count = get_count(in);
-	struct profile_node *nodes CLEANUP(cleanup_free) = malloc((count + 1) * sizeof(*nodes));
+	struct dict *d = in->d;
+	size_t count = get_count(in), first = d->t.nodes_count;
 
-	if (!nodes)
-		done(in, -ENOMEM);
-	if (!in->failed && !in->d->lazy)
-		done(in, identify_frames(in->d));
+	if (!in->failed)
+		done(in, nodes_reserve(d, first + count));
+	if (!in->failed && !d->lazy)
+		done(in, identify_frames(d));
 	if (!in->failed && apart) {
-		get_chains(in, nodes, count);
-		get_frames_apart(in, nodes, count);
+		get_chains(in, d->t.nodes + first, count);
+		get_frames_apart(in, d->t.nodes + first, count);
 	} else if (!in->failed) {
-		get_parents(in, nodes, count);
-		get_frame_numbers(in, nodes, count);
+		get_parents(in, d->t.nodes + first, count, first);
+		get_frame_numbers(in, d->t.nodes + first, count);
 	}
 	if (!in->failed)
-		get_hashes(in, nodes, count);
+		get_hashes(in, count);
 }
 
 /* The labels are the caller's to free; NULL after a failure. */

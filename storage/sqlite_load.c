@@ -4,9 +4,13 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
 
 static int meta_create(struct db *db, struct period_file *file, struct err *err)
 {
@@ -91,8 +95,29 @@ static int load_open(struct db *db, const char *path, int level, bool check_now,
 	return !rc && check_now ? db_check(db, why) : rc;
 }
 
-/* Read one file into the catalogue, or put it aside. */
-static int load_file(struct sqlite_store *s, int level, int64_t start_ns, bool newest,
+#define WANTED_SOON (32 << 20) /* bytes of a file */
+
+/* Have the kernel read a file while the rest of the agent starts: the first question asks the newest ones, and would
+ * wait for each page.  Only before SQLite opens it, for to close a file drops this process's locks on it. */
+static void want_soon(const char *path)
+{
+	int fd CLOSING = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		(void)posix_fadvise(fd, 0, WANTED_SOON, POSIX_FADV_WILLNEED);
+}
+
+/* What a reader left that had no right to remove it: making it anew is cheaper than to clear it. */
+static void remove_shm(const struct sqlite_store *s, const struct period_file *file)
+{
+	char path[SQLITE_PATH_MAX];
+
+	files_path(s, file->name, "-shm", path);
+	(void)unlink(path);
+}
+
+/* Read one file into the catalogue, or put it aside.  `soon`: it is one of those that are asked first. */
+static int load_file(struct sqlite_store *s, int level, int64_t start_ns, bool newest, bool soon,
 		     struct err *err)
 {
 	struct period_file *entry = files_new(level, start_ns);
@@ -110,6 +135,10 @@ static int load_file(struct sqlite_store *s, int level, int64_t start_ns, bool n
 	bool check_now = unclean && newest && st.st_size <= CHECK_AT_ONCE;
 
 	memset(&db, 0, sizeof(db));
+	if (is_file && soon)
+		want_soon(path);
+	if (is_file && !unclean)
+		remove_shm(s, entry);
 	int rc = is_file ? load_open(&db, path, level, check_now, unclean, &why)
 			 : err_set(&why, -EBADMSG, "it is not a file");
 
@@ -139,7 +168,7 @@ static int load_file(struct sqlite_store *s, int level, int64_t start_ns, bool n
 
 int files_load_one(struct sqlite_store *s, int level, int64_t start_ns, struct err *err)
 {
-	return load_file(s, level, start_ns, true, err);
+	return load_file(s, level, start_ns, true, false, err);
 }
 
 /* The start of the newest file of a level, INT64_MIN without one. */
@@ -167,9 +196,13 @@ static int load_level(struct sqlite_store *s, int level, struct err *err)
 		return err_set(err, -errno, "storage: %s: %s", path, strerror(errno));
 	int64_t newest_ns = newest_start(dir, level);
 
+	/* A day that ends now is in two of L1. */
+	int64_t soon_ns = newest_ns == INT64_MIN ? newest_ns : files_period_start(level, newest_ns - 1);
+
 	for (struct dirent *e; !rc && (e = readdir(dir));)
 		if (files_parse_name(level, e->d_name, &start_ns))
-			rc = load_file(s, level, start_ns, !level && start_ns == newest_ns, err);
+			rc = load_file(s, level, start_ns, !level && start_ns == newest_ns,
+				       start_ns >= soon_ns, err);
 	(void)closedir(dir);
 	return rc;
 }

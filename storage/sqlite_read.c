@@ -8,6 +8,7 @@
 #include "base/clock.h"
 
 #define RETRIES 4 /* of a plan whose files went while it opened them */
+#define HELD_DAYS_MAX 32 /* of records of one L0 file, to be looked at */
 
 int sqlite_reader_open(struct storage *store, struct storage_reader **ret_reader, struct err *err)
 {
@@ -147,7 +148,8 @@ static int snapshot(struct plan *p, struct period_file ***ret_entries, size_t *r
 		struct period_file *f = s->files[i];
 
 		p->sources[p->sources_count++] = f->file_id;
-		if (f->extent.min_ns < p->scan->until_ns && f->extent.max_ns >= p->scan->from_ns)
+		if ((!f->level || !p->l0_only) && f->extent.min_ns < p->scan->until_ns &&
+		    f->extent.max_ns >= p->scan->from_ns)
 			entries[count++] = files_ref(s, f);
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -160,44 +162,9 @@ static int snapshot(struct plan *p, struct period_file ***ret_entries, size_t *r
 	return 0;
 }
 
-static int plan_try(struct plan *p, struct err *err)
-{
-	struct period_file **entries = NULL;
-	size_t count = 0;
-	int rc = snapshot(p, &entries, &count);
-
-	if (rc)
-		return err_set(err, rc, "storage: out of memory");
-	for (size_t i = 0; i < count; i++) {
-		if (!rc)
-			rc = get_file(p->r, entries[i], &p->files[p->files_count], err);
-		p->files_count += !rc;
-		files_unref(p->r->s, entries[i]);
-	}
-	free(entries);
-	return rc;
-}
-
-int plan_init(struct plan *p, struct sqlite_reader *r, const struct storage_scan *scan,
-	      int64_t step_ns, struct err *err)
-{
-	int rc = -ESTALE;
-
-	r->used++;
-	tidy(r);
-	for (int i = 0; rc == -ESTALE && i < RETRIES; i++) {
-		plan_release(p);
-		*p = (struct plan){.r = r, .scan = scan, .step_ns = step_ns};
-		rc = plan_try(p, err);
-	}
-	if (rc == -ESTALE)
-		return err_set(err, -EIO, "storage: files go faster than they can be opened");
-	return rc == -EBADMSG || rc == -ENOENT ? -EIO : rc;
-}
-
 struct open_file *plan_file(const struct plan *p, size_t i)
 {
-	return p->files[p->files_count - 1 - i]; /* the catalogue has L0 first */
+	return p->files[i];
 }
 
 static uint64_t step_of(const struct plan *p, int64_t time_ns)
@@ -212,6 +179,16 @@ static bool is_whole(const struct plan *p, int level, int64_t time_ns)
 
 	return window_ns >= p->scan->from_ns && last_ns < p->scan->until_ns &&
 	       step_of(p, window_ns) == step_of(p, last_ns);
+}
+
+/* Whether a window between those that hold the two times may be cut: if they are whole, where steps begin inside
+ * of windows. */
+static bool is_any_cut(const struct plan *p, int64_t from_ns, int64_t last_ns)
+{
+	bool aligned = !(p->scan->from_ns % STORAGE_L1_WINDOW_NS) && !(p->step_ns % STORAGE_L1_WINDOW_NS);
+
+	return !is_whole(p, 1, from_ns) || !is_whole(p, 1, last_ns) ||
+	       (!aligned && step_of(p, from_ns) != step_of(p, last_ns));
 }
 
 bool plan_takes_window(const struct plan *p, int level, int64_t time_ns, bool source_is_there)
@@ -437,6 +414,81 @@ int plan_end(struct plan *p, struct open_file *file, int rc, struct err *err)
 	if (err && !err->code)
 		(void)err_set(err, -EIO, "storage: a file is damaged");
 	return -EIO;
+}
+
+/* Whether L1 has all of an L0 file that is in range: most files of a day may stay closed.  What L1's watermarks
+ * said a moment ago holds when its windows are read, for they only rise. */
+static bool is_held(const struct plan *p, const struct period_file *l0)
+{
+	pthread_mutex_lock(&p->r->s->lock);
+	int64_t from_ns = MAX(l0->extent.min_ns, p->scan->from_ns);
+	int64_t last_ns = MIN(l0->extent.max_ns, p->scan->until_ns - 1);
+	int64_t batch = l0->last;
+
+	pthread_mutex_unlock(&p->r->s->lock);
+	if (p->l0_only || is_any_cut(p, from_ns, last_ns) ||
+	    last_ns - from_ns > HELD_DAYS_MAX * STORAGE_L1_FILE_NS)
+		return false;
+	for (int64_t day_ns = files_period_start(1, from_ns); day_ns <= last_ns;
+	     day_ns += STORAGE_L1_FILE_NS)
+		if (derived_of(p, l0->file_id, day_ns) < batch)
+			return false;
+	return true;
+}
+
+/* Open a file of the plan if it is needed, and read the watermarks that say which of L0 are. */
+static int plan_add(struct plan *p, struct period_file *entry, struct err *err)
+{
+	struct open_file *file;
+
+	if (!entry->level && is_held(p, entry))
+		return 0;
+	int rc = get_file(p->r, entry, &file, err);
+
+	if (!rc)
+		p->files[p->files_count++] = file;
+	if (!rc && entry->level == 1) {
+		file->hurries_seen = entry->hurries;
+		rc = plan_end(p, file, load_marks_of_l1(p, file, err), err);
+	}
+	return rc;
+}
+
+static int plan_try(struct plan *p, struct err *err)
+{
+	struct period_file **entries = NULL;
+	size_t count = 0;
+	int rc = snapshot(p, &entries, &count);
+
+	if (rc)
+		return err_set(err, rc, "storage: out of memory");
+	while (count--) { /* the catalogue has L0 first */
+		if (!rc)
+			rc = plan_add(p, entries[count], err);
+		files_unref(p->r->s, entries[count]);
+	}
+	free(entries);
+	return rc;
+}
+
+int plan_init(struct plan *p, struct sqlite_reader *r, const struct storage_scan *scan,
+	      int64_t step_ns, struct err *err)
+{
+	bool l0_only = p->l0_only;
+	int rc = -ESTALE;
+
+	r->used++;
+	tidy(r);
+	for (int i = 0; rc == -ESTALE && i < RETRIES; i++) {
+		plan_release(p);
+		*p = (struct plan){
+			.r = r, .scan = scan, .step_ns = step_ns, .l0_only = l0_only
+		};
+		rc = plan_try(p, err);
+	}
+	if (rc == -ESTALE)
+		return err_set(err, -EIO, "storage: files go faster than they can be opened");
+	return rc == -EBADMSG || rc == -ENOENT ? -EIO : rc;
 }
 
 bool plan_source_is_there(const struct plan *p, struct open_file *file, int64_t source)

@@ -20,11 +20,14 @@
 
 #define READER_FILES_MAX 64 /* connections that a reader keeps; more are opened for a call */
 
-/* Sums by node of a dictionary: zero where nothing is marked. */
+/* Sums by node of a dictionary.  Of many nodes few have some: those have places, which stand close together. */
 struct node_sums {
-	int64_t *sums;
-	uint64_t *counts, *marks; /* marks: a bit a node */
+	uint32_t *places; /* by node: 1 and up, 0 where there is none */
+	uint64_t *marks;  /* by node, a bit: it has a place */
 	size_t nodes;
+	int64_t *sums; /* by place - 1 */
+	uint64_t *counts;
+	size_t count, capacity;
 };
 
 #define READER_SPARE_NODES ((size_t)1 << 20)
@@ -61,7 +64,7 @@ struct plan {
 	const struct storage_scan *scan;
 	int64_t step_ns;
 	bool l0_only;             /* records: everything in range, levels do not matter */
-	struct open_file **files; /* borrowed from the reader; by level, L0 first */
+	struct open_file **files; /* borrowed from the reader; by level, the coarsest first */
 	size_t files_count;
 	int64_t *sources; /* ids of the files that are there, in range or not */
 	size_t sources_count;
@@ -84,7 +87,8 @@ struct visit {
 
 typedef int (*visit_fn)(void *arg, const struct visit *visit);
 
-/* Which files the scan needs, opened. Returns 0 or an error. Release it in every case. */
+/* Which files the scan needs, opened: those of L0 that L1 holds stay closed.  `plan` is zero but for `l0_only`.
+ * Returns 0 or an error. Release it in every case. */
 MUST_CHECK int plan_init(struct plan *plan, struct sqlite_reader *r,
 			 const struct storage_scan *scan, int64_t step_ns, struct err *err);
 void plan_release(struct plan *plan);

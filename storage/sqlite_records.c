@@ -228,7 +228,7 @@ static int records_of_series(struct page *page, storage_records_fn fn, void *arg
 int sqlite_records(struct storage_reader *reader, const struct storage_scan *scan,
 		   storage_records_fn fn, void *arg, struct err *err)
 {
-	struct plan plan CLEANUP(plan_release) = {0};
+	struct plan plan CLEANUP(plan_release) = {.l0_only = true};
 	int rc = plan_init(&plan, reader_of(reader), scan, scan->until_ns - scan->from_ns, err);
 
 	for (size_t i = 0; !rc && i < plan.files_count; i++) {

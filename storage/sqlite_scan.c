@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* scan and timeline: what a walk visits, summed by stack or by step. */
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
+#include "base/pages.h"
 #include "storage/sqlite_read.h"
 
 /* ---- totals ---- */
@@ -125,19 +128,21 @@ struct sink {
 struct summing {
 	struct plan *p;
 	struct totals *gauges; /* which snapshots count */
-	struct sink *sinks;
+	struct sink *sinks;    /* of the file that is read */
 	size_t sinks_count, sinks_capacity;
+	atomic_bool stop; /* the caller has enough */
 };
 
 void node_sums_release(struct node_sums *sums)
 {
+	free(sums->places);
+	free(sums->marks);
 	free(sums->sums);
 	free(sums->counts);
-	free(sums->marks);
 	*sums = (struct node_sums){0};
 }
 
-/* Room for that many nodes, all zero; the reader's, if it has it. */
+/* Room for that many nodes, none with a place; the reader's, if it has it. */
 static int node_sums_take(struct sqlite_reader *r, size_t nodes, struct node_sums *ret)
 {
 	if (nodes <= r->spare.nodes) {
@@ -146,32 +151,44 @@ static int node_sums_take(struct sqlite_reader *r, size_t nodes, struct node_sum
 		return 0;
 	}
 	nodes += nodes / 8; /* files of a day differ by a little */
-	*ret = (struct node_sums){.sums = calloc(nodes, sizeof(*ret->sums)),
-				  .counts = calloc(nodes, sizeof(*ret->counts)),
+	*ret = (struct node_sums){.places = pages_zeroes(nodes, sizeof(*ret->places)),
 				  .marks = calloc(nodes / 64 + 1, sizeof(*ret->marks)),
 				  .nodes = nodes};
-	return ret->sums && ret->counts && ret->marks ? 0 : -ENOMEM;
+	return ret->places && ret->marks ? 0 : -ENOMEM;
 }
 
-/* Zero what is marked, and keep it for the next file: fresh memory costs more than the sums. */
+/* Take all places away, and keep it for the next file: fresh memory costs more than the sums. */
 static void node_sums_return(struct sqlite_reader *r, struct node_sums *sums)
 {
-	for (size_t word = 0; sums->marks && word <= sums->nodes / 64; word++) {
-		for (uint64_t bits = sums->marks[word]; bits; bits &= bits - 1) {
-			size_t node = word * 64 + (size_t)__builtin_ctzll(bits);
-
-			sums->sums[node] = 0;
-			sums->counts[node] = 0;
-		}
+	for (size_t word = 0; sums->marks && sums->places && word <= sums->nodes / 64; word++) {
+		for (uint64_t bits = sums->marks[word]; bits; bits &= bits - 1)
+			sums->places[word * 64 + (size_t)__builtin_ctzll(bits)] = 0;
 		sums->marks[word] = 0;
 	}
-	if (sums->marks && sums->sums && sums->counts && sums->nodes > r->spare.nodes &&
+	sums->count = 0;
+	if (sums->marks && sums->places && sums->nodes > r->spare.nodes &&
 	    sums->nodes <= READER_SPARE_NODES) {
 		node_sums_release(&r->spare);
 		r->spare = *sums;
 		return;
 	}
 	node_sums_release(sums);
+}
+
+static int place_add(struct node_sums *to, uint32_t node)
+{
+	size_t capacity = to->capacity;
+	int rc = array_grow(&to->counts, sizeof(*to->counts), &capacity, to->count + 1);
+
+	if (!rc)
+		rc = array_grow(&to->sums, sizeof(*to->sums), &to->capacity, to->count + 1);
+	if (rc)
+		return rc;
+	to->sums[to->count] = 0;
+	to->counts[to->count] = 0;
+	to->places[node] = (uint32_t)++to->count;
+	to->marks[node / 64] |= UINT64_C(1) << node % 64;
+	return 0;
 }
 
 static void summing_clear(struct summing *s)
@@ -206,54 +223,81 @@ static int visit_sums(void *arg, const struct visit *v)
 
 	if (!sink)
 		return -ENOMEM;
-	const struct node_sums *to = &sink->by_node;
+	if (s->stop)
+		return -ECANCELED;
+	struct node_sums *to = &sink->by_node;
 
 	for (size_t i = 0; i < c->count; i++) {
 		if (v->gauge && !totals_is_last(s->gauges, v->series, v->runtime_id, c->times[i]))
 			continue;
 		uint32_t node = c->nodes[i];
 
-		to->marks[node / 64] |= UINT64_C(1) << node % 64;
-		to->sums[node] = storage_add(to->sums[node], values[i]);
-		to->counts[node] += c->counts[i];
+		if (!to->places[node] && place_add(to, node))
+			return -ENOMEM;
+		size_t place = to->places[node] - 1;
+
+		to->sums[place] = storage_add(to->sums[place], values[i]);
+		to->counts[place] += c->counts[i];
 	}
 	return 0;
 }
 
-static int emit(const struct sink *sink, storage_segment_fn fn, void *arg)
+/* What one file gives, a segment for each owner's stacks; the leaves and their sums are its own. */
+struct file_sums {
+	struct storage_segment *segments;
+	size_t count, capacity;
+};
+
+static void segment_free(struct storage_segment *segment)
+{
+	free((void *)(uintptr_t)segment->leaves);
+	free((void *)(uintptr_t)segment->sums);
+	free((void *)(uintptr_t)segment->counts);
+}
+
+static void file_sums_release(struct file_sums *sums)
+{
+	for (size_t i = 0; i < sums->count; i++)
+		segment_free(&sums->segments[i]);
+	free(sums->segments);
+	*sums = (struct file_sums){0};
+}
+
+static int gather(const struct sink *sink, struct file_sums *to)
 {
 	struct storage_segment segment = segment_of_dict(sink->stacks, sink->owner);
 	const struct node_sums *from = &sink->by_node;
 	size_t words = segment.nodes_count / 64 + 1, count = 0;
+	uint32_t *leaves = malloc((from->count + 1) * sizeof(*leaves));
+	int64_t *sums = malloc((from->count + 1) * sizeof(*sums));
+	uint64_t *counts = malloc((from->count + 1) * sizeof(*counts));
 
-	for (size_t word = 0; word < words; word++)
-		count += (size_t)__builtin_popcountll(from->marks[word]);
-	if (!count)
-		return 0;
-	uint32_t *leaves CLEANUP(cleanup_free) = malloc(count * sizeof(*leaves));
-	int64_t *sums CLEANUP(cleanup_free) = malloc(count * sizeof(*sums));
-	uint64_t *counts CLEANUP(cleanup_free) = malloc(count * sizeof(*counts));
-
-	if (!leaves || !sums || !counts)
-		return -ENOMEM;
-	for (size_t word = 0; word < words; word++) {
-		for (uint64_t bits = from->marks[word]; bits; bits &= bits - 1) {
-			size_t node = word * 64 + (size_t)__builtin_ctzll(bits);
-
-			if (!from->counts[node])
-				continue; /* of nothing: a damaged block's */
-			leaves[segment.leaves_count] = (uint32_t)node;
-			sums[segment.leaves_count] = from->sums[node];
-			counts[segment.leaves_count++] = from->counts[node];
-		}
-	}
 	segment.leaves = leaves;
 	segment.sums = sums;
 	segment.counts = counts;
-	return segment.leaves_count ? fn(arg, &segment) : 0;
+	if (!leaves || !sums || !counts ||
+	    array_grow(&to->segments, sizeof(*to->segments), &to->capacity, to->count + 1)) {
+		segment_free(&segment);
+		return -ENOMEM;
+	}
+	for (size_t word = 0; word < words; word++) {
+		for (uint64_t bits = from->marks[word]; bits; bits &= bits - 1) {
+			size_t node = word * 64 + (size_t)__builtin_ctzll(bits);
+			size_t place = from->places[node] - 1;
+
+			if (!from->counts[place])
+				continue; /* of nothing: a damaged block's */
+			leaves[count] = (uint32_t)node;
+			sums[count] = from->sums[place];
+			counts[count++] = from->counts[place];
+		}
+	}
+	segment.leaves_count = count;
+	to->segments[to->count++] = segment;
+	return 0;
 }
 
-static int scan_file(struct summing *s, struct open_file *file, storage_segment_fn fn, void *arg,
+static int scan_file(struct summing *s, struct open_file *file, struct file_sums *ret_sums,
 		     struct err *err)
 {
 	struct walk walk = {
@@ -264,9 +308,139 @@ static int scan_file(struct summing *s, struct open_file *file, storage_segment_
 		rc = plan_walk(s->p, file, &walk, err);
 	rc = plan_end(s->p, file, rc, err);
 	for (size_t i = 0; !rc && i < s->sinks_count; i++)
-		rc = emit(&s->sinks[i], fn, arg);
+		if (s->sinks[i].by_node.count)
+			rc = gather(&s->sinks[i], ret_sums);
 	summing_clear(s);
 	return rc;
+}
+
+static int give(const struct file_sums *sums, storage_segment_fn fn, void *arg)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < sums->count; i++)
+		if (sums->segments[i].leaves_count)
+			rc = fn(arg, &sums->segments[i]);
+	return rc;
+}
+
+/* ---- reading ahead ---- */
+
+/*
+ * Files are read in their order on a thread of their own, and the caller, who has as much to do with what one
+ * gives, gets it on his.  The reader, its connections and its dictionaries are that thread's until it ends, but for
+ * the dictionaries of the files that were given, which it does not touch any more.
+ */
+#define AHEAD_MAX 2 /* files that are read and not taken */
+
+struct ahead {
+	struct summing *s;
+	pthread_mutex_t lock; /* of all that follows */
+	pthread_cond_t changed;
+	struct file_sums files[AHEAD_MAX]; /* of file i in i % AHEAD_MAX */
+	size_t read, taken;
+	bool ended;
+	int rc; /* of the file behind those that were read */
+	struct err err;
+};
+
+static void *ahead_main(void *arg)
+{
+	struct ahead *a = arg;
+	struct err err = {0};
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < a->s->p->files_count; i++) {
+		struct file_sums sums = {0};
+
+		pthread_mutex_lock(&a->lock);
+		while (a->read - a->taken == AHEAD_MAX && !a->s->stop)
+			pthread_cond_wait(&a->changed, &a->lock);
+		pthread_mutex_unlock(&a->lock);
+		rc = a->s->stop ? -ECANCELED : scan_file(a->s, plan_file(a->s->p, i), &sums, &err);
+		pthread_mutex_lock(&a->lock);
+		if (!rc)
+			a->files[a->read++ % AHEAD_MAX] = sums;
+		pthread_cond_signal(&a->changed);
+		pthread_mutex_unlock(&a->lock);
+		if (rc)
+			file_sums_release(&sums);
+	}
+	pthread_mutex_lock(&a->lock);
+	a->ended = true;
+	a->rc = rc;
+	a->err = err;
+	pthread_cond_signal(&a->changed);
+	pthread_mutex_unlock(&a->lock);
+	return NULL;
+}
+
+/* Returns 1 with the next file's, or 0 when there is no more. */
+static int ahead_take(struct ahead *a, struct file_sums *ret_sums)
+{
+	pthread_mutex_lock(&a->lock);
+	while (a->taken == a->read && !a->ended)
+		pthread_cond_wait(&a->changed, &a->lock);
+	bool is_there = a->taken < a->read;
+
+	if (is_there) {
+		*ret_sums = a->files[a->taken % AHEAD_MAX];
+		a->files[a->taken++ % AHEAD_MAX] = (struct file_sums){0};
+		pthread_cond_signal(&a->changed);
+	}
+	pthread_mutex_unlock(&a->lock);
+	return is_there;
+}
+
+static int scan_ahead(struct ahead *a, pthread_t thread, storage_segment_fn fn, void *arg, struct err *err)
+{
+	struct file_sums sums = {0};
+	int rc = 0;
+
+	while (!rc && ahead_take(a, &sums)) {
+		rc = give(&sums, fn, arg);
+		file_sums_release(&sums);
+	}
+	pthread_mutex_lock(&a->lock);
+	a->s->stop = true;
+	pthread_cond_signal(&a->changed);
+	pthread_mutex_unlock(&a->lock);
+	(void)pthread_join(thread, NULL);
+	for (size_t i = 0; i < AHEAD_MAX; i++)
+		file_sums_release(&a->files[i]);
+	if (!rc && a->rc) {
+		rc = a->rc;
+		if (err)
+			*err = a->err;
+	}
+	return rc;
+}
+
+/* Without a thread: one after the other. */
+static int scan_here(struct summing *s, storage_segment_fn fn, void *arg, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < s->p->files_count; i++) {
+		struct file_sums sums CLEANUP(file_sums_release) = {0};
+
+		rc = scan_file(s, plan_file(s->p, i), &sums, err);
+		if (!rc)
+			rc = give(&sums, fn, arg);
+	}
+	return rc;
+}
+
+static int scan_all(struct summing *s, storage_segment_fn fn, void *arg, struct err *err)
+{
+	struct ahead a = {.s = s,
+			  .lock = PTHREAD_MUTEX_INITIALIZER,
+			  .changed = PTHREAD_COND_INITIALIZER};
+	pthread_t thread;
+
+	if (s->p->files_count < 2 || pthread_create(&thread, NULL, ahead_main, &a))
+		return scan_here(s, fn, arg, err);
+	return scan_ahead(&a, thread, fn, arg, err);
 }
 
 int sqlite_scan(struct storage_reader *reader, const struct storage_scan *scan,
@@ -282,7 +456,5 @@ int sqlite_scan(struct storage_reader *reader, const struct storage_scan *scan,
 		rc = plan_init(&plan, reader_of(reader), scan, width_ns, err);
 	if (!rc)
 		rc = collect(&plan, false, &gauges, err);
-	for (size_t i = 0; !rc && i < plan.files_count; i++)
-		rc = scan_file(&summing, plan_file(&plan, i), fn, arg, err);
-	return rc;
+	return rc ? rc : scan_all(&summing, fn, arg, err);
 }

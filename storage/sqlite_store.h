@@ -69,9 +69,9 @@ struct period_file {
 	bool doubtful;        /* guarded: not checked since the start */
 	unsigned refs;        /* guarded */
 	_Atomic unsigned hurries; /* how often its WAL was full: who began to read before, ends */
+	_Atomic int64_t last; /* L0: its last batch, known before its extent is widened; L1: its last step */
 	/* Writer only. */
 	uint64_t bytes;	   /* on disk when it was closed; 0: to be asked for */
-	int64_t last;	   /* L0: its last batch; L1: its last step */
 	int64_t derived;   /* L0: batches up to here are in L1; -1: not known */
 	int64_t hour_ns;   /* L1: the hour in which its last step was written */
 	int64_t hour_step; /* L1: the last step of the hours before, which L2 may take */

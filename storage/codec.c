@@ -120,7 +120,9 @@ int codec_pack(struct codec *c, const void *raw, size_t len, enum codec_effort e
 	return 0;
 }
 
-int codec_unpack(struct codec *c, const void *packed, size_t len, struct str *ret_raw)
+/* One byte more is there to read, 0. */
+static int unpack_to(struct codec *c, struct buf *buf, const void *packed, size_t len,
+		     struct str *ret_raw)
 {
 	unsigned long long size = ZSTD_getFrameContentSize(packed, len);
 
@@ -128,8 +130,8 @@ int codec_unpack(struct codec *c, const void *packed, size_t len, struct str *re
 	if (size == ZSTD_CONTENTSIZE_UNKNOWN || size == ZSTD_CONTENTSIZE_ERROR ||
 	    size > CODEC_RAW_MAX)
 		return -EBADMSG;
-	buf_clear(&c->raw);
-	char *to = buf_reserve(&c->raw, (size_t)size + 1);
+	buf_clear(buf);
+	char *to = buf_reserve(buf, (size_t)size + 1);
 
 	if (!to)
 		return -ENOMEM;
@@ -137,8 +139,14 @@ int codec_unpack(struct codec *c, const void *packed, size_t len, struct str *re
 
 	if (ZSTD_isError(n) || n != size)
 		return -EBADMSG;
+	to[n] = 0;
 	*ret_raw = (struct str){to, n};
 	return 0;
+}
+
+int codec_unpack(struct codec *c, const void *packed, size_t len, struct str *ret_raw)
+{
+	return unpack_to(c, &c->raw, packed, len, ret_raw);
 }
 
 static size_t put_deltas(struct buf *to, const uint32_t *items, size_t count)
@@ -403,105 +411,208 @@ int codec_encode(struct codec *c, const struct codec_columns *columns, unsigned 
 	return codec_pack(c, c->raw.data, c->raw.len, effort, ret_packed);
 }
 
-static bool get_deltas(const uint8_t *p, size_t len, uint32_t *to, size_t count)
+/* ---- decoding ---- */
+
+#define RUN 256 /* numbers that are taken at a time */
+
+/* The varints of a column: one run, or the first bytes of all and then the others.  One byte behind the others
+ * can be read. */
+struct varints {
+	const uint8_t *at, *end;
+	const uint8_t *others, *others_end; /* NULL: one run */
+};
+
+static bool take_run(struct varints *v, uint64_t *to, size_t count)
 {
-	const uint8_t *end = p + len;
-	int64_t last = 0;
+	const uint8_t *p = v->at, *end = v->end;
 
 	for (size_t i = 0; i < count; i++) {
-		uint64_t value;
+		/* One byte or two, without a branch that says which: there is no guessing it. */
+		if (end - p >= 2 && !(p[0] & p[1] & 0x80)) {
+			uint64_t more = p[0] >> 7;
 
-		p = varint_get(p, end, &value);
-		if (!p || __builtin_add_overflow(last, zigzag_get(value), &last) || last < 0 ||
-		    last > UINT32_MAX)
+			to[i] = (p[0] & 0x7f) | (p[1] & -more) << 7;
+			p += 1 + more;
+			continue;
+		}
+		p = varint_get(p, end, &to[i]);
+		if (!p)
 			return false;
-		to[i] = (uint32_t)last;
 	}
-	return p == end;
+	v->at = p;
+	return true;
 }
 
-static int get_ranked(const uint8_t *p, size_t len, uint32_t *to, size_t count)
+static const uint8_t *get_others(uint8_t first, const uint8_t *p, const uint8_t *end,
+				 uint64_t *ret_value)
 {
-	const uint8_t *end = p + len;
-	uint64_t n, value;
-	int64_t last = 0;
+	uint64_t rest;
 
-	p = varint_get(p, end, &n);
-	if (!p || n > count)
+	p = varint_get(p, end, &rest);
+	if (!p || rest > UINT64_MAX >> 7)
+		return NULL;
+	*ret_value = (first & 0x7f) | rest << 7;
+	return p;
+}
+
+static bool take_apart(struct varints *v, uint64_t *to, size_t count)
+{
+	const uint8_t *firsts = v->at, *p = v->others, *end = v->others_end;
+
+	if ((size_t)(v->end - firsts) < count)
+		return false;
+	v->at += count;
+	if (p == end) {
+		uint8_t all = 0;
+
+		for (size_t i = 0; i < count; i++) {
+			all |= firsts[i];
+			to[i] = firsts[i];
+		}
+		return !(all & 0x80);
+	}
+	for (size_t i = 0; i < count; i++) {
+		uint64_t more = firsts[i] >> 7, next = *p & -more;
+
+		if (next & 0x80 || (more && p == end)) {
+			p = get_others(firsts[i], p, end, &to[i]);
+			if (!p)
+				return false;
+			continue;
+		}
+		to[i] = (firsts[i] & 0x7f) | next << 7;
+		p += more;
+	}
+	v->others = p;
+	return true;
+}
+
+/* The next `count` numbers; false when they are cut short or one does not fit. */
+static bool take(struct varints *v, uint64_t *to, size_t count)
+{
+	return v->others ? take_apart(v, to, count) : take_run(v, to, count);
+}
+
+static bool is_used_up(const struct varints *v)
+{
+	return v->at == v->end && v->others == v->others_end;
+}
+
+/* Numbers below *ret_end. */
+static int get_deltas(struct varints *v, uint32_t *to, size_t count, size_t *ret_end)
+{
+	uint64_t run[RUN];
+	int64_t last = 0, most = -1;
+
+	for (size_t at = 0, n; at < count; at += n) {
+		n = MIN((size_t)RUN, count - at);
+		if (!take(v, run, n))
+			return -EBADMSG;
+		for (size_t i = 0; i < n; i++) {
+			if (__builtin_add_overflow(last, zigzag_get(run[i]), &last) || last < 0 ||
+			    last > UINT32_MAX)
+				return -EBADMSG;
+			to[at + i] = (uint32_t)last;
+			most = MAX(most, last);
+		}
+	}
+	*ret_end = (size_t)(most + 1);
+	return 0;
+}
+
+static int get_ranked(struct codec *c, struct varints *v, uint32_t *to, size_t count, size_t *ret_end)
+{
+	uint64_t different, run[RUN];
+
+	if (!take(v, &different, 1) || different > count)
 		return -EBADMSG;
-	uint32_t *nodes CLEANUP(cleanup_free) = malloc((size_t)(n + 1) * sizeof(*nodes));
+	buf_clear(&c->columns);
+	uint32_t *table =
+	    (uint32_t *)(void *)buf_reserve(&c->columns, (size_t)(different + 1) * sizeof(*table));
 
 	/* Not damage: a file would be put aside for it. */
-	if (!nodes)
+	if (!table)
 		return -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
-		p = varint_get(p, end, &value);
-		if (!p || __builtin_add_overflow(last, zigzag_get(value), &last) || last < 0 ||
-		    last > UINT32_MAX)
+	int rc = get_deltas(v, table, (size_t)different, ret_end);
+
+	for (size_t at = 0, n; !rc && at < count; at += n) {
+		bool outside = false;
+
+		n = MIN((size_t)RUN, count - at);
+		if (!take(v, run, n))
 			return -EBADMSG;
-		nodes[i] = (uint32_t)last;
-	}
-	for (size_t i = 0; i < count; i++) {
-		p = varint_get(p, end, &value);
-		if (!p || value >= n)
+		for (size_t i = 0; i < n; i++)
+			outside |= run[i] >= different;
+		if (outside)
 			return -EBADMSG;
-		to[i] = nodes[value];
+		for (size_t i = 0; i < n; i++)
+			to[at + i] = table[run[i]];
 	}
-	return p == end ? 0 : -EBADMSG;
+	return rc;
 }
 
-static bool get_times(const uint8_t *p, size_t len, int64_t *to, size_t count)
+static bool get_times(struct varints *v, int64_t *to, size_t count)
 {
-	const uint8_t *end = p + len;
-	uint64_t value, unit;
-	int64_t delta;
+	uint64_t run[RUN];
+	int64_t last, unit, delta;
 
 	if (!count)
-		return !len;
-	p = varint_get(p, end, &value);
-	p = p ? varint_get(p, end, &unit) : NULL;
-	if (!p || !unit || unit > INT64_MAX)
+		return true;
+	if (!take(v, run, 2) || !run[1] || run[1] > INT64_MAX)
 		return false;
-	to[0] = zigzag_get(value);
-	for (size_t i = 1; i < count; i++) {
-		p = varint_get(p, end, &value);
-		if (!p || __builtin_mul_overflow(zigzag_get(value), (int64_t)unit, &delta) ||
-		    __builtin_add_overflow(to[i - 1], delta, &to[i]))
+	to[0] = last = zigzag_get(run[0]);
+	unit = (int64_t)run[1];
+	for (size_t at = 1, n; at < count; at += n) {
+		n = MIN((size_t)RUN, count - at);
+		if (!take(v, run, n))
 			return false;
-	}
-	return p == end;
-}
-
-static bool get_counts(const uint8_t *p, size_t len, uint64_t *to, size_t count)
-{
-	const uint8_t *end = p + len;
-
-	for (size_t i = 0; p && i < count; i++)
-		p = varint_get(p, end, &to[i]);
-	return p == end;
-}
-
-static bool get_values(const uint8_t *p, size_t len, const uint64_t *counts, int64_t *to,
-		       size_t count)
-{
-	const uint8_t *end = p + len;
-	uint64_t value, unit;
-
-	p = varint_get(p, end, &unit);
-	if (!p || unit > INT64_MAX)
-		return false;
-	if (p == end) {
-		for (size_t i = 0; i < count; i++)
-			if (__builtin_mul_overflow(unit, counts[i], &to[i]))
+		for (size_t i = 0; i < n; i++) {
+			if (__builtin_mul_overflow(zigzag_get(run[i]), unit, &delta) ||
+			    __builtin_add_overflow(last, delta, &last))
 				return false;
+			to[at + i] = last;
+		}
+	}
+	return true;
+}
+
+/* Each is `unit` for each sample behind it. */
+static bool follow_counts(const uint64_t *counts, uint64_t unit, int64_t *to, size_t count)
+{
+	uint64_t bits = 0;
+	int64_t product;
+
+	for (size_t i = 0; i < count; i++)
+		bits |= counts[i];
+	/* What no count exceeds does not overflow: none does. */
+	if (!__builtin_mul_overflow(unit, bits, &product)) {
+		for (size_t i = 0; i < count; i++)
+			to[i] = (int64_t)(unit * counts[i]);
 		return true;
 	}
-	for (size_t i = 0; i < count; i++) {
-		p = varint_get(p, end, &value);
-		if (!p || __builtin_mul_overflow(zigzag_get(value), (int64_t)unit, &to[i]))
+	for (size_t i = 0; i < count; i++)
+		if (__builtin_mul_overflow(unit, counts[i], &to[i]))
 			return false;
+	return true;
+}
+
+static bool get_values(struct varints *v, const uint64_t *counts, int64_t *to, size_t count)
+{
+	uint64_t unit, run[RUN];
+
+	if (!take(v, &unit, 1) || unit > INT64_MAX)
+		return false;
+	if (is_used_up(v))
+		return follow_counts(counts, unit, to, count);
+	for (size_t at = 0, n; at < count; at += n) {
+		n = MIN((size_t)RUN, count - at);
+		if (!take(v, run, n))
+			return false;
+		for (size_t i = 0; i < n; i++)
+			if (__builtin_mul_overflow(zigzag_get(run[i]), (int64_t)unit, &to[at + i]))
+				return false;
 	}
-	return p == end;
+	return true;
 }
 
 /* A block that is being read. */
@@ -547,95 +658,87 @@ static bool get_head(struct block *b, struct str raw, struct str behind)
 	       b->count <= b->lengths[3];
 }
 
-/* The varints of a column from its first bytes and the others. */
-static bool join_planes(struct buf *to, struct str firsts, struct str others)
+static int get_planes(struct codec *c, const struct block *b, size_t column, struct varints *ret)
 {
-	char *room = buf_reserve(to, firsts.len + others.len + 1);
-	size_t at = 0;
-
-	for (size_t i = 0; room && i < firsts.len; i++) {
-		bool more = firsts.ptr[i] & 0x80;
-
-		room[to->len++] = firsts.ptr[i];
-		for (; more; at++) {
-			if (at == others.len)
-				return false;
-			room[to->len++] = others.ptr[at];
-			more = others.ptr[at] & 0x80;
-		}
-	}
-	return at == others.len;
-}
-
-static int get_planes(struct codec *c, const struct block *b, size_t column)
-{
+	static const uint8_t nothing;
 	const uint64_t *sizes = b->sizes[column];
-	struct str firsts = {NULL, 0}, others = {NULL, 0};
-	int rc = sizes[0] ? codec_unpack(c, b->at, (size_t)sizes[0], &firsts) : 0;
+	struct str firsts = {NULL, 0}, others = {(const char *)&nothing, 0};
+	int rc = sizes[0] ? unpack_to(c, &c->plane, b->at, (size_t)sizes[0], &firsts) : 0;
 
-	buf_clear(&c->plane);
-	buf_clear(&c->columns);
-	if (!rc && firsts.len && buf_add(&c->plane, firsts.ptr, firsts.len))
-		rc = -ENOMEM;
 	if (!rc && sizes[1])
-		rc = codec_unpack(c, b->at + sizes[0], (size_t)sizes[1], &others);
+		rc = unpack_to(c, &c->raw, b->at + sizes[0], (size_t)sizes[1], &others);
 	if (rc)
 		return rc;
 	if (firsts.len + others.len != b->lengths[column])
 		return -EBADMSG;
-	firsts.ptr = c->plane.data;
-	bool whole = join_planes(&c->columns, firsts, others);
-
-	if (c->columns.failed)
-		return -ENOMEM;
-	return whole ? 0 : -EBADMSG;
+	*ret = (struct varints){.at = (const uint8_t *)firsts.ptr,
+				.end = (const uint8_t *)firsts.ptr + firsts.len,
+				.others = (const uint8_t *)others.ptr,
+				.others_end = (const uint8_t *)others.ptr + others.len};
+	return 0;
 }
 
-/* The bytes of the next column when it is wanted; steps over it. */
+/* The next column when it is wanted; steps over it. */
 static int next_column(struct codec *c, struct block *b, size_t column, bool wanted,
-		       const uint8_t **ret_bytes)
+		       struct varints *ret)
 {
 	bool apart = b->parts & CODEC_APART;
-	int rc = apart && wanted ? get_planes(c, b, column) : 0;
+	int rc = apart && wanted ? get_planes(c, b, column, ret) : 0;
 
-	*ret_bytes = apart ? (const uint8_t *)c->columns.data : b->at;
+	if (!apart)
+		*ret = (struct varints){.at = b->at, .end = b->at + b->lengths[column]};
 	b->at += apart ? b->sizes[column][0] + b->sizes[column][1] : b->lengths[column];
 	return rc;
 }
 
-static int get_numbers(const struct block *b, const uint8_t *p, size_t column, bool ranked,
-		       uint32_t *to)
+static int get_numbers(struct codec *c, struct varints *v, bool ranked, uint32_t *to, size_t count,
+		       size_t *ret_end)
 {
-	if (ranked)
-		return get_ranked(p, b->lengths[column], to, b->count);
-	return get_deltas(p, b->lengths[column], to, b->count) ? 0 : -EBADMSG;
+	return ranked ? get_ranked(c, v, to, count, ret_end) : get_deltas(v, to, count, ret_end);
 }
 
-static int get_column(const struct block *b, const uint8_t *p, size_t column,
+static int get_column(struct codec *c, const struct block *b, struct varints *v, size_t column,
 		      struct codec_columns *to)
 {
 	bool contexts = b->parts & CODEC_CONTEXTS, ok;
-	size_t len = b->lengths[column];
+	int rc = 0;
 
 	switch (column) {
 	case 0:
-		ok = !(b->parts & CODEC_TIMES) || get_times(p, len, to->times, to->count);
-		return ok ? 0 : -EBADMSG;
+		ok = !(b->parts & CODEC_TIMES) || get_times(v, to->times, to->count);
+		break;
 	case 1:
-		return get_numbers(b, p, column, contexts, to->nodes);
+		rc = get_numbers(c, v, contexts, to->nodes, to->count, &to->nodes_end);
+		ok = !rc;
+		break;
 	case 2:
-		return contexts ? get_numbers(b, p, column, b->parts & CODEC_APART, to->contexts)
-				: 0;
+		if (contexts)
+			rc = get_numbers(c, v, b->parts & CODEC_APART, to->contexts, to->count,
+					 &to->contexts_end);
+		ok = !rc;
+		break;
 	case 3:
-		return get_counts(p, len, to->counts, to->count) ? 0 : -EBADMSG;
+		ok = take(v, to->counts, to->count);
+		break;
 	default:
-		ok = get_values(p, len, to->counts, to->values[column - COLUMNS_FIXED], to->count);
-		return ok ? 0 : -EBADMSG;
+		ok = get_values(v, to->counts, to->values[column - COLUMNS_FIXED], to->count);
 	}
+	if (rc)
+		return rc;
+	return ok && is_used_up(v) ? 0 : -EBADMSG;
 }
 
-int codec_decode(struct codec *c, const void *packed, size_t len, int column,
-		 struct codec_columns *to)
+static bool is_wanted(unsigned parts, int column, size_t i)
+{
+	if (i == 0)
+		return parts & CODEC_TIMES;
+	if (i == 2)
+		return parts & CODEC_CONTEXTS;
+	return i < COLUMNS_FIXED || column < 0 || (size_t)column == i - COLUMNS_FIXED;
+}
+
+int codec_decode_parts(struct codec *c, const void *packed, size_t len, unsigned parts, int column,
+		       struct codec_columns *to)
 {
 	size_t head = ZSTD_findFrameCompressedSize(packed, len);
 	struct block b = {0};
@@ -651,14 +754,21 @@ int codec_decode(struct codec *c, const void *packed, size_t len, int column,
 		return -EBADMSG;
 	to->count = (size_t)b.count;
 	to->values_count = (size_t)b.values_count;
+	to->nodes_end = to->contexts_end = 0;
 	rc = codec_columns_reserve(to, to->count, to->values_count);
 	for (size_t i = 0; !rc && i < COLUMNS_FIXED + to->values_count; i++) {
-		bool wanted = i < COLUMNS_FIXED || column < 0 || (size_t)column == i - COLUMNS_FIXED;
-		const uint8_t *p;
+		bool wanted = is_wanted(parts, column, i);
+		struct varints v;
 
-		rc = next_column(c, &b, i, wanted, &p);
+		rc = next_column(c, &b, i, wanted, &v);
 		if (!rc && wanted)
-			rc = get_column(&b, p, i, to);
+			rc = get_column(c, &b, &v, i, to);
 	}
 	return rc;
+}
+
+int codec_decode(struct codec *c, const void *packed, size_t len, int column,
+		 struct codec_columns *to)
+{
+	return codec_decode_parts(c, packed, len, CODEC_TIMES | CODEC_CONTEXTS, column, to);
 }

@@ -254,6 +254,9 @@ int sqlite_records(struct storage_reader *reader, const struct storage_scan *sca
 			    scan->column < page.file->catalogue.dict.t.series[page.number].columns_count)
 				rc = records_of_series(&page, fn, arg, err);
 		}
+		/* All of the file went by, and the last half megabyte of it is nothing that is asked again. */
+		if (plan_file(&plan, i))
+			db_forget_pages(&plan_file(&plan, i)->db);
 	}
 	return rc;
 }

@@ -184,6 +184,8 @@ def a_diff_says_what_grew():
             asked(agent, *words, code=code)
         with tempfile.TemporaryDirectory() as folder:
             asked(agent, "diff", "version=1", "version=2", "-o", f"{folder}/d.svg")
+            asked(agent, "diff", "version=1", "version=2", "-o", f"{folder}/d.html")
+            assert (pathlib.Path(folder) / "d.html").read_text().startswith("<!doctype html>")
             assert "new" in pathlib.Path(folder, "d.svg").read_text()
 
 

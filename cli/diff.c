@@ -28,7 +28,7 @@ static const char usage[] =
     "  -o, --output FILE  the double flame graph instead: .html, .svg, .folded, "
     ".json,\n"
     "                     .flamebearer.json\n" SELECTION_HELP
-    "  --json             {\"schema\":\"hearth.diff_top/1\",...}\n";
+    "  --json             {\"schema\":\"hearth.diff_top/1\",...}\n" PAGER_HELP;
 
 struct side {
 	struct buf selector;
@@ -305,4 +305,4 @@ static int run(int argc, char **argv)
 	return diff(&o, argv[rest], argc - rest == 2 ? argv[rest + 1] : NULL);
 }
 
-const struct verb verb_diff = {.name = "diff", .usage = usage, .run = run};
+const struct verb verb_diff = {.name = "diff", .usage = usage, .pages = true, .run = run};

@@ -25,9 +25,10 @@ static const char usage[] =
     "  --fail-above P%    end with 5 when a function's share grew by more than P points, and by "
     "more than\n"
     "                     three standard errors\n"
-    "  -o, --output FILE  the double flame graph instead: .svg, .folded, .json, "
-    ".flamebearer.json\n" SELECTION_HELP
-    "  --json             {\"schema\":\"hearth.diff_top/1\",...}\n";
+    "  -o, --output FILE  the double flame graph instead: .html, .svg, .folded, "
+    ".json,\n"
+    "                     .flamebearer.json\n" SELECTION_HELP
+    "  --json             {\"schema\":\"hearth.diff_top/1\",...}\n" PAGER_HELP;
 
 struct side {
 	struct buf selector;
@@ -226,6 +227,7 @@ static const char *format_of(const char *path)
 	static const char *const endings[][2] = {{".flamebearer.json", "flamebearer"},
 						 {".json", "json"},
 						 {".svg", "svg"},
+						 {".html", "html"},
 						 {".folded", "folded"}};
 	size_t len = strlen(path);
 
@@ -303,4 +305,4 @@ static int run(int argc, char **argv)
 	return diff(&o, argv[rest], argc - rest == 2 ? argv[rest + 1] : NULL);
 }
 
-const struct verb verb_diff = {.name = "diff", .usage = usage, .run = run};
+const struct verb verb_diff = {.name = "diff", .usage = usage, .pages = true, .run = run};

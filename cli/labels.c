@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/ask.h"
+#include "cli/selection_help.h"
 #include "cli/value.h"
 
 static const char usage[] =
@@ -14,7 +15,7 @@ static const char usage[] =
     "  -S, --service NAME, -s, --select '{label=\"value\"}'   of which series\n"
     "  --since 1h, --from TIME, --to TIME                   when (default: the last hour)\n"
     "  --server unix:PATH|URL                               which agent\n"
-    "  --json             the agent's answer as it is\n";
+    "  --json             the agent's answer as it is\n" PAGER_HELP;
 
 /* A name is one segment of the path. */
 static void segment_escape(const char *name, char *to, size_t max)
@@ -68,4 +69,4 @@ static int run(int argc, char **argv)
 	return code;
 }
 
-const struct verb verb_labels = {.name = "labels", .usage = usage, .run = run};
+const struct verb verb_labels = {.name = "labels", .usage = usage, .pages = true, .run = run};

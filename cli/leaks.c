@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/graph.h"
+#include "cli/selection_help.h"
 #include "cli/value.h"
 
 static const char usage[] =
@@ -20,7 +21,7 @@ static const char usage[] =
     "  --since 1h, --from TIME, --to TIME                   between which moments (default: an "
     "hour ago, now)\n"
     "  --server unix:PATH|URL                               which agent\n"
-    "  --json             {\"schema\":\"hearth.leaks/1\",\"rows\":[...],\"ages\":[...]}\n";
+    "  --json             {\"schema\":\"hearth.leaks/1\",\"rows\":[...],\"ages\":[...]}\n" PAGER_HELP;
 
 struct row {
 	const char *name;
@@ -213,4 +214,4 @@ static int run(int argc, char **argv)
 	return code;
 }
 
-const struct verb verb_leaks = {.name = "leaks", .usage = usage, .run = run};
+const struct verb verb_leaks = {.name = "leaks", .usage = usage, .pages = true, .run = run};

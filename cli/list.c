@@ -18,7 +18,7 @@ static const char usage[] =
     "holds by itself (flat) and with what it calls (cum).  Files are read where the debug "
     "information says\n"
     "that they are; where one is not there, the lines are shown without their text.\n"
-    "\n" SELECTION_HELP "  --json             {\"schema\":\"hearth.list/1\",\"functions\":[...]}\n";
+    "\n" SELECTION_HELP "  --json             {\"schema\":\"hearth.list/1\",\"functions\":[...]}\n" PAGER_HELP;
 
 struct line {
 	const char *name, *file;
@@ -219,4 +219,4 @@ static int run(int argc, char **argv)
 	return code;
 }
 
-const struct verb verb_list = {.name = "list", .usage = usage, .run = run};
+const struct verb verb_list = {.name = "list", .usage = usage, .pages = true, .run = run};

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/ask.h"
+#include "cli/selection_help.h"
 #include "cli/value.h"
 
 static const char usage[] =
@@ -22,7 +23,7 @@ static const char usage[] =
 	"  -S, --service NAME, -s, --select '{label=\"value\"}'   what to look at\n"
 	"  --since 1h, --from TIME, --to TIME                   when (default: the last hour)\n"
 	"  --server unix:PATH|URL                               which agent\n"
-	"  --json             {\"locks\":[...],\"holders\":[...],\"waiters\":[...]}, nanoseconds\n";
+	"  --json             {\"locks\":[...],\"holders\":[...],\"waiters\":[...]}, nanoseconds\n" PAGER_HELP;
 
 struct row {
 	char *name;
@@ -256,4 +257,4 @@ static int run(int argc, char **argv)
 	return code;
 }
 
-const struct verb verb_locks = { .name = "locks", .usage = usage, .run = run };
+const struct verb verb_locks = { .name = "locks", .usage = usage, .pages = true, .run = run };

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/pager.h"
 #include "cli/verb.h"
 
 #define VERB(name, about) extern const struct verb verb_##name;
@@ -51,6 +52,18 @@ static void help(FILE *to)
 		    to);
 }
 
+/* Machines read JSON, files have no terminal, and people can say that they want none. */
+static bool wants_pager(const struct verb *verb, char **words)
+{
+	bool wants = verb->pages;
+
+	for (; wants && *words; words++)
+		wants = strcmp(*words, "--no-pager") != 0 && strcmp(*words, "--json") != 0 &&
+			strcmp(*words, "--help") != 0 && strncmp(*words, "-o", 2) != 0 &&
+			strncmp(*words, "--output", 8) != 0;
+	return wants;
+}
+
 int main(int argc, char **argv)
 {
 	(void)signal(SIGPIPE, SIG_DFL);
@@ -65,7 +78,10 @@ int main(int argc, char **argv)
 	const char *name = strcmp(argv[1], "--version") ? argv[1] : "version";
 
 	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-		if (!strcmp(verbs[i].verb->name, name))
+		if (!strcmp(verbs[i].verb->name, name)) {
+			if (wants_pager(verbs[i].verb, argv + 2))
+				pager_start();
 			return verbs[i].verb->run(argc - 1, argv + 1);
+		}
 	return complain(EXIT_USAGE, "there is no verb \"%.40s\"; `hearth --help` lists them", argv[1]);
 }

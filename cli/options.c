@@ -6,7 +6,7 @@
 
 enum long_option { SERVER = 256, FROM, TO, SINCE, BY, FORMAT, JSON, MAX_NODES, GRANULARITY, HELP,
 		   PID, CPU_HZ, FOR, ALL, FOCUS, IGNORE, HIDE, SHOW, SHOW_FROM, TAGFOCUS, TAGIGNORE, NAMES,
-		   THREAD, NORMALIZE, FAIL_ABOVE, INTERVAL, ID, LABEL, CUM, INVERT };
+		   THREAD, NORMALIZE, FAIL_ABOVE, INTERVAL, ID, LABEL, CUM, INVERT, NO_PAGER };
 
 const struct option options_known[] = {
 	{ "server", required_argument, NULL, SERVER },
@@ -44,6 +44,7 @@ const struct option options_known[] = {
 	{ "label", required_argument, NULL, LABEL },
 	{ "json", no_argument, NULL, JSON },
 	{ "quiet", no_argument, NULL, 'q' },
+	{ "no-pager", no_argument, NULL, NO_PAGER }, /* main has seen it */
 	{ "help", no_argument, NULL, HELP },
 	{ 0 },
 };
@@ -139,6 +140,8 @@ int options_parse(const struct verb *verb, int argc, char **argv, struct options
 			ret_options->invert = true;
 		} else if (option == 'q') {
 			ret_options->quiet = true;
+		} else if (option == NO_PAGER) {
+			continue;
 		} else if (option == HELP) {
 			(void)fputs(verb->usage, stdout);
 			return EXIT_OK;

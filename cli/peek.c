@@ -16,7 +16,7 @@ static const char usage[] =
     "below, and what went through each.\n"
     "\n"
     "  -n, --limit COUNT  functions (default 10; 0: all)\n" SELECTION_HELP
-    "  --json             {\"schema\":\"hearth.peek/1\",\"functions\":[...]}\n";
+    "  --json             {\"schema\":\"hearth.peek/1\",\"functions\":[...]}\n" PAGER_HELP;
 
 struct edge {
 	const char *name;
@@ -248,4 +248,4 @@ static int run(int argc, char **argv)
 	return code;
 }
 
-const struct verb verb_peek = {.name = "peek", .usage = usage, .run = run};
+const struct verb verb_peek = {.name = "peek", .usage = usage, .pages = true, .run = run};

@@ -14,4 +14,7 @@
 	"  --thread NAME, --names full|plain|folded             one thread; how much of names\n"       \
 	"  --server unix:PATH|URL                               which agent\n"
 
+#define PAGER_HELP                                                                                 \
+	"  --no-pager         straight to the terminal, not through HEARTH_PAGER, PAGER or less\n"
+
 #endif

@@ -4,12 +4,13 @@
 #include <time.h>
 
 #include "cli/ask.h"
+#include "cli/selection_help.h"
 #include "cli/value.h"
 
 static const char usage[] =
 	"usage: hearth services [--since 1h] [--json] [--server unix:PATH|URL]\n"
 	"\n"
-	"Lists the services that have profiles in the range, and which types.\n";
+	"Lists the services that have profiles in the range, and which types.\n" PAGER_HELP;
 
 static void time_print(json_t *ns)
 {
@@ -66,4 +67,4 @@ static int run(int argc, char **argv)
 	return code;
 }
 
-const struct verb verb_services = { .name = "services", .usage = usage, .run = run };
+const struct verb verb_services = { .name = "services", .usage = usage, .pages = true, .run = run };

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/ask.h"
+#include "cli/selection_help.h"
 #include "cli/value.h"
 
 static const char usage[] =
@@ -11,7 +12,7 @@ static const char usage[] =
 	"Says how the agent is doing, what is attached, and what was lost and why.\n"
 	"\n"
 	"  --json       the agent's answer as it is\n"
-	"  -q, --quiet  nothing but the exit status: 0 when the agent answers\n";
+	"  -q, --quiet  nothing but the exit status: 0 when the agent answers\n" PAGER_HELP;
 
 static void counts_print(const char *indent, const char *what, json_t *counts)
 {
@@ -123,4 +124,4 @@ static int run(int argc, char **argv)
 	return code;
 }
 
-const struct verb verb_status = { .name = "status", .usage = usage, .run = run };
+const struct verb verb_status = { .name = "status", .usage = usage, .pages = true, .run = run };

@@ -18,7 +18,7 @@ static const char usage[] =
 	"  -n, --limit COUNT  rows (default 20; 0: all)\n"
 	"  --cum              by what a row holds with what it calls\n"
 	SELECTION_HELP
-	"  --json             the agent's answer as it is\n";
+	"  --json             the agent's answer as it is\n" PAGER_HELP;
 
 static void row_print(json_t *row, const char *unit, double total, double *sum)
 {
@@ -137,4 +137,4 @@ static int run(int argc, char **argv)
 	return code;
 }
 
-const struct verb verb_top = { .name = "top", .usage = usage, .run = run };
+const struct verb verb_top = { .name = "top", .usage = usage, .pages = true, .run = run };

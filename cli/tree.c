@@ -13,7 +13,7 @@ static const char usage[] =
     "\n"
     "  -n, --limit PERCENT  leave out what holds less (default 1; 0: nothing)\n"
     "  --invert             leaves first, their callers below\n" SELECTION_HELP
-    "  --json               the agent's flame graph as it is\n";
+    "  --json               the agent's flame graph as it is\n" PAGER_HELP;
 
 static void node_print(const struct graph *graph, const struct graph_node *node)
 {
@@ -79,4 +79,4 @@ static int run(int argc, char **argv)
 	return code;
 }
 
-const struct verb verb_tree = {.name = "tree", .usage = usage, .run = run};
+const struct verb verb_tree = {.name = "tree", .usage = usage, .pages = true, .run = run};

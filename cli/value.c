@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/util.h"
+#include "cli/pager.h"
 
 struct scale {
 	double from;
@@ -61,7 +61,7 @@ static const char *colour_of(double share)
 {
 	const char *refused = getenv("NO_COLOR"), *terminal = getenv("TERM");
 
-	if ((refused && *refused) || !terminal || !strcmp(terminal, "dumb") || !isatty(STDOUT_FILENO))
+	if ((refused && *refused) || !terminal || !strcmp(terminal, "dumb") || !output_is_terminal())
 		return NULL;
 	return share >= 0.1 ? "\033[1;31m" : share >= 0.05 ? "\033[33m" : share < 0.005 ? "\033[2m" : NULL;
 }

@@ -29,6 +29,7 @@ enum exit_code {
 struct verb {
 	const char *name;
 	const char *usage; /* whole text of --help */
+	bool pages;	   /* what it prints can be long, and goes through a pager on a terminal */
 	int (*run)(int argc, char **argv); /* argv[0] is the verb */
 };
 

@@ -80,10 +80,8 @@ int context_split(const struct query_series_set *set, enum query_fate fate,
 
 /* What the context of records says, before their series is asked. */
 struct said {
-	bool known, passes; /* thread, span and trace */
+	bool passes; /* thread, span and trace */
 	uint32_t focus, ignore;
-	uint32_t series; /* + 1: of the one for which `verdict` was found last; 0: none yet */
-	int verdict;
 };
 
 /* The last snapshot of a gauge by (series, process). */
@@ -92,11 +90,20 @@ struct last {
 	uint8_t runtime_id[16];
 };
 
+#define PIECE 2048 /* records that are kept at a time: they stay in the second cache */
+
 struct context_reader {
 	const struct query *query;
 	const struct query_series_set *set;
-	struct said *said; /* by context of the batch */
-	size_t said_capacity;
+	/* Verdicts by context, + 1, as far as they do not depend on time: of one series, and the tables of one
+	 * segment, which the next batch mostly has too. */
+	uint8_t *known;
+	size_t known_count, known_capacity, known_series;
+	uint64_t known_id;
+	/* What passes of a piece. */
+	uint32_t leaves[PIECE];
+	int64_t sums[PIECE];
+	uint64_t counts[PIECE];
 	struct intern lasts; /* of struct last */
 	int64_t *last_ns;    /* by its number */
 	size_t last_capacity, last_count;
@@ -180,7 +187,7 @@ static void context_read(const struct query *query, const struct storage_records
 	bool trace = !context->trace_ids_count;
 	uint64_t id;
 
-	*said = (struct said){ .known = true };
+	*said = (struct said){ 0 };
 	for (uint32_t i = run.at; i < run.at + run.count; i++) {
 		const struct profile_label *label = &records->labels[i];
 		struct str key = text_at(records, label->key), text = text_at(records, label->text);
@@ -234,60 +241,70 @@ static int lasts_find(void *arg, const struct storage_records *records)
 {
 	struct context_reader *call = arg;
 	uint32_t number;
-	int rc = 0;
 
-	for (size_t i = 0; !rc && i < records->count; i++) {
-		if (!call->set->verdicts[records->series[i]].gauge)
-			continue;
-		rc = last_number(call, records, records->series[i], &number);
-		if (!rc)
-			call->last_ns[number] = MAX(call->last_ns[number], records->times_ns[i]);
-	}
+	if (!call->set->verdicts[records->series].gauge)
+		return 0;
+	int rc = last_number(call, records, (uint32_t)records->series, &number);
+
+	for (size_t i = 0; !rc && i < records->count; i++)
+		call->last_ns[number] = MAX(call->last_ns[number], records->times_ns[i]);
 	return rc;
 }
 
 int context_batch(struct context_reader *reader, const struct storage_records *records)
 {
-	size_t contexts = 0;
+	bool same = records->segment.id && records->segment.id == reader->known_id &&
+		    records->series == reader->known_series;
+	size_t before = same ? reader->known_count : 0, count = records->contexts_count;
+	int rc = array_grow(&reader->known, 1, &reader->known_capacity, count);
 
-	for (size_t i = 0; i < records->count; i++)
-		contexts = MAX(contexts, (size_t)records->context[i] + 1);
-	int rc = array_grow(&reader->said, sizeof(*reader->said), &reader->said_capacity, contexts);
-
-	if (!rc && contexts)
-		memset(reader->said, 0, contexts * sizeof(*reader->said));
-	return rc;
+	if (rc)
+		return rc;
+	if (count > before)
+		memset(reader->known + before, 0, count - before);
+	reader->known_count = MAX(before, count);
+	reader->known_series = records->series;
+	reader->known_id = records->segment.id;
+	return 0;
 }
 
-int context_record(struct context_reader *reader, const struct storage_records *records, size_t i)
+static bool record_is_last(struct context_reader *reader, const struct storage_records *records,
+			   size_t i, int *ret_rc)
 {
-	const struct query_series_verdict *series = &reader->set->verdicts[records->series[i]];
-	struct said *said = &reader->said[records->context[i]];
 	uint32_t number;
 
-	/* Gauges are never summed over time: a snapshot that a later one replaced does not count. */
-	if (series->gauge) {
-		int rc = last_number(reader, records, records->series[i], &number);
+	*ret_rc = last_number(reader, records, (uint32_t)records->series, &number);
+	return !*ret_rc && reader->last_ns[number] == records->times_ns[i];
+}
 
-		if (rc)
-			return rc;
-		if (reader->last_ns[number] != records->times_ns[i])
-			return CONTEXT_REPLACED;
-	}
+static int verdict_find(struct context_reader *reader, const struct storage_records *records,
+			uint32_t context)
+{
+	const struct query_series_verdict *series = &reader->set->verdicts[records->series];
+	struct said said;
+
 	if (series->fate == QUERY_ALL_IN)
 		return CONTEXT_PASSES;
 	if (series->fate == QUERY_ALL_OUT)
 		return CONTEXT_REMOVED;
-	if (said->series == records->series[i] + 1)
-		return said->verdict;
-	if (!said->known)
-		context_read(reader->query, records, records->context[i], said);
-	said->series = records->series[i] + 1;
-	said->verdict = record_passes(reader->query, series, said) ? CONTEXT_PASSES : CONTEXT_REMOVED;
-	return said->verdict;
+	context_read(reader->query, records, context, &said);
+	return record_passes(reader->query, series, &said) ? CONTEXT_PASSES : CONTEXT_REMOVED;
 }
 
-static bool has_gauges(const struct query_series_set *set)
+int context_record(struct context_reader *reader, const struct storage_records *records, size_t i)
+{
+	uint8_t *known = &reader->known[records->context[i]];
+	int rc;
+
+	/* Gauges are never summed over time: a snapshot that a later one replaced does not count. */
+	if (reader->set->verdicts[records->series].gauge && !record_is_last(reader, records, i, &rc))
+		return rc ? rc : CONTEXT_REPLACED;
+	if (!*known)
+		*known = (uint8_t)(verdict_find(reader, records, records->context[i]) + 1);
+	return *known - 1;
+}
+
+bool context_needs_times(const struct query_series_set *set)
 {
 	for (size_t i = 0; i < set->count; i++)
 		if (set->verdicts[i].gauge)
@@ -305,7 +322,7 @@ int context_reader_new(const struct query *query, const struct query_series_set 
 		reader->query = query;
 		reader->set = set;
 	}
-	if (!rc && has_gauges(set)) {
+	if (!rc && context_needs_times(set)) {
 		struct storage_scan scan = query_scan(query, set);
 
 		rc = storage_records(query->reader, &scan, lasts_find, reader, err);
@@ -324,7 +341,7 @@ void context_reader_free(struct context_reader *reader)
 		return;
 	intern_release(&reader->lasts);
 	free(reader->last_ns);
-	free(reader->said);
+	free(reader->known);
 	free(reader);
 }
 
@@ -371,50 +388,56 @@ struct scan_call {
 };
 
 /* Keep those that pass; nobody has to sum them by stack before they are added up by name. */
-static int records_keep(struct scan_call *call, const struct storage_records *records, uint32_t *leaves,
-			int64_t *sums, uint64_t *counts, size_t *ret_count)
+static int piece_keep(struct scan_call *call, const struct storage_records *records, size_t from,
+		      size_t until, size_t *ret_count)
 {
-	struct query_facts *facts = call->facts;
-	int rc = context_batch(call->reader, records);
+	struct context_reader *reader = call->reader;
+	bool gauge = reader->set->verdicts[records->series].gauge;
+	const uint8_t *known = reader->known;
+	const uint64_t *counts = records->counts;
+	const int64_t *values = records->values;
+	struct query_facts removed = { 0 };
 	size_t count = 0;
 
-	for (size_t i = 0; !rc && i < records->count; i++) {
-		switch (context_record(call->reader, records, i)) {
-		case CONTEXT_PASSES:
-			leaves[count] = records->nodes[i];
-			sums[count] = records->values[i];
-			counts[count++] = records->counts[i];
-			break;
-		case CONTEXT_REMOVED:
-			facts->removed_value = sum_add(facts->removed_value, records->values[i]);
-			facts->removed_samples += records->counts[i];
-			break;
-		case CONTEXT_REPLACED:
-			break;
-		default:
-			rc = -ENOMEM;
-		}
+	for (size_t i = from; i < until; i++) {
+		int verdict = known[records->context[i]] - 1;
+
+		if (verdict < 0 || gauge)
+			verdict = context_record(reader, records, i);
+		if (verdict < 0)
+			return verdict;
+		bool goes = verdict == CONTEXT_REMOVED;
+
+		/* All are written and few stay: no branch to guess wrong. */
+		reader->leaves[count] = records->nodes[i];
+		reader->sums[count] = values[i];
+		reader->counts[count] = counts[i];
+		count += verdict == CONTEXT_PASSES;
+		removed.removed_value = sum_add(removed.removed_value, goes ? values[i] : 0);
+		removed.removed_samples += goes ? counts[i] : 0;
 	}
+	call->facts->removed_value = sum_add(call->facts->removed_value, removed.removed_value);
+	call->facts->removed_samples += removed.removed_samples;
 	*ret_count = count;
-	return rc;
+	return 0;
 }
 
 static int records_add(void *arg, const struct storage_records *records)
 {
 	struct scan_call *call = arg;
 	struct storage_segment segment = records->segment;
-	size_t most = records->count + 1;
-	uint32_t *CLEANUP(cleanup_free) leaves = malloc(most * sizeof(*leaves));
-	int64_t *CLEANUP(cleanup_free) sums = malloc(most * sizeof(*sums));
-	uint64_t *CLEANUP(cleanup_free) counts = malloc(most * sizeof(*counts));
-	int rc = leaves && sums && counts ? records_keep(call, records, leaves, sums, counts,
-							 &segment.leaves_count) :
-					    -ENOMEM;
+	int rc = context_batch(call->reader, records);
 
-	segment.leaves = leaves;
-	segment.sums = sums;
-	segment.counts = counts;
-	return rc || !segment.leaves_count ? rc : call->fn(call->arg, &segment);
+	segment.leaves = call->reader->leaves;
+	segment.sums = call->reader->sums;
+	segment.counts = call->reader->counts;
+	for (size_t at = 0; !rc && at < records->count; at += PIECE) {
+		rc = piece_keep(call, records, at, MIN(at + PIECE, records->count),
+				&segment.leaves_count);
+		if (!rc && segment.leaves_count)
+			rc = call->fn(call->arg, &segment);
+	}
+	return rc;
 }
 
 int context_scan(const struct query *query, const struct query_series_set *set,
@@ -424,6 +447,7 @@ int context_scan(const struct query *query, const struct query_series_set *set,
 	struct storage_scan scan = query_scan(query, set);
 	int rc = context_reader_new(query, set, &call.reader, err);
 
+	scan.timeless = !context_needs_times(set);
 	if (!rc)
 		rc = context_reach(query, facts, err);
 	if (!rc)

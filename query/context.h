@@ -45,6 +45,9 @@ MUST_CHECK int context_reader_new(const struct query *query, const struct query_
 				  struct context_reader **ret_reader, struct err *err);
 void context_reader_free(struct context_reader *reader);
 
+/* Whether verdicts need the records' times: of gauges. */
+bool context_needs_times(const struct query_series_set *set);
+
 /* Say in the facts how far back records go, where the range goes further and there was something. */
 MUST_CHECK int context_reach(const struct query *query, struct query_facts *facts, struct err *err);
 

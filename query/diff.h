@@ -92,6 +92,7 @@ void query_diff_view_release(struct query_diff_view *view);
  * line in query/diffs.def. */
 struct query_diff_format {
 	const char *name, *content_type;
+	bool is_page; /* a document with a script, to be served in a sandbox */
 	int (*write)(const struct query_diff_view *view, struct buf *out);
 };
 

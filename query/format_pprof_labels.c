@@ -244,17 +244,15 @@ static int records_add(void *arg, const struct storage_records *records)
 	struct job *job = arg;
 	struct label labels[LABELS_MAX];
 	const uint32_t *map = NULL;
-	uint32_t base = 0, contexts = 0;
+	uint32_t base = 0;
 	int rc = context_batch(job->reader, records);
-
-	for (size_t i = 0; i < records->count; i++)
-		contexts = MAX(contexts, records->context[i] + 1);
-	uint32_t *CLEANUP(cleanup_free) sets = malloc(((size_t)contexts + 1) * sizeof(*sets));
+	size_t contexts = records->contexts_count;
+	uint32_t *CLEANUP(cleanup_free) sets = malloc((contexts + 1) * sizeof(*sets));
 
 	if (!rc && !sets)
 		rc = -ENOMEM;
 	if (!rc)
-		memset(sets, 0xff, ((size_t)contexts + 1) * sizeof(*sets));
+		memset(sets, 0xff, (contexts + 1) * sizeof(*sets));
 	if (!rc)
 		rc = set_number(job, labels, labels_gather(job, NULL, 0, labels), &base);
 	if (!rc)
@@ -296,6 +294,7 @@ static int series_read(struct job *job, struct err *err)
 		rc = context_reader_new(job->query, &set, &job->reader, err);
 	if (rc)
 		return rc == -ETIME ? 0 : rc;
+	scan.timeless = !job->now->gauge;
 	rc = storage_records(job->query->reader, &scan, records_add, job, err);
 	context_reader_free(job->reader);
 	if (rc == -ETIME)

@@ -78,7 +78,7 @@ static int record_add(struct heat_call *call, const struct storage_records *reco
 		      uint64_t span)
 {
 	const struct grouping_set *set = &call->grouping.sets[call->column];
-	const struct hash128 series = set->identities[records->series[i]];
+	const struct hash128 series = set->identities[records->series];
 	int64_t time_ns = records->times_ns[i];
 	struct point_key key = {.span = span};
 	struct query_heat_point *point = NULL;
@@ -90,13 +90,13 @@ static int record_add(struct heat_call *call, const struct storage_records *reco
 		    is_set(records->runtime_id) ? time_ns / STORAGE_L1_WINDOW_NS : time_ns;
 		memcpy(key.runtime_id, records->runtime_id, sizeof(key.runtime_id));
 	} else {
-		key.series[0] = set->groups[records->series[i]];
+		key.series[0] = set->groups[records->series];
 	}
 	int rc = point_of(call, &key, &point);
 
 	if (rc)
 		return rc;
-	point->group = set->groups[records->series[i]];
+	point->group = set->groups[records->series];
 	point->span = span;
 	point->time_ns = MIN(point->time_ns, time_ns);
 	point->value = sum_add(point->value, records->values[i]);

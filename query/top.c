@@ -6,6 +6,7 @@
 #include "query/diff.h"
 #include "query/context.h"
 #include "query/passing.h"
+#include "query/reshape.h"
 
 static int row_add(struct query_table *table, size_t *capacity, struct query_row row)
 {
@@ -303,6 +304,7 @@ static int context_rows(const struct query *query, const struct query_series_set
 	struct storage_scan scan = query_scan(query, set);
 	int rc = context_reader_new(query, set, &call->reader, err);
 
+	scan.timeless = !context_needs_times(set);
 	if (!rc)
 		rc = context_reach(query, &call->table->facts, err);
 	if (!rc)

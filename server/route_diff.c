@@ -52,6 +52,7 @@ static int graph_write(struct route_call *call, const struct query_diff *diff, s
 		return rc;
 	rc = format->write(&view, &call->answer->body);
 	call->answer->content_type = format->content_type;
+	call->answer->sandboxed = format->is_page;
 	query_diff_view_release(&view);
 	return rc;
 }

@@ -158,25 +158,37 @@ int codec_pack_pieces(struct codec *c, const void *raw, const size_t *ends, size
 	return 0;
 }
 
-/* Append what a frame holds to `raw`. */
-static int unpack_frame(struct codec *c, const void *packed, size_t len)
+/* Append what a frame holds; one byte behind it can be read, 0. */
+static int unpack_frame(struct codec *c, struct buf *to, const void *packed, size_t len)
 {
 	unsigned long long size = ZSTD_getFrameContentSize(packed, len);
 
 	/* The size stands in every frame that we write; without it there is nothing to trust. */
 	if (size == ZSTD_CONTENTSIZE_UNKNOWN || size == ZSTD_CONTENTSIZE_ERROR ||
-	    size > CODEC_RAW_MAX - c->raw.len)
+	    size > CODEC_RAW_MAX - to->len)
 		return -EBADMSG;
-	char *to = buf_reserve(&c->raw, (size_t)size + 1);
+	char *room = buf_reserve(to, (size_t)size + 1);
 
-	if (!to)
+	if (!room)
 		return -ENOMEM;
-	size_t n = ZSTD_decompressDCtx(c->unpacker, to, (size_t)size, packed, len);
+	size_t n = ZSTD_decompressDCtx(c->unpacker, room, (size_t)size, packed, len);
 
 	if (ZSTD_isError(n) || n != size)
 		return -EBADMSG;
-	c->raw.len += n;
+	room[n] = 0;
+	to->len += n;
 	return 0;
+}
+
+/* One frame. */
+static int unpack_to(struct codec *c, struct buf *to, const void *packed, size_t len,
+		     struct str *ret_raw)
+{
+	buf_clear(to);
+	int rc = unpack_frame(c, to, packed, len);
+
+	*ret_raw = (struct str){to->data, to->len};
+	return rc;
 }
 
 int codec_unpack(struct codec *c, const void *packed, size_t len, struct str *ret_raw)
@@ -188,7 +200,7 @@ int codec_unpack(struct codec *c, const void *packed, size_t len, struct str *re
 	do {
 		size_t frame = ZSTD_findFrameCompressedSize(at, len);
 
-		rc = ZSTD_isError(frame) ? -EBADMSG : unpack_frame(c, at, frame);
+		rc = ZSTD_isError(frame) ? -EBADMSG : unpack_frame(c, &c->raw, at, frame);
 		at += rc ? 0 : frame;
 		len -= rc ? 0 : frame;
 	} while (!rc && len);
@@ -631,147 +643,250 @@ int codec_encode(struct codec *c, const struct codec_columns *columns, unsigned 
 	return codec_pack(c, c->raw.data, c->raw.len, effort, ret_packed);
 }
 
-static bool get_deltas(const uint8_t *p, size_t len, uint32_t *to, size_t count)
+/* ---- decoding ---- */
+
+#define RUN 256 /* numbers that are taken at a time */
+
+/* The varints of a column: one run, or the first bytes of all and then the others.  One byte behind the others
+ * can be read. */
+struct varints {
+	const uint8_t *at, *end;
+	const uint8_t *others, *others_end; /* NULL: one run */
+};
+
+static bool take_run(struct varints *v, uint64_t *to, size_t count)
 {
-	const uint8_t *end = p + len;
-	int64_t last = 0;
+	const uint8_t *p = v->at, *end = v->end;
 
 	for (size_t i = 0; i < count; i++) {
-		uint64_t value;
+		/* One byte or two, without a branch that says which: there is no guessing it. */
+		if (end - p >= 2 && !(p[0] & p[1] & 0x80)) {
+			uint64_t more = p[0] >> 7;
 
-		p = varint_get(p, end, &value);
-		if (!p || __builtin_add_overflow(last, zigzag_get(value), &last) || last < 0 ||
-		    last > UINT32_MAX)
+			to[i] = (p[0] & 0x7f) | (p[1] & -more) << 7;
+			p += 1 + more;
+			continue;
+		}
+		p = varint_get(p, end, &to[i]);
+		if (!p)
 			return false;
-		to[i] = (uint32_t)last;
 	}
-	return p == end;
+	v->at = p;
+	return true;
+}
+
+static const uint8_t *get_others(uint8_t first, const uint8_t *p, const uint8_t *end,
+				 uint64_t *ret_value)
+{
+	uint64_t rest;
+
+	p = varint_get(p, end, &rest);
+	if (!p || rest > UINT64_MAX >> 7)
+		return NULL;
+	*ret_value = (first & 0x7f) | rest << 7;
+	return p;
+}
+
+static bool take_apart(struct varints *v, uint64_t *to, size_t count)
+{
+	const uint8_t *firsts = v->at, *p = v->others, *end = v->others_end;
+
+	if ((size_t)(v->end - firsts) < count)
+		return false;
+	v->at += count;
+	if (p == end) {
+		uint8_t all = 0;
+
+		for (size_t i = 0; i < count; i++) {
+			all |= firsts[i];
+			to[i] = firsts[i];
+		}
+		return !(all & 0x80);
+	}
+	for (size_t i = 0; i < count; i++) {
+		uint64_t more = firsts[i] >> 7, next = *p & -more;
+
+		if (next & 0x80 || (more && p == end)) {
+			p = get_others(firsts[i], p, end, &to[i]);
+			if (!p)
+				return false;
+			continue;
+		}
+		to[i] = (firsts[i] & 0x7f) | next << 7;
+		p += more;
+	}
+	v->others = p;
+	return true;
+}
+
+/* The next `count` numbers; false when they are cut short or one does not fit. */
+static bool take(struct varints *v, uint64_t *to, size_t count)
+{
+	return v->others ? take_apart(v, to, count) : take_run(v, to, count);
+}
+
+static bool is_used_up(const struct varints *v)
+{
+	return v->at == v->end && v->others == v->others_end;
+}
+
+/* Numbers below *ret_end. */
+static int get_deltas(struct varints *v, uint32_t *to, size_t count, size_t *ret_end)
+{
+	uint64_t run[RUN];
+	int64_t last = 0, most = -1;
+
+	for (size_t at = 0, n; at < count; at += n) {
+		n = MIN((size_t)RUN, count - at);
+		if (!take(v, run, n))
+			return -EBADMSG;
+		for (size_t i = 0; i < n; i++) {
+			if (__builtin_add_overflow(last, zigzag_get(run[i]), &last) || last < 0 ||
+			    last > UINT32_MAX)
+				return -EBADMSG;
+			to[at + i] = (uint32_t)last;
+			most = MAX(most, last);
+		}
+	}
+	*ret_end = (size_t)(most + 1);
+	return 0;
 }
 
 /* What places stand for. */
 struct list {
 	uint32_t *numbers;
 	uint64_t count;
+	size_t end; /* every number is below */
 };
 
-/* At most `most`; *p moves behind it. */
-static int get_list(const uint8_t **p, const uint8_t *end, uint64_t most, struct list *to)
+/* At most `most` numbers. */
+static int get_list(struct varints *v, uint64_t most, struct list *to)
 {
-	int64_t last = 0;
-	uint64_t value;
-
-	*p = varint_get(*p, end, &to->count);
-	if (!*p || to->count > most)
+	if (!take(v, &to->count, 1) || to->count > most)
 		return -EBADMSG;
 	free(to->numbers);
 	to->numbers = malloc((size_t)(to->count + 1) * sizeof(*to->numbers));
 	/* Not damage: a file would be put aside for it. */
 	if (!to->numbers)
 		return -ENOMEM;
-	for (size_t i = 0; i < to->count; i++) {
-		*p = varint_get(*p, end, &value);
-		if (!*p || __builtin_add_overflow(last, zigzag_get(value), &last) || last < 0 ||
-		    last > UINT32_MAX)
+	return get_deltas(v, to->numbers, (size_t)to->count, &to->end);
+}
+
+static int get_places(struct varints *v, const struct list *list, uint32_t *to, size_t count)
+{
+	uint64_t run[RUN];
+
+	for (size_t at = 0, n; at < count; at += n) {
+		bool outside = false;
+
+		n = MIN((size_t)RUN, count - at);
+		if (!take(v, run, n))
 			return -EBADMSG;
-		to->numbers[i] = (uint32_t)last;
+		for (size_t i = 0; i < n; i++)
+			outside |= run[i] >= list->count;
+		if (outside)
+			return -EBADMSG;
+		for (size_t i = 0; i < n; i++)
+			to[at + i] = list->numbers[run[i]];
 	}
 	return 0;
 }
 
-static int get_places(const uint8_t *p, const uint8_t *end, const struct list *list, uint32_t *to,
-		      size_t count)
-{
-	uint64_t value;
-
-	for (size_t i = 0; i < count; i++) {
-		p = varint_get(p, end, &value);
-		if (!p || value >= list->count)
-			return -EBADMSG;
-		to[i] = list->numbers[value];
-	}
-	return p == end ? 0 : -EBADMSG;
-}
-
-static int get_windows(const uint8_t *p, const uint8_t *end, const struct list *list,
-		       const int64_t *times, uint32_t *to, size_t count)
-{
-	uint64_t value, ordered;
-	int64_t place = 0;
-
-	p = varint_get(p, end, &ordered);
-	if (!p || ordered > 1)
-		return -EBADMSG;
-	for (size_t i = 0; i < count; i++) {
-		p = varint_get(p, end, &value);
-		if (!p || value > UINT64_MAX / 4)
-			return -EBADMSG;
-		place = i && times[i] == times[i - 1] ? place : 0;
-		place += ordered ? (int64_t)value : zigzag_get(value);
-		if (place < 0 || (uint64_t)place >= list->count)
-			return -EBADMSG;
-		to[i] = list->numbers[place];
-	}
-	return p == end ? 0 : -EBADMSG;
-}
-
-static bool get_times(const uint8_t *p, size_t len, bool may_be_plain, int64_t *to, size_t count)
-{
-	const uint8_t *end = p + len;
-	uint64_t value, unit = 0, ordered = 0;
-	int64_t delta;
-
-	if (!count)
-		return !len;
-	p = varint_get(p, end, &value);
-	p = p ? varint_get(p, end, &unit) : NULL;
-	if (p && may_be_plain)
-		p = varint_get(p, end, &ordered);
-	if (!p || !unit || unit > INT64_MAX || ordered > 1)
-		return false;
-	to[0] = zigzag_get(value);
-	for (size_t i = 1; i < count; i++) {
-		p = varint_get(p, end, &value);
-		if (!p || (ordered && value > INT64_MAX))
-			return false;
-		int64_t units = ordered ? (int64_t)value : zigzag_get(value);
-
-		if (__builtin_mul_overflow(units, (int64_t)unit, &delta) ||
-		    __builtin_add_overflow(to[i - 1], delta, &to[i]))
-			return false;
-	}
-	return p == end;
-}
-
-static bool get_counts(const uint8_t *p, size_t len, uint64_t *to, size_t count)
-{
-	const uint8_t *end = p + len;
-
-	for (size_t i = 0; p && i < count; i++)
-		p = varint_get(p, end, &to[i]);
-	return p == end;
-}
-
-static bool get_values(const uint8_t *p, size_t len, const uint64_t *counts, int64_t *to,
+/* Within a window places go up, or by differences. */
+static int get_windows(struct varints *v, const struct list *list, const int64_t *times, uint32_t *to,
 		       size_t count)
 {
-	const uint8_t *end = p + len;
-	uint64_t value, unit;
+	uint64_t ordered, run[RUN];
+	int64_t place = 0;
 
-	p = varint_get(p, end, &unit);
-	if (!p || unit > INT64_MAX)
+	if (!take(v, &ordered, 1) || ordered > 1)
+		return -EBADMSG;
+	for (size_t at = 0, n; at < count; at += n) {
+		n = MIN((size_t)RUN, count - at);
+		if (!take(v, run, n))
+			return -EBADMSG;
+		for (size_t k = 0; k < n; k++) {
+			size_t i = at + k;
+
+			if (run[k] > UINT64_MAX / 4)
+				return -EBADMSG;
+			place = i && times[i] == times[i - 1] ? place : 0;
+			place += ordered ? (int64_t)run[k] : zigzag_get(run[k]);
+			if (place < 0 || (uint64_t)place >= list->count)
+				return -EBADMSG;
+			to[i] = list->numbers[place];
+		}
+	}
+	return 0;
+}
+
+static bool get_times(struct varints *v, bool may_be_plain, int64_t *to, size_t count)
+{
+	uint64_t run[RUN], ordered = 0;
+	int64_t last, unit, delta;
+
+	if (!count)
+		return true;
+	if (!take(v, run, 2) || !run[1] || run[1] > INT64_MAX)
 		return false;
-	if (p == end) {
-		for (size_t i = 0; i < count; i++)
-			if (__builtin_mul_overflow(unit, counts[i], &to[i]))
+	if (may_be_plain && (!take(v, &ordered, 1) || ordered > 1))
+		return false;
+	to[0] = last = zigzag_get(run[0]);
+	unit = (int64_t)run[1];
+	for (size_t at = 1, n; at < count; at += n) {
+		n = MIN((size_t)RUN, count - at);
+		if (!take(v, run, n))
+			return false;
+		for (size_t i = 0; i < n; i++) {
+			if (ordered && run[i] > INT64_MAX)
 				return false;
+			if (__builtin_mul_overflow(ordered ? (int64_t)run[i] : zigzag_get(run[i]),
+						   unit, &delta) ||
+			    __builtin_add_overflow(last, delta, &last))
+				return false;
+			to[at + i] = last;
+		}
+	}
+	return true;
+}
+
+/* Each is `unit` for each sample behind it. */
+static bool follow_counts(const uint64_t *counts, uint64_t unit, int64_t *to, size_t count)
+{
+	uint64_t bits = 0;
+	int64_t product;
+
+	for (size_t i = 0; i < count; i++)
+		bits |= counts[i];
+	/* What no count exceeds does not overflow: none does. */
+	if (!__builtin_mul_overflow(unit, bits, &product)) {
+		for (size_t i = 0; i < count; i++)
+			to[i] = (int64_t)(unit * counts[i]);
 		return true;
 	}
-	for (size_t i = 0; i < count; i++) {
-		p = varint_get(p, end, &value);
-		if (!p || __builtin_mul_overflow(zigzag_get(value), (int64_t)unit, &to[i]))
+	for (size_t i = 0; i < count; i++)
+		if (__builtin_mul_overflow(unit, counts[i], &to[i]))
 			return false;
+	return true;
+}
+
+static bool get_values(struct varints *v, const uint64_t *counts, int64_t *to, size_t count)
+{
+	uint64_t unit, run[RUN];
+
+	if (!take(v, &unit, 1) || unit > INT64_MAX)
+		return false;
+	if (is_used_up(v))
+		return follow_counts(counts, unit, to, count);
+	for (size_t at = 0, n; at < count; at += n) {
+		n = MIN((size_t)RUN, count - at);
+		if (!take(v, run, n))
+			return false;
+		for (size_t i = 0; i < n; i++)
+			if (__builtin_mul_overflow(zigzag_get(run[i]), (int64_t)unit, &to[at + i]))
+				return false;
 	}
-	return p == end;
+	return true;
 }
 
 /* A block that is being read. */
@@ -828,113 +943,112 @@ static bool get_head(struct block *b, struct str raw, struct str behind)
 	       b->count <= b->lengths[COUNTS];
 }
 
-/* The varints of a column from its first bytes and the others. */
-static bool join_planes(struct buf *to, struct str firsts, struct str others)
+static int get_planes(struct codec *c, const struct block *b, size_t column, struct varints *ret)
 {
-	char *room = buf_reserve(to, firsts.len + others.len + 1);
-	size_t at = 0;
-
-	for (size_t i = 0; room && i < firsts.len; i++) {
-		bool more = firsts.ptr[i] & 0x80;
-
-		room[to->len++] = firsts.ptr[i];
-		for (; more; at++) {
-			if (at == others.len)
-				return false;
-			room[to->len++] = others.ptr[at];
-			more = others.ptr[at] & 0x80;
-		}
-	}
-	return at == others.len;
-}
-
-static int get_planes(struct codec *c, const struct block *b, size_t column)
-{
+	static const uint8_t nothing;
 	const uint64_t *sizes = b->sizes[column];
-	struct str firsts = {NULL, 0}, others = {NULL, 0};
-	int rc = sizes[0] ? codec_unpack(c, b->at, (size_t)sizes[0], &firsts) : 0;
+	struct str firsts = {NULL, 0}, others = {(const char *)&nothing, 0};
+	int rc = sizes[0] ? unpack_to(c, &c->plane, b->at, (size_t)sizes[0], &firsts) : 0;
 
-	buf_clear(&c->plane);
-	buf_clear(&c->columns);
-	if (!rc && firsts.len && buf_add(&c->plane, firsts.ptr, firsts.len))
-		rc = -ENOMEM;
 	if (!rc && sizes[1])
-		rc = codec_unpack(c, b->at + sizes[0], (size_t)sizes[1], &others);
+		rc = unpack_to(c, &c->raw, b->at + sizes[0], (size_t)sizes[1], &others);
 	if (rc)
 		return rc;
 	if (firsts.len + others.len != b->lengths[column])
 		return -EBADMSG;
-	firsts.ptr = c->plane.data;
-	bool whole = join_planes(&c->columns, firsts, others);
-
-	if (c->columns.failed)
-		return -ENOMEM;
-	return whole ? 0 : -EBADMSG;
+	*ret = (struct varints){.at = (const uint8_t *)firsts.ptr,
+				.end = (const uint8_t *)firsts.ptr + firsts.len,
+				.others = (const uint8_t *)others.ptr,
+				.others_end = (const uint8_t *)others.ptr + others.len};
+	return 0;
 }
 
-/* The bytes of the next column when it is wanted; steps over it. */
+/* The next column when it is wanted; steps over it. */
 static int next_column(struct codec *c, struct block *b, size_t column, bool wanted,
-		       const uint8_t **ret_bytes)
+		       struct varints *ret)
 {
 	bool apart = b->parts & CODEC_APART;
-	int rc = apart && wanted ? get_planes(c, b, column) : 0;
+	int rc = apart && wanted ? get_planes(c, b, column, ret) : 0;
 
-	*ret_bytes = apart ? (const uint8_t *)c->columns.data : b->at;
+	if (!apart)
+		*ret = (struct varints){.at = b->at, .end = b->at + b->lengths[column]};
 	b->at += apart ? b->sizes[column][0] + b->sizes[column][1] : b->lengths[column];
 	return rc;
 }
 
-/* Of nodes (0) or contexts (1). */
-static int get_numbers(struct block *b, const uint8_t *p, size_t len, size_t which, bool ranked,
-		       uint32_t *to)
+static int get_numbers(struct block *b, struct varints *v, struct list *list, bool ranked, uint32_t *to,
+		       size_t *ret_end)
 {
-	const uint8_t *end = p + len;
 	int rc = 0;
 
 	if (!ranked)
-		return get_deltas(p, len, to, b->count) ? 0 : -EBADMSG;
+		return get_deltas(v, to, (size_t)b->count, ret_end);
 	if (!(b->parts & CODEC_LISTS))
-		rc = get_list(&p, end, b->count, &b->lists[which]);
-	return rc ? rc : get_places(p, end, &b->lists[which], to, b->count);
+		rc = get_list(v, b->count, list);
+	*ret_end = list->end;
+	return rc ? rc : get_places(v, list, to, (size_t)b->count);
 }
 
-static int get_column(struct block *b, const uint8_t *p, size_t column, struct codec_columns *to)
+/* Places in a list are of a window's records, whose times say where it ends. */
+static bool has_windows(const struct block *b)
 {
-	bool contexts = b->parts & CODEC_CONTEXTS, lists = b->parts & CODEC_LISTS, ok;
-	size_t len = b->lengths[column];
-	const uint8_t *end = p + len;
-	int rc;
+	return b->parts & CODEC_LISTS && !(b->parts & CODEC_CONTEXTS) && b->lengths[NODE_LIST];
+}
+
+static int get_nodes(struct block *b, struct varints *v, struct codec_columns *to)
+{
+	struct list *list = &b->lists[0];
+
+	if (!has_windows(b) || !list->count)
+		return get_numbers(b, v, list, b->parts & CODEC_CONTEXTS, to->nodes, &to->nodes_end);
+	to->nodes_end = list->end;
+	return b->parts & CODEC_TIMES ? get_windows(v, list, to->times, to->nodes, to->count) : -EBADMSG;
+}
+
+static int get_column(struct block *b, struct varints *v, size_t column, struct codec_columns *to)
+{
+	bool lists = b->parts & CODEC_LISTS, ok = true;
+	int rc = 0;
 
 	switch (column) {
 	case TIMES:
-		ok = !(b->parts & CODEC_TIMES) || get_times(p, len, lists, to->times, to->count);
-		return ok ? 0 : -EBADMSG;
+		ok = !(b->parts & CODEC_TIMES) || get_times(v, lists, to->times, to->count);
+		break;
 	case NODE_LIST:
 	case CONTEXT_LIST:
-		if (!lists || !len)
-			return len ? -EBADMSG : 0;
-		rc = get_list(&p, end, b->count, &b->lists[column == CONTEXT_LIST]);
-		return rc || p == end ? rc : -EBADMSG;
+		if (lists && b->lengths[column])
+			rc = get_list(v, b->count, &b->lists[column == CONTEXT_LIST]);
+		break;
 	case NODES:
-		if (!contexts && lists && b->lists[0].count)
-			return b->parts & CODEC_TIMES
-				   ? get_windows(p, end, &b->lists[0], to->times, to->nodes, b->count)
-				   : -EBADMSG;
-		return get_numbers(b, p, len, 0, contexts, to->nodes);
+		rc = get_nodes(b, v, to);
+		break;
 	case CONTEXTS:
-		return contexts
-			   ? get_numbers(b, p, len, 1, b->parts & CODEC_APART, to->contexts)
-			   : 0;
+		if (b->parts & CODEC_CONTEXTS)
+			rc = get_numbers(b, v, &b->lists[1], b->parts & CODEC_APART, to->contexts,
+					 &to->contexts_end);
+		break;
 	case COUNTS:
-		return get_counts(p, len, to->counts, to->count) ? 0 : -EBADMSG;
+		ok = take(v, to->counts, to->count);
+		break;
 	default:
-		ok = get_values(p, len, to->counts, to->values[column - COLUMNS_FIXED], to->count);
-		return ok ? 0 : -EBADMSG;
+		ok = get_values(v, to->counts, to->values[column - COLUMNS_FIXED], to->count);
 	}
+	if (rc)
+		return rc;
+	return ok && is_used_up(v) ? 0 : -EBADMSG;
 }
 
-int codec_decode(struct codec *c, const void *packed, size_t len, int column,
-		 struct codec_columns *to)
+static bool is_wanted(const struct block *b, unsigned parts, int column, size_t i)
+{
+	if (i == TIMES)
+		return parts & CODEC_TIMES || has_windows(b);
+	if (i == CONTEXT_LIST || i == CONTEXTS)
+		return parts & CODEC_CONTEXTS;
+	return i < COLUMNS_FIXED || column < 0 || (size_t)column == i - COLUMNS_FIXED;
+}
+
+int codec_decode_parts(struct codec *c, const void *packed, size_t len, unsigned parts, int column,
+		       struct codec_columns *to)
 {
 	size_t head = ZSTD_findFrameCompressedSize(packed, len);
 	struct block b CLEANUP(block_release) = {0};
@@ -950,14 +1064,21 @@ int codec_decode(struct codec *c, const void *packed, size_t len, int column,
 		return -EBADMSG;
 	to->count = (size_t)b.count;
 	to->values_count = (size_t)b.values_count;
+	to->nodes_end = to->contexts_end = 0;
 	rc = codec_columns_reserve(to, to->count, to->values_count);
 	for (size_t i = 0; !rc && i < COLUMNS_FIXED + to->values_count; i++) {
-		bool wanted = i < COLUMNS_FIXED || column < 0 || (size_t)column == i - COLUMNS_FIXED;
-		const uint8_t *p;
+		bool wanted = is_wanted(&b, parts, column, i);
+		struct varints v;
 
-		rc = next_column(c, &b, i, wanted, &p);
+		rc = next_column(c, &b, i, wanted, &v);
 		if (!rc && wanted)
-			rc = get_column(&b, p, i, to);
+			rc = get_column(&b, &v, i, to);
 	}
 	return rc;
+}
+
+int codec_decode(struct codec *c, const void *packed, size_t len, int column,
+		 struct codec_columns *to)
+{
+	return codec_decode_parts(c, packed, len, CODEC_TIMES | CODEC_CONTEXTS, column, to);
 }

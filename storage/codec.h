@@ -57,6 +57,7 @@ struct codec_columns {
 	uint32_t *nodes, *contexts;
 	uint64_t *counts;
 	int64_t *values[PROFILE_COLUMNS_MAX];
+	size_t nodes_end, contexts_end; /* of what was decoded: every number is below */
 };
 
 struct codec;
@@ -86,5 +87,8 @@ MUST_CHECK int codec_encode(struct codec *codec, const struct codec_columns *col
 /* `column` is the one value column to read into values[column], or -1 for all. */
 MUST_CHECK int codec_decode(struct codec *codec, const void *packed, size_t len, int column,
 			    struct codec_columns *columns);
+/* Likewise, with times and contexts only if `parts` has them. */
+MUST_CHECK int codec_decode_parts(struct codec *codec, const void *packed, size_t len,
+				  unsigned parts, int column, struct codec_columns *columns);
 
 #endif

@@ -254,26 +254,24 @@ int memory_scan(struct storage_reader *reader, const struct storage_scan *scan,
 	return rc;
 }
 
-static int records_of(const struct profile *p, const struct storage_scan *scan,
-		      storage_records_fn fn, void *arg, struct err *err)
+static int records_of_series(const struct profile *p, uint32_t series, size_t wanted,
+			     const struct storage_scan *scan, storage_records_fn fn, void *arg,
+			     struct err *err)
 {
-	int64_t *wanted CLEANUP(cleanup_free) = wanted_series(p, scan);
 	size_t n = p->records_count + 1, count = 0;
-	uint32_t *series CLEANUP(cleanup_free) = malloc(n * sizeof(*series));
 	uint32_t *nodes CLEANUP(cleanup_free) = malloc(n * sizeof(*nodes));
 	uint32_t *context CLEANUP(cleanup_free) = malloc(n * sizeof(*context));
-	uint32_t *counts CLEANUP(cleanup_free) = malloc(n * sizeof(*counts));
+	uint64_t *counts CLEANUP(cleanup_free) = malloc(n * sizeof(*counts));
 	int64_t *times CLEANUP(cleanup_free) = malloc(n * sizeof(*times));
 	int64_t *values CLEANUP(cleanup_free) = malloc(n * sizeof(*values));
 
-	if (!wanted || !series || !nodes || !context || !counts || !times || !values)
+	if (!nodes || !context || !counts || !times || !values)
 		return err_set(err, -ENOMEM, "storage: out of memory");
 	for (size_t i = 0; i < p->records_count; i++) {
 		const struct profile_record *r = &p->records[i];
 
-		if (wanted[r->series] < 0 || !in_range(scan, r->time_ns))
+		if (r->series != series || !in_range(scan, r->time_ns))
 			continue;
-		series[count] = (uint32_t)wanted[r->series];
 		nodes[count] = r->node;
 		context[count] = r->context;
 		counts[count] = r->count;
@@ -282,18 +280,31 @@ static int records_of(const struct profile *p, const struct storage_scan *scan,
 	}
 	struct storage_records records = {.segment = segment_of(p),
 					  .contexts = p->contexts,
+					  .contexts_count = p->contexts_count,
 					  .labels = p->labels,
 					  .runtime_id = p->instance.runtime_id,
 					  .pid = p->instance.pid,
+					  .series = wanted,
 					  .count = count,
-					  .series = series,
 					  .nodes = nodes,
 					  .context = context,
-					  .times_ns = times,
+					  .times_ns = scan->timeless ? NULL : times,
 					  .values = values,
 					  .counts = counts};
 
 	return count ? fn(arg, &records) : 0;
+}
+
+static int records_of(const struct profile *p, const struct storage_scan *scan,
+		      storage_records_fn fn, void *arg, struct err *err)
+{
+	int64_t *wanted CLEANUP(cleanup_free) = wanted_series(p, scan);
+	int rc = wanted ? 0 : err_set(err, -ENOMEM, "storage: out of memory");
+
+	for (size_t i = 0; !rc && i < p->series_count; i++)
+		if (wanted[i] >= 0)
+			rc = records_of_series(p, (uint32_t)i, (size_t)wanted[i], scan, fn, arg, err);
+	return rc;
 }
 
 int memory_records(struct storage_reader *reader, const struct storage_scan *scan,

@@ -324,6 +324,11 @@ void db_shrink(struct db *db)
 	db_rollback(db);
 }
 
+void db_forget_pages(struct db *db)
+{
+	(void)sqlite3_db_release_memory(db->handle);
+}
+
 int db_check(struct db *db, struct err *err)
 {
 	sqlite3_stmt *stmt = NULL;

@@ -50,6 +50,8 @@ void db_close(struct db *db); /* a closed one is fine */
 
 /* Give free pages back to the file system; what fails is tried again another time. */
 void db_shrink(struct db *db);
+/* Free the pages that the connection keeps; outside a transaction. */
+void db_forget_pages(struct db *db);
 
 /* 0 when SQLite's integrity check finds nothing, -EBADMSG with the finding, or another error. */
 MUST_CHECK int db_check(struct db *db, struct err *err);

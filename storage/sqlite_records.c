@@ -16,6 +16,7 @@ struct position { /* of a block in the index block_series */
 struct copied {
 	int64_t instance;
 	size_t at, len; /* in the page's bytes */
+	bool cut;	/* by the range: not all of its records count */
 };
 
 struct page {
@@ -25,7 +26,6 @@ struct page {
 	size_t series; /* in the scan */
 	uint32_t number;
 	struct position at;
-	int64_t instance; /* of the block in the reader's columns */
 	int64_t packed;	  /* how far the file was packed at the first page; -1: not yet read */
 	struct buf bytes;
 	struct copied *blocks;
@@ -72,7 +72,12 @@ static int check_packed(struct page *page, struct err *err)
 static int copy_block(struct page *page, sqlite3_stmt *stmt)
 {
 	struct str data = db_column_blob(stmt, 5);
-	struct copied block = {sqlite3_column_int64(stmt, 4), page->bytes.len, data.len};
+	const struct storage_scan *scan = page->plan->scan;
+	struct copied block = {.instance = sqlite3_column_int64(stmt, 4),
+			       .at = page->bytes.len,
+			       .len = data.len,
+			       .cut = sqlite3_column_int64(stmt, 0) < scan->from_ns ||
+				      sqlite3_column_int64(stmt, 1) >= scan->until_ns};
 	int rc = array_grow(&page->blocks, sizeof(block), &page->capacity, page->count + 1);
 
 	if (!rc)
@@ -117,70 +122,72 @@ static int next_page(struct page *page, struct err *err)
 static int decode_block(struct page *page, const struct copied *block, struct err *err)
 {
 	struct sqlite_reader *r = page->plan->r;
-	int rc = codec_decode(r->codec, page->bytes.data + block->at, block->len,
-			      (int)page->plan->scan->column, &r->columns);
+	const struct storage_scan *scan = page->plan->scan;
+	unsigned parts = CODEC_CONTEXTS | (block->cut || !scan->timeless ? CODEC_TIMES : 0u);
+	int rc = codec_decode_parts(r->codec, page->bytes.data + block->at, block->len, parts,
+				    (int)scan->column, &r->columns);
 
-	page->instance = block->instance;
 	return rc ? err_set(err, rc, "storage: %s: a block does not decode",
 			    page->file->entry->name)
 		  : 0;
 }
 
 /* Everything that a block names must be there. */
-static bool block_fits(const struct page *page)
+static bool block_fits(const struct page *page, const struct copied *block)
 {
 	const struct dict_tables *t = &page->stacks->t;
 	const struct codec_columns *c = &page->plan->r->columns;
 
-	if (page->instance < 0 ||
-	    (size_t)page->instance >= page->file->catalogue.dict.t.instances_count ||
-	    c->values_count <= page->plan->scan->column)
-		return false;
-	for (size_t i = 0; i < c->count; i++)
-		if (c->nodes[i] >= t->nodes_count || c->contexts[i] >= t->contexts_count)
-			return false;
-	return true;
+	return block->instance >= 0 &&
+	       (size_t)block->instance < page->file->catalogue.dict.t.instances_count &&
+	       c->values_count > page->plan->scan->column && c->nodes_end <= t->nodes_count &&
+	       c->contexts_end <= t->contexts_count;
 }
 
-static int emit_block(struct page *page, storage_records_fn fn, void *arg)
+/* Keep the records in range, in place. */
+static void cut_block(const struct storage_scan *scan, struct codec_columns *c)
 {
-	const struct storage_scan *scan = page->plan->scan;
-	const struct dict_tables *catalogue = &page->file->catalogue.dict.t;
-	const struct dict_tables *t = &page->stacks->t;
-	struct codec_columns *c = &page->plan->r->columns;
 	int64_t *values = c->values[scan->column];
 	size_t n = 0;
-	uint32_t *counts CLEANUP(cleanup_free) = malloc((c->count + 1) * sizeof(*counts));
-	uint32_t *series CLEANUP(cleanup_free) = malloc((c->count + 1) * sizeof(*series));
 
-	if (!counts || !series)
-		return -ENOMEM;
 	for (size_t i = 0; i < c->count; i++) {
 		if (c->times[i] < scan->from_ns || c->times[i] >= scan->until_ns)
 			continue;
 		c->times[n] = c->times[i];
 		c->nodes[n] = c->nodes[i];
 		c->contexts[n] = c->contexts[i];
-		counts[n] = (uint32_t)c->counts[i];
-		series[n] = (uint32_t)page->series;
+		c->counts[n] = c->counts[i];
 		values[n++] = values[i];
 	}
+	c->count = n;
+}
+
+static int emit_block(struct page *page, const struct copied *block, storage_records_fn fn, void *arg)
+{
+	const struct storage_scan *scan = page->plan->scan;
+	const struct dict_tables *catalogue = &page->file->catalogue.dict.t;
+	const struct dict_tables *t = &page->stacks->t;
+	struct codec_columns *c = &page->plan->r->columns;
+
+	if (block->cut)
+		cut_block(scan, c);
 	struct storage_records records = {
 	    .segment = segment_of_dict(page->stacks, catalogue->series[page->number].owner),
 	    .contexts = t->contexts,
+	    .contexts_count = t->contexts_count,
 	    .labels = t->labels,
-	    .runtime_id = catalogue->instances[page->instance].runtime_id,
-	    .pid = catalogue->instances[page->instance].pid,
-	    .count = n,
-	    .series = series,
+	    .runtime_id = catalogue->instances[block->instance].runtime_id,
+	    .pid = catalogue->instances[block->instance].pid,
+	    .series = page->series,
+	    .count = c->count,
 	    .nodes = c->nodes,
 	    .context = c->contexts,
-	    .times_ns = c->times,
-	    .values = values,
-	    .counts = counts,
+	    .times_ns = scan->timeless ? NULL : c->times,
+	    .values = c->values[scan->column],
+	    .counts = c->counts,
 	};
 
-	return n ? fn(arg, &records) : 0;
+	return c->count ? fn(arg, &records) : 0;
 }
 
 static int emit_page(struct page *page, storage_records_fn fn, void *arg, struct err *err)
@@ -189,12 +196,12 @@ static int emit_page(struct page *page, storage_records_fn fn, void *arg, struct
 
 	for (size_t i = 0; !rc && i < page->count; i++) {
 		rc = decode_block(page, &page->blocks[i], err);
-		if (!rc && !block_fits(page))
+		if (!rc && !block_fits(page, &page->blocks[i]))
 			rc = err_set(err, -EBADMSG, "storage: %s: a block names what is not there",
 				     page->file->entry->name);
 		if (rc)
 			return plan_end(page->plan, page->file, rc, err);
-		rc = emit_block(page, fn, arg);
+		rc = emit_block(page, &page->blocks[i], fn, arg);
 	}
 	return rc;
 }
@@ -247,6 +254,9 @@ int sqlite_records(struct storage_reader *reader, const struct storage_scan *sca
 			    scan->column < page.file->catalogue.dict.t.series[page.number].columns_count)
 				rc = records_of_series(&page, fn, arg, err);
 		}
+		/* All of the file went by, and the last half megabyte of it is nothing that is asked again. */
+		if (plan_file(&plan, i))
+			db_forget_pages(&plan_file(&plan, i)->db);
 	}
 	return rc;
 }

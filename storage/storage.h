@@ -195,6 +195,7 @@ struct storage_scan {
 	int64_t deadline_ns;       /* CLOCK_MONOTONIC; past it the scan ends with -ETIME. 0: none */
 	storage_passes_fn passes;  /* of a timeline alone. NULL: every stack counts */
 	void *passes_arg;
+	bool timeless; /* of records alone: nobody asks for their times, which are half of what is read */
 };
 
 /*
@@ -247,18 +248,21 @@ typedef int (*storage_total_fn)(void *arg, size_t series, int64_t step_start_ns,
 MUST_CHECK int storage_timeline(struct storage_reader *reader, const struct storage_scan *scan,
 				int64_t step_ns, storage_total_fn fn, void *arg, struct err *err);
 
-/* Records with their context, from L0 alone: `segment` names the nodes, `contexts` the labels. */
+/* Records of one series and process with their context, from L0 alone: `segment` names the nodes, `contexts`
+ * the labels. */
 struct storage_records {
 	struct storage_segment segment; /* leaves, sums and counts are empty */
-	const struct profile_labels *contexts;
+	const struct profile_labels *contexts; /* of the segment's tables: they are as old */
+	size_t contexts_count;
 	const struct profile_label *labels;
 	const uint8_t *runtime_id; /* 16 bytes, of the process */
 	int64_t pid;
+	size_t series; /* index in scan->series */
 	size_t count;
-	const uint32_t *series; /* index in scan->series */
 	const uint32_t *nodes, *context;
-	const int64_t *times_ns, *values;
-	const uint32_t *counts;
+	const int64_t *times_ns; /* NULL when the scan is timeless */
+	const int64_t *values;
+	const uint64_t *counts;
 };
 
 typedef int (*storage_records_fn)(void *arg, const struct storage_records *records);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// test_file.mjs - a flame graph in one HTML file: opened from the disk and from the agent, in a real browser,
-// with names that would like to be more than text.
+// test_file.mjs - a flame graph, and the diff of two, in one HTML file: opened from the disk and from the agent, in
+// a real browser, with names that would like to be more than text.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -54,6 +54,36 @@ async function looks_right(browser, url, cookies) {
 	await close();
 }
 
+// A line is a sample.  What is gone in "shop" is 30 of 100 here.
+const BEFORE = Object.entries({ 'main;work;spin': 60, 'main;gone': 30, 'main;wait': 10 })
+	.flatMap(([stack, n]) => Array(n).fill(`${stack} 1`));
+
+async function diff_looks_right(browser, url, cookies) {
+	const { page, wrong, close } = await opened(browser, url, cookies);
+	await page.waitForFunction(() => window.__hearth?.draws() > 0);
+	const names = await page.evaluate(() => window.__hearth.names());
+	for (const name of ['spin', 'gone', ...EVIL]) check(names.includes(name), `${name} is missing in ${JSON.stringify(names)}`);
+	const row = async (name) => (await page.$$eval('table tbody tr', (all) => all.map((r) => [...r.children].map((c) => c.textContent))))
+		.find((r) => r[0] === name);
+	const gone = await row('gone');
+	check(gone[1] === '30 %' && gone[2] === '0 %' && /^\u221230\.00 \u00b1 4\.58$/.test(gone[3]), JSON.stringify(gone));
+	check((await row('wait'))[3].startsWith('+15.00 \u00b1 '), 'wait');
+	check((await page.$$eval('td.shrank', (all) => all.map((c) => c.textContent))).includes(gone[3]), 'gone is not said to have shrunk');
+	const facts = await page.textContent('.facts');
+	check(/base 100 .*from 100 samples, new 120 .*from 7 samples/.test(facts), facts);
+	const at = await page.evaluate(() => window.__hearth.place('gone'));
+	await page.mouse.move(at.x, at.y);
+	await page.waitForSelector('.tip');
+	const tip = await page.textContent('.tip');
+	check(tip.includes('30 %') && tip.includes('0 %') && tip.includes('\u221230.00'), tip);
+	await page.mouse.click(at.x, at.y);
+	await page.waitForFunction(() => JSON.stringify(window.__hearth.zoomed()) === '["total","main","gone"]');
+	check(!(await page.evaluate(() => window.__evil)), 'a name ran');
+	check(!(await page.$('img')), 'a name became an element');
+	check(wrong.length === 0, wrong.join('\n'));
+	await close();
+}
+
 const agent = await Agent.start(BUILD);
 const browser = await chromium.launch({
 	executablePath: process.env.HEARTH_CHROMIUM || '/usr/bin/chromium',
@@ -64,20 +94,29 @@ const folder = mkdtempSync(join(tmpdir(), 'hearth-file.'));
 let failed = 0;
 try {
 	await agent.upload('shop', STACKS, { name: 'cpu' });
+	await agent.upload('before', BEFORE, { name: 'cpu' });
 	const types = JSON.parse((await agent.request('GET', '/api/v1/types')).body).types;
-	const path = `/api/v1/flamegraph?${new URLSearchParams({ format: 'html', type: types[0].id })}`;
-	const answer = await agent.request('GET', path);
-	check(answer.status === 200 && answer.body.startsWith('<!doctype html>'), answer.body.slice(0, 200));
-	writeFileSync(join(folder, 'x.html'), answer.body);
+	const asked = { format: 'html', type: types[0].id, query: '{service="shop"}' };
+	const one = `/api/v1/flamegraph?${new URLSearchParams(asked)}`;
+	const two = `/api/v1/diff?${new URLSearchParams({ ...asked, base_query: '{service="before"}' })}`;
+	const on_disk = async (path, file, test) => {
+		const answer = await agent.request('GET', path);
+		check(answer.status === 200 && answer.body.startsWith('<!doctype html>'), answer.body.slice(0, 200));
+		writeFileSync(join(folder, file), answer.body);
+		await test(browser, `file://${folder}/${file}`);
+	};
+	const of_agent = async (path, test) => {
+		const context = await browser.newContext();
+		const page = await context.newPage();
+		await page.goto(agent.link());
+		await test(browser, agent.origin + path, await context.cookies());
+		await context.close();
+	};
 	for (const [name, test] of [
-		['a_file_on_the_disk', () => looks_right(browser, `file://${folder}/x.html`)],
-		['a_document_of_the_agent_in_its_sandbox', async () => {
-			const context = await browser.newContext();
-			const page = await context.newPage();
-			await page.goto(agent.link());
-			await looks_right(browser, agent.origin + path, await context.cookies());
-			await context.close();
-		}],
+		['a_file_on_the_disk', () => on_disk(one, 'x.html', looks_right)],
+		['a_document_of_the_agent_in_its_sandbox', () => of_agent(one, looks_right)],
+		['a_diff_on_the_disk', () => on_disk(two, 'diff.html', diff_looks_right)],
+		['a_diff_of_the_agent_in_its_sandbox', () => of_agent(two, diff_looks_right)],
 	]) {
 		try {
 			await test();

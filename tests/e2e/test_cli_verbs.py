@@ -51,10 +51,10 @@ def a_tree_is_indented_and_adds_up():
         asked(agent, "tree", "-n", "x", code=2)
 
 
-def on_a_terminal(agent, *words, **more):
+def on_a_terminal(agent, *words, code=0, **more):
     mine, theirs = os.openpty()
     env = {key: value for key, value in environment(agent).items() if key != "NO_COLOR"}
-    done = subprocess.Popen([HEARTH, *words], env={**env, "TERM": "xterm", **more}, stdout=theirs)
+    done = subprocess.Popen([HEARTH, *words], env={**env, "TERM": "xterm", "PAGER": "cat", **more}, stdout=theirs)
     os.close(theirs)
     said = b""
     try:
@@ -63,8 +63,30 @@ def on_a_terminal(agent, *words, **more):
     except OSError:  # EIO: the other end is closed
         pass
     os.close(mine)
-    assert done.wait() == 0
+    assert done.wait() == code, said
     return said.decode()
+
+
+def a_pager_shows_what_goes_to_a_terminal():
+    with Agent() as agent:
+        fill(agent)
+        mark, plain = "sed s/^/paged:/", asked(agent, "top")
+        shown = on_a_terminal(agent, "top", HEARTH_PAGER=mark)
+        assert "\033[1;31m" in shown and shown.count("paged:") == len(plain.splitlines()), shown
+        for words, pagers, paged in (
+                (("top",), {"PAGER": mark}, True), (("tree",), {"PAGER": mark, "HEARTH_PAGER": "cat"}, False),
+                (("top",), {"HEARTH_PAGER": ""}, False), (("top",), {"HEARTH_PAGER": "no-such-pager -x"}, False),
+                (("top", "--no-pager"), {"PAGER": mark}, False), (("top", "--json"), {"PAGER": mark}, False),
+                (("version",), {"PAGER": mark}, False), (("services",), {"PAGER": mark}, True)):
+            shown = on_a_terminal(agent, *words, **pagers)
+            assert ("paged:" in shown) == paged and len(shown) > 5, (words, pagers, shown)
+        # less gets its options, and what is already there stays.
+        assert "[FRX]" in on_a_terminal(agent, "top", HEARTH_PAGER="cat; echo [$LESS]")
+        assert "[Q]" in on_a_terminal(agent, "top", HEARTH_PAGER="cat; echo [$LESS]", LESS="Q")
+        # The status is the verb's, whatever the pager's; all that it says is out when the verb ends.
+        assert "paged" in on_a_terminal(agent, "services", HEARTH_PAGER="cat; echo paged; exit 9")
+        on_a_terminal(agent, "tree", "-S", "nobody", HEARTH_PAGER=mark, code=3)
+        assert "paged" not in subprocess.run([HEARTH, "top"], env=dict(environment(agent), PAGER=mark), stdout=subprocess.PIPE, text=True).stdout
 
 
 def colours_are_for_terminals():
@@ -184,6 +206,8 @@ def a_diff_says_what_grew():
             asked(agent, *words, code=code)
         with tempfile.TemporaryDirectory() as folder:
             asked(agent, "diff", "version=1", "version=2", "-o", f"{folder}/d.svg")
+            asked(agent, "diff", "version=1", "version=2", "-o", f"{folder}/d.html")
+            assert (pathlib.Path(folder) / "d.html").read_text().startswith("<!doctype html>")
             assert "new" in pathlib.Path(folder, "d.svg").read_text()
 
 
@@ -325,7 +349,7 @@ def completions_are_scripts_that_complete():
         asked(agent, "completion", "tcsh", code=2)
 
 
-main(a_tree_is_indented_and_adds_up, colours_are_for_terminals, peek_counts_recursion_once, a_listing_has_the_source_and_its_lines, labels_and_their_values,
+main(a_tree_is_indented_and_adds_up, a_pager_shows_what_goes_to_a_terminal, colours_are_for_terminals, peek_counts_recursion_once, a_listing_has_the_source_and_its_lines, labels_and_their_values,
      files_are_imported, filters_go_into_the_question, by_cum_sorts_by_what_is_called, a_diff_says_what_grew,
      a_threshold_ends_with_5_when_the_growth_is_no_chance, a_tail_prints_again_and_again, what_grows_leaks,
      a_command_is_recorded_without_an_agent, an_interrupt_ends_the_command_and_not_the_file, the_demo_opens_and_closes, a_doctor_looks,

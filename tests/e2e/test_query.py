@@ -93,6 +93,9 @@ def two_sides_join_and_say_what_the_difference_is_worth():
         assert (flame["leftTicks"], flame["rightTicks"]) == (60, 120), flame
         assert flame["metadata"]["format"] == "double" and all(len(level) % 7 == 0 for level in flame["flamebearer"]["levels"])
         assert "<svg" in agent.get("/api/v1/diff", format="svg", **sides)
+        status, page, headers = agent.request("GET", "/api/v1/diff", format="html", **sides)
+        assert status == 200 and (b'"schema":"hearth.diff_top/1"' in page or b"<svg" in page), page[:300]
+        assert "sandbox" in headers["Content-Security-Policy"], headers
         per_second = agent.get("/api/v1/diff", normalize="time", focus="spin", **sides)
         assert per_second["total"] == 90 and per_second["removed"]["value"] == 30, per_second
         assert per_second["base"]["removed"]["value"] == 26, per_second

@@ -170,7 +170,7 @@ void model_records(const struct model *m, const struct storage_scan *scan, struc
 				continue;
 			char *stack CLEANUP(cleanup_free) = segment_stack(&segment, r->node);
 
-			record_line(ret, stack, wanted(scan, p, r), r->time_ns,
+			record_line(ret, stack, wanted(scan, p, r), scan->timeless ? 0 : r->time_ns,
 				    p->instance.runtime_id, p->instance.pid, segment.strings,
 				    p->labels, p->contexts[r->context],
 				    p->values[r->values_at + scan->column], r->count);
@@ -277,8 +277,11 @@ static int records_received(void *arg, const struct storage_records *records)
 		char *stack CLEANUP(cleanup_free) =
 		    segment_stack(&records->segment, records->nodes[i]);
 
-		assert_true(records->series[i] < to->scan->series_count);
-		record_line(to->answer, stack, (int)records->series[i], records->times_ns[i],
+		assert_true(records->series < to->scan->series_count);
+		assert_true(records->context[i] < records->contexts_count);
+		assert_true(!records->times_ns == to->scan->timeless);
+		record_line(to->answer, stack, (int)records->series,
+			    records->times_ns ? records->times_ns[i] : 0,
 			    records->runtime_id, records->pid, records->segment.strings,
 			    records->labels, records->contexts[records->context[i]],
 			    records->values[i], records->counts[i]);

@@ -20,7 +20,7 @@ void model_scan(const struct model *m, const struct storage_scan *scan, struct a
 /* Lines "series index @ step start" with sum and count. */
 void model_timeline(const struct model *m, const struct storage_scan *scan, int64_t step_ns,
 		    struct answer *ret);
-/* Lines "stack time series instance labels". */
+/* Lines "stack time series instance labels"; the time is 0 when the scan is timeless. */
 void model_records(const struct model *m, const struct storage_scan *scan, struct answer *ret);
 /* Lines "series index reason". */
 void model_losses(const struct model *m, const struct storage_scan *scan, struct answer *ret);

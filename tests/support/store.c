@@ -169,7 +169,8 @@ static void compare(struct fixture *f, const struct model *m, const struct stora
 {
 	struct {
 		struct answer model, store;
-	} a[5] = {0};
+	} a[6] = {0};
+	struct storage_scan timeless = *scan;
 
 	model_scan(m, scan, &a[0].model);
 	assert_int_equal(store_scan(f->reader, scan, &a[0].store), 0);
@@ -178,12 +179,16 @@ static void compare(struct fixture *f, const struct model *m, const struct stora
 	if (records) {
 		model_records(m, scan, &a[2].model);
 		assert_int_equal(store_records(f->reader, scan, &a[2].store), 0);
+		timeless.timeless = true;
+		model_records(m, &timeless, &a[5].model);
+		assert_int_equal(store_records(f->reader, &timeless, &a[5].store), 0);
 	}
 	model_losses(m, scan, &a[3].model);
 	assert_int_equal(store_losses(f->reader, scan, &a[3].store), 0);
 	model_series(m, scan->from_ns, scan->until_ns, &a[4].model);
 	assert_int_equal(store_series(f->reader, scan->from_ns, scan->until_ns, &a[4].store), 0);
-	static const char *const names[] = {"scan", "timeline", "records", "losses", "series"};
+	static const char *const names[] = {"scan",   "timeline", "records",
+					    "losses", "series",	  "timeless records"};
 
 	for (size_t i = 0; i < ARRAY_LEN(a); i++)
 		same(names[i], &a[i].model, &a[i].store);

@@ -5,6 +5,7 @@
 import { computed } from '@preact/signals';
 
 import { format_count, format_percent, format_value } from './format';
+import type { Diff } from './flame/diff';
 import { zoom_to } from './flame/Flame';
 import { type Layout, node_library, node_name, node_path } from './flame/layout';
 import { next_match } from './flame/search';
@@ -49,6 +50,35 @@ export function Facts({ fixed = false }: { fixed?: boolean }) {
 					<button type="button" class="link" onClick={() => set_view({ nodes: 'few' })}>hide small ones</button>
 				</span>
 			)}
+		</p>
+	);
+}
+
+// What is missing of a side.
+function Missing({ what, of }: { what: string; of: Pick<Diff['json'], 'lost' | 'partial'> }) {
+	return (
+		<>
+			{Object.entries(of.lost).filter(([, n]) => n > 0).map(([reason, n]) => (
+				<span key={reason} class="warn">{what}, lost: {format_count(n)} samples ({reason})</span>
+			))}
+			{of.partial && <span class="warn">{what}, partial: the query reached its time limit</span>}
+		</>
+	);
+}
+
+export function DiffFacts({ diff }: { diff: Diff }) {
+	const { total, base_total, unit, samples, base, hidden } = diff.json;
+	const value = (v: number) => format_value(v, unit, words.value.noun);
+	return (
+		<p class="facts">
+			{words.value.label}: base <strong>{value(base_total)}</strong> from {base.samples.toLocaleString('en')} samples,
+			new <strong>{value(total)}</strong> from {samples.toLocaleString('en')} samples
+			<Missing what="base" of={base} />
+			<Missing what="new" of={diff.json} />
+			{hidden.nodes > 0 && <span class="tag">hidden: {hidden.nodes.toLocaleString('en')} small frames</span>}
+			<span class="tag grew">grew</span>
+			<span class="tag shrank">shrank</span>
+			<span class="tag">within two standard errors</span>
 		</p>
 	);
 }
@@ -171,7 +201,7 @@ export function Toolbar() {
 				/>
 			)}
 			<Search />
-			{show !== 'table' && <Legend />}
+			{show !== 'table' && !l?.diff && <Legend />}
 			{l && show !== 'table' && <Crumbs layout={l} />}
 		</div>
 	);

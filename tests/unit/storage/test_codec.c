@@ -211,6 +211,52 @@ static void a_block_of_a_former_release_is_read(void **state)
 	codec_free(codec);
 }
 
+/* Short and long numbers side by side, at every place of a run; times and contexts only when they are asked for. */
+static void parts_are_read_alone(void **state)
+{
+	struct codec_columns in CLEANUP(codec_columns_release) = {0};
+	struct codec_columns out CLEANUP(codec_columns_release) = {0};
+	struct codec *codec;
+	struct str packed;
+	const size_t count = 5000;
+
+	(void)state;
+	assert_int_equal(codec_new(&codec), 0);
+	fill(&in, count);
+	for (size_t i = 0; i < count; i++) {
+		in.nodes[i] = (uint32_t)(i * i % 40000);
+		in.contexts[i] = (uint32_t)(i % 300);
+		in.counts[i] = UINT64_MAX >> i * 7 % 64;
+		in.times[i] = INT64_C(1767225600000000000) + (INT64_C(1) << i % 50);
+	}
+	assert_int_equal(codec_encode(codec, &in, CODEC_TIMES | CODEC_CONTEXTS, CODEC_DENSE, &packed), 0);
+	char *copy CLEANUP(cleanup_free) = malloc(packed.len);
+
+	memcpy(copy, packed.ptr, packed.len);
+	for (unsigned parts = 0; parts < 4; parts++) {
+		assert_int_equal(codec_columns_reserve(&out, count, 3), 0);
+		memset(out.times, 0x55, count * sizeof(*out.times));
+		memset(out.contexts, 0x55, count * sizeof(*out.contexts));
+		assert_int_equal(codec_decode_parts(codec, copy, packed.len, parts, -1, &out), 0);
+		assert_memory_equal(out.nodes, in.nodes, count * sizeof(*in.nodes));
+		assert_memory_equal(out.counts, in.counts, count * sizeof(*in.counts));
+		assert_memory_equal(out.values[1], in.values[1], count * sizeof(*in.values[1]));
+		assert_int_equal(out.times[7] == in.times[7], parts & CODEC_TIMES ? 1 : 0);
+		assert_int_equal(out.contexts[7] == in.contexts[7], parts & CODEC_CONTEXTS ? 1 : 0);
+		if (parts & CODEC_TIMES)
+			assert_memory_equal(out.times, in.times, count * sizeof(*in.times));
+		if (parts & CODEC_CONTEXTS)
+			assert_memory_equal(out.contexts, in.contexts, count * sizeof(*in.contexts));
+		assert_int_equal(out.contexts_end, parts & CODEC_CONTEXTS ? 300 : 0);
+		uint32_t most = 0;
+
+		for (size_t i = 0; i < count; i++)
+			most = MAX(most, in.nodes[i]);
+		assert_int_equal(out.nodes_end, most + 1);
+	}
+	codec_free(codec);
+}
+
 /* Whatever is flipped or cut: an answer or -EBADMSG, never a read outside (ASan looks on). */
 static void damage_is_refused_or_decodes(void **state)
 {
@@ -308,6 +354,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(what_goes_in_comes_out),
 	    cmocka_unit_test(one_column_is_read_alone),
+	    cmocka_unit_test(parts_are_read_alone),
 	    cmocka_unit_test(damage_is_refused_or_decodes),
 	    cmocka_unit_test(damage_to_columns_apart_is_refused),
 	    cmocka_unit_test(a_block_of_a_former_release_is_read),

@@ -9,6 +9,7 @@ import { format_percent, format_samples, format_value } from '../format';
 import { painted } from '../hook';
 import { flame, found, selected, set_view, theme, view, words, zoomed } from '../state';
 import { type Scene, depth_at, draw, level_top, scene_height, value_of, x_of } from './draw';
+import { type Diff, format_points, is_news } from './diff';
 import { type Layout, node_at, node_children, node_name, node_neighbour, path_key } from './layout';
 import { next_match } from './search';
 import { Tooltip, type Tip } from './Tooltip';
@@ -21,8 +22,17 @@ export function zoom_to(l: Layout, i: number): void {
 	set_view({ zoom: path_key(l, i) });
 }
 
+function diff_line(l: Layout, i: number, d: Diff): string {
+	const { unit, total, base_total } = d.json;
+	const value = (v: number, whole: number) => `${format_value(v, unit, words.peek().noun)} (${format_percent(v, whole)})`;
+	const change = format_points(d.points[i], d.se[i]);
+	const news = l.source[i] < 0 ? ', in frames too small to be sent' : is_news(d.points[i], d.se[i]) ? '' : ', which is no news';
+	return `${node_name(l, i)}: base ${value(d.base[i], base_total)}, new ${value(d.now[i], total)}, ${change}${news}`;
+}
+
 // One line about a node, for the status bar and the live region.
 export function node_line(l: Layout, i: number): string {
+	if (l.diff) return diff_line(l, i, l.diff);
 	const { unit, total, samples } = l.json;
 	const value = (v: number) => format_value(v, unit, words.peek().noun);
 	const name = node_name(l, i);

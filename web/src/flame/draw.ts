@@ -5,7 +5,8 @@
 // Per level: binary search to the first visible node, then rightwards; whatever is narrower than a
 // pixel is merged into one run.  The cost is bounded by the pixels, not by the nodes.
 import { type Layout, level_find, node_library, node_name } from './layout';
-import { type Theme, TEXT, frame_colour, root_colour } from './palette';
+import { is_news } from './diff';
+import { type Theme, TEXT, diff_colour, frame_colour, root_colour } from './palette';
 
 export const TEXT_MIN_PX = 24;
 const PADDING = 5;
@@ -64,12 +65,19 @@ function is_faint(s: Scene, i: number): boolean {
 	return i < s.zoomed && s.zoomed < s.layout.end[i] && !s.mask;
 }
 
+function colour_of(s: Scene, i: number): CanvasPattern | string {
+	const { layout, theme } = s;
+	const { diff } = layout;
+	if (layout.source[i] < 0) return s.hatch;
+	if (i === 0) return root_colour(theme);
+	if (diff) return diff_colour(diff.points[i], is_news(diff.points[i], diff.se[i]), theme);
+	return frame_colour(node_library(layout, i), node_name(layout, i), theme);
+}
+
 function draw_node(c: CanvasRenderingContext2D, s: Scene, i: number, x: number, w: number, y: number): void {
-	const { layout } = s;
-	const hidden = layout.source[i] < 0;
-	const name = node_name(layout, i);
+	const name = node_name(s.layout, i);
 	c.globalAlpha = is_faint(s, i) ? 0.32 : 1;
-	c.fillStyle = hidden ? s.hatch : i === 0 ? root_colour(s.theme) : frame_colour(node_library(layout, i), name, s.theme);
+	c.fillStyle = colour_of(s, i);
 	c.fillRect(x, y, Math.max(w - 1, 0.6), s.row - 1);
 	if (i === s.hovered) {
 		c.globalAlpha = s.theme === 'light' ? 0.1 : 0.14;
@@ -88,7 +96,8 @@ function draw_node(c: CanvasRenderingContext2D, s: Scene, i: number, x: number, 
 // A run of nodes narrower than a pixel, one pixel wide; a match in it shows.
 function draw_run(c: CanvasRenderingContext2D, s: Scene, i: number, matched: boolean, x: number, y: number): void {
 	c.globalAlpha = s.mask && !matched ? 0.2 : 0.75;
-	c.fillStyle = matched ? s.accent : frame_colour(node_library(s.layout, i), '', s.theme);
+	const colour = s.layout.diff ? diff_colour(0, false, s.theme) : frame_colour(node_library(s.layout, i), '', s.theme);
+	c.fillStyle = matched ? s.accent : colour;
 	c.fillRect(x, y, 1, s.row - 1);
 	c.globalAlpha = 1;
 }

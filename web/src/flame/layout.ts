@@ -6,6 +6,8 @@
 // its children's totals.  What the server hid becomes a node of its own, so widths stay true.
 // Positions are in the profile's unit, 0 at the left.  No DOM.
 
+import type { Diff } from './diff';
+
 export interface FlameJson {
 	type: string;
 	unit: string;
@@ -45,6 +47,7 @@ export interface Layout {
 	concealed: Uint8Array; // whether something below is hidden
 	x: Float64Array;
 	levels: Int32Array[]; // nodes by depth, left to right
+	diff?: Diff; // of two selections: values above are widths
 }
 
 export const HIDDEN_NAME = '(hidden)';

@@ -70,6 +70,19 @@ export function frame_colour(library: string, name: string, theme: Theme): strin
 	return colour;
 }
 
+const DIFF_FULL = 10; // points of change
+const DIFF_HUES = [262, 32]; // shrank, grew
+
+// Red grew and blue shrank, paler the smaller the change in points; grey is no news.
+export function diff_colour(points: number, news: boolean, theme: Theme): string {
+	if (!news || !points) return fill(60, 0.006, 1, theme);
+	const strength = Math.min(Math.abs(points) / DIFF_FULL, 1);
+	const hue = DIFF_HUES[points > 0 ? 1 : 0];
+	return theme === 'light'
+		? oklch(0.9 - 0.2 * strength, 0.03 + 0.11 * strength, hue)
+		: oklch(0.36 + 0.1 * strength, 0.03 + 0.1 * strength, hue);
+}
+
 export function library_colour(library: string, theme: Theme): string {
 	if (KERNEL.test(library)) return fill(60, 0.012, 1, theme);
 	if (SYSTEM.test(library)) return fill(250, 0.03, 1, theme);
@@ -84,5 +97,6 @@ export function all_fills(theme: Theme): string[] {
 		for (const hue of FLAME_HUES) fills.push(fill(hue, 0.1, shade, theme));
 		fills.push(fill(60, 0.012, shade, theme), fill(250, 0.03, shade, theme));
 	}
+	for (let points = -12; points <= 12; points++) fills.push(diff_colour(points, true, theme));
 	return fills;
 }

@@ -31,7 +31,7 @@
 	{                                                                                          \
 		result(*next_) parameters = load(&next_##name);                                    \
                                                                                                    \
-		return at_once && next_ ? next_ arguments : name##_waits arguments;                \
+		return (at_once) && next_ ? next_ arguments : name##_waits arguments;                \
 	}
 
 /* On a descriptor, perhaps a socket that does not block.  Without flags, and with them. */

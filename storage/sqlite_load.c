@@ -107,15 +107,6 @@ static void want_soon(const char *path)
 		(void)posix_fadvise(fd, 0, WANTED_SOON, POSIX_FADV_WILLNEED);
 }
 
-/* What a reader left that had no right to remove it: making it anew is cheaper than to clear it. */
-static void remove_shm(const struct sqlite_store *s, const struct period_file *file)
-{
-	char path[SQLITE_PATH_MAX];
-
-	files_path(s, file->name, "-shm", path);
-	(void)unlink(path);
-}
-
 /* Read one file into the catalogue, or put it aside.  `soon`: it is one of those that are asked first. */
 static int load_file(struct sqlite_store *s, int level, int64_t start_ns, bool newest, bool soon,
 		     struct err *err)
@@ -137,8 +128,6 @@ static int load_file(struct sqlite_store *s, int level, int64_t start_ns, bool n
 	memset(&db, 0, sizeof(db));
 	if (is_file && soon)
 		want_soon(path);
-	if (is_file && !unclean)
-		remove_shm(s, entry);
 	int rc = is_file ? load_open(&db, path, level, check_now, unclean, &why)
 			 : err_set(&why, -EBADMSG, "it is not a file");
 

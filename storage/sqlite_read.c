@@ -14,7 +14,8 @@ int sqlite_reader_open(struct storage *store, struct storage_reader **ret_reader
 {
 	struct sqlite_reader *r = calloc(1, sizeof(*r));
 
-	if (!r || codec_new(&r->codec)) {
+	if (!r || codec_new(&r->codec) || codec_new(&r->symbols_codec)) {
+		codec_free(r ? r->codec : NULL);
 		free(r);
 		return err_set(err, -ENOMEM, "storage: out of memory");
 	}
@@ -34,6 +35,7 @@ void sqlite_reader_close(struct storage_reader *reader)
 	codec_columns_release(&r->columns);
 	node_sums_release(&r->spare);
 	codec_free(r->codec);
+	codec_free(r->symbols_codec);
 	free(r);
 }
 
@@ -571,7 +573,7 @@ static int symbols_copy(struct sqlite_reader *r, struct str packed, void **ret_t
 			size_t *ret_len, struct err *err)
 {
 	struct str raw;
-	int rc = codec_unpack(r->codec, packed.ptr, packed.len, &raw);
+	int rc = codec_unpack(r->symbols_codec, packed.ptr, packed.len, &raw);
 	void *copy = rc ? NULL : malloc(raw.len + 1);
 
 	if (!copy)

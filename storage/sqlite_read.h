@@ -36,6 +36,7 @@ struct sqlite_reader {
 	struct storage_reader base;
 	struct sqlite_store *s;
 	struct codec *codec;
+	struct codec *symbols_codec; /* who asks for a scan looks names up while its thread reads ahead */
 	struct codec_columns columns;
 	struct open_file **files;
 	size_t files_count, files_capacity;

@@ -329,7 +329,7 @@ static int give(const struct file_sums *sums, storage_segment_fn fn, void *arg)
 /*
  * Files are read in their order on a thread of their own, and the caller, who has as much to do with what one
  * gives, gets it on his.  The reader, its connections and its dictionaries are that thread's until it ends, but for
- * the dictionaries of the files that were given, which it does not touch any more.
+ * the dictionaries of the files that were given, which it does not touch any more, and for symbols.
  */
 #define AHEAD_MAX 2 /* files that are read and not taken */
 

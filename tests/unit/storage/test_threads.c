@@ -209,6 +209,66 @@ static void retention_does_not_disturb_readers(void **state)
 	fixture_release(&shared.f);
 }
 
+/* What a scan gives is named while the next file is read: symbols and the hashes of stacks are asked for from within. */
+struct naming {
+	struct storage_reader *reader;
+	uint64_t count;
+	const char *symbols;
+};
+
+static const uint8_t build_id[20] = {1, 2, 3};
+
+static int name_segment(void *arg, const struct storage_segment *s)
+{
+	struct naming *naming = arg;
+
+	for (int i = 0; i < 20; i++) {
+		void *table = NULL;
+		uint64_t epoch;
+		size_t len;
+
+		assert_int_equal(storage_symbols_get(naming->reader, 0, build_id, sizeof(build_id),
+						     &table, &len, &epoch, NULL),
+				 0);
+		assert_int_equal(len, strlen(naming->symbols));
+		assert_memory_equal(table, naming->symbols, len);
+		free(table);
+	}
+	assert_non_null(s->hashes(s->tables));
+	return add_segment(&naming->count, s);
+}
+
+static void what_a_scan_gives_can_be_named_meanwhile(void **state)
+{
+	struct storage_scan scan = {.series = &shared.series,
+				    .series_count = 1,
+				    .from_ns = T0 + 1,
+				    .until_ns = T0 + SECONDS(86400 * 1000)};
+	char symbols[20000];
+	uint64_t epoch;
+
+	memset(&shared, 0, sizeof(shared));
+	fixture_init(&shared.f, *state);
+	shared.series = series_id(1000, PROFILE_KIND_CPU, "service=a");
+	memset(symbols, 's', sizeof(symbols));
+	symbols[sizeof(symbols) - 1] = 0;
+	assert_int_equal(storage_symbols_put(shared.f.store, 0, build_id, sizeof(build_id), symbols,
+					     strlen(symbols), &epoch, NULL),
+			 0);
+	for (int n = 0; n < 12; n++)
+		fixture_put(&shared.f, batch_of(n * 120)); /* a file each */
+	for (int i = 0; i < 20; i++) {
+		struct naming naming = {.symbols = symbols};
+
+		/* Each its own: nothing is loaded before. */
+		assert_int_equal(storage_reader_open(shared.f.store, &naming.reader, NULL), 0);
+		assert_int_equal(storage_scan(naming.reader, &scan, name_segment, &naming, NULL), 0);
+		assert_int_equal(naming.count, 12 * RECORDS - 1); /* one record stands before the range */
+		storage_reader_close(naming.reader);
+	}
+	fixture_release(&shared.f);
+}
+
 int main(void)
 {
 	struct storage_backend sqlite = storage_sqlite, memory = storage_memory;
@@ -217,6 +277,8 @@ int main(void)
 	    cmocka_unit_test_prestate(readers_agree_with_the_writer, &memory),
 	    cmocka_unit_test_prestate(retention_does_not_disturb_readers, &sqlite),
 	    cmocka_unit_test_prestate(retention_does_not_disturb_readers, &memory),
+	    cmocka_unit_test_prestate(what_a_scan_gives_can_be_named_meanwhile, &sqlite),
+	    cmocka_unit_test_prestate(what_a_scan_gives_can_be_named_meanwhile, &memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Columns to the bytes of a block. */
+#include <errno.h>
+
+#include "base/hash.h"
+#include "base/sort.h"
+#include "base/varint.h"
+#include "storage/codec_block.h"
+
+#define APART_MIN 1024 /* records: for fewer, ten frames cost more than they save */
+
+static size_t put_deltas(struct buf *to, const uint32_t *items, size_t count)
+{
+	size_t before = to->len;
+	int64_t last = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		(void)buf_add_varint(to, zigzag_put((int64_t)items[i] - last));
+		last = items[i];
+	}
+	return to->len - before;
+}
+
+static uint64_t magnitude(int64_t value)
+{
+	return value < 0 ? -(uint64_t)value : (uint64_t)value;
+}
+
+static uint64_t divisor(uint64_t a, uint64_t b)
+{
+	while (b) {
+		uint64_t rest = a % b;
+
+		a = b;
+		b = rest;
+	}
+	return a;
+}
+
+/* A sign takes a bit of each number, which times in order have no use for. */
+static size_t put_times(struct buf *to, const int64_t *times, size_t count, bool may_be_plain)
+{
+	size_t before = to->len;
+	uint64_t unit = 0;
+	bool ordered = may_be_plain;
+
+	if (!count)
+		return 0;
+	for (size_t i = 1; i < count && unit != 1; i++)
+		unit = divisor(unit, magnitude(times[i] - times[i - 1]));
+	for (size_t i = 1; i < count && ordered; i++)
+		ordered = times[i] >= times[i - 1];
+	unit = unit ? unit : 1;
+	(void)buf_add_varint(to, zigzag_put(times[0]));
+	(void)buf_add_varint(to, unit);
+	if (may_be_plain)
+		(void)buf_add_varint(to, ordered);
+	for (size_t i = 1; i < count; i++) {
+		int64_t delta = (times[i] - times[i - 1]) / (int64_t)unit;
+
+		(void)buf_add_varint(to, ordered ? (uint64_t)delta : zigzag_put(delta));
+	}
+	return to->len - before;
+}
+
+/* Whether each value is `unit` for each sample behind it, as the time of CPU samples is. */
+static bool follows_counts(const int64_t *values, const uint64_t *counts, size_t count,
+			   uint64_t unit)
+{
+	for (size_t i = 0; i < count; i++) {
+		int64_t product;
+
+		if (__builtin_mul_overflow(unit, counts[i], &product) || product != values[i])
+			return false;
+	}
+	return true;
+}
+
+static size_t put_values(struct buf *to, const int64_t *values, const uint64_t *counts,
+			 size_t count)
+{
+	size_t before = to->len;
+	uint64_t unit = 0;
+
+	/* For a column that follows, the unit of the first record is that of all. */
+	if (count && counts[0] && values[0] >= 0)
+		unit = (uint64_t)values[0] / counts[0];
+	if (follows_counts(values, counts, count, unit)) {
+		(void)buf_add_varint(to, unit);
+		return to->len - before;
+	}
+	unit = 0;
+	for (size_t i = 0; i < count && unit != 1; i++)
+		unit = divisor(unit, magnitude(values[i]));
+	/* INT64_MIN alone: its own unit does not fit a signed number. */
+	unit = unit && unit <= INT64_MAX ? unit : 1;
+	(void)buf_add_varint(to, unit);
+	for (size_t i = 0; i < count; i++)
+		(void)buf_add_varint(to, zigzag_put(values[i] / (int64_t)unit));
+	return to->len - before;
+}
+
+struct ranking {
+	struct sort_item *items, *scratch, *different; /* different: key is the node, at how often */
+	uint32_t *ranks;			       /* of the different ones */
+	uint32_t *place;			       /* of each record among the different ones */
+};
+
+static void ranking_release(struct ranking *r)
+{
+	free(r->items);
+	free(r->scratch);
+	free(r->different);
+	free(r->ranks);
+	free(r->place);
+}
+
+static bool ranking_init(struct ranking *r, size_t most, size_t count)
+{
+	r->items = malloc((most + 1) * sizeof(*r->items));
+	r->scratch = malloc((most + 1) * sizeof(*r->scratch));
+	r->different = malloc((most + 1) * sizeof(*r->different));
+	r->ranks = malloc((most + 1) * sizeof(*r->ranks));
+	r->place = malloc((count + 1) * sizeof(*r->place));
+	return r->items && r->scratch && r->different && r->ranks && r->place;
+}
+
+static int find_sorted(struct ranking *r, const uint32_t *nodes, size_t count, size_t *ret_n)
+{
+	size_t n = 0;
+
+	if (!ranking_init(r, count, count))
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		r->items[i] = (struct sort_item){nodes[i], (uint32_t)i};
+	sort_items(r->items, r->scratch, count);
+	for (size_t i = 0; i < count; i++) {
+		if (!n || r->different[n - 1].key != r->items[i].key)
+			r->different[n++] = (struct sort_item){r->items[i].key, 0};
+		r->different[n - 1].at++;
+		r->place[r->items[i].at] = (uint32_t)n - 1;
+	}
+	*ret_n = n;
+	return 0;
+}
+
+/* By a table of all numbers there may be. */
+static int find_counted(struct ranking *r, const uint32_t *nodes, size_t count, size_t limit,
+			size_t *ret_n)
+{
+	uint32_t *table CLEANUP(cleanup_free) = calloc(limit, sizeof(*table));
+	size_t n = 0, most = 0;
+
+	if (!table)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		most += !table[nodes[i]]++;
+	if (!ranking_init(r, most, count))
+		return -ENOMEM;
+	for (size_t node = 0; node < limit; node++)
+		if (table[node]) {
+			r->different[n] = (struct sort_item){node, table[node]};
+			table[node] = (uint32_t)n++;
+		}
+	for (size_t i = 0; i < count; i++)
+		r->place[i] = table[nodes[i]];
+	*ret_n = n;
+	return 0;
+}
+
+/* The different nodes in order of their numbers; how many. */
+static int find_different(struct ranking *r, const uint32_t *nodes, size_t count, size_t *ret_n)
+{
+	size_t limit = 1;
+
+	for (size_t i = 0; i < count; i++)
+		limit = MAX(limit, (size_t)nodes[i] + 1);
+	return limit / 16 < count ? find_counted(r, nodes, count, limit, ret_n)
+				  : find_sorted(r, nodes, count, ret_n);
+}
+
+/* Records in the order of time name the same few stacks again and again: numbers that are small
+ * where they are frequent take half of what deltas do. */
+static void put_ranked(struct buf *to, const uint32_t *nodes, size_t count, size_t *ret_list,
+		       size_t *ret_places)
+{
+	struct ranking r CLEANUP(ranking_release) = {0};
+	size_t before = to->len, n;
+	int64_t last = 0;
+
+	*ret_list = *ret_places = 0;
+	if (find_different(&r, nodes, count, &n)) {
+		to->failed = -ENOMEM;
+		return;
+	}
+	/* The most frequent first; equally frequent ones stay in order. */
+	for (size_t i = 0; i < n; i++)
+		r.items[i] = (struct sort_item){UINT32_MAX - r.different[i].at, (uint32_t)i};
+	sort_items(r.items, r.scratch, n);
+	(void)buf_add_varint(to, n);
+	for (size_t i = 0; i < n; i++) {
+		int64_t node = (int64_t)r.different[r.items[i].at].key;
+
+		r.ranks[r.items[i].at] = (uint32_t)i;
+		(void)buf_add_varint(to, zigzag_put(node - last));
+		last = node;
+	}
+	*ret_list = to->len - before;
+	for (size_t i = 0; i < count; i++)
+		(void)buf_add_varint(to, r.ranks[r.place[i]]);
+	*ret_places = to->len - before - *ret_list;
+}
+
+/* The place of a node among those that were met so far. */
+static int meet(struct codec *c, uint32_t node, uint32_t *ret_place)
+{
+	uint32_t tag = slots_mix(node, 0, c->secret);
+	size_t at = slots_first(&c->met, tag);
+
+	while ((*ret_place = slots_next(&c->met, tag, &at)) != SLOTS_NONE)
+		if (c->names[*ret_place] == node)
+			return 0;
+	*ret_place = (uint32_t)c->met.count;
+	if (array_grow(&c->names, sizeof(*c->names), &c->names_capacity, c->met.count + 1))
+		return -ENOMEM;
+	c->names[*ret_place] = node;
+	return slots_add(&c->met, tag, *ret_place);
+}
+
+/* A short block is packed again within the hour: what is frequent is mostly met early, and need not be counted. */
+static void put_met(struct codec *c, struct buf *to, const uint32_t *nodes, size_t count,
+		    size_t *ret_list, size_t *ret_places)
+{
+	size_t before = to->len;
+	int64_t last = 0;
+	uint32_t place;
+
+	if (c->met.capacity / 8 > count)
+		slots_release(&c->met);
+	slots_clear(&c->met);
+	buf_clear(&c->plane);
+	for (size_t i = 0; i < count; i++) {
+		if (meet(c, nodes[i], &place) || buf_add_varint(&c->plane, place)) {
+			to->failed = -ENOMEM;
+			return;
+		}
+	}
+	(void)buf_add_varint(to, c->met.count);
+	for (size_t i = 0; i < c->met.count; i++) {
+		(void)buf_add_varint(to, zigzag_put((int64_t)c->names[i] - last));
+		last = c->names[i];
+	}
+	*ret_list = to->len - before;
+	if (count)
+		(void)buf_add(to, c->plane.data, c->plane.len);
+	*ret_places = to->len - before - *ret_list;
+}
+
+/* Windows that stand one behind the other, each with its nodes in order: what there is of nodes is told once, and in
+ * each window how many of them are stepped over. */
+static void put_windows(struct buf *to, const struct codec_columns *c, size_t *ret_list,
+			size_t *ret_places)
+{
+	struct ranking r CLEANUP(ranking_release) = {0};
+	size_t before = to->len, n;
+	bool ordered = true;
+	int64_t last = 0;
+
+	if (find_different(&r, c->nodes, c->count, &n)) {
+		to->failed = -ENOMEM;
+		return;
+	}
+	(void)buf_add_varint(to, n);
+	for (size_t i = 0; i < n; i++) {
+		(void)buf_add_varint(to, zigzag_put((int64_t)r.different[i].key - last));
+		last = (int64_t)r.different[i].key;
+	}
+	*ret_list = to->len - before;
+	for (size_t i = 1; i < c->count && ordered; i++)
+		ordered = c->times[i] != c->times[i - 1] || r.place[i] >= r.place[i - 1];
+	(void)buf_add_varint(to, ordered);
+	for (size_t i = 0; i < c->count; i++) {
+		last = i && c->times[i] == c->times[i - 1] ? r.place[i - 1] : 0;
+		int64_t step = (int64_t)r.place[i] - last;
+
+		(void)buf_add_varint(to, ordered ? (uint64_t)step : zigzag_put(step));
+	}
+	*ret_places = to->len - before - *ret_list;
+}
+
+/*
+ * Columns apart.  zstd has one Huffman table for 128 KB, and the first byte of a number is of another
+ * kind than those that follow it: in one frame every number pays for telling which is which.
+ */
+
+void codec_put_plane(struct buf *to, const void *varints, size_t len, bool first)
+{
+	const uint8_t *bytes = varints;
+	char *room = buf_reserve(to, len);
+	bool begins = true;
+	size_t count = 0;
+
+	for (size_t i = 0; room && i < len; i++) {
+		if (begins == first)
+			room[count++] = (char)bytes[i];
+		begins = !(bytes[i] & 0x80);
+	}
+	to->len += count;
+}
+
+static void split_planes(struct buf *first, struct buf *other, const uint8_t *varints, size_t len)
+{
+	char *firsts = buf_reserve(first, len + 1), *others = buf_reserve(other, len + 1);
+	size_t begins = 1, at = 0, rest = 0;
+
+	for (size_t i = 0; firsts && others && i < len; i++) {
+		firsts[at] = others[rest] = (char)varints[i];
+		at += begins;
+		rest += 1 - begins;
+		begins = varints[i] < 0x80;
+	}
+	first->len += at;
+	other->len += rest;
+}
+
+static int pack_planes(struct codec *c, const uint8_t *varints, size_t len,
+		       enum codec_effort effort, uint64_t sizes[PLANES])
+{
+	const struct buf *const planes[PLANES] = {&c->plane, &c->other};
+
+	buf_clear(&c->plane);
+	buf_clear(&c->other);
+	split_planes(&c->plane, &c->other, varints, len);
+	if (c->plane.failed || c->other.failed)
+		return -ENOMEM;
+	for (size_t k = 0; k < PLANES; k++) {
+		struct str packed = {NULL, 0};
+		int rc = planes[k]->len
+			     ? codec_pack(c, planes[k]->data, planes[k]->len, effort, &packed)
+			     : 0;
+
+		if (!rc && packed.len)
+			rc = buf_add(&c->apart, packed.ptr, packed.len);
+		if (rc)
+			return -ENOMEM;
+		sizes[k] = packed.len;
+	}
+	return 0;
+}
+
+/* `raw` holds the head, `columns` the columns. */
+static int pack_apart(struct codec *c, const size_t *lengths, size_t count,
+		      enum codec_effort effort, struct str *ret_packed)
+{
+	struct str head;
+	size_t at = 0;
+
+	buf_clear(&c->apart);
+	for (size_t i = 0; i < count; i++) {
+		uint64_t sizes[PLANES];
+		int rc = pack_planes(c, (const uint8_t *)c->columns.data + at, lengths[i], effort,
+				     sizes);
+
+		if (rc)
+			return rc;
+		for (size_t k = 0; k < PLANES; k++)
+			(void)buf_add_varint(&c->raw, sizes[k]);
+		at += lengths[i];
+	}
+	if (c->raw.failed || codec_pack(c, c->raw.data, c->raw.len, CODEC_DENSE, &head))
+		return -ENOMEM;
+	c->packed.len = head.len;
+	if (c->apart.len && buf_add(&c->packed, c->apart.data, c->apart.len))
+		return -ENOMEM;
+	*ret_packed = (struct str){c->packed.data, c->packed.len};
+	return 0;
+}
+
+static void put_stacks(struct codec *c, const struct codec_columns *columns, unsigned parts,
+		       size_t *lengths)
+{
+	struct buf *to = &c->columns;
+	size_t n = columns->count;
+
+	if (!(parts & CODEC_CONTEXTS)) {
+		if (parts & CODEC_LISTS && parts & CODEC_TIMES)
+			put_windows(to, columns, &lengths[NODE_LIST], &lengths[NODES]);
+		else
+			lengths[NODES] = put_deltas(to, columns->nodes, n);
+		return;
+	}
+	if (parts & CODEC_LISTS) {
+		put_ranked(to, columns->nodes, n, &lengths[NODE_LIST], &lengths[NODES]);
+		put_ranked(to, columns->contexts, n, &lengths[CONTEXT_LIST], &lengths[CONTEXTS]);
+		return;
+	}
+	put_met(c, to, columns->nodes, n, &lengths[NODE_LIST], &lengths[NODES]);
+	lengths[NODES] += lengths[NODE_LIST];
+	lengths[CONTEXTS] = put_deltas(to, columns->contexts, n);
+}
+
+int codec_encode(struct codec *c, const struct codec_columns *columns, unsigned parts,
+		 enum codec_effort effort, struct str *ret_packed)
+{
+	size_t lengths[COLUMNS_FIXED + PROFILE_COLUMNS_MAX] = {0}, before;
+	struct buf *body = &c->columns;
+
+	if (effort == CODEC_DENSE && columns->count >= APART_MIN)
+		parts |= CODEC_APART | CODEC_LISTS;
+	if (parts & CODEC_CONTEXTS)
+		effort = CODEC_NUMBERS;
+	buf_clear(body);
+	if (parts & CODEC_TIMES)
+		lengths[TIMES] =
+		    put_times(body, columns->times, columns->count, parts & CODEC_LISTS);
+	put_stacks(c, columns, parts, lengths);
+	before = body->len;
+	for (size_t i = 0; i < columns->count; i++)
+		(void)buf_add_varint(body, columns->counts[i]);
+	lengths[COUNTS] = body->len - before;
+	for (size_t v = 0; v < columns->values_count; v++)
+		lengths[COLUMNS_FIXED + v] =
+		    put_values(body, columns->values[v], columns->counts, columns->count);
+	buf_clear(&c->raw);
+	(void)buf_add_varint(&c->raw, columns->count);
+	(void)buf_add_varint(&c->raw, columns->values_count);
+	(void)buf_add_varint(&c->raw, parts);
+	for (size_t i = 0; i < COLUMNS_FIXED + columns->values_count; i++)
+		if (codec_has_column(parts, i))
+			(void)buf_add_varint(&c->raw, lengths[i]);
+	if (parts & CODEC_APART)
+		return body->failed ? -ENOMEM
+				    : pack_apart(c, lengths, COLUMNS_FIXED + columns->values_count,
+						 effort, ret_packed);
+	(void)buf_add(&c->raw, body->data, body->len);
+	if (body->failed || c->raw.failed)
+		return -ENOMEM;
+	return codec_pack(c, c->raw.data, c->raw.len, effort, ret_packed);
+}

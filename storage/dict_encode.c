@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a dictionary has new becomes a segment: dict_segment.h. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/varint.h"
+#include "storage/codec.h"
+#include "storage/dict_segment.h"
+
+static void put(struct buf *to, uint64_t value)
+{
+	(void)buf_add_varint(to, value);
+}
+
+static void put_label(struct buf *to, const struct profile_label *label)
+{
+	put(to, label->key);
+	put(to, label->text);
+	put(to, label->unit);
+	put(to, label->is_number);
+	if (label->is_number)
+		put(to, zigzag_put(label->number));
+}
+
+static void put_labels(struct buf *to, const struct dict *d, struct profile_labels run)
+{
+	put(to, run.count);
+	for (uint32_t i = 0; i < run.count; i++)
+		put_label(to, &d->t.labels[run.at + i]);
+}
+
+static void put_strings(struct buf *to, const struct dict *d)
+{
+	put(to, d->strings.count - d->written.strings);
+	for (size_t i = d->written.strings; i < d->strings.count; i++) {
+		put(to, d->strings.strings[i].len);
+		(void)buf_add(to, d->strings.strings[i].ptr, d->strings.strings[i].len);
+	}
+}
+
+static void put_modules(struct buf *to, const struct dict *d)
+{
+	put(to, d->t.modules_count - d->written.modules);
+	for (size_t i = d->written.modules; i < d->t.modules_count; i++) {
+		const struct profile_module *m = &d->t.modules[i];
+
+		put(to, m->build_id_len);
+		(void)buf_add(to, m->build_id, m->build_id_len);
+		put(to, m->is_hash);
+		put(to, m->path);
+	}
+}
+
+static void put_frames(struct buf *to, const struct dict *d)
+{
+	put(to, d->t.frames_count - d->written.frames);
+	for (size_t i = d->written.frames; i < d->t.frames_count; i++) {
+		const struct profile_frame *f = &d->t.frames[i];
+
+		put(to, f->flags);
+		put(to, f->module);
+		put(to, f->address);
+		put(to, f->function);
+		put(to, f->file);
+		put(to, f->line);
+		put(to, f->start_line);
+	}
+}
+
+/* Whether its hash does not follow from its parent's and its frame's. */
+static bool is_strange(const struct dict *d, size_t node)
+{
+	struct profile_node n = d->t.nodes[node];
+	const struct profile_frame *frame = &d->t.frames[n.frame];
+
+	if (!d->odd && !dict_has_process(frame))
+		return false;
+	struct profile tables = {.strings = d->strings,
+				 .modules = d->t.modules,
+				 .modules_count = d->t.modules_count};
+
+	return !hash128_equal(
+	    d->t.node_hashes[node],
+	    hash128_chain(d->t.node_hashes[n.parent],
+			  profile_frame_identity(&tables, frame, d->owner)));
+}
+
+/* A node's hash follows from its parent's and its frame, and only what does not is written: code of
+ * a process, which has its runtime id in its identity. */
+static void put_strange(struct buf *to, const struct dict *d, size_t first)
+{
+	struct buf hashes CLEANUP(buf_release);
+	size_t count = 0, last = first;
+
+	buf_init(&hashes, BUF_UNLIMITED);
+	for (size_t i = first; i < d->t.nodes_count; i++) {
+		if (!is_strange(d, i))
+			continue;
+		put(&hashes, i - last);
+		(void)buf_add(&hashes, &d->t.node_hashes[i], sizeof(struct hash128));
+		last = i;
+		count++;
+	}
+	put(to, count);
+	if (hashes.failed || (hashes.len && buf_add(to, hashes.data, hashes.len)))
+		to->failed = -ENOMEM;
+}
+
+#define APART_MIN 1024 /* nodes; of fewer, zstd makes no more of it */
+
+/* Frames that are met in order are short as deltas; those that come again and again, as they are. */
+static void put_node_frames(struct buf *to, const struct dict *d, size_t first)
+{
+	struct buf deltas CLEANUP(buf_release), plain CLEANUP(buf_release);
+	int64_t before = 0;
+
+	buf_init(&deltas, BUF_UNLIMITED);
+	buf_init(&plain, BUF_UNLIMITED);
+	for (size_t i = first; i < d->t.nodes_count; i++) {
+		put(&deltas, zigzag_put((int64_t)d->t.nodes[i].frame - before));
+		put(&plain, d->t.nodes[i].frame);
+		before = d->t.nodes[i].frame;
+	}
+	bool as_deltas = deltas.len <= plain.len;
+	const struct buf *shorter = as_deltas ? &deltas : &plain;
+
+	put(to, as_deltas ? FRAMES_DELTAS : FRAMES_PLAIN);
+	(void)buf_add(to, shorter->data, shorter->len);
+	if (deltas.failed || plain.failed)
+		to->failed = -ENOMEM;
+}
+
+static void put_nodes(struct buf *to, const struct dict *d)
+{
+	size_t first = d->written.nodes;
+	struct profile_node before = {0, 0};
+
+	put(to, d->t.nodes_count - first);
+	for (size_t i = first; i < d->t.nodes_count; i++) {
+		put(to, zigzag_put((int64_t)d->t.nodes[i].parent - before.parent));
+		before = d->t.nodes[i];
+	}
+	put_node_frames(to, d, first);
+	put_strange(to, d, first);
+}
+
+static void end_piece(const struct buf *to, struct dict_pieces *pieces)
+{
+	pieces->ends[pieces->count++] = to->len;
+}
+
+/* First the first bytes of all varints, then the others: each kind is worth its own statistics. */
+static void put_apart(struct buf *to, const struct buf *varints, struct dict_pieces *pieces)
+{
+	codec_put_plane(to, varints->data, varints->len, true);
+	end_piece(to, pieces);
+	codec_put_plane(to, varints->data, varints->len, false);
+	end_piece(to, pieces);
+	if (varints->failed)
+		to->failed = -ENOMEM;
+}
+
+/* Stacks come as chains, of which each node is the child of the one before: how long each is, and what
+ * its first node hangs on. */
+static void put_chains(struct buf *to, const struct dict *d, size_t first,
+		       struct dict_pieces *pieces)
+{
+	struct buf lengths CLEANUP(buf_release), parents CLEANUP(buf_release);
+	size_t chains = 0;
+
+	buf_init(&lengths, BUF_UNLIMITED);
+	buf_init(&parents, BUF_UNLIMITED);
+	for (size_t i = first, begin = first; i < d->t.nodes_count; begin = i) {
+		put(&parents, d->t.nodes[i].parent);
+		for (i++; i < d->t.nodes_count && d->t.nodes[i].parent == i - 1;)
+			i++;
+		put(&lengths, i - begin);
+		chains++;
+	}
+	put(to, chains);
+	end_piece(to, pieces);
+	if (lengths.failed || buf_add(to, lengths.data, lengths.len))
+		to->failed = -ENOMEM;
+	end_piece(to, pieces);
+	put_apart(to, &parents, pieces);
+}
+
+static void put_nodes_apart(struct buf *to, const struct dict *d, struct dict_pieces *pieces)
+{
+	struct buf frames CLEANUP(buf_release);
+	size_t first = d->written.nodes;
+
+	buf_init(&frames, BUF_UNLIMITED);
+	put(to, d->t.nodes_count - first);
+	put_chains(to, d, first, pieces);
+	for (size_t i = first; i < d->t.nodes_count; i++)
+		put(&frames, d->t.nodes[i].frame);
+	put_apart(to, &frames, pieces);
+	put_strange(to, d, first);
+	end_piece(to, pieces);
+}
+
+static void put_series(struct buf *to, const struct dict *d)
+{
+	put(to, d->t.series_count - d->written.series);
+	for (size_t i = d->written.series; i < d->t.series_count; i++) {
+		const struct dict_series *s = &d->t.series[i];
+
+		(void)buf_add(to, &s->identity, sizeof(s->identity));
+		put(to, s->part);
+		put(to, s->owner);
+		put(to, s->name);
+		put(to, s->period_type);
+		put(to, s->period_unit);
+		put(to, zigzag_put(s->period));
+		put(to, s->columns_count);
+		for (uint32_t c = 0; c < s->columns_count; c++) {
+			put(to, s->columns[c].type);
+			put(to, s->columns[c].unit);
+			put(to, s->columns[c].gauge);
+		}
+		put_labels(to, d, s->labels);
+	}
+}
+
+static void put_instances(struct buf *to, const struct dict *d)
+{
+	put(to, d->t.instances_count - d->written.instances);
+	for (size_t i = d->written.instances; i < d->t.instances_count; i++) {
+		const struct profile_instance *p = &d->t.instances[i];
+
+		(void)buf_add(to, p->runtime_id, sizeof(p->runtime_id));
+		put(to, zigzag_put(p->pid));
+		put(to, zigzag_put(p->start_ns));
+		put(to, p->owner);
+		put(to, p->container);
+		put(to, p->executable);
+	}
+}
+
+bool dict_is_dirty(const struct dict *d)
+{
+	struct dict_counts now = dict_counts_of(d);
+
+	return memcmp(&now, &d->written, sizeof(now)) != 0;
+}
+
+void dict_unwrite(struct dict *d)
+{
+	d->written = (struct dict_counts){1, 1, 1, 1, 0, 1, 0, 1};
+}
+
+int dict_encode(struct dict *d, struct buf *to, struct dict_pieces *ret_pieces)
+{
+	bool apart = d->t.nodes_count - d->written.nodes >= APART_MIN;
+
+	ret_pieces->count = 0;
+	if (apart)
+		put(to, NODES_APART);
+	put_strings(to, d);
+	put_modules(to, d);
+	put_frames(to, d);
+	if (!apart)
+		put_nodes(to, d);
+	put(to, d->t.contexts_count - d->written.contexts);
+	for (size_t i = d->written.contexts; i < d->t.contexts_count; i++)
+		put_labels(to, d, d->t.contexts[i]);
+	put_series(to, d);
+	put_instances(to, d);
+	if (apart)
+		put_nodes_apart(to, d, ret_pieces);
+	else
+		end_piece(to, ret_pieces);
+	if (to->failed)
+		return -ENOMEM;
+	d->written = dict_counts_of(d);
+	return 0;
+}

@@ -309,7 +309,7 @@ static int get_planes(struct codec *c, const struct block *b, size_t column, str
 {
 	static const uint8_t nothing;
 	const uint64_t *sizes = b->sizes[column];
-	struct str firsts = {NULL, 0}, others = {(const char *)&nothing, 0};
+	struct str firsts = {(const char *)&nothing, 0}, others = firsts;
 	int rc = sizes[0] ? codec_unpack_frame(c, &c->plane, b->at, (size_t)sizes[0], &firsts) : 0;
 
 	if (!rc && sizes[1])

@@ -62,7 +62,7 @@ FILES = {
     "selector": "query/selector.c base/time_parse.c",
     "settings": "client/config.c",
     "speedscope": "ingest/speedscope.c",
-    "store": "storage/codec.c storage/dict_segment.c",
+    "store": "storage/codec.c storage/codec_decode.c storage/dict_decode.c",
     "symbol_table": "symbol/table.c",
     "tree": "ingest/tree.c ingest/trie.c",
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "base/pages.h"
 
 static void varint_round_trip(void **state)
 {
@@ -153,6 +154,37 @@ static void err_prefix_goes_in_front(void **state)
 	assert_int_equal(err_set(NULL, -EIO, "nobody reads this"), -EIO);
 }
 
+/* Below, at and above a large page; what cannot be had is NULL. */
+static void large_tables_keep_what_is_in_them(void **state)
+{
+	size_t capacity = 0, before = 0;
+	uint32_t *table = NULL;
+
+	(void)state;
+	for (size_t want = 100; want < 3000000; want *= 3) {
+		assert_int_equal(pages_grow(&table, sizeof(*table), &capacity, want), 0);
+		assert_true(capacity >= want);
+		for (size_t i = 0; i < want; i++) {
+			if (i < before)
+				assert_int_equal(table[i], i * 7);
+			table[i] = (uint32_t)i * 7;
+		}
+		before = want;
+	}
+	free(table);
+	uint8_t *zeroes = pages_zeroes(5000001, 1);
+
+	assert_non_null(zeroes);
+	for (size_t i = 0; i < 5000001; i++)
+		assert_int_equal(zeroes[i], 0);
+	free(zeroes);
+	assert_null(pages_alloc(SIZE_MAX / 4, 8));
+	capacity = 0;
+	table = NULL;
+	assert_int_equal(pages_grow(&table, sizeof(*table), &capacity, SIZE_MAX / 4), -ENOMEM);
+	assert_null(table);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -165,6 +197,7 @@ int main(void)
 		cmocka_unit_test(json_escapes),
 		cmocka_unit_test(clock_windows_below_zero),
 		cmocka_unit_test(err_prefix_goes_in_front),
+		cmocka_unit_test(large_tables_keep_what_is_in_them),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,22 +24,34 @@ static void fill(struct codec_columns *c, size_t count)
 	}
 }
 
+/* A copy, for the codec's own is good until its next call. */
+static char *encoded(struct codec *codec, const struct codec_columns *in, unsigned parts,
+		     enum codec_effort effort, size_t *ret_len)
+{
+	struct str packed;
+
+	assert_int_equal(codec_encode(codec, in, parts, effort, &packed), 0);
+	char *copy = malloc(packed.len);
+
+	assert_non_null(copy);
+	memcpy(copy, packed.ptr, packed.len);
+	*ret_len = packed.len;
+	return copy;
+}
+
 static void expect_round_trips(enum codec_effort effort)
 {
 	struct codec_columns in CLEANUP(codec_columns_release) = {0};
 	struct codec_columns out CLEANUP(codec_columns_release) = {0};
 	struct codec *codec;
-	struct str packed;
 
 	assert_int_equal(codec_new(&codec), 0);
 	for (size_t count = 0; count < 3000; count = count * 3 + 1) {
 		fill(&in, count);
-		assert_int_equal(codec_encode(codec, &in, CODEC_TIMES | CODEC_CONTEXTS, effort,
-					      &packed), 0);
-		char *copy CLEANUP(cleanup_free) = malloc(packed.len);
+		size_t len;
+		char *copy CLEANUP(cleanup_free) = encoded(codec, &in, CODEC_TIMES | CODEC_CONTEXTS, effort, &len);
 
-		memcpy(copy, packed.ptr, packed.len);
-		assert_int_equal(codec_decode(codec, copy, packed.len, -1, &out), 0);
+		assert_int_equal(codec_decode(codec, copy, len, -1, &out), 0);
 		assert_int_equal(out.count, count);
 		if (!count)
 			continue;
@@ -60,7 +72,6 @@ static void expect_ordered_times_round_trip(void)
 	struct codec_columns in CLEANUP(codec_columns_release) = {0};
 	struct codec_columns out CLEANUP(codec_columns_release) = {0};
 	struct codec *codec;
-	struct str packed;
 
 	assert_int_equal(codec_new(&codec), 0);
 	fill(&in, 2000);
@@ -69,12 +80,10 @@ static void expect_ordered_times_round_trip(void)
 	in.times[1999] = INT64_MAX - 600; /* as far as a difference can be */
 	for (int sorted = 1; sorted >= 0; sorted--) {
 		in.times[0] = sorted ? -500 : -300;
-		assert_int_equal(codec_encode(codec, &in, CODEC_TIMES | CODEC_CONTEXTS, CODEC_DENSE,
-					      &packed), 0);
-		char *copy CLEANUP(cleanup_free) = malloc(packed.len);
+		size_t len;
+		char *copy CLEANUP(cleanup_free) = encoded(codec, &in, CODEC_TIMES | CODEC_CONTEXTS, CODEC_DENSE, &len);
 
-		memcpy(copy, packed.ptr, packed.len);
-		assert_int_equal(codec_decode(codec, copy, packed.len, -1, &out), 0);
+		assert_int_equal(codec_decode(codec, copy, len, -1, &out), 0);
 		assert_memory_equal(out.times, in.times, 2000 * sizeof(*in.times));
 	}
 	codec_free(codec);
@@ -86,7 +95,6 @@ static void windows_in_a_row_come_back(void **state)
 	struct codec_columns in CLEANUP(codec_columns_release) = {0};
 	struct codec_columns out CLEANUP(codec_columns_release) = {0};
 	struct codec *codec;
-	struct str packed;
 
 	(void)state;
 	assert_int_equal(codec_new(&codec), 0);
@@ -98,13 +106,10 @@ static void windows_in_a_row_come_back(void **state)
 		}
 		if (kind == 1)
 			in.nodes[1000] = 0;
-		assert_int_equal(codec_encode(codec, &in, CODEC_TIMES, CODEC_DENSE, &packed), 0);
-		char *copy CLEANUP(cleanup_free) = malloc(packed.len);
+		size_t len;
+		char *copy CLEANUP(cleanup_free) = encoded(codec, &in, CODEC_TIMES, CODEC_DENSE, &len);
 
-		memcpy(copy, packed.ptr, packed.len);
-		size_t len = packed.len;
-
-		assert_int_equal(codec_decode(codec, copy, packed.len, -1, &out), 0);
+		assert_int_equal(codec_decode(codec, copy, len, -1, &out), 0);
 		assert_memory_equal(out.times, in.times, 3000 * sizeof(*in.times));
 		assert_memory_equal(out.nodes, in.nodes, 3000 * sizeof(*in.nodes));
 		assert_memory_equal(out.values[1], in.values[1], 3000 * sizeof(*in.values[1]));
@@ -158,13 +163,12 @@ static void one_column_is_read_alone(void **state)
 	(void)state;
 	assert_int_equal(codec_new(&codec), 0);
 	fill(&in, 100);
-	assert_int_equal(codec_encode(codec, &in, 0, CODEC_DENSE, &packed), 0);
-	char *copy CLEANUP(cleanup_free) = malloc(packed.len);
+	size_t len;
+	char *copy CLEANUP(cleanup_free) = encoded(codec, &in, 0, CODEC_DENSE, &len);
 
-	memcpy(copy, packed.ptr, packed.len);
 	assert_int_equal(codec_columns_reserve(&out, 100, 3), 0);
 	memset(out.values[0], 0x55, 100 * sizeof(int64_t));
-	assert_int_equal(codec_decode(codec, copy, packed.len, 2, &out), 0);
+	assert_int_equal(codec_decode(codec, copy, len, 2, &out), 0);
 	assert_memory_equal(out.values[2], in.values[2], 100 * sizeof(int64_t));
 	assert_int_equal(out.values[0][0], INT64_C(0x5555555555555555));
 	codec_free(codec);
@@ -217,7 +221,6 @@ static void parts_are_read_alone(void **state)
 	struct codec_columns in CLEANUP(codec_columns_release) = {0};
 	struct codec_columns out CLEANUP(codec_columns_release) = {0};
 	struct codec *codec;
-	struct str packed;
 	const size_t count = 5000;
 
 	(void)state;
@@ -229,15 +232,14 @@ static void parts_are_read_alone(void **state)
 		in.counts[i] = UINT64_MAX >> i * 7 % 64;
 		in.times[i] = INT64_C(1767225600000000000) + (INT64_C(1) << i % 50);
 	}
-	assert_int_equal(codec_encode(codec, &in, CODEC_TIMES | CODEC_CONTEXTS, CODEC_DENSE, &packed), 0);
-	char *copy CLEANUP(cleanup_free) = malloc(packed.len);
+	size_t len;
+	char *copy CLEANUP(cleanup_free) = encoded(codec, &in, CODEC_TIMES | CODEC_CONTEXTS, CODEC_DENSE, &len);
 
-	memcpy(copy, packed.ptr, packed.len);
 	for (unsigned parts = 0; parts < 4; parts++) {
 		assert_int_equal(codec_columns_reserve(&out, count, 3), 0);
 		memset(out.times, 0x55, count * sizeof(*out.times));
 		memset(out.contexts, 0x55, count * sizeof(*out.contexts));
-		assert_int_equal(codec_decode_parts(codec, copy, packed.len, parts, -1, &out), 0);
+		assert_int_equal(codec_decode_parts(codec, copy, len, parts, -1, &out), 0);
 		assert_memory_equal(out.nodes, in.nodes, count * sizeof(*in.nodes));
 		assert_memory_equal(out.counts, in.counts, count * sizeof(*in.counts));
 		assert_memory_equal(out.values[1], in.values[1], count * sizeof(*in.values[1]));
@@ -269,11 +271,9 @@ static void damage_is_refused_or_decodes(void **state)
 	(void)state;
 	assert_int_equal(codec_new(&codec), 0);
 	fill(&in, 200);
-	assert_int_equal(codec_encode(codec, &in, CODEC_TIMES | CODEC_CONTEXTS, CODEC_QUICK, &packed), 0);
-	char *copy CLEANUP(cleanup_free) = malloc(packed.len);
-	size_t len = packed.len;
+	size_t len;
+	char *copy CLEANUP(cleanup_free) = encoded(codec, &in, CODEC_TIMES | CODEC_CONTEXTS, CODEC_QUICK, &len);
 
-	memcpy(copy, packed.ptr, len);
 	for (size_t cut = 0; cut < len; cut += 13)
 		assert_int_equal(codec_decode(codec, copy, cut, -1, &out), -EBADMSG);
 	/* Behind zstd, the columns themselves. */

@@ -137,6 +137,20 @@ static void make_long(struct dict *d)
 	}
 }
 
+/* A segment alone has the same nodes. */
+static void expect_nodes(struct str segment, const struct dict *want)
+{
+	struct dict read;
+
+	assert_int_equal(dict_init(&read, false), 0);
+	assert_int_equal(dict_decode(&read, segment), 0);
+	assert_int_equal(read.t.nodes_count, want->t.nodes_count);
+	assert_memory_equal(read.t.nodes, want->t.nodes, want->t.nodes_count * sizeof(*want->t.nodes));
+	assert_memory_equal(read.t.node_hashes, want->t.node_hashes,
+			    want->t.nodes_count * sizeof(*want->t.node_hashes));
+	dict_release(&read);
+}
+
 static void a_long_segment_rebuilds_its_nodes(void **state)
 {
 	struct buf segment CLEANUP(buf_release);
@@ -148,13 +162,7 @@ static void a_long_segment_rebuilds_its_nodes(void **state)
 	make_long(&d);
 	assert_int_equal(dict_encode(&d, &segment, &pieces), 0);
 	assert_true(pieces.count > 1 && pieces.ends[pieces.count - 1] == segment.len);
-	assert_int_equal(dict_init(&read, false), 0);
-	assert_int_equal(dict_decode(&read, (struct str){segment.data, segment.len}), 0);
-	assert_int_equal(read.t.nodes_count, d.t.nodes_count);
-	assert_memory_equal(read.t.nodes, d.t.nodes, d.t.nodes_count * sizeof(*d.t.nodes));
-	assert_memory_equal(read.t.node_hashes, d.t.node_hashes,
-			    d.t.nodes_count * sizeof(*d.t.node_hashes));
-	dict_release(&read);
+	expect_nodes((struct str){segment.data, segment.len}, &d);
 	for (size_t at = 0; at < segment.len; at += at % 5 + 1) {
 		char was = segment.data[at];
 
@@ -180,7 +188,7 @@ static void a_long_segment_rebuilds_its_nodes(void **state)
 static void a_long_segment_of_a_former_release_is_read(void **state)
 {
 	struct buf old CLEANUP(buf_release), frames CLEANUP(buf_release);
-	struct dict d, read;
+	struct dict d;
 	int64_t before = 0;
 
 	(void)state;
@@ -206,13 +214,7 @@ static void a_long_segment_of_a_former_release_is_read(void **state)
 	codec_put_plane(&old, frames.data, frames.len, true);
 	codec_put_plane(&old, frames.data, frames.len, false);
 	assert_int_equal(buf_add(&old, "\0\0\0\0", 4), 0); /* strange, contexts, series, instances */
-	assert_int_equal(dict_init(&read, false), 0);
-	assert_int_equal(dict_decode(&read, (struct str){old.data, old.len}), 0);
-	assert_int_equal(read.t.nodes_count, d.t.nodes_count);
-	assert_memory_equal(read.t.nodes, d.t.nodes, d.t.nodes_count * sizeof(*d.t.nodes));
-	assert_memory_equal(read.t.node_hashes, d.t.node_hashes,
-			    d.t.nodes_count * sizeof(*d.t.node_hashes));
-	dict_release(&read);
+	expect_nodes((struct str){old.data, old.len}, &d);
 	dict_release(&d);
 }
 

@@ -594,6 +594,28 @@ static void damage_that_a_reader_meets_is_put_aside_by_the_writer(void **state)
 	expect_note("damaged");
 }
 
+/* Of an hour that L1 has, records are not opened: bad pages there disturb no question but one that cuts a window. */
+static void records_that_sums_hold_stay_closed(void **state)
+{
+	struct hash128 id = cpu_series();
+	struct storage_scan whole = scan_of(&id, T0, T0 + SECONDS(60));
+	struct storage_scan cut = scan_of(&id, T0 + SECONDS(5), T0 + SECONDS(60));
+	struct answer got CLEANUP(answer_release) = {0};
+
+	(void)state;
+	fixture_put(&f, cpu_at(T0 + SECONDS(7), "first", 1));
+	fixture_put(&f, cpu_at(T0 + SECONDS(20), "second", 2));
+	fixture_maintain(&f, T0 + SECONDS(100));
+	fixture_reopen(&f);
+	overwrite(L0_FILE, 0, 4096);
+	expect_scan(&f, &whole, "first 1/1\nsecond 2/1\n");
+	assert_int_equal(store_scan(f.reader, &cut, &got), -EIO);
+	fixture_maintain(&f, T0 + SECONDS(100));
+	assert_true(is_there(L0_FILE ".damaged-1"));
+	expect_scan(&f, &whole, "first 1/1\nsecond 2/1\n");
+	expect_note("damaged");
+}
+
 /* The file opens, but its dictionary is gone: a put finds out, and gets a new file. */
 static void damage_that_a_put_meets_costs_no_put(void **state)
 {
@@ -803,6 +825,7 @@ int main(void)
 	    CASE(a_second_writer_is_refused),
 	    CASE(what_is_no_database_is_put_aside),
 	    CASE(damage_that_a_reader_meets_is_put_aside_by_the_writer),
+	    CASE(records_that_sums_hold_stay_closed),
 	    CASE(damage_that_a_put_meets_costs_no_put),
 	    CASE(damage_that_deriving_meets_loses_nothing),
 	    CASE(a_lost_day_is_derived_again),

@@ -16,7 +16,8 @@
 void *pages_alloc(size_t count, size_t item_bytes);
 void *pages_zeroes(size_t count, size_t item_bytes);
 
-/* array_grow() for a table that is soon full: to as much as is wanted, the first time. */
-MUST_CHECK int pages_grow(void *array, size_t item_bytes, size_t *capacity, size_t want);
+/* array_grow() for a table that is soon full: to `room`, or as much as is wanted if that is more.  Room beyond what
+ * is wanted is in small pages, and no memory before it is used. */
+MUST_CHECK int pages_grow(void *array, size_t item_bytes, size_t *capacity, size_t want, size_t room);
 
 #endif

@@ -16,10 +16,10 @@ static int reserve(struct skeleton *s, size_t nodes)
 {
 	size_t room[4] = { s->nodes_capacity, s->nodes_capacity, s->nodes_capacity, s->nodes_capacity };
 
-	if (pages_grow(&s->parent, sizeof(*s->parent), &room[0], nodes) ||
-	    pages_grow(&s->key, sizeof(*s->key), &room[1], nodes) ||
-	    pages_grow(&s->links, sizeof(*s->links), &room[2], nodes) ||
-	    pages_grow(&s->rank, sizeof(*s->rank), &room[3], nodes))
+	if (pages_grow(&s->parent, sizeof(*s->parent), &room[0], nodes, 0) ||
+	    pages_grow(&s->key, sizeof(*s->key), &room[1], nodes, 0) ||
+	    pages_grow(&s->links, sizeof(*s->links), &room[2], nodes, 0) ||
+	    pages_grow(&s->rank, sizeof(*s->rank), &room[3], nodes, 0))
 		return -ENOMEM;
 	s->nodes_capacity = room[0];
 	return 0;

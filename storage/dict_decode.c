@@ -353,11 +353,10 @@ static void get_frame_numbers(struct in *in, struct profile_node *nodes, size_t 
 		get_node_frames(in, nodes, count, as == FRAMES_DELTAS);
 }
 
-/* Segments behind the first bring more, and room is no memory before it is used. */
+/* Segments behind the first bring more. */
 static int nodes_reserve(struct dict *d, size_t count)
 {
-	return d->lazy ? pages_grow(&d->t.nodes, sizeof(*d->t.nodes), &d->capacity.nodes,
-				    count <= d->capacity.nodes ? count : count * 3)
+	return d->lazy ? pages_grow(&d->t.nodes, sizeof(*d->t.nodes), &d->capacity.nodes, count, count * 3)
 		       : array_grow(&d->t.nodes, sizeof(*d->t.nodes), &d->capacity.nodes, count);
 }
 

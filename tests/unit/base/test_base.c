@@ -162,8 +162,8 @@ static void large_tables_keep_what_is_in_them(void **state)
 
 	(void)state;
 	for (size_t want = 100; want < 3000000; want *= 3) {
-		assert_int_equal(pages_grow(&table, sizeof(*table), &capacity, want), 0);
-		assert_true(capacity >= want);
+		assert_int_equal(pages_grow(&table, sizeof(*table), &capacity, want, want * 2), 0);
+		assert_true(capacity >= want * 2);
 		for (size_t i = 0; i < want; i++) {
 			if (i < before)
 				assert_int_equal(table[i], i * 7);
@@ -181,7 +181,7 @@ static void large_tables_keep_what_is_in_them(void **state)
 	assert_null(pages_alloc(SIZE_MAX / 4, 8));
 	capacity = 0;
 	table = NULL;
-	assert_int_equal(pages_grow(&table, sizeof(*table), &capacity, SIZE_MAX / 4), -ENOMEM);
+	assert_int_equal(pages_grow(&table, sizeof(*table), &capacity, SIZE_MAX / 4, 0), -ENOMEM);
 	assert_null(table);
 }
 

@@ -38,8 +38,8 @@ static int write(const struct query_view *view, struct buf *out)
 		ends[depth] = stack.len;
 		if (view_node(view, i)->self)
 			add_line(out, &stack, depth ? "" : "[no stack]", view_node(view, i)->self);
-		if (view->hidden_self[i])
-			add_line(out, &stack, "[hidden]", view->hidden_self[i]);
+		if (query_view_hidden(view, i))
+			add_line(out, &stack, "[hidden]", query_view_hidden(view, i));
 	}
 	if (stack.failed && !out->failed)
 		out->failed = stack.failed;

@@ -46,7 +46,7 @@ static int64_t self_of(const struct query_view *view, size_t i)
 
 static int64_t hidden_of(const struct query_view *view, size_t i)
 {
-	return view->hidden_self[i];
+	return query_view_hidden(view, i);
 }
 
 static int64_t samples_of(const struct query_view *view, size_t i)

@@ -56,7 +56,7 @@ static void stacks_write(const struct query_view *view, uint32_t *path, struct j
 	json_open(json, '[');
 	for (size_t i = 0; i < view->count; i++) {
 		const struct query_tree_node *node = view_node(view, i);
-		const int64_t values[] = {node->self, view->hidden_self[i]};
+		const int64_t values[] = {node->self, query_view_hidden(view, i)};
 		uint32_t depth = view->depth[i];
 
 		path[depth] = node->key;

@@ -470,7 +470,10 @@ int query_merge(const struct query *query, struct query_tree *tree, struct err *
 
 		rc_after = skeleton_tree(&take, tree, NULL);
 	}
-	if (skeleton)
+	/* A whole tree and its text are large enough by themselves. */
+	if (!query->max_nodes)
+		skeleton_sums_release(&sums);
+	else if (skeleton)
 		skeleton_sums_return(&sums, skeleton);
 	query_skeleton_return(query, skeleton);
 	if (!rc_after && reshaped) {

@@ -187,7 +187,7 @@ struct query_view {
 	const struct query_tree *tree;
 	uint32_t *order; /* tree nodes, preorder; order[0] is the root */
 	uint32_t *depth; /* of order[i] */
-	int64_t *hidden_self; /* what order[i]'s hidden children held */
+	int64_t *hidden_self; /* what order[i]'s hidden children held (query_view_hidden()); NULL: none is hidden */
 	size_t count;
 	size_t hidden_nodes;
 	int64_t hidden_value;
@@ -202,6 +202,11 @@ uint64_t *query_tree_samples(const struct query_tree *tree);
 MUST_CHECK int query_view_init(struct query_view *view, const struct query_tree *tree,
 			       size_t max_nodes);
 void query_view_release(struct query_view *view);
+
+static inline int64_t query_view_hidden(const struct query_view *view, size_t i)
+{
+	return view->hidden_self ? view->hidden_self[i] : 0;
+}
 
 /* ---- tables ---- */
 

@@ -58,7 +58,7 @@ static void sum(struct view_rows *rows, const struct query_view *view, uint32_t 
 		row->samples += node->samples;
 		if (!row->open++)
 			row->total = sum_add(row->total, node->total);
-		hidden->self = sum_add(hidden->self, view->hidden_self[i]);
+		hidden->self = sum_add(hidden->self, query_view_hidden(view, i));
 	}
 	hidden->total = hidden->self;
 }

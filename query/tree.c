@@ -306,14 +306,15 @@ static int view_build(struct query_view *view, const bool *shown)
 	size_t n = tree->nodes_count, count = 0;
 	uint32_t *CLEANUP(cleanup_free) sorted = malloc(n * sizeof(*sorted));
 	uint32_t *CLEANUP(cleanup_free) first = malloc(n * sizeof(*first));
-	int64_t *CLEANUP(cleanup_free) hidden = calloc(n, sizeof(*hidden));
+	bool hides = tree->hidden.self || memchr(shown, false, n);
+	int64_t *CLEANUP(cleanup_free) hidden = hides ? calloc(n, sizeof(*hidden)) : NULL;
 
-	if (!sorted || !first || !hidden)
+	if (!sorted || !first || (hides && !hidden))
 		return -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++)
 		first[i] = UINT32_MAX;
-		hidden[i] = tree->hidden.self ? tree->hidden.self[i] : 0;
-	}
+	if (tree->hidden.self)
+		memcpy(hidden, tree->hidden.self, n * sizeof(*hidden));
 	view->hidden_nodes = tree->hidden.nodes;
 	view->hidden_value = tree->hidden.value;
 	for (size_t i = 1; i < n; i++) {
@@ -332,12 +333,12 @@ static int view_build(struct query_view *view, const bool *shown)
 		first[tree->nodes[sorted[i]].parent] = (uint32_t)i;
 	view->order = malloc((count + 1) * sizeof(*view->order));
 	view->depth = malloc((count + 1) * sizeof(*view->depth));
-	view->hidden_self = malloc((count + 1) * sizeof(*view->hidden_self));
-	if (!view->order || !view->depth || !view->hidden_self)
+	view->hidden_self = hides ? malloc((count + 1) * sizeof(*view->hidden_self)) : NULL;
+	if (!view->order || !view->depth || (hides && !view->hidden_self))
 		return -ENOMEM;
 	int rc = walk(view, sorted, count, first);
 
-	for (size_t i = 0; !rc && i < view->count; i++)
+	for (size_t i = 0; !rc && hides && i < view->count; i++)
 		view->hidden_self[i] = hidden[view->order[i]];
 	return rc;
 }

@@ -69,7 +69,7 @@ static int put_tree(const struct query_view *view, struct buf *out)
 		path[view->depth[i]] = (uint32_t)i;
 		if (i)
 			children[path[view->depth[i] - 1]]++;
-		if (view->hidden_self[i])
+		if (query_view_hidden(view, i))
 			children[i]++;
 	}
 	int64_t bare = view_node(view, 0)->self;
@@ -80,8 +80,8 @@ static int put_tree(const struct query_view *view, struct buf *out)
 			      i ? view_node(view, i)->self : 0, children[i] + (!i && bare));
 		if (!i && bare)
 			put_tree_node(out, STR("[no stack]"), bare, 0);
-		if (view->hidden_self[i])
-			put_tree_node(out, STR("other"), view->hidden_self[i], 0);
+		if (query_view_hidden(view, i))
+			put_tree_node(out, STR("other"), query_view_hidden(view, i), 0);
 	}
 	proto_message_end(out, begin);
 	return out->failed;

@@ -737,7 +737,7 @@ static void pruned_trees_keep_the_largest(void **unused)
 		for (size_t i = 0; i < view.count; i++) {
 			is_shown[view.order[i]] = true;
 			smallest = MIN(smallest, tree.nodes[view.order[i]].total);
-			shown += tree.nodes[view.order[i]].self + view.hidden_self[i];
+			shown += tree.nodes[view.order[i]].self + query_view_hidden(&view, i);
 		}
 		for (size_t i = 0; i < tree.nodes_count; i++)
 			assert_true(is_shown[i] || tree.nodes[i].total <= smallest);

@@ -275,7 +275,7 @@ static void parts_of_trees_are_what_views_show(void **unused)
 				const struct query_tree_node *node = view_node(&views[whole], n);
 
 				totals[whole] += node->total;
-				sums[whole] += node->self + views[whole].hidden_self[n];
+				sums[whole] += node->self + query_view_hidden(&views[whole], n);
 			}
 		}
 		assert_int_equal(views[0].count, views[1].count);

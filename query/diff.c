@@ -77,8 +77,8 @@ static void side_release(struct side *side)
 	free(side->samples);
 }
 
-/* The second sums' selves by node of the tree. */
-static int side_read(const struct skeleton_sums *sums, const uint32_t *number, size_t count,
+/* Selves by node of the tree. */
+static int side_read(const struct skeleton_leaves *leaves, const uint32_t *number, size_t count,
 		     struct side *ret_side)
 {
 	struct side side = { calloc(count, sizeof(*side.self)), calloc(count, sizeof(*side.samples)),
@@ -88,9 +88,9 @@ static int side_read(const struct skeleton_sums *sums, const uint32_t *number, s
 		side_release(&side);
 		return -ENOMEM;
 	}
-	for (size_t i = 0; i < sums->leaves_count; i++) {
-		side.self[number[sums->leaves[i].node]] = sums->leaves[i].self;
-		side.samples[number[sums->leaves[i].node]] = sums->leaves[i].samples;
+	for (size_t i = 0; i < leaves->count; i++) {
+		side.self[number[leaves->list[i].node]] = leaves->list[i].self;
+		side.samples[number[leaves->list[i].node]] = leaves->list[i].samples;
 	}
 	*ret_side = side;
 	return 0;
@@ -169,17 +169,59 @@ static int both_sides(struct query_diff *diff, const struct query *now, const st
 	return 0;
 }
 
+/* What both sides selected. */
+struct sides {
+	struct skeleton_leaves now, base;
+};
+
+static void sides_release(struct sides *sides)
+{
+	skeleton_leaves_release(&sides->now);
+	skeleton_leaves_release(&sides->base);
+}
+
+/* One side's totals take the columns. */
+static int side_settle(const struct skeleton_take *take, const struct skeleton_leaves *leaves)
+{
+	skeleton_wipe(take->sums, take->skeleton);
+	int rc = skeleton_leaves_add(leaves, take->sums, take->skeleton);
+
+	if (!rc)
+		rc = skeleton_settle(take->sums, take->skeleton);
+	if (!rc && take->joined)
+		skeleton_join_sums(take->skeleton, take->sums);
+	return rc;
+}
+
+/* The nodes that are largest with both sides together, with the values of now, whose totals have the columns. */
+static int sides_tree(const struct skeleton_take *take, const struct sides *sides, struct query_tree *tree,
+		      uint32_t **ret_number)
+{
+	struct skeleton_choice choice CLEANUP(skeleton_choice_release) = { 0 };
+	int rc = skeleton_leaves_add(&sides->now, take->sums, take->skeleton);
+
+	if (!rc)
+		rc = skeleton_leaves_add(&sides->base, take->sums, take->skeleton);
+	if (!rc)
+		rc = skeleton_settle(take->sums, take->skeleton);
+	if (!rc)
+		rc = skeleton_choose(take, &choice);
+	if (!rc)
+		rc = side_settle(take, &sides->now);
+	return rc ? rc : skeleton_copy(take, &choice, tree, ret_number);
+}
+
 /* With a shape to be made: a tree of all nodes of both sides, whose values the shape moves. */
 static int diff_shaped(struct query_diff *diff, const struct query *now, struct skeleton *skeleton,
-		       struct skeleton_sums sums[2])
+		       struct skeleton_sums *sums, const struct sides *sides)
 {
 	struct side side CLEANUP(side_release) = { 0 };
 	uint32_t *CLEANUP(cleanup_free) number = NULL;
-	const struct skeleton_take take = { .skeleton = skeleton, .sums = sums, .sums_count = 2 };
-	int rc = skeleton_tree(&take, &diff->tree, &number);
+	const struct skeleton_take take = { .skeleton = skeleton, .sums = sums };
+	int rc = sides_tree(&take, sides, &diff->tree, &number);
 
 	if (!rc)
-		rc = side_read(&sums[1], number, diff->tree.nodes_count, &side);
+		rc = side_read(&sides->base, number, diff->tree.nodes_count, &side);
 	return rc ? rc : both_sides(diff, now, &side);
 }
 
@@ -205,55 +247,58 @@ static void side_fill(const struct skeleton_sums *sums, const uint32_t *number, 
 
 /* Without: joined by name, only the nodes that are shown. */
 static int diff_joined(struct query_diff *diff, const struct query *now, struct skeleton *skeleton,
-		       struct skeleton_sums sums[2])
+		       struct skeleton_sums *sums, const struct sides *sides)
 {
 	uint32_t *CLEANUP(cleanup_free) number = NULL;
 	int rc = skeleton_join(skeleton);
 	const struct skeleton_take take = { .skeleton = skeleton,
 					    .sums = sums,
-					    .sums_count = 2,
 					    .joined = skeleton->is_joined,
 					    .max_nodes = now->max_nodes };
 
 	if (!rc)
-		rc = skeleton_tree(&take, &diff->tree, &number);
+		rc = sides_tree(&take, sides, &diff->tree, &number);
 	if (rc)
 		return rc;
 	diff->now = calloc(diff->tree.nodes_count, sizeof(*diff->now));
 	diff->base = calloc(diff->tree.nodes_count, sizeof(*diff->base));
 	if (!diff->now || !diff->base)
 		return -ENOMEM;
-	side_fill(&sums[0], number, skeleton->nodes_count, diff->now);
-	side_fill(&sums[1], number, skeleton->nodes_count, diff->base);
+	side_fill(sums, number, skeleton->nodes_count, diff->now);
+	rc = side_settle(&take, &sides->base);
+	if (rc)
+		return rc;
+	side_fill(sums, number, skeleton->nodes_count, diff->base);
 	diff->base_total = diff->base[0].total;
 	diff->tree.facts.filtered = diff->base_facts.filtered = true;
 	return 0;
 }
 
 static int sides_merge(const struct query *base, const struct query *now, struct query_diff *diff,
-		       struct skeleton *skeleton, struct skeleton_sums sums[2], struct err *err)
+		       struct skeleton *skeleton, struct skeleton_sums *sums, struct err *err)
 {
-	int rc_base = query_merge_settled(base, skeleton, &sums[1], &diff->base_facts, err);
-	int rc = rc_base == -ENOENT ? 0 : rc_base;
-	int rc_now = rc ? rc : query_merge_settled(now, skeleton, &sums[0], &diff->tree.facts, err);
+	struct sides sides CLEANUP(sides_release) = { 0 };
+	int rc_base = query_merge_leaves(base, skeleton, sums, &diff->base_facts, err);
 
-	rc = rc_now == -ENOENT ? 0 : rc_now;
-	/* The second side may have brought nodes. */
-	if (!rc)
-		rc = skeleton_reserve(&sums[1], skeleton);
-	if (!rc)
-		rc = query_is_reshaped(now) ? diff_shaped(diff, now, skeleton, sums) :
-					      diff_joined(diff, now, skeleton, sums);
-	if (rc)
-		return rc;
-	return rc_base == -ENOENT && rc_now == -ENOENT ? -ENOENT : 0;
+	if (rc_base && rc_base != -ENOENT)
+		return rc_base;
+	skeleton_leaves_take(sums, &sides.base);
+	int rc_now = query_merge_leaves(now, skeleton, sums, &diff->tree.facts, err);
+
+	if (rc_now && rc_now != -ENOENT)
+		return rc_now;
+	skeleton_leaves_take(sums, &sides.now);
+	int rc = query_is_reshaped(now) ? diff_shaped(diff, now, skeleton, sums, &sides) :
+					  diff_joined(diff, now, skeleton, sums, &sides);
+
+	return !rc && rc_base && rc_now ? -ENOENT : rc;
 }
 
 int query_diff(const struct query *base, const struct query *now, enum query_normal normal,
 	       struct query_diff *ret_diff, struct err *err)
 {
 	struct query alike = *now;
-	struct skeleton_sums sums[2] = { 0 };
+	struct skeleton_sums sums = { 0 };
 	struct skeleton *skeleton = NULL;
 
 	alike.range = base->range;
@@ -267,12 +312,11 @@ int query_diff(const struct query *base, const struct query *now, enum query_nor
 	if (!rc)
 		rc = query_skeleton_borrow(now, &skeleton);
 	if (!rc) {
-		skeleton_sums_borrow(&sums[0], skeleton);
-		rc = sides_merge(&alike, now, ret_diff, skeleton, sums, err);
-		skeleton_sums_return(&sums[0], skeleton);
+		skeleton_sums_borrow(&sums, skeleton);
+		rc = sides_merge(&alike, now, ret_diff, skeleton, &sums, err);
+		skeleton_sums_return(&sums, skeleton);
 	}
 	query_skeleton_return(now, skeleton);
-	skeleton_sums_release(&sums[1]);
 	if (rc && rc != -ENOENT) {
 		query_diff_release(ret_diff);
 		return query_failed(rc, err);

@@ -342,8 +342,7 @@ static void comments_write(const struct job *job, struct query_pprof *pprof)
 static int tree_make(struct job *job, uint32_t **ret_number)
 {
 	struct skeleton_sums sums CLEANUP(skeleton_sums_release) = {0};
-	const struct skeleton_take take = {
-	    .skeleton = job->skeleton, .sums = &sums, .sums_count = 1};
+	const struct skeleton_take take = { .skeleton = job->skeleton, .sums = &sums };
 	int rc = skeleton_reserve(&sums, job->skeleton);
 
 	for (uint32_t i = 1; !rc && i < job->cells_count; i++) {

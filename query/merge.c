@@ -434,8 +434,8 @@ static int leaves_filter(const struct query *query, struct skeleton *skeleton,
 	return 0;
 }
 
-int query_merge_settled(const struct query *query, struct skeleton *skeleton,
-			struct skeleton_sums *sums, struct query_facts *facts, struct err *err)
+int query_merge_leaves(const struct query *query, struct skeleton *skeleton,
+		       struct skeleton_sums *sums, struct query_facts *facts, struct err *err)
 {
 	int rc = query_merge_sums(query, skeleton, sums, facts, err), rc_after = 0;
 
@@ -443,8 +443,15 @@ int query_merge_settled(const struct query *query, struct skeleton *skeleton,
 		return rc;
 	if (query_filter_keeps_stacks(query->filter) && !query_is_reshaped(query))
 		rc_after = leaves_filter(query, skeleton, sums, facts);
-	if (!rc_after)
-		rc_after = skeleton_settle(sums, skeleton);
+	return rc_after ? query_failed(rc_after, err) : rc;
+}
+
+int query_merge_settled(const struct query *query, struct skeleton *skeleton,
+			struct skeleton_sums *sums, struct query_facts *facts, struct err *err)
+{
+	int rc = query_merge_leaves(query, skeleton, sums, facts, err);
+	int rc_after = rc && rc != -ENOENT ? 0 : skeleton_settle(sums, skeleton);
+
 	return rc_after ? query_failed(rc_after, err) : rc;
 }
 
@@ -465,7 +472,6 @@ int query_merge(const struct query *query, struct query_tree *tree, struct err *
 	if (!rc_after) {
 		const struct skeleton_take take = { .skeleton = skeleton,
 						    .sums = &sums,
-						    .sums_count = 1,
 						    .max_nodes = reshaped ? 0 : query->max_nodes };
 
 		rc_after = skeleton_tree(&take, tree, NULL);

@@ -26,7 +26,10 @@ MUST_CHECK int query_map_tables(const struct query *query, const struct storage_
 MUST_CHECK int query_merge_sums(const struct query *query, struct skeleton *skeleton,
 				struct skeleton_sums *sums, struct query_facts *facts, struct err *err);
 
-/* The same, settled; without what a filter drops, unless query_is_reshaped: then a tree has to be. */
+/* The same without what a filter drops, unless query_is_reshaped: then a tree has to be. */
+MUST_CHECK int query_merge_leaves(const struct query *query, struct skeleton *skeleton,
+				  struct skeleton_sums *sums, struct query_facts *facts, struct err *err);
+/* The same, settled. */
 MUST_CHECK int query_merge_settled(const struct query *query, struct skeleton *skeleton,
 				   struct skeleton_sums *sums, struct query_facts *facts,
 				   struct err *err);

@@ -17,7 +17,7 @@ static int shape_passes(struct passing *p, const struct query *query)
 {
 	struct query_tree tree CLEANUP(query_tree_release) = { 0 };
 	uint32_t *CLEANUP(cleanup_free) number = NULL, *CLEANUP(cleanup_free) map = NULL;
-	const struct skeleton_take take = { .skeleton = p->skeleton, .sums = &p->sums, .sums_count = 1 };
+	const struct skeleton_take take = { .skeleton = p->skeleton, .sums = &p->sums };
 	int rc = query_tree_init(&tree);
 
 	if (!rc)

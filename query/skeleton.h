@@ -108,30 +108,64 @@ MUST_CHECK int skeleton_add(struct skeleton_sums *sums, uint32_t node, int64_t v
 void skeleton_read_leaves(struct skeleton_sums *sums);
 /* Take the values of a leaf away again. */
 void skeleton_drop_leaf(struct skeleton_sums *sums, size_t leaf);
-/* Begin anew, before they are settled. */
+/* Begin anew, before they are settled; and when they are. */
 void skeleton_clear(struct skeleton_sums *sums);
+void skeleton_wipe(struct skeleton_sums *sums, const struct skeleton *skeleton);
 /* Read the leaves, then sum up. */
 MUST_CHECK int skeleton_settle(struct skeleton_sums *sums, const struct skeleton *skeleton);
 void skeleton_sums_release(struct skeleton_sums *sums);
+
+/* A selection without its columns, which another one's values have meanwhile: a column for each would be fresh memory,
+ * which costs more than to sum once more. */
+struct skeleton_leaves {
+	struct skeleton_leaf *list;
+	size_t count;
+};
+
+/* Move the leaves out of sums that are not settled, and begin anew. */
+void skeleton_leaves_take(struct skeleton_sums *sums, struct skeleton_leaves *ret_leaves);
+/* Add them to sums that are not settled. */
+MUST_CHECK int skeleton_leaves_add(const struct skeleton_leaves *leaves, struct skeleton_sums *sums,
+				   const struct skeleton *skeleton);
+void skeleton_leaves_release(struct skeleton_leaves *leaves);
 
 /* ---- a tree of what was touched ---- */
 
 struct skeleton_take {
 	struct skeleton *skeleton;
 	struct skeleton_sums *sums; /* settled */
-	size_t sums_count;	    /* 1 or 2 */
 	bool joined;	  /* nodes whose paths have the same names become one; the sums are joined too */
 	size_t max_nodes; /* 0: all */
 };
 
+/* Which nodes a tree has. */
+struct skeleton_choice {
+	bool *shown, *touched; /* by node; touched: with samples below */
+	size_t shown_count, touched_count;
+	uint32_t *dress; /* by key: what a joined node is shown with; NULL: its own */
+};
+
 /*
- * Fill a fresh tree with the nodes that have samples below: all, or the root and those with the largest totals
- * of all sums together, by rank where totals are equal.  Names are copied.  Values are the first sums'; totals
- * are final, and what is left out is said in `hidden`.  ret_number, unless NULL: by node of the skeleton the
- * tree's node, UINT32_MAX for none; the caller's.
+ * Choose the nodes that have samples below: all, or the root and those with the largest totals, by rank where
+ * totals are equal.  Release the choice in every case.
  */
+MUST_CHECK int skeleton_choose(const struct skeleton_take *take, struct skeleton_choice *ret_choice);
+void skeleton_choice_release(struct skeleton_choice *choice);
+
+/*
+ * Fill a fresh tree with what was chosen, with these sums or others.  Names are copied; totals are final, and what is
+ * left out is said in `hidden`.  ret_number, unless NULL: by node of the skeleton the tree's node, UINT32_MAX for
+ * none; the caller's.
+ */
+MUST_CHECK int skeleton_copy(const struct skeleton_take *take, const struct skeleton_choice *choice,
+			     struct query_tree *tree, uint32_t **ret_number);
+
+/* Both. */
 MUST_CHECK int skeleton_tree(const struct skeleton_take *take, struct query_tree *tree,
 			     uint32_t **ret_number);
+
+/* Join settled sums: the totals of nodes whose paths have the same names are the first one's. */
+void skeleton_join_sums(const struct skeleton *skeleton, struct skeleton_sums *sums);
 
 /* A skeleton with the nodes of a summed tree, which it empties, and their values, settled.  It takes no
  * further children. */

@@ -62,12 +62,21 @@ void skeleton_sums_return(struct skeleton_sums *sums, struct skeleton *skeleton)
 		skeleton_sums_release(sums);
 		return;
 	}
-	sums->leaves_count = 0;
-	memset(sums->totals, 0, MIN(sums->capacity, skeleton->nodes_count) * sizeof(*sums->totals));
-	memset(sums->samples, 0, MIN(sums->capacity, skeleton->nodes_count) * sizeof(*sums->samples));
+	skeleton_wipe(sums, skeleton);
 	*spare = *sums;
 	skeleton->spare = spare;
 	*sums = (struct skeleton_sums){ 0 };
+}
+
+void skeleton_wipe(struct skeleton_sums *sums, const struct skeleton *skeleton)
+{
+	size_t nodes = MIN(sums->capacity, skeleton->nodes_count);
+
+	sums->leaves_count = 0;
+	if (!nodes)
+		return;
+	memset(sums->totals, 0, nodes * sizeof(*sums->totals));
+	memset(sums->samples, 0, nodes * sizeof(*sums->samples));
 }
 
 int skeleton_add(struct skeleton_sums *sums, uint32_t node, int64_t value, uint64_t samples)
@@ -124,4 +133,32 @@ int skeleton_settle(struct skeleton_sums *sums, const struct skeleton *skeleton)
 		sums->samples[parent] += sums->samples[i];
 	}
 	return 0;
+}
+
+void skeleton_leaves_take(struct skeleton_sums *sums, struct skeleton_leaves *ret_leaves)
+{
+	skeleton_read_leaves(sums);
+	for (size_t i = 0; i < sums->leaves_count; i++) {
+		sums->totals[sums->leaves[i].node] = 0;
+		sums->samples[sums->leaves[i].node] = 0;
+	}
+	*ret_leaves = (struct skeleton_leaves){ TAKE(sums->leaves), sums->leaves_count };
+	sums->leaves_count = sums->leaves_capacity = 0;
+}
+
+int skeleton_leaves_add(const struct skeleton_leaves *leaves, struct skeleton_sums *sums,
+			const struct skeleton *skeleton)
+{
+	int rc = skeleton_reserve(sums, skeleton);
+
+	for (size_t i = 0; !rc && i < leaves->count; i++)
+		rc = skeleton_add(sums, leaves->list[i].node, leaves->list[i].self,
+				  leaves->list[i].samples);
+	return rc;
+}
+
+void skeleton_leaves_release(struct skeleton_leaves *leaves)
+{
+	free(leaves->list);
+	*leaves = (struct skeleton_leaves){ 0 };
 }

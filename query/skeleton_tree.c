@@ -9,7 +9,7 @@
 
 /* ---- joining ---- */
 
-static void values_join(const struct skeleton *s, struct skeleton_sums *sums)
+void skeleton_join_sums(const struct skeleton *s, struct skeleton_sums *sums)
 {
 	for (size_t i = 1; i < s->nodes_count; i++) {
 		uint32_t to = s->joined[i];
@@ -26,9 +26,8 @@ static void values_join(const struct skeleton *s, struct skeleton_sums *sums)
 }
 
 /* What a name is shown with is the last of its keys that the question touched, in the order of their texts. */
-static uint32_t *keys_choose(const struct skeleton_take *take)
+static uint32_t *keys_choose(const struct skeleton *s, const struct skeleton_sums *sums)
 {
-	const struct skeleton *s = take->skeleton;
 	bool *CLEANUP(cleanup_free) touched = calloc(s->names.keys_count, sizeof(*touched));
 	uint32_t *CLEANUP(cleanup_free) last = calloc(s->classes.count, sizeof(*last));
 	uint32_t *shown = calloc(s->names.keys_count, sizeof(*shown));
@@ -38,8 +37,7 @@ static uint32_t *keys_choose(const struct skeleton_take *take)
 		return NULL;
 	}
 	for (size_t i = 1; i < s->nodes_count; i++)
-		for (size_t k = 0; k < take->sums_count; k++)
-			touched[s->key[i]] |= take->sums[k].samples[i] != 0;
+		touched[s->key[i]] |= sums->samples[i] != 0;
 	for (uint32_t i = 1; i < s->names.keys_count; i++)
 		if (touched[i] && (!last[s->class_of[i]] ||
 				   query_keys_compare(&s->names, &s->names.keys[i],
@@ -51,48 +49,6 @@ static uint32_t *keys_choose(const struct skeleton_take *take)
 }
 
 /* ---- which nodes ---- */
-
-/* What is taken, with all sums together. */
-struct taking {
-	const struct skeleton_take *take;
-	const struct skeleton *skeleton;
-	const int64_t *weights;
-	const int64_t *more; /* to add to them; NULL: nothing */
-	bool *touched;
-	size_t touched_count;
-};
-
-static void taking_release(struct taking *taking)
-{
-	free(taking->touched);
-}
-
-static int taking_init(struct taking *t, const struct skeleton_take *take)
-{
-	size_t nodes = take->skeleton->nodes_count;
-
-	*t = (struct taking){ .take = take,
-			      .skeleton = take->skeleton,
-			      .weights = take->sums[0].totals,
-			      .touched = malloc(nodes) };
-	if (!t->touched)
-		return -ENOMEM;
-	for (size_t i = 0; i < nodes; i++)
-		t->touched[i] = take->sums[0].samples[i] != 0;
-	if (take->sums_count > 1) {
-		t->more = take->sums[1].totals;
-		for (size_t i = 0; i < nodes; i++)
-			t->touched[i] |= take->sums[1].samples[i] != 0;
-	}
-	for (size_t i = 0; i < nodes; i++)
-		t->touched_count += t->touched[i];
-	return 0;
-}
-
-static int64_t weight(const struct taking *t, size_t node)
-{
-	return t->more ? sum_add(t->weights[node], t->more[node]) : t->weights[node];
-}
 
 #define BUCKET_BITS 8
 #define BUCKETS ((64 - BUCKET_BITS + 1) << BUCKET_BITS)
@@ -184,9 +140,11 @@ static void select_first(const struct skeleton *s, struct candidate *list, size_
 }
 
 /* Those of one bucket, of which only some are shown. */
-static int bucket_choose(const struct taking *t, size_t bucket, size_t count, size_t wanted, bool *shown)
+static int bucket_choose(const struct skeleton_take *take, const struct skeleton_choice *choice,
+			 size_t bucket, size_t count, size_t wanted)
 {
-	const struct skeleton *s = t->skeleton;
+	const struct skeleton *s = take->skeleton;
+	const int64_t *weights = take->sums->totals;
 	struct candidate *CLEANUP(cleanup_free) list = malloc((count + 1) * sizeof(*list));
 	int64_t from = bucket_floor(bucket), until = bucket_floor(bucket + 1);
 	size_t found = 0;
@@ -194,11 +152,11 @@ static int bucket_choose(const struct taking *t, size_t bucket, size_t count, si
 	if (!list)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < s->nodes_count && found < count; i++)
-		if (t->touched[i] && weight(t, i) >= from && weight(t, i) < until)
-			list[found++] = (struct candidate){ weight(t, i), s->rank[i], i };
+		if (choice->touched[i] && weights[i] >= from && weights[i] < until)
+			list[found++] = (struct candidate){ weights[i], s->rank[i], i };
 	select_first(s, list, found, wanted);
 	for (size_t i = 0; i < MIN(wanted, found); i++)
-		shown[list[i].node] = true;
+		choice->shown[list[i].node] = true;
 	return 0;
 }
 
@@ -212,47 +170,75 @@ static uint32_t parent_of(const struct skeleton_take *take, uint32_t node)
 /* The largest: those of the buckets above the one in which the limit falls, and some of that one.
  * A parent's total is never below its child's, and its rank is: what is shown hangs together.  Not so
  * where values are negative: every ancestor is kept. */
-static int largest_choose(const struct taking *t, bool *shown)
+static int largest_choose(const struct skeleton_take *take, struct skeleton_choice *choice)
 {
-	size_t nodes = t->skeleton->nodes_count, limit = t->take->max_nodes, bucket = BUCKETS, larger = 0;
+	size_t nodes = take->skeleton->nodes_count, limit = take->max_nodes, bucket = BUCKETS, larger = 0;
 	size_t *CLEANUP(cleanup_free) counts = calloc(BUCKETS, sizeof(*counts));
+	const int64_t *weights = take->sums->totals;
+	bool *shown = choice->shown;
 	int rc = 0;
 
 	if (!counts)
 		return -ENOMEM;
 	for (size_t i = 0; i < nodes; i++)
-		if (t->touched[i])
-			counts[bucket_of(weight(t, i))]++;
+		if (choice->touched[i])
+			counts[bucket_of(weights[i])]++;
 	while (larger + counts[bucket - 1] <= limit)
 		larger += counts[--bucket];
 	int64_t floor = bucket_floor(bucket);
 
 	for (size_t i = 0; i < nodes; i++)
-		shown[i] = t->touched[i] && weight(t, i) >= floor;
+		shown[i] = choice->touched[i] && weights[i] >= floor;
 	if (larger < limit)
-		rc = bucket_choose(t, bucket - 1, counts[bucket - 1], limit - larger, shown);
+		rc = bucket_choose(take, choice, bucket - 1, counts[bucket - 1], limit - larger);
 	shown[0] = true;
 	for (size_t i = nodes; i-- > 1;)
 		if (shown[i])
-			shown[parent_of(t->take, (uint32_t)i)] = true;
+			shown[parent_of(take, (uint32_t)i)] = true;
 	return rc;
 }
 
-static int choose(const struct taking *t, bool *shown)
+int skeleton_choose(const struct skeleton_take *take, struct skeleton_choice *ret_choice)
 {
-	if (t->take->max_nodes && t->touched_count > t->take->max_nodes)
-		return largest_choose(t, shown);
-	memcpy(shown, t->touched, t->skeleton->nodes_count);
-	shown[0] = true;
-	return 0;
+	const struct skeleton *s = take->skeleton;
+	struct skeleton_choice *c = ret_choice;
+	int rc = 0;
+
+	*c = (struct skeleton_choice){ .shown = malloc(s->nodes_count),
+				       .touched = malloc(s->nodes_count),
+				       .dress = take->joined ? keys_choose(s, take->sums) : NULL };
+	if (!c->shown || !c->touched || (take->joined && !c->dress))
+		return -ENOMEM;
+	if (take->joined)
+		skeleton_join_sums(s, take->sums);
+	for (size_t i = 0; i < s->nodes_count; i++)
+		c->touched[i] = take->sums->samples[i] != 0;
+	for (size_t i = 0; i < s->nodes_count; i++)
+		c->touched_count += c->touched[i];
+	if (take->max_nodes && c->touched_count > take->max_nodes)
+		rc = largest_choose(take, c);
+	else
+		memcpy(c->shown, c->touched, s->nodes_count);
+	c->shown[0] = true;
+	for (size_t i = 0; i < s->nodes_count; i++)
+		c->shown_count += c->shown[i];
+	return rc;
+}
+
+void skeleton_choice_release(struct skeleton_choice *choice)
+{
+	free(choice->shown);
+	free(choice->touched);
+	free(choice->dress);
+	*choice = (struct skeleton_choice){ 0 };
 }
 
 /* ---- the tree ---- */
 
 struct copying {
 	const struct skeleton_take *take;
+	const struct skeleton_choice *choice;
 	struct query_tree *tree;
-	uint32_t *dress;   /* by key: what it is shown with; NULL: itself */
 	uint32_t *strings; /* the tree's numbers + 1 by the skeleton's, 0: not copied yet */
 	uint32_t *keys;
 };
@@ -273,7 +259,7 @@ static int string_copy(struct copying *c, uint32_t string, uint32_t *ret_string)
 
 static int key_copy(struct copying *c, uint32_t key, uint32_t *ret_key)
 {
-	uint32_t from = c->dress ? c->dress[key] : key;
+	uint32_t from = c->choice->dress ? c->choice->dress[key] : key;
 
 	if (!c->keys[from]) {
 		struct query_key copy = c->take->skeleton->names.keys[from];
@@ -316,18 +302,18 @@ static int aliases_copy(struct copying *c)
 	return rc;
 }
 
-static int nodes_copy(struct copying *c, const bool *shown, uint32_t *number)
+static int nodes_copy(struct copying *c, uint32_t *number)
 {
 	const struct skeleton_take *take = c->take;
 	size_t nodes = take->skeleton->nodes_count;
 	int rc = 0;
 
 	number[0] = 0;
-	c->tree->nodes[0].total = take->sums[0].totals[0];
+	c->tree->nodes[0].total = take->sums->totals[0];
 	for (uint32_t i = 1; !rc && i < nodes; i++) {
 		uint32_t key = 0;
 
-		if (!shown[i]) {
+		if (!c->choice->shown[i]) {
 			number[i] = UINT32_MAX;
 			continue;
 		}
@@ -338,14 +324,14 @@ static int nodes_copy(struct copying *c, const bool *shown, uint32_t *number)
 		c->tree->nodes[c->tree->nodes_count++] =
 			(struct query_tree_node){ .parent = number[parent_of(take, i)],
 						  .key = key,
-						  .total = take->sums[0].totals[i] };
+						  .total = take->sums->totals[i] };
 	}
 	return rc;
 }
 
 static void selves_copy(struct copying *c, const uint32_t *number)
 {
-	const struct skeleton_sums *sums = &c->take->sums[0];
+	const struct skeleton_sums *sums = c->take->sums;
 	struct query_hidden *hidden = &c->tree->hidden;
 
 	for (size_t i = 0; i < sums->leaves_count; i++) {
@@ -364,62 +350,59 @@ static void selves_copy(struct copying *c, const uint32_t *number)
 }
 
 /* What hidden children held, by node. */
-static int hidden_find(struct copying *c, const struct taking *t, const bool *shown,
-		       const uint32_t *number)
+static int hidden_find(struct copying *c, const uint32_t *number)
 {
 	const struct skeleton_take *take = c->take;
+	const struct skeleton_choice *choice = c->choice;
 	struct query_hidden *hidden = &c->tree->hidden;
 
-	hidden->nodes = t->touched_count - c->tree->nodes_count;
+	hidden->nodes = choice->touched_count - c->tree->nodes_count;
 	hidden->self = calloc(c->tree->nodes_count, sizeof(*hidden->self));
 	if (!hidden->self)
 		return -ENOMEM;
 	for (uint32_t i = 1; i < take->skeleton->nodes_count; i++) {
 		uint32_t parent = parent_of(take, i);
 
-		if (!shown[i] && shown[parent] && t->touched[i])
+		if (!choice->shown[i] && choice->shown[parent] && choice->touched[i])
 			hidden->self[number[parent]] =
-				sum_add(hidden->self[number[parent]], take->sums[0].totals[i]);
+				sum_add(hidden->self[number[parent]], take->sums->totals[i]);
 	}
 	return 0;
 }
 
-int skeleton_tree(const struct skeleton_take *take, struct query_tree *tree, uint32_t **ret_number)
+int skeleton_copy(const struct skeleton_take *take, const struct skeleton_choice *choice,
+		  struct query_tree *tree, uint32_t **ret_number)
 {
-	struct skeleton *s = take->skeleton;
-	struct taking taking CLEANUP(taking_release) = { 0 };
-	size_t nodes = s->nodes_count, count = 0;
-	uint32_t *CLEANUP(cleanup_free) dress = take->joined ? keys_choose(take) : NULL;
+	const struct skeleton *s = take->skeleton;
 	uint32_t *CLEANUP(cleanup_free) strings = calloc(s->names.strings.count + 1, sizeof(*strings));
 	uint32_t *CLEANUP(cleanup_free) keys = calloc(s->names.keys_count + 1, sizeof(*keys));
-	uint32_t *CLEANUP(cleanup_free) number = pages_alloc(nodes, sizeof(*number));
-	bool *CLEANUP(cleanup_free) shown = malloc(nodes);
-	struct copying c = { take, tree, dress, strings, keys };
-	int rc = strings && keys && number && shown && (dress || !take->joined) ? 0 : -ENOMEM;
+	uint32_t *CLEANUP(cleanup_free) number = pages_alloc(s->nodes_count, sizeof(*number));
+	struct copying c = { take, choice, tree, strings, keys };
+	int rc = strings && keys && number ? 0 : -ENOMEM;
 
-	for (size_t k = 0; !rc && take->joined && k < take->sums_count; k++)
-		values_join(s, &take->sums[k]);
 	if (!rc)
-		rc = taking_init(&taking, take);
-	if (rc)
-		return rc;
-	rc = choose(&taking, shown);
-	for (size_t i = 0; !rc && i < nodes; i++)
-		count += shown[i];
+		rc = array_grow(&tree->nodes, sizeof(*tree->nodes), &tree->nodes_capacity,
+				choice->shown_count);
 	if (!rc)
-		rc = array_grow(&tree->nodes, sizeof(*tree->nodes), &tree->nodes_capacity, count);
-	if (!rc)
-		rc = nodes_copy(&c, shown, number);
+		rc = nodes_copy(&c, number);
 	if (!rc)
 		rc = aliases_copy(&c);
 	if (rc)
 		return rc;
 	selves_copy(&c, number);
-	if (count < taking.touched_count)
-		rc = hidden_find(&c, &taking, shown, number);
+	if (choice->shown_count < choice->touched_count)
+		rc = hidden_find(&c, number);
 	if (!rc && ret_number)
 		*ret_number = TAKE(number);
 	return rc;
+}
+
+int skeleton_tree(const struct skeleton_take *take, struct query_tree *tree, uint32_t **ret_number)
+{
+	struct skeleton_choice choice CLEANUP(skeleton_choice_release) = { 0 };
+	int rc = skeleton_choose(take, &choice);
+
+	return rc ? rc : skeleton_copy(take, &choice, tree, ret_number);
 }
 
 int skeleton_of_tree(struct query_tree *tree, struct skeleton *ret_skeleton,

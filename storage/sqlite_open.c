@@ -251,12 +251,16 @@ static int merge_part(struct open_file *file, struct codec *codec, uint32_t numb
 int open_file_merge(struct open_file *file, struct codec *codec, unsigned segments,
 		    struct err *err)
 {
+	const struct dict_tables *t = &file->catalogue.dict.t;
 	int rc = db_exec(&file->db, "BEGIN IMMEDIATE", err);
 
-	for (uint32_t i = 0; !rc && i < file->catalogue.dict.t.series_count; i++) {
+	/* Stacks are megabytes, and mostly there is nothing to do: only those that will be written are loaded. */
+	for (uint32_t i = 0; rc >= 0 && i < t->series_count; i++) {
 		struct dict *loaded;
 
-		rc = open_file_part(file, codec, i, &loaded, err);
+		rc = has_more(file, t->series[i].part, segments, err);
+		if (rc > 0)
+			rc = open_file_part(file, codec, i, &loaded, err);
 	}
 	if (!rc)
 		rc = merge_part(file, codec, 0, &file->catalogue, segments, err);

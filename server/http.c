@@ -351,9 +351,9 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **c
 		http_connection_closed(arg, info->connect_fd);
 }
 
-int http_pool_start(struct http *http, struct err *err)
+static struct MHD_Daemon *pool_start(struct http *http)
 {
-	http->daemon = MHD_start_daemon(
+	return MHD_start_daemon(
 		MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC,
 		0, NULL, NULL, on_request, http, MHD_OPTION_THREAD_POOL_SIZE, HTTP_POOL_THREADS,
 		MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
@@ -361,5 +361,12 @@ int http_pool_start(struct http *http, struct err *err)
 		(size_t)48 << 10, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
 		MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_STRICT_FOR_CLIENT, 1,
 		MHD_OPTION_END);
-	return http->daemon ? 0 : err_set(err, -EIO, "http: libmicrohttpd did not start");
+}
+
+int http_pools_start(struct http *http, struct err *err)
+{
+	http->questions = pool_start(http);
+	http->others = pool_start(http);
+	return http->questions && http->others ? 0 :
+						 err_set(err, -EIO, "http: libmicrohttpd did not start");
 }

@@ -3,7 +3,7 @@
  * server/http.h - listeners, connections, bodies and answers; routes say what they mean.
  *
  * The loop accepts and peeks at the head (server/head.h) under an absolute deadline; only then does
- * libmicrohttpd's pool get the connection.  One request a connection: what follows a body is never
+ * one of libmicrohttpd's pools get the connection.  One request a connection: what follows a body is never
  * read, so nothing can be smuggled behind it.  A route runs on a pool thread.
  */
 #ifndef SERVER_HTTP_H
@@ -69,6 +69,9 @@ struct http_options {
 	bool (*refuse)(void *arg, const struct http_request *request, struct http_answer *answer);
 	size_t (*body_max)(void *arg, const char *path); /* bytes */
 	void *arg;
+	/* How heads of what may take long begin ("GET "), NULL-terminated; may be NULL.  A connection that begins so goes to
+	 * a pool of its own: no upload waits behind a question. */
+	const char *const *questions;
 };
 
 MUST_CHECK int http_start(struct event_base *base, const struct http_options *options,

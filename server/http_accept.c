@@ -126,9 +126,18 @@ static void waiting_refuse(struct http_waiting *waiting, int status, const char 
 	waiting_free(waiting);
 }
 
-static void waiting_hand_over(struct http_waiting *waiting)
+static bool is_question(const struct http *http, const char *head)
+{
+	for (const char *const *q = http->options.questions; q && *q; q++)
+		if (!strncmp(head, *q, strlen(*q)))
+			return true;
+	return false;
+}
+
+static void waiting_hand_over(struct http_waiting *waiting, const char *head)
 {
 	struct http *http = waiting->http;
+	struct MHD_Daemon *pool = is_question(http, head) ? http->questions : http->others;
 	int fd = waiting->fd;
 	struct sockaddr_storage address = waiting->address;
 	socklen_t len = waiting->address_len;
@@ -140,7 +149,7 @@ static void waiting_hand_over(struct http_waiting *waiting)
 	waiting->fd = -1;
 	waiting_free(waiting);
 	/* libmicrohttpd looks at the family alone; a Unix peer has no address to show. */
-	if (MHD_add_connection(http->daemon, fd, (struct sockaddr *)&address, len) != MHD_YES)
+	if (MHD_add_connection(pool, fd, (struct sockaddr *)&address, len) != MHD_YES)
 		http_connection_closed(http, fd); /* it has closed the descriptor */
 }
 
@@ -168,7 +177,7 @@ static void head_ready(evutil_socket_t fd, short what, void *arg)
 	if (len < 0)
 		waiting_refuse(waiting, status, err.message);
 	else if (len > 0)
-		waiting_hand_over(waiting);
+		waiting_hand_over(waiting, bytes);
 }
 
 static void heads_check(struct http *http, int64_t now_ns)
@@ -307,7 +316,7 @@ int http_start(struct event_base *base, const struct http_options *options, stru
 	(void)pthread_mutex_init(&http->lock, NULL);
 	for (size_t i = 0; i < HTTP_CONNECTIONS_MAX; i++)
 		http->open[i].fd = -1;
-	int rc = http_pool_start(http, err);
+	int rc = http_pools_start(http, err);
 
 	if (!rc) {
 		http->tick = event_new(base, -1, EV_PERSIST, deadlines_check, http);
@@ -337,8 +346,10 @@ void http_stop(struct http *http)
 		waiting_free(http->waiting);
 	if (http->tick)
 		event_free(http->tick);
-	if (http->daemon)
-		MHD_stop_daemon(http->daemon);
+	if (http->questions)
+		MHD_stop_daemon(http->questions);
+	if (http->others)
+		MHD_stop_daemon(http->others);
 	(void)pthread_mutex_destroy(&http->lock);
 	free(http);
 }

@@ -10,7 +10,7 @@
 
 #include "server/http.h"
 
-#define HTTP_POOL_THREADS 4u
+#define HTTP_POOL_THREADS 4u /* of each pool */
 #define HTTP_BODIES_MAX ((uint64_t)512 << 20) /* of all requests together */
 
 struct http_listener {
@@ -35,7 +35,7 @@ struct http_open {
 struct http {
 	struct event_base *base;
 	struct http_options options;
-	struct MHD_Daemon *daemon;
+	struct MHD_Daemon *questions, *others; /* pools */
 	struct http_listener listeners[HTTP_LISTENERS_MAX];
 	size_t listeners_count;
 	struct event *tick;
@@ -48,7 +48,7 @@ struct http {
 	uint64_t body_bytes; /* of bodies that are held now */
 };
 
-MUST_CHECK int http_pool_start(struct http *http, struct err *err);
+MUST_CHECK int http_pools_start(struct http *http, struct err *err);
 void http_connection_closed(struct http *http, int fd);
 
 #endif

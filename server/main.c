@@ -153,12 +153,14 @@ static int agent_start(struct agent *agent, struct err *err)
 	(void)snprintf(path, sizeof(path), "%s/token", agent->config.run);
 	if (!rc)
 		rc = auth_new(path, agent->config.auth_open, &agent->auth, err);
+	static const char *const questions[] = { "GET ", "HEAD ", "POST /querier.v1.", NULL };
 	const struct http_options options = { .rules = &agent->rules,
 					      .auth = agent->auth,
 					      .serve = agent_serve,
 					      .refuse = agent_refuse,
 					      .body_max = agent_body_max,
-					      .arg = agent };
+					      .arg = agent,
+					      .questions = questions };
 
 	if (!rc)
 		rc = http_start(agent->base, &options, &agent->http, err);

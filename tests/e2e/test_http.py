@@ -3,8 +3,11 @@
 import base64
 import os
 import socket
+import sqlite3
+import threading
 
 from support import Agent, main, run
+from wire import pprof
 
 GOOD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -176,7 +179,35 @@ def wrong_questions_get_a_problem_that_says_why():
         assert agent.request("DELETE", "/api/v1/services")[0] == 405
 
 
+def questions_and_uploads_do_not_wait_for_each_other():
+    """More uploads than threads wait for a file that somebody else writes: the agent still says how many they are."""
+    with Agent() as agent:
+        body = pprof([("cpu", "nanoseconds")], {"main;work": (7,)}, period_type=("cpu", "nanoseconds"))
+
+        def upload():
+            answers.append(agent.request("POST", "/api/v1/profiles", body=body, service="queue")[0])
+
+        answers, asked = [], False
+        upload()
+        for _ in range(5):  # SQLite's patience ends after five seconds, on a machine that stands still too
+            answers = []
+            file = max((agent.directory / "data").rglob("l0/*.db"))
+            with sqlite3.connect(file, isolation_level=None) as db:
+                db.execute("BEGIN IMMEDIATE")
+                uploads = [threading.Thread(target=upload) for _ in range(16)]
+                for thread in uploads:
+                    thread.start()
+                while not asked and not answers:
+                    asked = agent.status()["http"]["open"] > len(uploads) and not answers
+                db.execute("ROLLBACK")
+            for thread in uploads:
+                thread.join()
+            if asked:
+                break
+        assert asked and answers == [200] * 16, (asked, answers)
+
+
 main(heads_are_read_strictly, a_head_may_come_a_byte_at_a_time, reading_over_tcp_asks_for_the_token,
      a_link_lets_one_browser_in_once, another_site_s_page_cannot_write,
      answers_carry_the_headers_that_protect_the_page, users_see_what_is_theirs,
-     wrong_questions_get_a_problem_that_says_why)
+     wrong_questions_get_a_problem_that_says_why, questions_and_uploads_do_not_wait_for_each_other)

@@ -13,6 +13,7 @@ struct route_call {
 	struct http_answer *answer;
 	struct str name; /* what "{name}" stood for */
 	int64_t now_ns;	 /* UTC, one for the whole request */
+	bool again;	 /* the store could not answer now, but can (-EAGAIN) */
 };
 
 typedef void (*route_fn)(struct route_call *call);

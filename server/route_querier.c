@@ -69,6 +69,7 @@ static void fail(struct route_call *call, int rc, const struct err *err)
 
 	buf_clear(&call->answer->body);
 	call->answer->content_type = "application/json";
+	call->again = rc == -EAGAIN;
 	route_retry_after(call, call->answer->status);
 	json_init(&json, &call->answer->body);
 	json_open(&json, '{');

@@ -149,6 +149,26 @@ size_t agent_body_max(void *arg, const char *path)
 	return large ? SYMBOLS_BODY_MAX : agent->config.limits.body_bytes;
 }
 
+#define TRIES 5
+
+/* What reads when the writer must have the file for itself, or while it packs, is told to come again: it does so here.
+ * A question changes nothing, and the next try finds the writer done. */
+static void serve_again(const struct route *route, struct route_call *call)
+{
+	const struct http_answer fresh = *call->answer;
+
+	route->serve(call);
+	for (int i = 1; call->again && route->access == READ && i < TRIES; i++) {
+		struct buf body = call->answer->body;
+
+		*call->answer = fresh;
+		call->answer->body = body;
+		buf_clear(&call->answer->body);
+		call->again = false;
+		route->serve(call);
+	}
+}
+
 void agent_serve(void *arg, const struct http_request *request, struct http_answer *answer)
 {
 	struct route_call call = { .agent = arg,
@@ -158,7 +178,7 @@ void agent_serve(void *arg, const struct http_request *request, struct http_answ
 	const char *other;
 	const struct route *route = route_find(request, &call.name, &other);
 
-	route->serve(&call); /* there is one: agent_refuse has seen the same request */
+	serve_again(route, &call); /* there is one: agent_refuse has seen the same request */
 	route_compress(&call);
 }
 
@@ -190,6 +210,7 @@ void route_fail(struct route_call *call, int rc, const struct err *err)
 {
 	int status = status_of(rc);
 
+	call->again = rc == -EAGAIN;
 	route_retry_after(call, status);
 	http_problem(call->answer, status, "%s",
 		     err->code ? err->message : "something went wrong; the agent's log says more");

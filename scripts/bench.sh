@@ -3,14 +3,14 @@
 # Runs the benchmarks named, all when none is, and prints one JSON object a line:
 #   {"bench":…,"metric":…,"value":…,"unit":…,"baseline":…}
 # A name is that of a program in build/release/bench, with dashes for underscores: client-cpu; or of
-# tests/bench/NAME.py: client, agent (many clients), ingest, query, pprofs (an hour of them).
+# tests/bench/NAME.py: client, agent (many clients), ingest, query, busy (both at once), pprofs (an hour of them).
 # `client` also takes names of its parts: scripts/bench.sh client -- redis.
 set -eu
 cd "$(dirname "$0")/.."
 scripts/build.sh release >&2
 bench=build/release/bench
 if [ $# = 0 ]; then
-	set -- client agent ingest query pprofs
+	set -- client agent ingest query busy pprofs
 	for program in "$bench"/*; do
 		[ -x "$program" ] && [ -f "$program" ] && [ "${program##*/}" != agent_clients ] || continue
 		set -- "$@" "$(basename "$program" | tr _ -)"
@@ -20,7 +20,7 @@ for name in "$@"; do
 	shift
 	program=$bench/$(echo "$name" | tr - _)
 	case $name in
-	agent | ingest | pprofs | query)
+	agent | busy | ingest | pprofs | query)
 		HEARTH_BUILD=$PWD/build/release PYTHONDONTWRITEBYTECODE=1 python3 "tests/bench/$name.py"
 		continue
 		;;

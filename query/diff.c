@@ -78,19 +78,21 @@ static void side_release(struct side *side)
 }
 
 /* Selves by node of the tree. */
-static int side_read(const struct skeleton_leaves *leaves, const uint32_t *number, size_t count,
+static int side_read(const struct skeleton_leaves *leaves, const struct skeleton_numbers *numbers,
 		     struct side *ret_side)
 {
-	struct side side = { calloc(count, sizeof(*side.self)), calloc(count, sizeof(*side.samples)),
-			     count };
+	struct side side = { calloc(numbers->count, sizeof(*side.self)),
+			     calloc(numbers->count, sizeof(*side.samples)), numbers->count };
 
 	if (!side.self || !side.samples) {
 		side_release(&side);
 		return -ENOMEM;
 	}
 	for (size_t i = 0; i < leaves->count; i++) {
-		side.self[number[leaves->list[i].node]] = leaves->list[i].self;
-		side.samples[number[leaves->list[i].node]] = leaves->list[i].samples;
+		uint32_t at = skeleton_number(numbers, leaves->list[i].node);
+
+		side.self[at] = leaves->list[i].self;
+		side.samples[at] = leaves->list[i].samples;
 	}
 	*ret_side = side;
 	return 0;
@@ -195,9 +197,8 @@ static int side_settle(const struct skeleton_take *take, const struct skeleton_l
 
 /* The nodes that are largest with both sides together, with the values of now, whose totals have the columns. */
 static int sides_tree(const struct skeleton_take *take, const struct sides *sides, struct query_tree *tree,
-		      uint32_t **ret_number)
+		      struct skeleton_choice *ret_choice)
 {
-	struct skeleton_choice choice CLEANUP(skeleton_choice_release) = { 0 };
 	int rc = skeleton_leaves_add(&sides->now, take->sums, take->skeleton);
 
 	if (!rc)
@@ -205,10 +206,10 @@ static int sides_tree(const struct skeleton_take *take, const struct sides *side
 	if (!rc)
 		rc = skeleton_settle(take->sums, take->skeleton);
 	if (!rc)
-		rc = skeleton_choose(take, &choice);
+		rc = skeleton_choose(take, ret_choice);
 	if (!rc)
 		rc = side_settle(take, &sides->now);
-	return rc ? rc : skeleton_copy(take, &choice, tree, ret_number);
+	return rc ? rc : skeleton_copy(take, ret_choice, tree);
 }
 
 /* With a shape to be made: a tree of all nodes of both sides, whose values the shape moves. */
@@ -216,27 +217,29 @@ static int diff_shaped(struct query_diff *diff, const struct query *now, struct 
 		       struct skeleton_sums *sums, const struct sides *sides)
 {
 	struct side side CLEANUP(side_release) = { 0 };
-	uint32_t *CLEANUP(cleanup_free) number = NULL;
+	struct skeleton_choice choice CLEANUP(skeleton_choice_release) = { 0 };
 	const struct skeleton_take take = { .skeleton = skeleton, .sums = sums };
-	int rc = sides_tree(&take, sides, &diff->tree, &number);
+	int rc = sides_tree(&take, sides, &diff->tree, &choice);
 
 	if (!rc)
-		rc = side_read(&sides->base, number, diff->tree.nodes_count, &side);
+		rc = side_read(&sides->base, &choice.numbers, &side);
 	return rc ? rc : both_sides(diff, now, &side);
 }
 
-static void side_fill(const struct skeleton_sums *sums, const uint32_t *number, size_t nodes,
+static void side_fill(const struct skeleton_sums *sums, const struct skeleton_numbers *numbers, size_t nodes,
 		      struct query_side_values *side)
 {
-	for (size_t i = 0; i < nodes; i++) {
-		if (number[i] == UINT32_MAX)
-			continue;
-		side[number[i]].total = sums->totals[i];
-		side[number[i]].samples_total = sums->samples[i];
+	for (size_t word = 0, at = 0; word <= nodes / 64; word++) {
+		for (uint64_t bits = numbers->bits[word]; bits; bits &= bits - 1, at++) {
+			size_t node = word * 64 + (size_t)__builtin_ctzll(bits);
+
+			side[at].total = sums->totals[node];
+			side[at].samples_total = sums->samples[node];
+		}
 	}
 	for (size_t i = 0; i < sums->leaves_count; i++) {
 		const struct skeleton_leaf *leaf = &sums->leaves[i];
-		uint32_t at = number[leaf->node];
+		uint32_t at = skeleton_number(numbers, leaf->node);
 
 		if (at == UINT32_MAX)
 			continue;
@@ -249,7 +252,7 @@ static void side_fill(const struct skeleton_sums *sums, const uint32_t *number, 
 static int diff_joined(struct query_diff *diff, const struct query *now, struct skeleton *skeleton,
 		       struct skeleton_sums *sums, const struct sides *sides)
 {
-	uint32_t *CLEANUP(cleanup_free) number = NULL;
+	struct skeleton_choice choice CLEANUP(skeleton_choice_release) = { 0 };
 	int rc = skeleton_join(skeleton);
 	const struct skeleton_take take = { .skeleton = skeleton,
 					    .sums = sums,
@@ -257,18 +260,18 @@ static int diff_joined(struct query_diff *diff, const struct query *now, struct 
 					    .max_nodes = now->max_nodes };
 
 	if (!rc)
-		rc = sides_tree(&take, sides, &diff->tree, &number);
+		rc = sides_tree(&take, sides, &diff->tree, &choice);
 	if (rc)
 		return rc;
 	diff->now = calloc(diff->tree.nodes_count, sizeof(*diff->now));
 	diff->base = calloc(diff->tree.nodes_count, sizeof(*diff->base));
 	if (!diff->now || !diff->base)
 		return -ENOMEM;
-	side_fill(sums, number, skeleton->nodes_count, diff->now);
+	side_fill(sums, &choice.numbers, skeleton->nodes_count, diff->now);
 	rc = side_settle(&take, &sides->base);
 	if (rc)
 		return rc;
-	side_fill(sums, number, skeleton->nodes_count, diff->base);
+	side_fill(sums, &choice.numbers, skeleton->nodes_count, diff->base);
 	diff->base_total = diff->base[0].total;
 	diff->tree.facts.filtered = diff->base_facts.filtered = true;
 	return 0;

@@ -339,7 +339,7 @@ static void comments_write(const struct job *job, struct query_pprof *pprof)
 }
 
 /* The tree of the nodes that cells stand at; a label may have taken all of a stack's value. */
-static int tree_make(struct job *job, uint32_t **ret_number)
+static int tree_make(struct job *job, struct skeleton_numbers *ret_numbers)
 {
 	struct skeleton_sums sums CLEANUP(skeleton_sums_release) = {0};
 	const struct skeleton_take take = { .skeleton = job->skeleton, .sums = &sums };
@@ -354,17 +354,17 @@ static int tree_make(struct job *job, uint32_t **ret_number)
 	if (!rc)
 		rc = skeleton_settle(&sums, job->skeleton);
 	if (!rc)
-		rc = skeleton_tree(&take, job->tree, ret_number);
+		rc = skeleton_tree(&take, job->tree, ret_numbers);
 	job->tree->facts = job->facts;
 	return rc;
 }
 
 static int cells_write(struct job *job, size_t max_nodes, struct buf *out)
 {
-	uint32_t *CLEANUP(cleanup_free) number = NULL;
+	struct skeleton_numbers numbers CLEANUP(skeleton_numbers_release) = {0};
 	struct query_view view;
 	struct query_pprof pprof;
-	int rc = tree_make(job, &number);
+	int rc = tree_make(job, &numbers);
 
 	if (!rc)
 		rc = query_view_init(&view, job->tree, max_nodes);
@@ -378,8 +378,8 @@ static int cells_write(struct job *job, size_t max_nodes, struct buf *out)
 
 			memcpy(pair, intern_get(&job->cell_index, i).ptr, sizeof(pair));
 			if (job->cells[i])
-				cell_write(&pprof, &job->sets[pair[0]], number[pair[1]],
-					   job->cells[i]);
+				cell_write(&pprof, &job->sets[pair[0]],
+					   skeleton_number(&numbers, pair[1]), job->cells[i]);
 		}
 		rc = query_pprof_end(&pprof, out);
 	}

@@ -16,21 +16,25 @@ bool passing_is_needed(const struct query *query)
 static int shape_passes(struct passing *p, const struct query *query)
 {
 	struct query_tree tree CLEANUP(query_tree_release) = { 0 };
-	uint32_t *CLEANUP(cleanup_free) number = NULL, *CLEANUP(cleanup_free) map = NULL;
+	struct skeleton_numbers numbers CLEANUP(skeleton_numbers_release) = { 0 };
+	uint32_t *CLEANUP(cleanup_free) map = NULL;
 	const struct skeleton_take take = { .skeleton = p->skeleton, .sums = &p->sums };
 	int rc = query_tree_init(&tree);
 
 	if (!rc)
 		rc = skeleton_settle(&p->sums, p->skeleton);
 	if (!rc)
-		rc = skeleton_tree(&take, &tree, &number);
+		rc = skeleton_tree(&take, &tree, &numbers);
 	if (!rc)
 		rc = reshape_tree(query, &tree, NULL, &map);
 	p->passes = malloc(p->count);
 	if (!rc && !p->passes)
 		rc = -ENOMEM;
-	for (size_t i = 0; !rc && i < p->count; i++)
-		p->passes[i] = number[i] != UINT32_MAX && map[number[i]] != RESHAPE_DROPPED;
+	for (uint32_t i = 0; !rc && i < p->count; i++) {
+		uint32_t number = skeleton_number(&numbers, i);
+
+		p->passes[i] = number != UINT32_MAX && map[number] != RESHAPE_DROPPED;
+	}
 	return rc;
 }
 

@@ -138,10 +138,31 @@ struct skeleton_take {
 	size_t max_nodes; /* 0: all */
 };
 
+/* Numbers, by node of the skeleton, of those nodes that a tree has: as many bits, and how many were set before each
+ * 64.  A column of numbers would be fresh megabytes for each question. */
+struct skeleton_numbers {
+	uint64_t *bits;
+	uint32_t *before;
+	size_t count; /* of the tree's nodes */
+};
+
+/* The tree's node, UINT32_MAX for none. */
+static inline uint32_t skeleton_number(const struct skeleton_numbers *numbers, uint32_t node)
+{
+	uint64_t word = numbers->bits[node / 64], bit = UINT64_C(1) << node % 64;
+
+	if (!(word & bit))
+		return UINT32_MAX;
+	return numbers->before[node / 64] + (uint32_t)__builtin_popcountll(word & (bit - 1));
+}
+
+void skeleton_numbers_release(struct skeleton_numbers *numbers);
+
 /* Which nodes a tree has. */
 struct skeleton_choice {
-	bool *shown, *touched; /* by node; touched: with samples below */
-	size_t shown_count, touched_count;
+	struct skeleton_numbers numbers;
+	bool *touched; /* by node: with samples below */
+	size_t touched_count;
 	uint32_t *dress; /* by key: what a joined node is shown with; NULL: its own */
 };
 
@@ -154,15 +175,14 @@ void skeleton_choice_release(struct skeleton_choice *choice);
 
 /*
  * Fill a fresh tree with what was chosen, with these sums or others.  Names are copied; totals are final, and what is
- * left out is said in `hidden`.  ret_number, unless NULL: by node of the skeleton the tree's node, UINT32_MAX for
- * none; the caller's.
+ * left out is said in `hidden`.
  */
 MUST_CHECK int skeleton_copy(const struct skeleton_take *take, const struct skeleton_choice *choice,
-			     struct query_tree *tree, uint32_t **ret_number);
+			     struct query_tree *tree);
 
-/* Both. */
+/* Both.  ret_numbers may be NULL. */
 MUST_CHECK int skeleton_tree(const struct skeleton_take *take, struct query_tree *tree,
-			     uint32_t **ret_number);
+			     struct skeleton_numbers *ret_numbers);
 
 /* Join settled sums: the totals of nodes whose paths have the same names are the first one's. */
 void skeleton_join_sums(const struct skeleton *skeleton, struct skeleton_sums *sums);

@@ -139,27 +139,6 @@ static void select_first(const struct skeleton *s, struct candidate *list, size_
 	}
 }
 
-/* Those of one bucket, of which only some are shown. */
-static int bucket_choose(const struct skeleton_take *take, const struct skeleton_choice *choice,
-			 size_t bucket, size_t count, size_t wanted)
-{
-	const struct skeleton *s = take->skeleton;
-	const int64_t *weights = take->sums->totals;
-	struct candidate *CLEANUP(cleanup_free) list = malloc((count + 1) * sizeof(*list));
-	int64_t from = bucket_floor(bucket), until = bucket_floor(bucket + 1);
-	size_t found = 0;
-
-	if (!list)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < s->nodes_count && found < count; i++)
-		if (choice->touched[i] && weights[i] >= from && weights[i] < until)
-			list[found++] = (struct candidate){ weights[i], s->rank[i], i };
-	select_first(s, list, found, wanted);
-	for (size_t i = 0; i < MIN(wanted, found); i++)
-		choice->shown[list[i].node] = true;
-	return 0;
-}
-
 static uint32_t parent_of(const struct skeleton_take *take, uint32_t node)
 {
 	uint32_t parent = take->skeleton->parent[node];
@@ -170,44 +149,76 @@ static uint32_t parent_of(const struct skeleton_take *take, uint32_t node)
 /* The largest: those of the buckets above the one in which the limit falls, and some of that one.
  * A parent's total is never below its child's, and its rank is: what is shown hangs together.  Not so
  * where values are negative: every ancestor is kept. */
-static int largest_choose(const struct skeleton_take *take, struct skeleton_choice *choice)
+static int largest_choose(const struct skeleton_take *take, const bool *touched, bool *shown)
 {
-	size_t nodes = take->skeleton->nodes_count, limit = take->max_nodes, bucket = BUCKETS, larger = 0;
+	const struct skeleton *s = take->skeleton;
+	size_t limit = take->max_nodes, bucket = BUCKETS, larger = 0, found = 0;
 	size_t *CLEANUP(cleanup_free) counts = calloc(BUCKETS, sizeof(*counts));
 	const int64_t *weights = take->sums->totals;
-	bool *shown = choice->shown;
-	int rc = 0;
 
 	if (!counts)
 		return -ENOMEM;
-	for (size_t i = 0; i < nodes; i++)
-		if (choice->touched[i])
+	for (size_t i = 0; i < s->nodes_count; i++)
+		if (touched[i])
 			counts[bucket_of(weights[i])]++;
 	while (larger + counts[bucket - 1] <= limit)
 		larger += counts[--bucket];
-	int64_t floor = bucket_floor(bucket);
+	struct candidate *CLEANUP(cleanup_free) list = malloc((counts[bucket - 1] + 1) * sizeof(*list));
+	int64_t floor = bucket_floor(bucket), below = bucket_floor(bucket - 1);
 
-	for (size_t i = 0; i < nodes; i++)
-		shown[i] = choice->touched[i] && weights[i] >= floor;
-	if (larger < limit)
-		rc = bucket_choose(take, choice, bucket - 1, counts[bucket - 1], limit - larger);
-	shown[0] = true;
-	for (size_t i = nodes; i-- > 1;)
+	if (!list)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < s->nodes_count; i++) {
+		shown[i] = touched[i] && weights[i] >= floor;
+		if (touched[i] && weights[i] < floor && weights[i] >= below && found < counts[bucket - 1])
+			list[found++] = (struct candidate){ weights[i], s->rank[i], i };
+	}
+	select_first(s, list, found, limit - larger);
+	for (size_t i = 0; i < MIN(limit - larger, found); i++)
+		shown[list[i].node] = true;
+	for (size_t i = s->nodes_count; i-- > 1;)
 		if (shown[i])
 			shown[parent_of(take, (uint32_t)i)] = true;
-	return rc;
+	return 0;
+}
+
+static int numbers_init(struct skeleton_numbers *numbers, const bool *shown, size_t nodes)
+{
+	size_t words = nodes / 64 + 1;
+
+	numbers->bits = calloc(words, sizeof(*numbers->bits));
+	numbers->before = malloc(words * sizeof(*numbers->before));
+	if (!numbers->bits || !numbers->before)
+		return -ENOMEM;
+	for (size_t word = 0; word < words; word++) {
+		uint64_t bits = 0;
+
+		for (size_t i = word * 64; i < MIN(nodes, word * 64 + 64); i++)
+			bits |= (uint64_t)shown[i] << i % 64;
+		numbers->bits[word] = bits;
+		numbers->before[word] = (uint32_t)numbers->count;
+		numbers->count += (size_t)__builtin_popcountll(bits);
+	}
+	return 0;
+}
+
+void skeleton_numbers_release(struct skeleton_numbers *numbers)
+{
+	free(numbers->bits);
+	free(numbers->before);
+	*numbers = (struct skeleton_numbers){ 0 };
 }
 
 int skeleton_choose(const struct skeleton_take *take, struct skeleton_choice *ret_choice)
 {
 	const struct skeleton *s = take->skeleton;
 	struct skeleton_choice *c = ret_choice;
+	bool *CLEANUP(cleanup_free) shown = malloc(s->nodes_count);
 	int rc = 0;
 
-	*c = (struct skeleton_choice){ .shown = malloc(s->nodes_count),
-				       .touched = malloc(s->nodes_count),
+	*c = (struct skeleton_choice){ .touched = malloc(s->nodes_count),
 				       .dress = take->joined ? keys_choose(s, take->sums) : NULL };
-	if (!c->shown || !c->touched || (take->joined && !c->dress))
+	if (!shown || !c->touched || (take->joined && !c->dress))
 		return -ENOMEM;
 	if (take->joined)
 		skeleton_join_sums(s, take->sums);
@@ -216,18 +227,16 @@ int skeleton_choose(const struct skeleton_take *take, struct skeleton_choice *re
 	for (size_t i = 0; i < s->nodes_count; i++)
 		c->touched_count += c->touched[i];
 	if (take->max_nodes && c->touched_count > take->max_nodes)
-		rc = largest_choose(take, c);
+		rc = largest_choose(take, c->touched, shown);
 	else
-		memcpy(c->shown, c->touched, s->nodes_count);
-	c->shown[0] = true;
-	for (size_t i = 0; i < s->nodes_count; i++)
-		c->shown_count += c->shown[i];
-	return rc;
+		memcpy(shown, c->touched, s->nodes_count);
+	shown[0] = true;
+	return rc ? rc : numbers_init(&c->numbers, shown, s->nodes_count);
 }
 
 void skeleton_choice_release(struct skeleton_choice *choice)
 {
-	free(choice->shown);
+	skeleton_numbers_release(&choice->numbers);
 	free(choice->touched);
 	free(choice->dress);
 	*choice = (struct skeleton_choice){ 0 };
@@ -302,46 +311,48 @@ static int aliases_copy(struct copying *c)
 	return rc;
 }
 
-static int nodes_copy(struct copying *c, uint32_t *number)
+static int node_copy(struct copying *c, uint32_t node)
 {
 	const struct skeleton_take *take = c->take;
-	size_t nodes = take->skeleton->nodes_count;
+	struct query_tree_node *to = &c->tree->nodes[c->tree->nodes_count];
+	uint32_t key = 0;
+	int rc = key_copy(c, take->skeleton->key[node], &key);
+
+	if (rc)
+		return rc;
+	*to = (struct query_tree_node){ .parent = skeleton_number(&c->choice->numbers, parent_of(take, node)),
+					.key = key,
+					.total = take->sums->totals[node] };
+	c->tree->nodes_count++;
+	return 0;
+}
+
+static int nodes_copy(struct copying *c)
+{
+	const uint64_t *shown = c->choice->numbers.bits;
 	int rc = 0;
 
-	number[0] = 0;
-	c->tree->nodes[0].total = take->sums->totals[0];
-	for (uint32_t i = 1; !rc && i < nodes; i++) {
-		uint32_t key = 0;
-
-		if (!c->choice->shown[i]) {
-			number[i] = UINT32_MAX;
-			continue;
-		}
-		rc = key_copy(c, take->skeleton->key[i], &key);
-		if (rc)
-			break;
-		number[i] = (uint32_t)c->tree->nodes_count;
-		c->tree->nodes[c->tree->nodes_count++] =
-			(struct query_tree_node){ .parent = number[parent_of(take, i)],
-						  .key = key,
-						  .total = take->sums->totals[i] };
-	}
+	c->tree->nodes[0].total = c->take->sums->totals[0];
+	for (size_t word = 0; word <= c->take->skeleton->nodes_count / 64; word++)
+		for (uint64_t bits = word ? shown[word] : shown[word] & ~UINT64_C(1); !rc && bits; bits &= bits - 1)
+			rc = node_copy(c, (uint32_t)(word * 64) + (uint32_t)__builtin_ctzll(bits));
 	return rc;
 }
 
-static void selves_copy(struct copying *c, const uint32_t *number)
+static void selves_copy(struct copying *c)
 {
 	const struct skeleton_sums *sums = c->take->sums;
 	struct query_hidden *hidden = &c->tree->hidden;
 
 	for (size_t i = 0; i < sums->leaves_count; i++) {
 		const struct skeleton_leaf *leaf = &sums->leaves[i];
+		uint32_t number = skeleton_number(&c->choice->numbers, leaf->node);
 
-		if (number[leaf->node] == UINT32_MAX) {
+		if (number == UINT32_MAX) {
 			hidden->value = sum_add(hidden->value, leaf->self);
 			continue;
 		}
-		struct query_tree_node *node = &c->tree->nodes[number[leaf->node]];
+		struct query_tree_node *node = &c->tree->nodes[number];
 
 		node->self = sum_add(node->self, leaf->self);
 		node->samples += leaf->samples;
@@ -350,59 +361,62 @@ static void selves_copy(struct copying *c, const uint32_t *number)
 }
 
 /* What hidden children held, by node. */
-static int hidden_find(struct copying *c, const uint32_t *number)
+static int hidden_find(struct copying *c)
 {
 	const struct skeleton_take *take = c->take;
-	const struct skeleton_choice *choice = c->choice;
+	const struct skeleton_numbers *numbers = &c->choice->numbers;
 	struct query_hidden *hidden = &c->tree->hidden;
 
-	hidden->nodes = choice->touched_count - c->tree->nodes_count;
+	hidden->nodes = c->choice->touched_count - c->tree->nodes_count;
 	hidden->self = calloc(c->tree->nodes_count, sizeof(*hidden->self));
 	if (!hidden->self)
 		return -ENOMEM;
 	for (uint32_t i = 1; i < take->skeleton->nodes_count; i++) {
-		uint32_t parent = parent_of(take, i);
+		if (!c->choice->touched[i] || numbers->bits[i / 64] >> i % 64 & 1)
+			continue;
+		uint32_t parent = skeleton_number(numbers, parent_of(take, i));
 
-		if (!choice->shown[i] && choice->shown[parent] && choice->touched[i])
-			hidden->self[number[parent]] =
-				sum_add(hidden->self[number[parent]], take->sums->totals[i]);
+		if (parent != UINT32_MAX)
+			hidden->self[parent] = sum_add(hidden->self[parent], take->sums->totals[i]);
 	}
 	return 0;
 }
 
 int skeleton_copy(const struct skeleton_take *take, const struct skeleton_choice *choice,
-		  struct query_tree *tree, uint32_t **ret_number)
+		  struct query_tree *tree)
 {
 	const struct skeleton *s = take->skeleton;
 	uint32_t *CLEANUP(cleanup_free) strings = calloc(s->names.strings.count + 1, sizeof(*strings));
 	uint32_t *CLEANUP(cleanup_free) keys = calloc(s->names.keys_count + 1, sizeof(*keys));
-	uint32_t *CLEANUP(cleanup_free) number = pages_alloc(s->nodes_count, sizeof(*number));
 	struct copying c = { take, choice, tree, strings, keys };
-	int rc = strings && keys && number ? 0 : -ENOMEM;
+	int rc = strings && keys ? 0 : -ENOMEM;
 
 	if (!rc)
 		rc = array_grow(&tree->nodes, sizeof(*tree->nodes), &tree->nodes_capacity,
-				choice->shown_count);
+				choice->numbers.count);
 	if (!rc)
-		rc = nodes_copy(&c, number);
+		rc = nodes_copy(&c);
 	if (!rc)
 		rc = aliases_copy(&c);
 	if (rc)
 		return rc;
-	selves_copy(&c, number);
-	if (choice->shown_count < choice->touched_count)
-		rc = hidden_find(&c, number);
-	if (!rc && ret_number)
-		*ret_number = TAKE(number);
-	return rc;
+	selves_copy(&c);
+	return choice->numbers.count < choice->touched_count ? hidden_find(&c) : 0;
 }
 
-int skeleton_tree(const struct skeleton_take *take, struct query_tree *tree, uint32_t **ret_number)
+int skeleton_tree(const struct skeleton_take *take, struct query_tree *tree,
+		  struct skeleton_numbers *ret_numbers)
 {
 	struct skeleton_choice choice CLEANUP(skeleton_choice_release) = { 0 };
 	int rc = skeleton_choose(take, &choice);
 
-	return rc ? rc : skeleton_copy(take, &choice, tree, ret_number);
+	if (!rc)
+		rc = skeleton_copy(take, &choice, tree);
+	if (!rc && ret_numbers) {
+		*ret_numbers = choice.numbers;
+		choice.numbers = (struct skeleton_numbers){ 0 };
+	}
+	return rc;
 }
 
 int skeleton_of_tree(struct query_tree *tree, struct skeleton *ret_skeleton,

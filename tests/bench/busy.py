@@ -50,9 +50,8 @@ def made(seed):
     return gzip.compress(body + b"".join(message(6, text) for text in strings), 6), sent
 
 
-def upload(agent, which, until, results):
+def upload(agent, which, bodies, until, results):
     """Tell by service what was acknowledged, and how many uploads were taken and refused."""
-    bodies = [made(which * 1000 + i) for i in range(BODIES)]
     taken, counts, i = collections.Counter(), collections.Counter(), 0
     while time.monotonic() < until:
         body, sent = bodies[i % BODIES]
@@ -88,8 +87,9 @@ def ask(agent, which, until, results):
 
 def together(agent, askers):
     """Run both sides for SECONDS; what each told."""
+    bodies = [[made(n * 1000 + i) for i in range(BODIES)] for n in range(SENDERS)]
     until, results = time.monotonic() + SECONDS, multiprocessing.Queue()
-    workers = [multiprocessing.Process(target=upload, args=(agent, n, until, results)) for n in range(SENDERS)]
+    workers = [multiprocessing.Process(target=upload, args=(agent, n, bodies[n], until, results)) for n in range(SENDERS)]
     workers += [multiprocessing.Process(target=ask, args=(agent, n, until, results)) for n in range(askers)]
     for worker in workers:
         worker.start()

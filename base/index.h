@@ -28,6 +28,11 @@ uint32_t index_find(const struct index *index, struct hash128 key); /* INDEX_NON
 /* A key that is there gets the new value. Returns 0 or -ENOMEM. */
 MUST_CHECK int index_put(struct index *index, struct hash128 key, uint32_t value);
 
+/* Add a key that is known not to be there. Returns 0 or -ENOMEM. */
+MUST_CHECK int index_add(struct index *index, struct hash128 key, uint32_t value);
+/* Room for `more` keys. Returns 0 or -ENOMEM. */
+MUST_CHECK int index_reserve(struct index *index, size_t more);
+
 /* The number of `key` among `keys`, or INDEX_NONE. */
 uint32_t index_find_among(const struct index *index, const struct hash128 *keys,
 			  struct hash128 key);

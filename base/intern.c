@@ -48,6 +48,14 @@ int64_t intern_find(const struct intern *intern, const char *bytes, size_t len)
 	return number == SLOTS_NONE ? -1 : (int64_t)number;
 }
 
+int intern_reserve(struct intern *intern, size_t more)
+{
+	int rc = array_grow(&intern->strings, sizeof(*intern->strings), &intern->capacity,
+			    intern->count + more);
+
+	return rc ? rc : slots_reserve(&intern->slots, more);
+}
+
 int intern_put(struct intern *intern, const char *bytes, size_t len, uint32_t *ret_id)
 {
 	if (!len)

@@ -21,6 +21,9 @@ struct intern {
 MUST_CHECK int intern_init(struct intern *intern, size_t max_bytes);
 void intern_release(struct intern *intern);
 
+/* Room for `more` strings, not for their text. Returns 0 or -ENOMEM. */
+MUST_CHECK int intern_reserve(struct intern *intern, size_t more);
+
 /* Returns 0, -ENOMEM or -E2BIG. */
 MUST_CHECK int intern_put(struct intern *intern, const char *bytes, size_t len, uint32_t *ret_id);
 

@@ -30,6 +30,9 @@ struct slots {
 void slots_release(struct slots *slots);
 void slots_clear(struct slots *slots); /* empty again, memory kept */
 
+/* Room for `more` entries. Returns 0 or -ENOMEM. */
+MUST_CHECK int slots_reserve(struct slots *slots, size_t more);
+
 /* Add an entry that is not there; `number` is below SLOTS_NONE - 1. Returns 0 or -ENOMEM. */
 MUST_CHECK int slots_add(struct slots *slots, uint32_t tag, uint32_t number);
 

@@ -370,6 +370,32 @@ static int stack_gather(struct job *job, const uint32_t *ids, size_t count, size
 	return 0;
 }
 
+/*
+ * The same for stacks that are not too deep, which nearly all are: as long as room is left nothing needs counting
+ * before it is copied.  Sets *ret_count to more than may be when the stack has to be gathered with care.
+ */
+static int stack_copy(struct job *job, const uint32_t *ids, size_t count, size_t *ret_count)
+{
+	uint32_t *to = job->stack;
+	const uint32_t *end = to + PROFILE_STACK_DEPTH_MAX;
+
+	*ret_count = PROFILE_STACK_DEPTH_MAX + 1;
+	for (size_t i = 0; i < count; i++) {
+		const struct run *run = &job->locations[ids[i]];
+		int rc = run->count ? 0 : location_frames(job, ids[i]);
+
+		if (rc)
+			return rc;
+		if (run->count > (size_t)(end - to))
+			return 0;
+		*to++ = job->frames[run->at];
+		for (uint32_t k = 1; k < run->count; k++)
+			*to++ = job->frames[run->at + k];
+	}
+	*ret_count = (size_t)(to - job->stack);
+	return 0;
+}
+
 static int sample_context(struct job *job, const struct pprof_sample *sample, uint32_t *ret_context)
 {
 	const struct pprof_label *labels = job->pprof->labels + sample[0].labels_at;
@@ -425,9 +451,12 @@ static int samples_add(struct job *job)
 		const struct pprof_sample *sample = &p->samples[i];
 		struct profile_record record = {.time_ns = job->time_ns};
 		size_t depth;
-		int rc = stack_gather(job, p->stacks + sample[0].stack_at,
-				      sample[1].stack_at - sample[0].stack_at, &depth);
+		const uint32_t *ids = p->stacks + sample[0].stack_at;
+		size_t count = sample[1].stack_at - sample[0].stack_at;
+		int rc = stack_copy(job, ids, count, &depth);
 
+		if (!rc && depth > PROFILE_STACK_DEPTH_MAX)
+			rc = stack_gather(job, ids, count, &depth);
 		if (!rc)
 			rc = profile_builder_stack(job->out, job->stack, depth, &record.node);
 		if (!rc)
@@ -473,8 +502,14 @@ static void job_release(struct job *job)
 static int job_run(struct job *job)
 {
 	const struct pprof *p = job->pprof;
+	const struct profile_counts counts = {.strings = p->strings_count,
+					      .frames = p->locations_count,
+					      .records = p->samples_count,
+					      .columns = p->types_count};
 	int rc = job_init(job);
 
+	if (!rc)
+		rc = profile_builder_expect(job->out, &counts);
 	if (!rc)
 		rc = types_map(job);
 	job->time_ns = ingest_span(job->request, p->time_ns, p->duration_ns,

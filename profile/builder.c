@@ -26,10 +26,13 @@ struct profile_builder {
 	struct index stacks; /* to their nodes */
 	uint64_t secret[2];
 	struct hash128 *frame_identities;
+	struct hash128 *text_identities; /* of strings; zero: not asked for yet */
 	uint32_t *scratch;     /* PROFILE_STACK_DEPTH_MAX frames of a stack that was cut */
+	uint32_t *path;	       /* nodes of the stack that was walked last, the root's child first */
+	size_t depth;	       /* of it */
 	struct {
-		size_t modules, frames, frame_identities, nodes, node_hashes, links, kinds, labels,
-			series, contexts, records, values, cursors, losses;
+		size_t modules, frames, frame_identities, text_identities, nodes, node_hashes, links,
+			kinds, labels, series, contexts, records, values, cursors, losses;
 	} capacity;
 };
 
@@ -67,8 +70,11 @@ int profile_builder_new(const struct profile_limits *limits, struct profile_buil
 	b->limits = limits ? *limits : profile_limits_default;
 	b->p = calloc(1, sizeof(*b->p));
 	b->scratch = malloc(PROFILE_STACK_DEPTH_MAX * sizeof(*b->scratch));
+	b->path = malloc(PROFILE_STACK_DEPTH_MAX * sizeof(*b->path));
 	struct intern *const keys[] = { &b->modules, &b->kinds, &b->series, &b->contexts };
-	int rc = b->p && b->scratch ? intern_init(&b->p->strings, b->limits.string_bytes) : -ENOMEM;
+	int rc = b->p && b->scratch && b->path ?
+			 intern_init(&b->p->strings, b->limits.string_bytes) :
+			 -ENOMEM;
 
 	for (size_t i = 0; !rc && i < ARRAY_LEN(keys); i++)
 		rc = intern_init(keys[i], KEYS_BYTES_MAX);
@@ -123,8 +129,10 @@ void profile_builder_free(struct profile_builder *b)
 	intern_release(&b->series);
 	intern_release(&b->contexts);
 	free(b->frame_identities);
+	free(b->text_identities);
 	free(b->links);
 	free(b->scratch);
+	free(b->path);
 	free(b);
 }
 
@@ -149,6 +157,31 @@ struct profile *profile_builder_finish(struct profile_builder *b)
 
 	profile_builder_free(b);
 	return p;
+}
+
+#define EXPECTED_MAX 65536 /* of each; what is larger grows by and by */
+
+int profile_builder_expect(struct profile_builder *b, const struct profile_counts *counts)
+{
+	size_t frames = MIN(counts->frames, (size_t)EXPECTED_MAX);
+	size_t records = MIN(counts->records, (size_t)EXPECTED_MAX);
+	size_t values = records * MIN(counts->columns, (size_t)PROFILE_COLUMNS_MAX);
+	int rc = intern_reserve(&b->p->strings, MIN(counts->strings, (size_t)EXPECTED_MAX));
+
+	if (!rc)
+		rc = slots_reserve(&b->frames, frames);
+	if (!rc)
+		rc = index_reserve(&b->stacks, records);
+	if (!rc)
+		rc = GROW(b, frames, frames);
+	if (!rc)
+		rc = array_grow(&b->frame_identities, sizeof(*b->frame_identities),
+				&b->capacity.frame_identities, b->p->frames_count + frames);
+	if (!rc)
+		rc = GROW(b, records, records);
+	if (!rc)
+		rc = GROW(b, values, values);
+	return rc ? fail(b, rc, "", 0) : 0;
 }
 
 int profile_builder_string(struct profile_builder *b, struct str text, uint32_t *ret_string)
@@ -185,6 +218,45 @@ int profile_builder_module(struct profile_builder *b, const struct profile_modul
 	return 0;
 }
 
+/* Files and modules are the same for many frames, so each is hashed once. */
+static int text_identity(struct profile_builder *b, uint32_t string, struct hash128 *ret_identity)
+{
+	size_t before = b->capacity.text_identities;
+	int rc = array_grow(&b->text_identities, sizeof(*b->text_identities),
+			    &b->capacity.text_identities, b->p->strings.capacity);
+
+	if (rc)
+		return rc;
+	if (string >= b->p->strings.count)
+		string = 0;
+	if (b->capacity.text_identities > before)
+		memset(b->text_identities + before, 0,
+		       (b->capacity.text_identities - before) * sizeof(*b->text_identities));
+	if (hash128_is_zero(b->text_identities[string])) {
+		struct str s = profile_string(b->p, string);
+
+		b->text_identities[string] = hash128(s.ptr, s.len);
+	}
+	*ret_identity = b->text_identities[string];
+	return 0;
+}
+
+static int frame_identity(struct profile_builder *b, const struct profile_frame *frame,
+			  struct hash128 *ret_identity)
+{
+	struct profile_frame_texts texts = { 0 };
+	uint32_t module = frame->module < b->p->modules_count ? frame->module : 0;
+	int rc = text_identity(b, b->p->modules[module].path, &texts.module);
+
+	if (!rc && !(frame->flags & PROFILE_FRAME_ADDRESS))
+		rc = text_identity(b, frame->function, &texts.function);
+	if (!rc && !(frame->flags & PROFILE_FRAME_ADDRESS))
+		rc = text_identity(b, frame->file, &texts.file);
+	if (!rc)
+		*ret_identity = profile_frame_identity_of(b->p, frame, b->p->instance.owner, &texts);
+	return rc;
+}
+
 int profile_builder_frame(struct profile_builder *b, const struct profile_frame *frame,
 			  uint32_t *ret_frame)
 {
@@ -202,12 +274,12 @@ int profile_builder_frame(struct profile_builder *b, const struct profile_frame 
 		rc = array_grow(&b->frame_identities, sizeof(*b->frame_identities),
 				&b->capacity.frame_identities, b->p->frames_count + 1);
 	if (!rc)
+		rc = frame_identity(b, frame, &b->frame_identities[b->p->frames_count]);
+	if (!rc)
 		rc = slots_add(&b->frames, tag, (uint32_t)b->p->frames_count);
 	if (rc)
 		return fail(b, rc, "frames", b->limits.frames);
 	*ret_frame = (uint32_t)b->p->frames_count;
-	b->frame_identities[b->p->frames_count] =
-		profile_frame_identity(b->p, frame, b->p->instance.owner);
 	b->p->frames[b->p->frames_count++] = *frame;
 	return 0;
 }
@@ -300,6 +372,16 @@ void profile_builder_stack_was_cut(struct profile_builder *b)
 	b->cuts.stacks_truncated++;
 }
 
+/* How much of the stack that was walked last this one shares, from the root on. */
+static size_t path_shared(const struct profile_builder *b, const uint32_t *frames, size_t count)
+{
+	size_t shared = 0, most = MIN(count, b->depth);
+
+	while (shared < most && b->p->nodes[b->path[shared]].frame == frames[count - 1 - shared])
+		shared++;
+	return shared;
+}
+
 /* A stack that was seen costs one hash; only a new one walks the tree. */
 int profile_builder_stack(struct profile_builder *b, const uint32_t *frames, size_t count,
 			  uint32_t *ret_node)
@@ -316,10 +398,15 @@ int profile_builder_stack(struct profile_builder *b, const uint32_t *frames, siz
 	*ret_node = index_find(&b->stacks, key);
 	if (*ret_node != INDEX_NONE)
 		return 0;
-	for (size_t i = count; !rc && i-- > 0;)
-		rc = node_add(b, node, frames[i], &node);
-	if (rc)
-		return rc;
+	size_t shared = path_shared(b, frames, count);
+
+	node = shared ? b->path[shared - 1] : 0;
+	for (b->depth = shared; b->depth < count; b->depth++) {
+		rc = node_add(b, node, frames[count - 1 - b->depth], &node);
+		if (rc)
+			return rc;
+		b->path[b->depth] = node;
+	}
 	rc = index_put(&b->stacks, key, node);
 	if (rc)
 		return fail(b, rc, "stacks", b->stacks.slots.count);

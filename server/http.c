@@ -358,7 +358,7 @@ int http_pool_start(struct http *http, struct err *err)
 		0, NULL, NULL, on_request, http, MHD_OPTION_THREAD_POOL_SIZE, HTTP_POOL_THREADS,
 		MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
 		MHD_OPTION_CONNECTION_TIMEOUT, 30u, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-		(size_t)48 << 10, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+		(size_t)32 << 10, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
 		MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_STRICT_FOR_CLIENT, 1,
 		MHD_OPTION_END);
 	return http->daemon ? 0 : err_set(err, -EIO, "http: libmicrohttpd did not start");

@@ -12,7 +12,7 @@ void index_release(struct index *index)
 uint32_t index_find_among(const struct index *index, const struct hash128 *keys,
 			  struct hash128 key)
 {
-	uint32_t tag = slots_mix(key.lo, key.hi, index->secret), number;
+	uint32_t tag = index_tag(index, key), number;
 	size_t at = slots_first(&index->slots, tag);
 
 	while ((number = slots_next(&index->slots, tag, &at)) != SLOTS_NONE)
@@ -25,7 +25,7 @@ int index_add_among(struct index *index, struct hash128 key, uint32_t number)
 {
 	if (!index->slots.count)
 		hash_secret(index->secret);
-	return slots_add(&index->slots, slots_mix(key.lo, key.hi, index->secret), number);
+	return slots_add(&index->slots, index_tag(index, key), number);
 }
 
 uint32_t index_find(const struct index *index, struct hash128 key)

@@ -41,6 +41,13 @@ static inline size_t slots_first(const struct slots *slots, uint32_t tag)
 	return slots->capacity ? tag >> slots->shift : 0;
 }
 
+/* The line that a look-up reads first, for who has others to look up meanwhile. */
+static inline void slots_prefetch(const struct slots *slots, uint32_t tag)
+{
+	if (slots->capacity)
+		__builtin_prefetch(&slots->table[tag >> slots->shift]);
+}
+
 static inline uint32_t slots_next(const struct slots *slots, uint32_t tag, size_t *at)
 {
 	while (slots->capacity) {

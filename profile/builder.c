@@ -22,6 +22,7 @@ struct profile_builder {
 	struct slots frames, nodes; /* nodes: those that have no link */
 	struct link {
 		uint32_t child, sibling; /* the newest few children of a node; 0: no more */
+		uint32_t frame;		 /* its own, as in the table of nodes: one place to look */
 	} * links;
 	struct index stacks; /* to their nodes */
 	uint64_t secret[2];
@@ -160,6 +161,18 @@ struct profile *profile_builder_finish(struct profile_builder *b)
 }
 
 #define EXPECTED_MAX 65536 /* of each; what is larger grows by and by */
+#define NODES_OF_FRAME 4   /* in trees of real programs */
+
+static int nodes_reserve(struct profile_builder *b, size_t more)
+{
+	size_t count = b->p->nodes_count + more;
+	int rc = GROW(b, nodes, more);
+
+	if (!rc)
+		rc = array_grow(&b->p->node_hashes, sizeof(*b->p->node_hashes),
+				&b->capacity.node_hashes, count);
+	return rc ? rc : array_grow(&b->links, sizeof(*b->links), &b->capacity.links, count);
+}
 
 int profile_builder_expect(struct profile_builder *b, const struct profile_counts *counts)
 {
@@ -177,6 +190,8 @@ int profile_builder_expect(struct profile_builder *b, const struct profile_count
 	if (!rc)
 		rc = array_grow(&b->frame_identities, sizeof(*b->frame_identities),
 				&b->capacity.frame_identities, b->p->frames_count + frames);
+	if (!rc)
+		rc = nodes_reserve(b, NODES_OF_FRAME * frames);
 	if (!rc)
 		rc = GROW(b, records, records);
 	if (!rc)
@@ -287,11 +302,6 @@ int profile_builder_frame(struct profile_builder *b, const struct profile_frame 
 /* Stacks mostly go on in one way: the child is the next in memory.  What branches widely is in a table. */
 #define LINKED_CHILDREN 4
 
-static bool node_is(const struct profile_builder *b, uint32_t node, struct profile_node key)
-{
-	return b->p->nodes[node].parent == key.parent && b->p->nodes[node].frame == key.frame;
-}
-
 /* *ret_linked: how many children of the parent have a link. */
 static bool node_find(const struct profile_builder *b, struct profile_node key, uint32_t *ret_node,
 		      unsigned *ret_linked)
@@ -300,7 +310,7 @@ static bool node_find(const struct profile_builder *b, struct profile_node key, 
 
 	for (*ret_linked = 0; child; child = b->links[child].sibling, ++*ret_linked) {
 		*ret_node = child;
-		if (node_is(b, child, key))
+		if (b->links[child].frame == key.frame)
 			return true;
 	}
 	if (*ret_linked < LINKED_CHILDREN)
@@ -309,7 +319,8 @@ static bool node_find(const struct profile_builder *b, struct profile_node key, 
 	size_t at = slots_first(&b->nodes, tag);
 
 	while ((*ret_node = slots_next(&b->nodes, tag, &at)) != SLOTS_NONE)
-		if (node_is(b, *ret_node, key))
+		if (b->p->nodes[*ret_node].parent == key.parent &&
+		    b->p->nodes[*ret_node].frame == key.frame)
 			return true;
 	return false;
 }
@@ -323,19 +334,14 @@ static int node_add(struct profile_builder *b, uint32_t parent, uint32_t frame, 
 		return 0;
 	if (b->p->nodes_count >= b->limits.nodes)
 		return fail(b, -E2BIG, "stack nodes", b->limits.nodes);
-	int rc = GROW(b, nodes, 1);
-	if (!rc)
-		rc = array_grow(&b->p->node_hashes, sizeof(*b->p->node_hashes),
-				&b->capacity.node_hashes, b->p->nodes_count + 1);
-	if (!rc)
-		rc = array_grow(&b->links, sizeof(*b->links), &b->capacity.links,
-				b->p->nodes_count + 1);
+	int rc = nodes_reserve(b, 1);
+
 	*ret_node = (uint32_t)b->p->nodes_count;
 	if (!rc && linked == LINKED_CHILDREN)
 		rc = slots_add(&b->nodes, slots_mix(parent, frame, b->secret), *ret_node);
 	if (rc)
 		return fail(b, rc, "stack nodes", b->limits.nodes);
-	b->links[*ret_node] = (struct link){ 0 };
+	b->links[*ret_node] = (struct link){ .frame = frame };
 	if (linked < LINKED_CHILDREN) {
 		b->links[*ret_node].sibling = b->links[parent].child;
 		b->links[parent].child = *ret_node;

@@ -285,7 +285,7 @@ static void waiter_done(void *arg, struct profile *profile, int result, const ch
 {
 	struct waiter *waiter = arg;
 
-	profile_free(profile);
+	(void)profile; /* who made it frees it: its memory is that thread's */
 	waiter->result = result;
 	(void)snprintf(waiter->message, sizeof(waiter->message), "%s", message);
 	(void)sem_post(&waiter->ready); /* nothing of it may be touched from here on */
@@ -307,6 +307,7 @@ int writer_put_wait(struct writer *writer, struct profile *profile, struct err *
 	}
 	while (sem_wait(&waiter.ready))
 		;
+	profile_free(profile);
 	return waiter.result < 0 ? err_set(err, waiter.result, "%s", waiter.message) : waiter.result;
 }
 

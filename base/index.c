@@ -12,7 +12,7 @@ void index_release(struct index *index)
 uint32_t index_find_among(const struct index *index, const struct hash128 *keys,
 			  struct hash128 key)
 {
-	uint32_t tag = slots_mix(key.lo, key.hi, index->secret), number;
+	uint32_t tag = index_tag(index, key), number;
 	size_t at = slots_first(&index->slots, tag);
 
 	while ((number = slots_next(&index->slots, tag, &at)) != SLOTS_NONE)
@@ -25,7 +25,7 @@ int index_add_among(struct index *index, struct hash128 key, uint32_t number)
 {
 	if (!index->slots.count)
 		hash_secret(index->secret);
-	return slots_add(&index->slots, slots_mix(key.lo, key.hi, index->secret), number);
+	return slots_add(&index->slots, index_tag(index, key), number);
 }
 
 uint32_t index_find(const struct index *index, struct hash128 key)
@@ -35,15 +35,30 @@ uint32_t index_find(const struct index *index, struct hash128 key)
 	return at == INDEX_NONE ? INDEX_NONE : index->values[at];
 }
 
+int index_reserve(struct index *index, size_t more)
+{
+	size_t count = index->slots.count + more;
+	int rc = array_grow(&index->keys, sizeof(*index->keys), &index->keys_capacity, count);
+
+	if (!rc)
+		rc = array_grow(&index->values, sizeof(*index->values), &index->values_capacity,
+				count);
+	return rc ? rc : slots_reserve(&index->slots, more);
+}
+
 int index_put(struct index *index, struct hash128 key, uint32_t value)
 {
-	size_t count = index->slots.count;
 	uint32_t at = index_find_among(index, index->keys, key);
 
-	if (at != INDEX_NONE) {
-		index->values[at] = value;
-		return 0;
-	}
+	if (at == INDEX_NONE)
+		return index_add(index, key, value);
+	index->values[at] = value;
+	return 0;
+}
+
+int index_add(struct index *index, struct hash128 key, uint32_t value)
+{
+	size_t count = index->slots.count;
 	int rc = array_grow(&index->keys, sizeof(*index->keys), &index->keys_capacity, count + 1);
 
 	if (!rc)

@@ -28,6 +28,33 @@ uint32_t index_find(const struct index *index, struct hash128 key); /* INDEX_NON
 /* A key that is there gets the new value. Returns 0 or -ENOMEM. */
 MUST_CHECK int index_put(struct index *index, struct hash128 key, uint32_t value);
 
+/* Add a key that is known not to be there. Returns 0 or -ENOMEM. */
+MUST_CHECK int index_add(struct index *index, struct hash128 key, uint32_t value);
+/* Room for `more` keys. Returns 0 or -ENOMEM. */
+MUST_CHECK int index_reserve(struct index *index, size_t more);
+
+static inline uint32_t index_tag(const struct index *index, struct hash128 key)
+{
+	return slots_mix(key.lo, key.hi, index->secret);
+}
+
+static inline void index_prefetch(const struct index *index, struct hash128 key)
+{
+	slots_prefetch(&index->slots, index_tag(index, key));
+}
+
+/* Next, what the line names: the key among `keys`. */
+static inline void index_prefetch_among(const struct index *index, const struct hash128 *keys,
+					struct hash128 key)
+{
+	uint32_t tag = index_tag(index, key), number;
+	size_t at = slots_first(&index->slots, tag);
+
+	number = slots_next(&index->slots, tag, &at);
+	if (number != SLOTS_NONE)
+		__builtin_prefetch(&keys[number]);
+}
+
 /* The number of `key` among `keys`, or INDEX_NONE. */
 uint32_t index_find_among(const struct index *index, const struct hash128 *keys,
 			  struct hash128 key);

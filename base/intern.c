@@ -48,11 +48,42 @@ int64_t intern_find(const struct intern *intern, const char *bytes, size_t len)
 	return number == SLOTS_NONE ? -1 : (int64_t)number;
 }
 
+int intern_reserve(struct intern *intern, size_t more)
+{
+	int rc = array_grow(&intern->strings, sizeof(*intern->strings), &intern->capacity,
+			    intern->count + more);
+
+	return rc ? rc : slots_reserve(&intern->slots, more);
+}
+
+uint32_t intern_tag(const struct intern *intern, struct str text)
+{
+	uint32_t tag = (uint32_t)hash_keyed(text.ptr, text.len);
+
+	slots_prefetch(&intern->slots, tag);
+	return tag;
+}
+
+void intern_prefetch(const struct intern *intern, uint32_t tag)
+{
+	size_t at = slots_first(&intern->slots, tag);
+	uint32_t number = slots_next(&intern->slots, tag, &at);
+
+	if (number != SLOTS_NONE)
+		__builtin_prefetch(&intern->strings[number]);
+}
+
 int intern_put(struct intern *intern, const char *bytes, size_t len, uint32_t *ret_id)
 {
 	if (!len)
 		bytes = ""; /* an empty run may stand nowhere */
-	uint32_t tag = (uint32_t)hash_keyed(bytes, len), number = find(intern, tag, bytes, len);
+	return intern_put_tagged(intern, (uint32_t)hash_keyed(bytes, len), (struct str){ bytes, len },
+				 ret_id);
+}
+
+int intern_put_tagged(struct intern *intern, uint32_t tag, struct str text, uint32_t *ret_id)
+{
+	uint32_t number = find(intern, tag, text.ptr, text.len);
 
 	if (number != SLOTS_NONE) {
 		*ret_id = number;
@@ -65,14 +96,14 @@ int intern_put(struct intern *intern, const char *bytes, size_t len, uint32_t *r
 
 	if (rc)
 		return rc;
-	if (intern->arena.used + len + 16 > intern->arena.max)
+	if (intern->arena.used + text.len + 16 > intern->arena.max)
 		return -E2BIG;
-	char *copy = arena_copy(&intern->arena, bytes, len);
+	char *copy = arena_copy(&intern->arena, text.ptr, text.len);
 
 	rc = copy ? slots_add(&intern->slots, tag, (uint32_t)intern->count) : -ENOMEM;
 	if (rc)
 		return rc;
-	intern->strings[intern->count] = (struct str){ copy, len };
+	intern->strings[intern->count] = (struct str){ copy, text.len };
 	*ret_id = (uint32_t)intern->count++;
 	return 0;
 }

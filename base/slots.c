@@ -29,11 +29,18 @@ static void insert(struct slots *slots, struct slot slot)
 	slots->table[at] = slot;
 }
 
-static int grow(struct slots *slots)
+static bool is_full(size_t count, size_t capacity)
+{
+	return count * 3 > capacity * 2;
+}
+
+static int grow(struct slots *slots, size_t count)
 {
 	struct slots bigger = *slots;
 
 	bigger.shift = slots->capacity ? slots->shift - 1 : 32 - BITS_FIRST;
+	while (32 - bigger.shift <= BITS_MAX && is_full(count, (size_t)1 << (32 - bigger.shift)))
+		bigger.shift--;
 	if (32 - bigger.shift > BITS_MAX)
 		return -ENOMEM;
 	bigger.capacity = (size_t)1 << (32 - bigger.shift);
@@ -48,9 +55,14 @@ static int grow(struct slots *slots)
 	return 0;
 }
 
+int slots_reserve(struct slots *slots, size_t more)
+{
+	return is_full(slots->count + more, slots->capacity) ? grow(slots, slots->count + more) : 0;
+}
+
 int slots_add(struct slots *slots, uint32_t tag, uint32_t number)
 {
-	int rc = (slots->count + 1) * 3 > slots->capacity * 2 ? grow(slots) : 0;
+	int rc = slots_reserve(slots, 1);
 
 	if (rc)
 		return rc;

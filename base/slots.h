@@ -30,12 +30,22 @@ struct slots {
 void slots_release(struct slots *slots);
 void slots_clear(struct slots *slots); /* empty again, memory kept */
 
+/* Room for `more` entries. Returns 0 or -ENOMEM. */
+MUST_CHECK int slots_reserve(struct slots *slots, size_t more);
+
 /* Add an entry that is not there; `number` is below SLOTS_NONE - 1. Returns 0 or -ENOMEM. */
 MUST_CHECK int slots_add(struct slots *slots, uint32_t tag, uint32_t number);
 
 static inline size_t slots_first(const struct slots *slots, uint32_t tag)
 {
 	return slots->capacity ? tag >> slots->shift : 0;
+}
+
+/* The line that a look-up reads first, for who has others to look up meanwhile. */
+static inline void slots_prefetch(const struct slots *slots, uint32_t tag)
+{
+	if (slots->capacity)
+		__builtin_prefetch(&slots->table[tag >> slots->shift]);
 }
 
 static inline uint32_t slots_next(const struct slots *slots, uint32_t tag, size_t *at)

@@ -22,6 +22,7 @@
 #define LABELS_MAX 128 /* that a context can have; the builder's limit is not above */
 #define UNSET UINT32_MAX
 #define MANY_TYPES 8
+#define LONE_MAX 256 /* as many as a byte can say */
 #define DROPPED SIZE_MAX /* the group of a column that is left out */
 
 struct run {
@@ -49,6 +50,11 @@ struct job {
 	size_t frames_count;
 	uint32_t *stack;
 	struct profile_label labels[LABELS_MAX];
+	/* Contexts of one label, as the sizes of a heap profile are, by what is in it. */
+	struct lone {
+		struct pprof_label label;
+		uint32_t context; /* 0: none yet */
+	} lone[LONE_MAX];
 	int64_t time_ns;
 	struct err *err;
 };
@@ -370,13 +376,37 @@ static int stack_gather(struct job *job, const uint32_t *ids, size_t count, size
 	return 0;
 }
 
-static int sample_context(struct job *job, const struct pprof_sample *sample, uint32_t *ret_context)
+/*
+ * The same for stacks that are not too deep, which nearly all are: as long as room is left nothing needs counting
+ * before it is copied.  Sets *ret_count to more than may be when the stack has to be gathered with care.
+ */
+static int stack_copy(struct job *job, const uint32_t *ids, size_t count, size_t *ret_count)
 {
-	const struct pprof_label *labels = job->pprof->labels + sample[0].labels_at;
-	size_t count = sample[1].labels_at - sample[0].labels_at;
+	uint32_t *to = job->stack;
+	const uint32_t *end = to + PROFILE_STACK_DEPTH_MAX;
+
+	*ret_count = PROFILE_STACK_DEPTH_MAX + 1;
+	for (size_t i = 0; i < count; i++) {
+		const struct run *run = &job->locations[ids[i]];
+		int rc = run->count ? 0 : location_frames(job, ids[i]);
+
+		if (rc)
+			return rc;
+		if (run->count > (size_t)(end - to))
+			return 0;
+		*to++ = job->frames[run->at];
+		for (uint32_t k = 1; k < run->count; k++)
+			*to++ = job->frames[run->at + k];
+	}
+	*ret_count = (size_t)(to - job->stack);
+	return 0;
+}
+
+static int labels_context(struct job *job, const struct pprof_label *labels, size_t count,
+			  uint32_t *ret_context)
+{
 	int rc = 0;
 
-	*ret_context = 0;
 	for (size_t i = 0; !rc && i < MIN(count, (size_t)LABELS_MAX); i++) {
 		struct profile_label *to = &job->labels[i];
 
@@ -387,10 +417,45 @@ static int sample_context(struct job *job, const struct pprof_sample *sample, ui
 			rc = job_string(job, labels[i].text,
 					labels[i].is_number ? &to->unit : &to->text);
 	}
-	if (rc || !count)
-		return rc;
 	/* The builder reads no more than it keeps, and counts what it cuts of all. */
-	return profile_builder_context(job->out, job->labels, count, ret_context);
+	return rc ? rc : profile_builder_context(job->out, job->labels, count, ret_context);
+}
+
+static struct lone *lone_of(struct job *job, const struct pprof_label *label)
+{
+	uint64_t mixed = ((uint64_t)label->number ^ (uint64_t)label->text << 32 ^ label->key) *
+			 UINT64_C(0x9e3779b97f4a7c15);
+
+	return &job->lone[mixed >> 56];
+}
+
+static bool label_equal(const struct pprof_label *a, const struct pprof_label *b)
+{
+	return a->key == b->key && a->is_number == b->is_number && a->text == b->text &&
+	       a->number == b->number;
+}
+
+static int sample_context(struct job *job, const struct pprof_sample *sample, uint32_t *ret_context)
+{
+	const struct pprof_label *labels = job->pprof->labels + sample[0].labels_at;
+	size_t count = sample[1].labels_at - sample[0].labels_at;
+
+	*ret_context = 0;
+	if (!count)
+		return 0;
+	if (count > 1)
+		return labels_context(job, labels, count, ret_context);
+	struct lone *lone = lone_of(job, labels);
+
+	if (lone->context && label_equal(&lone->label, labels)) {
+		*ret_context = lone->context;
+		return 0;
+	}
+	int rc = labels_context(job, labels, 1, ret_context);
+
+	if (!rc)
+		*lone = (struct lone){*labels, *ret_context};
+	return rc;
 }
 
 static int sample_records(struct job *job, const int64_t *values, struct profile_record *record)
@@ -425,9 +490,12 @@ static int samples_add(struct job *job)
 		const struct pprof_sample *sample = &p->samples[i];
 		struct profile_record record = {.time_ns = job->time_ns};
 		size_t depth;
-		int rc = stack_gather(job, p->stacks + sample[0].stack_at,
-				      sample[1].stack_at - sample[0].stack_at, &depth);
+		const uint32_t *ids = p->stacks + sample[0].stack_at;
+		size_t count = sample[1].stack_at - sample[0].stack_at;
+		int rc = stack_copy(job, ids, count, &depth);
 
+		if (!rc && depth > PROFILE_STACK_DEPTH_MAX)
+			rc = stack_gather(job, ids, count, &depth);
 		if (!rc)
 			rc = profile_builder_stack(job->out, job->stack, depth, &record.node);
 		if (!rc)
@@ -473,8 +541,14 @@ static void job_release(struct job *job)
 static int job_run(struct job *job)
 {
 	const struct pprof *p = job->pprof;
+	const struct profile_counts counts = {.strings = p->strings_count,
+					      .frames = p->locations_count,
+					      .records = p->samples_count,
+					      .columns = p->types_count};
 	int rc = job_init(job);
 
+	if (!rc)
+		rc = profile_builder_expect(job->out, &counts);
 	if (!rc)
 		rc = types_map(job);
 	job->time_ns = ingest_span(job->request, p->time_ns, p->duration_ns,

@@ -22,14 +22,18 @@ struct profile_builder {
 	struct slots frames, nodes; /* nodes: those that have no link */
 	struct link {
 		uint32_t child, sibling; /* the newest few children of a node; 0: no more */
+		uint32_t frame;		 /* its own, as in the table of nodes: one place to look */
 	} * links;
 	struct index stacks; /* to their nodes */
 	uint64_t secret[2];
 	struct hash128 *frame_identities;
+	struct hash128 *text_identities; /* of strings; zero: not asked for yet */
 	uint32_t *scratch;     /* PROFILE_STACK_DEPTH_MAX frames of a stack that was cut */
+	uint32_t *path;	       /* nodes of the stack that was walked last, the root's child first */
+	size_t depth;	       /* of it */
 	struct {
-		size_t modules, frames, frame_identities, nodes, node_hashes, links, kinds, labels,
-			series, contexts, records, values, cursors, losses;
+		size_t modules, frames, frame_identities, text_identities, nodes, node_hashes, links,
+			kinds, labels, series, contexts, records, values, cursors, losses;
 	} capacity;
 };
 
@@ -67,8 +71,11 @@ int profile_builder_new(const struct profile_limits *limits, struct profile_buil
 	b->limits = limits ? *limits : profile_limits_default;
 	b->p = calloc(1, sizeof(*b->p));
 	b->scratch = malloc(PROFILE_STACK_DEPTH_MAX * sizeof(*b->scratch));
+	b->path = malloc(PROFILE_STACK_DEPTH_MAX * sizeof(*b->path));
 	struct intern *const keys[] = { &b->modules, &b->kinds, &b->series, &b->contexts };
-	int rc = b->p && b->scratch ? intern_init(&b->p->strings, b->limits.string_bytes) : -ENOMEM;
+	int rc = b->p && b->scratch && b->path ?
+			 intern_init(&b->p->strings, b->limits.string_bytes) :
+			 -ENOMEM;
 
 	for (size_t i = 0; !rc && i < ARRAY_LEN(keys); i++)
 		rc = intern_init(keys[i], KEYS_BYTES_MAX);
@@ -123,8 +130,10 @@ void profile_builder_free(struct profile_builder *b)
 	intern_release(&b->series);
 	intern_release(&b->contexts);
 	free(b->frame_identities);
+	free(b->text_identities);
 	free(b->links);
 	free(b->scratch);
+	free(b->path);
 	free(b);
 }
 
@@ -149,6 +158,45 @@ struct profile *profile_builder_finish(struct profile_builder *b)
 
 	profile_builder_free(b);
 	return p;
+}
+
+#define EXPECTED_MAX 65536 /* of each; what is larger grows by and by */
+#define NODES_OF_FRAME 4   /* in trees of real programs */
+
+static int nodes_reserve(struct profile_builder *b, size_t more)
+{
+	size_t count = b->p->nodes_count + more;
+	int rc = GROW(b, nodes, more);
+
+	if (!rc)
+		rc = array_grow(&b->p->node_hashes, sizeof(*b->p->node_hashes),
+				&b->capacity.node_hashes, count);
+	return rc ? rc : array_grow(&b->links, sizeof(*b->links), &b->capacity.links, count);
+}
+
+int profile_builder_expect(struct profile_builder *b, const struct profile_counts *counts)
+{
+	size_t frames = MIN(counts->frames, (size_t)EXPECTED_MAX);
+	size_t records = MIN(counts->records, (size_t)EXPECTED_MAX);
+	size_t values = records * MIN(counts->columns, (size_t)PROFILE_COLUMNS_MAX);
+	int rc = intern_reserve(&b->p->strings, MIN(counts->strings, (size_t)EXPECTED_MAX));
+
+	if (!rc)
+		rc = slots_reserve(&b->frames, frames);
+	if (!rc)
+		rc = index_reserve(&b->stacks, records);
+	if (!rc)
+		rc = GROW(b, frames, frames);
+	if (!rc)
+		rc = array_grow(&b->frame_identities, sizeof(*b->frame_identities),
+				&b->capacity.frame_identities, b->p->frames_count + frames);
+	if (!rc)
+		rc = nodes_reserve(b, NODES_OF_FRAME * frames);
+	if (!rc)
+		rc = GROW(b, records, records);
+	if (!rc)
+		rc = GROW(b, values, values);
+	return rc ? fail(b, rc, "", 0) : 0;
 }
 
 int profile_builder_string(struct profile_builder *b, struct str text, uint32_t *ret_string)
@@ -185,6 +233,45 @@ int profile_builder_module(struct profile_builder *b, const struct profile_modul
 	return 0;
 }
 
+/* Files and modules are the same for many frames, so each is hashed once. */
+static int text_identity(struct profile_builder *b, uint32_t string, struct hash128 *ret_identity)
+{
+	size_t before = b->capacity.text_identities;
+	int rc = array_grow(&b->text_identities, sizeof(*b->text_identities),
+			    &b->capacity.text_identities, b->p->strings.capacity);
+
+	if (rc)
+		return rc;
+	if (string >= b->p->strings.count)
+		string = 0;
+	if (b->capacity.text_identities > before)
+		memset(b->text_identities + before, 0,
+		       (b->capacity.text_identities - before) * sizeof(*b->text_identities));
+	if (hash128_is_zero(b->text_identities[string])) {
+		struct str s = profile_string(b->p, string);
+
+		b->text_identities[string] = hash128(s.ptr, s.len);
+	}
+	*ret_identity = b->text_identities[string];
+	return 0;
+}
+
+static int frame_identity(struct profile_builder *b, const struct profile_frame *frame,
+			  struct hash128 *ret_identity)
+{
+	struct profile_frame_texts texts = { 0 };
+	uint32_t module = frame->module < b->p->modules_count ? frame->module : 0;
+	int rc = text_identity(b, b->p->modules[module].path, &texts.module);
+
+	if (!rc && !(frame->flags & PROFILE_FRAME_ADDRESS))
+		rc = text_identity(b, frame->function, &texts.function);
+	if (!rc && !(frame->flags & PROFILE_FRAME_ADDRESS))
+		rc = text_identity(b, frame->file, &texts.file);
+	if (!rc)
+		*ret_identity = profile_frame_identity_of(b->p, frame, b->p->instance.owner, &texts);
+	return rc;
+}
+
 int profile_builder_frame(struct profile_builder *b, const struct profile_frame *frame,
 			  uint32_t *ret_frame)
 {
@@ -202,23 +289,18 @@ int profile_builder_frame(struct profile_builder *b, const struct profile_frame 
 		rc = array_grow(&b->frame_identities, sizeof(*b->frame_identities),
 				&b->capacity.frame_identities, b->p->frames_count + 1);
 	if (!rc)
+		rc = frame_identity(b, frame, &b->frame_identities[b->p->frames_count]);
+	if (!rc)
 		rc = slots_add(&b->frames, tag, (uint32_t)b->p->frames_count);
 	if (rc)
 		return fail(b, rc, "frames", b->limits.frames);
 	*ret_frame = (uint32_t)b->p->frames_count;
-	b->frame_identities[b->p->frames_count] =
-		profile_frame_identity(b->p, frame, b->p->instance.owner);
 	b->p->frames[b->p->frames_count++] = *frame;
 	return 0;
 }
 
 /* Stacks mostly go on in one way: the child is the next in memory.  What branches widely is in a table. */
 #define LINKED_CHILDREN 4
-
-static bool node_is(const struct profile_builder *b, uint32_t node, struct profile_node key)
-{
-	return b->p->nodes[node].parent == key.parent && b->p->nodes[node].frame == key.frame;
-}
 
 /* *ret_linked: how many children of the parent have a link. */
 static bool node_find(const struct profile_builder *b, struct profile_node key, uint32_t *ret_node,
@@ -228,7 +310,7 @@ static bool node_find(const struct profile_builder *b, struct profile_node key, 
 
 	for (*ret_linked = 0; child; child = b->links[child].sibling, ++*ret_linked) {
 		*ret_node = child;
-		if (node_is(b, child, key))
+		if (b->links[child].frame == key.frame)
 			return true;
 	}
 	if (*ret_linked < LINKED_CHILDREN)
@@ -237,7 +319,8 @@ static bool node_find(const struct profile_builder *b, struct profile_node key, 
 	size_t at = slots_first(&b->nodes, tag);
 
 	while ((*ret_node = slots_next(&b->nodes, tag, &at)) != SLOTS_NONE)
-		if (node_is(b, *ret_node, key))
+		if (b->p->nodes[*ret_node].parent == key.parent &&
+		    b->p->nodes[*ret_node].frame == key.frame)
 			return true;
 	return false;
 }
@@ -251,19 +334,14 @@ static int node_add(struct profile_builder *b, uint32_t parent, uint32_t frame, 
 		return 0;
 	if (b->p->nodes_count >= b->limits.nodes)
 		return fail(b, -E2BIG, "stack nodes", b->limits.nodes);
-	int rc = GROW(b, nodes, 1);
-	if (!rc)
-		rc = array_grow(&b->p->node_hashes, sizeof(*b->p->node_hashes),
-				&b->capacity.node_hashes, b->p->nodes_count + 1);
-	if (!rc)
-		rc = array_grow(&b->links, sizeof(*b->links), &b->capacity.links,
-				b->p->nodes_count + 1);
+	int rc = nodes_reserve(b, 1);
+
 	*ret_node = (uint32_t)b->p->nodes_count;
 	if (!rc && linked == LINKED_CHILDREN)
 		rc = slots_add(&b->nodes, slots_mix(parent, frame, b->secret), *ret_node);
 	if (rc)
 		return fail(b, rc, "stack nodes", b->limits.nodes);
-	b->links[*ret_node] = (struct link){ 0 };
+	b->links[*ret_node] = (struct link){ .frame = frame };
 	if (linked < LINKED_CHILDREN) {
 		b->links[*ret_node].sibling = b->links[parent].child;
 		b->links[parent].child = *ret_node;
@@ -300,6 +378,16 @@ void profile_builder_stack_was_cut(struct profile_builder *b)
 	b->cuts.stacks_truncated++;
 }
 
+/* How much of the stack that was walked last this one shares, from the root on. */
+static size_t path_shared(const struct profile_builder *b, const uint32_t *frames, size_t count)
+{
+	size_t shared = 0, most = MIN(count, b->depth);
+
+	while (shared < most && b->p->nodes[b->path[shared]].frame == frames[count - 1 - shared])
+		shared++;
+	return shared;
+}
+
 /* A stack that was seen costs one hash; only a new one walks the tree. */
 int profile_builder_stack(struct profile_builder *b, const uint32_t *frames, size_t count,
 			  uint32_t *ret_node)
@@ -316,10 +404,15 @@ int profile_builder_stack(struct profile_builder *b, const uint32_t *frames, siz
 	*ret_node = index_find(&b->stacks, key);
 	if (*ret_node != INDEX_NONE)
 		return 0;
-	for (size_t i = count; !rc && i-- > 0;)
-		rc = node_add(b, node, frames[i], &node);
-	if (rc)
-		return rc;
+	size_t shared = path_shared(b, frames, count);
+
+	node = shared ? b->path[shared - 1] : 0;
+	for (b->depth = shared; b->depth < count; b->depth++) {
+		rc = node_add(b, node, frames[count - 1 - b->depth], &node);
+		if (rc)
+			return rc;
+		b->path[b->depth] = node;
+	}
 	rc = index_put(&b->stacks, key, node);
 	if (rc)
 		return fail(b, rc, "stacks", b->stacks.slots.count);

@@ -40,6 +40,14 @@ const char *profile_builder_error(const struct profile_builder *builder);
 /* Finish: the profile is the caller's, and the builder is freed. NULL when an add failed. */
 struct profile *profile_builder_finish(struct profile_builder *builder);
 
+/* About how many a decoder will add, so that no table grows by and by.  Asks for memory; bind it to what was read. */
+struct profile_counts {
+	size_t strings, frames, records, columns; /* columns: of a record */
+};
+
+MUST_CHECK int profile_builder_expect(struct profile_builder *builder,
+				      const struct profile_counts *counts);
+
 MUST_CHECK int profile_builder_string(struct profile_builder *builder, struct str text,
 				      uint32_t *ret_string);
 MUST_CHECK int profile_builder_module(struct profile_builder *builder,

@@ -28,12 +28,35 @@ static struct hash128 text_identity(const struct profile *profile, uint32_t stri
 	return hash128(s.ptr, s.len);
 }
 
+static const struct profile_module *module_of(const struct profile *profile,
+					      const struct profile_frame *frame)
+{
+	static const struct profile_module unknown;
+
+	return frame->module < profile->modules_count ? &profile->modules[frame->module] : &unknown;
+}
+
 struct hash128 profile_frame_identity(const struct profile *profile,
 				      const struct profile_frame *frame, uint32_t owner)
 {
-	static const struct profile_module unknown;
-	const struct profile_module *module =
-		frame->module < profile->modules_count ? &profile->modules[frame->module] : &unknown;
+	const struct profile_module *module = module_of(profile, frame);
+	bool address = frame->flags & PROFILE_FRAME_ADDRESS;
+	struct profile_frame_texts texts = { 0 };
+
+	if (!address || !module->build_id_len)
+		texts.module = text_identity(profile, module->path);
+	if (!address) {
+		texts.function = text_identity(profile, frame->function);
+		texts.file = text_identity(profile, frame->file);
+	}
+	return profile_frame_identity_of(profile, frame, owner, &texts);
+}
+
+struct hash128 profile_frame_identity_of(const struct profile *profile,
+					 const struct profile_frame *frame, uint32_t owner,
+					 const struct profile_frame_texts *texts)
+{
+	const struct profile_module *module = module_of(profile, frame);
 	/* Fixed layout, no padding: this is hashed, stored and compared between hosts. */
 	struct {
 		uint64_t tag, address, line;
@@ -48,7 +71,7 @@ struct hash128 profile_frame_identity(const struct profile *profile,
 		if (module->build_id_len)
 			key.module = hash128(module->build_id, module->build_id_len);
 		else
-			key.module = text_identity(profile, module->path);
+			key.module = texts->module;
 		/* A hash of text, a bare path and code without a file say nothing beyond their owner;
 		 * the last not even beyond its process. */
 		if (!module->build_id_len || module->is_hash)
@@ -59,9 +82,9 @@ struct hash128 profile_frame_identity(const struct profile *profile,
 		key.tag = 2 | (uint64_t)(frame->flags & (PROFILE_FRAME_KERNEL | PROFILE_FRAME_INLINED))
 				       << 8;
 		key.line = frame->line;
-		key.module = text_identity(profile, module->path);
-		key.function = text_identity(profile, frame->function);
-		key.file = text_identity(profile, frame->file);
+		key.module = texts->module;
+		key.function = texts->function;
+		key.file = texts->file;
 	}
 	return hash128(&key, sizeof(key));
 }

@@ -158,6 +158,15 @@ void profile_free(struct profile *profile);
 struct hash128 profile_frame_identity(const struct profile *profile,
 				      const struct profile_frame *frame, uint32_t owner);
 
+/* The same, for who knows what the texts are: hash128 of each. Of an address only `module` counts. */
+struct profile_frame_texts {
+	struct hash128 module, function, file;
+};
+
+struct hash128 profile_frame_identity_of(const struct profile *profile,
+					 const struct profile_frame *frame, uint32_t owner,
+					 const struct profile_frame_texts *texts);
+
 static inline struct str profile_string(const struct profile *profile, uint32_t id)
 {
 	return intern_get(&profile->strings, id);

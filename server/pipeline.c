@@ -102,18 +102,15 @@ static void upload_count(struct agent *agent, const struct pipeline_upload *uplo
 	count(&to->rejected, result->findings.rejected);
 }
 
-static int upload_keep(struct agent *agent, struct pipeline_upload *upload,
-		       struct pipeline_result *ret_result, struct buf *series_json, struct err *err)
+/* Everything before the store. *ret_profile stays NULL where there is nothing to keep. */
+static int upload_read(struct agent *agent, struct pipeline_upload *upload,
+		       struct profile **ret_profile, struct pipeline_result *ret_result,
+		       struct buf *series_json, struct err *err)
 {
 	struct ingest_request *request = &upload->request;
 	struct profile *profile = NULL;
 	struct buf plain;
 
-	request->now_ns = clock_real_ns();
-	request->accept_from_ns = request->now_ns - PIPELINE_ACCEPT_BACK_NS;
-	request->accept_until_ns = request->now_ns + PIPELINE_ACCEPT_AHEAD_NS;
-	request->limits = &agent->config.limits;
-	*ret_result = (struct pipeline_result){ 0 };
 	buf_init(&plain, BUF_UNLIMITED); /* bounded by the limits below */
 	int rc = quota_request(agent->quota, upload->owner, upload->body.len, clock_monotonic_ns(), err);
 
@@ -137,13 +134,33 @@ static int upload_keep(struct agent *agent, struct pipeline_upload *upload,
 	if (series_json)
 		series_write(profile, series_json);
 	/* A request without a single profile (a probe, an empty push) has nothing to keep. */
-	if (!profile->records_count && (upload->change || !ret_result->findings.profiles)) {
+	bool empty = !profile->records_count && (upload->change || !ret_result->findings.profiles);
+
+	if (!empty)
+		rc = quota_series(agent->quota, upload->owner, profile, clock_monotonic_ns(), err);
+	if (rc || empty)
 		profile_free(profile);
-		return 0;
-	}
-	rc = quota_series(agent->quota, upload->owner, profile, clock_monotonic_ns(), err);
-	if (rc) {
-		profile_free(profile);
+	else
+		*ret_profile = profile;
+	return rc;
+}
+
+static int upload_keep(struct agent *agent, struct pipeline_upload *upload,
+		       struct pipeline_result *ret_result, struct buf *series_json, struct err *err)
+{
+	struct ingest_request *request = &upload->request;
+	struct profile *profile = NULL;
+
+	request->now_ns = clock_real_ns();
+	request->accept_from_ns = request->now_ns - PIPELINE_ACCEPT_BACK_NS;
+	request->accept_until_ns = request->now_ns + PIPELINE_ACCEPT_AHEAD_NS;
+	request->limits = &agent->config.limits;
+	*ret_result = (struct pipeline_result){ 0 };
+	writer_expect(agent->writer);
+	int rc = upload_read(agent, upload, &profile, ret_result, series_json, err);
+
+	if (rc || !profile) {
+		writer_expect_no_more(agent->writer);
 		return rc;
 	}
 	rc = writer_put_wait(agent->writer, profile, err);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -12,6 +13,7 @@
 #include "server/steady.h"
 
 #define MAINTAIN_NS (INT64_C(2) * NS_PER_S)
+#define GATHER_NS_MAX (5 * NS_PER_MS)
 
 struct job {
 	struct profile *profile; /* NULL: a task */
@@ -27,20 +29,41 @@ struct writer {
 	pthread_cond_t wake;
 	struct job queue[WRITER_QUEUE_MAX];
 	size_t first, count;
+	size_t coming; /* profiles that are being read */
 	bool stopping;
 	struct writer_stats stats;
 	struct steady steady; /* the writer thread's */
 };
 
-static int jobs_wait(struct writer *writer, struct job *jobs, int64_t until_ns)
+static bool sleep_until(struct writer *writer, int64_t until_ns)
 {
 	const struct timespec until = { until_ns / NS_PER_S, until_ns % NS_PER_S };
+
+	return pthread_cond_timedwait(&writer->wake, &writer->lock, &until) == 0;
+}
+
+/*
+ * What is being read will be here in a moment, and a commit costs the same for one as for many: it waits for them,
+ * but no longer than a commit takes, and then no more than doubles what the first has to wait.
+ */
+static void others_await(struct writer *writer)
+{
+	int64_t until_ns = clock_monotonic_ns() + MIN(writer->stats.last_commit_ns, GATHER_NS_MAX);
+
+	while (writer->coming && writer->count < WRITER_BATCH_MAX && !writer->stopping &&
+	       sleep_until(writer, until_ns))
+		;
+}
+
+static int jobs_wait(struct writer *writer, struct job *jobs, int64_t until_ns)
+{
 	int count = 0;
 
 	(void)pthread_mutex_lock(&writer->lock);
-	while (!writer->count && !writer->stopping &&
-	       pthread_cond_timedwait(&writer->wake, &writer->lock, &until) == 0)
+	while (!writer->count && !writer->stopping && sleep_until(writer, until_ns))
 		;
+	if (writer->count)
+		others_await(writer);
 	while (writer->count && count < WRITER_BATCH_MAX) {
 		jobs[count++] = writer->queue[writer->first];
 		writer->first = (writer->first + 1) % WRITER_QUEUE_MAX;
@@ -196,36 +219,64 @@ struct storage *writer_store(struct writer *writer)
 	return writer->store;
 }
 
-static int job_add(struct writer *writer, struct job job)
+/* With the lock: whether there is something to wake the writer for. */
+static bool is_time(const struct writer *writer)
 {
+	return writer->count && (!writer->coming || writer->count >= WRITER_BATCH_MAX);
+}
+
+/* `came`: one of those that were coming. */
+static int job_add(struct writer *writer, struct job job, bool came)
+{
+	bool wake = false;
 	int rc = 0;
 
 	(void)pthread_mutex_lock(&writer->lock);
+	writer->coming -= came;
 	if (writer->count == WRITER_QUEUE_MAX || writer->stopping) {
 		writer->stats.refused++;
 		rc = -EAGAIN;
 	} else {
 		writer->queue[(writer->first + writer->count++) % WRITER_QUEUE_MAX] = job;
-		(void)pthread_cond_signal(&writer->wake);
+		/* The first sets the time until which others are waited for. */
+		wake = writer->count == 1 || is_time(writer);
 	}
 	(void)pthread_mutex_unlock(&writer->lock);
+	if (wake)
+		(void)pthread_cond_signal(&writer->wake);
 	return rc;
+}
+
+void writer_expect(struct writer *writer)
+{
+	(void)pthread_mutex_lock(&writer->lock);
+	writer->coming++;
+	(void)pthread_mutex_unlock(&writer->lock);
+}
+
+void writer_expect_no_more(struct writer *writer)
+{
+	(void)pthread_mutex_lock(&writer->lock);
+	writer->coming--;
+	bool wake = is_time(writer);
+
+	(void)pthread_mutex_unlock(&writer->lock);
+	if (wake)
+		(void)pthread_cond_signal(&writer->wake);
 }
 
 int writer_put(struct writer *writer, struct profile *profile, writer_done_fn done, void *arg)
 {
-	return job_add(writer, (struct job){ .profile = profile, .done = done, .arg = arg });
+	return job_add(writer, (struct job){ .profile = profile, .done = done, .arg = arg }, false);
 }
 
 int writer_task(struct writer *writer, writer_task_fn task, void *arg)
 {
-	return job_add(writer, (struct job){ .task = task, .arg = arg });
+	return job_add(writer, (struct job){ .task = task, .arg = arg }, false);
 }
 
 struct waiter {
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	bool ready;
+	sem_t ready;
 	int result;
 	char message[320];
 };
@@ -234,19 +285,19 @@ static void waiter_done(void *arg, struct profile *profile, int result, const ch
 {
 	struct waiter *waiter = arg;
 
-	profile_free(profile);
-	(void)pthread_mutex_lock(&waiter->lock);
-	waiter->ready = true;
+	(void)profile; /* who made it frees it: its memory is that thread's */
 	waiter->result = result;
 	(void)snprintf(waiter->message, sizeof(waiter->message), "%s", message);
-	(void)pthread_cond_signal(&waiter->wake);
-	(void)pthread_mutex_unlock(&waiter->lock);
+	(void)sem_post(&waiter->ready); /* nothing of it may be touched from here on */
 }
 
 int writer_put_wait(struct writer *writer, struct profile *profile, struct err *err)
 {
-	struct waiter waiter = { .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER };
-	int rc = writer_put(writer, profile, waiter_done, &waiter);
+	struct waiter waiter = { .result = 0 };
+
+	(void)sem_init(&waiter.ready, 0, 0);
+	int rc = job_add(writer,
+			 (struct job){ .profile = profile, .done = waiter_done, .arg = &waiter }, true);
 
 	if (rc) {
 		profile_free(profile);
@@ -254,10 +305,9 @@ int writer_put_wait(struct writer *writer, struct profile *profile, struct err *
 			       "the queue to the store holds %d profiles and is full; try again",
 			       WRITER_QUEUE_MAX);
 	}
-	(void)pthread_mutex_lock(&waiter.lock);
-	while (!waiter.ready)
-		(void)pthread_cond_wait(&waiter.wake, &waiter.lock);
-	(void)pthread_mutex_unlock(&waiter.lock);
+	while (sem_wait(&waiter.ready))
+		;
+	profile_free(profile);
 	return waiter.result < 0 ? err_set(err, waiter.result, "%s", waiter.message) : waiter.result;
 }
 

@@ -37,7 +37,14 @@ MUST_CHECK int writer_put(struct writer *writer, struct profile *profile, writer
 			  void *arg);
 MUST_CHECK int writer_task(struct writer *writer, writer_task_fn task, void *arg);
 
-/* Put and wait. Takes `profile` in any case. Returns as writer_done_fn's result, or -EAGAIN. */
+/*
+ * A profile is being read, and will come with writer_put_wait, or not at all: then writer_expect_no_more() says so.
+ * A commit waits for those that come, no longer than the last commit took.
+ */
+void writer_expect(struct writer *writer);
+void writer_expect_no_more(struct writer *writer);
+
+/* Put one that was expected, and wait. Takes `profile` in any case. Returns as writer_done_fn's result, or -EAGAIN. */
 MUST_CHECK int writer_put_wait(struct writer *writer, struct profile *profile, struct err *err);
 
 struct writer_stats {

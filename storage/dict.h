@@ -70,6 +70,7 @@ struct dict {
 	size_t links_capacity;
 	struct index modules, frames, contexts, series, instances;
 	struct index nodes; /* stacks that were asked for, and children that have no link */
+	uint32_t placed; /* the node that was put there last as a child, since this was set to 0 */
 	struct index parts;   /* of a catalogue, by (owner, service) */
 	uint32_t parts_count; /* the highest number */
 	uint32_t owner;	      /* of a part: what its frames' identities are scoped by */

@@ -198,7 +198,7 @@ static int store_part(struct open_file *file, struct codec *codec, uint32_t numb
 	int64_t id = part->last_id + 1;
 
 	return dict_is_dirty(&part->dict)
-		   ? insert_segment(file, codec, number, part, id, id, CODEC_QUICK, err)
+		   ? insert_segment(file, codec, number, part, id, id, CODEC_SOON, err)
 		   : 0;
 }
 

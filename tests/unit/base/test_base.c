@@ -92,6 +92,34 @@ static void intern_numbers_in_order(void **state)
 	intern_release(&intern);
 }
 
+/* Room made before, and texts put in steps, change no number. */
+static void intern_in_steps_is_the_same(void **state)
+{
+	struct intern intern;
+	uint32_t tags[64], id;
+	char text[64][8];
+
+	(void)state;
+	assert_int_equal(intern_init(&intern, 1 << 20), 0);
+	assert_int_equal(intern_put(&intern, "t5", 2, &id), 0);
+	assert_int_equal(intern_reserve(&intern, 1000), 0);
+	for (int i = 0; i < 64; i++) {
+		int n = snprintf(text[i], sizeof(text[i]), "t%d", i % 40);
+
+		tags[i] = intern_tag(&intern, (struct str){ text[i], (size_t)n });
+		intern_prefetch(&intern, tags[i]);
+	}
+	for (uint32_t i = 0; i < 64; i++) {
+		struct str s = str_of(text[i]);
+
+		assert_int_equal(intern_put_tagged(&intern, tags[i], s, &id), 0);
+		assert_int_equal(id, i % 40 == 5 ? 1 : i % 40 < 5 ? i % 40 + 2 : i % 40 + 1);
+	}
+	assert_int_equal(intern.count, 41);
+	assert_int_equal(intern_find(&intern, "t39", 3), 40);
+	intern_release(&intern);
+}
+
 static void intern_keeps_its_maximum(void **state)
 {
 	struct intern intern;
@@ -193,6 +221,7 @@ int main(void)
 		cmocka_unit_test(buf_keeps_its_maximum),
 		cmocka_unit_test(arena_keeps_its_maximum),
 		cmocka_unit_test(intern_numbers_in_order),
+		cmocka_unit_test(intern_in_steps_is_the_same),
 		cmocka_unit_test(intern_keeps_its_maximum),
 		cmocka_unit_test(json_escapes),
 		cmocka_unit_test(clock_windows_below_zero),

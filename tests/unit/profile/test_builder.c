@@ -2,6 +2,7 @@
 #include "tests/cmocka.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "profile/builder.h"
@@ -39,6 +40,56 @@ static void equal_stacks_are_one_node(void **state)
 	for (size_t i = 1; i < p->nodes_count; i++)
 		assert_true(p->nodes[i].parent < i);
 	profile_free(p);
+}
+
+/* Stacks go on from the one before, and wide nodes from a table: both are what one after the other would be. */
+static void stacks_in_any_order_make_one_tree(void **state)
+{
+	enum { NAMES = 9, STACKS = 2000, DEPTH = 6 };
+	struct profile_builder *b[2] = { NULL };
+	struct hash128 hashes[STACKS][2];
+	size_t nodes[2];
+
+	(void)state;
+	for (size_t way = 0; way < 2; way++) {
+		const struct profile_counts counts = { NAMES, NAMES, STACKS, 1 };
+		uint32_t frames[NAMES], node;
+		char name[16];
+
+		assert_int_equal(profile_builder_new(NULL, &b[way]), 0);
+		if (way)
+			assert_int_equal(profile_builder_expect(b[way], &counts), 0);
+		for (int i = 0; i < NAMES; i++) {
+			(void)snprintf(name, sizeof(name), "f%d", i);
+			frames[i] = frame_named(b[way], name);
+		}
+		for (unsigned n = 0; n < STACKS; n++) {
+			unsigned i = way ? STACKS - 1 - n : n, seed = i * 2654435761u;
+			uint32_t stack[DEPTH];
+			size_t depth = 1 + seed % DEPTH;
+			struct hash128 expected = { 0 };
+
+			for (size_t k = 0; k < depth; k++)
+				stack[k] = frames[(seed >> (4 + 4 * k)) % NAMES];
+			assert_int_equal(profile_builder_stack(b[way], stack, depth, &node), 0);
+			struct profile *p = profile_builder_profile(b[way]);
+
+			hashes[i][way] = p->node_hashes[node];
+			for (size_t k = depth; k-- > 0;)
+				expected = hash128_chain(expected,
+							 profile_frame_identity(p, &p->frames[stack[k]],
+										p->instance.owner));
+			assert_true(hash128_equal(expected, p->node_hashes[node]));
+			for (size_t k = 0; k < depth; k++, node = p->nodes[node].parent)
+				assert_int_equal(p->nodes[node].frame, stack[k]);
+			assert_int_equal(node, 0);
+		}
+		nodes[way] = profile_builder_profile(b[way])->nodes_count;
+		profile_builder_free(b[way]);
+	}
+	assert_int_equal(nodes[0], nodes[1]);
+	for (size_t i = 0; i < STACKS; i++)
+		assert_true(hash128_equal(hashes[i][0], hashes[i][1]));
 }
 
 static void identities_hold_between_batches(void **state)
@@ -167,6 +218,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(equal_stacks_are_one_node),
+		cmocka_unit_test(stacks_in_any_order_make_one_tree),
 		cmocka_unit_test(identities_hold_between_batches),
 		cmocka_unit_test(deep_stacks_keep_both_ends),
 		cmocka_unit_test(limits_are_named),

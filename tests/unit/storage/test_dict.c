@@ -78,6 +78,46 @@ static void equal_things_get_one_number(void **state)
 	profile_free(b);
 }
 
+/* Frames are looked up in groups: a stack of several groups, with frames that come again within one and across. */
+static void long_stacks_name_each_frame_once(void **state)
+{
+	enum { DEPTH = 300, NAMES = 90 };
+	struct maker m;
+	struct buf stack CLEANUP(buf_release);
+	struct dict d;
+	uint32_t first, again;
+
+	(void)state;
+	buf_init(&stack, BUF_UNLIMITED);
+	for (int i = 0; i < DEPTH; i++)
+		(void)buf_printf(&stack, "%sname_%d", i ? ";" : "", i % 3 ? i % NAMES : i % 5);
+	(void)buf_add_byte(&stack, '\0');
+	maker_init(&m, 1000, 1);
+	maker_series(&m, PROFILE_KIND_CPU, "service=a");
+	maker_record(&m, stack.data, T0, 1, 1, 1);
+	struct profile *p = maker_finish(&m);
+
+	assert_int_equal(dict_init(&d, true), 0);
+	import_all(&d, p, &first);
+	assert_int_equal(d.t.frames_count, p->frames_count);
+	assert_int_equal(d.t.nodes_count, DEPTH + 1);
+	for (uint32_t node = p->records[0].node, to = first; node; node = p->nodes[node].parent) {
+		struct str a = d.t.strings[d.t.frames[d.t.nodes[to].frame].function];
+
+		assert_string_equal(
+		    a.ptr, profile_string(p, p->frames[p->nodes[node].frame].function).ptr);
+		to = d.t.nodes[to].parent;
+	}
+	size_t strings = d.t.strings_count;
+
+	import_all(&d, p, &again);
+	assert_int_equal(first, again);
+	assert_int_equal(d.t.strings_count, strings);
+	assert_int_equal(d.t.nodes_count, DEPTH + 1);
+	dict_release(&d);
+	profile_free(p);
+}
+
 /* Segments written one after the other give a reader the same tables. */
 static void segments_rebuild_the_dictionary(void **state)
 {
@@ -292,6 +332,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(equal_things_get_one_number),
+	    cmocka_unit_test(long_stacks_name_each_frame_once),
 	    cmocka_unit_test(segments_rebuild_the_dictionary),
 	    cmocka_unit_test(a_damaged_segment_is_refused),
 	    cmocka_unit_test(a_long_segment_rebuilds_its_nodes),

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * storage/dict_tables.h - how things are found in a dictionary: what adding (dict.c) and importing (dict_import.c) share.
+ * Private to these.
+ */
+#ifndef STORAGE_DICT_TABLES_H
+#define STORAGE_DICT_TABLES_H
+
+#include "storage/dict.h"
+
+/* Keys of the indexes; padding and unused fields are zero. */
+struct hash128 dict_module_key(const struct profile_module *module);
+struct hash128 dict_frame_key(const struct profile_frame *frame);
+struct hash128 dict_instance_key(const struct profile_instance *instance);
+struct hash128 dict_part_key(const struct dict *dict, uint32_t owner,
+			     const struct profile_label *labels, size_t count);
+
+/* The child of `parent` with this identity, or INDEX_NONE. */
+uint32_t dict_find_child(const struct dict *dict, uint32_t parent, struct hash128 hash);
+
+/* As dict_add_string and dict_add_frame, for who knows tag and key already. */
+MUST_CHECK int dict_add_string_tagged(struct dict *dict, uint32_t tag, struct str text,
+				      uint32_t *ret_id);
+MUST_CHECK int dict_add_frame_keyed(struct dict *dict, const struct profile_frame *frame,
+				    struct hash128 key);
+
+#endif

@@ -239,10 +239,12 @@ static void tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	hello_resume(all);
 	control_tick(all->control, now_ns);
+	writer_hold(all->writer); /* one transaction for what all of them have */
 	for (struct process *p = all->first; p; p = next) {
 		next = p->next;
 		process_tick(p, now_ns);
 	}
+	writer_release(all->writer);
 }
 
 /* ---- life ---- */

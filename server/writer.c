@@ -28,9 +28,16 @@ struct writer {
 	struct job queue[WRITER_QUEUE_MAX];
 	size_t first, count;
 	bool stopping;
+	bool held; /* more is coming */
 	struct writer_stats stats;
 	struct steady steady; /* the writer thread's */
 };
+
+/* Under the lock. */
+static bool has_work(const struct writer *writer)
+{
+	return writer->count >= (writer->held ? WRITER_BATCH_MAX : 1);
+}
 
 static int jobs_wait(struct writer *writer, struct job *jobs, int64_t until_ns)
 {
@@ -38,10 +45,12 @@ static int jobs_wait(struct writer *writer, struct job *jobs, int64_t until_ns)
 	int count = 0;
 
 	(void)pthread_mutex_lock(&writer->lock);
-	while (!writer->count && !writer->stopping &&
+	while (!has_work(writer) && !writer->stopping &&
 	       pthread_cond_timedwait(&writer->wake, &writer->lock, &until) == 0)
 		;
-	while (writer->count && count < WRITER_BATCH_MAX) {
+	bool take = has_work(writer) || writer->stopping;
+
+	while (take && writer->count && count < WRITER_BATCH_MAX) {
 		jobs[count++] = writer->queue[writer->first];
 		writer->first = (writer->first + 1) % WRITER_QUEUE_MAX;
 		writer->count--;
@@ -196,7 +205,8 @@ struct storage *writer_store(struct writer *writer)
 	return writer->store;
 }
 
-static int job_add(struct writer *writer, struct job job)
+/* `patient`: nobody waits for it. */
+static int job_add(struct writer *writer, struct job job, bool patient)
 {
 	int rc = 0;
 
@@ -206,20 +216,41 @@ static int job_add(struct writer *writer, struct job job)
 		rc = -EAGAIN;
 	} else {
 		writer->queue[(writer->first + writer->count++) % WRITER_QUEUE_MAX] = job;
-		(void)pthread_cond_signal(&writer->wake);
+		writer->held = writer->held && patient;
+		if (has_work(writer))
+			(void)pthread_cond_signal(&writer->wake);
 	}
 	(void)pthread_mutex_unlock(&writer->lock);
 	return rc;
 }
 
+static void hold(struct writer *writer, bool held)
+{
+	(void)pthread_mutex_lock(&writer->lock);
+	writer->held = held;
+	if (has_work(writer))
+		(void)pthread_cond_signal(&writer->wake);
+	(void)pthread_mutex_unlock(&writer->lock);
+}
+
+void writer_hold(struct writer *writer)
+{
+	hold(writer, true);
+}
+
+void writer_release(struct writer *writer)
+{
+	hold(writer, false);
+}
+
 int writer_put(struct writer *writer, struct profile *profile, writer_done_fn done, void *arg)
 {
-	return job_add(writer, (struct job){ .profile = profile, .done = done, .arg = arg });
+	return job_add(writer, (struct job){ .profile = profile, .done = done, .arg = arg }, true);
 }
 
 int writer_task(struct writer *writer, writer_task_fn task, void *arg)
 {
-	return job_add(writer, (struct job){ .task = task, .arg = arg });
+	return job_add(writer, (struct job){ .task = task, .arg = arg }, false);
 }
 
 struct waiter {
@@ -246,7 +277,8 @@ static void waiter_done(void *arg, struct profile *profile, int result, const ch
 int writer_put_wait(struct writer *writer, struct profile *profile, struct err *err)
 {
 	struct waiter waiter = { .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER };
-	int rc = writer_put(writer, profile, waiter_done, &waiter);
+	const struct job job = { .profile = profile, .done = waiter_done, .arg = &waiter };
+	int rc = job_add(writer, job, false);
 
 	if (rc) {
 		profile_free(profile);

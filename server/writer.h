@@ -5,6 +5,9 @@
  * Whatever has gathered while a commit ran goes into the next one (group commit), so latency is one
  * commit and throughput is bounded by the disk's bandwidth, not its fsyncs.  A full queue refuses;
  * nothing that was taken is dropped.  Calls from any thread.
+ *
+ * Who puts many one after another holds the writer meanwhile, so that it does not begin a commit with the
+ * first of them alone.
  */
 #ifndef SERVER_WRITER_H
 #define SERVER_WRITER_H
@@ -36,6 +39,13 @@ struct storage *writer_store(struct writer *writer);
 MUST_CHECK int writer_put(struct writer *writer, struct profile *profile, writer_done_fn done,
 			  void *arg);
 MUST_CHECK int writer_task(struct writer *writer, writer_task_fn task, void *arg);
+
+/*
+ * Between the two, what writer_put brings waits for more: until WRITER_BATCH_MAX are there, or somebody
+ * else brings what is waited for.  One caller at a time, and not for long.
+ */
+void writer_hold(struct writer *writer);
+void writer_release(struct writer *writer);
 
 /* Put and wait. Takes `profile` in any case. Returns as writer_done_fn's result, or -EAGAIN. */
 MUST_CHECK int writer_put_wait(struct writer *writer, struct profile *profile, struct err *err);

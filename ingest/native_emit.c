@@ -345,6 +345,7 @@ static void buffers_empty(struct native_process *p)
 	p->pending_count = 0;
 	p->frames_count = 0;
 	p->text_count = 0;
+	memset(p->heard, 0, sizeof(p->heard));
 	if (p->pending_capacity * sizeof(*p->pending) > KEEP_BYTES) {
 		free(p->pending);
 		p->pending = NULL;
@@ -447,7 +448,7 @@ static void cursors_add(struct emitter *e)
 
 bool native_process_due(const struct native_process *p, const struct native_clock *clock)
 {
-	return p->pending_count || clock->monotonic_ns >= p->wall_due_ns;
+	return p->pending_count || native_process_accounts(p, clock);
 }
 
 int native_process_emit(struct native_process *p, const struct ring_counters *counters,
@@ -471,7 +472,7 @@ int native_process_emit(struct native_process *p, const struct ring_counters *co
 		.modules = modules,
 		.rc = modules ? 0 : -ENOMEM,
 	};
-	bool due = ended || clock->monotonic_ns >= p->wall_due_ns;
+	bool due = ended || native_process_accounts(p, clock);
 
 	/* The client's word, and the root of differences below. */
 	if (p->head.start_monotonic_ns < 0 || p->head.start_monotonic_ns > clock->monotonic_ns)

@@ -153,14 +153,26 @@ void native_threads_sweep(struct native_process *p)
 		index_fill(p);
 }
 
+bool native_process_accounts(const struct native_process *p, const struct native_clock *clock)
+{
+	return clock->monotonic_ns >= p->wall_due_ns;
+}
+
 bool native_process_wants(const struct native_process *p, uint32_t tid,
 			  const struct native_clock *clock)
 {
-	if (clock->monotonic_ns >= p->wall_due_ns || !p->threads_index_size)
+	if (native_process_accounts(p, clock) || !p->threads_index_size)
 		return true;
 	uint32_t number = p->threads_index[index_place(p, tid)];
 
 	return !number || !p->threads[number - 1].name[0];
+}
+
+bool native_process_heard(const struct native_process *p, uint32_t tid)
+{
+	uint32_t bit = tid % NATIVE_HEARD_BITS;
+
+	return p->heard[bit / 64] >> bit % 64 & 1;
 }
 
 void native_process_stats(const struct native_process *process, struct native_stats *ret_stats)

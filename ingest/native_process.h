@@ -34,6 +34,8 @@ struct native_jit {
 	bool sorted;
 };
 
+#define NATIVE_HEARD_BITS 1024 /* by the tid's low bits */
+
 /* A record of the ring, checked; its frames stand in native_process.frames. */
 struct native_pending {
 	uint16_t type;
@@ -146,6 +148,7 @@ struct native_process {
 	size_t modules_count, modules_capacity;
 	struct native_pending *pending;
 	size_t pending_count, pending_capacity;
+	uint64_t heard[NATIVE_HEARD_BITS / 64]; /* threads with pending records, and some more */
 	uint64_t *frames;
 	size_t frames_count, frames_capacity;
 	char *text;

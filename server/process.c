@@ -187,6 +187,7 @@ void process_free(struct process *p)
 	fd_close(&p->memfd);
 	fd_close(&p->proc);
 	fd_close(&p->perf_map);
+	quiet_release(&p->quiet);
 	native_process_free(p->native);
 	profile_free(p->waiting);
 	free(p);
@@ -233,6 +234,7 @@ void process_heartbeat(struct process *p)
 
 	_Static_assert(offsetof(struct ring_agent, generation) == 8, "the two stand together");
 	write_at(p, &beat, sizeof(beat), AT_AGENT);
+	p->beaten_ns = beat.heartbeat_ns;
 }
 
 void process_obey(struct process *p, struct control_state state)
@@ -437,15 +439,15 @@ static void cpu_tell(const struct process *p, const struct native_vitals *vitals
 		write_at(p, &cpu, sizeof(cpu), AT_AGENT + offsetof(struct ring_agent, cpu_ns));
 }
 
-static struct profile *batch_make(struct process *p, const struct native_clock *clock, bool last,
-				  struct err *err)
+static struct profile *batch_make(struct process *p, const struct native_clock *clock, bool force,
+				  bool last, struct err *err)
 {
 	struct profile_builder *builder = NULL;
 	struct native_reading *CLEANUP(cleanup_free) readings = NULL;
 	struct native_sums sums;
 	struct native_vitals vitals;
 	size_t count = 0;
-	int rc = process_readings(p, clock, &readings, &count, &sums, &vitals);
+	int rc = process_readings(p, clock, force, &readings, &count, &sums, &vitals);
 
 	if (!rc && !last)
 		cpu_tell(p, &vitals, clock->monotonic_ns);
@@ -489,7 +491,7 @@ struct profile *process_drain(struct process *p, bool force, struct err *err)
 	if (!process_names_ready(p))
 		return NULL;
 	bool last = p->gone && !left;
-	struct profile *profile = batch_make(p, &clock, last, err);
+	struct profile *profile = batch_make(p, &clock, force, last, err);
 
 	if (!profile) {
 		p->failed = true;

@@ -11,6 +11,9 @@
 
 #define TICK_MS 200
 #define DRAIN_NS NS_PER_S
+#define BEAT_NS (INT64_C(500) * NS_PER_MS)
+#define LOOK_NS (INT64_C(900) * NS_PER_MS) /* whether it lives, once it is not young: every fifth tick */
+#define YOUNG_NS (INT64_C(20) * NS_PER_S)
 #define FILL_PERCENT 25 /* a ring this full is drained before its second is over */
 #define HELD_BYTES_MAX ((size_t)256 << 20) /* of batches; then samples wait in their rings */
 #define STOP_WAIT_NS (INT64_C(5) * NS_PER_S)
@@ -221,10 +224,17 @@ static void process_tick(struct process *process, int64_t now_ns)
 		process_drop(process); /* a client that lives attaches again */
 		return;
 	}
-	process_heartbeat(process);
+	bool young = now_ns - process->attached_ns < YOUNG_NS;
+
+	if (now_ns - process->beaten_ns >= BEAT_NS)
+		process_heartbeat(process);
 	process_obey(process, control_for(process->all->control, process->service, process->pid,
 					  process->owner));
-	if (process_is_gone(process) || now_ns - process->drained_ns >= DRAIN_NS ||
+	if ((young || now_ns - process->looked_ns >= LOOK_NS) && !process->gone) {
+		process->looked_ns = now_ns;
+		(void)process_is_gone(process);
+	}
+	if (process->gone || now_ns - process->drained_ns >= DRAIN_NS ||
 	    process_fill_percent(process) >= FILL_PERCENT)
 		process_turn(process, false);
 }

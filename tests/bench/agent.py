@@ -42,8 +42,12 @@ def memory(pid, what):
     return int(status.split(what + ":")[1].split()[0]) << 10
 
 
+YOUNG = 25
+
+
 def steady(agent):
-    """Whether all are there and write what they should: what is new is written once."""
+    """Whether all are there, no longer young (server/processes.c), and write what they should: what is new is written
+    once."""
     before = agent.status()["native"]
     time.sleep(5)
     after = agent.status()
@@ -56,6 +60,7 @@ def main():
         pid, idle_bytes = agent.process.pid, memory(agent.process.pid, "VmRSS")
         clients = subprocess.Popen([BUILD / "bench/agent_clients", str(CLIENTS), str(IDLE), str(RATE)], stdin=subprocess.PIPE,
                                    env=dict(agent.environment(), LD_PRELOAD=""), start_new_session=True)
+        time.sleep(YOUNG)
         while not steady(agent):
             pass
         began, cpu, before = time.monotonic(), cpu_seconds(pid), agent.status()["native"]

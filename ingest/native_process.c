@@ -108,6 +108,8 @@ static int index_grow(struct native_process *p)
 
 const struct native_thread *native_thread_find(const struct native_process *p, uint32_t tid)
 {
+	if (p->threads_last < p->threads_count && p->threads[p->threads_last].tid == tid)
+		return &p->threads[p->threads_last];
 	size_t at = p->threads_index_size ? index_place(p, tid) : 0;
 
 	return p->threads_index_size && p->threads_index[at] ?
@@ -122,10 +124,14 @@ void native_process_totals(struct native_process *process, const struct native_t
 
 struct native_thread *native_thread_get(struct native_process *p, uint32_t tid)
 {
+	if (p->threads_last < p->threads_count && p->threads[p->threads_last].tid == tid)
+		return &p->threads[p->threads_last]; /* records come many from one */
 	size_t at = p->threads_index_size ? index_place(p, tid) : 0;
 
-	if (p->threads_index_size && p->threads_index[at])
-		return &p->threads[p->threads_index[at] - 1];
+	if (p->threads_index_size && p->threads_index[at]) {
+		p->threads_last = p->threads_index[at] - 1;
+		return &p->threads[p->threads_last];
+	}
 	if (p->threads_count >= NATIVE_THREADS_MAX && tid)
 		return native_thread_get(p, 0);
 	if (index_grow(p) || array_grow(&p->threads, sizeof(*p->threads), &p->threads_capacity,

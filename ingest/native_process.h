@@ -158,6 +158,7 @@ struct native_process {
 	size_t threads_count, threads_capacity;
 	uint32_t *threads_index; /* by tid: number + 1, 0 is free */
 	size_t threads_index_size; /* a power of two, or 0 */
+	size_t threads_last; /* the number that was found last */
 
 	uint64_t cursors[RING_RINGS_MAX];
 	struct ring_counters counters; /* as of the last batch */

@@ -11,6 +11,7 @@
 
 #define TICK_MS 200
 #define DRAIN_NS NS_PER_S
+#define MANY 64 /* processes: above, each is drained every other second */
 #define BEAT_NS (INT64_C(500) * NS_PER_MS)
 #define LOOK_NS (INT64_C(900) * NS_PER_MS) /* whether it lives, once it is not young: every fifth tick */
 #define YOUNG_NS (INT64_C(20) * NS_PER_S)
@@ -218,6 +219,15 @@ void process_turn(struct process *process, bool force)
 	batch_send(process, profile);
 }
 
+/*
+ * A drain costs the same whatever there is to drain, and a stack that comes again in it next to nothing.  Not
+ * less often: the client's budget wants the process's CPU time before it is three seconds old.
+ */
+static int64_t drain_period(const struct processes *all)
+{
+	return all->count > MANY ? 2 * DRAIN_NS : DRAIN_NS;
+}
+
 static void process_tick(struct process *process, int64_t now_ns)
 {
 	if (process->failed && !process->busy) {
@@ -234,7 +244,7 @@ static void process_tick(struct process *process, int64_t now_ns)
 		process->looked_ns = now_ns;
 		(void)process_is_gone(process);
 	}
-	if (process->gone || now_ns - process->drained_ns >= DRAIN_NS ||
+	if (process->gone || now_ns - process->drained_ns >= drain_period(process->all) ||
 	    process_fill_percent(process) >= FILL_PERCENT)
 		process_turn(process, false);
 }

@@ -18,6 +18,9 @@
 #define DRAIN_BYTES_MAX ((size_t)1 << 20) /* of one ring in one turn */
 #define TURN_BYTES_MAX ((size_t)4 << 20) /* of all of them: as much as a client of ours has */
 
+#define ROOM_BYTES ((uint64_t)128 << 10) /* three hundred stacks of forty frames */
+#define ROOM_TICKS 4
+
 #define HEAP_PERIOD_NS (INT64_C(10) * NS_PER_S)
 #define HEAP_YOUNG_NS (INT64_C(20) * NS_PER_S)
 
@@ -294,21 +297,31 @@ bool process_is_gone(struct process *p)
 	return p->gone;
 }
 
-unsigned process_fill_percent(struct process *p)
+/*
+ * A quarter of a ring may wait for its turn, and more of a large one: as long as ROOM_BYTES are free, and
+ * ROOM_TICKS times what came since the last look.
+ */
+static bool is_pressing(uint64_t ring_bytes, uint64_t waiting, uint64_t came)
 {
-	unsigned most = 0;
+	uint64_t room = ring_bytes - MIN(waiting, ring_bytes);
+
+	return waiting >= ring_bytes / 4 && (room < ROOM_BYTES || room / ROOM_TICKS < came);
+}
+
+bool process_is_pressing(struct process *p)
+{
+	bool pressing = false;
 
 	for (uint32_t i = 0; i < p->head.rings_count; i++) {
 		struct ring_control control;
 
 		if (read_at(p, &control, sizeof(control), ring_at(p, i)))
-			return 0;
-		uint64_t waiting = control.head - p->positions[i];
-
-		most = MAX(most, (unsigned)(MIN(waiting, (uint64_t)p->head.ring_bytes) * 100 /
-					    p->head.ring_bytes));
+			return false;
+		pressing = pressing || is_pressing(p->head.ring_bytes, control.head - p->positions[i],
+						   control.head - p->heads_seen[i]);
+		p->heads_seen[i] = control.head;
 	}
-	return most;
+	return pressing;
 }
 
 bool process_is_half_full(struct process *p)

@@ -34,6 +34,7 @@ struct process {
 	char settings[PROCESS_SETTINGS_MAX], refused[PROCESS_REFUSED_MAX];
 	size_t refused_bytes;
 	uint64_t positions[RING_RINGS_MAX]; /* read so far */
+	uint64_t heads_seen[RING_RINGS_MAX]; /* at the last tick */
 	int64_t stalled_ns[RING_RINGS_MAX]; /* when an open claim was first seen, 0: none */
 	uint64_t modules_read;
 	uint32_t modules_sent; /* files handed to the symbolizer */
@@ -102,8 +103,8 @@ void process_perf_map(struct process *process, int fd);
 /* Has /proc said that it is gone? */
 bool process_is_gone(struct process *process);
 
-/* Bytes that wait in the fullest ring, in percent of it. */
-unsigned process_fill_percent(struct process *process);
+/* Whether what waits in some ring should not wait for its turn.  For every tick. */
+bool process_is_pressing(struct process *process);
 
 /* Is half of some ring taken up by what no batch has covered? */
 bool process_is_half_full(struct process *process);

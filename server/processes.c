@@ -15,7 +15,6 @@
 #define BEAT_NS (INT64_C(500) * NS_PER_MS)
 #define LOOK_NS (INT64_C(900) * NS_PER_MS) /* whether it lives, once it is not young: every fifth tick */
 #define YOUNG_NS (INT64_C(20) * NS_PER_S)
-#define FILL_PERCENT 25 /* a ring this full is drained before its second is over */
 #define HELD_BYTES_MAX ((size_t)256 << 20) /* of batches; then samples wait in their rings */
 #define STOP_WAIT_NS (INT64_C(5) * NS_PER_S)
 
@@ -245,7 +244,7 @@ static void process_tick(struct process *process, int64_t now_ns)
 		(void)process_is_gone(process);
 	}
 	if (process->gone || now_ns - process->drained_ns >= drain_period(process->all) ||
-	    process_fill_percent(process) >= FILL_PERCENT)
+	    process_is_pressing(process))
 		process_turn(process, false);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Threads that sleep for long, by system calls that nobody interposes, and then work: SECONDS after the start one
- * for a third of a second that is sampled, one for half a second with all signals blocked, so that nothing but its
+ * for a third of a second that is sampled, one for a second and a half with all signals blocked, so that nothing but its
  * clock says so.  Prints the CPU time of both and of the process then, and waits for its input to end.
  */
 #include <pthread.h>
@@ -57,7 +57,7 @@ static void *unseen(void *arg)
 
 	syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, NULL, sizeof(all));
 	quiet(seconds);
-	work(500000000);
+	work(1500000000);
 	cpu_ns[1] = now(CLOCK_THREAD_CPUTIME_ID);
 	quiet(1e6); /* it does not end: nothing but a look tells what it did */
 	return arg;

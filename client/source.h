@@ -46,7 +46,7 @@ struct source {
 void source_cpu_arm(struct thread *t);
 void source_cpu_disarm(struct thread *t);
 
-/* Record the exact CPU time of the calling thread, which ends (flags: RING_LAST). */
+/* Record the exact CPU time of the calling thread, which ends (flags: RING_LAST) and is sampled no more. */
 void source_cpu_thread_end(struct thread *t, uint8_t flags);
 
 /* The session closes for good: record for every thread what its clock showed when sampling stopped. */

@@ -191,8 +191,7 @@ void source_cpu_disarm(struct thread *t)
 
 void source_cpu_thread_end(struct thread *t, uint8_t flags)
 {
-	struct ring_cpu payload = { .weight_ns = (uint64_t)clock_thread_cpu_ns(),
-				    .samples = load(&session.slots[thread_slot(t)].cpu_base_ns) };
+	struct ring_cpu payload = { .samples = load(&session.slots[thread_slot(t)].cpu_base_ns) };
 	struct event e = { .type = RING_THREAD_END,
 			   .dimension = RING_CPU,
 			   .flags = flags,
@@ -201,6 +200,9 @@ void source_cpu_thread_end(struct thread *t, uint8_t flags)
 			   .time_ns = clock_coarse_ns(),
 			   .thread = t };
 
+	/* A signal that comes later would stand for time that this record has already. */
+	store_release(&t->timer_armed, 0);
+	payload.weight_ns = (uint64_t)clock_thread_cpu_ns();
 	(void)event_write(&e);
 }
 

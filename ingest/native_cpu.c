@@ -105,6 +105,12 @@ static void not_sampled(struct emitter *e, const struct native_thread *thread, i
 	e->process->stats.not_sampled_ns += (uint64_t)value;
 }
 
+/* A sample that comes late stands for what was given up as not sampled meanwhile, too. */
+static int64_t unsampled_less(const struct native_thread *thread, int64_t raw_ns)
+{
+	return raw_ns ? MAX(raw_ns - thread->unsampled_ns, (int64_t)1) : 0;
+}
+
 /* What a live thread is owed by its clock becomes the sum of its samples, when it has some. */
 static void share_live(struct emitter *e, struct native_thread *thread, struct share *share,
 		       const struct native_reading *reading)
@@ -151,12 +157,25 @@ static void share_ended(struct native_process *p, struct native_thread *thread, 
 	if (thread->known)
 		base_ns = thread->cpu_base_ns + (base_ns - MIN(thread->slot_base_ns, base_ns));
 
-	/* A sample that came late stands for what was given up as not sampled meanwhile, too. */
-	if (share->raw_ns)
-		share->scaled_ns = MAX(share->raw_ns - thread->unsampled_ns, (int64_t)1);
+	share->scaled_ns = unsampled_less(thread, share->raw_ns);
 	int64_t written = add_bounded(thread->emitted_ns, share->scaled_ns);
 
 	p->owed_ns = add_bounded(p->owed_ns, (int64_t)(cpu_ns - MIN(base_ns, cpu_ns)) - written);
+}
+
+/*
+ * Samples that no clock has covered yet: what comes later must know of them.  Those of a thread whose end
+ * was seen have been covered: the process has to give them back.
+ */
+static void share_unsettled(struct native_process *p, struct native_thread *thread, struct share *share)
+{
+	if (thread->ended) {
+		p->owed_ns = add_bounded(p->owed_ns, -share->raw_ns);
+		return;
+	}
+	share->scaled_ns = unsampled_less(thread, share->raw_ns);
+	thread->unsampled_ns -= MIN(thread->unsampled_ns, share->raw_ns);
+	thread->emitted_ns = add_bounded(thread->emitted_ns, share->scaled_ns);
 }
 
 static struct share *shares_make(struct emitter *e, const struct native_reading *readings,
@@ -265,11 +284,9 @@ static void threads_settle(struct emitter *e, struct share *shares,
 		thread->generation = readings[i].slot.tid ? readings[i].slot.generation :
 							    thread->generation;
 	}
-	/* Samples that no clock has covered yet: what comes later must know of them. */
 	for (size_t i = 0; i < p->threads_count; i++)
 		if (!shares[i].settled)
-			p->threads[i].emitted_ns =
-				add_bounded(p->threads[i].emitted_ns, shares[i].raw_ns);
+			share_unsettled(p, &p->threads[i], &shares[i]);
 }
 
 void native_cpu_emit(struct emitter *e, const struct native_reading *readings, size_t count)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Names that go into the records themselves: of a static lock, of the function that made one, of an
- * exception's type.  They are found on the symbolizer's thread, behind the files that the process has
+ * exception's type.  They are found on the symbolizer's thread, locks behind the files that the process has
  * handed over; its batch waits for them, but not for long.
  */
 #include <errno.h>
@@ -172,6 +172,17 @@ static bool is_late(struct process *p, int64_t now_ns)
 	return now_ns - p->naming_ns > WAIT_NS || process_is_half_full(p);
 }
 
+/* Types need no files, and the batch of a program that throws a lot cannot wait: they are asked for alone. */
+static size_t types_alone(struct native_question *questions, size_t count)
+{
+	size_t types = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (questions[i].type)
+			questions[types++] = questions[i];
+	return types;
+}
+
 bool process_names_ready(struct process *p)
 {
 	struct native_question questions[QUESTIONS_MAX];
@@ -188,14 +199,15 @@ bool process_names_ready(struct process *p)
 	/* What could not be found is not asked for twice on end; but more may have come meanwhile. */
 	if (p->named && count <= p->unanswered)
 		return true;
-	struct request *r = count ? request_make(p, questions, count) : NULL;
+	size_t types = p->named ? 0 : types_alone(questions, count);
+	struct request *r = count ? request_make(p, questions, types ? types : count) : NULL;
 
 	if (!r)
 		return true;
 	p->naming = true;
 	if (!p->named)
 		p->naming_ns = now_ns;
-	if (!symbols_task(p->all->symbols, find, r))
+	if (!symbols_task(p->all->symbols, find, r, types > 0))
 		return false;
 	p->naming = false;
 	request_free(r);

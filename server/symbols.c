@@ -255,14 +255,16 @@ void symbols_stop(struct symbols *s)
 	free(s);
 }
 
-static int job_add(struct symbols *s, struct job job)
+static int job_add(struct symbols *s, struct job job, bool first)
 {
 	bool full;
 
 	(void)pthread_mutex_lock(&s->lock);
 	full = s->count == QUEUE_MAX || s->stopping;
 	if (!full) {
-		s->queue[(s->first + s->count++) % QUEUE_MAX] = job;
+		s->first = (s->first + (first ? QUEUE_MAX - 1 : 0)) % QUEUE_MAX;
+		s->queue[(s->first + (first ? 0 : s->count)) % QUEUE_MAX] = job;
+		s->count++;
 		(void)pthread_cond_signal(&s->wake);
 	}
 	(void)pthread_mutex_unlock(&s->lock);
@@ -273,12 +275,12 @@ static int job_add(struct symbols *s, struct job job)
 
 int symbols_add(struct symbols *s, int fd, const struct symbols_id *id)
 {
-	return job_add(s, (struct job){ .fd = fd, .id = *id, .scope = scope_of(fd, id) });
+	return job_add(s, (struct job){ .fd = fd, .id = *id, .scope = scope_of(fd, id) }, false);
 }
 
 int symbols_add_own(struct symbols *s, int fd, const struct symbols_id *id)
 {
-	return job_add(s, (struct job){ .fd = fd, .id = *id, .scope = 0 });
+	return job_add(s, (struct job){ .fd = fd, .id = *id, .scope = 0 }, false);
 }
 
 int symbols_read_now(struct symbols *s, int fd, const struct symbols_id *id, bool everybodys,
@@ -290,7 +292,7 @@ int symbols_read_now(struct symbols *s, int fd, const struct symbols_id *id, boo
 				 .scope = everybodys ? 0 : (uint64_t)id->owner + 1,
 				 .waiter = &waiter };
 
-	if (job_add(s, job))
+	if (job_add(s, job, false))
 		return err_set(err, -EAGAIN, "the queue of binaries is full; try again");
 	(void)pthread_mutex_lock(&waiter.lock);
 	while (!waiter.ready)
@@ -301,9 +303,9 @@ int symbols_read_now(struct symbols *s, int fd, const struct symbols_id *id, boo
 	return waiter.rc;
 }
 
-int symbols_task(struct symbols *s, symbols_task_fn fn, void *arg)
+int symbols_task(struct symbols *s, symbols_task_fn fn, void *arg, bool first)
 {
-	return job_add(s, (struct job){ .fd = -1, .task = fn, .arg = arg });
+	return job_add(s, (struct job){ .fd = -1, .task = fn, .arg = arg }, first);
 }
 
 bool symbols_wait(struct symbols *s, int64_t timeout_ns)

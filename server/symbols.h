@@ -42,11 +42,11 @@ MUST_CHECK int symbols_read_now(struct symbols *symbols, int fd, const struct sy
 				bool everybodys, struct err *err);
 
 /*
- * Run `fn` on the symbols thread, behind what is in the queue; `symbols` is NULL when the agent stops
- * first.  Returns 0, or -EAGAIN when the queue is full: it will not run.
+ * Run `fn` on the symbols thread, behind what is in the queue, or before it if it is to be `first`; `symbols`
+ * is NULL when the agent stops before.  Returns 0, or -EAGAIN when the queue is full: it will not run.
  */
 typedef void (*symbols_task_fn)(struct symbols *symbols, void *arg);
-MUST_CHECK int symbols_task(struct symbols *symbols, symbols_task_fn fn, void *arg);
+MUST_CHECK int symbols_task(struct symbols *symbols, symbols_task_fn fn, void *arg, bool first);
 
 /*
  * Inside a task: the object or the function at an ELF address, as "pool" or "pool+0x28", and what a

@@ -73,8 +73,18 @@ int files_meta(struct db *db, struct period_file *file, struct err *err)
 
 #define CHECK_AT_ONCE (16 << 20) /* bytes of a file: 10 to 20 ms */
 
-/* A WAL that is left over says that the agent did not close the file; when it may be the newest one,
- * look closer. */
+/* Whether something stands beside the file: a WAL that was not moved into it, or the journal of its making, without
+ * which it may be no database yet. */
+static bool is_left_over(struct sqlite_store *s, const struct period_file *entry, const char *suffix)
+{
+	char path[SQLITE_PATH_MAX];
+	struct stat st;
+
+	files_path(s, entry->name, suffix, path);
+	return !stat(path, &st) && st.st_size > 0;
+}
+
+/* What is left over says that the agent did not close the file; when it may be the newest one, look closer. */
 static int load_open(struct db *db, const char *path, int level, bool check_now, bool unclean,
 		     struct err *why)
 {
@@ -112,7 +122,7 @@ static int load_file(struct sqlite_store *s, int level, int64_t start_ns, bool n
 		     struct err *err)
 {
 	struct period_file *entry = files_new(level, start_ns);
-	char path[SQLITE_PATH_MAX], wal[SQLITE_PATH_MAX];
+	char path[SQLITE_PATH_MAX];
 	struct err why = {0};
 	struct stat st;
 	struct db db;
@@ -120,8 +130,7 @@ static int load_file(struct sqlite_store *s, int level, int64_t start_ns, bool n
 	if (!entry)
 		return err_set(err, -ENOMEM, "storage: out of memory");
 	files_path(s, entry->name, "", path);
-	files_path(s, entry->name, "-wal", wal);
-	bool unclean = !stat(wal, &st) && st.st_size > 0;
+	bool unclean = is_left_over(s, entry, "-wal") || is_left_over(s, entry, "-journal");
 	bool is_file = !stat(path, &st) && S_ISREG(st.st_mode);
 	bool check_now = unclean && newest && st.st_size <= CHECK_AT_ONCE;
 

@@ -37,6 +37,23 @@ def bursts_in_step_with_the_tick_are_right_or_in_doubt():
         assert doubted or right, phase
 
 
+def a_signal_behind_a_thread_s_end_stands_for_nothing():
+    with Agent() as agent:
+        program = subprocess.Popen([PROGRAMS / "behind", "1.5"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   env=agent.environment())
+        try:
+            total = int(program.stdout.readline())
+            seen = agent.status()["native"]["batches"]
+            wait_for("the end to be stored", lambda: agent.status()["native"]["batches"] > seen + 1)
+        finally:
+            program.stdin.close()
+            program.wait()
+        agent.settled()
+        stacks = agent.folded(type="cpu")
+        # What the loader used before the profiler is not shown, what the process's end takes is.
+        assert abs(sum(stacks.values()) - total) <= 0.03 * total, (stacks, total)
+
+
 def events_are_refused():
     """Why perf cannot be used here, "" where it can, as the status has it."""
     with Agent() as agent:
@@ -140,6 +157,6 @@ def the_kernel_s_share_is_that_of_its_clock():
         assert top["[kernel]"] == shown, (top, shown)
 
 
-main(bursts_in_step_with_the_tick_are_right_or_in_doubt, with_perf_whatever_is_in_step_is_right,
-     with_perf_a_program_that_closes_its_descriptors_is_sampled_on,
+main(bursts_in_step_with_the_tick_are_right_or_in_doubt, a_signal_behind_a_thread_s_end_stands_for_nothing,
+     with_perf_whatever_is_in_step_is_right, with_perf_a_program_that_closes_its_descriptors_is_sampled_on,
      the_kernel_s_share_is_that_of_its_clock, with_perf_the_kernel_s_share_is_shown)

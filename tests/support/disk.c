@@ -382,10 +382,10 @@ static int file_sync(sqlite3_file *f, int flags)
 	if (rc == SQLITE_OK && file->file >= 0) {
 		pthread_mutex_lock(&disk.lock);
 		append((struct entry){.kind = SYNCED, .file = file->file});
-		/* The real one's first sync of a WAL also syncs its folder. */
+		/* The real one's first sync of a WAL or a journal also syncs its folder. */
 		const char *name = disk.names[file->file];
 
-		if (name && strstr(name, "-wal") && strchr(name, '/')) {
+		if (name && (strstr(name, "-wal") || strstr(name, "-journal")) && strchr(name, '/')) {
 			char *folder = copy(name);
 
 			*strrchr(folder, '/') = '\0';

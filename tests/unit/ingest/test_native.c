@@ -610,6 +610,50 @@ static void a_sample_that_comes_late_is_not_counted_twice(void **state)
 	fixture_release(&f);
 }
 
+/* The same without an end: a process that was killed. */
+static void a_late_sample_of_a_killed_process_is_not_counted_twice(void **state)
+{
+	struct fixture f;
+	const struct native_reading readings[] = { reading(7, 270 * MS, 0) };
+
+	(void)state;
+	fixture_init(&f, false);
+	profile_free(emit(&f, readings, 1, 1000 * MS, false)); /* 270 not sampled */
+	(void)ring_writer_cpu(&f.writer, 7, START + 1600 * MS, 390 * MS, 0x1000);
+	(void)ring_writer_cpu(&f.writer, 8, START + 1600 * MS, 10 * MS, 0x1000);
+	feed(&f);
+	struct profile *p = emit(&f, NULL, 0, 1700 * MS, true);
+
+	assert_int_equal(sum_of(p, "process_cpu", NULL), 130 * MS);
+	profile_free(p);
+	fixture_release(&f);
+}
+
+/* The end has all of the thread's time, of which some is not sampled yet when a last signal comes. */
+static void a_sample_behind_the_end_stands_for_nothing_more(void **state)
+{
+	struct fixture f;
+	const struct native_reading readings[] = { reading(7, 270 * MS, 0) }, late[] = { reading(7, 401 * MS, 0) };
+	int64_t total = 270 * MS; /* not sampled */
+
+	(void)state;
+	fixture_init(&f, false);
+	profile_free(emit(&f, readings, 1, 1000 * MS, false));
+	end_write(&f, 1600 * MS, 400 * MS);
+	feed(&f);
+	struct profile *p = emit(&f, late, 1, 1700 * MS, false);
+
+	total += sum_of(p, "process_cpu", NULL);
+	profile_free(p);
+	(void)ring_writer_cpu(&f.writer, 7, START + 1701 * MS, 400 * MS, 0x1000);
+	feed(&f);
+	p = emit(&f, NULL, 0, 1800 * MS, true);
+	total += sum_of(p, "process_cpu", NULL);
+	assert_int_equal(total, 400 * MS);
+	profile_free(p);
+	fixture_release(&f);
+}
+
 static void a_thread_that_ends_while_it_is_listed_counts_once(void **state)
 {
 	struct fixture f;
@@ -975,6 +1019,8 @@ int main(void)
 		cmocka_unit_test(a_call_that_has_not_returned_is_charged_once),
 		cmocka_unit_test(an_end_that_comes_a_drain_later_is_not_owed_again),
 		cmocka_unit_test(a_sample_that_comes_late_is_not_counted_twice),
+		cmocka_unit_test(a_late_sample_of_a_killed_process_is_not_counted_twice),
+		cmocka_unit_test(a_sample_behind_the_end_stands_for_nothing_more),
 		cmocka_unit_test(a_thread_that_ends_while_it_is_listed_counts_once),
 		cmocka_unit_test(a_number_that_is_used_again_is_another_thread),
 		cmocka_unit_test(more_threads_than_there_can_be_are_one),

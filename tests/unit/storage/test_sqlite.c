@@ -574,6 +574,37 @@ static void what_is_no_database_is_put_aside(void **state)
 	}
 }
 
+static void write_file(const char *name, const void *bytes, size_t len)
+{
+	int fd CLOSING = open(path_of(name), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	assert_int_equal(fd_write_all(fd, bytes, len), 0);
+}
+
+/* What a loss of power can leave of a file that was being made (https://www.sqlite.org/fileformat2.html, section 3):
+ * the journal says that there was no page before, and of the first page some sectors are there. */
+static void a_file_whose_making_was_cut_short_is_made_again(void **state)
+{
+	static const uint8_t head[28] = { 0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7, [22] = 2, [26] = 0x10 };
+	static const uint8_t sectors[3584];
+	uint8_t journal[512] = { 0 };
+	struct hash128 id = cpu_series();
+	struct storage_scan scan = scan_of(&id, T0, LATER);
+
+	(void)state;
+	fixture_put(&f, cpu_at(T0 + SECONDS(3600), "before", 1));
+	fixture_close(&f);
+	memcpy(journal, head, sizeof(head));
+	write_file(L0_FILE, sectors, sizeof(sectors));
+	write_file(L0_FILE "-journal", journal, sizeof(journal));
+	fixture_open(&f);
+	assert_false(is_there(L0_FILE ".damaged-1"));
+	fixture_put(&f, cpu_at(T0, "again", 2));
+	fixture_reopen(&f);
+	assert_false(is_there(L0_FILE ".damaged-1"));
+	expect_scan(&f, &scan, "again 2/1\nbefore 1/1\n");
+}
+
 /* A page that goes bad while the store is open: the next question says so, then the rest serves. */
 static void damage_that_a_reader_meets_is_put_aside_by_the_writer(void **state)
 {
@@ -824,6 +855,7 @@ int main(void)
 	    CASE(a_file_of_the_first_schema_is_migrated),
 	    CASE(a_second_writer_is_refused),
 	    CASE(what_is_no_database_is_put_aside),
+	    CASE(a_file_whose_making_was_cut_short_is_made_again),
 	    CASE(damage_that_a_reader_meets_is_put_aside_by_the_writer),
 	    CASE(records_that_sums_hold_stay_closed),
 	    CASE(damage_that_a_put_meets_costs_no_put),

@@ -298,14 +298,15 @@ bool process_is_gone(struct process *p)
 }
 
 /*
- * A quarter of a ring may wait for its turn, and more of a large one: as long as ROOM_BYTES are free, and
- * ROOM_TICKS times what came since the last look.
+ * A quarter of a ring may wait for its turn, and three eighths of a large one: as long as ROOM_BYTES are free, and
+ * ROOM_TICKS times what came since the last look.  From half a ring on clients write no spans.
  */
 static bool is_pressing(uint64_t ring_bytes, uint64_t waiting, uint64_t came)
 {
 	uint64_t room = ring_bytes - MIN(waiting, ring_bytes);
 
-	return waiting >= ring_bytes / 4 && (room < ROOM_BYTES || room / ROOM_TICKS < came);
+	return waiting >= ring_bytes / 4 && (waiting >= ring_bytes / 8 * 3 || room < ROOM_BYTES ||
+					     room / ROOM_TICKS < came);
 }
 
 bool process_is_pressing(struct process *p)

@@ -37,11 +37,10 @@ static void a_ring_waits_while_it_has_room(void **state)
 	assert_false(is_pressing_at(&p, 0));
 	assert_false(is_pressing_at(&p, 63 * KIB));
 	assert_false(is_pressing_at(&p, 95 * KIB));  /* 161 left, and 32 came */
-	assert_false(is_pressing_at(&p, 120 * KIB));
-	assert_true(is_pressing_at(&p, 129 * KIB));
-	p.positions[1] = 129 * KIB;
-	assert_false(is_pressing_at(&p, 129 * KIB));
-	assert_false(is_pressing_at(&p, 190 * KIB)); /* less than a quarter waits */
+	assert_true(is_pressing_at(&p, 96 * KIB));
+	p.positions[1] = 96 * KIB;
+	assert_false(is_pressing_at(&p, 96 * KIB));
+	assert_false(is_pressing_at(&p, 159 * KIB)); /* less than a quarter waits */
 	close(p.memfd);
 }
 
@@ -50,9 +49,11 @@ static void what_fills_fast_does_not_wait(void **state)
 	struct process p = process_of(1024 * KIB);
 
 	(void)state;
-	assert_false(is_pressing_at(&p, 250 * KIB));
-	assert_false(is_pressing_at(&p, 400 * KIB)); /* 624 left, and 150 came */
-	assert_true(is_pressing_at(&p, 560 * KIB));  /* 464 left, and 160 came */
+	assert_false(is_pressing_at(&p, 200 * KIB));
+	assert_false(is_pressing_at(&p, 300 * KIB)); /* 724 left, and 100 came */
+	assert_false(is_pressing_at(&p, 383 * KIB));
+	p.heads_seen[1] = 183 * KIB;
+	assert_true(is_pressing_at(&p, 383 * KIB)); /* 641 left, and 200 came */
 	close(p.memfd);
 }
 

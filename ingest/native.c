@@ -227,6 +227,7 @@ static int record_take(struct native_process *process, const struct ring_record 
 	if (rc)
 		return rc;
 	process->pending[process->pending_count++] = pending;
+	process->heard[pending.tid % NATIVE_HEARD_BITS / 64] |= UINT64_C(1) << pending.tid % 64;
 	if (record->type == RING_SAMPLE_CPU) {
 		process->stats.samples++;
 		process->stats.ends[record->end < RING_ENDS ? record->end : RING_END_BAD_CFI]++;

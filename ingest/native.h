@@ -103,6 +103,7 @@ struct native_reading {
 	struct ring_thread slot; /* a consistent copy; tid 0: the thread has no slot */
 	uint32_t tid;
 	bool has_schedstat;
+	bool is_kept; /* the clocks are those of an earlier reading, since when it has not run */
 	uint64_t cpu_ns, wait_ns; /* schedstat: time on a CPU, time waiting for one */
 	bool has_switches;
 	uint64_t voluntary, involuntary; /* context switches */
@@ -171,9 +172,15 @@ struct native_clock {
 	int64_t real_ns, monotonic_ns; /* read together */
 };
 
-/* What is costly to read of a thread, its name and switches, is due: it is new, or a window is over. */
+/* Whether the next batch accounts wall time, for which everything is read again. */
+bool native_process_accounts(const struct native_process *process, const struct native_clock *clock);
+
+/* What is costly to read of a thread, its name and switches, is due: it is new, or wall is accounted. */
 bool native_process_wants(const struct native_process *process, uint32_t tid,
 			  const struct native_clock *clock);
+
+/* Whether a record of this thread may be pending: only a no is certain. */
+bool native_process_heard(const struct native_process *process, uint32_t tid);
 
 /* Whether a drain has something to say: samples, or wall time that is due. */
 bool native_process_due(const struct native_process *process, const struct native_clock *clock);

@@ -58,7 +58,7 @@ static uint32_t frame_text(struct emitter *e, struct str name, uint32_t flags)
 	return id;
 }
 
-static uint32_t frame_address(struct emitter *e, uint64_t word)
+static uint32_t frame_make(struct emitter *e, uint64_t word)
 {
 	uint32_t number = (uint32_t)(word >> RING_FRAME_ADDRESS_BITS), id = 0;
 	struct profile_frame frame = { .flags = PROFILE_FRAME_ADDRESS,
@@ -73,6 +73,21 @@ static uint32_t frame_address(struct emitter *e, uint64_t word)
 	if (!e->rc)
 		e->rc = profile_builder_frame(e->out, &frame, &id);
 	return id;
+}
+
+/* Stacks share their roots. */
+static uint32_t frame_address(struct emitter *e, uint64_t word)
+{
+	struct emit_frame *kept =
+		e->frames ? &e->frames[word * UINT64_C(0x9e3779b97f4a7c15) >> 32 & (EMIT_FRAMES - 1)] : NULL;
+
+	if (kept && kept->frame && kept->word == word)
+		return kept->frame - 1;
+	uint32_t frame = frame_make(e, word);
+
+	if (kept && !e->rc)
+		*kept = (struct emit_frame){ word, frame + 1 };
+	return frame;
 }
 
 const uint64_t *emit_words(const struct native_process *p, const struct native_pending *pending)
@@ -230,7 +245,21 @@ static uint32_t context_make(struct emitter *e, const struct native_thread *thre
 uint32_t emit_context(struct emitter *e, const struct native_thread *thread,
 		      const struct native_pending *pending, const struct ring_block *block)
 {
-	return context_make(e, thread, pending, block, NULL, 0);
+	bool plain = thread->tid && !block &&
+		     (!pending ||
+		      (!pending->span_id && !pending->root_span_id && !pending->trace_id[0] &&
+		       !pending->trace_id[1] && !pending->text_bytes));
+
+	if (plain && e->plain_known && e->plain_tid == thread->tid)
+		return e->plain_context;
+	uint32_t context = context_make(e, thread, pending, block, NULL, 0);
+
+	if (plain && !e->rc) {
+		e->plain_known = true;
+		e->plain_tid = thread->tid;
+		e->plain_context = context;
+	}
+	return context;
 }
 
 uint32_t emit_context_with(struct emitter *e, const struct native_thread *thread,
@@ -345,6 +374,7 @@ static void buffers_empty(struct native_process *p)
 	p->pending_count = 0;
 	p->frames_count = 0;
 	p->text_count = 0;
+	memset(p->heard, 0, sizeof(p->heard));
 	if (p->pending_capacity * sizeof(*p->pending) > KEEP_BYTES) {
 		free(p->pending);
 		p->pending = NULL;
@@ -447,7 +477,7 @@ static void cursors_add(struct emitter *e)
 
 bool native_process_due(const struct native_process *p, const struct native_clock *clock)
 {
-	return p->pending_count || clock->monotonic_ns >= p->wall_due_ns;
+	return p->pending_count || native_process_accounts(p, clock);
 }
 
 int native_process_emit(struct native_process *p, const struct ring_counters *counters,
@@ -457,6 +487,7 @@ int native_process_emit(struct native_process *p, const struct ring_counters *co
 			struct err *err)
 {
 	uint32_t *CLEANUP(cleanup_free) modules = calloc(p->modules_count + 1, sizeof(*modules));
+	struct emit_frame *CLEANUP(cleanup_free) frames = calloc(EMIT_FRAMES, sizeof(*frames));
 	struct emitter e = {
 		.process = p,
 		.out = out,
@@ -469,9 +500,10 @@ int native_process_emit(struct native_process *p, const struct ring_counters *co
 			       NS_PER_US,
 		.stopped = counters->state == RING_STOPPED,
 		.modules = modules,
+		.frames = frames,
 		.rc = modules ? 0 : -ENOMEM,
 	};
-	bool due = ended || clock->monotonic_ns >= p->wall_due_ns;
+	bool due = ended || native_process_accounts(p, clock);
 
 	/* The client's word, and the root of differences below. */
 	if (p->head.start_monotonic_ns < 0 || p->head.start_monotonic_ns > clock->monotonic_ns)

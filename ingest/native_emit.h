@@ -23,6 +23,17 @@ enum native_series {
 	SERIES_COUNT
 };
 
+/*
+ * What was asked last, for most is asked again: frames of words that have the same place, and the context of the
+ * last thread without ids and labels of its own.
+ */
+#define EMIT_FRAMES 1024 /* a power of two */
+
+struct emit_frame {
+	uint64_t word;
+	uint32_t frame; /* builder's number + 1, 0: none */
+};
+
 struct emitter {
 	struct native_process *process;
 	struct profile_builder *out;
@@ -36,6 +47,9 @@ struct emitter {
 	uint32_t series[SERIES_COUNT];			/* number + 1; 0: not made yet */
 	uint32_t *modules; /* builder's numbers by ours, 0: not added yet */
 	struct index stacks; /* builder's nodes, by the hash of a stack's words */
+	struct emit_frame *frames; /* EMIT_FRAMES of them, or NULL */
+	bool plain_known; /* of what follows: the last thread without more to say */
+	uint32_t plain_tid, plain_context;
 	int rc;		   /* first failure; every step checks it */
 };
 

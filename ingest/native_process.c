@@ -108,6 +108,8 @@ static int index_grow(struct native_process *p)
 
 const struct native_thread *native_thread_find(const struct native_process *p, uint32_t tid)
 {
+	if (p->threads_last < p->threads_count && p->threads[p->threads_last].tid == tid)
+		return &p->threads[p->threads_last];
 	size_t at = p->threads_index_size ? index_place(p, tid) : 0;
 
 	return p->threads_index_size && p->threads_index[at] ?
@@ -122,10 +124,14 @@ void native_process_totals(struct native_process *process, const struct native_t
 
 struct native_thread *native_thread_get(struct native_process *p, uint32_t tid)
 {
+	if (p->threads_last < p->threads_count && p->threads[p->threads_last].tid == tid)
+		return &p->threads[p->threads_last]; /* records come many from one */
 	size_t at = p->threads_index_size ? index_place(p, tid) : 0;
 
-	if (p->threads_index_size && p->threads_index[at])
-		return &p->threads[p->threads_index[at] - 1];
+	if (p->threads_index_size && p->threads_index[at]) {
+		p->threads_last = p->threads_index[at] - 1;
+		return &p->threads[p->threads_last];
+	}
 	if (p->threads_count >= NATIVE_THREADS_MAX && tid)
 		return native_thread_get(p, 0);
 	if (index_grow(p) || array_grow(&p->threads, sizeof(*p->threads), &p->threads_capacity,
@@ -153,14 +159,26 @@ void native_threads_sweep(struct native_process *p)
 		index_fill(p);
 }
 
+bool native_process_accounts(const struct native_process *p, const struct native_clock *clock)
+{
+	return clock->monotonic_ns >= p->wall_due_ns;
+}
+
 bool native_process_wants(const struct native_process *p, uint32_t tid,
 			  const struct native_clock *clock)
 {
-	if (clock->monotonic_ns >= p->wall_due_ns || !p->threads_index_size)
+	if (native_process_accounts(p, clock) || !p->threads_index_size)
 		return true;
 	uint32_t number = p->threads_index[index_place(p, tid)];
 
 	return !number || !p->threads[number - 1].name[0];
+}
+
+bool native_process_heard(const struct native_process *p, uint32_t tid)
+{
+	uint32_t bit = tid % NATIVE_HEARD_BITS;
+
+	return p->heard[bit / 64] >> bit % 64 & 1;
 }
 
 void native_process_stats(const struct native_process *process, struct native_stats *ret_stats)

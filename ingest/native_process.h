@@ -34,6 +34,8 @@ struct native_jit {
 	bool sorted;
 };
 
+#define NATIVE_HEARD_BITS 1024 /* by the tid's low bits */
+
 /* A record of the ring, checked; its frames stand in native_process.frames. */
 struct native_pending {
 	uint16_t type;
@@ -146,6 +148,7 @@ struct native_process {
 	size_t modules_count, modules_capacity;
 	struct native_pending *pending;
 	size_t pending_count, pending_capacity;
+	uint64_t heard[NATIVE_HEARD_BITS / 64]; /* threads with pending records, and some more */
 	uint64_t *frames;
 	size_t frames_count, frames_capacity;
 	char *text;
@@ -155,6 +158,7 @@ struct native_process {
 	size_t threads_count, threads_capacity;
 	uint32_t *threads_index; /* by tid: number + 1, 0 is free */
 	size_t threads_index_size; /* a power of two, or 0 */
+	size_t threads_last; /* the number that was found last */
 
 	uint64_t cursors[RING_RINGS_MAX];
 	struct ring_counters counters; /* as of the last batch */

@@ -18,6 +18,9 @@
 #define DRAIN_BYTES_MAX ((size_t)1 << 20) /* of one ring in one turn */
 #define TURN_BYTES_MAX ((size_t)4 << 20) /* of all of them: as much as a client of ours has */
 
+#define ROOM_BYTES ((uint64_t)128 << 10) /* three hundred stacks of forty frames */
+#define ROOM_TICKS 4
+
 #define HEAP_PERIOD_NS (INT64_C(10) * NS_PER_S)
 #define HEAP_YOUNG_NS (INT64_C(20) * NS_PER_S)
 
@@ -187,6 +190,7 @@ void process_free(struct process *p)
 	fd_close(&p->memfd);
 	fd_close(&p->proc);
 	fd_close(&p->perf_map);
+	quiet_release(&p->quiet);
 	native_process_free(p->native);
 	profile_free(p->waiting);
 	free(p);
@@ -233,6 +237,7 @@ void process_heartbeat(struct process *p)
 
 	_Static_assert(offsetof(struct ring_agent, generation) == 8, "the two stand together");
 	write_at(p, &beat, sizeof(beat), AT_AGENT);
+	p->beaten_ns = beat.heartbeat_ns;
 }
 
 void process_obey(struct process *p, struct control_state state)
@@ -292,21 +297,32 @@ bool process_is_gone(struct process *p)
 	return p->gone;
 }
 
-unsigned process_fill_percent(struct process *p)
+/*
+ * A quarter of a ring may wait for its turn, and three eighths of a large one: as long as ROOM_BYTES are free, and
+ * ROOM_TICKS times what came since the last look.  From half a ring on clients write no spans.
+ */
+static bool is_pressing(uint64_t ring_bytes, uint64_t waiting, uint64_t came)
 {
-	unsigned most = 0;
+	uint64_t room = ring_bytes - MIN(waiting, ring_bytes);
+
+	return waiting >= ring_bytes / 4 && (waiting >= ring_bytes / 8 * 3 || room < ROOM_BYTES ||
+					     room / ROOM_TICKS < came);
+}
+
+bool process_is_pressing(struct process *p)
+{
+	bool pressing = false;
 
 	for (uint32_t i = 0; i < p->head.rings_count; i++) {
 		struct ring_control control;
 
 		if (read_at(p, &control, sizeof(control), ring_at(p, i)))
-			return 0;
-		uint64_t waiting = control.head - p->positions[i];
-
-		most = MAX(most, (unsigned)(MIN(waiting, (uint64_t)p->head.ring_bytes) * 100 /
-					    p->head.ring_bytes));
+			return false;
+		pressing = pressing || is_pressing(p->head.ring_bytes, control.head - p->positions[i],
+						   control.head - p->heads_seen[i]);
+		p->heads_seen[i] = control.head;
 	}
-	return most;
+	return pressing;
 }
 
 bool process_is_half_full(struct process *p)
@@ -437,15 +453,15 @@ static void cpu_tell(const struct process *p, const struct native_vitals *vitals
 		write_at(p, &cpu, sizeof(cpu), AT_AGENT + offsetof(struct ring_agent, cpu_ns));
 }
 
-static struct profile *batch_make(struct process *p, const struct native_clock *clock, bool last,
-				  struct err *err)
+static struct profile *batch_make(struct process *p, const struct native_clock *clock, bool force,
+				  bool last, struct err *err)
 {
 	struct profile_builder *builder = NULL;
 	struct native_reading *CLEANUP(cleanup_free) readings = NULL;
 	struct native_sums sums;
 	struct native_vitals vitals;
 	size_t count = 0;
-	int rc = process_readings(p, clock, &readings, &count, &sums, &vitals);
+	int rc = process_readings(p, clock, force, &readings, &count, &sums, &vitals);
 
 	if (!rc && !last)
 		cpu_tell(p, &vitals, clock->monotonic_ns);
@@ -489,7 +505,7 @@ struct profile *process_drain(struct process *p, bool force, struct err *err)
 	if (!process_names_ready(p))
 		return NULL;
 	bool last = p->gone && !left;
-	struct profile *profile = batch_make(p, &clock, last, err);
+	struct profile *profile = batch_make(p, &clock, force, last, err);
 
 	if (!profile) {
 		p->failed = true;

@@ -9,6 +9,7 @@
 
 #include "ingest/native.h"
 #include "server/processes.h"
+#include "server/quiet.h"
 
 #define PROCESS_SETTINGS_MAX 1024
 #define PROCESS_REFUSED_MAX 2048
@@ -33,6 +34,7 @@ struct process {
 	char settings[PROCESS_SETTINGS_MAX], refused[PROCESS_REFUSED_MAX];
 	size_t refused_bytes;
 	uint64_t positions[RING_RINGS_MAX]; /* read so far */
+	uint64_t heads_seen[RING_RINGS_MAX]; /* at the last tick */
 	int64_t stalled_ns[RING_RINGS_MAX]; /* when an open claim was first seen, 0: none */
 	uint64_t modules_read;
 	uint32_t modules_sent; /* files handed to the symbolizer */
@@ -45,6 +47,7 @@ struct process {
 	uint64_t flush_sent; /* ring_counters.flush_wanted that the batch on its way covers */
 	bool flush_asked;    /* by a hello, and no batch has been made since */
 	int64_t attached_ns, drained_ns;
+	int64_t beaten_ns, looked_ns; /* its last heartbeat; when it was last asked whether it lives */
 	struct processes *all;
 	struct profile *waiting; /* a batch that the writer had no room for, or could not write */
 	size_t held_bytes;	 /* of the batch on its way or waiting */
@@ -53,6 +56,8 @@ struct process {
 	uint64_t batch_positions[RING_RINGS_MAX]; /* tails to publish when the batch is on disk */
 	uint64_t generation;
 	uint32_t rescan;
+	struct quiet quiet;
+	uint64_t task_links, slots_mark; /* of its list of tasks: how many, and who has a slot; 0: unknown */
 	bool naming;	   /* names for its records are being looked for, since naming_ns */
 	bool named;	   /* they have just come */
 	int64_t naming_ns;
@@ -98,8 +103,8 @@ void process_perf_map(struct process *process, int fd);
 /* Has /proc said that it is gone? */
 bool process_is_gone(struct process *process);
 
-/* Bytes that wait in the fullest ring, in percent of it. */
-unsigned process_fill_percent(struct process *process);
+/* Whether what waits in some ring should not wait for its turn.  For every tick. */
+bool process_is_pressing(struct process *process);
 
 /* Is half of some ring taken up by what no batch has covered? */
 bool process_is_half_full(struct process *process);
@@ -114,8 +119,8 @@ MUST_CHECK int process_heap(struct process *process);
 MUST_CHECK int process_jit_read(struct process *process);
 
 /* Everything that /proc and the slots say now, and the sums of allocations, which go to
- * process->native. `*ret_readings` is malloc'ed. */
-MUST_CHECK int process_readings(struct process *process, const struct native_clock *clock,
+ * process->native. `*ret_readings` is malloc'ed.  `all`: also of threads that are quiet. */
+MUST_CHECK int process_readings(struct process *process, const struct native_clock *clock, bool all,
 				struct native_reading **ret_readings, size_t *ret_count,
 				struct native_sums *ret_sums, struct native_vitals *ret_vitals);
 

@@ -9,40 +9,64 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "server/process.h"
+
+static int slots_copy(const struct process *p, struct ring_thread *to, size_t count)
+{
+	size_t bytes = count * sizeof(*to);
+
+	return pread(p->memfd, to, bytes, p->head.threads_at) == (ssize_t)bytes ? 0 : -EIO;
+}
+
+static bool have_calls(const struct ring_thread *slots, size_t count)
+{
+	size_t i = 0;
+
+	while (i < count && !slots[i].call)
+		i++;
+	return i < count;
+}
+
+/* A call that is not the same twice was none: whether a thread is in one takes a second look. */
+static int calls_check(const struct process *p, struct ring_thread *slots, size_t count)
+{
+	if (!have_calls(slots, count))
+		return 0;
+	struct ring_thread *CLEANUP(cleanup_free) again = malloc(count * sizeof(*again));
+	int rc = again ? slots_copy(p, again, count) : -ENOMEM;
+
+	for (size_t i = 0; !rc && i < count; i++)
+		if (slots[i].call != again[i].call || slots[i].since_ns != again[i].since_ns ||
+		    slots[i].site != again[i].site || slots[i].target != again[i].target)
+			slots[i].call = 0;
+	return rc;
+}
 
 /* A consistent copy of every used slot; one that keeps changing is taken as running. */
 static int slots_read(struct process *p, struct ring_thread **ret_slots, size_t *ret_count,
 		      struct native_sums *ret_sums)
 {
 	size_t count = (size_t)MIN(p->counters.threads_high, (uint64_t)p->head.threads_max);
-	size_t bytes = count * sizeof(struct ring_thread);
-	struct ring_thread *first = malloc(bytes + 1), *second = malloc(bytes + 1);
-	ssize_t n = -1, m = -1;
+	struct ring_thread *slots = malloc(count * sizeof(*slots) + 1);
+	int rc = slots ? slots_copy(p, slots, count) : -ENOMEM;
 
-	if (first && second) {
-		n = pread(p->memfd, first, bytes, p->head.threads_at);
-		m = pread(p->memfd, second, bytes, p->head.threads_at);
-	}
-	if (n != (ssize_t)bytes || m != n) {
-		free(first);
-		free(second);
-		return -EIO;
+	if (!rc)
+		rc = calls_check(p, slots, count);
+	if (rc) {
+		free(slots);
+		return rc;
 	}
 	*ret_sums = (struct native_sums){ 0 };
 	for (size_t i = 0; i < count; i++) {
-		if (first[i].call != second[i].call || first[i].since_ns != second[i].since_ns ||
-		    first[i].site != second[i].site || first[i].target != second[i].target)
-			second[i].call = 0;
-		ret_sums->blocked_ns += second[i].blocked_ns;
-		ret_sums->blocked_calls += second[i].blocked_calls;
-		second[i].name[sizeof(second[i].name) - 1] = '\0';
+		ret_sums->blocked_ns += slots[i].blocked_ns;
+		ret_sums->blocked_calls += slots[i].blocked_calls;
+		slots[i].name[sizeof(slots[i].name) - 1] = '\0';
 	}
-	free(first);
-	*ret_slots = second;
+	*ret_slots = slots;
 	*ret_count = count;
 	return 0;
 }
@@ -104,11 +128,12 @@ static void switches_read(struct process *p, struct native_reading *reading)
 	reading->involuntary = involuntary;
 }
 
-/* proc(5): fields 10, 12, 14 and 15 of stat, the second number of statm. */
-static void vitals_read(struct process *p, struct native_vitals *vitals)
+/* proc(5): fields 10, 12, 14 and 15 of stat, and, when it is `resident` memory that is asked for, the
+ * second number of statm. */
+static void vitals_read(struct process *p, bool resident, struct native_vitals *vitals)
 {
 	char text[1024];
-	unsigned long long minor, major, user, kernel, pages;
+	unsigned long long minor, major, user, kernel, pages = 0;
 	ssize_t n = fd_read_file(p->proc, "stat", text, sizeof(text) - 1);
 
 	*vitals = (struct native_vitals){ 0 };
@@ -120,14 +145,20 @@ static void vitals_read(struct process *p, struct native_vitals *vitals)
 	if (!after || sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %llu %*u %llu %*u %llu %llu", &minor,
 			      &major, &user, &kernel) != 4)
 		return;
-	n = fd_read_file(p->proc, "statm", text, sizeof(text) - 1);
-	if (n <= 0)
-		return;
-	text[n] = '\0';
-	if (sscanf(text, "%*u %llu", &pages) != 1)
+	n = resident ? fd_read_file(p->proc, "statm", text, sizeof(text) - 1) : 0;
+	text[MAX(n, (ssize_t)0)] = '\0';
+	if (resident && sscanf(text, "%*u %llu", &pages) != 1)
 		return;
 	*vitals = (struct native_vitals){ true, pages * (uint64_t)sysconf(_SC_PAGESIZE), minor, major,
 					  (user + kernel) * (NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK)) };
+}
+
+static int by_tid(const void *a, const void *b)
+{
+	uint32_t left = ((const struct native_reading *)a)->tid;
+	uint32_t right = ((const struct native_reading *)b)->tid;
+
+	return (left > right) - (left < right);
 }
 
 static int reading_add(struct native_reading **readings, size_t *count, size_t *capacity,
@@ -144,13 +175,13 @@ static int reading_add(struct native_reading **readings, size_t *count, size_t *
 static int tasks_list(struct process *p, struct native_reading **readings, size_t *count)
 {
 	size_t capacity = 0;
-	int fd = p->foreign_tids ? -1 : openat(p->proc, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(p->proc, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	int rc = 0;
 
 	if (!dir) {
 		fd_close(&fd);
-		return 0; /* gone, or numbers that do not meet: samples keep their own weights */
+		return 0; /* gone */
 	}
 	for (struct dirent *entry; !rc && (entry = readdir(dir)) && *count < RING_THREADS_MAX;)
 		if (isdigit((unsigned char)entry->d_name[0]))
@@ -160,12 +191,49 @@ static int tasks_list(struct process *p, struct native_reading **readings, size_
 	return rc;
 }
 
-static int by_tid(const void *a, const void *b)
+static int tasks_again(struct process *p, struct native_reading **readings, size_t *count)
 {
-	uint32_t left = ((const struct native_reading *)a)->tid;
-	uint32_t right = ((const struct native_reading *)b)->tid;
+	size_t capacity = 0;
+	int rc = 0;
 
-	return (left > right) - (left < right);
+	for (size_t i = 0; !rc && i < p->quiet.count; i++)
+		rc = reading_add(readings, count, &capacity, p->quiet.tasks[i].tid);
+	return rc;
+}
+
+/* Which threads have which slots. */
+static uint64_t slots_mark(const struct ring_thread *slots, size_t count)
+{
+	uint64_t mark = 1;
+
+	for (size_t i = 0; i < count; i++)
+		mark = (mark ^ slots[i].tid ^ (uint64_t)slots[i].generation << 32) *
+		       UINT64_C(0x9e3779b97f4a7c15);
+	return mark;
+}
+
+/*
+ * The tasks, by tid: those of the last drain when there are as many and the slots are the same threads'.
+ * A task that takes the place of one without a slot is missed until the next list, but the one that
+ * ended is not: its file is.
+ */
+static int tasks_find(struct process *p, const struct ring_thread *slots, size_t slots_count, bool all,
+		      struct native_reading **readings, size_t *count)
+{
+	uint64_t mark = slots_mark(slots, slots_count), was = p->task_links;
+	struct stat st;
+
+	if (p->foreign_tids)
+		return 0; /* numbers that do not meet: samples keep their own weights */
+	p->task_links = fstatat(p->proc, "task", &st, 0) < 0 ? 0 : st.st_nlink;
+	if (!all && was && was == p->task_links && mark == p->slots_mark)
+		return tasks_again(p, readings, count);
+	p->slots_mark = mark;
+	int rc = tasks_list(p, readings, count);
+
+	if (*count)
+		qsort(*readings, *count, sizeof(**readings), by_tid);
+	return rc;
 }
 
 /*
@@ -179,8 +247,6 @@ static void slots_match(struct process *p, struct native_reading *readings, size
 {
 	size_t without = count;
 
-	if (count)
-		qsort(readings, count, sizeof(*readings), by_tid);
 	for (size_t s = 0; count && s < slots_count; s++) {
 		const struct native_reading wanted = { .tid = slots[s].tid };
 		struct native_reading *reading =
@@ -213,7 +279,54 @@ static void totals_take(struct process *p, const struct ring_thread *slots, size
 	native_process_totals(p->native, &totals);
 }
 
-int process_readings(struct process *p, const struct native_clock *clock,
+/* A thread that has not run has the switches that it had. */
+static void switches_find(struct process *p, struct native_reading *reading)
+{
+	const struct quiet_task *task = quiet_find(&p->quiet, reading->tid);
+
+	if (!task || !task->has_switches || !task->has_slot || !task->has_clocks ||
+	    !reading->has_schedstat || task->cpu_ns != reading->cpu_ns ||
+	    task->wait_ns != reading->wait_ns) {
+		switches_read(p, reading);
+		return;
+	}
+	reading->has_switches = true;
+	reading->voluntary = task->voluntary;
+	reading->involuntary = task->involuntary;
+}
+
+static void task_read(struct process *p, const struct native_clock *clock,
+		      struct native_reading *reading)
+{
+	reading->is_kept = false;
+	reading->has_schedstat = false;
+	schedstat_read(p, reading);
+	if (!reading->has_schedstat)
+		p->task_links = 0; /* it has ended: make a new list */
+	if (!native_process_wants(p->native, reading->tid, clock))
+		return;
+	comm_read(p, reading);
+	switches_find(p, reading);
+}
+
+static void tasks_read(struct process *p, const struct native_clock *clock, bool all,
+		       struct native_reading *readings, size_t count, struct native_vitals *ret_vitals)
+{
+	for (size_t i = 0; i < count; i++)
+		if (all || !quiet_take(&p->quiet, &readings[i],
+				       native_process_heard(p->native, readings[i].tid)))
+			task_read(p, clock, &readings[i]);
+	vitals_read(p, native_process_accounts(p->native, clock), ret_vitals);
+	if (!all && quiet_overrun(&p->quiet, readings, count, ret_vitals)) {
+		all = true;
+		for (size_t i = 0; i < count; i++)
+			if (readings[i].is_kept)
+				task_read(p, clock, &readings[i]);
+	}
+	quiet_keep(&p->quiet, readings, count, ret_vitals, all);
+}
+
+int process_readings(struct process *p, const struct native_clock *clock, bool all,
 		     struct native_reading **ret_readings, size_t *ret_count,
 		     struct native_sums *ret_sums, struct native_vitals *ret_vitals)
 {
@@ -223,24 +336,16 @@ int process_readings(struct process *p, const struct native_clock *clock,
 
 	*ret_readings = NULL;
 	*ret_count = 0;
+	all = all || native_process_accounts(p->native, clock);
 	if (!rc)
 		totals_take(p, slots, slots_count);
 	if (!rc && p->gone)
 		native_process_last_slots(p->native, slots, slots_count);
 	else if (!rc)
-		rc = tasks_list(p, ret_readings, ret_count);
+		rc = tasks_find(p, slots, slots_count, all, ret_readings, ret_count);
 	if (rc)
 		return rc;
-	for (size_t i = 0; i < *ret_count; i++) {
-		struct native_reading *reading = &(*ret_readings)[i];
-
-		schedstat_read(p, reading);
-		if (!native_process_wants(p->native, reading->tid, clock))
-			continue;
-		comm_read(p, reading);
-		switches_read(p, reading);
-	}
-	vitals_read(p, ret_vitals);
 	slots_match(p, *ret_readings, *ret_count, slots, slots_count);
+	tasks_read(p, clock, all, *ret_readings, *ret_count, ret_vitals);
 	return 0;
 }

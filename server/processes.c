@@ -11,7 +11,10 @@
 
 #define TICK_MS 200
 #define DRAIN_NS NS_PER_S
-#define FILL_PERCENT 25 /* a ring this full is drained before its second is over */
+#define MANY 64 /* processes: above, each is drained every other second */
+#define BEAT_NS (INT64_C(500) * NS_PER_MS)
+#define LOOK_NS (INT64_C(900) * NS_PER_MS) /* whether it lives, once it is not young: every fifth tick */
+#define YOUNG_NS (INT64_C(20) * NS_PER_S)
 #define HELD_BYTES_MAX ((size_t)256 << 20) /* of batches; then samples wait in their rings */
 #define STOP_WAIT_NS (INT64_C(5) * NS_PER_S)
 
@@ -215,17 +218,33 @@ void process_turn(struct process *process, bool force)
 	batch_send(process, profile);
 }
 
+/*
+ * A drain costs the same whatever there is to drain, and a stack that comes again in it next to nothing.  Not
+ * less often: the client's budget wants the process's CPU time before it is three seconds old.
+ */
+static int64_t drain_period(const struct processes *all)
+{
+	return all->count > MANY ? 2 * DRAIN_NS : DRAIN_NS;
+}
+
 static void process_tick(struct process *process, int64_t now_ns)
 {
 	if (process->failed && !process->busy) {
 		process_drop(process); /* a client that lives attaches again */
 		return;
 	}
-	process_heartbeat(process);
+	bool young = now_ns - process->attached_ns < YOUNG_NS;
+
+	if (now_ns - process->beaten_ns >= BEAT_NS)
+		process_heartbeat(process);
 	process_obey(process, control_for(process->all->control, process->service, process->pid,
 					  process->owner));
-	if (process_is_gone(process) || now_ns - process->drained_ns >= DRAIN_NS ||
-	    process_fill_percent(process) >= FILL_PERCENT)
+	if ((young || now_ns - process->looked_ns >= LOOK_NS) && !process->gone) {
+		process->looked_ns = now_ns;
+		(void)process_is_gone(process);
+	}
+	if (process->gone || now_ns - process->drained_ns >= drain_period(process->all) ||
+	    process_is_pressing(process))
 		process_turn(process, false);
 }
 
@@ -239,10 +258,12 @@ static void tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	hello_resume(all);
 	control_tick(all->control, now_ns);
+	writer_hold(all->writer); /* one transaction for what all of them have */
 	for (struct process *p = all->first; p; p = next) {
 		next = p->next;
 		process_tick(p, now_ns);
 	}
+	writer_release(all->writer);
 }
 
 /* ---- life ---- */

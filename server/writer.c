@@ -30,10 +30,17 @@ struct writer {
 	struct job queue[WRITER_QUEUE_MAX];
 	size_t first, count;
 	size_t coming; /* profiles that are being read */
+	bool held;     /* many are being put, one after another */
 	bool stopping;
 	struct writer_stats stats;
 	struct steady steady; /* the writer thread's */
 };
+
+/* With the lock: whether a commit may begin. */
+static bool has_work(const struct writer *writer)
+{
+	return writer->count >= (writer->held ? WRITER_BATCH_MAX : 1);
+}
 
 static bool sleep_until(struct writer *writer, int64_t until_ns)
 {
@@ -60,11 +67,13 @@ static int jobs_wait(struct writer *writer, struct job *jobs, int64_t until_ns)
 	int count = 0;
 
 	(void)pthread_mutex_lock(&writer->lock);
-	while (!writer->count && !writer->stopping && sleep_until(writer, until_ns))
+	while (!has_work(writer) && !writer->stopping && sleep_until(writer, until_ns))
 		;
-	if (writer->count)
+	if (has_work(writer))
 		others_await(writer);
-	while (writer->count && count < WRITER_BATCH_MAX) {
+	bool take = has_work(writer) || writer->stopping;
+
+	while (take && writer->count && count < WRITER_BATCH_MAX) {
 		jobs[count++] = writer->queue[writer->first];
 		writer->first = (writer->first + 1) % WRITER_QUEUE_MAX;
 		writer->count--;
@@ -222,11 +231,11 @@ struct storage *writer_store(struct writer *writer)
 /* With the lock: whether there is something to wake the writer for. */
 static bool is_time(const struct writer *writer)
 {
-	return writer->count && (!writer->coming || writer->count >= WRITER_BATCH_MAX);
+	return has_work(writer) && (!writer->coming || writer->count >= WRITER_BATCH_MAX);
 }
 
-/* `came`: one of those that were coming. */
-static int job_add(struct writer *writer, struct job job, bool came)
+/* `came`: one of those that were coming.  `patient`: nobody waits for it. */
+static int job_add(struct writer *writer, struct job job, bool came, bool patient)
 {
 	bool wake = false;
 	int rc = 0;
@@ -238,8 +247,11 @@ static int job_add(struct writer *writer, struct job job, bool came)
 		rc = -EAGAIN;
 	} else {
 		writer->queue[(writer->first + writer->count++) % WRITER_QUEUE_MAX] = job;
+		bool first = writer->count == 1 || writer->held;
+
+		writer->held = writer->held && patient;
 		/* The first sets the time until which others are waited for. */
-		wake = writer->count == 1 || is_time(writer);
+		wake = (first && has_work(writer)) || is_time(writer);
 	}
 	(void)pthread_mutex_unlock(&writer->lock);
 	if (wake)
@@ -265,14 +277,35 @@ void writer_expect_no_more(struct writer *writer)
 		(void)pthread_cond_signal(&writer->wake);
 }
 
+static void hold(struct writer *writer, bool held)
+{
+	(void)pthread_mutex_lock(&writer->lock);
+	writer->held = held;
+	bool wake = has_work(writer);
+
+	(void)pthread_mutex_unlock(&writer->lock);
+	if (wake)
+		(void)pthread_cond_signal(&writer->wake);
+}
+
+void writer_hold(struct writer *writer)
+{
+	hold(writer, true);
+}
+
+void writer_release(struct writer *writer)
+{
+	hold(writer, false);
+}
+
 int writer_put(struct writer *writer, struct profile *profile, writer_done_fn done, void *arg)
 {
-	return job_add(writer, (struct job){ .profile = profile, .done = done, .arg = arg }, false);
+	return job_add(writer, (struct job){ .profile = profile, .done = done, .arg = arg }, false, true);
 }
 
 int writer_task(struct writer *writer, writer_task_fn task, void *arg)
 {
-	return job_add(writer, (struct job){ .task = task, .arg = arg }, false);
+	return job_add(writer, (struct job){ .task = task, .arg = arg }, false, false);
 }
 
 struct waiter {
@@ -296,8 +329,8 @@ int writer_put_wait(struct writer *writer, struct profile *profile, struct err *
 	struct waiter waiter = { .result = 0 };
 
 	(void)sem_init(&waiter.ready, 0, 0);
-	int rc = job_add(writer,
-			 (struct job){ .profile = profile, .done = waiter_done, .arg = &waiter }, true);
+	const struct job job = { .profile = profile, .done = waiter_done, .arg = &waiter };
+	int rc = job_add(writer, job, true, false);
 
 	if (rc) {
 		profile_free(profile);

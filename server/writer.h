@@ -5,6 +5,9 @@
  * Whatever has gathered while a commit ran goes into the next one (group commit), so latency is one
  * commit and throughput is bounded by the disk's bandwidth, not its fsyncs.  A full queue refuses;
  * nothing that was taken is dropped.  Calls from any thread.
+ *
+ * A commit costs the same for one as for many: it waits for what is just being read, and who puts many one
+ * after another holds the writer meanwhile.
  */
 #ifndef SERVER_WRITER_H
 #define SERVER_WRITER_H
@@ -43,6 +46,13 @@ MUST_CHECK int writer_task(struct writer *writer, writer_task_fn task, void *arg
  */
 void writer_expect(struct writer *writer);
 void writer_expect_no_more(struct writer *writer);
+
+/*
+ * Between the two, what writer_put brings waits for more: until WRITER_BATCH_MAX are there, or somebody
+ * else brings what is waited for.  One caller at a time, and not for long.
+ */
+void writer_hold(struct writer *writer);
+void writer_release(struct writer *writer);
 
 /* Put one that was expected, and wait. Takes `profile` in any case. Returns as writer_done_fn's result, or -EAGAIN. */
 MUST_CHECK int writer_put_wait(struct writer *writer, struct profile *profile, struct err *err);

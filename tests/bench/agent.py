@@ -15,6 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 from support import BUILD, Agent  # noqa: E402
 
 CLIENTS, IDLE, RATE = 200, 25, 400
+SHARED = os.environ.get("HEARTH_BENCH_SHARED", "0")  # 1: the processes of a service have the same stacks
 SECONDS = float(os.environ.get("HEARTH_BENCH_SECONDS", "30"))
 
 
@@ -42,8 +43,12 @@ def memory(pid, what):
     return int(status.split(what + ":")[1].split()[0]) << 10
 
 
+YOUNG = 25
+
+
 def steady(agent):
-    """Whether all are there and write what they should: what is new is written once."""
+    """Whether all are there, no longer young (server/processes.c), and write what they should: what is new is written
+    once."""
     before = agent.status()["native"]
     time.sleep(5)
     after = agent.status()
@@ -54,8 +59,9 @@ def steady(agent):
 def main():
     with Agent() as agent:
         pid, idle_bytes = agent.process.pid, memory(agent.process.pid, "VmRSS")
-        clients = subprocess.Popen([BUILD / "bench/agent_clients", str(CLIENTS), str(IDLE), str(RATE)], stdin=subprocess.PIPE,
+        clients = subprocess.Popen([BUILD / "bench/agent_clients", str(CLIENTS), str(IDLE), str(RATE), SHARED], stdin=subprocess.PIPE,
                                    env=dict(agent.environment(), LD_PRELOAD=""), start_new_session=True)
+        time.sleep(YOUNG)
         while not steady(agent):
             pass
         began, cpu, before = time.monotonic(), cpu_seconds(pid), agent.status()["native"]

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * agent_clients COUNT IDLE RATE: COUNT processes of ten services with IDLE sleeping threads each, of which every
- * one writes RATE CPU samples a second through the library's own writer into its rings, until the standard
- * input ends.  Run with HEARTH_AGENT; tests/bench/agent.py measures the agent meanwhile.
+ * agent_clients COUNT IDLE RATE [SHARED]: COUNT processes of ten services with IDLE sleeping threads each, of
+ * which every one writes RATE CPU samples a second through the library's own writer into its rings, until the
+ * standard input ends.  Run with HEARTH_AGENT; tests/bench/agent.py measures the agent meanwhile.
  *
  * The stacks are real ones of this program: 2,000 walks through calls that draw their way, of which a sample
- * takes one by Zipf's law.  That a process writes more samples than it has CPU time for changes what they weigh
- * and not what they cost.
+ * takes one by Zipf's law; each process has its own, or, where SHARED is 1, those of its service.  That a
+ * process writes more samples than it has CPU time for changes what they weigh and not what they cost.
  */
 #include <math.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,7 +150,12 @@ static void write_one(void)
 	(void)event_write(&e);
 }
 
-static void client(unsigned number, unsigned threads, unsigned rate)
+static void seed(unsigned number)
+{
+	state = UINT64_C(88172645463325252) + (number + 1) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+static void client(unsigned number, unsigned threads, unsigned rate, bool shared)
 {
 	char service[32];
 	struct hearth_options options = { .size = sizeof(options), .service = service };
@@ -160,11 +166,12 @@ static void client(unsigned number, unsigned threads, unsigned rate)
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	snprintf(service, sizeof(service), "bench-%u", number % SERVICES);
-	state += (number + 1) * UINT64_C(0x9e3779b97f4a7c15);
 	profiler = hearth_profiler_new(&options);
 	if (!profiler || hearth_profiler_start(profiler, NULL) != HEARTH_OK)
 		_exit(1);
+	seed(shared ? number % SERVICES : number);
 	stacks_make();
+	seed(number);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, 64 << 10);
 	for (unsigned i = 0; i < threads; i++)
@@ -183,11 +190,12 @@ int main(int argc, char **argv)
 	unsigned count = argc > 1 ? (unsigned)atoi(argv[1]) : 1;
 	unsigned threads = argc > 2 ? (unsigned)atoi(argv[2]) : 0;
 	unsigned rate = argc > 3 ? (unsigned)atoi(argv[3]) : 100;
+	bool shared = argc > 4 && atoi(argv[4]);
 	char byte;
 
 	for (unsigned i = 0; i < count; i++)
 		if (fork() == 0)
-			client(i, threads, rate);
+			client(i, threads, rate, shared);
 	while (read(0, &byte, 1) > 0)
 		;
 	kill(0, SIGTERM); /* the group is this bench's own */

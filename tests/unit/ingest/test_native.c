@@ -121,6 +121,73 @@ static void a_live_thread_adds_up_to_its_clock(void **state)
 	fixture_release(&f);
 }
 
+static void who_was_heard_is_known_until_the_batch(void **state)
+{
+	struct fixture f;
+	const struct native_reading readings[] = { reading(7, 10 * MS, 0) };
+
+	(void)state;
+	fixture_init(&f, false);
+	assert_false(native_process_heard(f.process, 7));
+	(void)ring_writer_cpu(&f.writer, 7, START, 10 * MS, 0x1000);
+	(void)ring_writer_cpu(&f.writer, UINT32_MAX, START, 10 * MS, 0x1000);
+	feed(&f);
+	assert_true(native_process_heard(f.process, 7));
+	assert_true(native_process_heard(f.process, UINT32_MAX));
+	assert_false(native_process_heard(f.process, 8));
+	profile_free(emit(&f, readings, 1, 100 * MS, false));
+	assert_false(native_process_heard(f.process, 7));
+	fixture_release(&f);
+}
+
+/* The number of a record's label, 0 when it has none. */
+static int64_t number_of(const struct profile *p, const struct profile_record *record, const char *key)
+{
+	const struct profile_labels run = p->contexts[record->context];
+
+	for (uint32_t i = run.at; i < run.at + run.count; i++)
+		if (!strcmp(profile_string(p, p->labels[i].key).ptr, key))
+			return p->labels[i].number;
+	return 0;
+}
+
+/* What was looked up for the record before is not taken for this one. */
+static void threads_and_spans_by_turns_stay_apart(void **state)
+{
+	struct fixture f;
+	/* Frames of the same place: see emit_frame. */
+	const uint64_t addresses[2] = { 0x1000, 0x1000 + ((uint64_t)1 << 42) };
+
+	(void)state;
+	fixture_init(&f, false);
+	for (int i = 0; i < 64; i++) {
+		struct ring_record *record = ring_writer_cpu(&f.writer, 7 + (uint32_t)(i & 1), START + i * MS,
+							     10 * MS, addresses[i >> 1 & 1]);
+
+		record->span_id = i & 4 ? 0x5b : 0;
+	}
+	feed(&f);
+	const struct native_reading readings[] = { reading(7, 320 * MS, 0), reading(8, 320 * MS, 0) };
+	struct profile *p = emit(&f, readings, 2, 100 * MS, false);
+	int seen = 0;
+
+	for (size_t i = 0; i < p->records_count; i++) {
+		const struct profile_record *r = &p->records[i];
+		const struct profile_frame *frame = &p->frames[p->nodes[r->node].frame];
+		const struct profile_kind *kind = &p->kinds[p->series[r->series].kind];
+
+		if (strcmp(profile_string(p, kind->name).ptr, "process_cpu") || !frame->address)
+			continue;
+		assert_int_equal(number_of(p, r, "thread id"), 7 + (seen & 1));
+		assert_int_equal(number_of(p, r, "span id"), seen & 4 ? 0x5b : 0);
+		assert_int_equal(frame->address, addresses[seen >> 1 & 1]);
+		seen++;
+	}
+	assert_int_equal(seen, 64);
+	profile_free(p);
+	fixture_release(&f);
+}
+
 static void a_thread_without_samples_is_owed_until_it_has_one(void **state)
 {
 	struct fixture f;
@@ -962,6 +1029,8 @@ int main(void)
 		cmocka_unit_test(an_open_claim_waits_and_then_expires),
 		cmocka_unit_test(nonsense_is_counted_and_skipped),
 		cmocka_unit_test(calls_that_stand_for_more_than_time_are_bounded),
+		cmocka_unit_test(who_was_heard_is_known_until_the_batch),
+		cmocka_unit_test(threads_and_spans_by_turns_stay_apart),
 		cmocka_unit_test(heads_that_lie_are_refused),
 		cmocka_unit_test(hellos_that_lie_are_refused),
 	};

@@ -316,7 +316,8 @@ static void tasks_read(struct process *p, const struct native_clock *clock, bool
 		if (all || !quiet_take(&p->quiet, &readings[i],
 				       native_process_heard(p->native, readings[i].tid)))
 			task_read(p, clock, &readings[i]);
-	vitals_read(p, native_process_accounts(p->native, clock), ret_vitals);
+	/* A last batch says it too: of a program that goes on in another session. */
+	vitals_read(p, all || p->gone, ret_vitals);
 	if (!all && quiet_overrun(&p->quiet, readings, count, ret_vitals)) {
 		all = true;
 		for (size_t i = 0; i < count; i++)

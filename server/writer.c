@@ -333,6 +333,7 @@ int writer_put_wait(struct writer *writer, struct profile *profile, struct err *
 	int rc = job_add(writer, job, true, false);
 
 	if (rc) {
+		(void)sem_destroy(&waiter.ready);
 		profile_free(profile);
 		return err_set(err, rc,
 			       "the queue to the store holds %d profiles and is full; try again",
@@ -340,6 +341,7 @@ int writer_put_wait(struct writer *writer, struct profile *profile, struct err *
 	}
 	while (sem_wait(&waiter.ready))
 		;
+	(void)sem_destroy(&waiter.ready);
 	profile_free(profile);
 	return waiter.result < 0 ? err_set(err, waiter.result, "%s", waiter.message) : waiter.result;
 }

@@ -4,7 +4,7 @@
 #
 #   scripts/proof.sh [NAME...]     all of them when none is named: redis unwind accuracy blocked
 #                                   alloc locks own_cost programs clients profilecli formats jfr roundtrip query
-#                                   together fuzz restart bare
+#                                   fuzz restart bare
 #                                   store_model store_power store_kill store_damage store_readers
 #                                   store_month
 #
@@ -13,7 +13,7 @@
 set -u
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- redis unwind accuracy blocked alloc locks own_cost programs clients profilecli formats jfr \
-	roundtrip query together fuzz restart bare store_model store_power store_kill store_damage store_readers store_month
+	roundtrip query fuzz restart bare store_model store_power store_kill store_damage store_readers store_month
 
 status=0
 built=""

@@ -4,7 +4,7 @@
     scripts/bench.sh busy
 
 First uploads alone, then with the questions, HEARTH_BENCH_SECONDS (60) each; both sides are processes of their own, on
-the agent's cores.  Fails when a question or an upload has an error, or when what was acknowledged is not what the
+the agent's cores.  Fails when a question or an upload has an error, when an answer is marked as partial, or when what was acknowledged is not what the
 store answers afterwards, to the nanosecond, by service.  A source's quota is out of the way; an upload that is refused
 because the queue is full is sent again, and counted.
 """
@@ -30,6 +30,7 @@ QUESTIONS = [
     ("flamegraph", {}), ("flamegraph", {"format": "flamebearer"}), ("flamegraph", {"focus": "function_7"}),
     ("flamegraph", {"tagfocus": "service=busy-1"}), ("flamegraph", {"max_nodes": 0}), ("top", {}), ("timeline", {}),
     ("timeline", {"focus": "function_7"}), ("diff", {"base": True}), ("services", {}), ("labels/service/values", {}),
+    ("flamegraph", {"focus": "function_7", "invert": "true"}), ("top", {"by": "service"}), ("timeline", {"group_by": "service"}),
 ]
 
 
@@ -79,7 +80,7 @@ def ask(agent, which, until, results):
         start = time.perf_counter()
         status, answer, _ = agent.request("GET", f"/api/v1/{what}", **asked)
         times.append((time.perf_counter() - start) * 1000)
-        if status != 200:
+        if status != 200 or b'"partial":true' in answer:
             errors += 1
             print(what, asked, status, answer[:300], file=sys.stderr)
     results.put(("ask", times, errors))

@@ -59,6 +59,10 @@ struct codec_columns {
 	uint64_t *counts;
 	int64_t *values[PROFILE_COLUMNS_MAX];
 	size_t nodes_end, contexts_end; /* of what was decoded: every number is below */
+	/* To be encoded, where they are known: the different nodes in the order in which they are met, and which of
+	 * them each record names.  Borrowed; NULL: to be found out. */
+	const uint32_t *names, *places;
+	size_t names_count;
 };
 
 struct codec;

@@ -18,6 +18,7 @@ struct group {
 	struct extent extent;
 	uint64_t records;
 	int64_t last; /* batch */
+	struct recent recent;
 };
 
 static int64_t home_of(const struct profile *p)
@@ -54,17 +55,19 @@ static int insert_batch(struct group *g, const struct profile *p, uint32_t insta
 }
 
 struct block {
-	int64_t batch, min_ns, max_ns;
+	int64_t batch;
 	uint32_t series, instance;
 };
 
-static int insert_block(struct group *g, const struct block *b, const struct codec_columns *columns,
-			struct err *err)
+/* What was gathered. */
+static int insert_block(struct group *g, const struct block *b, struct err *err)
 {
+	struct batch *batch = &g->s->batch;
 	struct str packed;
 	sqlite3_stmt *stmt;
 
-	if (codec_encode(g->s->codec, columns, CODEC_TIMES | CODEC_CONTEXTS, CODEC_QUICK, &packed))
+	if (codec_encode(g->s->codec, &batch->columns, CODEC_TIMES | CODEC_CONTEXTS, CODEC_QUICK,
+			 &packed))
 		return err_set(err, -ENOMEM, "storage: out of memory");
 	int rc =
 	    db_prepare(&g->file->db,
@@ -77,67 +80,36 @@ static int insert_block(struct group *g, const struct block *b, const struct cod
 	db_bind_int(stmt, ":batch", b->batch);
 	db_bind_int(stmt, ":series", b->series);
 	db_bind_int(stmt, ":instance", b->instance);
-	db_bind_int(stmt, ":min", b->min_ns);
-	db_bind_int(stmt, ":max", b->max_ns);
-	db_bind_int(stmt, ":records", (int64_t)columns->count);
+	db_bind_int(stmt, ":min", batch->min_ns);
+	db_bind_int(stmt, ":max", batch->max_ns);
+	db_bind_int(stmt, ":records", (int64_t)batch->columns.count);
 	db_bind_blob(stmt, ":data", packed.ptr, packed.len);
-	return db_run(&g->file->db, stmt, err);
-}
-
-/* Fill the columns from the records of one series, from *at on; moves *at behind the last one. */
-static int gather(struct group *g, struct dict_import *im, const struct profile *p, uint32_t series,
-		  size_t *at, struct codec_columns *to, struct block *b)
-{
-	size_t width = p->kinds[p->series[series].kind].columns_count;
-	int rc = codec_columns_reserve(to, MIN(p->records_count - *at, CODEC_RECORDS_MAX), width);
-
-	to->count = 0;
-	to->values_count = width;
-	b->min_ns = INT64_MAX;
-	b->max_ns = INT64_MIN;
-	for (; !rc && *at < p->records_count && to->count < CODEC_RECORDS_MAX; ++*at) {
-		const struct profile_record *r = &p->records[*at];
-
-		if (r->series != series)
-			continue;
-		size_t i = to->count;
-
-		rc = dict_import_node(im, r->node, &to->nodes[i]);
-		if (!rc)
-			rc = dict_import_context(im, r->context, &to->contexts[i]);
-		if (rc)
-			break;
-		to->times[i] = r->time_ns;
-		to->counts[i] = r->count;
-		for (size_t v = 0; v < width; v++)
-			to->values[v][i] = p->values[r->values_at + v];
-		b->min_ns = MIN(b->min_ns, r->time_ns);
-		b->max_ns = MAX(b->max_ns, r->time_ns);
-		to->count++;
-	}
-	if (!rc && to->count)
-		extent_join(&g->extent, &(struct extent){b->min_ns, b->max_ns, b->min_ns, b->max_ns,
-							 to->count});
+	rc = db_run(&g->file->db, stmt, err);
+	if (!rc)
+		recent_end(&batch->adding, batch->names,
+			   sqlite3_last_insert_rowid(g->file->db.handle), b->batch, &g->recent);
 	return rc;
 }
 
 static int insert_records(struct group *g, struct dict_import *im, const struct profile *p,
-			  uint32_t series, struct block *b, struct err *err)
+			  uint32_t series, const struct block *b, struct err *err)
 {
-	struct codec_columns columns CLEANUP(codec_columns_release) = {0};
+	struct batch *batch = &g->s->batch;
 	size_t at = 0;
 	int rc = 0;
 
 	while (!rc && at < p->records_count) {
-		rc = gather(g, im, p, series, &at, &columns, b);
+		rc = batch_gather(batch, im, p, series, &at);
 		if (rc)
 			return err_set(err, rc, "storage: %s: the dictionary is full",
 				       g->file->entry->name);
-		if (!columns.count)
+		if (!batch->columns.count)
 			break;
-		rc = insert_block(g, b, &columns, err);
+		rc = insert_block(g, b, err);
 		if (!rc)
-			rc = open_file_series(g->file, b->series, b->min_ns, b->max_ns, err);
+			rc = open_file_series(g->file, b->series, batch->min_ns, batch->max_ns, err);
+		extent_join(&g->extent, &(struct extent){batch->min_ns, batch->max_ns, batch->min_ns,
+							 batch->max_ns, batch->columns.count});
 	}
 	return rc;
 }
@@ -308,6 +280,10 @@ static int put_group(struct sqlite_store *s, int64_t start_ns,
 	if (rc)
 		return rc;
 	rc = commit_group(&g, profiles, count, results, err);
+	batch_trim(&s->batch);
+	if (!rc)
+		recent_publish(&g.file->entry->recent, &g.recent);
+	recent_release(&g.recent);
 	if (rc) {
 		files_failed(s, g.file, rc);
 		return rc;

@@ -8,7 +8,8 @@
  *	sqlite_writers.c  those that are open for writing
  *	sqlite_open.c     what is done with an open one by reader and writer alike
  *	sqlite_known.c    cursors and upload ids, in memory
- *	sqlite_l0.c       put
+ *	sqlite_l0.c       put; sqlite_batch.c makes columns and sums of records
+ *	sqlite_recent.c   the sums, until they are derived
  *	sqlite_l1.c       deriving windows from L0; sqlite_fold.c sums them up
  *	sqlite_l2.c       deriving hours from L1; sqlite_pack.c then packs L1's windows
  *	sqlite_read.c     a reader, its files, what to take from which level; sqlite_walk.c takes it
@@ -29,7 +30,9 @@
 #include "storage/backend.h"
 #include "storage/codec.h"
 #include "storage/dict.h"
+#include "storage/sqlite_batch.h"
 #include "storage/sqlite_db.h"
+#include "storage/sqlite_recent.h"
 
 #define SQLITE_PATH_MAX 4096
 #define SQLITE_DIR_MAX (SQLITE_PATH_MAX - 256) /* leaves room for a file's name */
@@ -78,6 +81,7 @@ struct period_file {
 	int64_t packed;    /* L0: batches up to here are packed */
 	int64_t rolled;    /* L1: L2 has every series up to this step; -1: not known */
 	uint32_t rolling;  /* L1: the series to go on with */
+	struct recent recent; /* L0: sums of what is not derived */
 };
 
 /* A period file with a connection and its dictionary, on one thread. */
@@ -144,6 +148,7 @@ struct sqlite_store {
 	struct open_file *writing[SQLITE_WRITERS_MAX];
 	uint64_t used;
 	struct known known;
+	struct batch batch;	/* what a put works in */
 	struct imports derived; /* from the L0 file to the day that were derived last */
 	int64_t forgotten_ns; /* when known was last pruned */
 	int64_t synced_ns;    /* when the WALs were last synced */

@@ -131,7 +131,8 @@ struct dict_import {
 	struct dict *to;
 	struct dict_tables from;
 	uint32_t *strings, *modules, *frames, *nodes, *contexts; /* INDEX_NONE: not met yet */
-	struct dict_counts capacity;
+	struct dict_counts capacity, valid; /* valid: below is a number, or INDEX_NONE */
+	bool names_only; /* strings, series and instances: a catalogue has no stacks */
 	uint32_t *path;
 	size_t path_capacity;
 };
@@ -141,6 +142,9 @@ MUST_CHECK int dict_import_init(struct dict_import *import, struct dict *to,
 				const struct dict_tables *from);
 /* Go on with the same tables, which have grown and moved. Returns 0 or -ENOMEM. */
 MUST_CHECK int dict_import_follow(struct dict_import *import, const struct dict_tables *from);
+/* Begin anew, for others, in the memory that is there; of a zeroed one as dict_import_init. Release it in every case. */
+MUST_CHECK int dict_import_again(struct dict_import *import, struct dict *to,
+				 const struct dict_tables *from, bool names_only);
 void dict_import_release(struct dict_import *import);
 
 /* Each returns 0, -ENOMEM, or -E2BIG when the file's text or numbers are used up. */

@@ -6,38 +6,55 @@
 #include "storage/dict_tables.h"
 
 /* Room for `count` numbers; what is new is not met. */
-static int widen(uint32_t **map, size_t *capacity, size_t count)
+static int widen(uint32_t **map, size_t *capacity, size_t *valid, size_t count)
 {
-	size_t before = *capacity;
 	int rc = array_grow(map, sizeof(**map), capacity, count);
 
-	if (!rc && *capacity > before)
-		memset(*map + before, 0xff, (*capacity - before) * sizeof(**map));
+	if (!rc && count > *valid) {
+		memset(*map + *valid, 0xff, (count - *valid) * sizeof(**map));
+		*valid = count;
+	}
 	return rc;
 }
+
+#define WIDEN(im, map, count) widen(&(im)->map, &(im)->capacity.map, &(im)->valid.map, count)
 
 int dict_import_follow(struct dict_import *im, const struct dict_tables *from)
 {
 	im->from = *from;
-	if (widen(&im->strings, &im->capacity.strings, from->strings_count + 1) ||
-	    widen(&im->modules, &im->capacity.modules, from->modules_count + 1) ||
-	    widen(&im->frames, &im->capacity.frames, from->frames_count + 1) ||
-	    widen(&im->nodes, &im->capacity.nodes, from->nodes_count + 1) ||
-	    widen(&im->contexts, &im->capacity.contexts, from->contexts_count + 1))
+	if (WIDEN(im, strings, from->strings_count + 1))
 		return -ENOMEM;
+	if (im->names_only)
+		return 0;
+	if (WIDEN(im, modules, from->modules_count + 1) ||
+	    WIDEN(im, frames, from->frames_count + 1) || WIDEN(im, nodes, from->nodes_count + 1) ||
+	    WIDEN(im, contexts, from->contexts_count + 1))
+		return -ENOMEM;
+	return 0;
+}
+
+int dict_import_again(struct dict_import *im, struct dict *to, const struct dict_tables *from,
+		      bool names_only)
+{
+	im->to = to;
+	im->names_only = names_only;
+	im->valid = (struct dict_counts){0};
+	if (dict_import_follow(im, from))
+		return -ENOMEM;
+	im->strings[0] = 0;
+	if (!names_only)
+		im->modules[0] = im->frames[0] = im->nodes[0] = im->contexts[0] = 0;
 	return 0;
 }
 
 int dict_import_init(struct dict_import *im, struct dict *to, const struct dict_tables *from)
 {
 	memset(im, 0, sizeof(*im));
-	im->to = to;
-	if (dict_import_follow(im, from)) {
+	int rc = dict_import_again(im, to, from, false);
+
+	if (rc)
 		dict_import_release(im);
-		return -ENOMEM;
-	}
-	im->strings[0] = im->modules[0] = im->frames[0] = im->nodes[0] = im->contexts[0] = 0;
-	return 0;
+	return rc;
 }
 
 void dict_import_release(struct dict_import *im)

@@ -116,6 +116,7 @@ static void sqlite_close(struct storage *store)
 	db_close(&s->symbols);
 	known_release(&s->known);
 	imports_release(&s->derived);
+	imports_release(&s->putting);
 	batch_release(&s->batch);
 	codec_free(s->codec);
 	fd_close(&s->lock_fd);

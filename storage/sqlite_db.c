@@ -6,6 +6,8 @@
 #include <string.h>
 
 #define APPLICATION_ID 0x68727468 /* "hrth" */
+#define WAL_FRAME_HEAD 24 /* bytes before a page */
+#define CHECKPOINT_FRAMES 1000	   /* of the WAL: then they are moved */
 
 static const struct {
 	enum db_kind kind;
@@ -126,6 +128,28 @@ int db_exec(struct db *db, const char *sql, struct err *err)
 	return sqlite3_exec(db->handle, sql, NULL, NULL, NULL) ? db_fail(db, err) : 0;
 }
 
+static int run_literal(struct db *db, const char *sql, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int rc = db_prepare(db, sql, &stmt, err);
+
+	return rc ? rc : db_run(db, stmt, err);
+}
+
+int db_begin(struct db *db, struct err *err)
+{
+	static const char sql[] = "BEGIN IMMEDIATE";
+
+	return run_literal(db, sql, err);
+}
+
+int db_commit(struct db *db, struct err *err)
+{
+	static const char sql[] = "COMMIT";
+
+	return run_literal(db, sql, err);
+}
+
 void db_rollback(struct db *db)
 {
 	for (size_t i = 0; i < db->statements_count; i++)
@@ -141,6 +165,8 @@ bool db_checkpoint_within(struct db *db, int wait_ms)
 	int rc = sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 
 	(void)sqlite3_busy_timeout(db->handle, 5000);
+	if (rc == SQLITE_OK)
+		db->wal_bytes = 0;
 	return rc == SQLITE_OK;
 }
 
@@ -224,13 +250,26 @@ static int open_any(struct db *db, const char *path, int flags, struct err *err)
 	return 0;
 }
 
+/* After a commit.  SQLite's own autocheckpoint, that also tells how long the WAL is: to ask the file system costs a
+ * path's look-up. */
+static int committed(void *arg, sqlite3 *handle, const char *name, int frames)
+{
+	struct db *db = arg;
+
+	db->wal_bytes = (uint64_t)frames * db->frame_bytes;
+	if (frames >= CHECKPOINT_FRAMES)
+		(void)sqlite3_wal_checkpoint(handle, name);
+	return SQLITE_OK;
+}
+
 int db_open_writer(struct db *db, const char *path, enum db_kind kind, bool create, struct err *err)
 {
 	int flags = SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0);
-	int rc = open_any(db, path, flags, err);
+	int rc = open_any(db, path, flags, err), page = 0;
 
 	if (rc)
 		return rc;
+	(void)sqlite3_wal_hook(db->handle, committed, db);
 	/* Each table and index takes a page at least, and at a low rate these are a sixth of a day or a month. */
 	if (create && (kind == DB_L1 || kind == DB_L2))
 		rc = db_exec(db, "PRAGMA page_size=2048", err);
@@ -243,13 +282,17 @@ int db_open_writer(struct db *db, const char *path, enum db_kind kind, bool crea
 	rc = db_exec(db,
 		     "PRAGMA auto_vacuum=INCREMENTAL;"
 		     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=0;"
-		     "PRAGMA wal_autocheckpoint=1000; PRAGMA journal_size_limit=8388608;"
+		     "PRAGMA journal_size_limit=8388608;"
 		     "PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-4096",
 		     err);
 	if (!rc)
 		rc = migrate(db, kind, err);
+	if (!rc)
+		rc = pragma_int(db, "PRAGMA page_size", &page, err);
 	if (rc)
 		db_close(db);
+	else
+		db->frame_bytes = (uint32_t)page + WAL_FRAME_HEAD;
 	return rc;
 }
 

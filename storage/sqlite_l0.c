@@ -200,18 +200,18 @@ static int insert_profile(struct group *g, const struct profile *p, struct err *
 				   .labels_count = p->labels_count,
 				   .contexts = p->contexts,
 				   .contexts_count = p->contexts_count};
-	struct imports im CLEANUP(imports_release) = {0};
+	struct imports *im = &g->s->putting;
 	uint32_t *series CLEANUP(cleanup_free) = calloc(p->series_count + 1, sizeof(*series));
 	struct block b = {0};
-	int rc = imports_init(&im, g->file, g->s->codec, &from, err);
+	int rc = imports_again(im, g->file, g->s->codec, &from, err);
 
 	if (rc)
 		return rc;
-	rc = series ? dict_import_instance(&im.catalogue, &p->instance, &b.instance) : -ENOMEM;
+	rc = series ? dict_import_instance(&im->catalogue, &p->instance, &b.instance) : -ENOMEM;
 	for (uint32_t i = 0; !rc && i < p->series_count; i++) {
 		struct dict_series described = series_of(p, i);
 
-		rc = dict_import_series(&im.catalogue, &described, &series[i]);
+		rc = dict_import_series(&im->catalogue, &described, &series[i]);
 	}
 	if (rc)
 		return err_set(err, rc, "storage: %s: the dictionary is full",
@@ -222,12 +222,12 @@ static int insert_profile(struct group *g, const struct profile *p, struct err *
 		struct dict_import *stacks;
 
 		b.series = series[i];
-		rc = imports_part(&im, series[i], &from, &stacks, err);
+		rc = imports_part(im, series[i], &from, &stacks, err);
 		if (!rc)
 			rc = insert_records(g, stacks, p, i, &b, err);
 	}
 	if (!rc)
-		rc = insert_losses(g, &im.catalogue, p, series, b.batch, err);
+		rc = insert_losses(g, &im->catalogue, p, series, b.batch, err);
 	if (!rc)
 		rc = insert_cursors(g, p, err);
 	g->records += p->records_count;
@@ -242,7 +242,7 @@ static int commit_group(struct group *g, const struct profile *const *profiles, 
 			const int *results, struct err *err)
 {
 	struct db *db = &g->file->db;
-	int rc = db_exec(db, "BEGIN IMMEDIATE", err);
+	int rc = db_begin(db, err);
 
 	for (size_t i = 0; !rc && i < count; i++)
 		if (results[i] == IN_GROUP)
@@ -252,7 +252,7 @@ static int commit_group(struct group *g, const struct profile *const *profiles, 
 	if (!rc)
 		rc = open_file_widen(g->file, &g->extent, err);
 	if (!rc)
-		rc = db_exec(db, "COMMIT", err);
+		rc = db_commit(db, err);
 	return rc;
 }
 
@@ -281,6 +281,7 @@ static int put_group(struct sqlite_store *s, int64_t start_ns,
 		return rc;
 	rc = commit_group(&g, profiles, count, results, err);
 	batch_trim(&s->batch);
+	imports_trim(&s->putting);
 	if (!rc)
 		recent_publish(&g.file->entry->recent, &g.recent);
 	recent_release(&g.recent);
@@ -289,7 +290,7 @@ static int put_group(struct sqlite_store *s, int64_t start_ns,
 		return rc;
 	}
 	g.file->entry->last = g.last;
-	files_bound_wal(s, g.file);
+	files_bound_wal(g.file);
 	files_widen(s, g.file->entry, &g.extent);
 	pthread_mutex_lock(&s->lock);
 	s->records += g.records;

@@ -332,7 +332,7 @@ static int write_day(struct deriving *d, struct fold *fold, struct open_file *da
 {
 	struct extent extent = EXTENT_EMPTY;
 	int64_t source = 0, step = 0;
-	int rc = db_exec(&day->db, "BEGIN IMMEDIATE", err);
+	int rc = db_begin(&day->db, err);
 
 	if (!rc)
 		rc = next_step(day, &step, err);
@@ -346,7 +346,7 @@ static int write_day(struct deriving *d, struct fold *fold, struct open_file *da
 	if (!rc)
 		rc = open_file_widen(day, &extent, err);
 	if (!rc)
-		rc = db_exec(&day->db, "COMMIT", err);
+		rc = db_commit(&day->db, err);
 	if (!rc) {
 		files_widen(d->s, day->entry, &extent);
 		note_step(day->entry, step, d->arrived_before_ns);

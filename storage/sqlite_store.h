@@ -135,8 +135,8 @@ struct imports {
 	struct codec *codec;
 	struct dict_import catalogue;
 	struct import_part **parts;
-	size_t parts_count, parts_capacity;
-	uint64_t from_id, to_id; /* catalogues, when it is kept */
+	size_t parts_count, parts_made, parts_capacity; /* made: there, in use or not */
+	uint64_t from_id, to_id;			/* catalogues, when it is kept */
 };
 
 struct sqlite_store {
@@ -149,9 +149,11 @@ struct sqlite_store {
 	uint64_t used;
 	struct known known;
 	struct batch batch;	/* what a put works in */
+	struct imports putting; /* likewise */
 	struct imports derived; /* from the L0 file to the day that were derived last */
 	int64_t forgotten_ns; /* when known was last pruned */
 	int64_t synced_ns;    /* when the WALs were last synced */
+	int64_t weighed_ns;   /* when sizes were last asked for; 0: they are to be */
 	struct db symbols;
 
 	pthread_mutex_t lock;       /* of everything below, and of the guarded parts of entries */
@@ -221,7 +223,7 @@ void files_writer_drop(struct sqlite_store *s, const struct period_file *file);
  * to (-EAGAIN, at its next block).  Waits for SQLITE_WAL_WAIT_MS at most. */
 #define SQLITE_WAL_FULL ((uint64_t)32 << 20)
 #define SQLITE_WAL_WAIT_MS 1000
-void files_bound_wal(struct sqlite_store *s, struct open_file *file);
+void files_bound_wal(struct open_file *file);
 
 void open_file_free(struct sqlite_store *s, struct open_file *file);
 /* Forget the dictionaries, and load the catalogue. Returns 0 or an error, and then it is empty. */
@@ -247,10 +249,13 @@ MUST_CHECK int open_file_series(struct open_file *file, uint32_t series, int64_t
 
 /* ---- importing into the dictionaries of a file (sqlite_imports.c) ---- */
 
-/* `from` is borrowed until release. Returns 0 or an error. Release it in every case. */
-MUST_CHECK int imports_init(struct imports *imports, struct open_file *to, struct codec *codec,
-			    const struct dict_tables *from, struct err *err);
+/* Begin anew: zeroed, or in the memory of the last time.  `from` is borrowed. Returns 0 or an error. Release it in
+ * every case. */
+MUST_CHECK int imports_again(struct imports *imports, struct open_file *to, struct codec *codec,
+			     const struct dict_tables *from, struct err *err);
 void imports_release(struct imports *imports);
+/* Give back what only a large profile needs. */
+void imports_trim(struct imports *imports);
 /* Zeroed or kept from the last time: what was found then is known when both files are still the
  * same, and it begins anew otherwise.  `from` is the catalogue of a file. */
 MUST_CHECK int imports_keep(struct imports *imports, struct open_file *to, struct codec *codec,

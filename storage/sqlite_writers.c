@@ -136,6 +136,8 @@ void files_failed(struct sqlite_store *s, struct open_file *file, int rc)
 	struct period_file *entry = file->entry;
 
 	db_rollback(&file->db);
+	if (rc == -ENOSPC)
+		s->weighed_ns = 0;
 	if (rc == -EBADMSG) {
 		pthread_mutex_lock(&s->lock);
 		entry->damaged = true;
@@ -156,13 +158,9 @@ void files_writer_drop(struct sqlite_store *s, const struct period_file *file)
 	}
 }
 
-void files_bound_wal(struct sqlite_store *s, struct open_file *file)
+void files_bound_wal(struct open_file *file)
 {
-	char path[SQLITE_PATH_MAX];
-	struct stat st;
-
-	files_path(s, file->entry->name, "-wal", path);
-	if (stat(path, &st) || (uint64_t)st.st_size < SQLITE_WAL_FULL)
+	if (file->db.wal_bytes < SQLITE_WAL_FULL)
 		return;
 	if (db_checkpoint_within(&file->db, SQLITE_WAL_WAIT_MS / 20))
 		return;

@@ -483,7 +483,7 @@ int codec_encode(struct codec *c, const struct codec_columns *columns, unsigned 
 	if (effort == CODEC_DENSE && columns->count >= APART_MIN)
 		parts |= CODEC_APART | CODEC_LISTS;
 	if (parts & CODEC_CONTEXTS)
-		effort = CODEC_NUMBERS;
+		effort = effort == CODEC_DENSE ? CODEC_NUMBERS : CODEC_OPEN;
 	buf_clear(body);
 	if (parts & CODEC_TIMES)
 		lengths[TIMES] =

@@ -126,12 +126,29 @@ MUST_CHECK int dict_add_series(struct dict *dict, const struct dict_series *seri
 			       const struct profile_label *labels);
 MUST_CHECK int dict_add_instance(struct dict *dict, const struct profile_instance *instance);
 
+/* Stacks that some dictionary was asked for lately, each in the one place that its hash gives it: the few that are
+ * in every batch are found without a look into tables that are large and cold. */
+#define DICT_LATELY 8192 /* places */
+struct dict_lately {
+	uint64_t dict; /* its id */
+	struct hash128 hash;
+	uint32_t node;
+};
+
+/* What of a map was set: maps are long, and of a batch's tables few things are asked for. */
+struct dict_marks {
+	uint32_t *ids;
+	size_t count, capacity;
+};
+
 /* Adding with the numbers of another set of tables, remembered from call to call. */
 struct dict_import {
 	struct dict *to;
 	struct dict_tables from;
 	uint32_t *strings, *modules, *frames, *nodes, *contexts; /* INDEX_NONE: not met yet */
 	struct dict_counts capacity, valid; /* valid: below is a number, or INDEX_NONE */
+	struct dict_marks strings_set, frames_set;
+	struct dict_lately *lately; /* DICT_LATELY, borrowed, or NULL */
 	bool names_only; /* strings, series and instances: a catalogue has no stacks */
 	uint32_t *path;
 	size_t path_capacity;

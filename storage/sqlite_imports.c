@@ -69,7 +69,7 @@ void imports_release(struct imports *im)
 	}
 	free(im->parts);
 	dict_import_release(&im->catalogue);
-	memset(im, 0, sizeof(*im));
+	*im = (struct imports){.lately = im->lately};
 }
 
 static int part_make(struct imports *im)
@@ -104,6 +104,7 @@ int imports_part(struct imports *im, uint32_t series, const struct dict_tables *
 		return full(im, -ENOMEM, err);
 	part = im->parts[im->parts_count];
 	rc = dict_import_again(&part->import, dict, from, false);
+	part->import.lately = im->lately;
 	if (rc)
 		return full(im, rc, err);
 	part->part = number;

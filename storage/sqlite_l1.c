@@ -255,7 +255,6 @@ static int gather(struct deriving *d, int64_t arrived_before_ns, bool *ret_more,
 			    " ORDER BY id",
 			    &stmt, err);
 
-	*ret_more = false;
 	if (rc)
 		return rc;
 	db_bind_int(stmt, ":after", d->source->derived);
@@ -263,8 +262,11 @@ static int gather(struct deriving *d, int64_t arrived_before_ns, bool *ret_more,
 		int64_t batch = sqlite3_column_int64(stmt, 0);
 
 		rc = 0;
-		if (!is_due(sqlite3_column_int64(stmt, 1), arrived_before_ns))
+		if (!is_due(sqlite3_column_int64(stmt, 1), arrived_before_ns)) {
+			d->source->waits = batch;
+			d->source->waits_arrived_ns = sqlite3_column_int64(stmt, 1);
 			break;
+		}
 		*ret_more = d->records >= RECORDS_PER_CALL;
 		if (*ret_more)
 			break;
@@ -377,6 +379,13 @@ int l1_derive(struct sqlite_store *s, struct period_file *source, int64_t arrive
 {
 	struct deriving d = {
 	    .s = s, .source = source, .arrived_before_ns = arrived_before_ns};
+
+	*ret_more = false;
+	/* Batches are taken in their order, and the next one is still not due: no look into the file. */
+	if (source->waits && source->derived == source->waits - 1 &&
+	    !is_due(source->waits_arrived_ns, arrived_before_ns))
+		return 0;
+	source->waits = 0;
 	int rc = source->derived < 0 ? find_start(s, source, err) : 0;
 
 	if (!rc)

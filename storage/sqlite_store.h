@@ -81,6 +81,8 @@ struct period_file {
 	int64_t packed;    /* L0: batches up to here are packed */
 	int64_t rolled;    /* L1: L2 has every series up to this step; -1: not known */
 	uint32_t rolling;  /* L1: the series to go on with */
+	int64_t waits; /* L0: the first batch that was not due; 0: to be looked for */
+	int64_t waits_arrived_ns;
 	struct recent recent; /* L0: sums of what is not derived */
 };
 
@@ -133,6 +135,7 @@ struct import_part {
 struct imports {
 	struct open_file *to;
 	struct codec *codec;
+	struct dict_lately *lately; /* or NULL */
 	struct dict_import catalogue;
 	struct import_part **parts;
 	size_t parts_count, parts_made, parts_capacity; /* made: there, in use or not */

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "storage/sqlite_wal.h"
+
 #define APPLICATION_ID 0x68727468 /* "hrth" */
 #define WAL_FRAME_HEAD 24 /* bytes before a page */
 #define CHECKPOINT_FRAMES 1000	   /* of the WAL: then they are moved */
@@ -147,7 +149,21 @@ int db_commit(struct db *db, struct err *err)
 {
 	static const char sql[] = "COMMIT";
 
-	return run_literal(db, sql, err);
+	if (db->later)
+		wal_put_off(db->handle, true);
+	int rc = run_literal(db, sql, err);
+
+	if (db->later)
+		wal_put_off(db->handle, false);
+	return rc;
+}
+
+int db_sync(struct db *db, struct err *err)
+{
+	if (wal_sync(db->handle) == SQLITE_OK)
+		return 0;
+	return err_set(err, -EIO, "storage: %s: its WAL cannot be synced",
+		       sqlite3_db_filename(db->handle, "main"));
 }
 
 void db_rollback(struct db *db)
@@ -234,10 +250,10 @@ static void config(struct db *db, int option, int on)
 	(void)sqlite3_db_config(db->handle, option, on, NULL);
 }
 
-static int open_any(struct db *db, const char *path, int flags, struct err *err)
+static int open_any(struct db *db, const char *path, int flags, const char *vfs, struct err *err)
 {
 	memset(db, 0, sizeof(*db));
-	if (sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL)) {
+	if (sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, vfs)) {
 		int rc = db_fail(db, err);
 
 		db_close(db);
@@ -256,6 +272,8 @@ static int committed(void *arg, sqlite3 *handle, const char *name, int frames)
 {
 	struct db *db = arg;
 
+	if (db->later)
+		wal_put_off(handle, false);
 	db->wal_bytes = (uint64_t)frames * db->frame_bytes;
 	if (frames >= CHECKPOINT_FRAMES)
 		(void)sqlite3_wal_checkpoint(handle, name);
@@ -265,7 +283,7 @@ static int committed(void *arg, sqlite3 *handle, const char *name, int frames)
 int db_open_writer(struct db *db, const char *path, enum db_kind kind, bool create, struct err *err)
 {
 	int flags = SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0);
-	int rc = open_any(db, path, flags, err), page = 0;
+	int rc = open_any(db, path, flags, wal_vfs(), err), page = 0;
 
 	if (rc)
 		return rc;
@@ -277,7 +295,7 @@ int db_open_writer(struct db *db, const char *path, enum db_kind kind, bool crea
 		db_close(db);
 		return rc;
 	}
-	/* FULL: a commit is on disk before it is acknowledged.  mmap would turn an I/O error into
+	/* FULL: a commit is on disk before it is acknowledged; sqlite_wal.c counts on that sync.  mmap would turn an I/O error into
 	 * SIGBUS. */
 	rc = db_exec(db,
 		     "PRAGMA auto_vacuum=INCREMENTAL;"
@@ -320,7 +338,7 @@ int db_open_still(struct db *db, const char *path, enum db_kind kind, struct err
 		else
 			*to++ = *p;
 	(void)strcpy(to, "?immutable=1");
-	int rc = open_any(db, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, err);
+	int rc = open_any(db, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL, err);
 
 	sqlite3_free(uri);
 	if (rc)
@@ -342,12 +360,12 @@ void db_close_still(struct db *db)
 
 void db_sync_later(struct db *db)
 {
-	(void)sqlite3_exec(db->handle, "PRAGMA synchronous=NORMAL", NULL, NULL, NULL);
+	db->later = true;
 }
 
 int db_open_reader(struct db *db, const char *path, struct err *err)
 {
-	int rc = open_any(db, path, SQLITE_OPEN_READONLY, err);
+	int rc = open_any(db, path, SQLITE_OPEN_READONLY, NULL, err);
 
 	if (rc)
 		return rc;

@@ -349,6 +349,7 @@ static int write_day(struct deriving *d, struct fold *fold, struct open_file *da
 		rc = open_file_widen(day, &extent, err);
 	if (!rc)
 		rc = db_commit(&day->db, err);
+	day->entry->unsynced = true;
 	if (!rc) {
 		files_widen(d->s, day->entry, &extent);
 		note_step(day->entry, step, d->arrived_before_ns);

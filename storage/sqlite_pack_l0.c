@@ -223,6 +223,8 @@ int pack_l0(struct sqlite_store *s, struct period_file *source, bool *ret_more, 
 		rc = find_range(&p, source->derived, ret_more, err);
 	if (!rc)
 		rc = raise_watermarks(&p, source, err);
+	if (!rc)
+		rc = files_sync_derived(s, err);
 	/* The days may have taken its place among the open files. */
 	if (!rc)
 		rc = files_writer(s, 0, source->start_ns, false, &p.l0, err);

@@ -198,7 +198,7 @@ static int derive_rest(struct sqlite_store *s, struct period_file *file, struct 
 	while (!rc && more && file->level < 2)
 		rc = file->level ? l2_derive(s, file, file->last, &more, err)
 				 : l1_derive(s, file, INT64_MAX, &more, err);
-	return rc;
+	return rc || file->level ? rc : files_sync_derived(s, err);
 }
 
 /* The upload ids of a file that goes within their day move to the newest file. */

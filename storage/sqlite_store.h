@@ -3,7 +3,7 @@
  * storage/sqlite_store.h - the parts that the files of the sqlite backend share.  Private to them.
  *
  *	sqlite.c          opening and closing a store, the lock, the plug-in
- *	sqlite_db.c       one connection
+ *	sqlite_db.c       one connection; sqlite_wal.c: how its WAL is written
  *	sqlite_files.c    the catalogue of period files; sqlite_load.c fills it at the start
  *	sqlite_writers.c  those that are open for writing
  *	sqlite_open.c     what is done with an open one by reader and writer alike
@@ -76,6 +76,7 @@ struct period_file {
 	/* Writer only. */
 	uint64_t bytes;	   /* on disk when it was closed; 0: to be asked for */
 	int64_t derived;   /* L0: batches up to here are in L1; -1: not known */
+	bool unsynced;	   /* L1: its last commits may go with the power */
 	int64_t hour_ns;   /* L1: the hour in which its last step was written */
 	int64_t hour_step; /* L1: the last step of the hours before, which L2 may take */
 	int64_t packed;    /* L0: batches up to here are packed */
@@ -220,6 +221,11 @@ MUST_CHECK int files_writer(struct sqlite_store *s, int level, int64_t start_ns,
 void files_failed(struct sqlite_store *s, struct open_file *file, int rc);
 /* Close a file open for writing, when it is: when it is damaged, or before unlinking. */
 void files_writer_drop(struct sqlite_store *s, const struct period_file *file);
+
+/* L1's commits wait for their sync, for L0 has it all, until something counts on them: that L2 has taken their steps,
+ * that L0 forgets which batch was which, or goes.  One file; all of them. */
+MUST_CHECK int files_sync(struct open_file *file, struct err *err);
+MUST_CHECK int files_sync_derived(struct sqlite_store *s, struct err *err);
 
 /* After a commit: bound the WAL.  Past SQLITE_WAL_FULL bytes it has to be moved and cut off, for
  * which every reader of the file must have ended once; who is still reading after a moment is told

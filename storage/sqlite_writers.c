@@ -68,7 +68,7 @@ static int writer_open(struct sqlite_store *s, struct period_file *entry, bool c
 		open_file_free(s, file);
 		return rc;
 	}
-	if (s->options.sync_within_ns)
+	if (s->options.sync_within_ns || entry->level == 1)
 		db_sync_later(&file->db);
 	*ret_file = file;
 	return 0;
@@ -156,6 +156,31 @@ void files_writer_drop(struct sqlite_store *s, const struct period_file *file)
 		open_file_free(s, s->writing[i]);
 		s->writing[i] = NULL;
 	}
+}
+
+int files_sync(struct open_file *file, struct err *err)
+{
+	int rc = file->entry->unsynced ? db_sync(&file->db, err) : 0;
+
+	if (!rc)
+		file->entry->unsynced = false;
+	return rc;
+}
+
+int files_sync_derived(struct sqlite_store *s, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < s->files_count; i++) {
+		struct open_file *file;
+
+		if (s->files[i]->level != 1 || !s->files[i]->unsynced)
+			continue;
+		rc = files_writer(s, 1, s->files[i]->start_ns, false, &file, err);
+		if (!rc)
+			rc = files_sync(file, err);
+	}
+	return rc;
 }
 
 void files_bound_wal(struct open_file *file)

@@ -183,6 +183,12 @@ MUST_CHECK static inline int dict_import_context(struct dict_import *import, uin
 	return *ret_id != INDEX_NONE ? 0 : dict_import_new_context(import, id, ret_id);
 }
 
+/* The line that dict_import_node will read first for a node that is not met, for who has others meanwhile. */
+static inline struct dict_lately *dict_import_lately(const struct dict_import *import, struct hash128 hash)
+{
+	return import->lately ? &import->lately[(hash.lo ^ import->to->id) % DICT_LATELY] : NULL;
+}
+
 /* `series` and `instance` are described with the numbers of `from`. */
 MUST_CHECK int dict_import_series(struct dict_import *import, const struct dict_series *series,
 				  uint32_t *ret_id);

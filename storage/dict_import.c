@@ -306,8 +306,7 @@ static int find_or_add(struct dict_import *im, uint32_t id)
 int dict_import_new_node(struct dict_import *im, uint32_t id, uint32_t *ret_id)
 {
 	struct hash128 hash = im->from.node_hashes[id];
-	struct dict_lately *l =
-	    im->lately ? &im->lately[(hash.lo ^ im->to->id) % DICT_LATELY] : NULL;
+	struct dict_lately *l = dict_import_lately(im, hash);
 	int rc = 0;
 
 	if (l && l->dict == im->to->id && hash128_equal(l->hash, hash))

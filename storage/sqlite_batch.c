@@ -94,6 +94,23 @@ static int add_record(struct batch *b, struct dict_import *im, const struct prof
 	return 0;
 }
 
+#define AHEAD_FAR 24 /* records */
+#define AHEAD_NEAR 12
+
+/* A batch that waited is in cold memory, and so is what its stacks are looked up by: it is fetched while others are
+ * worked on. */
+__attribute__((always_inline)) static inline void look_ahead(const struct batch *b, const struct dict_import *im,
+			      const struct profile *p, size_t at)
+{
+	if (p->records_count - at <= AHEAD_FAR)
+		return;
+	uint32_t far = p->records[at + AHEAD_FAR].node, near = p->records[at + AHEAD_NEAR].node;
+
+	__builtin_prefetch(&im->from.node_hashes[far]);
+	if (b->met[near] == INDEX_NONE)
+		__builtin_prefetch(dict_import_lately(im, im->from.node_hashes[near]));
+}
+
 /* A gauge is no sum: of each window its last snapshot counts. */
 static bool has_gauge(const struct profile_kind *kind)
 {
@@ -117,9 +134,11 @@ int batch_gather(struct batch *b, struct dict_import *im, const struct profile *
 	b->min_ns = INT64_MAX;
 	b->max_ns = INT64_MIN;
 	recent_begin(&b->adding, !has_gauge(kind), kind->columns_count);
-	for (; !rc && *at < p->records_count && b->columns.count < CODEC_RECORDS_MAX; ++*at)
+	for (; !rc && *at < p->records_count && b->columns.count < CODEC_RECORDS_MAX; ++*at) {
+		look_ahead(b, im, p, *at);
 		if (p->records[*at].series == series)
 			rc = add_record(b, im, p, &p->records[*at]);
+	}
 	b->columns.names = b->names;
 	b->columns.places = b->places;
 	return rc;

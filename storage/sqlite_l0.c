@@ -11,6 +11,14 @@
 #include <errno.h>
 #include <string.h>
 
+#define SPANS_LATELY 64
+
+/* Of one series in a put. */
+struct span {
+	uint32_t series;
+	int64_t min_ns, max_ns;
+};
+
 /* The profiles of one put that go into one file. */
 struct group {
 	struct sqlite_store *s;
@@ -19,6 +27,8 @@ struct group {
 	uint64_t records;
 	int64_t last; /* batch */
 	struct recent recent;
+	struct span *spans;
+	size_t spans_count, spans_capacity;
 };
 
 static int64_t home_of(const struct profile *p)
@@ -91,6 +101,37 @@ static int insert_block(struct group *g, const struct block *b, struct err *err)
 	return rc;
 }
 
+/* A series' row is written once for all that a put has of it. */
+static int widen_series(struct group *g, uint32_t series, int64_t min_ns, int64_t max_ns)
+{
+	size_t first = g->spans_count - MIN(g->spans_count, (size_t)SPANS_LATELY);
+	struct span *span = NULL;
+
+	/* One that is not among the last is written twice, which does no harm. */
+	for (size_t i = g->spans_count; !span && i-- > first;)
+		if (g->spans[i].series == series)
+			span = &g->spans[i];
+	if (!span) {
+		if (array_grow(&g->spans, sizeof(*g->spans), &g->spans_capacity, g->spans_count + 1))
+			return -ENOMEM;
+		span = &g->spans[g->spans_count++];
+		*span = (struct span){series, min_ns, max_ns};
+	}
+	span->min_ns = MIN(span->min_ns, min_ns);
+	span->max_ns = MAX(span->max_ns, max_ns);
+	return 0;
+}
+
+static int write_spans(struct group *g, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < g->spans_count; i++)
+		rc = open_file_series(g->file, g->spans[i].series, g->spans[i].min_ns, g->spans[i].max_ns,
+				      err);
+	return rc;
+}
+
 static int insert_records(struct group *g, struct dict_import *im, const struct profile *p,
 			  uint32_t series, const struct block *b, struct err *err)
 {
@@ -106,8 +147,8 @@ static int insert_records(struct group *g, struct dict_import *im, const struct 
 		if (!batch->columns.count)
 			break;
 		rc = insert_block(g, b, err);
-		if (!rc)
-			rc = open_file_series(g->file, b->series, batch->min_ns, batch->max_ns, err);
+		if (!rc && widen_series(g, b->series, batch->min_ns, batch->max_ns))
+			rc = err_set(err, -ENOMEM, "storage: out of memory");
 		extent_join(&g->extent, &(struct extent){batch->min_ns, batch->max_ns, batch->min_ns,
 							 batch->max_ns, batch->columns.count});
 	}
@@ -248,6 +289,8 @@ static int commit_group(struct group *g, const struct profile *const *profiles, 
 		if (results[i] == IN_GROUP)
 			rc = insert_profile(g, profiles[i], err);
 	if (!rc)
+		rc = write_spans(g, err);
+	if (!rc)
 		rc = open_file_store(g->file, g->s->codec, err);
 	if (!rc)
 		rc = open_file_widen(g->file, &g->extent, err);
@@ -285,6 +328,7 @@ static int put_group(struct sqlite_store *s, int64_t start_ns,
 	if (!rc)
 		recent_publish(&g.file->entry->recent, &g.recent);
 	recent_release(&g.recent);
+	free(g.spans);
 	if (rc) {
 		files_failed(s, g.file, rc);
 		return rc;

@@ -16,6 +16,8 @@ struct wal_file {
 	sqlite3_int64 at;
 	bool put_off;
 	bool begins; /* its head was written since the last sync: what follows must not come before it */
+	bool owed;   /* a sync was put off */
+	bool torn;   /* and one has failed since, of which the kernel tells once, and then forgets what it could not write */
 	sqlite3_int64 real[]; /* the file below */
 };
 
@@ -59,7 +61,11 @@ static int wal_write(sqlite3_file *file, const void *bytes, int len, sqlite3_int
 	struct wal_file *f = wal_of(file);
 	int rc = SQLITE_OK;
 
-	f->begins |= at < WAL_HEAD;
+	/* A new generation: all of the one before is in the database. */
+	if (at < WAL_HEAD) {
+		f->begins = true;
+		f->owed = f->torn = false;
+	}
 	if (f->len && (at != f->at + f->len || len > PIECE_MAX - f->len))
 		rc = flush(f);
 	if (!f->piece)
@@ -86,7 +92,9 @@ static int sync_now(struct wal_file *f, int flags)
 {
 	int rc = below(f)->pMethods->xSync(below(f), flags);
 
+	f->torn |= rc != SQLITE_OK && f->owed;
 	f->begins &= rc != SQLITE_OK;
+	f->owed &= rc != SQLITE_OK;
 	return rc;
 }
 
@@ -95,7 +103,12 @@ static int wal_sync_file(sqlite3_file *file, int flags)
 	struct wal_file *f = wal_of(file);
 	int rc = flush(f);
 
-	return rc || (f->put_off && !f->begins) ? rc : sync_now(f, flags);
+	if (rc)
+		return rc;
+	if (!f->put_off || f->begins)
+		return sync_now(f, flags);
+	f->owed = true;
+	return SQLITE_OK;
 }
 
 static int wal_size(sqlite3_file *file, sqlite3_int64 *ret_size)
@@ -268,5 +281,7 @@ int wal_sync(sqlite3 *handle)
 {
 	sqlite3_file *file = file_of(handle);
 
+	if (file && file->pMethods == &methods && wal_of(file)->torn)
+		return SQLITE_IOERR_FSYNC;
 	return file ? file->pMethods->xSync(file, SQLITE_SYNC_NORMAL) : SQLITE_OK;
 }

@@ -20,7 +20,8 @@ const char *wal_vfs(void);
  * it there, but a loss of power may take it, and all that came after.  What SQLite needs for that order is synced. */
 void wal_put_off(sqlite3 *handle, bool on);
 
-/* Sync what was put off, by this connection or one before. Returns an SQLite code. */
+/* Sync what was put off, by this connection or one before.  Once that has failed only a checkpoint of all of it will
+ * do. Returns an SQLite code. */
 int wal_sync(sqlite3 *handle);
 
 #endif

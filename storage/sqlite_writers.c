@@ -162,6 +162,9 @@ int files_sync(struct open_file *file, struct err *err)
 {
 	int rc = file->entry->unsynced ? db_sync(&file->db, err) : 0;
 
+	/* What the WAL could not keep, the file itself may. */
+	if (rc && db_checkpoint_within(&file->db, SQLITE_WAL_WAIT_MS / 20))
+		rc = 0;
 	if (!rc)
 		file->entry->unsynced = false;
 	return rc;

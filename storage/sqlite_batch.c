@@ -67,33 +67,6 @@ static int reserve(struct batch *b, size_t records, size_t nodes, size_t width)
 	return rc;
 }
 
-static int add_record(struct batch *b, struct dict_import *im, const struct profile *p,
-		      const struct profile_record *r)
-{
-	struct codec_columns *to = &b->columns;
-	const int64_t *values = p->values + r->values_at;
-	size_t i = to->count;
-	int rc = b->met[r->node] != INDEX_NONE ? 0 : meet(b, im, r->node);
-
-	if (!rc)
-		rc = dict_import_context(im, r->context, &to->contexts[i]);
-	if (rc)
-		return rc;
-	uint32_t place = b->met[r->node];
-
-	b->places[i] = place;
-	to->nodes[i] = b->names[place];
-	to->times[i] = r->time_ns;
-	to->counts[i] = r->count;
-	for (size_t v = 0; v < to->values_count; v++)
-		to->values[v][i] = values[v];
-	b->min_ns = MIN(b->min_ns, r->time_ns);
-	b->max_ns = MAX(b->max_ns, r->time_ns);
-	recent_add(&b->adding, place, r->time_ns, r->count, values);
-	to->count++;
-	return 0;
-}
-
 #define AHEAD_FAR 24 /* records */
 #define AHEAD_NEAR 12
 
@@ -109,6 +82,48 @@ __attribute__((always_inline)) static inline void look_ahead(const struct batch 
 	__builtin_prefetch(&im->from.node_hashes[far]);
 	if (b->met[near] == INDEX_NONE)
 		__builtin_prefetch(dict_import_lately(im, im->from.node_hashes[near]));
+}
+
+/* The records are many: what stays the same for all of them is not read again for each. */
+static int add_records(struct batch *b, struct dict_import *im, const struct profile *p, uint32_t series,
+		       size_t *at)
+{
+	struct codec_columns *to = &b->columns;
+	size_t width = to->values_count, n = 0;
+	uint32_t *const contexts = to->contexts, *const nodes = to->nodes, *const places = b->places;
+	int64_t min_ns = INT64_MAX, max_ns = INT64_MIN;
+	int rc = 0;
+
+	for (; !rc && *at < p->records_count && n < CODEC_RECORDS_MAX; ++*at) {
+		const struct profile_record *r = &p->records[*at];
+		const int64_t *values = p->values + r->values_at;
+
+		look_ahead(b, im, p, *at);
+		if (r->series != series)
+			continue;
+		if (b->met[r->node] == INDEX_NONE)
+			rc = meet(b, im, r->node);
+		if (!rc)
+			rc = dict_import_context(im, r->context, &contexts[n]);
+		if (rc)
+			break;
+		uint32_t place = b->met[r->node];
+
+		places[n] = place;
+		nodes[n] = b->names[place];
+		to->times[n] = r->time_ns;
+		to->counts[n] = r->count;
+		for (size_t v = 0; v < width; v++)
+			to->values[v][n] = values[v];
+		min_ns = MIN(min_ns, r->time_ns);
+		max_ns = MAX(max_ns, r->time_ns);
+		recent_add(&b->adding, place, r->time_ns, r->count, values);
+		n++;
+	}
+	to->count = n;
+	b->min_ns = min_ns;
+	b->max_ns = max_ns;
+	return rc;
 }
 
 /* A gauge is no sum: of each window its last snapshot counts. */
@@ -129,16 +144,10 @@ int batch_gather(struct batch *b, struct dict_import *im, const struct profile *
 	int rc = reserve(b, MIN(p->records_count - *at, CODEC_RECORDS_MAX), p->nodes_count,
 			 kind->columns_count);
 
-	b->columns.count = 0;
 	b->columns.values_count = kind->columns_count;
-	b->min_ns = INT64_MAX;
-	b->max_ns = INT64_MIN;
 	recent_begin(&b->adding, !has_gauge(kind), kind->columns_count);
-	for (; !rc && *at < p->records_count && b->columns.count < CODEC_RECORDS_MAX; ++*at) {
-		look_ahead(b, im, p, *at);
-		if (p->records[*at].series == series)
-			rc = add_record(b, im, p, &p->records[*at]);
-	}
+	if (!rc)
+		rc = add_records(b, im, p, series, at);
 	b->columns.names = b->names;
 	b->columns.places = b->places;
 	return rc;

@@ -154,21 +154,6 @@ static bool record_is_sane(const struct ring_record *record, size_t left, uint32
 	       needed <= record->bytes;
 }
 
-static int frames_add(struct native_process *process, const uint8_t *from, uint16_t count,
-		      size_t *ret_at)
-{
-	int rc = array_grow(&process->frames, sizeof(*process->frames), &process->frames_capacity,
-			    process->frames_count + count);
-
-	if (rc)
-		return rc;
-	*ret_at = process->frames_count;
-	if (count)
-		memcpy(process->frames + process->frames_count, from, count * sizeof(uint64_t));
-	process->frames_count += count;
-	return 0;
-}
-
 /* Text that is not pairs of strings is left out. */
 static int text_add(struct native_process *process, const char *from, uint16_t bytes,
 		    struct native_pending *pending)
@@ -214,13 +199,14 @@ static int record_take(struct native_process *process, const struct ring_record 
 	const size_t payload_len = ring_payload_bytes(record->type);
 	const uint8_t *frames = payload + payload_len;
 
+	/* Records and what stands before their frames come in multiples of eight bytes. */
+	if (record->frames)
+		pending.frames = (const uint64_t *)(const void *)frames;
 	_Static_assert(sizeof(struct ring_lock) <= sizeof(pending.payload), "see ring_payload_bytes");
 	memcpy(pending.payload, payload, payload_len);
-	int rc = frames_add(process, frames, record->frames, &pending.frames_at);
+	int rc = text_add(process, (const char *)frames + record->frames * sizeof(uint64_t),
+			  record->text_bytes, &pending);
 
-	if (!rc)
-		rc = text_add(process, (const char *)frames + record->frames * sizeof(uint64_t),
-			      record->text_bytes, &pending);
 	if (!rc)
 		rc = array_grow(&process->pending, sizeof(*process->pending),
 				&process->pending_capacity, process->pending_count + 1);
@@ -236,6 +222,30 @@ static int record_take(struct native_process *process, const struct ring_record 
 	} else if (record->type >= RING_SAMPLE_ALLOC) {
 		process->stats.others++;
 	}
+	return 0;
+}
+
+int native_process_keep(struct native_process *process)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < process->pending_count; i++)
+		count += process->pending[i].frames_count;
+	uint64_t *kept = malloc(count * sizeof(*kept) + 1), *at = kept;
+
+	if (!kept)
+		return -ENOMEM;
+	for (size_t i = 0; i < process->pending_count; i++) {
+		struct native_pending *pending = &process->pending[i];
+
+		if (!pending->frames_count)
+			continue;
+		memcpy(at, pending->frames, pending->frames_count * sizeof(*at));
+		pending->frames = at;
+		at += pending->frames_count;
+	}
+	free(process->kept);
+	process->kept = kept;
 	return 0;
 }
 

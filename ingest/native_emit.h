@@ -74,9 +74,6 @@ static inline int64_t whole_bounded(double value)
 /* CLOCK_MONOTONIC of the client as UTC. */
 int64_t emit_real_time(const struct emitter *e, int64_t monotonic_ns);
 
-/* The frames of a pending record; NULL when it has none. */
-const uint64_t *emit_words(const struct native_process *p, const struct native_pending *pending);
-
 /* The leaf of what ran in the kernel, below the function that made the system call. */
 #define NATIVE_KERNEL "[kernel]"
 

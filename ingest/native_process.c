@@ -50,7 +50,7 @@ void native_process_free(struct native_process *process)
 	free(process->threads_index);
 	free(process->modules);
 	free(process->pending);
-	free(process->frames);
+	free(process->kept);
 	free(process->text);
 	native_heap_release(&process->heap);
 	for (size_t i = 0; process->alloc.recent && i < NATIVE_RECENT_MAX; i++) {

@@ -184,14 +184,15 @@ int profile_builder_expect(struct profile_builder *b, const struct profile_count
 	if (!rc)
 		rc = slots_reserve(&b->frames, frames);
 	if (!rc)
-		rc = index_reserve(&b->stacks, records);
+		rc = index_reserve(&b->stacks, counts->stacks ? MIN(counts->stacks, records) : records);
 	if (!rc)
 		rc = GROW(b, frames, frames);
 	if (!rc)
 		rc = array_grow(&b->frame_identities, sizeof(*b->frame_identities),
 				&b->capacity.frame_identities, b->p->frames_count + frames);
 	if (!rc)
-		rc = nodes_reserve(b, NODES_OF_FRAME * frames);
+		rc = nodes_reserve(b, counts->nodes ? MIN(counts->nodes, (size_t)EXPECTED_MAX) :
+						      NODES_OF_FRAME * frames);
 	if (!rc)
 		rc = GROW(b, records, records);
 	if (!rc)
@@ -388,15 +389,37 @@ static size_t path_shared(const struct profile_builder *b, const uint32_t *frame
 	return shared;
 }
 
+static int stack_walk(struct profile_builder *b, const uint32_t *frames, size_t count,
+		      uint32_t *ret_node)
+{
+	size_t shared = path_shared(b, frames, count);
+	uint32_t node = shared ? b->path[shared - 1] : 0;
+
+	for (b->depth = shared; b->depth < count; b->depth++) {
+		int rc = node_add(b, node, frames[count - 1 - b->depth], &node);
+
+		if (rc)
+			return rc;
+		b->path[b->depth] = node;
+	}
+	*ret_node = node;
+	return 0;
+}
+
+int profile_builder_new_stack(struct profile_builder *b, const uint32_t *frames, size_t count,
+			      uint32_t *ret_node)
+{
+	int rc = count > PROFILE_STACK_DEPTH_MAX ? stack_cut(b, &frames, &count) : 0;
+
+	return rc ? rc : stack_walk(b, frames, count, ret_node);
+}
+
 /* A stack that was seen costs one hash; only a new one walks the tree. */
 int profile_builder_stack(struct profile_builder *b, const uint32_t *frames, size_t count,
 			  uint32_t *ret_node)
 {
-	uint32_t node = 0;
-	int rc = 0;
+	int rc = count > PROFILE_STACK_DEPTH_MAX ? stack_cut(b, &frames, &count) : 0;
 
-	if (count > PROFILE_STACK_DEPTH_MAX)
-		rc = stack_cut(b, &frames, &count);
 	if (rc)
 		return rc;
 	struct hash128 key = hash128(frames, count * sizeof(*frames));
@@ -404,20 +427,10 @@ int profile_builder_stack(struct profile_builder *b, const uint32_t *frames, siz
 	*ret_node = index_find(&b->stacks, key);
 	if (*ret_node != INDEX_NONE)
 		return 0;
-	size_t shared = path_shared(b, frames, count);
-
-	node = shared ? b->path[shared - 1] : 0;
-	for (b->depth = shared; b->depth < count; b->depth++) {
-		rc = node_add(b, node, frames[count - 1 - b->depth], &node);
-		if (rc)
-			return rc;
-		b->path[b->depth] = node;
-	}
-	rc = index_put(&b->stacks, key, node);
-	if (rc)
-		return fail(b, rc, "stacks", b->stacks.slots.count);
-	*ret_node = node;
-	return 0;
+	rc = stack_walk(b, frames, count, ret_node);
+	if (!rc && index_put(&b->stacks, key, *ret_node))
+		rc = fail(b, -ENOMEM, "stacks", b->stacks.slots.count);
+	return rc;
 }
 
 int profile_builder_kind(struct profile_builder *b, const struct profile_kind *kind,

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/process.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,6 +12,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "ingest/cgroup.h"
+#include "server/processes_private.h"
 
 #define DRAIN_BYTES_MAX ((size_t)1 << 20) /* of one ring in one turn */
 #define TURN_BYTES_MAX ((size_t)4 << 20) /* of all of them: as much as a client of ours has */
@@ -26,7 +25,6 @@
 
 #define AT_AGENT RING_PAGE
 #define AT_COUNTERS (2 * RING_PAGE)
-#define STAT_MAX 1024 /* 52 numbers and a name */
 
 static int read_at(const struct process *p, void *to, size_t len, uint64_t at)
 {
@@ -69,7 +67,7 @@ static int memfd_check(int memfd, uint64_t *ret_bytes, struct err *err)
 static int proc_check(struct process *p, struct err *err)
 {
 	struct statfs fs;
-	char stat[STAT_MAX];
+	char stat[PROCESS_STAT_MAX];
 
 	if (fstatfs(p->proc, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC)
 		return err_set(err, -EINVAL, "hello: the second descriptor is not a directory of /proc");
@@ -196,13 +194,14 @@ void process_free(struct process *p)
 	free(p);
 }
 
-static void tail_write(const struct process *p, uint32_t ring, uint64_t position)
+static void tail_write(struct process *p, uint32_t ring, uint64_t position)
 {
 	uint64_t at = AT_AGENT + offsetof(struct ring_agent, tail) + ring * 2 * sizeof(uint64_t);
 
 	/* Two writes, a before b: see struct ring_agent. */
 	write_at(p, &position, sizeof(position), at);
 	write_at(p, &position, sizeof(position), at + sizeof(position));
+	p->tails[ring] = position;
 }
 
 int process_resume(struct process *p, const uint64_t *positions, struct err *err)
@@ -260,41 +259,6 @@ void process_farewell(struct process *p)
 	const int64_t stopped = 0;
 
 	write_at(p, &stopped, sizeof(stopped), AT_AGENT);
-}
-
-/* A zombie runs no more; its parent may take its time.  But a leader that ended before its threads
- * looks like one too (proc(5): field 3 is the state, field 20 counts threads). */
-static bool stat_is_gone(const char *stat)
-{
-	const char *field = strrchr(stat, ')');
-	char state = field && field[1] == ' ' ? field[2] : '?';
-
-	if (state != 'Z' && state != 'X')
-		return false;
-	for (int i = 2; field && i < 20; i++)
-		field = strchr(field + 1, ' ');
-	return !field || strtol(field, NULL, 10) <= 1;
-}
-
-bool process_is_gone(struct process *p)
-{
-	char stat[STAT_MAX];
-
-	if (p->gone)
-		return true;
-	if (p->counters.state == RING_CLOSED) {
-		p->gone = true; /* the program goes on in another session */
-		return true;
-	}
-	ssize_t n = fd_read_file(p->proc, "stat", stat, sizeof(stat) - 1);
-
-	if (n <= 0) {
-		p->gone = n == -ESRCH || n == -ENOENT || !n;
-		return p->gone;
-	}
-	stat[n] = '\0';
-	p->gone = stat_is_gone(stat);
-	return p->gone;
 }
 
 /*
@@ -375,10 +339,14 @@ static bool claim_expired(struct process *p, uint32_t ring, size_t len, int64_t 
 	return p->gone || now_ns - p->stalled_ns[ring] > RING_CLAIM_EXPIRES_NS;
 }
 
-/* Take up to `*room` bytes of a ring, which become less. `*ret_left`: whether more stands there. */
+/*
+ * Take up to `*room` bytes of a ring, which become less. `*ret_left`: whether more stands there.  What is taken
+ * stays in the common copy, one ring's behind another's, until the batch is made.
+ */
 static int ring_drain(struct process *p, uint32_t ring, int64_t now_ns, size_t *room, bool *ret_left)
 {
 	struct ring_control control;
+	uint8_t *bytes = p->all->taken + (TURN_BYTES_MAX - *room);
 	int rc = read_at(p, &control, sizeof(control), ring_at(p, ring));
 	size_t consumed = 0;
 
@@ -392,10 +360,7 @@ static int ring_drain(struct process *p, uint32_t ring, int64_t now_ns, size_t *
 		return 0;
 	}
 	size_t len = MIN(MIN((size_t)waiting, DRAIN_BYTES_MAX), *room);
-	uint8_t *CLEANUP(cleanup_free) bytes = len ? malloc(len) : NULL;
 
-	if (len && !bytes)
-		return -ENOMEM;
 	if (len)
 		rc = ring_copy(p, ring, p->positions[ring], bytes, len);
 #if !defined(__x86_64__)
@@ -421,6 +386,10 @@ static int rings_drain(struct process *p, int64_t now_ns, bool *ret_left)
 	int rc = 0;
 
 	*ret_left = false;
+	if (!p->all->taken)
+		p->all->taken = malloc(TURN_BYTES_MAX); /* what is never used takes no memory */
+	if (!p->all->taken)
+		return -ENOMEM;
 	for (uint32_t i = 0; !rc && i < p->head.rings_count; i++)
 		rc = ring_drain(p, (p->first_ring + i) % p->head.rings_count, now_ns, &room, ret_left);
 	p->first_ring = (p->first_ring + 1) % p->head.rings_count;
@@ -483,26 +452,37 @@ static struct profile *batch_make(struct process *p, const struct native_clock *
 	return profile_builder_finish(builder);
 }
 
+/* Whether there is something to say, and it can be said. */
+static bool is_due(struct process *p, const struct native_clock *clock, bool force)
+{
+	if (!force && !p->gone && clock->monotonic_ns < p->heap_due_ns &&
+	    !native_process_due(p->native, clock))
+		return false;
+	return process_names_ready(p);
+}
+
 struct profile *process_drain(struct process *p, bool force, struct err *err)
 {
 	const struct native_clock clock = { clock_real_ns(), clock_monotonic_ns() };
-	bool left = false;
+	bool left = false, due = false;
 	int rc = process_refresh(p);
 
+	(void)process_is_gone(p); /* before the rings: then what they hold is all */
 	if (!rc)
 		rc = rings_drain(p, clock.monotonic_ns, &left);
 	if (!rc)
 		rc = process_jit_read(p); /* after: code has its name before it runs */
 	p->drained_ns = clock.monotonic_ns;
+	if (!rc)
+		due = is_due(p, &clock, force);
+	if (!rc && !due)
+		rc = native_process_keep(p->native);
 	if (rc) {
 		err_set(err, rc, "drain: %s", strerror(-rc));
 		p->failed = true;
 		return NULL;
 	}
-	if (!force && !p->gone && clock.monotonic_ns < p->heap_due_ns &&
-	    !native_process_due(p->native, &clock))
-		return NULL;
-	if (!process_names_ready(p))
+	if (!due)
 		return NULL;
 	bool last = p->gone && !left;
 	struct profile *profile = batch_make(p, &clock, force, last, err);
@@ -520,7 +500,11 @@ struct profile *process_drain(struct process *p, bool force, struct err *err)
 void process_commit(struct process *p)
 {
 	for (uint32_t i = 0; i < p->head.rings_count; i++)
-		tail_write(p, i, p->batch_positions[i]);
+		if (p->tails[i] != p->batch_positions[i])
+			tail_write(p, i, p->batch_positions[i]);
+	if (p->flush_answered == p->flush_sent)
+		return;
 	write_at(p, &p->flush_sent, sizeof(p->flush_sent),
 		 AT_AGENT + offsetof(struct ring_agent, flushed));
+	p->flush_answered = p->flush_sent;
 }

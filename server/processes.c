@@ -239,12 +239,10 @@ static void process_tick(struct process *process, int64_t now_ns)
 		process_heartbeat(process);
 	process_obey(process, control_for(process->all->control, process->service, process->pid,
 					  process->owner));
-	if ((young || now_ns - process->looked_ns >= LOOK_NS) && !process->gone) {
-		process->looked_ns = now_ns;
-		(void)process_is_gone(process);
-	}
+	/* A drain looks for itself. */
 	if (process->gone || now_ns - process->drained_ns >= drain_period(process->all) ||
-	    process_is_pressing(process))
+	    process_is_pressing(process) ||
+	    ((young || now_ns - process->looked_ns >= LOOK_NS) && process_is_gone(process)))
 		process_turn(process, false);
 }
 
@@ -353,6 +351,7 @@ void processes_free(struct processes *all)
 		process_free(p);
 	}
 	free(all->socket_path);
+	free(all->taken);
 	(void)pthread_mutex_destroy(&all->lock);
 	free(all);
 }

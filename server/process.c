@@ -262,43 +262,61 @@ void process_farewell(struct process *p)
 }
 
 /*
- * A quarter of a ring may wait for its turn, and three eighths of a large one: as long as ROOM_BYTES are free, and
- * ROOM_TICKS times what came since the last look.  From half a ring on clients write no spans.
+ * What has no room in a ring goes into the next, so that the two are judged as one; a ring alone is its own next.
+ * A quarter of them may wait for its turn, and three eighths of large ones: as long as twice ROOM_BYTES are free, and
+ * ROOM_TICKS times what came since the last look.  Clients write no spans where half of a ring waits, and of its next.
  */
-static bool is_pressing(uint64_t ring_bytes, uint64_t waiting, uint64_t came)
+static bool is_pressing(uint64_t bytes, uint64_t waiting, uint64_t came)
 {
-	uint64_t room = ring_bytes - MIN(waiting, ring_bytes);
+	uint64_t room = bytes - waiting;
 
-	return waiting >= ring_bytes / 4 && (waiting >= ring_bytes / 8 * 3 || room < ROOM_BYTES ||
-					     room / ROOM_TICKS < came);
+	return waiting >= bytes / 4 && (waiting >= bytes / 8 * 3 || room < 2 * ROOM_BYTES ||
+					room / ROOM_TICKS < came);
+}
+
+/* By ring, what stands there since `from`.  A head may lie; no ring holds more than its size. */
+static int rings_look(const struct process *p, const uint64_t *from, uint64_t *heads, uint64_t *waiting)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; !rc && i < p->head.rings_count; i++) {
+		rc = read_at(p, &heads[i], sizeof(heads[i]),
+			     ring_at(p, i) + offsetof(struct ring_control, head));
+		if (!rc)
+			waiting[i] = MIN(heads[i] - from[i], (uint64_t)p->head.ring_bytes);
+	}
+	return rc;
 }
 
 bool process_is_pressing(struct process *p)
 {
+	uint64_t heads[RING_RINGS_MAX], waiting[RING_RINGS_MAX], came[RING_RINGS_MAX];
+	uint32_t count = p->head.rings_count;
 	bool pressing = false;
 
-	for (uint32_t i = 0; i < p->head.rings_count; i++) {
-		struct ring_control control;
+	if (rings_look(p, p->positions, heads, waiting))
+		return false;
+	for (uint32_t i = 0; i < count; i++) {
+		came[i] = MIN(heads[i] - p->heads_seen[i], (uint64_t)p->head.ring_bytes);
+		p->heads_seen[i] = heads[i];
+	}
+	for (uint32_t i = 0; !pressing && i < count; i++) {
+		uint32_t next = (i + 1) % count;
 
-		if (read_at(p, &control, sizeof(control), ring_at(p, i)))
-			return false;
-		pressing = pressing || is_pressing(p->head.ring_bytes, control.head - p->positions[i],
-						   control.head - p->heads_seen[i]);
-		p->heads_seen[i] = control.head;
+		pressing = is_pressing(2 * (uint64_t)p->head.ring_bytes, waiting[i] + waiting[next],
+				       came[i] + came[next]);
 	}
 	return pressing;
 }
 
 bool process_is_half_full(struct process *p)
 {
-	for (uint32_t i = 0; i < p->head.rings_count; i++) {
-		struct ring_control control;
+	uint64_t heads[RING_RINGS_MAX], waiting[RING_RINGS_MAX];
+	bool full = rings_look(p, p->batch_positions, heads, waiting);
 
-		if (read_at(p, &control, sizeof(control), ring_at(p, i)) ||
-		    control.head - p->batch_positions[i] > p->head.ring_bytes / 2)
-			return true;
-	}
-	return false;
+	for (uint32_t i = 0; !full && i < p->head.rings_count; i++)
+		full = waiting[i] + waiting[(i + 1) % p->head.rings_count] > p->head.ring_bytes;
+	return full;
 }
 
 int process_refresh(struct process *p)

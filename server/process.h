@@ -111,7 +111,7 @@ bool process_is_gone(struct process *process);
 /* Whether what waits in some ring should not wait for its turn.  For every tick. */
 bool process_is_pressing(struct process *process);
 
-/* Is half of some ring taken up by what no batch has covered? */
+/* Is half of some ring and its next taken up by what no batch has covered? */
 bool process_is_half_full(struct process *process);
 
 /* Read the exact counters and new modules. Returns 0 or -errno. */

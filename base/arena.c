@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define FIRST_BYTES ((size_t)1 << 10) /* many arenas never hold more */
+#define FIRST_BYTES ((size_t)960) /* many arenas never hold more; of malloc's small ones */
 #define CHUNK_BYTES ((size_t)64 << 10)
 
 struct arena_chunk {

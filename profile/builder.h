@@ -40,6 +40,13 @@ const char *profile_builder_error(const struct profile_builder *builder);
 /* Finish: the profile is the caller's, and the builder is freed. NULL when an add failed. */
 struct profile *profile_builder_finish(struct profile_builder *builder);
 
+/* For who builds one after another: hand out the profile, or NULL, and keep the builder, which is good for
+ * profile_builder_again and profile_builder_free alone. */
+struct profile *profile_builder_take(struct profile_builder *builder);
+
+/* Begin the next one, with the same limits, in the memory of the last.  Returns 0 or -ENOMEM. */
+MUST_CHECK int profile_builder_again(struct profile_builder *builder);
+
 /* About how many a decoder will add, so that no table grows by and by.  Asks for memory; bind it to what was read. */
 struct profile_counts {
 	size_t strings, frames, records, columns; /* columns: of a record */

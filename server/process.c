@@ -20,8 +20,11 @@
 #define ROOM_BYTES ((uint64_t)128 << 10) /* three hundred stacks of forty frames */
 #define ROOM_TICKS 4
 
+#define DRAIN_NS NS_PER_S
+#define MANY 64 /* processes: above, each is drained every other second */
+#define YOUNG_NS (INT64_C(20) * NS_PER_S)
+
 #define HEAP_PERIOD_NS (INT64_C(10) * NS_PER_S)
-#define HEAP_YOUNG_NS (INT64_C(20) * NS_PER_S)
 
 #define AT_AGENT RING_PAGE
 #define AT_COUNTERS (2 * RING_PAGE)
@@ -309,6 +312,24 @@ bool process_is_pressing(struct process *p)
 	return pressing;
 }
 
+/*
+ * A drain costs the same whatever there is to drain, and a stack that comes again in it next to nothing.  Not
+ * less often: the client's budget wants the process's CPU time before it is three seconds old.
+ */
+static int64_t drain_period(size_t count)
+{
+	return count > MANY ? 2 * DRAIN_NS : DRAIN_NS;
+}
+
+bool process_has_turn(struct process *p, size_t count, int64_t now_ns)
+{
+	bool young = now_ns - p->attached_ns < YOUNG_NS;
+
+	/* A drain asks whether it lives; of what is over soon it is asked at every tick. */
+	return p->gone || now_ns - p->drained_ns >= drain_period(count) || process_is_pressing(p) ||
+	       (young && process_is_gone(p));
+}
+
 bool process_is_half_full(struct process *p)
 {
 	uint64_t heads[RING_RINGS_MAX], waiting[RING_RINGS_MAX];
@@ -417,7 +438,7 @@ static int rings_drain(struct process *p, int64_t now_ns, bool *ret_left)
 /* Every ten seconds, oftener while the process is young, when a flush is asked for, and at the end. */
 static int heap_when_due(struct process *p, const struct native_clock *clock, bool last)
 {
-	bool young = clock->monotonic_ns - p->attached_ns < HEAP_YOUNG_NS;
+	bool young = clock->monotonic_ns - p->attached_ns < YOUNG_NS;
 
 	if (!last && clock->monotonic_ns < p->heap_due_ns &&
 	    p->counters.flush_wanted == p->flush_sent)
@@ -443,7 +464,7 @@ static void cpu_tell(const struct process *p, const struct native_vitals *vitals
 static struct profile *batch_make(struct process *p, const struct native_clock *clock, bool force,
 				  bool last, struct err *err)
 {
-	struct profile_builder *builder = NULL;
+	struct profile_builder **builder = &p->all->builder;
 	struct native_reading *CLEANUP(cleanup_free) readings = NULL;
 	struct native_sums sums;
 	struct native_vitals vitals;
@@ -455,19 +476,15 @@ static struct profile *batch_make(struct process *p, const struct native_clock *
 	if (!rc)
 		rc = heap_when_due(p, clock, last);
 	if (!rc)
-		rc = profile_builder_new(NULL, &builder);
+		rc = *builder ? profile_builder_again(*builder) : profile_builder_new(NULL, builder);
 	if (rc) {
 		err_set(err, rc, "drain: %s", strerror(-rc));
 		return NULL;
 	}
-	rc = native_process_emit(p->native, &p->counters, &sums, &vitals, readings, count, clock, last, builder,
-				 err);
+	rc = native_process_emit(p->native, &p->counters, &sums, &vitals, readings, count, clock, last,
+				 *builder, err);
 	native_process_stats(p->native, &p->stats);
-	if (rc) {
-		profile_builder_free(builder);
-		return NULL;
-	}
-	return profile_builder_finish(builder);
+	return rc ? NULL : profile_builder_take(*builder);
 }
 
 /* Whether there is something to say, and it can be said. */

@@ -51,8 +51,7 @@ struct process {
 	bool flush_asked;    /* by a hello, and no batch has been made since */
 	int64_t attached_ns, drained_ns;
 	int64_t beaten_ns; /* its last heartbeat */
-	int64_t looked_ns; /* when /proc was last asked whether it lives... */
-	struct native_vitals looked; /* ...and what it said besides; not of resident memory */
+	struct native_vitals looked; /* what /proc said when it was last asked; not of resident memory */
 	struct processes *all;
 	struct profile *waiting; /* a batch that the writer had no room for, or could not write */
 	size_t held_bytes;	 /* of the batch on its way or waiting */
@@ -107,6 +106,9 @@ void process_perf_map(struct process *process, int fd);
 
 /* Ask /proc whether it is gone. */
 bool process_is_gone(struct process *process);
+
+/* Whether it is drained at this tick, as one of `count`. */
+bool process_has_turn(struct process *process, size_t count, int64_t now_ns);
 
 /* Whether what waits in some ring should not wait for its turn.  For every tick. */
 bool process_is_pressing(struct process *process);

@@ -12,7 +12,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/fd.h"
 #include "server/process.h"
 
@@ -164,7 +163,6 @@ bool process_is_gone(struct process *p)
 	char stat[PROCESS_STAT_MAX];
 	ssize_t n = fd_read_file(p->proc, "stat", stat, sizeof(stat) - 1);
 
-	p->looked_ns = clock_monotonic_ns();
 	stat[MAX(n, (ssize_t)0)] = '\0';
 	p->looked = stat_vitals(stat);
 	/* Once gone, always; and a closed session's program goes on in another. */

@@ -79,13 +79,13 @@ static uint32_t frame_make(struct emitter *e, uint64_t word)
 static uint32_t frame_address(struct emitter *e, uint64_t word)
 {
 	struct emit_frame *kept =
-		e->frames ? &e->frames[word * UINT64_C(0x9e3779b97f4a7c15) >> 32 & (EMIT_FRAMES - 1)] : NULL;
+		&e->kept->frames[word * UINT64_C(0x9e3779b97f4a7c15) >> 32 & (EMIT_FRAMES - 1)];
 
-	if (kept && kept->frame && kept->word == word)
+	if (kept->frame && kept->word == word)
 		return kept->frame - 1;
 	uint32_t frame = frame_make(e, word);
 
-	if (kept && !e->rc)
+	if (!e->rc)
 		*kept = (struct emit_frame){ word, frame + 1 };
 	return frame;
 }
@@ -124,6 +124,28 @@ uint32_t emit_stack(struct emitter *e, const uint64_t *words, size_t count, bool
 	node = stack_make(e, words, count, in_kernel, NULL, true);
 	if (!e->rc)
 		e->rc = index_put(&e->stacks, key, node);
+	return node;
+}
+
+/* The same of a sample: to compare words is less than to hash them, and most are of few stacks. */
+uint32_t emit_sample_stack(struct emitter *e, const struct native_pending *pending)
+{
+	const uint64_t *words = pending->frames;
+	size_t count = pending->frames_count;
+
+	if (!count)
+		return emit_stack(e, NULL, 0, pending->in_kernel, NULL);
+	uint64_t mixed = (words[0] ^ words[count / 4] << 16 ^ words[count / 2] << 32) *
+			 UINT64_C(0x9e3779b97f4a7c15);
+	struct emit_sample *kept = &e->kept->samples[mixed >> 32 & (EMIT_SAMPLES - 1)];
+
+	if (kept->of && kept->of->frames_count == count && kept->of->in_kernel == pending->in_kernel &&
+	    !memcmp(kept->of->frames, words, count * sizeof(*words)))
+		return kept->node;
+	uint32_t node = emit_stack(e, words, count, pending->in_kernel, NULL);
+
+	if (!e->rc)
+		*kept = (struct emit_sample){ pending, node };
 	return node;
 }
 
@@ -370,11 +392,8 @@ static void buffers_empty(struct native_process *p)
 	p->pending_count = 0;
 	p->text_count = 0;
 	memset(p->heard, 0, sizeof(p->heard));
-	if (p->pending_capacity * sizeof(*p->pending) > KEEP_BYTES) {
-		free(p->pending);
-		p->pending = NULL;
-		p->pending_capacity = 0;
-	}
+	free(TAKE(p->pending)); /* the next process to be drained takes it, while it is at hand */
+	p->pending_capacity = 0;
 	if (p->text_capacity > KEEP_BYTES) {
 		free(p->text);
 		p->text = NULL;
@@ -408,6 +427,7 @@ static void sizes_keep(struct emitter *e)
 	e->process->sizes = (struct profile_counts){ .strings = made->strings.count,
 						     .frames = made->frames_count,
 						     .nodes = made->nodes_count,
+						     .records = e->process->pending_count,
 						     .stacks = e->stacks.slots.count };
 }
 
@@ -506,7 +526,7 @@ int native_process_emit(struct native_process *p, const struct ring_counters *co
 			struct err *err)
 {
 	uint32_t *CLEANUP(cleanup_free) modules = calloc(p->modules_count + 1, sizeof(*modules));
-	struct emit_frame *CLEANUP(cleanup_free) frames = calloc(EMIT_FRAMES, sizeof(*frames));
+	struct emit_kept *CLEANUP(cleanup_free) kept = calloc(1, sizeof(*kept));
 	struct emitter e = {
 		.process = p,
 		.out = out,
@@ -519,8 +539,8 @@ int native_process_emit(struct native_process *p, const struct ring_counters *co
 			       NS_PER_US,
 		.stopped = counters->state == RING_STOPPED,
 		.modules = modules,
-		.frames = frames,
-		.rc = modules ? 0 : -ENOMEM,
+		.kept = kept,
+		.rc = modules && kept ? 0 : -ENOMEM,
 	};
 	bool due = ended || native_process_accounts(p, clock);
 

@@ -156,6 +156,7 @@ struct native_process {
 	struct native_jit jit;
 	struct native_thread *threads;
 	size_t threads_count, threads_capacity;
+	uint64_t secret[2]; /* for places in it: a client may name any number */
 	uint32_t *threads_index; /* by tid: number + 1, 0 is free */
 	size_t threads_index_size; /* a power of two, or 0 */
 	size_t threads_last; /* the number that was found last */

@@ -391,6 +391,7 @@ static bool node_find(const struct profile_builder *b, struct profile_node key, 
 	return false;
 }
 
+/* There is room for it. */
 static int node_add(struct profile_builder *b, uint32_t parent, uint32_t frame, uint32_t *ret_node)
 {
 	struct profile_node key = { parent, frame };
@@ -400,10 +401,10 @@ static int node_add(struct profile_builder *b, uint32_t parent, uint32_t frame, 
 		return 0;
 	if (b->p->nodes_count >= b->limits.nodes)
 		return fail(b, -E2BIG, "stack nodes", b->limits.nodes);
-	int rc = nodes_reserve(b, 1);
+	int rc = 0;
 
 	*ret_node = (uint32_t)b->p->nodes_count;
-	if (!rc && linked == LINKED_CHILDREN)
+	if (linked == LINKED_CHILDREN)
 		rc = slots_add(&b->nodes, slots_mix(parent, frame, b->secret), *ret_node);
 	if (rc)
 		return fail(b, rc, "stack nodes", b->limits.nodes);
@@ -460,6 +461,8 @@ static int stack_walk(struct profile_builder *b, const uint32_t *frames, size_t 
 	size_t shared = path_shared(b, frames, count);
 	uint32_t node = shared ? b->path[shared - 1] : 0;
 
+	if (nodes_reserve(b, count - shared))
+		return fail(b, -ENOMEM, "stack nodes", b->limits.nodes);
 	for (b->depth = shared; b->depth < count; b->depth++) {
 		int rc = node_add(b, node, frames[count - 1 - b->depth], &node);
 
@@ -744,8 +747,8 @@ int profile_builder_record(struct profile_builder *b, const struct profile_recor
 
 	*kept = *record;
 	kept->values_at = b->p->values_count;
-	memcpy(b->p->values + b->p->values_count, values, columns * sizeof(*values));
-	b->p->values_count += columns;
+	for (size_t i = 0; i < columns; i++) /* two, mostly */
+		b->p->values[b->p->values_count++] = values[i];
 	return 0;
 }
 

@@ -5,7 +5,11 @@
  *
  *	bench/store [SERVICES [HOURS [COMMITS]]]   1, 24 and 5: the model of one service and a day, each
  *	                                           window in five commits; 10 as a host
+ *	HEARTH_STACKS=DIR                          the services' stacks are those of the pprofs in DIR,
+ *	                                           in the order of their names (tests/bench/recorded.py)
+ *	HEARTH_RATE=N                              only 20, 400 or 4000 samples a window
  */
+#include <dirent.h>
 #include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -344,6 +348,38 @@ static int run(const char *dir, unsigned rate)
 	return 0;
 }
 
+static int is_pprof(const struct dirent *entry)
+{
+	const char *end = strstr(entry->d_name, ".pb.gz");
+
+	return end && !end[6];
+}
+
+/* Every service, of the model or of what was recorded; a service more than recordings is an error. */
+static int services_init(void)
+{
+	const char *dir = getenv("HEARTH_STACKS");
+	struct dirent **found = NULL;
+	int count = dir ? scandir(dir, &found, is_pprof, alphasort) : 0, rc = count < 0 ? -errno : 0;
+	char path[4096];
+
+	if (dir && !rc && (unsigned)count < services)
+		rc = -ENOENT;
+	for (unsigned s = 0; !rc && s < services; s++) {
+		if (dir)
+			(void)snprintf(path, sizeof(path), "%s/%s", dir, found[s]->d_name);
+		rc = dir ? model_service_read(&model[s], s, path) : model_service_init(&model[s], s);
+		if (dir && !rc)
+			(void)fprintf(stderr, "%s: %u stacks, the deepest %u, %zu nodes\n",
+				      found[s]->d_name, model[s].stacks, model[s].depth,
+				      model[s].all->nodes_count);
+	}
+	for (int i = 0; i < count; i++)
+		free(found[i]);
+	free(found);
+	return rc;
+}
+
 int main(int argc, char **argv)
 {
 	static const unsigned rates[] = {20, 400, 4000};
@@ -362,9 +398,11 @@ int main(int argc, char **argv)
 		return 2;
 	model = calloc(services, sizeof(*model));
 	streams = calloc(services, sizeof(*streams));
-	for (unsigned s = 0; s < services; s++)
-		if (!model || !streams || model_service_init(&model[s], s))
-			return fail("model", &(struct err){.message = "out of memory"});
+	rc = model && streams ? services_init() : -ENOMEM;
+	if (rc) {
+		(void)fprintf(stderr, "bench store: model: %s\n", strerror(-rc));
+		return 1;
+	}
 	for (size_t i = 0; !rc && i < ARRAY_LEN(rates); i++) {
 		char dir[128];
 

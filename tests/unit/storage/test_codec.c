@@ -158,7 +158,6 @@ static void one_column_is_read_alone(void **state)
 	struct codec_columns in CLEANUP(codec_columns_release) = {0};
 	struct codec_columns out CLEANUP(codec_columns_release) = {0};
 	struct codec *codec;
-	struct str packed;
 
 	(void)state;
 	assert_int_equal(codec_new(&codec), 0);
@@ -265,7 +264,7 @@ static void damage_is_refused_or_decodes(void **state)
 	struct codec_columns in CLEANUP(codec_columns_release) = {0};
 	struct codec_columns out CLEANUP(codec_columns_release) = {0};
 	struct codec *codec;
-	struct str packed, raw, again;
+	struct str raw, again;
 	size_t refused = 0;
 
 	(void)state;

@@ -419,7 +419,6 @@ static int leaves_filter(const struct query *query, struct skeleton *skeleton,
 
 	if (rc)
 		return rc;
-	skeleton_read_leaves(sums);
 	for (size_t i = sums->leaves_count; i-- > 0;) {
 		const struct skeleton_leaf *leaf = &sums->leaves[i];
 

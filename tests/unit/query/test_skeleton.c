@@ -18,7 +18,7 @@
 #define SEEDS 5
 #define ROUNDS 10
 #define QUESTIONS 12
-#define FUNCTIONS 40 /* more below one node than a skeleton links */
+#define FUNCTIONS 40 /* several below one node */
 #define STEPS 40
 
 static uint64_t state;

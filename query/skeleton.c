@@ -85,8 +85,7 @@ size_t skeleton_bytes(const struct skeleton *s)
 		       intern_bytes(&s->names.alias_index) + s->names.keys_count * sizeof(*s->names.keys);
 
 	if (s->spare)
-		bytes += s->spare->capacity * sizeof(*s->spare->places) +
-			 s->spare->totals_capacity * sizeof(*s->spare->totals) +
+		bytes += s->spare->capacity * sizeof(*s->spare->totals) + s->spare->touched_capacity +
 			 s->spare->samples_capacity * sizeof(*s->spare->samples);
 	for (size_t i = 0; i < s->sources_count; i++)
 		bytes += s->sources[i].map_count * sizeof(*s->sources[i].map) +

@@ -99,12 +99,12 @@ struct skeleton_leaf {
 struct skeleton_sums {
 	struct skeleton_leaf *leaves; /* nodes with samples */
 	size_t leaves_count, leaves_capacity;
-	uint32_t *places; /* by node: a leaf's number + 1; settled, not 0 where samples are below */
+	int64_t *totals;   /* by node; before they are settled a leaf's number + 1 */
 	size_t capacity;
+	bool *touched;	   /* by node, settled: samples are at it or below */
+	uint64_t *samples; /* likewise how many */
 	bool with_samples; /* to be asked for: few questions show them */
-	int64_t *totals;   /* by node, when settled */
-	uint64_t *samples;
-	size_t totals_capacity, samples_capacity;
+	size_t touched_capacity, samples_capacity;
 };
 
 /* Nothing, in memory that the skeleton keeps, if it is not lent: fresh memory costs more than to sum. Give it back. */

@@ -15,17 +15,17 @@ int skeleton_reserve(struct skeleton_sums *sums, const struct skeleton *skeleton
 		return 0;
 	if (!old) {
 		want = MAX(want, skeleton->nodes_capacity);
-		sums->places = pages_zeroes(want, sizeof(*sums->places));
-		sums->capacity = sums->places ? want : 0;
-		return sums->places ? 0 : -ENOMEM;
+		sums->totals = pages_zeroes(want, sizeof(*sums->totals));
+		sums->capacity = sums->totals ? want : 0;
+		return sums->totals ? 0 : -ENOMEM;
 	}
 	want += want / 4;
-	uint32_t *places = realloc(sums->places, want * sizeof(*places));
+	int64_t *totals = realloc(sums->totals, want * sizeof(*totals));
 
-	if (!places)
+	if (!totals)
 		return -ENOMEM;
-	sums->places = places;
-	memset(places + old, 0, (want - old) * sizeof(*places));
+	sums->totals = totals;
+	memset(totals + old, 0, (want - old) * sizeof(*totals));
 	sums->capacity = want;
 	return 0;
 }
@@ -50,8 +50,8 @@ static int column_clear(void *array, size_t item_bytes, size_t *capacity, size_t
 
 void skeleton_sums_release(struct skeleton_sums *sums)
 {
-	free(sums->places);
 	free(sums->totals);
+	free(sums->touched);
 	free(sums->samples);
 	free(sums->leaves);
 	*sums = (struct skeleton_sums){ 0 };
@@ -67,7 +67,7 @@ void skeleton_sums_borrow(struct skeleton_sums *ret_sums, struct skeleton *skele
 
 void skeleton_sums_return(struct skeleton_sums *sums, struct skeleton *skeleton)
 {
-	struct skeleton_sums *spare = !skeleton->spare && sums->places ? malloc(sizeof(*spare)) : NULL;
+	struct skeleton_sums *spare = !skeleton->spare && sums->totals ? malloc(sizeof(*spare)) : NULL;
 
 	if (!spare) {
 		skeleton_sums_release(sums);
@@ -86,21 +86,21 @@ void skeleton_wipe(struct skeleton_sums *sums, const struct skeleton *skeleton)
 
 	sums->leaves_count = 0;
 	if (nodes)
-		memset(sums->places, 0, nodes * sizeof(*sums->places));
+		memset(sums->totals, 0, nodes * sizeof(*sums->totals));
 }
 
 int skeleton_add(struct skeleton_sums *sums, uint32_t node, int64_t value, uint64_t samples)
 {
-	if (!sums->places[node]) {
+	if (!sums->totals[node]) {
 		int rc = array_grow(&sums->leaves, sizeof(*sums->leaves), &sums->leaves_capacity,
 				    sums->leaves_count + 1);
 
 		if (rc)
 			return rc;
 		sums->leaves[sums->leaves_count] = (struct skeleton_leaf){ .node = node };
-		sums->places[node] = (uint32_t)++sums->leaves_count;
+		sums->totals[node] = (int64_t)++sums->leaves_count;
 	}
-	struct skeleton_leaf *leaf = &sums->leaves[sums->places[node] - 1];
+	struct skeleton_leaf *leaf = &sums->leaves[sums->totals[node] - 1];
 
 	leaf->self = sum_add(leaf->self, value);
 	leaf->samples += samples;
@@ -111,42 +111,43 @@ void skeleton_drop_leaf(struct skeleton_sums *sums, size_t leaf)
 {
 	struct skeleton_leaf last = sums->leaves[--sums->leaves_count];
 
-	sums->places[last.node] = (uint32_t)leaf + 1;
-	sums->places[sums->leaves[leaf].node] = 0;
+	sums->totals[last.node] = (int64_t)leaf + 1;
+	sums->totals[sums->leaves[leaf].node] = 0;
 	sums->leaves[leaf] = last;
 }
 
 void skeleton_clear(struct skeleton_sums *sums)
 {
 	for (size_t i = 0; i < sums->leaves_count; i++)
-		sums->places[sums->leaves[i].node] = 0;
+		sums->totals[sums->leaves[i].node] = 0;
 	sums->leaves_count = 0;
 }
 
 /* Children before parents.  A parent is mostly the node before: its values then never leave the registers. */
-static void totals_sum(struct skeleton_sums *sums, const uint32_t *parents, size_t nodes)
+static void totals_sum(int64_t *totals, bool *touched, const uint32_t *parents, size_t nodes)
 {
-	int64_t *totals = sums->totals, total = totals[nodes - 1];
-	uint32_t *places = sums->places, place = places[nodes - 1];
+	int64_t total = totals[nodes - 1];
+	bool is_touched = touched[nodes - 1];
 
 	for (size_t i = nodes - 1; i > 0; i--) {
 		int64_t before = totals[i - 1];
-		uint32_t place_before = places[i - 1], parent = parents[i];
+		bool is_before = touched[i - 1];
+		uint32_t parent = parents[i];
 
 		totals[i] = total;
-		places[i] = place;
+		touched[i] = is_touched;
 		if (parent == i - 1) {
 			before = sum_add(before, total);
-			place_before |= place;
-		} else if (place) {
+			is_before |= is_touched;
+		} else if (is_touched) {
 			totals[parent] = sum_add(totals[parent], total);
-			places[parent] |= place;
+			touched[parent] = true;
 		}
 		total = before;
-		place = place_before;
+		is_touched = is_before;
 	}
 	totals[0] = total;
-	places[0] = place;
+	touched[0] = is_touched;
 }
 
 static void samples_sum(uint64_t *samples, const uint32_t *parents, size_t nodes)
@@ -172,17 +173,18 @@ int skeleton_settle(struct skeleton_sums *sums, const struct skeleton *skeleton)
 	int rc = skeleton_reserve(sums, skeleton);
 
 	if (!rc)
-		rc = column_clear(&sums->totals, sizeof(*sums->totals), &sums->totals_capacity, nodes);
+		rc = column_clear(&sums->touched, sizeof(*sums->touched), &sums->touched_capacity, nodes);
 	if (!rc && sums->with_samples)
 		rc = column_clear(&sums->samples, sizeof(*sums->samples), &sums->samples_capacity, nodes);
 	if (rc)
 		return rc;
 	for (size_t i = 0; i < sums->leaves_count; i++) {
 		sums->totals[sums->leaves[i].node] = sums->leaves[i].self;
+		sums->touched[sums->leaves[i].node] = true;
 		if (sums->with_samples)
 			sums->samples[sums->leaves[i].node] = sums->leaves[i].samples;
 	}
-	totals_sum(sums, skeleton->parent, nodes);
+	totals_sum(sums->totals, sums->touched, skeleton->parent, nodes);
 	if (sums->with_samples)
 		samples_sum(sums->samples, skeleton->parent, nodes);
 	return 0;
@@ -191,7 +193,7 @@ int skeleton_settle(struct skeleton_sums *sums, const struct skeleton *skeleton)
 void skeleton_leaves_take(struct skeleton_sums *sums, struct skeleton_leaves *ret_leaves)
 {
 	for (size_t i = 0; i < sums->leaves_count; i++)
-		sums->places[sums->leaves[i].node] = 0;
+		sums->totals[sums->leaves[i].node] = 0;
 	*ret_leaves = (struct skeleton_leaves){ TAKE(sums->leaves), sums->leaves_count };
 	sums->leaves_count = sums->leaves_capacity = 0;
 }

@@ -14,12 +14,12 @@ void skeleton_join_sums(const struct skeleton *s, struct skeleton_sums *sums)
 	for (size_t i = 1; i < s->nodes_count; i++) {
 		uint32_t to = s->joined[i];
 
-		if (to == i || !sums->places[i])
+		if (to == i || !sums->touched[i])
 			continue;
 		sums->totals[to] = sum_add(sums->totals[to], sums->totals[i]);
 		sums->totals[i] = 0;
-		sums->places[to] |= sums->places[i];
-		sums->places[i] = 0;
+		sums->touched[to] = true;
+		sums->touched[i] = false;
 		if (!sums->with_samples)
 			continue;
 		sums->samples[to] += sums->samples[i];
@@ -41,7 +41,7 @@ static uint32_t *keys_choose(const struct skeleton *s, const struct skeleton_sum
 		return NULL;
 	}
 	for (size_t i = 1; i < s->nodes_count; i++)
-		touched[s->key[i]] |= sums->places[i] != 0;
+		touched[s->key[i]] |= sums->touched[i];
 	for (uint32_t i = 1; i < s->names.keys_count; i++)
 		if (touched[i] && (!last[s->class_of[i]] ||
 				   query_keys_compare(&s->names, &s->names.keys[i],
@@ -158,7 +158,7 @@ static size_t *buckets_count(const struct skeleton_sums *sums, size_t nodes)
 
 	for (size_t i = 0, run = 0; counts && i <= nodes; i++) {
 		if (i < nodes && sums->totals[i] == weight) {
-			run += sums->places[i] != 0;
+			run += sums->touched[i];
 			continue;
 		}
 		counts[bucket] += run;
@@ -166,7 +166,7 @@ static size_t *buckets_count(const struct skeleton_sums *sums, size_t nodes)
 			break;
 		weight = sums->totals[i];
 		bucket = bucket_of(weight);
-		run = sums->places[i] != 0;
+		run = sums->touched[i];
 	}
 	return counts;
 }
@@ -206,7 +206,7 @@ static int heavy_choose(struct choosing *c)
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < nodes; i++) {
-		if (sums->totals[i] < c->below || !sums->places[i])
+		if (sums->totals[i] < c->below || !sums->touched[i])
 			continue;
 		if (sums->totals[i] >= c->floor)
 			c->shown[i / 64] |= UINT64_C(1) << i % 64;
@@ -263,7 +263,7 @@ static int largest_choose(const struct skeleton_take *take, uint64_t *shown)
 static void touched_choose(const struct skeleton_sums *sums, size_t nodes, uint64_t *shown)
 {
 	for (size_t i = 0; i < nodes; i++)
-		shown[i / 64] |= (uint64_t)(sums->places[i] != 0) << i % 64;
+		shown[i / 64] |= (uint64_t)sums->touched[i] << i % 64;
 }
 
 static int numbers_init(struct skeleton_numbers *numbers, size_t nodes)
@@ -301,7 +301,7 @@ int skeleton_choose(const struct skeleton_take *take, struct skeleton_choice *re
 	if (take->joined)
 		skeleton_join_sums(s, take->sums);
 	for (size_t i = 0; i < s->nodes_count; i++)
-		c->touched_count += take->sums->places[i] != 0;
+		c->touched_count += take->sums->touched[i];
 	if (take->max_nodes && c->touched_count > take->max_nodes)
 		rc = largest_choose(take, shown);
 	else

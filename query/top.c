@@ -60,7 +60,7 @@ static void sum_by_key(const struct skeleton *skeleton, const struct skeleton_su
 	for (size_t i = 1; i < skeleton->nodes_count; i++) {
 		struct key_sum *sum = &by_key[skeleton->key[i]];
 
-		if (!sums->places[i] || skeleton->again[i])
+		if (!sums->touched[i] || skeleton->again[i])
 			continue;
 		sum->total = sum_add(sum->total, sums->totals[i]);
 		sum->samples_total += sums->samples[i];

@@ -67,7 +67,7 @@ static int load_segment(struct open_file *file, struct codec *codec, struct open
 static int find_segments(struct open_file *file, uint32_t number, int64_t after, sqlite3_stmt **ret_stmt,
 			 struct err *err)
 {
-	bool walks = file->reading && file->catalogue.dict.parts_count <= WALKED_PARTS_MAX;
+	bool walks = file->catalogue.dict.parts_count <= WALKED_PARTS_MAX;
 
 	if (walks)
 		return db_prepare(&file->db, "SELECT part, id, first, data FROM dict ORDER BY part, id",

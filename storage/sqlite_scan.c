@@ -482,5 +482,9 @@ int sqlite_scan(struct storage_reader *reader, const struct storage_scan *scan,
 		rc = plan_init(&plan, reader_of(reader), scan, width_ns, err);
 	if (!rc)
 		rc = collect(&plan, false, &gauges, err);
-	return rc ? rc : scan_all(&summing, fn, arg, err);
+	if (!rc)
+		rc = scan_all(&summing, fn, arg, err);
+	codec_forget(reader_of(reader)->codec);
+	codec_forget(reader_of(reader)->symbols_codec);
+	return rc;
 }

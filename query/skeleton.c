@@ -274,34 +274,28 @@ int skeleton_source(struct skeleton *s, const struct storage_segment *segment,
 
 /* ---- what follows from structure alone ---- */
 
-/* How often each key is on the path to one node.  The next node's path is mostly this one and a frame; from another
- * stack it goes up to where both part, which is the next number that both have, for parents are numbered below. */
-static void path_move(const struct skeleton *s, uint32_t *on_path, uint32_t from, uint32_t to)
-{
-	while (from != to) {
-		uint32_t *higher = from > to ? &from : &to;
-
-		on_path[s->key[*higher]] += from > to ? UINT32_MAX : 1;
-		*higher = s->parent[*higher];
-	}
-}
-
+/* Nodes that stand one below the other are one path, on which each key has the number of the first. */
 int skeleton_find_again(struct skeleton *s)
 {
-	uint32_t *CLEANUP(cleanup_free) on_path = calloc(s->names.keys_count + 1, sizeof(*on_path));
-	int rc = on_path ? array_grow(&s->again, sizeof(*s->again), &s->again_capacity, s->nodes_count) :
-			   -ENOMEM;
+	uint32_t *CLEANUP(cleanup_free) stamps = calloc(s->names.keys_count + 1, sizeof(*stamps));
+	int rc = stamps ? array_grow(&s->again, sizeof(*s->again), &s->again_capacity, s->nodes_count) :
+			  -ENOMEM;
+	uint32_t stamp = 0;
 
 	if (rc)
 		return rc;
 	if (!s->again_count)
 		s->again[s->again_count++] = false;
-	for (uint32_t at = 0, node; s->again_count < s->nodes_count; s->again_count++) {
-		node = (uint32_t)s->again_count;
-		path_move(s, on_path, at, s->parent[node]);
-		s->again[node] = on_path[s->key[node]]++ != 0;
-		at = node;
+	for (uint32_t node = (uint32_t)s->again_count; node < s->nodes_count; node++) {
+		if (!stamp || s->parent[node] + 1 != node) {
+			stamp = node;
+			for (uint32_t at = s->parent[node]; at; at = s->parent[at])
+				stamps[s->key[at]] = stamp;
+		}
+		s->again[node] = stamps[s->key[node]] == stamp;
+		stamps[s->key[node]] = stamp;
 	}
+	s->again_count = s->nodes_count;
 	return 0;
 }
 

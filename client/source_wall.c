@@ -17,7 +17,7 @@
  * otherwise pay an unwind for each call. */
 #define SITES_A_WINDOW 64u
 #define WINDOW_NS INT64_C(100000000)
-#define SITE_ENTRIES 2 /* that a site may have */
+#define SITE_ENTRIES 4 /* that a site may have */
 
 /* Calls whose stacks are taken in a window, for the whole process; where more block, the mean that they
  * are drawn with doubles until fewer are taken. */
@@ -108,8 +108,18 @@ static bool record(const struct blocked *b, enum ring_type type, int64_t now_ns,
 	return true;
 }
 
+/* Whether a site that is not known may be described at this time. */
+static bool may_describe(struct thread *t, int64_t coarse_ns)
+{
+	if (coarse_ns - t->sites_window_ns >= WINDOW_NS) {
+		t->sites_window_ns = coarse_ns;
+		t->sites_written = 0;
+	}
+	return t->sites_written < SITES_A_WINDOW >> budget_shift(RING_WALL);
+}
+
 /* Have the agent know the stack of this site before the thread blocks there. */
-static __attribute__((noinline)) void describe_site(struct blocked *b, uint64_t agent)
+static __attribute__((noinline)) void describe_site(struct blocked *b, int64_t coarse_ns, uint64_t agent)
 {
 	struct thread *t = b->thread;
 	uint64_t *entry;
@@ -120,11 +130,7 @@ static __attribute__((noinline)) void describe_site(struct blocked *b, uint64_t 
 			t->sites[i] = 0;
 		t->sites_agent = agent;
 	}
-	if (b->since_ns - t->sites_window_ns >= WINDOW_NS) {
-		t->sites_window_ns = b->since_ns;
-		t->sites_written = 0;
-	}
-	if (t->sites_written >= SITES_A_WINDOW >> budget_shift(RING_WALL))
+	if (!may_describe(t, coarse_ns))
 		return;
 	t->sites_written++;
 	began = budget_begin(RING_WALL);
@@ -184,7 +190,7 @@ static __attribute__((noinline)) void rare(struct blocked *b, int64_t coarse_ns,
 	int saved = errno;
 
 	if (!known || b->thread->sites_agent != agent)
-		describe_site(b, agent);
+		describe_site(b, coarse_ns, agent);
 	chores(coarse_ns);
 	b->thread->wall_tick_ns = coarse_ns;
 	errno = saved;
@@ -209,8 +215,11 @@ void source_wall_begin(struct blocked *b)
 	hash = wall_site(&b->from);
 	site = site_of(t, hash);
 	b->site = site ? *site | WALL_SITE_PASSES : hash; /* a hash: nobody's key, should it stay that */
-	/* What is known before the call, so that how long it takes has no say in how it is measured. */
-	b->exact = moved || (site && !(*site & WALL_SITE_PASSES));
+	/*
+	 * What is known before the call, so that how long it takes has no say in how it is measured.  A site
+	 * that is described now may have blocked before it had to give up its entry.
+	 */
+	b->exact = moved || (site ? !(*site & WALL_SITE_PASSES) : may_describe(t, coarse));
 	b->since_ns = b->exact ? clock_exact_ns() : coarse;
 	b->outer.sp = t->blocked_sp;
 	b->outer.call = load(&slot->call);

@@ -23,11 +23,16 @@ static void in_step_judge(struct emitter *e, struct native_thread *thread,
 
 void native_process_last_slots(struct native_process *p, const struct ring_thread *slots, size_t count)
 {
+	/* A call that was open at the last reading is so for good, or it has returned since. */
+	for (size_t i = 0; i < p->threads_count; i++)
+		p->threads[i].open = false;
 	for (size_t i = 0; i < count; i++) {
 		struct native_thread *thread = slots[i].tid ? native_thread_get(p, slots[i].tid) : NULL;
 
 		if (!thread)
 			continue;
+		thread->open = slots[i].call && thread->open_since_ns &&
+			       slots[i].since_ns == thread->open_since_ns;
 		/* One that was gone before its first reading: what it ran in between is not known. */
 		if (!thread->step.known)
 			thread->step.brief = slots[i].generation == 1 && !p->resumed;

@@ -191,29 +191,40 @@ static void wall_account(struct emitter *e, struct native_thread *thread,
 	thread->wall_wait_ns = reading->wait_ns;
 }
 
+/* What was charged to calls that have not returned: it comes back with their return.  Without readings the process
+ * is gone, and its last slots have said which those are. */
+static int64_t open_charged(struct native_process *p, const struct native_reading *readings, size_t count)
+{
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct native_thread *thread = native_thread_get(p, readings[i].tid);
+
+		if (thread && readings[i].slot.call && thread->open_since_ns &&
+		    readings[i].slot.since_ns == thread->open_since_ns)
+			sum = add_bounded(sum, thread->open_charged_ns);
+	}
+	for (size_t i = 0; !count && i < p->threads_count; i++)
+		if (p->threads[i].open)
+			sum = add_bounded(sum, p->threads[i].open_charged_ns);
+	return sum;
+}
+
 /*
  * The exact counters say how long returned calls were blocked; the samples of the drain are scaled to
- * that, but not beyond twice or half their weight.  What open calls were charged comes back with their
- * return.
+ * that, but not beyond twice or half their weight.
  */
 static double blocked_factor(struct emitter *e, const struct native_reading *readings, size_t count)
 {
 	struct native_process *p = e->process;
 	double weights = 0, calls;
-	int64_t open = 0;
+	int64_t open = open_charged(p, readings, count);
 
 	for (size_t i = 0; i < p->pending_count; i++) {
 		struct native_thread *thread = native_thread_get(p, p->pending[i].tid);
 
 		if (thread && p->pending[i].type == RING_BLOCK)
 			weights += block_value(e, thread, &p->pending[i], &calls);
-	}
-	for (size_t i = 0; i < count; i++) {
-		struct native_thread *thread = native_thread_get(p, readings[i].tid);
-
-		if (thread && readings[i].slot.call && thread->open_since_ns &&
-		    readings[i].slot.since_ns == thread->open_since_ns)
-			open = add_bounded(open, thread->open_charged_ns);
 	}
 
 	int64_t exact = (int64_t)MIN(e->sums->blocked_ns, (uint64_t)INT64_MAX / 4);
@@ -231,14 +242,13 @@ static double blocked_factor(struct emitter *e, const struct native_reading *rea
 	return MIN(MAX((double)owed / weights, 0.5), 2.0);
 }
 
-static void blocked_rest(struct emitter *e)
+static void blocked_rest(struct emitter *e, const struct native_reading *readings, size_t count)
 {
 	static const struct native_thread nobody;
 	struct native_process *p = e->process;
-	int64_t owed = (int64_t)MIN(e->sums->blocked_ns, (uint64_t)INT64_MAX / 4) - p->blocked_ns;
+	int64_t owed = add_bounded((int64_t)MIN(e->sums->blocked_ns, (uint64_t)INT64_MAX / 4),
+				   open_charged(p, readings, count) - p->blocked_ns);
 
-	for (size_t i = 0; i < p->threads_count; i++)
-		owed = add_bounded(owed, p->threads[i].open ? p->threads[i].open_charged_ns : 0);
 	if (!e->ended || owed <= REST_MIN_NS || !p->blocked_known)
 		return;
 	named_record(e, &nobody, "[blocked, not sampled]", owed);
@@ -270,6 +280,6 @@ void native_wall_emit(struct emitter *e, const struct native_reading *readings, 
 		wall_account(e, thread, &readings[i]);
 		thread->wall_closed = thread->ended;
 	}
-	blocked_rest(e);
+	blocked_rest(e, readings, count);
 }
 

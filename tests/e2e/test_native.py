@@ -61,6 +61,8 @@ def a_sleeping_half_is_in_wall_and_not_in_cpu():
         in_cpu = sum(v for k, v in agent.folded(type="cpu").items() if "nanosleep" in k)
         slept = sum(v for k, v in agent.folded(type="wall").items()
                     if "nanosleep" in k and "rest" in k)
+        # The main thread has waited for the other all the time, and that call was open at nearly every look.
+        assert not [k for k in agent.folded(type="wall") if "blocked, not sampled" in k]
         worked = sum(v for k, v in agent.folded(type="wall").items() if ";work" in k)
         # The naps of a thread that has just worked are measured by the exact clock.
         allowed = 0.01 * asleep + 4e6

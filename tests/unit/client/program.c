@@ -218,6 +218,34 @@ static void jump(void)
 	burn_a(2.0);
 }
 
+__attribute__((noinline)) static void nap_below(int depth)
+{
+	const struct timespec six_ms = { 0, 6000000 };
+	volatile char frame[64];
+
+	frame[0] = (char)depth;
+	if (depth)
+		nap_below(depth - 1);
+	else
+		nanosleep(&six_ms, NULL);
+	frame[1] = frame[0];
+}
+
+/* More places to sleep at than a thread's table of sites has; a read before each nap takes the tick's first call. */
+static void naps(void)
+{
+	char byte;
+
+	if (pipe(pipe_fd))
+		abort();
+	for (int i = 0; i < 160; i++) {
+		burn_a(0.002);
+		if (write(pipe_fd[1], "", 1) != 1 || read(pipe_fd[0], &byte, 1) != 1)
+			abort();
+		nap_below(i % 20);
+	}
+}
+
 /* A robust mutex whose owner died: trylock has it by then, and must be believed. */
 static void *dies_holding(void *m)
 {
@@ -890,6 +918,7 @@ static const struct {
 	{ "timed", timed },	{ "forkstart", forkstart },	{ "storm", storm },	{ "distinct", distinct },	{ "nospans", nospans },	  { "flush", flush },
 	{ "small", small_stacks }, { "dlopens", dlopens }, { "limits", limits },
 	{ "late", late },	{ "eintr", eintr },	{ "altstack", altstack }, { "fds", fds },
+	{ "naps", naps },
 };
 
 int main(int argc, char **argv)

@@ -91,6 +91,14 @@ def test_blocked_calls_have_target_duration_and_stack():
         assert not any(t["call"] for t in r.session().threads())
 
 
+def test_naps_are_timed_exactly_at_more_sites_than_are_kept():
+    with run("naps", HEARTH_MAX_OVERHEAD_PCT="100") as r:
+        r.wait()
+        naps = [x.duration for x in r.of(agent.BLOCK) if CALLS[x.call] == "nanosleep"]
+        # By the coarse clock, which moves by 4 ms, half of them would have taken 4 ms.
+        assert len(naps) > 20 and min(naps) >= 6_000_000, sorted(naps)[:10]
+
+
 def test_call_left_by_longjmp_is_taken_back():
     with run("jump") as r:
         r.wait()

@@ -516,6 +516,50 @@ static void a_call_that_has_not_returned_is_charged_once(void **state)
 	fixture_release(&f);
 }
 
+/* A process that ends has no more readings: its last slots say whether a call that was open has returned. */
+static void an_open_call_of_a_process_that_ends(bool returned)
+{
+	struct fixture f;
+	struct ring_block block = { .call = RING_CALL_poll, .since_ns = START + 100 * MS };
+	const uint64_t frames[] = { 0x1000 };
+	struct native_reading readings[] = { reading(7, 0, 0) };
+
+	fixture_init(&f, false);
+	readings[0].slot =
+		(struct ring_thread){ .tid = 7, .call = RING_CALL_poll, .since_ns = START + 100 * MS };
+	profile_free(emit(&f, readings, 1, 1000 * MS, false)); /* 900 of poll */
+	block.duration_ns = (returned ? 3000 : 50) * MS;
+	block.since_ns = START + (returned ? 100 : 3040) * MS;
+	block.call = returned ? RING_CALL_poll : RING_CALL_read; /* of another thread */
+	(void)ring_writer_add(&f.writer, RING_BLOCK, returned ? 7 : 8, START + 3100 * MS, &block,
+			      sizeof(block), frames, 1);
+	feed(&f);
+	f.sums.blocked_ns = block.duration_ns;
+	if (returned)
+		readings[0].slot.call = 0;
+	native_process_last_slots(f.process, &readings[0].slot, 1);
+	struct profile *p = emit(&f, NULL, 0, 3100 * MS, true);
+
+	assert_int_equal(sum_of(p, "block", "poll"), returned ? 2100 * MS : 0);
+	assert_int_equal(sum_of(p, "block", "read"), returned ? 0 : 50 * MS);
+	assert_int_equal(sum_of(p, "block", "[not sampled]"), 0);
+	assert_int_equal(sum_of(p, "wall", "[blocked, not sampled]"), 0);
+	profile_free(p);
+	fixture_release(&f);
+}
+
+static void an_open_call_returns_before_the_end(void **state)
+{
+	(void)state;
+	an_open_call_of_a_process_that_ends(true);
+}
+
+static void an_open_call_lasts_to_the_end(void **state)
+{
+	(void)state;
+	an_open_call_of_a_process_that_ends(false);
+}
+
 /* Calls of 20 ms of which one in about 2.5 is taken: the samples carry what the exact sum says. */
 static void sampled_calls_add_up_to_the_exact_sum(void **state)
 {
@@ -1017,6 +1061,8 @@ int main(void)
 		cmocka_unit_test(the_last_slots_tell_of_a_short_process),
 		cmocka_unit_test(sampled_calls_add_up_to_the_exact_sum),
 		cmocka_unit_test(a_call_that_has_not_returned_is_charged_once),
+		cmocka_unit_test(an_open_call_returns_before_the_end),
+		cmocka_unit_test(an_open_call_lasts_to_the_end),
 		cmocka_unit_test(an_end_that_comes_a_drain_later_is_not_owed_again),
 		cmocka_unit_test(a_sample_that_comes_late_is_not_counted_twice),
 		cmocka_unit_test(a_late_sample_of_a_killed_process_is_not_counted_twice),

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#define FIRST_BYTES ((size_t)960) /* many arenas never hold more; of malloc's small ones */
 #define CHUNK_BYTES ((size_t)64 << 10)
 
 struct arena_chunk {
@@ -29,7 +30,8 @@ void arena_release(struct arena *arena)
 
 static struct arena_chunk *chunk_add(struct arena *arena, size_t bytes)
 {
-	size_t capacity = MAX(bytes, CHUNK_BYTES);
+	size_t usual = MIN(MAX(arena->used, FIRST_BYTES), CHUNK_BYTES); /* doubles, up to a point */
+	size_t capacity = MAX(bytes, usual);
 	struct arena_chunk *chunk = malloc(sizeof(*chunk) + capacity);
 
 	if (!chunk)
@@ -37,7 +39,7 @@ static struct arena_chunk *chunk_add(struct arena *arena, size_t bytes)
 	chunk->used = 0;
 	chunk->capacity = capacity;
 	/* A chunk made for one large item must not hide the room left in the current one. */
-	if (bytes > CHUNK_BYTES / 2 && arena->chunks) {
+	if (bytes > usual / 2 && arena->chunks) {
 		chunk->next = arena->chunks->next;
 		arena->chunks->next = chunk;
 	} else {

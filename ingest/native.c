@@ -154,21 +154,6 @@ static bool record_is_sane(const struct ring_record *record, size_t left, uint32
 	       needed <= record->bytes;
 }
 
-static int frames_add(struct native_process *process, const uint8_t *from, uint16_t count,
-		      size_t *ret_at)
-{
-	int rc = array_grow(&process->frames, sizeof(*process->frames), &process->frames_capacity,
-			    process->frames_count + count);
-
-	if (rc)
-		return rc;
-	*ret_at = process->frames_count;
-	if (count)
-		memcpy(process->frames + process->frames_count, from, count * sizeof(uint64_t));
-	process->frames_count += count;
-	return 0;
-}
-
 /* Text that is not pairs of strings is left out. */
 static int text_add(struct native_process *process, const char *from, uint16_t bytes,
 		    struct native_pending *pending)
@@ -190,10 +175,48 @@ static int text_add(struct native_process *process, const char *from, uint16_t b
 	return 0;
 }
 
+/* Room for one more; for the first as much as the last batch had. */
+static int pending_reserve(struct native_process *process)
+{
+	size_t want = process->pending_count + 1;
+
+	if (!process->pending)
+		want += process->sizes.records + process->sizes.records / 8;
+	return array_grow(&process->pending, sizeof(*process->pending), &process->pending_capacity,
+			  want);
+}
+
+static void record_count(struct native_process *process, const struct ring_record *record)
+{
+	if (record->type == RING_SAMPLE_CPU) {
+		process->stats.samples++;
+		process->stats.ends[record->end < RING_ENDS ? record->end : RING_END_BAD_CFI]++;
+	} else if (record->type == RING_BLOCK) {
+		process->stats.blocks++;
+	} else if (record->type >= RING_SAMPLE_ALLOC) {
+		process->stats.others++;
+	}
+}
+
 static int record_take(struct native_process *process, const struct ring_record *record,
 		       const uint8_t *bytes)
 {
-	struct native_pending pending = {
+	const uint8_t *payload = bytes + sizeof(*record);
+
+	if (record->type == RING_SPAN) {
+		process->stats.spans++;
+		return 0;
+	}
+
+	const size_t payload_len = ring_payload_bytes(record->type);
+	const uint8_t *frames = payload + payload_len;
+	int rc = pending_reserve(process);
+
+	if (rc)
+		return rc;
+	struct native_pending *pending = &process->pending[process->pending_count];
+
+	*pending = (struct native_pending){
 		.type = record->type,
 		.tid = record->tid,
 		.time_ns = record->time_ns,
@@ -204,38 +227,42 @@ static int record_take(struct native_process *process, const struct ring_record 
 		.in_kernel = record->flags & RING_IN_KERNEL,
 		.holder_seen = record->flags & RING_HOLDER_SEEN,
 	};
-	const uint8_t *payload = bytes + sizeof(*record);
-
-	if (record->type == RING_SPAN) {
-		process->stats.spans++;
-		return 0;
-	}
-
-	const size_t payload_len = ring_payload_bytes(record->type);
-	const uint8_t *frames = payload + payload_len;
-
-	_Static_assert(sizeof(struct ring_lock) <= sizeof(pending.payload), "see ring_payload_bytes");
-	memcpy(pending.payload, payload, payload_len);
-	int rc = frames_add(process, frames, record->frames, &pending.frames_at);
-
-	if (!rc)
-		rc = text_add(process, (const char *)frames + record->frames * sizeof(uint64_t),
-			      record->text_bytes, &pending);
-	if (!rc)
-		rc = array_grow(&process->pending, sizeof(*process->pending),
-				&process->pending_capacity, process->pending_count + 1);
+	/* Records and what stands before their frames come in multiples of eight bytes. */
+	if (record->frames)
+		pending->frames = (const uint64_t *)(const void *)frames;
+	_Static_assert(sizeof(struct ring_lock) <= sizeof(pending->payload), "see ring_payload_bytes");
+	memcpy(pending->payload, payload, payload_len);
+	rc = text_add(process, (const char *)frames + record->frames * sizeof(uint64_t),
+		      record->text_bytes, pending);
 	if (rc)
 		return rc;
-	process->pending[process->pending_count++] = pending;
-	process->heard[pending.tid % NATIVE_HEARD_BITS / 64] |= UINT64_C(1) << pending.tid % 64;
-	if (record->type == RING_SAMPLE_CPU) {
-		process->stats.samples++;
-		process->stats.ends[record->end < RING_ENDS ? record->end : RING_END_BAD_CFI]++;
-	} else if (record->type == RING_BLOCK) {
-		process->stats.blocks++;
-	} else if (record->type >= RING_SAMPLE_ALLOC) {
-		process->stats.others++;
+	process->pending_count++;
+	process->heard[record->tid % NATIVE_HEARD_BITS / 64] |= UINT64_C(1) << record->tid % 64;
+	record_count(process, record);
+	return 0;
+}
+
+int native_process_keep(struct native_process *process)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < process->pending_count; i++)
+		count += process->pending[i].frames_count;
+	uint64_t *kept = malloc(count * sizeof(*kept) + 1), *at = kept;
+
+	if (!kept)
+		return -ENOMEM;
+	for (size_t i = 0; i < process->pending_count; i++) {
+		struct native_pending *pending = &process->pending[i];
+
+		if (!pending->frames_count)
+			continue;
+		memcpy(at, pending->frames, pending->frames_count * sizeof(*at));
+		pending->frames = at;
+		at += pending->frames_count;
 	}
+	free(process->kept);
+	process->kept = kept;
 	return 0;
 }
 
@@ -246,17 +273,21 @@ int native_process_records(struct native_process *process, uint32_t ring, uint64
 	int rc = 0;
 
 	while (!rc && at + RING_UNIT <= len) {
-		struct ring_record record = { 0 };
+		const struct ring_record *record = (const struct ring_record *)(const void *)(bytes + at);
+		struct ring_record cut = { 0 };
 
-		memcpy(&record, bytes + at, MIN(sizeof(record), len - at));
-		if (record.commit == position + at + 1 &&
-		    record_is_sane(&record, len - at, process->head.ring_bytes)) {
-			if (record.type != RING_PAD)
-				rc = record_take(process, &record, bytes + at);
-			at += record.bytes;
+		if (len - at < sizeof(cut)) { /* a pad has no more than its first words */
+			memcpy(&cut, bytes + at, len - at);
+			record = &cut;
+		}
+		if (record->commit == position + at + 1 &&
+		    record_is_sane(record, len - at, process->head.ring_bytes)) {
+			if (record->type != RING_PAD)
+				rc = record_take(process, record, bytes + at);
+			at += record->bytes;
 			continue;
 		}
-		if (record.commit == position + at + 1) {
+		if (record->commit == position + at + 1) {
 			process->stats.bad_records++; /* committed, and nonsense */
 		} else if (!expired) {
 			break; /* still being written */

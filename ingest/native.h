@@ -79,13 +79,17 @@ const char *native_process_module_path(const struct native_process *process, uin
 
 /*
  * Take the committed records from `bytes`, a private copy of ring `ring` from `position` on
- * (already unwrapped; `len` a multiple of RING_UNIT).  `expired` says that the oldest claim has
+ * (already unwrapped, on a multiple of eight bytes; `len` a multiple of RING_UNIT).  What was consumed of it
+ * is borrowed until the next native_process_emit or native_process_keep.  `expired` says that the oldest claim has
  * stood open longer than RING_CLAIM_EXPIRES_NS.  *ret_consumed bytes are done with.  Bad records are
  * counted and skipped. Returns 0 or -ENOMEM.
  */
 MUST_CHECK int native_process_records(struct native_process *process, uint32_t ring,
 				      uint64_t position, const uint8_t *bytes, size_t len,
 				      bool expired, size_t *ret_consumed);
+
+/* No batch is made now: copy what was borrowed.  Returns 0 or -ENOMEM, after which the process is dropped. */
+MUST_CHECK int native_process_keep(struct native_process *process);
 
 #define NATIVE_JIT_ENTRIES_MAX 262144
 #define NATIVE_JIT_BYTES_MAX ((uint64_t)32 << 20)

@@ -95,12 +95,13 @@ static void recent_keep(struct native_process *p, const struct native_pending *p
 	struct native_recent *r = &a->recent[a->recent_next];
 
 	if (frames_bytes)
-		memcpy(frames, p->frames + pending->frames_at, frames_bytes);
+		memcpy(frames, pending->frames, frames_bytes);
 	if (pending->text_bytes)
 		memcpy(text, p->text + pending->text_at, pending->text_bytes);
 	free(r->frames);
 	free(r->text);
 	*r = (struct native_recent){.pending = *pending, .frames = frames, .text = text};
+	r->pending.frames = frames;
 	r->room = MAX(bytes - (int64_t)pending->alloc.size, (int64_t)0);
 	a->recent_next = (a->recent_next + 1) % NATIVE_RECENT_MAX;
 }
@@ -131,7 +132,7 @@ static void samples_write(struct emitter *e, struct spread *s)
 		p->alloc.written = add_bounded(p->alloc.written, values[0]);
 		emit_values(
 		    e, SERIES_ALLOC,
-		    emit_stack(e, emit_words(p, pending), pending->frames_count, false, NULL),
+		    emit_stack(e, pending->frames, pending->frames_count, false, NULL),
 		    emit_context(e, thread, pending, NULL), emit_real_time(e, pending->time_ns),
 		    values, 1);
 		if (!e->rc && seen++ % stride == 0)

@@ -237,8 +237,7 @@ static void cpu_records(struct emitter *e, const struct share *shares, double fa
 		int64_t value = (int64_t)((double)weight_of(pending) * (double)share->scaled_ns /
 						  (double)MAX(share->raw_ns, (int64_t)1) * factor +
 					  0.5);
-		uint32_t node = emit_stack(e, emit_words(p, pending), pending->frames_count,
-					   pending->in_kernel, NULL);
+		uint32_t node = emit_sample_stack(e, pending);
 		uint32_t context = emit_context(e, &p->threads[t], pending, NULL);
 		int64_t time_ns = emit_real_time(e, pending->time_ns);
 

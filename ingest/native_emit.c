@@ -79,24 +79,19 @@ static uint32_t frame_make(struct emitter *e, uint64_t word)
 static uint32_t frame_address(struct emitter *e, uint64_t word)
 {
 	struct emit_frame *kept =
-		e->frames ? &e->frames[word * UINT64_C(0x9e3779b97f4a7c15) >> 32 & (EMIT_FRAMES - 1)] : NULL;
+		&e->kept->frames[word * UINT64_C(0x9e3779b97f4a7c15) >> 32 & (EMIT_FRAMES - 1)];
 
-	if (kept && kept->frame && kept->word == word)
+	if (kept->frame && kept->word == word)
 		return kept->frame - 1;
 	uint32_t frame = frame_make(e, word);
 
-	if (kept && !e->rc)
+	if (!e->rc)
 		*kept = (struct emit_frame){ word, frame + 1 };
 	return frame;
 }
 
-const uint64_t *emit_words(const struct native_process *p, const struct native_pending *pending)
-{
-	return pending->frames_count ? p->frames + pending->frames_at : NULL;
-}
-
 static uint32_t stack_make(struct emitter *e, const uint64_t *words, size_t count, bool in_kernel,
-			   const char *leaf)
+			   const char *leaf, bool is_new)
 {
 	uint32_t frames[RING_FRAMES_MAX + 2], node = 0;
 	size_t used = 0;
@@ -108,7 +103,8 @@ static uint32_t stack_make(struct emitter *e, const uint64_t *words, size_t coun
 	for (size_t i = 0; !e->rc && i < count && i < RING_FRAMES_MAX; i++)
 		frames[used++] = frame_address(e, words[i]);
 	if (!e->rc)
-		e->rc = profile_builder_stack(e->out, frames, used, &node);
+		e->rc = is_new ? profile_builder_new_stack(e->out, frames, used, &node) :
+				 profile_builder_stack(e->out, frames, used, &node);
 	return node;
 }
 
@@ -117,7 +113,7 @@ uint32_t emit_stack(struct emitter *e, const uint64_t *words, size_t count, bool
 		    const char *leaf)
 {
 	if (leaf || !count)
-		return stack_make(e, words, count, in_kernel, leaf);
+		return stack_make(e, words, count, in_kernel, leaf, false);
 	struct hash128 key = hash128(words, count * sizeof(*words));
 
 	key.lo += in_kernel;
@@ -125,9 +121,31 @@ uint32_t emit_stack(struct emitter *e, const uint64_t *words, size_t count, bool
 
 	if (node != INDEX_NONE)
 		return node;
-	node = stack_make(e, words, count, in_kernel, NULL);
+	node = stack_make(e, words, count, in_kernel, NULL, true);
 	if (!e->rc)
 		e->rc = index_put(&e->stacks, key, node);
+	return node;
+}
+
+/* The same of a sample: to compare words is less than to hash them, and most are of few stacks. */
+uint32_t emit_sample_stack(struct emitter *e, const struct native_pending *pending)
+{
+	const uint64_t *words = pending->frames;
+	size_t count = pending->frames_count;
+
+	if (!count)
+		return emit_stack(e, NULL, 0, pending->in_kernel, NULL);
+	uint64_t mixed = (words[0] ^ words[count / 4] << 16 ^ words[count / 2] << 32) *
+			 UINT64_C(0x9e3779b97f4a7c15);
+	struct emit_sample *kept = &e->kept->samples[mixed >> 32 & (EMIT_SAMPLES - 1)];
+
+	if (kept->of && kept->of->frames_count == count && kept->of->in_kernel == pending->in_kernel &&
+	    !memcmp(kept->of->frames, words, count * sizeof(*words)))
+		return kept->node;
+	uint32_t node = emit_stack(e, words, count, pending->in_kernel, NULL);
+
+	if (!e->rc)
+		*kept = (struct emit_sample){ pending, node };
 	return node;
 }
 
@@ -372,24 +390,45 @@ static void threads_forget(struct native_process *p, int64_t now_ns, bool listed
 static void buffers_empty(struct native_process *p)
 {
 	p->pending_count = 0;
-	p->frames_count = 0;
 	p->text_count = 0;
 	memset(p->heard, 0, sizeof(p->heard));
-	if (p->pending_capacity * sizeof(*p->pending) > KEEP_BYTES) {
-		free(p->pending);
-		p->pending = NULL;
-		p->pending_capacity = 0;
-	}
+	free(TAKE(p->pending)); /* the next process to be drained takes it, while it is at hand */
+	p->pending_capacity = 0;
 	if (p->text_capacity > KEEP_BYTES) {
 		free(p->text);
 		p->text = NULL;
 		p->text_capacity = 0;
 	}
-	if (p->frames_capacity * sizeof(*p->frames) > KEEP_BYTES) {
-		free(p->frames);
-		p->frames = NULL;
-		p->frames_capacity = 0;
-	}
+	free(p->kept);
+	p->kept = NULL;
+}
+
+/* Batches of a process are much alike. */
+static int sizes_expect(struct emitter *e)
+{
+	const struct profile_counts *was = &e->process->sizes;
+	const struct profile_counts counts = {
+		.strings = was->strings + was->strings / 8,
+		.frames = was->frames + was->frames / 8,
+		.nodes = was->nodes + was->nodes / 8,
+		.records = 2 * e->process->pending_count + 16, /* CPU time is wall time, too */
+		.columns = 2,
+		.stacks = 16, /* not those of words */
+	};
+	int rc = profile_builder_expect(e->out, &counts);
+
+	return rc ? rc : index_reserve(&e->stacks, MIN(was->stacks, e->process->pending_count));
+}
+
+static void sizes_keep(struct emitter *e)
+{
+	const struct profile *made = profile_builder_profile(e->out);
+
+	e->process->sizes = (struct profile_counts){ .strings = made->strings.count,
+						     .frames = made->frames_count,
+						     .nodes = made->nodes_count,
+						     .records = e->process->pending_count,
+						     .stacks = e->stacks.slots.count };
 }
 
 static void labels_make(struct emitter *e)
@@ -487,7 +526,7 @@ int native_process_emit(struct native_process *p, const struct ring_counters *co
 			struct err *err)
 {
 	uint32_t *CLEANUP(cleanup_free) modules = calloc(p->modules_count + 1, sizeof(*modules));
-	struct emit_frame *CLEANUP(cleanup_free) frames = calloc(EMIT_FRAMES, sizeof(*frames));
+	struct emit_kept *CLEANUP(cleanup_free) kept = calloc(1, sizeof(*kept));
 	struct emitter e = {
 		.process = p,
 		.out = out,
@@ -500,8 +539,8 @@ int native_process_emit(struct native_process *p, const struct ring_counters *co
 			       NS_PER_US,
 		.stopped = counters->state == RING_STOPPED,
 		.modules = modules,
-		.frames = frames,
-		.rc = modules ? 0 : -ENOMEM,
+		.kept = kept,
+		.rc = modules && kept ? 0 : -ENOMEM,
 	};
 	bool due = ended || native_process_accounts(p, clock);
 
@@ -511,6 +550,8 @@ int native_process_emit(struct native_process *p, const struct ring_counters *co
 	if (!p->counters_known && p->resumed)
 		p->counters = *counters; /* what was lost before was written before */
 	p->counters_known = true;
+	if (!e.rc)
+		e.rc = sizes_expect(&e);
 	if (!e.rc)
 		instance_set(&e, ended);
 	if (!e.rc)
@@ -537,6 +578,7 @@ int native_process_emit(struct native_process *p, const struct ring_counters *co
 	losses_add(&e, counters);
 	doubts_add(&e, counters, due);
 	cursors_add(&e);
+	sizes_keep(&e);
 	index_release(&e.stacks);
 	if (e.rc)
 		return err_set(err, e.rc, "native: %s",

@@ -24,14 +24,25 @@ enum native_series {
 };
 
 /*
- * What was asked last, for most is asked again: frames of words that have the same place, and the context of the
- * last thread without ids and labels of its own.
+ * What was asked last, for most is asked again: frames of words that have the same place, likewise stacks of samples, and
+ * the context of the last thread without ids and labels of its own.
  */
 #define EMIT_FRAMES 1024 /* a power of two */
+#define EMIT_SAMPLES 256 /* likewise */
 
 struct emit_frame {
 	uint64_t word;
 	uint32_t frame; /* builder's number + 1, 0: none */
+};
+
+struct emit_sample {
+	const struct native_pending *of; /* NULL: none */
+	uint32_t node;
+};
+
+struct emit_kept {
+	struct emit_frame frames[EMIT_FRAMES];
+	struct emit_sample samples[EMIT_SAMPLES];
 };
 
 struct emitter {
@@ -47,7 +58,7 @@ struct emitter {
 	uint32_t series[SERIES_COUNT];			/* number + 1; 0: not made yet */
 	uint32_t *modules; /* builder's numbers by ours, 0: not added yet */
 	struct index stacks; /* builder's nodes, by the hash of a stack's words */
-	struct emit_frame *frames; /* EMIT_FRAMES of them, or NULL */
+	struct emit_kept *kept;
 	bool plain_known; /* of what follows: the last thread without more to say */
 	uint32_t plain_tid, plain_context;
 	int rc;		   /* first failure; every step checks it */
@@ -74,15 +85,14 @@ static inline int64_t whole_bounded(double value)
 /* CLOCK_MONOTONIC of the client as UTC. */
 int64_t emit_real_time(const struct emitter *e, int64_t monotonic_ns);
 
-/* The frames of a pending record; NULL when it has none. */
-const uint64_t *emit_words(const struct native_process *p, const struct native_pending *pending);
-
 /* The leaf of what ran in the kernel, below the function that made the system call. */
 #define NATIVE_KERNEL "[kernel]"
 
 /* A stack of words, with `leaf` (NULL: none), or NATIVE_KERNEL, as a named frame below it. */
 uint32_t emit_stack(struct emitter *e, const uint64_t *words, size_t count, bool in_kernel,
 		    const char *leaf);
+
+uint32_t emit_sample_stack(struct emitter *e, const struct native_pending *pending);
 
 /* Thread, span and target; `pending` and `block` may be NULL. */
 uint32_t emit_context(struct emitter *e, const struct native_thread *thread,

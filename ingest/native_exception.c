@@ -21,7 +21,7 @@ static void record(struct emitter *e, const struct native_pending *pending, doub
 		e->rc = -ENOMEM;
 		return;
 	}
-	uint32_t node = emit_stack(e, emit_words(p, pending), pending->frames_count, false, NULL);
+	uint32_t node = emit_stack(e, pending->frames, pending->frames_count, false, NULL);
 	uint32_t context = emit_context(e, thread, pending, NULL);
 
 	if (!e->rc && value > 0)

@@ -75,7 +75,7 @@ static void wait_record(struct emitter *e, const struct native_pending *pending,
 	struct weight w = weight_of(e, &pending->lock);
 	int64_t ns = account_take(&p->locks.ns, w.ns * factor->ns);
 	int64_t count = account_take(&p->locks.count, w.count * factor->count);
-	uint32_t node = emit_stack(e, emit_words(p, pending), pending->frames_count, false, NULL);
+	uint32_t node = emit_stack(e, pending->frames, pending->frames_count, false, NULL);
 	uint32_t context = lock_context(e, pending);
 	int64_t time_ns = emit_real_time(e, pending->time_ns);
 
@@ -91,7 +91,7 @@ static void blame_record(struct emitter *e, const struct native_pending *pending
 			 const struct weight *factor)
 {
 	struct weight w = weight_of(e, &pending->lock);
-	uint32_t node = emit_stack(e, emit_words(e->process, pending), pending->frames_count, false,
+	uint32_t node = emit_stack(e, pending->frames, pending->frames_count, false,
 				   NULL);
 
 	blame(e, node, lock_context(e, pending), emit_real_time(e, pending->time_ns),
@@ -103,7 +103,7 @@ static void hold_record(struct emitter *e, const struct native_pending *pending)
 	const struct ring_lock *lock = &pending->lock;
 	uint64_t most = (uint64_t)(e->clock->monotonic_ns - e->process->head.start_monotonic_ns);
 	int64_t ns = (int64_t)MIN(lock->duration_ns, most), value;
-	uint32_t node = emit_stack(e, emit_words(e->process, pending), pending->frames_count, false,
+	uint32_t node = emit_stack(e, pending->frames, pending->frames_count, false,
 				   NULL);
 
 	if (__builtin_mul_overflow(ns, (int64_t)MIN(lock->mean, (uint64_t)UINT32_MAX), &value))

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/slots.h"
 
 int native_process_new(const struct ring_head *head, const struct native_options *options,
 		       struct native_process **ret_process)
@@ -15,6 +16,7 @@ int native_process_new(const struct ring_head *head, const struct native_options
 	if (!p)
 		return -ENOMEM;
 	arena_init(&p->arena, 1 << 20);
+	hash_secret(p->secret);
 	p->head = *head;
 	p->owner = options->owner;
 	p->pid = options->pid;
@@ -50,7 +52,7 @@ void native_process_free(struct native_process *process)
 	free(process->threads_index);
 	free(process->modules);
 	free(process->pending);
-	free(process->frames);
+	free(process->kept);
 	free(process->text);
 	native_heap_release(&process->heap);
 	for (size_t i = 0; process->alloc.recent && i < NATIVE_RECENT_MAX; i++) {
@@ -72,7 +74,7 @@ void native_process_resume(struct native_process *process, bool resumed)
 
 static size_t index_place(const struct native_process *p, uint32_t tid)
 {
-	size_t mask = p->threads_index_size - 1, at = hash_keyed(&tid, sizeof(tid)) & mask;
+	size_t mask = p->threads_index_size - 1, at = slots_mix(tid, 0, p->secret) & mask;
 
 	while (p->threads_index[at] && p->threads[p->threads_index[at] - 1].tid != tid)
 		at = (at + 1) & mask;

@@ -36,7 +36,7 @@ struct native_jit {
 
 #define NATIVE_HEARD_BITS 1024 /* by the tid's low bits */
 
-/* A record of the ring, checked; its frames stand in native_process.frames. */
+/* A record of the ring, checked. */
 struct native_pending {
 	uint16_t type;
 	uint16_t frames_count;
@@ -44,7 +44,7 @@ struct native_pending {
 	bool in_kernel, holder_seen;
 	int64_t time_ns;
 	uint64_t span_id, root_span_id, trace_id[2];
-	size_t frames_at;
+	const uint64_t *frames; /* in the bytes that were handed in, or in native_process.kept */
 	size_t text_at; /* in native_process.text: pairs of strings, checked */
 	uint16_t text_bytes;
 	union {
@@ -110,7 +110,7 @@ struct native_thread {
 #define NATIVE_RECENT_MAX 64
 
 struct native_recent {
-	struct native_pending pending; /* its places are in `frames` and `text` */
+	struct native_pending pending; /* what it has is in `frames` and `text` */
 	uint64_t *frames;
 	char *text;
 	int64_t room; /* bytes that may be taken back */
@@ -149,13 +149,14 @@ struct native_process {
 	struct native_pending *pending;
 	size_t pending_count, pending_capacity;
 	uint64_t heard[NATIVE_HEARD_BITS / 64]; /* threads with pending records, and some more */
-	uint64_t *frames;
-	size_t frames_count, frames_capacity;
+	uint64_t *kept; /* frames of all that is pending, after native_process_keep */
+	struct profile_counts sizes; /* of the last batch */
 	char *text;
 	size_t text_count, text_capacity;
 	struct native_jit jit;
 	struct native_thread *threads;
 	size_t threads_count, threads_capacity;
+	uint64_t secret[2]; /* for places in it: a client may name any number */
 	uint32_t *threads_index; /* by tid: number + 1, 0 is free */
 	size_t threads_index_size; /* a power of two, or 0 */
 	size_t threads_last; /* the number that was found last */

@@ -31,8 +31,7 @@ static const struct native_site *site_find(const struct native_thread *thread, u
 	return site && key && site->key == key ? site : NULL;
 }
 
-static void site_learn(struct native_process *p, struct native_thread *thread,
-		       const struct native_pending *pending)
+static void site_learn(struct native_thread *thread, const struct native_pending *pending)
 {
 	/* Only what lives can have a call open; a client may name any number of threads. */
 	if (!thread->live)
@@ -46,8 +45,7 @@ static void site_learn(struct native_process *p, struct native_thread *thread,
 	site->key = pending->block.site;
 	site->frames_count = pending->frames_count;
 	if (pending->frames_count)
-		memcpy(site->frames, p->frames + pending->frames_at,
-		       pending->frames_count * sizeof(uint64_t));
+		memcpy(site->frames, pending->frames, pending->frames_count * sizeof(uint64_t));
 }
 
 static const char *call_name(uint32_t call)
@@ -84,7 +82,7 @@ static void block_record(struct emitter *e, struct native_thread *thread,
 {
 	struct native_process *p = e->process;
 	double calls, value = block_value(e, thread, pending, &calls) * factor;
-	uint32_t node = emit_stack(e, emit_words(p, pending), pending->frames_count, false,
+	uint32_t node = emit_stack(e, pending->frames, pending->frames_count, false,
 				   call_name(pending->block.call));
 	uint32_t context = emit_context(e, thread, pending, &pending->block);
 	int64_t time_ns = emit_real_time(e, pending->time_ns), whole = whole_bounded(value + 0.5);
@@ -268,7 +266,7 @@ void native_wall_emit(struct emitter *e, const struct native_reading *readings, 
 		struct native_thread *thread = native_thread_get(p, pending->tid);
 
 		if (thread && pending->type == RING_SITE)
-			site_learn(p, thread, pending);
+			site_learn(thread, pending);
 		else if (thread && pending->type == RING_BLOCK)
 			block_record(e, thread, pending, factor);
 	}

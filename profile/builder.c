@@ -61,60 +61,96 @@ static int fail(struct profile_builder *b, int code, const char *what, size_t li
 	array_grow(&(b)->p->table, sizeof(*(b)->p->table), &(b)->capacity.table,                   \
 		   (b)->p->table##_count + (extra))
 
-int profile_builder_new(const struct profile_limits *limits, struct profile_builder **ret_builder)
+/* The tables that are the builder's own, empty. */
+static int own_begin(struct profile_builder *b)
 {
-	struct profile_builder *b = calloc(1, sizeof(*b));
-	static const struct profile_module no_module;
-
-	if (!b)
-		return -ENOMEM;
-	b->limits = limits ? *limits : profile_limits_default;
-	b->p = calloc(1, sizeof(*b->p));
-	b->scratch = malloc(PROFILE_STACK_DEPTH_MAX * sizeof(*b->scratch));
-	b->path = malloc(PROFILE_STACK_DEPTH_MAX * sizeof(*b->path));
 	struct intern *const keys[] = { &b->modules, &b->kinds, &b->series, &b->contexts };
-	int rc = b->p && b->scratch && b->path ?
-			 intern_init(&b->p->strings, b->limits.string_bytes) :
-			 -ENOMEM;
+	int rc = 0;
 
 	for (size_t i = 0; !rc && i < ARRAY_LEN(keys); i++)
 		rc = intern_init(keys[i], KEYS_BYTES_MAX);
+	if (!rc)
+		rc = array_grow(&b->links, sizeof(*b->links), &b->capacity.links, 1);
+	if (!rc)
+		rc = array_grow(&b->frame_identities, sizeof(*b->frame_identities),
+				&b->capacity.frame_identities, 1);
+	if (rc)
+		return rc;
+	b->links[0] = (struct link){ 0 };
+	b->frame_identities[0] = (struct hash128){ 0 };
+	return 0;
+}
+
+/* What is number 0 in each table of the profile; frame 0 is "no frame". */
+static int profile_begin(struct profile_builder *b)
+{
+	int rc;
+
+	b->p = calloc(1, sizeof(*b->p));
+	if (!b->p)
+		return -ENOMEM;
+	b->p->instance.owner = PROFILE_OWNER_NOBODY;
+	rc = intern_init(&b->p->strings, b->limits.string_bytes);
 	if (!rc)
 		rc = GROW(b, modules, 1);
 	if (!rc)
 		rc = GROW(b, nodes, 1);
 	if (!rc)
-		rc = GROW(b, contexts, 1);
-	if (!rc)
 		rc = array_grow(&b->p->node_hashes, sizeof(*b->p->node_hashes),
 				&b->capacity.node_hashes, 1);
 	if (!rc)
-		rc = array_grow(&b->links, sizeof(*b->links), &b->capacity.links, 1);
-	if (rc) {
-		profile_builder_free(b);
-		return rc;
-	}
-	b->p->instance.owner = PROFILE_OWNER_NOBODY;
-	b->p->modules[b->p->modules_count++] = no_module;
-	b->p->nodes[0] = (struct profile_node){ 0 };
-	b->links[0] = (struct link){ 0 };
-	b->p->node_hashes[0] = (struct hash128){ 0 };
-	b->p->nodes_count = 1;
-	hash_secret(b->secret);
-	b->p->contexts[b->p->contexts_count++] = (struct profile_labels){ 0 };
-	/* Frame 0 is "no frame", so that numbers of frames and of their keys agree. */
-	rc = GROW(b, frames, 1);
+		rc = GROW(b, contexts, 1);
 	if (!rc)
-		rc = array_grow(&b->frame_identities, sizeof(*b->frame_identities),
-				&b->capacity.frame_identities, 1);
+		rc = GROW(b, frames, 1);
+	if (rc)
+		return rc;
+	b->p->modules[b->p->modules_count++] = (struct profile_module){ 0 };
+	b->p->node_hashes[0] = (struct hash128){ 0 };
+	b->p->nodes[b->p->nodes_count++] = (struct profile_node){ 0 };
+	b->p->contexts[b->p->contexts_count++] = (struct profile_labels){ 0 };
+	b->p->frames[b->p->frames_count++] = (struct profile_frame){ 0 };
+	return 0;
+}
+
+int profile_builder_new(const struct profile_limits *limits, struct profile_builder **ret_builder)
+{
+	struct profile_builder *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return -ENOMEM;
+	b->limits = limits ? *limits : profile_limits_default;
+	hash_secret(b->secret);
+	b->scratch = malloc(PROFILE_STACK_DEPTH_MAX * sizeof(*b->scratch));
+	b->path = malloc(PROFILE_STACK_DEPTH_MAX * sizeof(*b->path));
+	int rc = b->scratch && b->path ? own_begin(b) : -ENOMEM;
+
+	if (!rc)
+		rc = profile_begin(b);
 	if (rc) {
 		profile_builder_free(b);
 		return rc;
 	}
-	b->p->frames[b->p->frames_count++] = (struct profile_frame){ 0 };
-	b->frame_identities[0] = (struct hash128){ 0 };
 	*ret_builder = b;
 	return 0;
+}
+
+static void keys_release(struct profile_builder *b)
+{
+	intern_release(&b->modules);
+	intern_release(&b->kinds);
+	intern_release(&b->series);
+	intern_release(&b->contexts);
+}
+
+static void own_release(struct profile_builder *b)
+{
+	slots_release(&b->frames);
+	slots_release(&b->nodes);
+	index_release(&b->stacks);
+	free(TAKE(b->frame_identities));
+	free(TAKE(b->text_identities));
+	free(TAKE(b->links));
+	memset(&b->capacity, 0, sizeof(b->capacity));
 }
 
 void profile_builder_free(struct profile_builder *b)
@@ -122,19 +158,48 @@ void profile_builder_free(struct profile_builder *b)
 	if (!b)
 		return;
 	profile_free(b->p);
-	intern_release(&b->modules);
-	slots_release(&b->frames);
-	slots_release(&b->nodes);
-	index_release(&b->stacks);
-	intern_release(&b->kinds);
-	intern_release(&b->series);
-	intern_release(&b->contexts);
-	free(b->frame_identities);
-	free(b->text_identities);
-	free(b->links);
+	keys_release(b);
+	own_release(b);
 	free(b->scratch);
 	free(b->path);
 	free(b);
+}
+
+#define KEEP_ENTRIES 32768 /* of each table that is kept: 16 bytes at most */
+
+int profile_builder_again(struct profile_builder *b)
+{
+	size_t links = b->capacity.links, frames = b->capacity.frame_identities,
+	       texts = b->capacity.text_identities;
+
+	profile_free(TAKE(b->p));
+	keys_release(b);
+	b->failed = 0;
+	b->err = (struct err){ 0 };
+	b->cuts = (struct profile_cuts){ 0 };
+	b->depth = 0;
+	if (MAX(MAX(links, frames), MAX(texts, b->stacks.slots.capacity)) > KEEP_ENTRIES ||
+	    MAX(b->frames.capacity, b->nodes.capacity) > KEEP_ENTRIES) {
+		own_release(b);
+		links = frames = texts = 0;
+	}
+	memset(&b->capacity, 0, sizeof(b->capacity));
+	b->capacity.links = links;
+	b->capacity.frame_identities = frames;
+	b->capacity.text_identities = texts;
+	if (texts)
+		memset(b->text_identities, 0, texts * sizeof(*b->text_identities));
+	slots_clear(&b->frames);
+	slots_clear(&b->nodes);
+	slots_clear(&b->stacks.slots);
+	int rc = own_begin(b);
+
+	return rc ? rc : profile_begin(b);
+}
+
+struct profile *profile_builder_take(struct profile_builder *b)
+{
+	return b->failed ? NULL : TAKE(b->p);
 }
 
 struct profile *profile_builder_profile(struct profile_builder *b)
@@ -154,7 +219,7 @@ const char *profile_builder_error(const struct profile_builder *b)
 
 struct profile *profile_builder_finish(struct profile_builder *b)
 {
-	struct profile *p = b->failed ? NULL : TAKE(b->p);
+	struct profile *p = profile_builder_take(b);
 
 	profile_builder_free(b);
 	return p;
@@ -184,14 +249,15 @@ int profile_builder_expect(struct profile_builder *b, const struct profile_count
 	if (!rc)
 		rc = slots_reserve(&b->frames, frames);
 	if (!rc)
-		rc = index_reserve(&b->stacks, records);
+		rc = index_reserve(&b->stacks, counts->stacks ? MIN(counts->stacks, records) : records);
 	if (!rc)
 		rc = GROW(b, frames, frames);
 	if (!rc)
 		rc = array_grow(&b->frame_identities, sizeof(*b->frame_identities),
 				&b->capacity.frame_identities, b->p->frames_count + frames);
 	if (!rc)
-		rc = nodes_reserve(b, NODES_OF_FRAME * frames);
+		rc = nodes_reserve(b, counts->nodes ? MIN(counts->nodes, (size_t)EXPECTED_MAX) :
+						      NODES_OF_FRAME * frames);
 	if (!rc)
 		rc = GROW(b, records, records);
 	if (!rc)
@@ -325,6 +391,7 @@ static bool node_find(const struct profile_builder *b, struct profile_node key, 
 	return false;
 }
 
+/* There is room for it. */
 static int node_add(struct profile_builder *b, uint32_t parent, uint32_t frame, uint32_t *ret_node)
 {
 	struct profile_node key = { parent, frame };
@@ -334,10 +401,10 @@ static int node_add(struct profile_builder *b, uint32_t parent, uint32_t frame, 
 		return 0;
 	if (b->p->nodes_count >= b->limits.nodes)
 		return fail(b, -E2BIG, "stack nodes", b->limits.nodes);
-	int rc = nodes_reserve(b, 1);
+	int rc = 0;
 
 	*ret_node = (uint32_t)b->p->nodes_count;
-	if (!rc && linked == LINKED_CHILDREN)
+	if (linked == LINKED_CHILDREN)
 		rc = slots_add(&b->nodes, slots_mix(parent, frame, b->secret), *ret_node);
 	if (rc)
 		return fail(b, rc, "stack nodes", b->limits.nodes);
@@ -388,15 +455,39 @@ static size_t path_shared(const struct profile_builder *b, const uint32_t *frame
 	return shared;
 }
 
+static int stack_walk(struct profile_builder *b, const uint32_t *frames, size_t count,
+		      uint32_t *ret_node)
+{
+	size_t shared = path_shared(b, frames, count);
+	uint32_t node = shared ? b->path[shared - 1] : 0;
+
+	if (nodes_reserve(b, count - shared))
+		return fail(b, -ENOMEM, "stack nodes", b->limits.nodes);
+	for (b->depth = shared; b->depth < count; b->depth++) {
+		int rc = node_add(b, node, frames[count - 1 - b->depth], &node);
+
+		if (rc)
+			return rc;
+		b->path[b->depth] = node;
+	}
+	*ret_node = node;
+	return 0;
+}
+
+int profile_builder_new_stack(struct profile_builder *b, const uint32_t *frames, size_t count,
+			      uint32_t *ret_node)
+{
+	int rc = count > PROFILE_STACK_DEPTH_MAX ? stack_cut(b, &frames, &count) : 0;
+
+	return rc ? rc : stack_walk(b, frames, count, ret_node);
+}
+
 /* A stack that was seen costs one hash; only a new one walks the tree. */
 int profile_builder_stack(struct profile_builder *b, const uint32_t *frames, size_t count,
 			  uint32_t *ret_node)
 {
-	uint32_t node = 0;
-	int rc = 0;
+	int rc = count > PROFILE_STACK_DEPTH_MAX ? stack_cut(b, &frames, &count) : 0;
 
-	if (count > PROFILE_STACK_DEPTH_MAX)
-		rc = stack_cut(b, &frames, &count);
 	if (rc)
 		return rc;
 	struct hash128 key = hash128(frames, count * sizeof(*frames));
@@ -404,20 +495,10 @@ int profile_builder_stack(struct profile_builder *b, const uint32_t *frames, siz
 	*ret_node = index_find(&b->stacks, key);
 	if (*ret_node != INDEX_NONE)
 		return 0;
-	size_t shared = path_shared(b, frames, count);
-
-	node = shared ? b->path[shared - 1] : 0;
-	for (b->depth = shared; b->depth < count; b->depth++) {
-		rc = node_add(b, node, frames[count - 1 - b->depth], &node);
-		if (rc)
-			return rc;
-		b->path[b->depth] = node;
-	}
-	rc = index_put(&b->stacks, key, node);
-	if (rc)
-		return fail(b, rc, "stacks", b->stacks.slots.count);
-	*ret_node = node;
-	return 0;
+	rc = stack_walk(b, frames, count, ret_node);
+	if (!rc && index_put(&b->stacks, key, *ret_node))
+		rc = fail(b, -ENOMEM, "stacks", b->stacks.slots.count);
+	return rc;
 }
 
 int profile_builder_kind(struct profile_builder *b, const struct profile_kind *kind,
@@ -666,8 +747,8 @@ int profile_builder_record(struct profile_builder *b, const struct profile_recor
 
 	*kept = *record;
 	kept->values_at = b->p->values_count;
-	memcpy(b->p->values + b->p->values_count, values, columns * sizeof(*values));
-	b->p->values_count += columns;
+	for (size_t i = 0; i < columns; i++) /* two, mostly */
+		b->p->values[b->p->values_count++] = values[i];
 	return 0;
 }
 

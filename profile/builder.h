@@ -40,9 +40,17 @@ const char *profile_builder_error(const struct profile_builder *builder);
 /* Finish: the profile is the caller's, and the builder is freed. NULL when an add failed. */
 struct profile *profile_builder_finish(struct profile_builder *builder);
 
+/* For who builds one after another: hand out the profile, or NULL, and keep the builder, which is good for
+ * profile_builder_again and profile_builder_free alone. */
+struct profile *profile_builder_take(struct profile_builder *builder);
+
+/* Begin the next one, with the same limits, in the memory of the last.  Returns 0 or -ENOMEM. */
+MUST_CHECK int profile_builder_again(struct profile_builder *builder);
+
 /* About how many a decoder will add, so that no table grows by and by.  Asks for memory; bind it to what was read. */
 struct profile_counts {
 	size_t strings, frames, records, columns; /* columns: of a record */
+	size_t nodes, stacks; /* 0: as many as frames and records make likely */
 };
 
 MUST_CHECK int profile_builder_expect(struct profile_builder *builder,
@@ -58,6 +66,10 @@ MUST_CHECK int profile_builder_frame(struct profile_builder *builder,
 /* A stack of `count` frames, leaf first. 0 frames is the root. */
 MUST_CHECK int profile_builder_stack(struct profile_builder *builder, const uint32_t *frames,
 				     size_t count, uint32_t *ret_node);
+
+/* The same for who keeps apart which stacks are new: what is there already is found, but not at once. */
+MUST_CHECK int profile_builder_new_stack(struct profile_builder *builder, const uint32_t *frames,
+					 size_t count, uint32_t *ret_node);
 
 /* Count a stack that its sender had cut before. */
 void profile_builder_stack_was_cut(struct profile_builder *builder);

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/process.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,6 +12,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "ingest/cgroup.h"
+#include "server/processes_private.h"
 
 #define DRAIN_BYTES_MAX ((size_t)1 << 20) /* of one ring in one turn */
 #define TURN_BYTES_MAX ((size_t)4 << 20) /* of all of them: as much as a client of ours has */
@@ -21,12 +20,14 @@
 #define ROOM_BYTES ((uint64_t)128 << 10) /* three hundred stacks of forty frames */
 #define ROOM_TICKS 4
 
+#define DRAIN_NS NS_PER_S
+#define MANY 64 /* processes: above, each is drained every other second */
+#define YOUNG_NS (INT64_C(20) * NS_PER_S)
+
 #define HEAP_PERIOD_NS (INT64_C(10) * NS_PER_S)
-#define HEAP_YOUNG_NS (INT64_C(20) * NS_PER_S)
 
 #define AT_AGENT RING_PAGE
 #define AT_COUNTERS (2 * RING_PAGE)
-#define STAT_MAX 1024 /* 52 numbers and a name */
 
 static int read_at(const struct process *p, void *to, size_t len, uint64_t at)
 {
@@ -69,7 +70,7 @@ static int memfd_check(int memfd, uint64_t *ret_bytes, struct err *err)
 static int proc_check(struct process *p, struct err *err)
 {
 	struct statfs fs;
-	char stat[STAT_MAX];
+	char stat[PROCESS_STAT_MAX];
 
 	if (fstatfs(p->proc, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC)
 		return err_set(err, -EINVAL, "hello: the second descriptor is not a directory of /proc");
@@ -196,13 +197,14 @@ void process_free(struct process *p)
 	free(p);
 }
 
-static void tail_write(const struct process *p, uint32_t ring, uint64_t position)
+static void tail_write(struct process *p, uint32_t ring, uint64_t position)
 {
 	uint64_t at = AT_AGENT + offsetof(struct ring_agent, tail) + ring * 2 * sizeof(uint64_t);
 
 	/* Two writes, a before b: see struct ring_agent. */
 	write_at(p, &position, sizeof(position), at);
 	write_at(p, &position, sizeof(position), at + sizeof(position));
+	p->tails[ring] = position;
 }
 
 int process_resume(struct process *p, const uint64_t *positions, struct err *err)
@@ -262,79 +264,80 @@ void process_farewell(struct process *p)
 	write_at(p, &stopped, sizeof(stopped), AT_AGENT);
 }
 
-/* A zombie runs no more; its parent may take its time.  But a leader that ended before its threads
- * looks like one too (proc(5): field 3 is the state, field 20 counts threads). */
-static bool stat_is_gone(const char *stat)
-{
-	const char *field = strrchr(stat, ')');
-	char state = field && field[1] == ' ' ? field[2] : '?';
-
-	if (state != 'Z' && state != 'X')
-		return false;
-	for (int i = 2; field && i < 20; i++)
-		field = strchr(field + 1, ' ');
-	return !field || strtol(field, NULL, 10) <= 1;
-}
-
-bool process_is_gone(struct process *p)
-{
-	char stat[STAT_MAX];
-
-	if (p->gone)
-		return true;
-	if (p->counters.state == RING_CLOSED) {
-		p->gone = true; /* the program goes on in another session */
-		return true;
-	}
-	ssize_t n = fd_read_file(p->proc, "stat", stat, sizeof(stat) - 1);
-
-	if (n <= 0) {
-		p->gone = n == -ESRCH || n == -ENOENT || !n;
-		return p->gone;
-	}
-	stat[n] = '\0';
-	p->gone = stat_is_gone(stat);
-	return p->gone;
-}
-
 /*
- * A quarter of a ring may wait for its turn, and three eighths of a large one: as long as ROOM_BYTES are free, and
- * ROOM_TICKS times what came since the last look.  From half a ring on clients write no spans.
+ * What has no room in a ring goes into the next, so that the two are judged as one; a ring alone is its own next.
+ * A quarter of them may wait for its turn, and three eighths of large ones: as long as twice ROOM_BYTES are free, and
+ * ROOM_TICKS times what came since the last look.  Clients write no spans where half of a ring waits, and of its next.
  */
-static bool is_pressing(uint64_t ring_bytes, uint64_t waiting, uint64_t came)
+static bool is_pressing(uint64_t bytes, uint64_t waiting, uint64_t came)
 {
-	uint64_t room = ring_bytes - MIN(waiting, ring_bytes);
+	uint64_t room = bytes - waiting;
 
-	return waiting >= ring_bytes / 4 && (waiting >= ring_bytes / 8 * 3 || room < ROOM_BYTES ||
-					     room / ROOM_TICKS < came);
+	return waiting >= bytes / 4 && (waiting >= bytes / 8 * 3 || room < 2 * ROOM_BYTES ||
+					room / ROOM_TICKS < came);
+}
+
+/* By ring, what stands there since `from`.  A head may lie; no ring holds more than its size. */
+static int rings_look(const struct process *p, const uint64_t *from, uint64_t *heads, uint64_t *waiting)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; !rc && i < p->head.rings_count; i++) {
+		rc = read_at(p, &heads[i], sizeof(heads[i]),
+			     ring_at(p, i) + offsetof(struct ring_control, head));
+		if (!rc)
+			waiting[i] = MIN(heads[i] - from[i], (uint64_t)p->head.ring_bytes);
+	}
+	return rc;
 }
 
 bool process_is_pressing(struct process *p)
 {
+	uint64_t heads[RING_RINGS_MAX], waiting[RING_RINGS_MAX], came[RING_RINGS_MAX];
+	uint32_t count = p->head.rings_count;
 	bool pressing = false;
 
-	for (uint32_t i = 0; i < p->head.rings_count; i++) {
-		struct ring_control control;
+	if (rings_look(p, p->positions, heads, waiting))
+		return false;
+	for (uint32_t i = 0; i < count; i++) {
+		came[i] = MIN(heads[i] - p->heads_seen[i], (uint64_t)p->head.ring_bytes);
+		p->heads_seen[i] = heads[i];
+	}
+	for (uint32_t i = 0; !pressing && i < count; i++) {
+		uint32_t next = (i + 1) % count;
 
-		if (read_at(p, &control, sizeof(control), ring_at(p, i)))
-			return false;
-		pressing = pressing || is_pressing(p->head.ring_bytes, control.head - p->positions[i],
-						   control.head - p->heads_seen[i]);
-		p->heads_seen[i] = control.head;
+		pressing = is_pressing(2 * (uint64_t)p->head.ring_bytes, waiting[i] + waiting[next],
+				       came[i] + came[next]);
 	}
 	return pressing;
 }
 
+/*
+ * A drain costs the same whatever there is to drain, and a stack that comes again in it next to nothing.  Not
+ * less often: the client's budget wants the process's CPU time before it is three seconds old.
+ */
+static int64_t drain_period(size_t count)
+{
+	return count > MANY ? 2 * DRAIN_NS : DRAIN_NS;
+}
+
+bool process_has_turn(struct process *p, size_t count, int64_t now_ns)
+{
+	bool young = now_ns - p->attached_ns < YOUNG_NS;
+
+	/* A drain asks whether it lives; of what is over soon it is asked at every tick. */
+	return p->gone || now_ns - p->drained_ns >= drain_period(count) || process_is_pressing(p) ||
+	       (young && process_is_gone(p));
+}
+
 bool process_is_half_full(struct process *p)
 {
-	for (uint32_t i = 0; i < p->head.rings_count; i++) {
-		struct ring_control control;
+	uint64_t heads[RING_RINGS_MAX], waiting[RING_RINGS_MAX];
+	bool full = rings_look(p, p->batch_positions, heads, waiting);
 
-		if (read_at(p, &control, sizeof(control), ring_at(p, i)) ||
-		    control.head - p->batch_positions[i] > p->head.ring_bytes / 2)
-			return true;
-	}
-	return false;
+	for (uint32_t i = 0; !full && i < p->head.rings_count; i++)
+		full = waiting[i] + waiting[(i + 1) % p->head.rings_count] > p->head.ring_bytes;
+	return full;
 }
 
 int process_refresh(struct process *p)
@@ -375,10 +378,14 @@ static bool claim_expired(struct process *p, uint32_t ring, size_t len, int64_t 
 	return p->gone || now_ns - p->stalled_ns[ring] > RING_CLAIM_EXPIRES_NS;
 }
 
-/* Take up to `*room` bytes of a ring, which become less. `*ret_left`: whether more stands there. */
+/*
+ * Take up to `*room` bytes of a ring, which become less. `*ret_left`: whether more stands there.  What is taken
+ * stays in the common copy, one ring's behind another's, until the batch is made.
+ */
 static int ring_drain(struct process *p, uint32_t ring, int64_t now_ns, size_t *room, bool *ret_left)
 {
 	struct ring_control control;
+	uint8_t *bytes = p->all->taken + (TURN_BYTES_MAX - *room);
 	int rc = read_at(p, &control, sizeof(control), ring_at(p, ring));
 	size_t consumed = 0;
 
@@ -392,10 +399,7 @@ static int ring_drain(struct process *p, uint32_t ring, int64_t now_ns, size_t *
 		return 0;
 	}
 	size_t len = MIN(MIN((size_t)waiting, DRAIN_BYTES_MAX), *room);
-	uint8_t *CLEANUP(cleanup_free) bytes = len ? malloc(len) : NULL;
 
-	if (len && !bytes)
-		return -ENOMEM;
 	if (len)
 		rc = ring_copy(p, ring, p->positions[ring], bytes, len);
 #if !defined(__x86_64__)
@@ -421,6 +425,10 @@ static int rings_drain(struct process *p, int64_t now_ns, bool *ret_left)
 	int rc = 0;
 
 	*ret_left = false;
+	if (!p->all->taken)
+		p->all->taken = malloc(TURN_BYTES_MAX); /* what is never used takes no memory */
+	if (!p->all->taken)
+		return -ENOMEM;
 	for (uint32_t i = 0; !rc && i < p->head.rings_count; i++)
 		rc = ring_drain(p, (p->first_ring + i) % p->head.rings_count, now_ns, &room, ret_left);
 	p->first_ring = (p->first_ring + 1) % p->head.rings_count;
@@ -430,7 +438,7 @@ static int rings_drain(struct process *p, int64_t now_ns, bool *ret_left)
 /* Every ten seconds, oftener while the process is young, when a flush is asked for, and at the end. */
 static int heap_when_due(struct process *p, const struct native_clock *clock, bool last)
 {
-	bool young = clock->monotonic_ns - p->attached_ns < HEAP_YOUNG_NS;
+	bool young = clock->monotonic_ns - p->attached_ns < YOUNG_NS;
 
 	if (!last && clock->monotonic_ns < p->heap_due_ns &&
 	    p->counters.flush_wanted == p->flush_sent)
@@ -456,7 +464,7 @@ static void cpu_tell(const struct process *p, const struct native_vitals *vitals
 static struct profile *batch_make(struct process *p, const struct native_clock *clock, bool force,
 				  bool last, struct err *err)
 {
-	struct profile_builder *builder = NULL;
+	struct profile_builder **builder = &p->all->builder;
 	struct native_reading *CLEANUP(cleanup_free) readings = NULL;
 	struct native_sums sums;
 	struct native_vitals vitals;
@@ -468,41 +476,48 @@ static struct profile *batch_make(struct process *p, const struct native_clock *
 	if (!rc)
 		rc = heap_when_due(p, clock, last);
 	if (!rc)
-		rc = profile_builder_new(NULL, &builder);
+		rc = *builder ? profile_builder_again(*builder) : profile_builder_new(NULL, builder);
 	if (rc) {
 		err_set(err, rc, "drain: %s", strerror(-rc));
 		return NULL;
 	}
-	rc = native_process_emit(p->native, &p->counters, &sums, &vitals, readings, count, clock, last, builder,
-				 err);
+	rc = native_process_emit(p->native, &p->counters, &sums, &vitals, readings, count, clock, last,
+				 *builder, err);
 	native_process_stats(p->native, &p->stats);
-	if (rc) {
-		profile_builder_free(builder);
-		return NULL;
-	}
-	return profile_builder_finish(builder);
+	return rc ? NULL : profile_builder_take(*builder);
+}
+
+/* Whether there is something to say, and it can be said. */
+static bool is_due(struct process *p, const struct native_clock *clock, bool force)
+{
+	if (!force && !p->gone && clock->monotonic_ns < p->heap_due_ns &&
+	    !native_process_due(p->native, clock))
+		return false;
+	return process_names_ready(p);
 }
 
 struct profile *process_drain(struct process *p, bool force, struct err *err)
 {
 	const struct native_clock clock = { clock_real_ns(), clock_monotonic_ns() };
-	bool left = false;
+	bool left = false, due = false;
 	int rc = process_refresh(p);
 
+	(void)process_is_gone(p); /* before the rings: then what they hold is all */
 	if (!rc)
 		rc = rings_drain(p, clock.monotonic_ns, &left);
 	if (!rc)
 		rc = process_jit_read(p); /* after: code has its name before it runs */
 	p->drained_ns = clock.monotonic_ns;
+	if (!rc)
+		due = is_due(p, &clock, force);
+	if (!rc && !due)
+		rc = native_process_keep(p->native);
 	if (rc) {
 		err_set(err, rc, "drain: %s", strerror(-rc));
 		p->failed = true;
 		return NULL;
 	}
-	if (!force && !p->gone && clock.monotonic_ns < p->heap_due_ns &&
-	    !native_process_due(p->native, &clock))
-		return NULL;
-	if (!process_names_ready(p))
+	if (!due)
 		return NULL;
 	bool last = p->gone && !left;
 	struct profile *profile = batch_make(p, &clock, force, last, err);
@@ -520,7 +535,11 @@ struct profile *process_drain(struct process *p, bool force, struct err *err)
 void process_commit(struct process *p)
 {
 	for (uint32_t i = 0; i < p->head.rings_count; i++)
-		tail_write(p, i, p->batch_positions[i]);
+		if (p->tails[i] != p->batch_positions[i])
+			tail_write(p, i, p->batch_positions[i]);
+	if (p->flush_answered == p->flush_sent)
+		return;
 	write_at(p, &p->flush_sent, sizeof(p->flush_sent),
 		 AT_AGENT + offsetof(struct ring_agent, flushed));
+	p->flush_answered = p->flush_sent;
 }

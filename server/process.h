@@ -13,6 +13,7 @@
 
 #define PROCESS_SETTINGS_MAX 1024
 #define PROCESS_REFUSED_MAX 2048
+#define PROCESS_STAT_MAX 1024 /* 52 numbers and a name */
 
 struct process {
 	struct process *next;
@@ -34,6 +35,7 @@ struct process {
 	char settings[PROCESS_SETTINGS_MAX], refused[PROCESS_REFUSED_MAX];
 	size_t refused_bytes;
 	uint64_t positions[RING_RINGS_MAX]; /* read so far */
+	uint64_t tails[RING_RINGS_MAX]; /* as published */
 	uint64_t heads_seen[RING_RINGS_MAX]; /* at the last tick */
 	int64_t stalled_ns[RING_RINGS_MAX]; /* when an open claim was first seen, 0: none */
 	uint64_t modules_read;
@@ -45,9 +47,11 @@ struct process {
 	bool finished;	 /* its last batch is on disk */
 	bool failed;	 /* its memory made no sense; dropped */
 	uint64_t flush_sent; /* ring_counters.flush_wanted that the batch on its way covers */
+	uint64_t flush_answered; /* as published */
 	bool flush_asked;    /* by a hello, and no batch has been made since */
 	int64_t attached_ns, drained_ns;
-	int64_t beaten_ns, looked_ns; /* its last heartbeat; when it was last asked whether it lives */
+	int64_t beaten_ns; /* its last heartbeat */
+	struct native_vitals looked; /* what /proc said when it was last asked; not of resident memory */
 	struct processes *all;
 	struct profile *waiting; /* a batch that the writer had no room for, or could not write */
 	size_t held_bytes;	 /* of the batch on its way or waiting */
@@ -100,13 +104,16 @@ void process_farewell(struct process *process);
 /* Take over the perf map, if it is a plain file of this process's user. */
 void process_perf_map(struct process *process, int fd);
 
-/* Has /proc said that it is gone? */
+/* Ask /proc whether it is gone. */
 bool process_is_gone(struct process *process);
+
+/* Whether it is drained at this tick, as one of `count`. */
+bool process_has_turn(struct process *process, size_t count, int64_t now_ns);
 
 /* Whether what waits in some ring should not wait for its turn.  For every tick. */
 bool process_is_pressing(struct process *process);
 
-/* Is half of some ring taken up by what no batch has covered? */
+/* Is half of some ring and its next taken up by what no batch has covered? */
 bool process_is_half_full(struct process *process);
 
 /* Read the exact counters and new modules. Returns 0 or -errno. */

@@ -128,29 +128,64 @@ static void switches_read(struct process *p, struct native_reading *reading)
 	reading->involuntary = involuntary;
 }
 
-/* proc(5): fields 10, 12, 14 and 15 of stat, and, when it is `resident` memory that is asked for, the
- * second number of statm. */
-static void vitals_read(struct process *p, bool resident, struct native_vitals *vitals)
+/* proc(5): fields 10, 12, 14 and 15 of stat. */
+static struct native_vitals stat_vitals(const char *stat)
 {
-	char text[1024];
-	unsigned long long minor, major, user, kernel, pages = 0;
-	ssize_t n = fd_read_file(p->proc, "stat", text, sizeof(text) - 1);
-
-	*vitals = (struct native_vitals){ 0 };
-	if (n <= 0)
-		return;
-	text[n] = '\0';
-	const char *after = strrchr(text, ')');
+	const char *after = strrchr(stat, ')');
+	unsigned long long minor, major, user, kernel;
 
 	if (!after || sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %llu %*u %llu %*u %llu %llu", &minor,
 			      &major, &user, &kernel) != 4)
-		return;
-	n = resident ? fd_read_file(p->proc, "statm", text, sizeof(text) - 1) : 0;
+		return (struct native_vitals){ 0 };
+	return (struct native_vitals){ .known = true,
+				       .minor_faults = minor,
+				       .major_faults = major,
+				       .cpu_ns = (user + kernel) *
+						 (NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK)) };
+}
+
+/* A zombie runs no more; its parent may take its time.  But a leader that ended before its threads
+ * looks like one too (proc(5): field 3 is the state, field 20 counts threads). */
+static bool stat_is_gone(const char *stat)
+{
+	const char *field = strrchr(stat, ')');
+	char state = field && field[1] == ' ' ? field[2] : '?';
+
+	if (state != 'Z' && state != 'X')
+		return false;
+	for (int i = 2; field && i < 20; i++)
+		field = strchr(field + 1, ' ');
+	return !field || strtol(field, NULL, 10) <= 1;
+}
+
+bool process_is_gone(struct process *p)
+{
+	char stat[PROCESS_STAT_MAX];
+	ssize_t n = fd_read_file(p->proc, "stat", stat, sizeof(stat) - 1);
+
+	stat[MAX(n, (ssize_t)0)] = '\0';
+	p->looked = stat_vitals(stat);
+	/* Once gone, always; and a closed session's program goes on in another. */
+	p->gone = p->gone || p->counters.state == RING_CLOSED || n == -ESRCH || n == -ENOENT || !n ||
+		  (n > 0 && stat_is_gone(stat));
+	return p->gone;
+}
+
+/* What was seen when the drain began and, when it is asked for, `resident` memory: the second number of statm. */
+static struct native_vitals vitals_read(const struct process *p, bool resident)
+{
+	struct native_vitals vitals = p->looked;
+	unsigned long long pages;
+	char text[256];
+	ssize_t n = resident ? fd_read_file(p->proc, "statm", text, sizeof(text) - 1) : 0;
+
+	if (!resident || !vitals.known)
+		return vitals;
 	text[MAX(n, (ssize_t)0)] = '\0';
-	if (resident && sscanf(text, "%*u %llu", &pages) != 1)
-		return;
-	*vitals = (struct native_vitals){ true, pages * (uint64_t)sysconf(_SC_PAGESIZE), minor, major,
-					  (user + kernel) * (NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK)) };
+	if (sscanf(text, "%*u %llu", &pages) != 1)
+		return (struct native_vitals){ 0 };
+	vitals.resident_bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
+	return vitals;
 }
 
 static int by_tid(const void *a, const void *b)
@@ -317,7 +352,7 @@ static void tasks_read(struct process *p, const struct native_clock *clock, bool
 				       native_process_heard(p->native, readings[i].tid)))
 			task_read(p, clock, &readings[i]);
 	/* A last batch says it too: of a program that goes on in another session. */
-	vitals_read(p, all || p->gone, ret_vitals);
+	*ret_vitals = vitals_read(p, all || p->gone);
 	if (!all && quiet_overrun(&p->quiet, readings, count, ret_vitals)) {
 		all = true;
 		for (size_t i = 0; i < count; i++)

@@ -10,11 +10,7 @@
 #include "server/processes_private.h"
 
 #define TICK_MS 200
-#define DRAIN_NS NS_PER_S
-#define MANY 64 /* processes: above, each is drained every other second */
 #define BEAT_NS (INT64_C(500) * NS_PER_MS)
-#define LOOK_NS (INT64_C(900) * NS_PER_MS) /* whether it lives, once it is not young: every fifth tick */
-#define YOUNG_NS (INT64_C(20) * NS_PER_S)
 #define HELD_BYTES_MAX ((size_t)256 << 20) /* of batches; then samples wait in their rings */
 #define STOP_WAIT_NS (INT64_C(5) * NS_PER_S)
 
@@ -218,33 +214,17 @@ void process_turn(struct process *process, bool force)
 	batch_send(process, profile);
 }
 
-/*
- * A drain costs the same whatever there is to drain, and a stack that comes again in it next to nothing.  Not
- * less often: the client's budget wants the process's CPU time before it is three seconds old.
- */
-static int64_t drain_period(const struct processes *all)
-{
-	return all->count > MANY ? 2 * DRAIN_NS : DRAIN_NS;
-}
-
 static void process_tick(struct process *process, int64_t now_ns)
 {
 	if (process->failed && !process->busy) {
 		process_drop(process); /* a client that lives attaches again */
 		return;
 	}
-	bool young = now_ns - process->attached_ns < YOUNG_NS;
-
 	if (now_ns - process->beaten_ns >= BEAT_NS)
 		process_heartbeat(process);
 	process_obey(process, control_for(process->all->control, process->service, process->pid,
 					  process->owner));
-	if ((young || now_ns - process->looked_ns >= LOOK_NS) && !process->gone) {
-		process->looked_ns = now_ns;
-		(void)process_is_gone(process);
-	}
-	if (process->gone || now_ns - process->drained_ns >= drain_period(process->all) ||
-	    process_is_pressing(process))
+	if (process_has_turn(process, process->all->count, now_ns))
 		process_turn(process, false);
 }
 
@@ -353,6 +333,8 @@ void processes_free(struct processes *all)
 		process_free(p);
 	}
 	free(all->socket_path);
+	free(all->taken);
+	profile_builder_free(all->builder);
 	(void)pthread_mutex_destroy(&all->lock);
 	free(all);
 }

@@ -26,6 +26,8 @@ struct processes {
 	size_t silent_count;	/* connections that have not said anything yet */
 	struct connection *silent;
 	size_t held_bytes;	/* of batches that are not on disk yet */
+	struct profile_builder *builder; /* of their batches, one after another; NULL: none yet */
+	uint8_t *taken;		/* of rings, by the drain that goes on: one process's at a time */
 	bool stopping;		/* nothing is waited for any more but the disk */
 	bool stopped;		/* the writer takes nothing more */
 	pthread_mutex_t lock;	/* of what follows */

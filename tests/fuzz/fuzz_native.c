@@ -253,6 +253,7 @@ static void drain(struct play *play, bool expired)
 					     play->ring.start, (const uint8_t *)play->ring.bytes.data,
 					     play->ring.bytes.len, expired, &consumed)))
 		FUZZ_CHECK(consumed <= play->ring.bytes.len);
+	(void)did(play, native_process_keep(play->process));
 	play->ring.start += play->ring.bytes.len;
 	play->ring.bytes.len = 0;
 }

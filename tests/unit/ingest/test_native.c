@@ -52,6 +52,7 @@ static void feed(struct fixture *f)
 						f->writer.bytes.len, false, &consumed),
 			 0);
 	assert_int_equal(consumed, f->writer.bytes.len);
+	assert_int_equal(native_process_keep(f->process), 0);
 	f->writer.start += consumed;
 	f->writer.bytes.len = 0;
 }
@@ -117,6 +118,33 @@ static void a_live_thread_adds_up_to_its_clock(void **state)
 	/* Nine samples stand for 90 ms; the clock says 97. */
 	assert_in_range(sum_of(p, "process_cpu", NULL), 97 * MS - 9, 97 * MS + 9);
 	assert_int_equal(p->records[0].time_ns, UTC);
+	profile_free(p);
+	fixture_release(&f);
+}
+
+/* The bytes of a ring are borrowed until the batch is made, or kept. */
+static void what_is_kept_outlives_the_copy_of_the_ring(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f, false);
+	for (int turn = 0; turn < 2; turn++) {
+		(void)ring_writer_cpu(&f.writer, 7, START, 10 * MS, 0x1000 + (uint64_t)turn);
+		feed(&f);
+		memset(f.writer.bytes.data, 0xff, f.writer.bytes.capacity);
+	}
+	struct profile *p = emit(&f, NULL, 0, 100 * MS, false);
+	size_t seen[4] = { 0 };
+
+	for (size_t i = 1; i < p->frames_count; i++) {
+		uint64_t address = p->frames[i].address;
+
+		if (p->frames[i].flags & PROFILE_FRAME_ADDRESS)
+			seen[address == 0x1000 ? 0 : address == 0x1001 ? 1 : address == 0x2000 ? 2 : 3]++;
+	}
+	assert_int_equal(seen[0] + seen[1] + seen[2], 3); /* two leaves below one root */
+	assert_int_equal(seen[3], 0);
 	profile_free(p);
 	fixture_release(&f);
 }
@@ -1075,6 +1103,7 @@ int main(void)
 		cmocka_unit_test(an_open_claim_waits_and_then_expires),
 		cmocka_unit_test(nonsense_is_counted_and_skipped),
 		cmocka_unit_test(calls_that_stand_for_more_than_time_are_bounded),
+		cmocka_unit_test(what_is_kept_outlives_the_copy_of_the_ring),
 		cmocka_unit_test(who_was_heard_is_known_until_the_batch),
 		cmocka_unit_test(threads_and_spans_by_turns_stay_apart),
 		cmocka_unit_test(heads_that_lie_are_refused),

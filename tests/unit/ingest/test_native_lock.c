@@ -53,6 +53,7 @@ static void feed(struct fixture *f)
 						(const uint8_t *)f->writer.bytes.data,
 						f->writer.bytes.len, false, &consumed),
 			 0);
+	assert_int_equal(native_process_keep(f->process), 0);
 	f->writer.start += consumed;
 	f->writer.bytes.len = 0;
 }

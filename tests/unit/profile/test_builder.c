@@ -92,6 +92,64 @@ static void stacks_in_any_order_make_one_tree(void **state)
 		assert_true(hash128_equal(hashes[i][0], hashes[i][1]));
 }
 
+/* A tree of `names` functions that call each other in every way. */
+static struct profile *tree_of(struct profile_builder *b, int names)
+{
+	const struct profile_label label = { .is_number = true, .number = names };
+	uint32_t context, node;
+	char name[16];
+
+	for (int i = 0; i < names * names; i++) {
+		uint32_t stack[2];
+
+		(void)snprintf(name, sizeof(name), "f%d", i % names);
+		stack[0] = frame_named(b, name);
+		(void)snprintf(name, sizeof(name), "f%d", i / names);
+		stack[1] = frame_named(b, name);
+		assert_int_equal(i % 2 ? profile_builder_stack(b, stack, 2, &node) :
+					 profile_builder_new_stack(b, stack, 2, &node),
+				 0);
+	}
+	assert_int_equal(profile_builder_context(b, &label, 1, &context), 0);
+	return profile_builder_take(b);
+}
+
+static void what_is_built_next_knows_nothing_of_the_last(void **state)
+{
+	static const int names[] = { 40, 3, 200, 7, 40 }; /* 200: more than is kept */
+	struct profile_builder *one = NULL;
+
+	(void)state;
+	assert_int_equal(profile_builder_new(NULL, &one), 0);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct profile_builder *fresh = NULL;
+
+		if (i)
+			assert_int_equal(profile_builder_again(one), 0);
+		if (i == 3) { /* and of none that failed */
+			struct profile_kind none = { 0 };
+			uint32_t kind;
+
+			assert_int_equal(profile_builder_kind(one, &none, &kind), -E2BIG);
+			assert_null(profile_builder_take(one));
+			assert_int_equal(profile_builder_again(one), 0);
+		}
+		assert_int_equal(profile_builder_new(NULL, &fresh), 0);
+		struct profile *p = tree_of(one, names[i]), *q = tree_of(fresh, names[i]);
+
+		assert_int_equal(p->strings.count, q->strings.count);
+		assert_int_equal(p->frames_count, q->frames_count);
+		assert_int_equal(p->contexts_count, q->contexts_count);
+		assert_int_equal(p->nodes_count, q->nodes_count);
+		assert_memory_equal(p->node_hashes, q->node_hashes,
+				    p->nodes_count * sizeof(*p->node_hashes));
+		profile_free(p);
+		profile_free(q);
+		profile_builder_free(fresh);
+	}
+	profile_builder_free(one);
+}
+
 static void identities_hold_between_batches(void **state)
 {
 	struct hash128 leaf[2], series[2];
@@ -219,6 +277,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(equal_stacks_are_one_node),
 		cmocka_unit_test(stacks_in_any_order_make_one_tree),
+		cmocka_unit_test(what_is_built_next_knows_nothing_of_the_last),
 		cmocka_unit_test(identities_hold_between_batches),
 		cmocka_unit_test(deep_stacks_keep_both_ends),
 		cmocka_unit_test(limits_are_named),

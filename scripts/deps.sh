@@ -17,7 +17,8 @@ run="ca-certificates"
 test="python3 git clang libclang-rt-14-dev chromium strace sqlite3 valgrind procps binutils perl
 zstd groff-base libjemalloc2 libtcmalloc-minimal4 libgoogle-perftools4"
 bench="redis-server nginx-light apache2-utils wrk strace valgrind python3 sqlite3 git tcl postgresql
-postgresql-contrib libprotobuf-dev libpython3.11-testsuite google-perftools libgoogle-perftools4 libjemalloc2 heaptrack"
+postgresql-contrib libprotobuf-dev libpython3.11-testsuite google-perftools libgoogle-perftools4 libjemalloc2 heaptrack
+prometheus"
 fuzz="clang libclang-rt-14-dev llvm-14"
 
 wanted=""

@@ -89,6 +89,28 @@ void codec_columns_release(struct codec_columns *c)
 	memset(c, 0, sizeof(*c));
 }
 
+static void set(struct codec *c, ZSTD_cParameter parameter, int value)
+{
+	(void)ZSTD_CCtx_setParameter(c->packer, parameter, value);
+}
+
+/* 0: as zstd likes. */
+static void set_effort(struct codec *c, enum codec_effort effort)
+{
+	bool numbers = effort == CODEC_NUMBERS || effort == CODEC_OPEN;
+
+	if (c->effort == effort)
+		return;
+	c->effort = effort;
+	set(c, ZSTD_c_compressionLevel, (int)effort);
+	/* The checksum: SQLite has none, and a flipped bit would decode to something else. */
+	set(c, ZSTD_c_checksumFlag, 1);
+	/* Its tables for this effort would be 24 MB for a dictionary, and find no more. */
+	set(c, ZSTD_c_hashLog, effort == CODEC_DENSE ? 17 : numbers ? 6 : 0);
+	set(c, ZSTD_c_chainLog, effort == CODEC_DENSE ? 17 : 0);
+	set(c, ZSTD_c_minMatch, numbers ? 7 : 0);
+}
+
 int codec_pack(struct codec *c, const void *raw, size_t len, enum codec_effort effort,
 	       struct str *ret_packed)
 {
@@ -99,16 +121,7 @@ int codec_pack(struct codec *c, const void *raw, size_t len, enum codec_effort e
 
 	if (!to)
 		return -ENOMEM;
-	/* The checksum: SQLite has none, and a flipped bit would decode to something else. */
-	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_compressionLevel, (int)effort);
-	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_checksumFlag, 1);
-	/* Its tables for this effort would be 24 MB for a dictionary, and find no more; 0: as it likes. */
-	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_hashLog,
-				     effort == CODEC_DENSE     ? 17
-				     : effort == CODEC_NUMBERS ? 6
-							       : 0);
-	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_chainLog, effort == CODEC_DENSE ? 17 : 0);
-	(void)ZSTD_CCtx_setParameter(c->packer, ZSTD_c_minMatch, effort == CODEC_NUMBERS ? 7 : 0);
+	set_effort(c, effort);
 	size_t n = ZSTD_compress2(c->packer, to, bound, raw, len);
 
 	if (ZSTD_isError(n))

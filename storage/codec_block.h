@@ -18,6 +18,7 @@ enum { TIMES, NODE_LIST, NODES, CONTEXT_LIST, CONTEXTS, COUNTS, COLUMNS_FIXED };
 struct codec {
 	ZSTD_CCtx *packer;
 	ZSTD_DCtx *unpacker;
+	enum codec_effort effort; /* what the packer is set to; 0: nothing yet */
 	struct buf raw, columns, packed, plane, other, apart;
 	/* What a short block names, in the order in which it was met. */
 	struct slots met;

@@ -9,16 +9,42 @@
 
 #define APART_MIN 1024 /* records: for fewer, ten frames cost more than they save */
 
+#define VARINT32_MAX 5 /* bytes of the longest of 32 bits, or of their difference */
+
+/* Room for so many numbers behind what is there, or NULL; then no number is put. */
+static uint8_t *room_for(struct buf *to, size_t count, size_t longest)
+{
+	return (uint8_t *)buf_reserve(to, count * longest);
+}
+
+/* What was put there ends before `end`. Returns how much it was. */
+static size_t put_until(struct buf *to, const uint8_t *end)
+{
+	size_t len = end ? (size_t)(end - (uint8_t *)to->data) - to->len : 0;
+
+	to->len += len;
+	return len;
+}
+
+static inline uint8_t *put_number(uint8_t *to, uint64_t value)
+{
+	if (value < 0x80) {
+		*to = (uint8_t)value;
+		return to + 1;
+	}
+	return to + varint_put(to, value);
+}
+
 static size_t put_deltas(struct buf *to, const uint32_t *items, size_t count)
 {
-	size_t before = to->len;
+	uint8_t *p = room_for(to, count, VARINT32_MAX);
 	int64_t last = 0;
 
-	for (size_t i = 0; i < count; i++) {
-		(void)buf_add_varint(to, zigzag_put((int64_t)items[i] - last));
+	for (size_t i = 0; p && i < count; i++) {
+		p = put_number(p, zigzag_put((int64_t)items[i] - last));
 		last = items[i];
 	}
-	return to->len - before;
+	return put_until(to, p);
 }
 
 static uint64_t magnitude(int64_t value)
@@ -37,30 +63,53 @@ static uint64_t divisor(uint64_t a, uint64_t b)
 	return a;
 }
 
+#define US 1000 /* what the agent's times are in: to divide by a constant costs a quarter */
+
+/* The greatest number that divides all steps between times, given what they have in common at least. */
+static uint64_t unit_of(const int64_t *times, size_t count, uint64_t least)
+{
+	uint64_t unit = 0;
+
+	for (size_t i = 1; i < count && unit != 1; i++) {
+		uint64_t step = magnitude(times[i] - times[i - 1]);
+
+		unit = divisor(unit, least == US ? step / US : step);
+	}
+	return unit ? unit * least : 1;
+}
+
+static bool are_us(const int64_t *times, size_t count)
+{
+	uint64_t rest = 0;
+
+	for (size_t i = 1; i < count; i++)
+		rest |= magnitude(times[i] - times[i - 1]) % US;
+	return !rest;
+}
+
 /* A sign takes a bit of each number, which times in order have no use for. */
 static size_t put_times(struct buf *to, const int64_t *times, size_t count, bool may_be_plain)
 {
-	size_t before = to->len;
-	uint64_t unit = 0;
 	bool ordered = may_be_plain;
+	uint8_t *p = count ? room_for(to, count + 2, VARINT_MAX) : NULL;
 
-	if (!count)
+	if (!p)
 		return 0;
-	for (size_t i = 1; i < count && unit != 1; i++)
-		unit = divisor(unit, magnitude(times[i] - times[i - 1]));
+	uint64_t unit = unit_of(times, count, are_us(times, count) ? US : 1);
+
 	for (size_t i = 1; i < count && ordered; i++)
 		ordered = times[i] >= times[i - 1];
-	unit = unit ? unit : 1;
-	(void)buf_add_varint(to, zigzag_put(times[0]));
-	(void)buf_add_varint(to, unit);
+	p = put_number(p, zigzag_put(times[0]));
+	p = put_number(p, unit);
 	if (may_be_plain)
-		(void)buf_add_varint(to, ordered);
+		p = put_number(p, ordered);
 	for (size_t i = 1; i < count; i++) {
-		int64_t delta = (times[i] - times[i - 1]) / (int64_t)unit;
+		int64_t delta = times[i] - times[i - 1];
 
-		(void)buf_add_varint(to, ordered ? (uint64_t)delta : zigzag_put(delta));
+		delta = unit == US ? delta / US : delta / (int64_t)unit;
+		p = put_number(p, ordered ? (uint64_t)delta : zigzag_put(delta));
 	}
-	return to->len - before;
+	return put_until(to, p);
 }
 
 /* Whether each value is `unit` for each sample behind it, as the time of CPU samples is. */
@@ -79,25 +128,43 @@ static bool follows_counts(const int64_t *values, const uint64_t *counts, size_t
 static size_t put_values(struct buf *to, const int64_t *values, const uint64_t *counts,
 			 size_t count)
 {
-	size_t before = to->len;
+	uint8_t *p = room_for(to, count + 1, VARINT_MAX);
 	uint64_t unit = 0;
 
+	if (!p)
+		return 0;
 	/* For a column that follows, the unit of the first record is that of all. */
 	if (count && counts[0] && values[0] >= 0)
 		unit = (uint64_t)values[0] / counts[0];
-	if (follows_counts(values, counts, count, unit)) {
-		(void)buf_add_varint(to, unit);
-		return to->len - before;
-	}
+	if (follows_counts(values, counts, count, unit))
+		return put_until(to, put_number(p, unit));
 	unit = 0;
 	for (size_t i = 0; i < count && unit != 1; i++)
 		unit = divisor(unit, magnitude(values[i]));
 	/* INT64_MIN alone: its own unit does not fit a signed number. */
 	unit = unit && unit <= INT64_MAX ? unit : 1;
-	(void)buf_add_varint(to, unit);
+	p = put_number(p, unit);
 	for (size_t i = 0; i < count; i++)
-		(void)buf_add_varint(to, zigzag_put(values[i] / (int64_t)unit));
-	return to->len - before;
+		p = put_number(p, zigzag_put(values[i] / (int64_t)unit));
+	return put_until(to, p);
+}
+
+static size_t put_plain(struct buf *to, const uint32_t *items, size_t count)
+{
+	uint8_t *p = room_for(to, count, VARINT32_MAX);
+
+	for (size_t i = 0; p && i < count; i++)
+		p = put_number(p, items[i]);
+	return put_until(to, p);
+}
+
+static size_t put_counts(struct buf *to, const uint64_t *counts, size_t count)
+{
+	uint8_t *p = room_for(to, count, VARINT_MAX);
+
+	for (size_t i = 0; p && i < count; i++)
+		p = put_number(p, counts[i]);
+	return put_until(to, p);
 }
 
 struct ranking {
@@ -227,33 +294,41 @@ static int meet(struct codec *c, uint32_t node, uint32_t *ret_place)
 	return slots_add(&c->met, tag, *ret_place);
 }
 
-/* A short block is packed again within the hour: what is frequent is mostly met early, and need not be counted. */
-static void put_met(struct codec *c, struct buf *to, const uint32_t *nodes, size_t count,
-		    size_t *ret_list, size_t *ret_places)
+/* The nodes in the order in which they are met, and the place of each record's. */
+static int find_met(struct codec *c, const struct codec_columns *columns, uint32_t *places)
 {
-	size_t before = to->len;
-	int64_t last = 0;
-	uint32_t place;
-
-	if (c->met.capacity / 8 > count)
+	if (c->met.capacity / 8 > columns->count)
 		slots_release(&c->met);
 	slots_clear(&c->met);
-	buf_clear(&c->plane);
-	for (size_t i = 0; i < count; i++) {
-		if (meet(c, nodes[i], &place) || buf_add_varint(&c->plane, place)) {
+	for (size_t i = 0; i < columns->count; i++)
+		if (meet(c, columns->nodes[i], &places[i]))
+			return -ENOMEM;
+	return 0;
+}
+
+/* A short block is packed again within the hour: what is frequent is mostly met early, and need not be counted. */
+static void put_met(struct codec *c, struct buf *to, const struct codec_columns *columns,
+		    size_t *ret_list, size_t *ret_places)
+{
+	const uint32_t *names = columns->names, *places = columns->places;
+	size_t before = to->len, n = columns->names_count;
+
+	if (!names) {
+		buf_clear(&c->plane);
+		uint32_t *found = (void *)buf_reserve(&c->plane, (columns->count + 1) * sizeof(*found));
+
+		if (!found || find_met(c, columns, found)) {
 			to->failed = -ENOMEM;
 			return;
 		}
+		names = c->names;
+		places = found;
+		n = c->met.count;
 	}
-	(void)buf_add_varint(to, c->met.count);
-	for (size_t i = 0; i < c->met.count; i++) {
-		(void)buf_add_varint(to, zigzag_put((int64_t)c->names[i] - last));
-		last = c->names[i];
-	}
+	(void)buf_add_varint(to, n);
+	(void)put_deltas(to, names, n);
 	*ret_list = to->len - before;
-	if (count)
-		(void)buf_add(to, c->plane.data, c->plane.len);
-	*ret_places = to->len - before - *ret_list;
+	*ret_places = put_plain(to, places, columns->count);
 }
 
 /* Windows that stand one behind the other, each with its nodes in order: what there is of nodes is told once, and in
@@ -394,7 +469,7 @@ static void put_stacks(struct codec *c, const struct codec_columns *columns, uns
 		put_ranked(to, columns->contexts, n, &lengths[CONTEXT_LIST], &lengths[CONTEXTS]);
 		return;
 	}
-	put_met(c, to, columns->nodes, n, &lengths[NODE_LIST], &lengths[NODES]);
+	put_met(c, to, columns, &lengths[NODE_LIST], &lengths[NODES]);
 	lengths[NODES] += lengths[NODE_LIST];
 	lengths[CONTEXTS] = put_deltas(to, columns->contexts, n);
 }
@@ -402,22 +477,19 @@ static void put_stacks(struct codec *c, const struct codec_columns *columns, uns
 int codec_encode(struct codec *c, const struct codec_columns *columns, unsigned parts,
 		 enum codec_effort effort, struct str *ret_packed)
 {
-	size_t lengths[COLUMNS_FIXED + PROFILE_COLUMNS_MAX] = {0}, before;
+	size_t lengths[COLUMNS_FIXED + PROFILE_COLUMNS_MAX] = {0};
 	struct buf *body = &c->columns;
 
 	if (effort == CODEC_DENSE && columns->count >= APART_MIN)
 		parts |= CODEC_APART | CODEC_LISTS;
 	if (parts & CODEC_CONTEXTS)
-		effort = CODEC_NUMBERS;
+		effort = effort == CODEC_DENSE ? CODEC_NUMBERS : CODEC_OPEN;
 	buf_clear(body);
 	if (parts & CODEC_TIMES)
 		lengths[TIMES] =
 		    put_times(body, columns->times, columns->count, parts & CODEC_LISTS);
 	put_stacks(c, columns, parts, lengths);
-	before = body->len;
-	for (size_t i = 0; i < columns->count; i++)
-		(void)buf_add_varint(body, columns->counts[i]);
-	lengths[COUNTS] = body->len - before;
+	lengths[COUNTS] = put_counts(body, columns->counts, columns->count);
 	for (size_t v = 0; v < columns->values_count; v++)
 		lengths[COLUMNS_FIXED + v] =
 		    put_values(body, columns->values[v], columns->counts, columns->count);

@@ -126,12 +126,30 @@ MUST_CHECK int dict_add_series(struct dict *dict, const struct dict_series *seri
 			       const struct profile_label *labels);
 MUST_CHECK int dict_add_instance(struct dict *dict, const struct profile_instance *instance);
 
+/* Stacks that some dictionary was asked for lately, each in the one place that its hash gives it: the few that are
+ * in every batch are found without a look into tables that are large and cold. */
+#define DICT_LATELY 8192 /* places */
+struct dict_lately {
+	uint64_t dict; /* its id */
+	struct hash128 hash;
+	uint32_t node;
+};
+
+/* What of a map was set: maps are long, and of a batch's tables few things are asked for. */
+struct dict_marks {
+	uint32_t *ids;
+	size_t count, capacity;
+};
+
 /* Adding with the numbers of another set of tables, remembered from call to call. */
 struct dict_import {
 	struct dict *to;
 	struct dict_tables from;
 	uint32_t *strings, *modules, *frames, *nodes, *contexts; /* INDEX_NONE: not met yet */
-	struct dict_counts capacity;
+	struct dict_counts capacity, valid; /* valid: below is a number, or INDEX_NONE */
+	struct dict_marks strings_set, frames_set;
+	struct dict_lately *lately; /* DICT_LATELY, borrowed, or NULL */
+	bool names_only; /* strings, series and instances: a catalogue has no stacks */
 	uint32_t *path;
 	size_t path_capacity;
 };
@@ -141,6 +159,9 @@ MUST_CHECK int dict_import_init(struct dict_import *import, struct dict *to,
 				const struct dict_tables *from);
 /* Go on with the same tables, which have grown and moved. Returns 0 or -ENOMEM. */
 MUST_CHECK int dict_import_follow(struct dict_import *import, const struct dict_tables *from);
+/* Begin anew, for others, in the memory that is there; of a zeroed one as dict_import_init. Release it in every case. */
+MUST_CHECK int dict_import_again(struct dict_import *import, struct dict *to,
+				 const struct dict_tables *from, bool names_only);
 void dict_import_release(struct dict_import *import);
 
 /* Each returns 0, -ENOMEM, or -E2BIG when the file's text or numbers are used up. */
@@ -160,6 +181,12 @@ MUST_CHECK static inline int dict_import_context(struct dict_import *import, uin
 {
 	*ret_id = import->contexts[id];
 	return *ret_id != INDEX_NONE ? 0 : dict_import_new_context(import, id, ret_id);
+}
+
+/* The line that dict_import_node will read first for a node that is not met, for who has others meanwhile. */
+static inline struct dict_lately *dict_import_lately(const struct dict_import *import, struct hash128 hash)
+{
+	return import->lately ? &import->lately[(hash.lo ^ import->to->id) % DICT_LATELY] : NULL;
 }
 
 /* `series` and `instance` are described with the numbers of `from`. */

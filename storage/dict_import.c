@@ -6,38 +6,74 @@
 #include "storage/dict_tables.h"
 
 /* Room for `count` numbers; what is new is not met. */
-static int widen(uint32_t **map, size_t *capacity, size_t count)
+static int widen(uint32_t **map, size_t *capacity, size_t *valid, size_t count)
 {
-	size_t before = *capacity;
 	int rc = array_grow(map, sizeof(**map), capacity, count);
 
-	if (!rc && *capacity > before)
-		memset(*map + before, 0xff, (*capacity - before) * sizeof(**map));
+	if (!rc && count > *valid) {
+		memset(*map + *valid, 0xff, (count - *valid) * sizeof(**map));
+		*valid = count;
+	}
 	return rc;
 }
+
+#define WIDEN(im, map, count) widen(&(im)->map, &(im)->capacity.map, &(im)->valid.map, count)
 
 int dict_import_follow(struct dict_import *im, const struct dict_tables *from)
 {
 	im->from = *from;
-	if (widen(&im->strings, &im->capacity.strings, from->strings_count + 1) ||
-	    widen(&im->modules, &im->capacity.modules, from->modules_count + 1) ||
-	    widen(&im->frames, &im->capacity.frames, from->frames_count + 1) ||
-	    widen(&im->nodes, &im->capacity.nodes, from->nodes_count + 1) ||
-	    widen(&im->contexts, &im->capacity.contexts, from->contexts_count + 1))
+	if (WIDEN(im, strings, from->strings_count + 1))
 		return -ENOMEM;
+	if (im->names_only)
+		return 0;
+	if (WIDEN(im, modules, from->modules_count + 1) ||
+	    WIDEN(im, frames, from->frames_count + 1) || WIDEN(im, nodes, from->nodes_count + 1) ||
+	    WIDEN(im, contexts, from->contexts_count + 1))
+		return -ENOMEM;
+	return 0;
+}
+
+static int mark(struct dict_marks *m, uint32_t id)
+{
+	int rc = array_grow(&m->ids, sizeof(*m->ids), &m->capacity, m->count + 1);
+
+	if (!rc)
+		m->ids[m->count++] = id;
+	return rc;
+}
+
+static void unset(struct dict_marks *m, uint32_t *map)
+{
+	for (size_t i = 0; i < m->count; i++)
+		map[m->ids[i]] = INDEX_NONE;
+	m->count = 0;
+}
+
+int dict_import_again(struct dict_import *im, struct dict *to, const struct dict_tables *from,
+		      bool names_only)
+{
+	im->to = to;
+	im->names_only = names_only;
+	im->lately = NULL;
+	unset(&im->strings_set, im->strings);
+	unset(&im->frames_set, im->frames);
+	im->valid.modules = im->valid.nodes = im->valid.contexts = 0;
+	if (dict_import_follow(im, from))
+		return -ENOMEM;
+	im->strings[0] = 0;
+	if (!names_only)
+		im->modules[0] = im->frames[0] = im->nodes[0] = im->contexts[0] = 0;
 	return 0;
 }
 
 int dict_import_init(struct dict_import *im, struct dict *to, const struct dict_tables *from)
 {
 	memset(im, 0, sizeof(*im));
-	im->to = to;
-	if (dict_import_follow(im, from)) {
+	int rc = dict_import_again(im, to, from, false);
+
+	if (rc)
 		dict_import_release(im);
-		return -ENOMEM;
-	}
-	im->strings[0] = im->modules[0] = im->frames[0] = im->nodes[0] = im->contexts[0] = 0;
-	return 0;
+	return rc;
 }
 
 void dict_import_release(struct dict_import *im)
@@ -47,6 +83,8 @@ void dict_import_release(struct dict_import *im)
 	free(im->frames);
 	free(im->nodes);
 	free(im->contexts);
+	free(im->strings_set.ids);
+	free(im->frames_set.ids);
 	free(im->path);
 	memset(im, 0, sizeof(*im));
 }
@@ -56,8 +94,10 @@ int dict_import_string(struct dict_import *im, uint32_t id, uint32_t *ret_id)
 	if (id >= im->from.strings_count)
 		id = 0;
 	if (im->strings[id] == INDEX_NONE) {
-		int rc = dict_add_string(im->to, im->from.strings[id], &im->strings[id]);
+		int rc = mark(&im->strings_set, id);
 
+		if (!rc)
+			rc = dict_add_string(im->to, im->from.strings[id], &im->strings[id]);
 		if (rc) {
 			im->strings[id] = INDEX_NONE;
 			return rc;
@@ -116,9 +156,9 @@ static int import_frame(struct dict_import *im, uint32_t id, const struct profil
 			struct hash128 key)
 {
 	uint32_t found = index_find(&im->to->frames, key);
-	int rc = 0;
+	int rc = mark(&im->frames_set, id);
 
-	if (found == INDEX_NONE) {
+	if (!rc && found == INDEX_NONE) {
 		found = (uint32_t)im->to->t.frames_count;
 		rc = dict_add_frame_keyed(im->to, frame, key);
 	}
@@ -147,10 +187,14 @@ static int import_strings(struct dict_import *im, const uint32_t *frames, size_t
 		tags[i] = intern_tag(strings, im->from.strings[ids[i]]);
 	for (size_t i = 0; i < n; i++)
 		intern_prefetch(strings, tags[i]);
-	for (size_t i = 0; !rc && i < n; i++)
-		if (im->strings[ids[i]] == INDEX_NONE)
+	for (size_t i = 0; !rc && i < n; i++) {
+		if (im->strings[ids[i]] != INDEX_NONE)
+			continue;
+		rc = mark(&im->strings_set, ids[i]);
+		if (!rc)
 			rc = dict_add_string_tagged(im->to, tags[i], im->from.strings[ids[i]],
 						    &im->strings[ids[i]]);
+	}
 	return rc;
 }
 
@@ -239,7 +283,7 @@ static int import_path(struct dict_import *im, size_t depth)
 	return rc;
 }
 
-int dict_import_new_node(struct dict_import *im, uint32_t id, uint32_t *ret_id)
+static int find_or_add(struct dict_import *im, uint32_t id)
 {
 	const struct dict *to = im->to;
 	struct hash128 hash = im->from.node_hashes[id];
@@ -256,6 +300,21 @@ int dict_import_new_node(struct dict_import *im, uint32_t id, uint32_t *ret_id)
 		if (!rc && to->placed != im->nodes[id])
 			rc = index_add_among(&im->to->nodes, hash, im->nodes[id]);
 	}
+	return rc;
+}
+
+int dict_import_new_node(struct dict_import *im, uint32_t id, uint32_t *ret_id)
+{
+	struct hash128 hash = im->from.node_hashes[id];
+	struct dict_lately *l = dict_import_lately(im, hash);
+	int rc = 0;
+
+	if (l && l->dict == im->to->id && hash128_equal(l->hash, hash))
+		im->nodes[id] = l->node;
+	else
+		rc = find_or_add(im, id);
+	if (!rc && l)
+		*l = (struct dict_lately){im->to->id, hash, im->nodes[id]};
 	if (!rc)
 		*ret_id = im->nodes[id];
 	return rc;

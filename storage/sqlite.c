@@ -116,6 +116,9 @@ static void sqlite_close(struct storage *store)
 	db_close(&s->symbols);
 	known_release(&s->known);
 	imports_release(&s->derived);
+	imports_release(&s->putting);
+	free(s->putting.lately);
+	batch_release(&s->batch);
 	codec_free(s->codec);
 	fd_close(&s->lock_fd);
 	pthread_mutex_destroy(&s->lock);
@@ -132,6 +135,7 @@ static int sqlite_open(const char *rest, const struct storage_options *options,
 		return err_set(err, -ENOMEM, "storage: out of memory");
 	}
 	s->lock_fd = -1;
+	s->putting.lately = calloc(DICT_LATELY, sizeof(struct dict_lately)); /* without it, too */
 	pthread_mutex_init(&s->lock, NULL);
 	s->options = *options;
 	if (!s->options.l0_age_ns)

@@ -5,7 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "storage/sqlite_wal.h"
+
 #define APPLICATION_ID 0x68727468 /* "hrth" */
+#define WAL_FRAME_HEAD 24 /* bytes before a page */
+#define CHECKPOINT_FRAMES 1000	   /* of the WAL: then they are moved */
 
 static const struct {
 	enum db_kind kind;
@@ -126,6 +130,42 @@ int db_exec(struct db *db, const char *sql, struct err *err)
 	return sqlite3_exec(db->handle, sql, NULL, NULL, NULL) ? db_fail(db, err) : 0;
 }
 
+static int run_literal(struct db *db, const char *sql, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int rc = db_prepare(db, sql, &stmt, err);
+
+	return rc ? rc : db_run(db, stmt, err);
+}
+
+int db_begin(struct db *db, struct err *err)
+{
+	static const char sql[] = "BEGIN IMMEDIATE";
+
+	return run_literal(db, sql, err);
+}
+
+int db_commit(struct db *db, struct err *err)
+{
+	static const char sql[] = "COMMIT";
+
+	if (db->later)
+		wal_put_off(db->handle, true);
+	int rc = run_literal(db, sql, err);
+
+	if (db->later)
+		wal_put_off(db->handle, false);
+	return rc;
+}
+
+int db_sync(struct db *db, struct err *err)
+{
+	if (wal_sync(db->handle) == SQLITE_OK)
+		return 0;
+	return err_set(err, -EIO, "storage: %s: its WAL cannot be synced",
+		       sqlite3_db_filename(db->handle, "main"));
+}
+
 void db_rollback(struct db *db)
 {
 	for (size_t i = 0; i < db->statements_count; i++)
@@ -141,6 +181,8 @@ bool db_checkpoint_within(struct db *db, int wait_ms)
 	int rc = sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 
 	(void)sqlite3_busy_timeout(db->handle, 5000);
+	if (rc == SQLITE_OK)
+		db->wal_bytes = 0;
 	return rc == SQLITE_OK;
 }
 
@@ -208,10 +250,10 @@ static void config(struct db *db, int option, int on)
 	(void)sqlite3_db_config(db->handle, option, on, NULL);
 }
 
-static int open_any(struct db *db, const char *path, int flags, struct err *err)
+static int open_any(struct db *db, const char *path, int flags, const char *vfs, struct err *err)
 {
 	memset(db, 0, sizeof(*db));
-	if (sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, NULL)) {
+	if (sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX, vfs)) {
 		int rc = db_fail(db, err);
 
 		db_close(db);
@@ -224,13 +266,28 @@ static int open_any(struct db *db, const char *path, int flags, struct err *err)
 	return 0;
 }
 
+/* After a commit.  SQLite's own autocheckpoint, that also tells how long the WAL is: to ask the file system costs a
+ * path's look-up. */
+static int committed(void *arg, sqlite3 *handle, const char *name, int frames)
+{
+	struct db *db = arg;
+
+	if (db->later)
+		wal_put_off(handle, false);
+	db->wal_bytes = (uint64_t)frames * db->frame_bytes;
+	if (frames >= CHECKPOINT_FRAMES)
+		(void)sqlite3_wal_checkpoint(handle, name);
+	return SQLITE_OK;
+}
+
 int db_open_writer(struct db *db, const char *path, enum db_kind kind, bool create, struct err *err)
 {
 	int flags = SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0);
-	int rc = open_any(db, path, flags, err);
+	int rc = open_any(db, path, flags, wal_vfs(), err), page = 0;
 
 	if (rc)
 		return rc;
+	(void)sqlite3_wal_hook(db->handle, committed, db);
 	/* Each table and index takes a page at least, and at a low rate these are a sixth of a day or a month. */
 	if (create && (kind == DB_L1 || kind == DB_L2))
 		rc = db_exec(db, "PRAGMA page_size=2048", err);
@@ -238,18 +295,22 @@ int db_open_writer(struct db *db, const char *path, enum db_kind kind, bool crea
 		db_close(db);
 		return rc;
 	}
-	/* FULL: a commit is on disk before it is acknowledged.  mmap would turn an I/O error into
+	/* FULL: a commit is on disk before it is acknowledged; sqlite_wal.c counts on that sync.  mmap would turn an I/O error into
 	 * SIGBUS. */
 	rc = db_exec(db,
 		     "PRAGMA auto_vacuum=INCREMENTAL;"
 		     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=0;"
-		     "PRAGMA wal_autocheckpoint=1000; PRAGMA journal_size_limit=8388608;"
+		     "PRAGMA journal_size_limit=8388608;"
 		     "PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-4096",
 		     err);
 	if (!rc)
 		rc = migrate(db, kind, err);
+	if (!rc)
+		rc = pragma_int(db, "PRAGMA page_size", &page, err);
 	if (rc)
 		db_close(db);
+	else
+		db->frame_bytes = (uint32_t)page + WAL_FRAME_HEAD;
 	return rc;
 }
 
@@ -277,7 +338,7 @@ int db_open_still(struct db *db, const char *path, enum db_kind kind, struct err
 		else
 			*to++ = *p;
 	(void)strcpy(to, "?immutable=1");
-	int rc = open_any(db, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, err);
+	int rc = open_any(db, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL, err);
 
 	sqlite3_free(uri);
 	if (rc)
@@ -299,12 +360,12 @@ void db_close_still(struct db *db)
 
 void db_sync_later(struct db *db)
 {
-	(void)sqlite3_exec(db->handle, "PRAGMA synchronous=NORMAL", NULL, NULL, NULL);
+	db->later = true;
 }
 
 int db_open_reader(struct db *db, const char *path, struct err *err)
 {
-	int rc = open_any(db, path, SQLITE_OPEN_READONLY, err);
+	int rc = open_any(db, path, SQLITE_OPEN_READONLY, NULL, err);
 
 	if (rc)
 		return rc;

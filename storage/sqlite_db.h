@@ -27,18 +27,23 @@ struct db {
 		sqlite3_stmt *stmt;
 	} statements[DB_STATEMENTS_MAX];
 	size_t statements_count;
+	bool later;	      /* commits are synced at a checkpoint, or when asked for */
+	uint32_t frame_bytes; /* of the WAL */
+	uint64_t wal_bytes;   /* of a writer's: as of its last commit or checkpoint */
 };
 
 /* Whether the library that runs has the WAL-reset bug. */
 bool db_library_is_affected(void);
 
-/* Open for writing and bring the schema up to date; creates the file when `create`.
- * Returns 0, -EBADMSG (no database, or damaged), -ENOTSUP (from a newer release), -ENOSPC, -EIO. */
+/* Open for writing and bring the schema up to date; creates the file when `create`.  `db` stays where it is until it
+ * is closed. Returns 0, -EBADMSG (no database, or damaged), -ENOTSUP (from a newer release), -ENOSPC, -EIO. */
 MUST_CHECK int db_open_writer(struct db *db, const char *path, enum db_kind kind, bool create,
 			      struct err *err);
-/* From now on a commit is on disk at the next checkpoint only, in order; a crash of the process alone
+/* From now on a commit is on disk at the next checkpoint or db_sync only, in order; a crash of the process alone
  * loses nothing. */
 void db_sync_later(struct db *db);
+/* What was committed is on disk, by whichever connection. */
+MUST_CHECK int db_sync(struct db *db, struct err *err);
 /* Open a file that nobody writes and whose WAL is empty, to read a little of it: no lock, no shared
  * memory, nothing is made beside it.  -ENOTSUP also when its schema is an older one. */
 MUST_CHECK int db_open_still(struct db *db, const char *path, enum db_kind kind, struct err *err);
@@ -57,6 +62,9 @@ void db_forget_pages(struct db *db);
 MUST_CHECK int db_check(struct db *db, struct err *err);
 
 MUST_CHECK int db_exec(struct db *db, const char *sql, struct err *err);
+/* A transaction that writes. */
+MUST_CHECK int db_begin(struct db *db, struct err *err);
+MUST_CHECK int db_commit(struct db *db, struct err *err);
 void db_rollback(struct db *db); /* when there is a transaction */
 /* Move what the WAL holds into the file.  Never waits; `shrink` also cuts the WAL off where no
  * reader is in the way.  Writer's connections only. */

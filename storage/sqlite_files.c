@@ -142,8 +142,10 @@ struct period_file *files_ref(struct sqlite_store *s, struct period_file *file)
 
 static void unref_locked(struct period_file *file)
 {
-	if (--file->refs == 0)
-		free(file);
+	if (--file->refs)
+		return;
+	recent_release(&file->recent);
+	free(file);
 }
 
 void files_unref(struct sqlite_store *s, struct period_file *file)

@@ -182,6 +182,54 @@ int fold_add(struct fold *f, const struct dict_series *described, uint32_t serie
 	return rc;
 }
 
+static int add_sum(struct fold *f, uint32_t bucket, const struct recent_sum *sum, size_t width)
+{
+	uint32_t tag = slots_mix(sum->node, bucket, f->secret);
+	struct fold_entry *e = find_entry(f, tag, bucket, sum->node);
+	int rc = 0;
+
+	if (e) {
+		e->count += sum->count;
+		for (size_t v = 0; v < width; v++) {
+			int64_t *value = &f->values[e->values_at + v];
+
+			*value = storage_add(*value, sum->values[v]);
+		}
+		return 0;
+	}
+	rc = new_entry(f, tag, (struct fold_entry){bucket, sum->node, sum->count, 0, 0}, width);
+	if (!rc)
+		memcpy(f->values + f->values_count - width, sum->values, width * sizeof(*f->values));
+	return rc;
+}
+
+int fold_add_sums(struct fold *f, uint32_t series, bool known, const struct recent_window *window,
+		  const uint8_t *sums, size_t width)
+{
+	struct fold_bucket want = {.window_ns = window->window_ns,
+				   .time_ns = window->window_ns,
+				   .first_ns = INT64_MAX,
+				   .last_ns = INT64_MIN,
+				   .series = series,
+				   .known = known};
+	uint32_t at;
+	int rc = bucket_of(f, &want, &at);
+
+	if (rc)
+		return rc;
+	struct fold_bucket *b = &f->buckets[at];
+
+	b->first_ns = MIN(b->first_ns, window->first_ns);
+	b->last_ns = MAX(b->last_ns, window->last_ns);
+	b->records += window->records;
+	f->added += window->records;
+	if (!f->places.count)
+		hash_secret(f->secret);
+	for (size_t i = 0; !rc && i < window->count; i++, sums += recent_stride(width))
+		rc = add_sum(f, at, (const void *)sums, width);
+	return rc;
+}
+
 int fold_add_loss(struct fold *f, struct fold_loss loss)
 {
 	int rc = array_grow(&f->losses, sizeof(loss), &f->losses_capacity, f->losses_count + 1);

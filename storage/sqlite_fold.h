@@ -70,6 +70,9 @@ enum fold_part { FOLD_SUMS = 1, FOLD_GAUGES = 2 };
 MUST_CHECK int fold_add(struct fold *fold, const struct dict_series *described, uint32_t series,
 			uint32_t instance, bool known, unsigned parts,
 			const struct codec_columns *columns, size_t i);
+/* A window of a block of sums. */
+MUST_CHECK int fold_add_sums(struct fold *fold, uint32_t series, bool known,
+			     const struct recent_window *window, const uint8_t *sums, size_t width);
 MUST_CHECK int fold_add_loss(struct fold *fold, struct fold_loss loss);
 MUST_CHECK int fold_add_end(struct fold *fold, struct fold_end end);
 

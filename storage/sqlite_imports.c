@@ -5,21 +5,42 @@
 #include <errno.h>
 #include <string.h>
 
+#define KEPT_MAX ((size_t)1 << 20) /* bytes */
+
 static int full(const struct imports *im, int rc, struct err *err)
 {
 	return err_set(err, rc, "storage: %s: %s", im->to->entry->name,
 		       rc == -ENOMEM ? "out of memory" : "the dictionary is full");
 }
 
-int imports_init(struct imports *im, struct open_file *to, struct codec *codec,
-		 const struct dict_tables *from, struct err *err)
+int imports_again(struct imports *im, struct open_file *to, struct codec *codec,
+		  const struct dict_tables *from, struct err *err)
 {
-	memset(im, 0, sizeof(*im));
 	im->to = to;
 	im->codec = codec;
-	int rc = dict_import_init(&im->catalogue, &to->catalogue.dict, from);
+	im->parts_count = 0;
+	im->from_id = im->to_id = 0;
+	int rc = dict_import_again(&im->catalogue, &to->catalogue.dict, from, true);
 
 	return rc ? full(im, rc, err) : 0;
+}
+
+static size_t bytes_of(const struct dict_import *im)
+{
+	const struct dict_counts *c = &im->capacity;
+
+	return (c->strings + c->modules + c->frames + c->nodes + c->contexts + im->path_capacity) *
+	       sizeof(uint32_t);
+}
+
+void imports_trim(struct imports *im)
+{
+	size_t bytes = bytes_of(&im->catalogue);
+
+	for (size_t i = 0; i < im->parts_made; i++)
+		bytes += bytes_of(&im->parts[i]->import);
+	if (bytes > KEPT_MAX)
+		imports_release(im);
 }
 
 int imports_keep(struct imports *im, struct open_file *to, struct codec *codec,
@@ -32,7 +53,7 @@ int imports_keep(struct imports *im, struct open_file *to, struct codec *codec,
 		return rc ? full(im, rc, err) : 0;
 	}
 	imports_release(im);
-	rc = imports_init(im, to, codec, &from->t, err);
+	rc = imports_again(im, to, codec, &from->t, err);
 	if (!rc) {
 		im->from_id = from->id;
 		im->to_id = to->catalogue.dict.id;
@@ -42,13 +63,25 @@ int imports_keep(struct imports *im, struct open_file *to, struct codec *codec,
 
 void imports_release(struct imports *im)
 {
-	for (size_t i = 0; i < im->parts_count; i++) {
+	for (size_t i = 0; i < im->parts_made; i++) {
 		dict_import_release(&im->parts[i]->import);
 		free(im->parts[i]);
 	}
 	free(im->parts);
 	dict_import_release(&im->catalogue);
-	memset(im, 0, sizeof(*im));
+	*im = (struct imports){.lately = im->lately};
+}
+
+static int part_make(struct imports *im)
+{
+	int rc = array_grow(&im->parts, sizeof(struct import_part *), &im->parts_capacity,
+			    im->parts_made + 1);
+	struct import_part *part = rc ? NULL : calloc(1, sizeof(*part));
+
+	if (!part)
+		return -ENOMEM;
+	im->parts[im->parts_made++] = part;
+	return 0;
 }
 
 int imports_part(struct imports *im, uint32_t series, const struct dict_tables *from,
@@ -67,17 +100,15 @@ int imports_part(struct imports *im, uint32_t series, const struct dict_tables *
 
 	if (rc)
 		return rc;
-	if (array_grow(&im->parts, sizeof(struct import_part *), &im->parts_capacity,
-		       im->parts_count + 1))
+	if (im->parts_count == im->parts_made && part_make(im))
 		return full(im, -ENOMEM, err);
-	part = calloc(1, sizeof(*part));
-	rc = part ? dict_import_init(&part->import, dict, from) : -ENOMEM;
-	if (rc) {
-		free(part);
+	part = im->parts[im->parts_count];
+	rc = dict_import_again(&part->import, dict, from, false);
+	part->import.lately = im->lately;
+	if (rc)
 		return full(im, rc, err);
-	}
 	part->part = number;
-	im->parts[im->parts_count++] = part;
+	im->parts_count++;
 	*ret_import = &part->import;
 	return 0;
 }

@@ -171,9 +171,9 @@ static int carry_rows(struct db *from, struct db *to, int64_t arrived_after_ns, 
 int known_carry(struct open_file *from, struct open_file *to, int64_t arrived_after_ns,
 		struct err *err)
 {
-	int rc = db_exec(&to->db, "BEGIN IMMEDIATE", err);
+	int rc = db_begin(&to->db, err);
 
 	if (!rc)
 		rc = carry_rows(&from->db, &to->db, arrived_after_ns, err);
-	return rc ? rc : db_exec(&to->db, "COMMIT", err);
+	return rc ? rc : db_commit(&to->db, err);
 }

@@ -11,6 +11,14 @@
 #include <errno.h>
 #include <string.h>
 
+#define SPANS_LATELY 64
+
+/* Of one series in a put. */
+struct span {
+	uint32_t series;
+	int64_t min_ns, max_ns;
+};
+
 /* The profiles of one put that go into one file. */
 struct group {
 	struct sqlite_store *s;
@@ -18,6 +26,9 @@ struct group {
 	struct extent extent;
 	uint64_t records;
 	int64_t last; /* batch */
+	struct recent recent;
+	struct span *spans;
+	size_t spans_count, spans_capacity;
 };
 
 static int64_t home_of(const struct profile *p)
@@ -54,17 +65,19 @@ static int insert_batch(struct group *g, const struct profile *p, uint32_t insta
 }
 
 struct block {
-	int64_t batch, min_ns, max_ns;
+	int64_t batch;
 	uint32_t series, instance;
 };
 
-static int insert_block(struct group *g, const struct block *b, const struct codec_columns *columns,
-			struct err *err)
+/* What was gathered. */
+static int insert_block(struct group *g, const struct block *b, struct err *err)
 {
+	struct batch *batch = &g->s->batch;
 	struct str packed;
 	sqlite3_stmt *stmt;
 
-	if (codec_encode(g->s->codec, columns, CODEC_TIMES | CODEC_CONTEXTS, CODEC_QUICK, &packed))
+	if (codec_encode(g->s->codec, &batch->columns, CODEC_TIMES | CODEC_CONTEXTS, CODEC_QUICK,
+			 &packed))
 		return err_set(err, -ENOMEM, "storage: out of memory");
 	int rc =
 	    db_prepare(&g->file->db,
@@ -77,67 +90,67 @@ static int insert_block(struct group *g, const struct block *b, const struct cod
 	db_bind_int(stmt, ":batch", b->batch);
 	db_bind_int(stmt, ":series", b->series);
 	db_bind_int(stmt, ":instance", b->instance);
-	db_bind_int(stmt, ":min", b->min_ns);
-	db_bind_int(stmt, ":max", b->max_ns);
-	db_bind_int(stmt, ":records", (int64_t)columns->count);
+	db_bind_int(stmt, ":min", batch->min_ns);
+	db_bind_int(stmt, ":max", batch->max_ns);
+	db_bind_int(stmt, ":records", (int64_t)batch->columns.count);
 	db_bind_blob(stmt, ":data", packed.ptr, packed.len);
-	return db_run(&g->file->db, stmt, err);
+	rc = db_run(&g->file->db, stmt, err);
+	if (!rc)
+		recent_end(&batch->adding, batch->names,
+			   sqlite3_last_insert_rowid(g->file->db.handle), b->batch, &g->recent);
+	return rc;
 }
 
-/* Fill the columns from the records of one series, from *at on; moves *at behind the last one. */
-static int gather(struct group *g, struct dict_import *im, const struct profile *p, uint32_t series,
-		  size_t *at, struct codec_columns *to, struct block *b)
+/* A series' row is written once for all that a put has of it. */
+static int widen_series(struct group *g, uint32_t series, int64_t min_ns, int64_t max_ns)
 {
-	size_t width = p->kinds[p->series[series].kind].columns_count;
-	int rc = codec_columns_reserve(to, MIN(p->records_count - *at, CODEC_RECORDS_MAX), width);
+	size_t first = g->spans_count - MIN(g->spans_count, (size_t)SPANS_LATELY);
+	struct span *span = NULL;
 
-	to->count = 0;
-	to->values_count = width;
-	b->min_ns = INT64_MAX;
-	b->max_ns = INT64_MIN;
-	for (; !rc && *at < p->records_count && to->count < CODEC_RECORDS_MAX; ++*at) {
-		const struct profile_record *r = &p->records[*at];
-
-		if (r->series != series)
-			continue;
-		size_t i = to->count;
-
-		rc = dict_import_node(im, r->node, &to->nodes[i]);
-		if (!rc)
-			rc = dict_import_context(im, r->context, &to->contexts[i]);
-		if (rc)
-			break;
-		to->times[i] = r->time_ns;
-		to->counts[i] = r->count;
-		for (size_t v = 0; v < width; v++)
-			to->values[v][i] = p->values[r->values_at + v];
-		b->min_ns = MIN(b->min_ns, r->time_ns);
-		b->max_ns = MAX(b->max_ns, r->time_ns);
-		to->count++;
+	/* One that is not among the last is written twice, which does no harm. */
+	for (size_t i = g->spans_count; !span && i-- > first;)
+		if (g->spans[i].series == series)
+			span = &g->spans[i];
+	if (!span) {
+		if (array_grow(&g->spans, sizeof(*g->spans), &g->spans_capacity, g->spans_count + 1))
+			return -ENOMEM;
+		span = &g->spans[g->spans_count++];
+		*span = (struct span){series, min_ns, max_ns};
 	}
-	if (!rc && to->count)
-		extent_join(&g->extent, &(struct extent){b->min_ns, b->max_ns, b->min_ns, b->max_ns,
-							 to->count});
+	span->min_ns = MIN(span->min_ns, min_ns);
+	span->max_ns = MAX(span->max_ns, max_ns);
+	return 0;
+}
+
+static int write_spans(struct group *g, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < g->spans_count; i++)
+		rc = open_file_series(g->file, g->spans[i].series, g->spans[i].min_ns, g->spans[i].max_ns,
+				      err);
 	return rc;
 }
 
 static int insert_records(struct group *g, struct dict_import *im, const struct profile *p,
-			  uint32_t series, struct block *b, struct err *err)
+			  uint32_t series, const struct block *b, struct err *err)
 {
-	struct codec_columns columns CLEANUP(codec_columns_release) = {0};
+	struct batch *batch = &g->s->batch;
 	size_t at = 0;
 	int rc = 0;
 
 	while (!rc && at < p->records_count) {
-		rc = gather(g, im, p, series, &at, &columns, b);
+		rc = batch_gather(batch, im, p, series, &at);
 		if (rc)
 			return err_set(err, rc, "storage: %s: the dictionary is full",
 				       g->file->entry->name);
-		if (!columns.count)
+		if (!batch->columns.count)
 			break;
-		rc = insert_block(g, b, &columns, err);
-		if (!rc)
-			rc = open_file_series(g->file, b->series, b->min_ns, b->max_ns, err);
+		rc = insert_block(g, b, err);
+		if (!rc && widen_series(g, b->series, batch->min_ns, batch->max_ns))
+			rc = err_set(err, -ENOMEM, "storage: out of memory");
+		extent_join(&g->extent, &(struct extent){batch->min_ns, batch->max_ns, batch->min_ns,
+							 batch->max_ns, batch->columns.count});
 	}
 	return rc;
 }
@@ -228,18 +241,18 @@ static int insert_profile(struct group *g, const struct profile *p, struct err *
 				   .labels_count = p->labels_count,
 				   .contexts = p->contexts,
 				   .contexts_count = p->contexts_count};
-	struct imports im CLEANUP(imports_release) = {0};
+	struct imports *im = &g->s->putting;
 	uint32_t *series CLEANUP(cleanup_free) = calloc(p->series_count + 1, sizeof(*series));
 	struct block b = {0};
-	int rc = imports_init(&im, g->file, g->s->codec, &from, err);
+	int rc = imports_again(im, g->file, g->s->codec, &from, err);
 
 	if (rc)
 		return rc;
-	rc = series ? dict_import_instance(&im.catalogue, &p->instance, &b.instance) : -ENOMEM;
+	rc = series ? dict_import_instance(&im->catalogue, &p->instance, &b.instance) : -ENOMEM;
 	for (uint32_t i = 0; !rc && i < p->series_count; i++) {
 		struct dict_series described = series_of(p, i);
 
-		rc = dict_import_series(&im.catalogue, &described, &series[i]);
+		rc = dict_import_series(&im->catalogue, &described, &series[i]);
 	}
 	if (rc)
 		return err_set(err, rc, "storage: %s: the dictionary is full",
@@ -250,12 +263,12 @@ static int insert_profile(struct group *g, const struct profile *p, struct err *
 		struct dict_import *stacks;
 
 		b.series = series[i];
-		rc = imports_part(&im, series[i], &from, &stacks, err);
+		rc = imports_part(im, series[i], &from, &stacks, err);
 		if (!rc)
 			rc = insert_records(g, stacks, p, i, &b, err);
 	}
 	if (!rc)
-		rc = insert_losses(g, &im.catalogue, p, series, b.batch, err);
+		rc = insert_losses(g, &im->catalogue, p, series, b.batch, err);
 	if (!rc)
 		rc = insert_cursors(g, p, err);
 	g->records += p->records_count;
@@ -270,17 +283,19 @@ static int commit_group(struct group *g, const struct profile *const *profiles, 
 			const int *results, struct err *err)
 {
 	struct db *db = &g->file->db;
-	int rc = db_exec(db, "BEGIN IMMEDIATE", err);
+	int rc = db_begin(db, err);
 
 	for (size_t i = 0; !rc && i < count; i++)
 		if (results[i] == IN_GROUP)
 			rc = insert_profile(g, profiles[i], err);
 	if (!rc)
+		rc = write_spans(g, err);
+	if (!rc)
 		rc = open_file_store(g->file, g->s->codec, err);
 	if (!rc)
 		rc = open_file_widen(g->file, &g->extent, err);
 	if (!rc)
-		rc = db_exec(db, "COMMIT", err);
+		rc = db_commit(db, err);
 	return rc;
 }
 
@@ -308,12 +323,18 @@ static int put_group(struct sqlite_store *s, int64_t start_ns,
 	if (rc)
 		return rc;
 	rc = commit_group(&g, profiles, count, results, err);
+	batch_trim(&s->batch);
+	imports_trim(&s->putting);
+	if (!rc)
+		recent_publish(&g.file->entry->recent, &g.recent);
+	recent_release(&g.recent);
+	free(g.spans);
 	if (rc) {
 		files_failed(s, g.file, rc);
 		return rc;
 	}
 	g.file->entry->last = g.last;
-	files_bound_wal(s, g.file);
+	files_bound_wal(g.file);
 	files_widen(s, g.file->entry, &g.extent);
 	pthread_mutex_lock(&s->lock);
 	s->records += g.records;

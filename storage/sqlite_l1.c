@@ -103,10 +103,33 @@ static int damaged(struct deriving *d, struct err *err)
 	return err_set(err, -EBADMSG, "storage: %s: a block does not decode", d->source->name);
 }
 
+/* The sums that were made while the block was put. */
+static int gather_recent(struct deriving *d, int64_t batch, uint32_t series,
+			 const struct recent_block *b, struct err *err)
+{
+	struct hash128 identity = d->l0->catalogue.dict.t.series[series].identity;
+	const uint8_t *sums = b->sums;
+	int rc = 0;
+
+	for (uint32_t i = 0; !rc && i < b->windows_count; i++) {
+		const struct recent_window *window = &b->windows[i];
+		struct fold *day;
+
+		rc = day_of(d, window->window_ns, &day, err);
+		if (!rc && batch > day->derived &&
+		    fold_add_sums(day, series, batch <= fold_origin(day, identity), window,
+				  sums, b->width))
+			rc = err_set(err, -ENOMEM, "storage: out of memory");
+		sums += window->count * recent_stride(b->width);
+		d->records += window->records;
+	}
+	return rc;
+}
+
 static int gather_block(struct deriving *d, int64_t batch, sqlite3_stmt *stmt, struct err *err)
 {
+	const struct recent_block *recent = recent_find(&d->source->recent, sqlite3_column_int64(stmt, 4));
 	struct codec_columns *c = &d->columns;
-	struct str data = db_column_blob(stmt, 2);
 	uint32_t series = (uint32_t)sqlite3_column_int64(stmt, 0);
 	uint32_t instance = (uint32_t)sqlite3_column_int64(stmt, 1);
 	const struct dict_tables *t = &d->l0->catalogue.dict.t;
@@ -118,6 +141,11 @@ static int gather_block(struct deriving *d, int64_t batch, sqlite3_stmt *stmt, s
 	if (series >= t->series_count || instance >= t->instances_count)
 		return damaged(d, err);
 	int rc = open_file_part(d->l0, d->s->codec, series, &stacks, err);
+
+	if (!rc && recent && recent->nodes_end <= stacks->t.nodes_count &&
+	    recent->width == t->series[series].columns_count)
+		return gather_recent(d, batch, series, recent, err);
+	struct str data = rc ? STR("") : db_column_blob(stmt, 2);
 
 	if (!rc)
 		rc = codec_decode(d->s->codec, data.ptr, data.len, -1, c);
@@ -145,7 +173,7 @@ static int gather_blocks(struct deriving *d, int64_t batch, int64_t first_block,
 {
 	sqlite3_stmt *stmt;
 	int rc = db_prepare(&d->l0->db,
-			    "SELECT series, instance, data, batch FROM block WHERE id >= :first"
+			    "SELECT series, instance, data, batch, id FROM block WHERE id >= :first"
 			    " ORDER BY id",
 			    &stmt, err);
 
@@ -227,7 +255,6 @@ static int gather(struct deriving *d, int64_t arrived_before_ns, bool *ret_more,
 			    " ORDER BY id",
 			    &stmt, err);
 
-	*ret_more = false;
 	if (rc)
 		return rc;
 	db_bind_int(stmt, ":after", d->source->derived);
@@ -235,8 +262,11 @@ static int gather(struct deriving *d, int64_t arrived_before_ns, bool *ret_more,
 		int64_t batch = sqlite3_column_int64(stmt, 0);
 
 		rc = 0;
-		if (!is_due(sqlite3_column_int64(stmt, 1), arrived_before_ns))
+		if (!is_due(sqlite3_column_int64(stmt, 1), arrived_before_ns)) {
+			d->source->waits = batch;
+			d->source->waits_arrived_ns = sqlite3_column_int64(stmt, 1);
 			break;
+		}
 		*ret_more = d->records >= RECORDS_PER_CALL;
 		if (*ret_more)
 			break;
@@ -304,7 +334,7 @@ static int write_day(struct deriving *d, struct fold *fold, struct open_file *da
 {
 	struct extent extent = EXTENT_EMPTY;
 	int64_t source = 0, step = 0;
-	int rc = db_exec(&day->db, "BEGIN IMMEDIATE", err);
+	int rc = db_begin(&day->db, err);
 
 	if (!rc)
 		rc = next_step(day, &step, err);
@@ -318,7 +348,8 @@ static int write_day(struct deriving *d, struct fold *fold, struct open_file *da
 	if (!rc)
 		rc = open_file_widen(day, &extent, err);
 	if (!rc)
-		rc = db_exec(&day->db, "COMMIT", err);
+		rc = db_commit(&day->db, err);
+	day->entry->unsynced = true;
 	if (!rc) {
 		files_widen(d->s, day->entry, &extent);
 		note_step(day->entry, step, d->arrived_before_ns);
@@ -349,6 +380,13 @@ int l1_derive(struct sqlite_store *s, struct period_file *source, int64_t arrive
 {
 	struct deriving d = {
 	    .s = s, .source = source, .arrived_before_ns = arrived_before_ns};
+
+	*ret_more = false;
+	/* Batches are taken in their order, and the next one is still not due: no look into the file. */
+	if (source->waits && source->derived == source->waits - 1 &&
+	    !is_due(source->waits_arrived_ns, arrived_before_ns))
+		return 0;
+	source->waits = 0;
 	int rc = source->derived < 0 ? find_start(s, source, err) : 0;
 
 	if (!rc)
@@ -358,8 +396,10 @@ int l1_derive(struct sqlite_store *s, struct period_file *source, int64_t arrive
 		rc = gather(&d, arrived_before_ns, ret_more, err);
 	for (size_t i = 0; !rc && i < d.days_count; i++)
 		rc = commit_day(&d, &d.days[i], err);
-	if (!rc)
+	if (!rc) {
 		source->derived = d.upto;
+		recent_forget(&source->recent, d.upto);
+	}
 	for (size_t i = 0; i < d.days_count; i++)
 		fold_release(&d.days[i]);
 	free(d.days);

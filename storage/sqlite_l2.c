@@ -256,7 +256,11 @@ static int write_month(struct rolling *r, bool step, struct err *err)
 	struct imports imports CLEANUP(imports_release) = {0};
 	struct extent extent = EXTENT_EMPTY;
 	int64_t source = 0;
-	int rc = db_exec(&r->l2->db, "BEGIN IMMEDIATE", err);
+	int rc = files_sync(r->l1, err);
+
+	if (rc)
+		return rc;
+	rc = db_begin(&r->l2->db, err);
 
 	if (!rc && step)
 		rc = commit_source(r, &source, err);
@@ -268,7 +272,7 @@ static int write_month(struct rolling *r, bool step, struct err *err)
 	if (!rc)
 		rc = open_file_widen(r->l2, &extent, err);
 	if (!rc)
-		rc = db_exec(&r->l2->db, "COMMIT", err);
+		rc = db_commit(&r->l2->db, err);
 	if (!rc)
 		files_widen(r->s, r->l2->entry, &extent);
 	else

@@ -143,6 +143,7 @@ static int load_file(struct sqlite_store *s, int level, int64_t start_ns, bool n
 	/* The others would hold up the start; maintenance has time for one after the other.  What is
 	 * in a WAL is synced when it opens the file for that. */
 	entry->doubtful = !check_now || unclean;
+	entry->unsynced = unclean && level == 1;
 	if (!rc)
 		rc = files_meta(&db, entry, &why);
 	if (!rc && level == 0)

@@ -283,7 +283,7 @@ int open_file_merge(struct open_file *file, struct codec *codec, unsigned segmen
 		    struct err *err)
 {
 	const struct dict_tables *t = &file->catalogue.dict.t;
-	int rc = db_exec(&file->db, "BEGIN IMMEDIATE", err);
+	int rc = db_begin(&file->db, err);
 
 	/* Stacks are megabytes, and mostly there is nothing to do: only those that will be written are loaded. */
 	for (uint32_t i = 0; rc >= 0 && i < t->series_count; i++) {
@@ -298,7 +298,7 @@ int open_file_merge(struct open_file *file, struct codec *codec, unsigned segmen
 	for (uint32_t i = 0; !rc && i < file->parts_count; i++)
 		if (file->parts[i])
 			rc = merge_part(file, codec, i, file->parts[i], segments, err);
-	return rc ? rc : db_exec(&file->db, "COMMIT", err);
+	return rc ? rc : db_commit(&file->db, err);
 }
 
 int open_file_widen(struct open_file *file, const struct extent *e, struct err *err)

@@ -207,13 +207,13 @@ int pack_series(struct sqlite_store *s, struct open_file *l1, uint32_t series, i
 
 	if (rc <= 0)
 		return rc;
-	rc = db_exec(&l1->db, "BEGIN IMMEDIATE", err);
+	rc = db_begin(&l1->db, err);
 	if (!rc)
 		rc = gather(&p, step, err);
 	if (!rc)
 		rc = remove_windows(&p, step, err);
 	if (!rc)
-		rc = db_exec(&l1->db, "COMMIT", err);
+		rc = db_commit(&l1->db, err);
 	codec_columns_release(&p.one);
 	codec_columns_release(&p.data);
 	codec_columns_release(&p.totals);

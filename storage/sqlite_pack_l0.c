@@ -184,7 +184,7 @@ static int run(struct packing *p, const char *sql, struct err *err)
 
 static int write_range(struct packing *p, struct err *err)
 {
-	int rc = db_exec(&p->l0->db, "BEGIN IMMEDIATE", err);
+	int rc = db_begin(&p->l0->db, err);
 
 	if (!rc && p->first_id <= p->last_id) {
 		/* What is inserted comes behind everything that is there. */
@@ -207,7 +207,7 @@ static int write_range(struct packing *p, struct err *err)
 			 err);
 	if (!rc)
 		rc = run(p, "UPDATE meta SET step = :upto", err);
-	return rc ? rc : db_exec(&p->l0->db, "COMMIT", err);
+	return rc ? rc : db_commit(&p->l0->db, err);
 }
 
 int pack_l0(struct sqlite_store *s, struct period_file *source, bool *ret_more, struct err *err)
@@ -223,6 +223,8 @@ int pack_l0(struct sqlite_store *s, struct period_file *source, bool *ret_more, 
 		rc = find_range(&p, source->derived, ret_more, err);
 	if (!rc)
 		rc = raise_watermarks(&p, source, err);
+	if (!rc)
+		rc = files_sync_derived(s, err);
 	/* The days may have taken its place among the open files. */
 	if (!rc)
 		rc = files_writer(s, 0, source->start_ns, false, &p.l0, err);

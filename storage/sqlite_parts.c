@@ -263,5 +263,6 @@ int sqlite_adopt(struct storage *store, const char *part, const void *bytes, siz
 		(void)unlink(aside);
 		return rc;
 	}
+	s->weighed_ns = 0;
 	return files_load_one(s, level, start_ns, err);
 }

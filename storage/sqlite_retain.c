@@ -17,6 +17,8 @@
 #define PACK_AFTER_NS (INT64_C(600) * NS_PER_S)
 #define MAINTAIN_EVERY_NS (INT64_C(2) * NS_PER_S) /* as the agent calls it */
 #define CHECK_TIME_NS (INT64_C(100) * NS_PER_MS) /* of one maintain */
+#define WEIGH_ROOM (INT64_C(256) << 20)		/* bytes: more than comes in so long */
+#define WEIGH_EVERY_NS (INT64_C(10) * NS_PER_S)
 #define IDLE_MAX 30 /* rounds of maintenance */
 #define FORGET_EVERY_NS (INT64_C(3600) * NS_PER_S)
 
@@ -198,7 +200,7 @@ static int derive_rest(struct sqlite_store *s, struct period_file *file, struct 
 	while (!rc && more && file->level < 2)
 		rc = file->level ? l2_derive(s, file, file->last, &more, err)
 				 : l1_derive(s, file, INT64_MAX, &more, err);
-	return rc;
+	return rc || file->level ? rc : files_sync_derived(s, err);
 }
 
 /* The upload ids of a file that goes within their day move to the newest file. */
@@ -263,25 +265,40 @@ static uint64_t level_bytes(struct sqlite_store *s, int level)
 	return bytes;
 }
 
-static bool disk_is_low(const struct sqlite_store *s)
+/* How much may still be written; below 0: there is too much already. */
+static int64_t below(uint64_t limit, uint64_t bytes)
+{
+	return bytes > limit ? -1 : (int64_t)MIN(limit - bytes, (uint64_t)INT64_MAX);
+}
+
+/* The same, before the file system is too full. */
+static int64_t disk_room(const struct sqlite_store *s)
 {
 	struct statvfs fs;
 
 	if (s->options.free_permille == STORAGE_NO_FLOOR || statvfs(s->dir, &fs) || !fs.f_blocks)
-		return false;
-	return (uint64_t)fs.f_bavail * 1000 < (uint64_t)fs.f_blocks * s->options.free_permille;
+		return INT64_MAX;
+	uint64_t floor = ((uint64_t)fs.f_blocks * s->options.free_permille + 999) / 1000;
+
+	return below((uint64_t)fs.f_bavail * fs.f_frsize, floor * fs.f_frsize);
 }
 
-static bool is_over_budget(struct sqlite_store *s)
+/* The same, within the budget of all files. */
+static int64_t room(struct sqlite_store *s)
 {
 	uint64_t bytes = level_bytes(s, -1);
 
 	for (int level = 0; level < SQLITE_LEVELS; level++)
 		bytes += level_bytes(s, level);
-	return bytes > s->options.bytes_max || disk_is_low(s);
+	return MIN(below(s->options.bytes_max, bytes), disk_room(s));
 }
 
-static int apply_retention(struct sqlite_store *s, int64_t now_ns, struct err *err)
+static int64_t l0_room(struct sqlite_store *s)
+{
+	return below(s->options.l0_bytes_max, level_bytes(s, 0));
+}
+
+static int drop_old(struct sqlite_store *s, int64_t now_ns, struct err *err)
 {
 	const int64_t ages_ns[SQLITE_LEVELS] = {s->options.l0_age_ns, s->options.l1_age_ns,
 						s->options.l2_age_ns};
@@ -289,18 +306,33 @@ static int apply_retention(struct sqlite_store *s, int64_t now_ns, struct err *e
 	int rc = 0;
 
 	for (int level = 0; level < SQLITE_LEVELS; level++)
-		while (!rc && (file = oldest(s, level)) &&
-		       (is_too_old(file, ages_ns[level], now_ns) ||
-			(!level && level_bytes(s, 0) > s->options.l0_bytes_max)))
+		while (!rc && (file = oldest(s, level)) && is_too_old(file, ages_ns[level], now_ns))
 			rc = roll_up_and_drop(s, file, now_ns, err);
+	return rc;
+}
+
+static int apply_retention(struct sqlite_store *s, int64_t now_ns, struct err *err)
+{
+	int64_t waited_ns = now_ns - s->weighed_ns, left = INT64_MAX;
+	struct period_file *file;
+	int rc = drop_old(s, now_ns, err);
+
+	/* Each size is a look-up of a path, and there was room for longer than this. */
+	if (rc || (s->weighed_ns && waited_ns >= 0 && waited_ns < WEIGH_EVERY_NS))
+		return rc;
+	s->weighed_ns = 0;
+	while (!rc && (left = l0_room(s)) < 0 && (file = oldest(s, 0)))
+		rc = roll_up_and_drop(s, file, now_ns, err);
 	/* Over the whole budget the detail goes first, as long as the level above has the sums. */
-	bool over = !rc && is_over_budget(s);
+	int64_t all = rc ? -1 : room(s);
 
 	for (int level = 0; level < SQLITE_LEVELS; level++)
-		while (!rc && over && (file = oldest(s, level))) {
+		while (!rc && all < 0 && (file = oldest(s, level))) {
 			rc = roll_up_and_drop(s, file, now_ns, err);
-			over = is_over_budget(s);
+			all = room(s);
 		}
+	if (!rc && MIN(left, all) > WEIGH_ROOM)
+		s->weighed_ns = now_ns;
 	return rc;
 }
 
@@ -381,7 +413,7 @@ static void checkpoint_all(struct sqlite_store *s, int64_t now_ns)
 		if (s->writing[i] && (sync || over))
 			db_checkpoint(&s->writing[i]->db, over);
 		if (s->writing[i])
-			files_bound_wal(s, s->writing[i]);
+			files_bound_wal(s->writing[i]);
 	}
 	if (sync)
 		s->synced_ns = now_ns;

@@ -3,12 +3,13 @@
  * storage/sqlite_store.h - the parts that the files of the sqlite backend share.  Private to them.
  *
  *	sqlite.c          opening and closing a store, the lock, the plug-in
- *	sqlite_db.c       one connection
+ *	sqlite_db.c       one connection; sqlite_wal.c: how its WAL is written
  *	sqlite_files.c    the catalogue of period files; sqlite_load.c fills it at the start
  *	sqlite_writers.c  those that are open for writing
  *	sqlite_open.c     what is done with an open one by reader and writer alike
  *	sqlite_known.c    cursors and upload ids, in memory
- *	sqlite_l0.c       put
+ *	sqlite_l0.c       put; sqlite_batch.c makes columns and sums of records
+ *	sqlite_recent.c   the sums, until they are derived
  *	sqlite_l1.c       deriving windows from L0; sqlite_fold.c sums them up
  *	sqlite_l2.c       deriving hours from L1; sqlite_pack.c then packs L1's windows
  *	sqlite_read.c     a reader, its files, what to take from which level; sqlite_walk.c takes it
@@ -29,7 +30,9 @@
 #include "storage/backend.h"
 #include "storage/codec.h"
 #include "storage/dict.h"
+#include "storage/sqlite_batch.h"
 #include "storage/sqlite_db.h"
+#include "storage/sqlite_recent.h"
 
 #define SQLITE_PATH_MAX 4096
 #define SQLITE_DIR_MAX (SQLITE_PATH_MAX - 256) /* leaves room for a file's name */
@@ -73,11 +76,15 @@ struct period_file {
 	/* Writer only. */
 	uint64_t bytes;	   /* on disk when it was closed; 0: to be asked for */
 	int64_t derived;   /* L0: batches up to here are in L1; -1: not known */
+	bool unsynced;	   /* L1: its last commits may go with the power */
 	int64_t hour_ns;   /* L1: the hour in which its last step was written */
 	int64_t hour_step; /* L1: the last step of the hours before, which L2 may take */
 	int64_t packed;    /* L0: batches up to here are packed */
 	int64_t rolled;    /* L1: L2 has every series up to this step; -1: not known */
 	uint32_t rolling;  /* L1: the series to go on with */
+	int64_t waits; /* L0: the first batch that was not due; 0: to be looked for */
+	int64_t waits_arrived_ns;
+	struct recent recent; /* L0: sums of what is not derived */
 };
 
 /* A period file with a connection and its dictionary, on one thread. */
@@ -129,10 +136,11 @@ struct import_part {
 struct imports {
 	struct open_file *to;
 	struct codec *codec;
+	struct dict_lately *lately; /* or NULL */
 	struct dict_import catalogue;
 	struct import_part **parts;
-	size_t parts_count, parts_capacity;
-	uint64_t from_id, to_id; /* catalogues, when it is kept */
+	size_t parts_count, parts_made, parts_capacity; /* made: there, in use or not */
+	uint64_t from_id, to_id;			/* catalogues, when it is kept */
 };
 
 struct sqlite_store {
@@ -144,9 +152,12 @@ struct sqlite_store {
 	struct open_file *writing[SQLITE_WRITERS_MAX];
 	uint64_t used;
 	struct known known;
+	struct batch batch;	/* what a put works in */
+	struct imports putting; /* likewise */
 	struct imports derived; /* from the L0 file to the day that were derived last */
 	int64_t forgotten_ns; /* when known was last pruned */
 	int64_t synced_ns;    /* when the WALs were last synced */
+	int64_t weighed_ns;   /* when sizes were last asked for; 0: they are to be */
 	struct db symbols;
 
 	pthread_mutex_t lock;       /* of everything below, and of the guarded parts of entries */
@@ -211,12 +222,17 @@ void files_failed(struct sqlite_store *s, struct open_file *file, int rc);
 /* Close a file open for writing, when it is: when it is damaged, or before unlinking. */
 void files_writer_drop(struct sqlite_store *s, const struct period_file *file);
 
+/* L1's commits wait for their sync, for L0 has it all, until something counts on them: that L2 has taken their steps,
+ * that L0 forgets which batch was which, or goes.  One file; all of them. */
+MUST_CHECK int files_sync(struct open_file *file, struct err *err);
+MUST_CHECK int files_sync_derived(struct sqlite_store *s, struct err *err);
+
 /* After a commit: bound the WAL.  Past SQLITE_WAL_FULL bytes it has to be moved and cut off, for
  * which every reader of the file must have ended once; who is still reading after a moment is told
  * to (-EAGAIN, at its next block).  Waits for SQLITE_WAL_WAIT_MS at most. */
 #define SQLITE_WAL_FULL ((uint64_t)32 << 20)
 #define SQLITE_WAL_WAIT_MS 1000
-void files_bound_wal(struct sqlite_store *s, struct open_file *file);
+void files_bound_wal(struct open_file *file);
 
 void open_file_free(struct sqlite_store *s, struct open_file *file);
 /* Forget the dictionaries, and load the catalogue. Returns 0 or an error, and then it is empty. */
@@ -244,10 +260,13 @@ MUST_CHECK int open_file_series(struct open_file *file, uint32_t series, int64_t
 
 /* ---- importing into the dictionaries of a file (sqlite_imports.c) ---- */
 
-/* `from` is borrowed until release. Returns 0 or an error. Release it in every case. */
-MUST_CHECK int imports_init(struct imports *imports, struct open_file *to, struct codec *codec,
-			    const struct dict_tables *from, struct err *err);
+/* Begin anew: zeroed, or in the memory of the last time.  `from` is borrowed. Returns 0 or an error. Release it in
+ * every case. */
+MUST_CHECK int imports_again(struct imports *imports, struct open_file *to, struct codec *codec,
+			     const struct dict_tables *from, struct err *err);
 void imports_release(struct imports *imports);
+/* Give back what only a large profile needs. */
+void imports_trim(struct imports *imports);
 /* Zeroed or kept from the last time: what was found then is known when both files are still the
  * same, and it begins anew otherwise.  `from` is the catalogue of a file. */
 MUST_CHECK int imports_keep(struct imports *imports, struct open_file *to, struct codec *codec,

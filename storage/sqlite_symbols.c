@@ -54,15 +54,16 @@ int sqlite_symbols_put(struct storage *store, uint64_t scope, const uint8_t *bui
 	if (!rc && codec_pack(s->codec, table, len, CODEC_QUICK, &packed))
 		rc = err_set(err, -ENOMEM, "storage: out of memory");
 	if (!rc)
-		rc = db_exec(&s->symbols, "BEGIN IMMEDIATE", err);
+		rc = db_begin(&s->symbols, err);
 	if (!rc)
 		rc = insert(s, scope, build_id, build_id_len, packed, len, &epoch, err);
 	if (!rc)
-		rc = db_exec(&s->symbols, "COMMIT", err);
+		rc = db_commit(&s->symbols, err);
 	if (rc) {
 		db_rollback(&s->symbols);
 		return rc == -EBADMSG ? -EIO : rc;
 	}
+	s->weighed_ns = 0;
 	*ret_epoch = (uint64_t)epoch;
 	return 0;
 }

@@ -68,7 +68,7 @@ static int writer_open(struct sqlite_store *s, struct period_file *entry, bool c
 		open_file_free(s, file);
 		return rc;
 	}
-	if (s->options.sync_within_ns)
+	if (s->options.sync_within_ns || entry->level == 1)
 		db_sync_later(&file->db);
 	*ret_file = file;
 	return 0;
@@ -136,6 +136,8 @@ void files_failed(struct sqlite_store *s, struct open_file *file, int rc)
 	struct period_file *entry = file->entry;
 
 	db_rollback(&file->db);
+	if (rc == -ENOSPC)
+		s->weighed_ns = 0;
 	if (rc == -EBADMSG) {
 		pthread_mutex_lock(&s->lock);
 		entry->damaged = true;
@@ -156,13 +158,37 @@ void files_writer_drop(struct sqlite_store *s, const struct period_file *file)
 	}
 }
 
-void files_bound_wal(struct sqlite_store *s, struct open_file *file)
+int files_sync(struct open_file *file, struct err *err)
 {
-	char path[SQLITE_PATH_MAX];
-	struct stat st;
+	int rc = file->entry->unsynced ? db_sync(&file->db, err) : 0;
 
-	files_path(s, file->entry->name, "-wal", path);
-	if (stat(path, &st) || (uint64_t)st.st_size < SQLITE_WAL_FULL)
+	/* What the WAL could not keep, the file itself may. */
+	if (rc && db_checkpoint_within(&file->db, SQLITE_WAL_WAIT_MS / 20))
+		rc = 0;
+	if (!rc)
+		file->entry->unsynced = false;
+	return rc;
+}
+
+int files_sync_derived(struct sqlite_store *s, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < s->files_count; i++) {
+		struct open_file *file;
+
+		if (s->files[i]->level != 1 || !s->files[i]->unsynced)
+			continue;
+		rc = files_writer(s, 1, s->files[i]->start_ns, false, &file, err);
+		if (!rc)
+			rc = files_sync(file, err);
+	}
+	return rc;
+}
+
+void files_bound_wal(struct open_file *file)
+{
+	if (file->db.wal_bytes < SQLITE_WAL_FULL)
 		return;
 	if (db_checkpoint_within(&file->db, SQLITE_WAL_WAIT_MS / 20))
 		return;

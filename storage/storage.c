@@ -214,22 +214,49 @@ bool storage_runtime_known(const uint8_t runtime_id[16])
 
 static bool time_fits(int64_t time_ns)
 {
-	return time_ns >= 0 && time_ns < STORAGE_TIME_MAX_NS;
+	return (uint64_t)time_ns < (uint64_t)STORAGE_TIME_MAX_NS;
 }
 
 static bool records_fit(const struct profile *p)
 {
+	uint32_t series = UINT32_MAX; /* the last one, which mostly is the next one's too */
+	size_t width = 0;
+
 	for (size_t i = 0; i < p->records_count; i++) {
 		const struct profile_record *r = &p->records[i];
 
-		if (r->series >= p->series_count || r->node >= p->nodes_count ||
-		    r->context >= p->contexts_count || !r->count || !time_fits(r->time_ns))
-			return false;
-		if (r->values_at + p->kinds[p->series[r->series].kind].columns_count >
-		    p->values_count)
+		if (r->series != series) {
+			if (r->series >= p->series_count)
+				return false;
+			series = r->series;
+			width = p->kinds[p->series[series].kind].columns_count;
+		}
+		/* All of it is mostly true: no branch for each part. */
+		if ((r->node >= p->nodes_count) | (r->context >= p->contexts_count) | !r->count |
+		    !time_fits(r->time_ns) | (r->values_at > p->values_count) |
+		    (p->values_count - r->values_at < width))
 			return false;
 	}
 	return true;
+}
+
+/* Parents come first. */
+static bool nodes_fit(const struct profile *p)
+{
+	bool fit = true;
+
+	for (size_t i = 1; i < p->nodes_count; i++)
+		fit &= (p->nodes[i].parent < i) & (p->nodes[i].frame < p->frames_count);
+	return fit;
+}
+
+static bool frames_fit(const struct profile *p)
+{
+	bool fit = true;
+
+	for (size_t i = 0; i < p->frames_count; i++)
+		fit &= p->frames[i].module < p->modules_count;
+	return fit;
 }
 
 static bool run_fits(const struct profile *p, struct profile_labels run)
@@ -246,12 +273,10 @@ int storage_check(const struct profile *p, struct err *err)
 	for (size_t i = 0; i < p->contexts_count; i++)
 		if (!run_fits(p, p->contexts[i]))
 			return err_set(err, -EINVAL, "storage: context %zu names nothing", i);
-	for (size_t i = 0; i < p->frames_count; i++)
-		if (p->frames[i].module >= p->modules_count)
-			return err_set(err, -EINVAL, "storage: frame %zu has no module", i);
-	for (size_t i = 1; i < p->nodes_count; i++)
-		if (p->nodes[i].parent >= i || p->nodes[i].frame >= p->frames_count)
-			return err_set(err, -EINVAL, "storage: stack node %zu is out of order", i);
+	if (!frames_fit(p))
+		return err_set(err, -EINVAL, "storage: a frame has no module");
+	if (!nodes_fit(p))
+		return err_set(err, -EINVAL, "storage: a stack node is out of order");
 	for (size_t i = 0; i < p->losses_count; i++)
 		if (p->losses[i].series >= p->series_count || !time_fits(p->losses[i].time_ns))
 			return err_set(err, -EINVAL, "storage: loss %zu names nothing", i);

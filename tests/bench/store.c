@@ -5,7 +5,11 @@
  *
  *	bench/store [SERVICES [HOURS [COMMITS]]]   1, 24 and 5: the model of one service and a day, each
  *	                                           window in five commits; 10 as a host
+ *	HEARTH_STACKS=DIR                          the services' stacks are those of the pprofs in DIR,
+ *	                                           in the order of their names (tests/bench/recorded.py)
+ *	HEARTH_RATE=N                              only 20, 400 or 4000 samples a window
  */
+#include <dirent.h>
 #include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -151,6 +155,76 @@ static int live_window(struct storage *store, unsigned rate, int64_t at, uint32_
 	return rc;
 }
 
+#define BEHIND 10 /* windows that wait, and then are one commit, as server/writer.c makes of up to 64 batches */
+
+/* The batches of some windows, which the model makes one at a time. */
+static int hold_window(unsigned rate, int64_t at, struct profile *held, size_t *count)
+{
+	for (unsigned b = 0; b < batches; b++) {
+		if (!model_batch(&model[0], rate / batches, at + b * WINDOW_NS / batches,
+				 WINDOW_NS / batches, NULL))
+			return -ENOMEM;
+		held[(*count)++] = model[0].batch;
+		memset(&model[0].batch, 0, sizeof(model[0].batch));
+	}
+	return 0;
+}
+
+static int put_held(struct storage *store, struct profile *held, size_t count, int64_t now_ns,
+		    struct cost *cost, struct err *err)
+{
+	const struct profile *list[64];
+
+	for (size_t i = 0; i < count; i++)
+		list[i] = &held[i];
+	cost_begin(cost);
+	int rc = storage_put(store, list, count, NULL, err);
+
+	if (!rc)
+		rc = storage_maintain(store, now_ns, err);
+	cost_end(cost);
+	for (size_t i = 0; i < count; i++) {
+		free(held[i].nodes);
+		free(held[i].node_hashes);
+		free(held[i].records);
+		free(held[i].values);
+	}
+	return rc;
+}
+
+/* The same stream of one service when the writer is behind: a sync is shared by what waited. */
+static int run_behind(const char *dir, unsigned rate)
+{
+	struct storage_options options = {.l0_bytes_max = UINT64_MAX / 4, .bytes_max = UINT64_MAX / 4};
+	struct profile held[64];
+	struct storage *store = NULL;
+	struct cost cost = {0};
+	struct err err = {0};
+	char location[256];
+	int64_t at = T0, end = T0 + SECONDS(3600) * hours;
+	int rc = 0;
+
+	(void)snprintf(location, sizeof(location), "sqlite:%s", dir);
+	if (storage_open(location, &options, &store, &err))
+		return fail("open", &err);
+	while (!rc && at < end) {
+		size_t count = 0;
+
+		for (int w = 0; !rc && w < BEHIND && (count + batches) <= ARRAY_LEN(held); w++) {
+			rc = hold_window(rate, at, held, &count);
+			at += WINDOW_NS;
+		}
+		if (!rc)
+			rc = put_held(store, held, count, at, &cost, &err);
+	}
+	storage_close(store);
+	if (rc)
+		return fail("behind", &err);
+	print("samples/s on one core when the queue is behind, ten windows a commit", rate,
+	      hours * 360.0 * (rate / batches * batches) / cost.cpu_s, "1/s", "to reach", 8e6);
+	return 0;
+}
+
 static int count_segment(void *arg, const struct storage_segment *s)
 {
 	for (size_t i = 0; i < s->leaves_count; i++)
@@ -274,6 +348,38 @@ static int run(const char *dir, unsigned rate)
 	return 0;
 }
 
+static int is_pprof(const struct dirent *entry)
+{
+	const char *end = strstr(entry->d_name, ".pb.gz");
+
+	return end && !end[6];
+}
+
+/* Every service, of the model or of what was recorded; a service more than recordings is an error. */
+static int services_init(void)
+{
+	const char *dir = getenv("HEARTH_STACKS");
+	struct dirent **found = NULL;
+	int count = dir ? scandir(dir, &found, is_pprof, alphasort) : 0, rc = count < 0 ? -errno : 0;
+	char path[4096];
+
+	if (dir && !rc && (unsigned)count < services)
+		rc = -ENOENT;
+	for (unsigned s = 0; !rc && s < services; s++) {
+		if (dir)
+			(void)snprintf(path, sizeof(path), "%s/%s", dir, found[s]->d_name);
+		rc = dir ? model_service_read(&model[s], s, path) : model_service_init(&model[s], s);
+		if (dir && !rc)
+			(void)fprintf(stderr, "%s: %u stacks, the deepest %u, %zu nodes\n",
+				      found[s]->d_name, model[s].stacks, model[s].depth,
+				      model[s].all->nodes_count);
+	}
+	for (int i = 0; i < count; i++)
+		free(found[i]);
+	free(found);
+	return rc;
+}
+
 int main(int argc, char **argv)
 {
 	static const unsigned rates[] = {20, 400, 4000};
@@ -292,9 +398,11 @@ int main(int argc, char **argv)
 		return 2;
 	model = calloc(services, sizeof(*model));
 	streams = calloc(services, sizeof(*streams));
-	for (unsigned s = 0; s < services; s++)
-		if (!model || !streams || model_service_init(&model[s], s))
-			return fail("model", &(struct err){.message = "out of memory"});
+	rc = model && streams ? services_init() : -ENOMEM;
+	if (rc) {
+		(void)fprintf(stderr, "bench store: model: %s\n", strerror(-rc));
+		return 1;
+	}
 	for (size_t i = 0; !rc && i < ARRAY_LEN(rates); i++) {
 		char dir[128];
 
@@ -310,6 +418,10 @@ int main(int argc, char **argv)
 			model_stream_release(&streams[s]);
 		if (!getenv("HEARTH_KEEP"))
 			remove_tree(dir);
+		if (!rc && services == 1 && !mkdir(dir, 0700)) {
+			rc = run_behind(dir, rates[i]);
+			remove_tree(dir);
+		}
 	}
 	for (unsigned s = 0; s < services; s++)
 		model_service_release(&model[s]);

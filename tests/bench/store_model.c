@@ -29,11 +29,11 @@ static void alias_make(struct model_service *m)
 	size_t smalls = 0, larges = 0;
 	double sum = 0;
 
-	for (size_t i = 0; i < MODEL_STACKS; i++)
-		sum += m->probability[i] = pow((double)(i + 1), -1.5);
-	for (size_t i = 0; i < MODEL_STACKS; i++) {
+	for (size_t i = 0; i < m->stacks; i++)
+		sum += m->probability[i];
+	for (size_t i = 0; i < m->stacks; i++) {
 		m->probability[i] /= sum;
-		m->cut[i] = m->probability[i] * MODEL_STACKS;
+		m->cut[i] = m->probability[i] * m->stacks;
 		m->alias[i] = (uint32_t)i;
 		if (m->cut[i] < 1)
 			small[smalls++] = (uint32_t)i;
@@ -55,7 +55,7 @@ static void alias_make(struct model_service *m)
 uint32_t model_draw(struct model_service *m)
 {
 	uint64_t b = bits(m);
-	uint32_t i = (uint32_t)((b >> 32) * MODEL_STACKS >> 32);
+	uint32_t i = (uint32_t)((b >> 32) * m->stacks >> 32);
 
 	return (double)(uint32_t)b / 4294967296.0 < m->cut[i] ? i : m->alias[i];
 }
@@ -89,8 +89,11 @@ static int stacks_make(struct model_service *m, unsigned number)
 			path[i][d] = MODEL_DEPTH - 1 - d < shared
 					 ? path[like][d]
 					 : frames[below(m, MODEL_FUNCTIONS)];
+		m->probability[i] = pow((double)(i + 1), -1.5);
 		rc = profile_builder_stack(m->builder, path[i], MODEL_DEPTH, &m->leaves[i]);
 	}
+	m->stacks = MODEL_STACKS;
+	m->depth = MODEL_DEPTH;
 	return rc;
 }
 
@@ -105,7 +108,7 @@ static int label(struct model_service *m, const char *key, const char *text,
 					   &ret->text);
 }
 
-int model_service_init(struct model_service *m, unsigned number)
+int model_service_begin(struct model_service *m, unsigned number)
 {
 	struct profile_label l;
 	uint32_t kind, series;
@@ -136,15 +139,25 @@ int model_service_init(struct model_service *m, unsigned number)
 		if (!rc)
 			rc = profile_builder_context(m->builder, &l, 1, &m->contexts[i]);
 	}
-	if (!rc)
-		rc = stacks_make(m, number);
-	if (rc)
-		return rc;
+	return rc;
+}
+
+int model_service_ready(struct model_service *m)
+{
 	m->series = m->all->series[0].identity;
 	alias_make(m);
 	m->numbers = calloc(m->all->nodes_count, sizeof(*m->numbers));
 	m->seen = calloc(m->all->nodes_count, sizeof(*m->seen));
 	return m->numbers && m->seen ? 0 : -ENOMEM;
+}
+
+int model_service_init(struct model_service *m, unsigned number)
+{
+	int rc = model_service_begin(m, number);
+
+	if (!rc)
+		rc = stacks_make(m, number);
+	return rc ? rc : model_service_ready(m);
 }
 
 void model_service_release(struct model_service *m)
@@ -161,7 +174,7 @@ void model_service_release(struct model_service *m)
 /* The batch holds only the nodes that it uses, as one from a ring does. */
 static uint32_t node_of(struct model_service *m, uint32_t leaf)
 {
-	uint32_t path[MODEL_DEPTH + 1], depth = 0, at = leaf;
+	uint32_t path[PROFILE_STACK_DEPTH_MAX + 1], depth = 0, at = leaf;
 	struct profile *b = &m->batch;
 
 	for (; at && m->seen[at] != m->generation; at = m->all->nodes[at].parent)
@@ -181,16 +194,16 @@ static uint32_t node_of(struct model_service *m, uint32_t leaf)
 
 static int batch_room(struct model_service *m, size_t count)
 {
-	static const size_t per_sample = MODEL_DEPTH;
 	struct profile *b = &m->batch, old = *b;
+	size_t nodes = MIN(count * m->depth + 1, m->all->nodes_count);
 
 	free(old.nodes);
 	free(old.node_hashes);
 	free(old.records);
 	free(old.values);
 	*b = *m->all; /* tables are shared; what differs follows */
-	b->nodes = malloc((count * per_sample + 1) * sizeof(*b->nodes));
-	b->node_hashes = malloc((count * per_sample + 1) * sizeof(*b->node_hashes));
+	b->nodes = malloc(nodes * sizeof(*b->nodes));
+	b->node_hashes = malloc(nodes * sizeof(*b->node_hashes));
 	b->records = malloc((count + 1) * sizeof(*b->records));
 	b->values = malloc((2 * count + 1) * sizeof(*b->values));
 	if (!b->nodes || !b->node_hashes || !b->records || !b->values)
@@ -346,7 +359,7 @@ double model_bound(const struct model_service *m, double count)
 {
 	double sum = 0;
 
-	for (size_t i = 0; i < MODEL_STACKS; i++)
+	for (size_t i = 0; i < m->stacks; i++)
 		sum += poisson_entropy(m->probability[i] * count);
 	return sum / 8;
 }
@@ -358,13 +371,17 @@ double model_dictionary_entropy(const struct model_service *m, const struct mode
 	uint32_t *number = calloc(nodes, sizeof(*number));
 	uint32_t *order = calloc(s->stacks + 1, sizeof(*order)), last = 0;
 	uint8_t *used = calloc(m->all->strings.count, 1);
-	char *names = malloc(MODEL_FUNCTIONS * 200);
+	size_t room = 1;
 
-	for (uint32_t i = 0; i < MODEL_STACKS; i++)
+	for (size_t i = 0; i < m->all->strings.count; i++)
+		room += m->all->strings.strings[i].len;
+	char *names = malloc(room);
+
+	for (uint32_t i = 0; i < m->stacks; i++)
 		if (s->numbers[i])
 			order[s->numbers[i] - 1] = i;
 	for (uint32_t i = 0; i < s->stacks; i++) {
-		uint32_t path[MODEL_DEPTH + 1], depth = 0, at = m->leaves[order[i]];
+		uint32_t path[PROFILE_STACK_DEPTH_MAX + 1], depth = 0, at = m->leaves[order[i]];
 
 		for (; at && !number[at]; at = m->all->nodes[at].parent)
 			path[depth++] = at;

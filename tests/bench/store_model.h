@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tests/bench/store_model.h - a service whose samples are known: zipf 1.5 over 20,000 stacks of
- * depth 40 that share prefixes as real ones do (27 nodes a stack), samples at random times, eight
- * threads.  Also what its stream is worth: its entropy, and zstd -19 of it.
+ * depth 40 that share prefixes as real ones do (27 nodes a stack), or the stacks of a recorded pprof
+ * as often as they were seen there; samples at random times, eight threads.  Also what its stream is
+ * worth: its entropy, and zstd -19 of it.
  */
 #ifndef TESTS_BENCH_STORE_MODEL_H
 #define TESTS_BENCH_STORE_MODEL_H
@@ -10,7 +11,7 @@
 #include "profile/builder.h"
 #include "storage/storage.h"
 
-#define MODEL_STACKS 20000
+#define MODEL_STACKS 20000 /* at most */
 #define MODEL_DEPTH 40
 #define MODEL_FUNCTIONS 2000
 #define MODEL_THREADS 8
@@ -18,6 +19,7 @@
 struct model_service {
 	struct profile_builder *builder; /* owns what `all` holds */
 	struct profile *all;		 /* every stack, without records */
+	uint32_t stacks, depth;		 /* how many there are, and of the deepest */
 	uint32_t leaves[MODEL_STACKS];	 /* nodes of `all` */
 	uint32_t contexts[MODEL_THREADS];
 	double probability[MODEL_STACKS];
@@ -33,6 +35,15 @@ struct model_service {
 };
 
 int model_service_init(struct model_service *m, unsigned number);
+
+/* The stacks of the pprof in this file (gzip'd or not), drawn as its samples were; of more than
+ * MODEL_STACKS the rarest are left out.  Series and threads as in the other. */
+int model_service_read(struct model_service *m, unsigned number, const char *path);
+
+/* What both begin and end with: stacks, leaves, depth and weights (in `probability`) come between. */
+int model_service_begin(struct model_service *m, unsigned number);
+int model_service_ready(struct model_service *m);
+
 void model_service_release(struct model_service *m);
 
 uint32_t model_draw(struct model_service *m); /* a stack */

@@ -349,9 +349,37 @@ static void damage_to_columns_apart_is_refused(void **state)
 	codec_free(codec);
 }
 
+/* Who knows what is named and where gets the same bytes. */
+static void known_places_change_nothing(void **state)
+{
+	static const uint32_t names[] = {900, 7, 100000}, places[] = {0, 1, 0, 2, 2, 1, 0};
+	struct codec_columns in CLEANUP(codec_columns_release) = {0};
+	struct codec *codec;
+	size_t met_len, known_len;
+
+	(void)state;
+	assert_int_equal(codec_new(&codec), 0);
+	fill(&in, 7);
+	for (size_t i = 0; i < 7; i++)
+		in.nodes[i] = names[places[i]];
+	char *met CLEANUP(cleanup_free) =
+	    encoded(codec, &in, CODEC_TIMES | CODEC_CONTEXTS, CODEC_QUICK, &met_len);
+
+	in.names = names;
+	in.places = places;
+	in.names_count = 3;
+	char *known CLEANUP(cleanup_free) =
+	    encoded(codec, &in, CODEC_TIMES | CODEC_CONTEXTS, CODEC_QUICK, &known_len);
+
+	assert_int_equal(met_len, known_len);
+	assert_memory_equal(met, known, known_len);
+	codec_free(codec);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(known_places_change_nothing),
 	    cmocka_unit_test(what_goes_in_comes_out),
 	    cmocka_unit_test(one_column_is_read_alone),
 	    cmocka_unit_test(parts_are_read_alone),

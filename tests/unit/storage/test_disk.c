@@ -289,9 +289,29 @@ static void a_failed_allocation_loses_nothing_acknowledged(void **state)
 	fail_at_every("allocation", DISK_MEMORY, ENOMEM);
 }
 
+/* SQLite alone makes two for each page, and there are ten of them. */
+static void a_commit_is_one_write(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f, &storage_sqlite);
+	assert_int_equal(live(f.store, NULL, 1, 3, 1), 3);
+	for (uint64_t n = 4; n <= 6; n++) {
+		const struct profile *one[] = {profiles[n]};
+
+		disk_fail(DISK_WRITE, 0, false, 0);
+		assert_int_equal(storage_put(f.store, one, 1, NULL, NULL), 0);
+		assert_int_equal(disk_calls(), 1);
+	}
+	fixture_close(&f);
+	remove_tree(f.dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_commit_is_one_write),
 	    cmocka_unit_test(what_was_acknowledged_outlives_the_power),
 	    cmocka_unit_test(a_failed_write_loses_nothing_acknowledged),
 	    cmocka_unit_test(a_full_disk_loses_nothing_acknowledged),

@@ -38,6 +38,13 @@ static inline int64_t sum_add(int64_t a, int64_t b)
 	return !__builtin_add_overflow(a, b, &sum) ? sum : b > 0 ? INT64_MAX : INT64_MIN;
 }
 
+static inline int64_t sum_sub(int64_t a, int64_t b)
+{
+	int64_t difference;
+
+	return !__builtin_sub_overflow(a, b, &difference) ? difference : b > 0 ? INT64_MIN : INT64_MAX;
+}
+
 static inline void cleanup_free(void *p)
 {
 	free(*(void **)p);

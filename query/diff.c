@@ -186,6 +186,7 @@ static void sides_release(struct sides *sides)
 static int side_settle(const struct skeleton_take *take, const struct skeleton_leaves *leaves)
 {
 	skeleton_wipe(take->sums, take->skeleton);
+	take->sums->with_samples = true;
 	int rc = skeleton_leaves_add(leaves, take->sums, take->skeleton);
 
 	if (!rc)

@@ -286,7 +286,6 @@ static int series_read(struct job *job, struct err *err)
 	rc = query_merge_set(job->query, &set, job->skeleton, &sums, &job->facts, err);
 	if (!rc)
 		rc = set_number(job, labels, labels_gather(job, NULL, 0, labels), &base);
-	skeleton_read_leaves(&sums);
 	for (size_t i = 0; !rc && i < sums.leaves_count; i++)
 		if (sums.leaves[i].self)
 			rc = cell_add(job, base, sums.leaves[i].node, sums.leaves[i].self);

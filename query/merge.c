@@ -248,7 +248,7 @@ static int marked_map(struct segment_call *call, const uint64_t *marks)
 	return rc;
 }
 
-/* Find the place of each leaf: source->map[node] is where. */
+/* Find the place of each leaf: source->map[node] is where.  `leaves` NULL: of all nodes. */
 static int segment_map(struct segment_call *call, const uint32_t *leaves, size_t count)
 {
 	uint64_t *CLEANUP(cleanup_free) marks = NULL;
@@ -257,13 +257,15 @@ static int segment_map(struct segment_call *call, const uint32_t *leaves, size_t
 	call->tree = &call->skeleton->names;
 	call->folds = reshape_merge_granularity(call->query) >= QUERY_BY_FILE;
 	for (size_t i = 0; !rc && i < count; i++) {
-		if (!leaves[i] || call->source->map[leaves[i]])
+		uint32_t leaf = leaves ? leaves[i] : (uint32_t)i;
+
+		if (!leaf || call->source->map[leaf])
 			continue;
 		if (!marks)
 			marks = calloc(call->segment->nodes_count / 64 + 1, sizeof(*marks));
 		if (!marks)
 			return -ENOMEM;
-		leaf_mark(call, leaves[i], marks);
+		leaf_mark(call, leaf, marks);
 	}
 	return rc || !marks ? rc : marked_map(call, marks);
 }
@@ -302,15 +304,8 @@ int query_map_tables(const struct query *query, const struct storage_segment *ta
 		     struct skeleton *skeleton, const uint32_t **ret_map)
 {
 	struct segment_call call = { .query = query, .skeleton = skeleton, .segment = tables };
-	/* Tables that have an id were met with all the leaves that count. */
-	size_t count = tables->id ? 0 : tables->nodes_count;
-	uint32_t *CLEANUP(cleanup_free) all = malloc((count + 1) * sizeof(*all));
-
-	if (!all)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < count; i++)
-		all[i] = i;
-	int rc = segment_map(&call, all, count);
+	/* A merge has met those that it read; steps within an hour are read from the tables of the level below. */
+	int rc = segment_map(&call, NULL, tables->nodes_count);
 
 	if (!rc)
 		*ret_map = call.source->map;
@@ -419,7 +414,6 @@ static int leaves_filter(const struct query *query, struct skeleton *skeleton,
 
 	if (rc)
 		return rc;
-	skeleton_read_leaves(sums);
 	for (size_t i = sums->leaves_count; i-- > 0;) {
 		const struct skeleton_leaf *leaf = &sums->leaves[i];
 

@@ -100,7 +100,6 @@ int passing_sum(struct passing *passing, const struct query *query,
 	skeleton_clear(sums);
 	int rc = query_merge_set(query, set, passing->skeleton, sums, &part, err);
 
-	skeleton_read_leaves(sums);
 	for (size_t i = 0; !rc && i < sums->leaves_count; i++) {
 		const struct skeleton_leaf *leaf = &sums->leaves[i];
 

@@ -7,19 +7,16 @@
 #include "base/hash.h"
 #include "base/pages.h"
 
-#define LINKED_CHILDREN 4
 #define UNUSED_QUESTIONS 16
 #define DEPTH_SHIFT 22 /* depths up to 1,023 are told apart */
 
 /* Room for so many nodes. */
 static int reserve(struct skeleton *s, size_t nodes)
 {
-	size_t room[4] = { s->nodes_capacity, s->nodes_capacity, s->nodes_capacity, s->nodes_capacity };
+	size_t room[2] = { s->nodes_capacity, s->nodes_capacity };
 
 	if (pages_grow(&s->parent, sizeof(*s->parent), &room[0], nodes, 0) ||
-	    pages_grow(&s->key, sizeof(*s->key), &room[1], nodes, 0) ||
-	    pages_grow(&s->links, sizeof(*s->links), &room[2], nodes, 0) ||
-	    pages_grow(&s->rank, sizeof(*s->rank), &room[3], nodes, 0))
+	    pages_grow(&s->key, sizeof(*s->key), &room[1], nodes, 0))
 		return -ENOMEM;
 	s->nodes_capacity = room[0];
 	return 0;
@@ -37,8 +34,6 @@ int skeleton_init(struct skeleton *s, bool by_line)
 		return rc;
 	}
 	s->parent[0] = s->key[0] = 0;
-	s->links[0] = (struct skeleton_links){ 0, 0 };
-	s->rank[0] = 0;
 	s->nodes_count = 1;
 	return 0;
 }
@@ -55,9 +50,7 @@ void skeleton_release(struct skeleton *s)
 	query_tree_release(&s->names);
 	free(s->parent);
 	free(s->key);
-	free(s->links);
-	free(s->rank);
-	slots_release(&s->crowded);
+	slots_release(&s->branches);
 	free(s->key_hashes);
 	free(s->again);
 	free(s->joined);
@@ -82,9 +75,8 @@ static size_t intern_bytes(const struct intern *intern)
 size_t skeleton_bytes(const struct skeleton *s)
 {
 	/* What was touched of it: room that is not used yet is no memory yet. */
-	size_t bytes = s->nodes_count * (sizeof(*s->parent) + sizeof(*s->key) + sizeof(*s->links) +
-					 sizeof(*s->rank)) +
-		       s->crowded.capacity * sizeof(*s->crowded.table) +
+	size_t bytes = s->nodes_count * (sizeof(*s->parent) + sizeof(*s->key)) +
+		       s->branches.capacity * sizeof(*s->branches.table) +
 		       s->key_hashes_count * sizeof(*s->key_hashes) + s->again_count +
 		       s->joined_count * sizeof(*s->joined) +
 		       s->join_slots.capacity * sizeof(*s->join_slots.table) +
@@ -93,7 +85,8 @@ size_t skeleton_bytes(const struct skeleton *s)
 		       intern_bytes(&s->names.alias_index) + s->names.keys_count * sizeof(*s->names.keys);
 
 	if (s->spare)
-		bytes += s->nodes_count * (sizeof(*s->spare->totals) + sizeof(*s->spare->samples));
+		bytes += s->spare->capacity * sizeof(*s->spare->totals) + s->spare->touched_capacity +
+			 s->spare->samples_capacity * sizeof(*s->spare->samples);
 	for (size_t i = 0; i < s->sources_count; i++)
 		bytes += s->sources[i].map_count * sizeof(*s->sources[i].map) +
 			 s->sources[i].frames_count * sizeof(*s->sources[i].frames) +
@@ -137,57 +130,69 @@ static int key_hashes_extend(struct skeleton *s)
 	return rc;
 }
 
-static int node_add(struct skeleton *s, uint32_t parent, uint32_t key, bool linked, uint32_t *ret_node)
+int skeleton_rank(struct skeleton *s, struct skeleton_ranking *r, uint32_t node, uint32_t *ret_rank)
+{
+	uint32_t above = node, rank = 0;
+	size_t depth = 0;
+	int rc = key_hashes_extend(s);
+
+	for (; !rc && above && above != r->node; above = s->parent[above]) {
+		rc = array_grow(&r->path, sizeof(*r->path), &r->path_capacity, depth + 1);
+		if (!rc)
+			r->path[depth++] = above;
+	}
+	if (rc)
+		return rc;
+	rank = above ? r->rank : 0;
+	while (depth)
+		rank = rank_below(rank, s->key_hashes[s->key[r->path[--depth]]]);
+	r->node = node;
+	*ret_rank = r->rank = rank;
+	return 0;
+}
+
+static int node_add(struct skeleton *s, uint32_t parent, uint32_t key, uint32_t *ret_node)
 {
 	uint32_t node = (uint32_t)s->nodes_count;
 	size_t want = s->nodes_count + 1;
 
 	if (want > QUERY_TREE_NODES_MAX)
 		return -E2BIG;
-	int rc = key >= s->key_hashes_count ? key_hashes_extend(s) : 0;
+	int rc = want > s->nodes_capacity ? reserve(s, want) : 0;
 
-	if (!rc && want > s->nodes_capacity)
-		rc = reserve(s, want);
-	if (!rc && !linked)
-		rc = slots_add(&s->crowded, slots_mix((uint64_t)parent << 32 | key, 0, s->names.secret),
+	if (!rc && parent + 1 != node)
+		rc = slots_add(&s->branches, slots_mix((uint64_t)parent << 32 | key, 0, s->names.secret),
 			       node);
 	if (rc)
 		return rc;
 	s->parent[node] = parent;
 	s->key[node] = key;
-	s->links[node] = (struct skeleton_links){ 0, linked ? s->links[parent].child : 0 };
-	if (linked)
-		s->links[parent].child = node;
-	s->rank[node] = rank_below(s->rank[parent], s->key_hashes[key]);
 	s->nodes_count++;
 	*ret_node = node;
 	return 0;
 }
 
-/* Stacks are deep and mostly go on in one way: a link to the child is next to what was read before,
- * where a place in a hash table would be cold memory for each frame. */
+/* The node behind a parent is next to what was read before, where a place in a hash table is cold memory. */
 int skeleton_child(struct skeleton *s, uint32_t parent, uint32_t key, uint32_t *ret_node)
 {
-	unsigned count = 0;
+	uint32_t behind = parent + 1, node;
 
-	for (uint32_t child = s->links[parent].child; child; child = s->links[child].sibling, count++) {
-		if (s->key[child] == key) {
-			*ret_node = child;
-			return 0;
-		}
+	if (behind == s->nodes_count) /* the last one: it has no children yet */
+		return node_add(s, parent, key, ret_node);
+	if (s->parent[behind] == parent && s->key[behind] == key) {
+		*ret_node = behind;
+		return 0;
 	}
-	if (count < LINKED_CHILDREN)
-		return node_add(s, parent, key, true, ret_node);
-	uint32_t tag = slots_mix((uint64_t)parent << 32 | key, 0, s->names.secret), node;
-	size_t at = slots_first(&s->crowded, tag);
+	uint32_t tag = slots_mix((uint64_t)parent << 32 | key, 0, s->names.secret);
+	size_t at = slots_first(&s->branches, tag);
 
-	while ((node = slots_next(&s->crowded, tag, &at)) != SLOTS_NONE) {
+	while ((node = slots_next(&s->branches, tag, &at)) != SLOTS_NONE) {
 		if (s->parent[node] == parent && s->key[node] == key) {
 			*ret_node = node;
 			return 0;
 		}
 	}
-	return node_add(s, parent, key, false, ret_node);
+	return node_add(s, parent, key, ret_node);
 }
 
 /* ---- tables of the store ---- */
@@ -269,18 +274,29 @@ int skeleton_source(struct skeleton *s, const struct storage_segment *segment,
 
 /* ---- what follows from structure alone ---- */
 
+/* Nodes that stand one below the other are one path, on which each key has the number of the first. */
 int skeleton_find_again(struct skeleton *s)
 {
-	int rc = array_grow(&s->again, sizeof(*s->again), &s->again_capacity, s->nodes_count);
+	uint32_t *CLEANUP(cleanup_free) stamps = calloc(s->names.keys_count + 1, sizeof(*stamps));
+	int rc = stamps ? array_grow(&s->again, sizeof(*s->again), &s->again_capacity, s->nodes_count) :
+			  -ENOMEM;
+	uint32_t stamp = 0;
 
-	for (; !rc && s->again_count < s->nodes_count; s->again_count++) {
-		uint32_t key = s->key[s->again_count], at = s->again_count ? s->parent[s->again_count] : 0;
-
-		while (at && s->key[at] != key)
-			at = s->parent[at];
-		s->again[s->again_count] = at != 0;
+	if (rc)
+		return rc;
+	if (!s->again_count)
+		s->again[s->again_count++] = false;
+	for (uint32_t node = (uint32_t)s->again_count; node < s->nodes_count; node++) {
+		if (!stamp || s->parent[node] + 1 != node) {
+			stamp = node;
+			for (uint32_t at = s->parent[node]; at; at = s->parent[at])
+				stamps[s->key[at]] = stamp;
+		}
+		s->again[node] = stamps[s->key[node]] == stamp;
+		stamps[s->key[node]] = stamp;
 	}
-	return rc;
+	s->again_count = s->nodes_count;
+	return 0;
 }
 
 /* A number for each name, by key. */

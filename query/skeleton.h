@@ -8,7 +8,9 @@
  * leaves by number, sums in one backward pass, and makes a struct query_tree of what it touched.
  * A skeleton has nodes that a question does not: only those with samples below count.
  *
- * Parents are numbered below children; node 0 is the root.  One thread.
+ * Parents are numbered below children; node 0 is the root.  Stacks are deep and mostly go on in one way, and a
+ * stack's nodes are numbered as they come: a node's first child is mostly the node behind it, which then needs no
+ * link.  One thread.
  */
 #ifndef QUERY_SKELETON_H
 #define QUERY_SKELETON_H
@@ -35,12 +37,8 @@ struct skeleton_source {
 struct skeleton {
 	struct query_tree names; /* strings, keys and aliases; it has no nodes */
 	uint32_t *parent, *key;	 /* by node */
-	struct skeleton_links {
-		uint32_t child, sibling; /* the first few children; 0: no more */
-	} * links;
-	uint32_t *rank; /* depth, then a hash of the path's names: an order that nothing but names decides */
 	size_t nodes_count, nodes_capacity;
-	struct slots crowded;	/* children beyond those few, by parent and key */
+	struct slots branches; /* children that are not behind their parent, by parent and key */
 	uint64_t *key_hashes;
 	size_t key_hashes_count, key_hashes_capacity;
 	bool *again; /* by node, as far as somebody asked: its key stands above it too */
@@ -74,6 +72,16 @@ MUST_CHECK int skeleton_child(struct skeleton *skeleton, uint32_t parent, uint32
 /* The source of this segment's tables, with room for all nodes and frames; valid until the next call. */
 MUST_CHECK int skeleton_source(struct skeleton *skeleton, const struct storage_segment *segment,
 			       struct skeleton_source **ret_source);
+/* A number for each node, by which a path's names alone decide: depth, then a hash of them. */
+struct skeleton_ranking {
+	uint32_t node, rank; /* of the last one that was asked for; zero */
+	uint32_t *path;
+	size_t path_capacity;
+};
+
+/* Cheap when nodes are asked for by their number. Returns 0 or -ENOMEM. Free ranking->path. */
+MUST_CHECK int skeleton_rank(struct skeleton *skeleton, struct skeleton_ranking *ranking, uint32_t node,
+			     uint32_t *ret_rank);
 /* Bring `again` up to the last node. */
 MUST_CHECK int skeleton_find_again(struct skeleton *skeleton);
 /* Find out whether nodes are to be joined, and bring `joined` up to the last node. */
@@ -87,16 +95,19 @@ struct skeleton_leaf {
 	uint64_t samples;
 };
 
-/* Values of one selection by node: selves until they are settled, then totals. */
+/* Values of one selection: of its leaves, and by node when they are settled. */
 struct skeleton_sums {
-	int64_t *totals;
-	uint64_t *samples;
-	size_t capacity;
-	struct skeleton_leaf *leaves; /* nodes with samples; their values are read when asked */
+	struct skeleton_leaf *leaves; /* nodes with samples */
 	size_t leaves_count, leaves_capacity;
+	int64_t *totals;   /* by node; before they are settled a leaf's number + 1 */
+	size_t capacity;
+	bool *touched;	   /* by node, settled: samples are at it or below */
+	uint64_t *samples; /* likewise how many */
+	bool with_samples; /* to be asked for: few questions show them */
+	size_t touched_capacity, samples_capacity;
 };
 
-/* Zero, and the skeleton's own, if it is not lent: fresh memory costs more than to sum. Give it back. */
+/* Nothing, in memory that the skeleton keeps, if it is not lent: fresh memory costs more than to sum. Give it back. */
 void skeleton_sums_borrow(struct skeleton_sums *ret_sums, struct skeleton *skeleton);
 void skeleton_sums_return(struct skeleton_sums *sums, struct skeleton *skeleton);
 
@@ -104,14 +115,12 @@ void skeleton_sums_return(struct skeleton_sums *sums, struct skeleton *skeleton)
 MUST_CHECK int skeleton_reserve(struct skeleton_sums *sums, const struct skeleton *skeleton);
 /* Add to a node that there is room for. */
 MUST_CHECK int skeleton_add(struct skeleton_sums *sums, uint32_t node, int64_t value, uint64_t samples);
-/* Read the leaves' own values, before they are settled. */
-void skeleton_read_leaves(struct skeleton_sums *sums);
-/* Take the values of a leaf away again. */
+/* Take a leaf away again, before they are settled. */
 void skeleton_drop_leaf(struct skeleton_sums *sums, size_t leaf);
 /* Begin anew, before they are settled; and when they are. */
 void skeleton_clear(struct skeleton_sums *sums);
 void skeleton_wipe(struct skeleton_sums *sums, const struct skeleton *skeleton);
-/* Read the leaves, then sum up. */
+/* Sum up. */
 MUST_CHECK int skeleton_settle(struct skeleton_sums *sums, const struct skeleton *skeleton);
 void skeleton_sums_release(struct skeleton_sums *sums);
 
@@ -161,8 +170,7 @@ void skeleton_numbers_release(struct skeleton_numbers *numbers);
 /* Which nodes a tree has. */
 struct skeleton_choice {
 	struct skeleton_numbers numbers;
-	bool *touched; /* by node: with samples below */
-	size_t touched_count;
+	size_t touched_count; /* with samples below */
 	uint32_t *dress; /* by key: what a joined node is shown with; NULL: its own */
 };
 

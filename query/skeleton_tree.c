@@ -14,11 +14,15 @@ void skeleton_join_sums(const struct skeleton *s, struct skeleton_sums *sums)
 	for (size_t i = 1; i < s->nodes_count; i++) {
 		uint32_t to = s->joined[i];
 
-		if (to == i || !sums->samples[i])
+		if (to == i || !sums->touched[i])
 			continue;
 		sums->totals[to] = sum_add(sums->totals[to], sums->totals[i]);
-		sums->samples[to] += sums->samples[i];
 		sums->totals[i] = 0;
+		sums->touched[to] = true;
+		sums->touched[i] = false;
+		if (!sums->with_samples)
+			continue;
+		sums->samples[to] += sums->samples[i];
 		sums->samples[i] = 0;
 	}
 	for (size_t i = 0; i < sums->leaves_count; i++)
@@ -37,7 +41,7 @@ static uint32_t *keys_choose(const struct skeleton *s, const struct skeleton_sum
 		return NULL;
 	}
 	for (size_t i = 1; i < s->nodes_count; i++)
-		touched[s->key[i]] |= sums->samples[i] != 0;
+		touched[s->key[i]] |= sums->touched[i];
 	for (uint32_t i = 1; i < s->names.keys_count; i++)
 		if (touched[i] && (!last[s->class_of[i]] ||
 				   query_keys_compare(&s->names, &s->names.keys[i],
@@ -146,58 +150,132 @@ static uint32_t parent_of(const struct skeleton_take *take, uint32_t node)
 	return take->joined ? take->skeleton->joined[parent] : parent;
 }
 
+/* How many nodes are in each bucket.  Those of one stack mostly have one total, and so do neighbours. */
+static size_t *buckets_count(const struct skeleton_sums *sums, size_t nodes)
+{
+	size_t *counts = calloc(BUCKETS, sizeof(*counts)), bucket = 0;
+	int64_t weight = 0;
+
+	for (size_t i = 0, run = 0; counts && i <= nodes; i++) {
+		if (i < nodes && sums->totals[i] == weight) {
+			run += sums->touched[i];
+			continue;
+		}
+		counts[bucket] += run;
+		if (i == nodes)
+			break;
+		weight = sums->totals[i];
+		bucket = bucket_of(weight);
+		run = sums->touched[i];
+	}
+	return counts;
+}
+
+/* Nodes by what they weigh: from `floor` all are shown, from `below` some. */
+struct choosing {
+	const struct skeleton_take *take;
+	uint64_t *shown;
+	int64_t floor, below;
+	struct candidate *list;
+	size_t count, capacity;
+	struct skeleton_ranking ranking;
+};
+
+static void choosing_release(struct choosing *c)
+{
+	free(c->list);
+	free(c->ranking.path);
+}
+
+static int candidate_add(struct choosing *c, uint32_t node)
+{
+	uint32_t rank = 0;
+	int rc = array_grow(&c->list, sizeof(*c->list), &c->capacity, c->count + 1);
+
+	if (!rc)
+		rc = skeleton_rank(c->take->skeleton, &c->ranking, node, &rank);
+	if (!rc)
+		c->list[c->count++] = (struct candidate){ c->take->sums->totals[node], rank, node };
+	return rc;
+}
+
+static int heavy_choose(struct choosing *c)
+{
+	const struct skeleton_sums *sums = c->take->sums;
+	size_t nodes = c->take->skeleton->nodes_count;
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < nodes; i++) {
+		if (sums->totals[i] < c->below || !sums->touched[i])
+			continue;
+		if (sums->totals[i] >= c->floor)
+			c->shown[i / 64] |= UINT64_C(1) << i % 64;
+		else
+			rc = candidate_add(c, (uint32_t)i);
+	}
+	return rc;
+}
+
+/* Where values are negative a parent's total may be below its child's: every ancestor is kept. */
+static void ancestors_choose(const struct skeleton_take *take, uint64_t *shown)
+{
+	for (size_t word = take->skeleton->nodes_count / 64 + 1; word-- > 0;) {
+		uint64_t left = shown[word];
+
+		while (left) {
+			unsigned bit = 63 - (unsigned)__builtin_clzll(left);
+			uint32_t node = (uint32_t)(word * 64 + bit), parent = node ? parent_of(take, node) : 0;
+
+			shown[parent / 64] |= UINT64_C(1) << parent % 64;
+			left &= ~(UINT64_C(1) << bit);
+			if (parent / 64 == word && parent != node)
+				left |= UINT64_C(1) << parent % 64;
+		}
+	}
+}
+
 /* The largest: those of the buckets above the one in which the limit falls, and some of that one.
- * A parent's total is never below its child's, and its rank is: what is shown hangs together.  Not so
- * where values are negative: every ancestor is kept. */
-static int largest_choose(const struct skeleton_take *take, const bool *touched, bool *shown)
+ * A parent's total is never below its child's, and its rank is: what is shown hangs together. */
+static int largest_choose(const struct skeleton_take *take, uint64_t *shown)
 {
 	const struct skeleton *s = take->skeleton;
-	size_t limit = take->max_nodes, bucket = BUCKETS, larger = 0, found = 0;
-	size_t *CLEANUP(cleanup_free) counts = calloc(BUCKETS, sizeof(*counts));
-	const int64_t *weights = take->sums->totals;
+	size_t limit = take->max_nodes, bucket = BUCKETS, larger = 0;
+	size_t *CLEANUP(cleanup_free) counts = buckets_count(take->sums, s->nodes_count);
+	struct choosing c CLEANUP(choosing_release) = { .take = take, .shown = shown };
 
 	if (!counts)
 		return -ENOMEM;
-	for (size_t i = 0; i < s->nodes_count; i++)
-		if (touched[i])
-			counts[bucket_of(weights[i])]++;
 	while (larger + counts[bucket - 1] <= limit)
 		larger += counts[--bucket];
-	struct candidate *CLEANUP(cleanup_free) list = malloc((counts[bucket - 1] + 1) * sizeof(*list));
-	int64_t floor = bucket_floor(bucket), below = bucket_floor(bucket - 1);
+	c.floor = bucket_floor(bucket);
+	c.below = bucket_floor(bucket - 1);
+	int rc = heavy_choose(&c);
 
-	if (!list)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < s->nodes_count; i++) {
-		shown[i] = touched[i] && weights[i] >= floor;
-		if (touched[i] && weights[i] < floor && weights[i] >= below && found < counts[bucket - 1])
-			list[found++] = (struct candidate){ weights[i], s->rank[i], i };
-	}
-	select_first(s, list, found, limit - larger);
-	for (size_t i = 0; i < MIN(limit - larger, found); i++)
-		shown[list[i].node] = true;
-	for (size_t i = s->nodes_count; i-- > 1;)
-		if (shown[i])
-			shown[parent_of(take, (uint32_t)i)] = true;
+	if (rc)
+		return rc;
+	select_first(s, c.list, c.count, limit - larger);
+	for (size_t i = 0; i < MIN(limit - larger, c.count); i++)
+		shown[c.list[i].node / 64] |= UINT64_C(1) << c.list[i].node % 64;
+	ancestors_choose(take, shown);
 	return 0;
 }
 
-static int numbers_init(struct skeleton_numbers *numbers, const bool *shown, size_t nodes)
+static void touched_choose(const struct skeleton_sums *sums, size_t nodes, uint64_t *shown)
+{
+	for (size_t i = 0; i < nodes; i++)
+		shown[i / 64] |= (uint64_t)sums->touched[i] << i % 64;
+}
+
+static int numbers_init(struct skeleton_numbers *numbers, size_t nodes)
 {
 	size_t words = nodes / 64 + 1;
 
-	numbers->bits = calloc(words, sizeof(*numbers->bits));
 	numbers->before = malloc(words * sizeof(*numbers->before));
-	if (!numbers->bits || !numbers->before)
+	if (!numbers->before)
 		return -ENOMEM;
 	for (size_t word = 0; word < words; word++) {
-		uint64_t bits = 0;
-
-		for (size_t i = word * 64; i < MIN(nodes, word * 64 + 64); i++)
-			bits |= (uint64_t)shown[i] << i % 64;
-		numbers->bits[word] = bits;
 		numbers->before[word] = (uint32_t)numbers->count;
-		numbers->count += (size_t)__builtin_popcountll(bits);
+		numbers->count += (size_t)__builtin_popcountll(numbers->bits[word]);
 	}
 	return 0;
 }
@@ -213,31 +291,28 @@ int skeleton_choose(const struct skeleton_take *take, struct skeleton_choice *re
 {
 	const struct skeleton *s = take->skeleton;
 	struct skeleton_choice *c = ret_choice;
-	bool *CLEANUP(cleanup_free) shown = malloc(s->nodes_count);
+	uint64_t *shown = calloc(s->nodes_count / 64 + 1, sizeof(*shown));
 	int rc = 0;
 
-	*c = (struct skeleton_choice){ .touched = malloc(s->nodes_count),
+	*c = (struct skeleton_choice){ .numbers = { .bits = shown },
 				       .dress = take->joined ? keys_choose(s, take->sums) : NULL };
-	if (!shown || !c->touched || (take->joined && !c->dress))
+	if (!shown || (take->joined && !c->dress))
 		return -ENOMEM;
 	if (take->joined)
 		skeleton_join_sums(s, take->sums);
 	for (size_t i = 0; i < s->nodes_count; i++)
-		c->touched[i] = take->sums->samples[i] != 0;
-	for (size_t i = 0; i < s->nodes_count; i++)
-		c->touched_count += c->touched[i];
+		c->touched_count += take->sums->touched[i];
 	if (take->max_nodes && c->touched_count > take->max_nodes)
-		rc = largest_choose(take, c->touched, shown);
+		rc = largest_choose(take, shown);
 	else
-		memcpy(shown, c->touched, s->nodes_count);
-	shown[0] = true;
-	return rc ? rc : numbers_init(&c->numbers, shown, s->nodes_count);
+		touched_choose(take->sums, s->nodes_count, shown);
+	shown[0] |= 1;
+	return rc ? rc : numbers_init(&c->numbers, s->nodes_count);
 }
 
 void skeleton_choice_release(struct skeleton_choice *choice)
 {
 	skeleton_numbers_release(&choice->numbers);
-	free(choice->touched);
 	free(choice->dress);
 	*choice = (struct skeleton_choice){ 0 };
 }
@@ -360,24 +435,22 @@ static void selves_copy(struct copying *c)
 	c->tree->total = c->tree->nodes[0].total;
 }
 
-/* What hidden children held, by node. */
+/* What hidden children held, by node: what a total is beyond its self and the children that are shown. */
 static int hidden_find(struct copying *c)
 {
-	const struct skeleton_take *take = c->take;
-	const struct skeleton_numbers *numbers = &c->choice->numbers;
+	const struct query_tree *tree = c->tree;
 	struct query_hidden *hidden = &c->tree->hidden;
 
-	hidden->nodes = c->choice->touched_count - c->tree->nodes_count;
-	hidden->self = calloc(c->tree->nodes_count, sizeof(*hidden->self));
+	hidden->nodes = c->choice->touched_count - tree->nodes_count;
+	hidden->self = malloc(tree->nodes_count * sizeof(*hidden->self));
 	if (!hidden->self)
 		return -ENOMEM;
-	for (uint32_t i = 1; i < take->skeleton->nodes_count; i++) {
-		if (!c->choice->touched[i] || numbers->bits[i / 64] >> i % 64 & 1)
-			continue;
-		uint32_t parent = skeleton_number(numbers, parent_of(take, i));
+	for (size_t i = tree->nodes_count; i-- > 0;)
+		hidden->self[i] = sum_sub(tree->nodes[i].total, tree->nodes[i].self);
+	for (size_t i = tree->nodes_count; i-- > 1;) {
+		int64_t *parent = &hidden->self[tree->nodes[i].parent];
 
-		if (parent != UINT32_MAX)
-			hidden->self[parent] = sum_add(hidden->self[parent], take->sums->totals[i]);
+		*parent = sum_sub(*parent, tree->nodes[i].total);
 	}
 	return 0;
 }
@@ -426,7 +499,7 @@ int skeleton_of_tree(struct query_tree *tree, struct skeleton *ret_skeleton,
 	struct skeleton s = { .nodes_count = nodes,
 			      .parent = malloc(nodes * sizeof(*s.parent)),
 			      .key = malloc(nodes * sizeof(*s.key)) };
-	struct skeleton_sums sums = { 0 };
+	struct skeleton_sums sums = { .with_samples = true };
 	int rc = s.parent && s.key ? skeleton_reserve(&sums, &s) : -ENOMEM;
 
 	for (uint32_t i = 0; !rc && i < nodes; i++) {

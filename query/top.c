@@ -60,7 +60,7 @@ static void sum_by_key(const struct skeleton *skeleton, const struct skeleton_su
 	for (size_t i = 1; i < skeleton->nodes_count; i++) {
 		struct key_sum *sum = &by_key[skeleton->key[i]];
 
-		if (!sums->samples[i] || skeleton->again[i])
+		if (!sums->touched[i] || skeleton->again[i])
 			continue;
 		sum->total = sum_add(sum->total, sums->totals[i]);
 		sum->samples_total += sums->samples[i];
@@ -142,6 +142,7 @@ static int top_plain(const struct query *query, struct query_table *table, struc
 	if (rc)
 		return rc;
 	skeleton_sums_borrow(&sums, skeleton);
+	sums.with_samples = true;
 	rc = query_merge_settled(query, skeleton, &sums, &table->facts, err);
 	if (!rc) {
 		table->total = sums.totals[0];

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Questions over HTTP: parameters in, query/ in the middle, a document out. */
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
 
 #include "base/time_parse.h"
 #include "query/format.h"
 #include "server/question.h"
+
+#define TRIM_NODES ((size_t)100000)
+#define TRIM_LEFT ((size_t)1 << 20) /* bytes */
 
 /* One tree in one format. */
 static int graph_write(struct route_call *call, struct question *q, const struct query_format *format,
@@ -23,6 +27,9 @@ static int graph_write(struct route_call *call, struct question *q, const struct
 		rc = 0; /* nothing yet is an answer too: an empty graph, with what was asked */
 	if (!rc)
 		rc = query_view_init(&view, &tree, max_nodes);
+	/* A whole tree and its text are the most that a question needs: what was freed on the way there goes first. */
+	if (!rc && tree.nodes_count > TRIM_NODES)
+		(void)malloc_trim(TRIM_LEFT);
 	if (!rc) {
 		rc = format->write(&view, &call->answer->body);
 		call->answer->content_type = format->content_type;

@@ -183,6 +183,16 @@ int codec_unpack_frame(struct codec *c, struct buf *to, const void *packed, size
 	return rc;
 }
 
+#define RAW_KEPT ((size_t)256 << 10)
+
+void codec_forget(struct codec *c)
+{
+	if (c->raw.capacity <= RAW_KEPT)
+		return;
+	buf_release(&c->raw);
+	buf_init(&c->raw, CODEC_RAW_MAX);
+}
+
 int codec_unpack(struct codec *c, const void *packed, size_t len, struct str *ret_raw)
 {
 	const char *at = packed;

@@ -284,7 +284,7 @@ static struct apart get_apart(struct in *in, size_t count)
 	return (struct apart){first, in->p};
 }
 
-static uint32_t apart_next(struct in *in, struct apart *a, size_t limit)
+static inline uint32_t apart_next(struct in *in, struct apart *a, size_t limit)
 {
 	uint8_t byte = *a->first++;
 	uint64_t value = byte & 0x7f;
@@ -302,12 +302,30 @@ static uint32_t apart_next(struct in *in, struct apart *a, size_t limit)
 	return (uint32_t)value;
 }
 
+/* Most are below 2^14: as long as there is a second byte to read they need no other look at the end. */
 static void get_frames_apart(struct in *in, struct profile_node *nodes, size_t count)
 {
 	struct apart frames = get_apart(in, count);
+	size_t limit = in->d->t.frames_count, i = 0;
 
-	for (size_t i = 0; !in->failed && i < count; i++)
-		nodes[i].frame = apart_next(in, &frames, in->d->t.frames_count);
+	while (!in->failed && i < count) {
+		const uint8_t *first = frames.first, *other = frames.other;
+
+		for (; i < count && other < in->end; i++, first++) {
+			uint32_t more = *first >> 7, frame = *first & 0x7f;
+
+			if (more & (*other >> 7))
+				break;
+			frame |= (more ? (uint32_t)*other : 0) << 7;
+			if (frame >= limit)
+				break;
+			nodes[i].frame = frame;
+			other += more;
+		}
+		frames = (struct apart){first, other};
+		if (i < count)
+			nodes[i++].frame = apart_next(in, &frames, limit);
+	}
 	if (!in->failed)
 		in->p = frames.other;
 }

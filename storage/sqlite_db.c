@@ -372,7 +372,7 @@ int db_open_reader(struct db *db, const char *path, struct err *err)
 	config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1);
 	rc = db_exec(db,
 		     "PRAGMA query_only=ON; PRAGMA wal_autocheckpoint=0; PRAGMA mmap_size=0;"
-		     "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-512",
+		     "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-256",
 		     err);
 	if (rc)
 		db_close(db);

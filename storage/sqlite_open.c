@@ -43,45 +43,76 @@ static int part_clear(struct open_file *file, struct open_part *part)
 	return rc;
 }
 
-static int load_part(struct open_file *file, struct codec *codec, uint32_t number,
-		     struct open_part *part, struct err *err)
+/* A row with part, id, first and data. */
+static int load_segment(struct open_file *file, struct codec *codec, struct open_part *part,
+			sqlite3_stmt *stmt, struct err *err)
 {
-	sqlite3_stmt *stmt;
+	struct str packed = db_column_blob(stmt, 3), segment;
+	int rc = sqlite3_column_int64(stmt, 2) <= part->last_id ? part_clear(file, part) : 0;
 
-	/* To look for the next segment costs a read of the last one: a search compares whole rows. */
-	if (file->reading && part->version == file->version)
-		return 0;
+	if (!rc)
+		rc = codec_unpack(codec, packed.ptr, packed.len, &segment);
+	if (!rc)
+		rc = dict_decode(&part->dict, segment);
+	if (rc)
+		return err_set(err, rc, "storage: %s: a dictionary segment is damaged", file->entry->name);
+	part->last_id = sqlite3_column_int64(stmt, 1);
+	return 0;
+}
+
+#define WALKED_PARTS_MAX 4
+
+/* To look for a segment costs a read of others, up to megabytes: a search compares whole rows.  A walk reads the
+ * heads of those that it passes, which are some dozens at most where there are few parts. */
+static int find_segments(struct open_file *file, uint32_t number, int64_t after, sqlite3_stmt **ret_stmt,
+			 struct err *err)
+{
+	bool walks = file->catalogue.dict.parts_count <= WALKED_PARTS_MAX;
+
+	if (walks)
+		return db_prepare(&file->db, "SELECT part, id, first, data FROM dict ORDER BY part, id",
+				  ret_stmt, err);
 	int rc = db_prepare(&file->db,
-			    "SELECT id, data, first FROM dict WHERE part = :part AND id > :last"
+			    "SELECT part, id, first, data FROM dict WHERE part = :part AND id > :last"
 			    " ORDER BY id",
-			    &stmt, err);
+			    ret_stmt, err);
 
 	if (rc)
 		return rc;
-	db_bind_int(stmt, ":part", number);
-	db_bind_int(stmt, ":last", part->last_id);
-	while ((rc = db_step(&file->db, stmt, err)) > 0) {
-		struct str packed = db_column_blob(stmt, 1), segment;
+	db_bind_int(*ret_stmt, ":part", number);
+	db_bind_int(*ret_stmt, ":last", after);
+	return 0;
+}
 
-		rc = sqlite3_column_int64(stmt, 2) <= part->last_id ? part_clear(file, part) : 0;
-		if (!rc)
-			rc = codec_unpack(codec, packed.ptr, packed.len, &segment);
-		if (!rc)
-			rc = dict_decode(&part->dict, segment);
-		if (rc) {
-			(void)sqlite3_reset(stmt);
-			return err_set(err, rc, "storage: %s: a dictionary segment is damaged",
-				       file->entry->name);
-		}
-		part->last_id = sqlite3_column_int64(stmt, 0);
+static int load_part(struct open_file *file, struct codec *codec, uint32_t number,
+		     struct open_part *part, struct err *err)
+{
+	int64_t after = part->last_id;
+	sqlite3_stmt *stmt;
+
+	if (file->reading && part->version == file->version)
+		return 0;
+	int rc = find_segments(file, number, after, &stmt, err);
+
+	if (rc)
+		return rc;
+	while (!rc && (rc = db_step(&file->db, stmt, err)) > 0) {
+		int64_t of = sqlite3_column_int64(stmt, 0);
+
+		rc = 0;
+		if (of > number)
+			break;
+		if (of == number && sqlite3_column_int64(stmt, 1) > after)
+			rc = load_segment(file, codec, part, stmt, err);
 	}
+	(void)sqlite3_reset(stmt);
 	if (!rc)
 		part->version = file->version;
 	return rc;
 }
 
 /* Inside the transaction that reads what it stands for. */
-static int read_version(struct open_file *file, struct err *err)
+int open_file_version(struct open_file *file, struct err *err)
 {
 	sqlite3_stmt *stmt;
 	int rc = db_prepare(&file->db, "PRAGMA data_version", &stmt, err);
@@ -97,7 +128,7 @@ static int read_version(struct open_file *file, struct err *err)
 
 int open_file_load(struct open_file *file, struct codec *codec, struct err *err)
 {
-	int rc = file->reading ? read_version(file, err) : 0;
+	int rc = file->reading ? open_file_version(file, err) : 0;
 
 	return rc ? rc : load_part(file, codec, 0, &file->catalogue, err);
 }

@@ -392,6 +392,36 @@ int plan_begin(struct plan *p, struct open_file *file, struct err *err)
 	return rc;
 }
 
+bool plan_has_cut(const struct plan *p, const struct open_file *file)
+{
+	const int64_t ends_ns[] = {p->scan->from_ns, p->scan->until_ns};
+
+	for (size_t i = 0; file->entry->level == 1 && i < ARRAY_LEN(ends_ns); i++)
+		if (ends_ns[i] > file->entry->start_ns && ends_ns[i] < file->entry->end_ns &&
+		    ends_ns[i] % STORAGE_L2_WINDOW_NS)
+			return true;
+	return false;
+}
+
+void plan_load(struct plan *p, struct open_file *file, struct codec *codec)
+{
+	const struct dict *catalogue = &file->catalogue.dict;
+	struct dict *ignored;
+
+	file->hurries_seen = file->entry->hurries;
+	int rc = db_exec(&file->db, "BEGIN", NULL);
+
+	if (!rc)
+		rc = open_file_version(file, NULL);
+	for (size_t i = 0; !rc && i < p->scan->series_count; i++) {
+		uint32_t series = dict_find_series(catalogue, p->scan->series[i]);
+
+		if (series != INDEX_NONE)
+			rc = open_file_part(file, codec, series, &ignored, NULL);
+	}
+	db_rollback(&file->db);
+}
+
 int plan_end(struct plan *p, struct open_file *file, int rc, struct err *err)
 {
 	db_rollback(&file->db);

@@ -109,6 +109,10 @@ bool plan_takes_record(const struct plan *plan, int64_t file_id, size_t series, 
 
 /* Begin a read transaction on a file and load its catalogue and its watermarks. */
 MUST_CHECK int plan_begin(struct plan *plan, struct open_file *file, struct err *err);
+/* Whether the range begins or ends within an hour of this file of L1, which L2 then has not. */
+bool plan_has_cut(const struct plan *plan, const struct open_file *file);
+/* Load the stacks of a file that nobody reads yet. What fails fails again when it is read. */
+void plan_load(struct plan *plan, struct open_file *file, struct codec *codec);
 /* End it; a failure that says damage marks the file and becomes -EIO. */
 int plan_end(struct plan *plan, struct open_file *file, int rc, struct err *err);
 

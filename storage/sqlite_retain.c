@@ -119,8 +119,10 @@ static int check_one(struct sqlite_store *s, struct period_file *file, struct er
 	struct open_file *open;
 	int rc = files_writer(s, file->level, file->start_ns, false, &open, err);
 
-	if (!rc)
+	if (!rc) {
 		rc = db_check(&open->db, err);
+		db_forget_pages(&open->db); /* all of the file, up to the limit of the cache */
+	}
 	pthread_mutex_lock(&s->lock);
 	file->doubtful = rc && rc != -EBADMSG;
 	file->damaged |= rc == -EBADMSG;

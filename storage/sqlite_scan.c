@@ -329,7 +329,8 @@ static int give(const struct file_sums *sums, storage_segment_fn fn, void *arg)
 /*
  * Files are read in their order on a thread of their own, and the caller, who has as much to do with what one
  * gives, gets it on his.  The reader, its connections and its dictionaries are that thread's until it ends, but for
- * the dictionaries of the files that were given, which it does not touch any more, and for symbols.
+ * the dictionaries of the files that were given, which it does not touch any more, for symbols, and for one file
+ * whose stacks the caller loads while there is nothing to take.
  */
 #define AHEAD_MAX 2 /* files that are read and not taken */
 
@@ -339,6 +340,7 @@ struct ahead {
 	pthread_cond_t changed;
 	struct file_sums files[AHEAD_MAX]; /* of file i in i % AHEAD_MAX */
 	size_t read, taken;
+	struct open_file *lent; /* to the caller, who loads its stacks */
 	bool ended;
 	int rc; /* of the file behind those that were read */
 	struct err err;
@@ -354,7 +356,7 @@ static void *ahead_main(void *arg)
 		struct file_sums sums = {0};
 
 		pthread_mutex_lock(&a->lock);
-		while (a->read - a->taken == AHEAD_MAX && !a->s->stop)
+		while ((a->read - a->taken == AHEAD_MAX || a->lent == plan_file(a->s->p, i)) && !a->s->stop)
 			pthread_cond_wait(&a->changed, &a->lock);
 		pthread_mutex_unlock(&a->lock);
 		rc = a->s->stop ? -ECANCELED : scan_file(a->s, plan_file(a->s->p, i), &sums, &err);
@@ -392,11 +394,34 @@ static int ahead_take(struct ahead *a, struct file_sums *ret_sums)
 	return is_there;
 }
 
+/* The last file whose stacks are needed for certain, of those that the thread comes to much later. */
+static struct open_file *find_late(struct plan *p)
+{
+	for (size_t i = p->files_count; i-- > 1;)
+		if (plan_has_cut(p, plan_file(p, i)))
+			return plan_file(p, i);
+	return NULL;
+}
+
+static void load_late(struct ahead *a)
+{
+	struct plan *p = a->s->p;
+
+	if (!a->lent)
+		return;
+	plan_load(p, a->lent, p->r->symbols_codec);
+	pthread_mutex_lock(&a->lock);
+	a->lent = NULL;
+	pthread_cond_signal(&a->changed);
+	pthread_mutex_unlock(&a->lock);
+}
+
 static int scan_ahead(struct ahead *a, pthread_t thread, storage_segment_fn fn, void *arg, struct err *err)
 {
 	struct file_sums sums = {0};
 	int rc = 0;
 
+	load_late(a);
 	while (!rc && ahead_take(a, &sums)) {
 		rc = give(&sums, fn, arg);
 		file_sums_release(&sums);
@@ -438,6 +463,7 @@ static int scan_all(struct summing *s, storage_segment_fn fn, void *arg, struct 
 			  .changed = PTHREAD_COND_INITIALIZER};
 	pthread_t thread;
 
+	a.lent = find_late(s->p);
 	if (s->p->files_count < 2 || pthread_create(&thread, NULL, ahead_main, &a))
 		return scan_here(s, fn, arg, err);
 	return scan_ahead(&a, thread, fn, arg, err);
@@ -456,5 +482,9 @@ int sqlite_scan(struct storage_reader *reader, const struct storage_scan *scan,
 		rc = plan_init(&plan, reader_of(reader), scan, width_ns, err);
 	if (!rc)
 		rc = collect(&plan, false, &gauges, err);
-	return rc ? rc : scan_all(&summing, fn, arg, err);
+	if (!rc)
+		rc = scan_all(&summing, fn, arg, err);
+	codec_forget(reader_of(reader)->codec);
+	codec_forget(reader_of(reader)->symbols_codec);
+	return rc;
 }

@@ -239,6 +239,8 @@ void open_file_free(struct sqlite_store *s, struct open_file *file);
 MUST_CHECK int open_file_reload(struct open_file *file, struct codec *codec, struct err *err);
 /* Load the catalogue's segments that came since the last time; inside a transaction. */
 MUST_CHECK int open_file_load(struct open_file *file, struct codec *codec, struct err *err);
+/* See what others committed, for a reader; inside the transaction. Loading the catalogue does it. */
+MUST_CHECK int open_file_version(struct open_file *file, struct err *err);
 /* The stacks of a series of the catalogue, with all segments; inside a transaction. */
 MUST_CHECK int open_file_part(struct open_file *file, struct codec *codec, uint32_t series,
 			      struct dict **ret_dict, struct err *err);

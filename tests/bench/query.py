@@ -21,7 +21,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 from support import Agent, PROGRAMS  # noqa: E402
 
 HOUR, DAY = 3600 * 10**9, 86400 * 10**9
-COLD = 9
+COLD = 20
 STORES = {"day": (1, 1, 400), "month": (31, 1, 400)}
 # name: (store, path, parameters, length of the range, bar warm p99 ms, bar cold ms)
 QUESTIONS = {

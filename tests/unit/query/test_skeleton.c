@@ -18,10 +18,13 @@
 #define SEEDS 5
 #define ROUNDS 10
 #define QUESTIONS 12
-#define FUNCTIONS 40 /* more below one node than a skeleton links */
+#define FUNCTIONS 40 /* several below one node */
 #define STEPS 40
 
 static uint64_t state;
+/* Within an hour; within a day, where L2 has the hours that are not cut; over days, each with a file of L1. */
+static const int64_t steps_ns[] = { SECONDS(10), SECONDS(610), SECONDS(4210) };
+static int64_t step_ns = SECONDS(10);
 
 static uint32_t draw(uint32_t below)
 {
@@ -68,7 +71,7 @@ static void put_some(void)
 			(void)sprintf(stack + strlen(stack), draw(2) ? "%sf%u" : "%s0x%x@/lib/l%u.so",
 				      *stack ? ";" : "", draw(2) ? draw(4) : 0x100 + draw(FUNCTIONS),
 				      draw(3));
-		maker_record(&m, stack, T0 + SECONDS(10) * draw(STEPS) + draw(9999), 1 + draw(3), value,
+		maker_record(&m, stack, T0 + step_ns * draw(STEPS) + draw(9999), 1 + draw(3), value,
 			     value);
 	}
 	struct profile *p = maker_finish(&m);
@@ -77,7 +80,7 @@ static void put_some(void)
 	assert_int_equal(storage_put(store, profiles, 1, NULL, &err), 0);
 	profile_free(p);
 	if (draw(2))
-		assert_int_equal(storage_maintain(store, T0 + SECONDS(10) * draw(2 * STEPS), &err), 0);
+		assert_int_equal(storage_maintain(store, T0 + step_ns * draw(2 * STEPS), &err), 0);
 }
 
 struct question {
@@ -103,8 +106,8 @@ static void question_draw(struct question *q, unsigned *version)
 	q->names = (struct query_names){ .arg = version, .epoch = *version, .find = names_find };
 	q->query = (struct query){ .viewer = { .all = true },
 				   .names = &q->names,
-				   .range = { T0 + SECONDS(10) * from + draw(2) * 1234567,
-					      T0 + SECONDS(10) * until },
+				   .range = { T0 + step_ns * from + draw(2) * 1234567,
+					      T0 + step_ns * until },
 				   .granularity = (enum query_granularity)draw(QUERY_BY_LIBRARY + 1),
 				   .max_nodes = draw(2) ? 0 : 1 + draw(30),
 				   .context = &q->context };
@@ -178,7 +181,7 @@ static int write_timeline(const struct question *q, struct buf *out)
 {
 	struct query_timeline line;
 	struct err err;
-	int rc = query_timeline(&q->query, SECONDS(20), STR("service"), &line, &err);
+	int rc = query_timeline(&q->query, 2 * step_ns, STR("service"), &line, &err);
 
 	assert_int_equal(query_timeline_json(&line, out), 0);
 	query_timeline_release(&line);
@@ -210,6 +213,7 @@ static void warm_readers_answer_as_fresh_ones(void **unused)
 		struct err err;
 
 		state = seed;
+		step_ns = steps_ns[seed % ARRAY_LEN(steps_ns)];
 		(void)snprintf(location, sizeof(location), "sqlite:%s/%llu", directory,
 			       (unsigned long long)seed);
 		assert_int_equal(storage_open(location, NULL, &store, &err), 0);
@@ -249,6 +253,7 @@ static void parts_of_trees_are_what_views_show(void **unused)
 
 	(void)unused;
 	state = 77;
+	step_ns = SECONDS(610);
 	(void)snprintf(location, sizeof(location), "sqlite:%s/parts", directory);
 	assert_int_equal(storage_open(location, NULL, &store, &err), 0);
 	for (int i = 0; i < 8; i++)

@@ -20,24 +20,30 @@ static void on_signal(int signal)
 	stopped = 1;
 }
 
-/* The agent may be on another host: what it calls now, and how many samples there are since. */
-static int agent_look(const struct options *o, const char *from, const char *type, int64_t *ret_now,
+/* How many samples there are, and where the range ends by the agent's clock: it may be on another host. */
+static int agent_look(const struct options *o, const char *type, int64_t *ret_until,
 		      double *ret_samples)
 {
 	const struct parameter extra[] = {{"type", type}, {"limit", "1"}};
-	struct options own = *o;
 	json_t *answer = NULL;
+	int code = ask_json(o, "/api/v1/top", extra, ARRAY_LEN(extra), &answer);
 
-	own.from = from;
-	own.until = "now";
-	int code = ask_json(&own, "/api/v1/top", extra, ARRAY_LEN(extra), &answer);
-
-	*ret_now = json_integer_value(json_object_get(answer, "until"));
+	*ret_until = json_integer_value(json_object_get(answer, "until"));
 	*ret_samples = answer_number(answer, "samples");
 	json_decref(answer);
-	if (!code && *ret_now <= 0)
+	if (!code && *ret_until <= 0)
 		return complain(EXIT_RUNTIME, "record: the agent does not say what time it is");
 	return code;
+}
+
+static int agent_now(const struct options *o, int64_t *ret_now)
+{
+	struct options own = *o;
+	double samples;
+
+	own.from = "now-1s";
+	own.until = "now";
+	return agent_look(&own, "cpu", ret_now, &samples);
 }
 
 static void progress_print(int64_t passed_ns, int64_t duration_ns)
@@ -73,15 +79,22 @@ static void wait_out(int64_t duration_ns, bool progress)
 		(void)fputs("\r\033[K", stderr);
 }
 
-static int any_check(const struct options *o, const char *from)
+/* Of any kind that is asked for. */
+static int samples_check(const struct options *o, const struct record_range *range)
 {
 	const char *const types[] = {o->type ? o->type : "cpu", o->heap ? "alloc_space" : NULL,
 				     o->lock ? "lock_delay" : NULL};
+	struct options own = *o;
+	char from[32], until[32];
 	double samples = 0;
-	int64_t now;
+	int64_t end;
 
+	(void)snprintf(from, sizeof(from), "%lld", (long long)range->from_ns);
+	(void)snprintf(until, sizeof(until), "%lld", (long long)range->until_ns);
+	own.from = from;
+	own.until = until;
 	for (size_t i = 0; i < ARRAY_LEN(types) && samples == 0; i++) {
-		int code = types[i] ? agent_look(o, from, types[i], &now, &samples) : 0;
+		int code = types[i] ? agent_look(&own, types[i], &end, &samples) : 0;
 
 		if (code)
 			return code;
@@ -99,22 +112,18 @@ int record_service(const struct options *o, const struct query_format *format, i
 	struct options own = *o;
 	struct record_range range;
 	struct place place;
-	double samples;
-	char from[32];
-
-	own.service = o->service_of_agent;
 	int code = place_find(o->server, &place);
 
+	own.service = o->service_of_agent;
 	if (!code)
-		code = agent_look(&own, "now-1s", "cpu", &range.from_ns, &samples);
+		code = agent_now(&own, &range.from_ns);
 	if (code)
 		return code;
 	wait_out(duration_ns, !o->quiet && isatty(STDERR_FILENO));
-	code = agent_look(&own, "now-1s", "cpu", &range.until_ns, &samples);
+	code = agent_now(&own, &range.until_ns);
 	if (code)
 		return code;
 	record_settle(&place, false);
-	(void)snprintf(from, sizeof(from), "%lld", (long long)range.from_ns);
-	code = any_check(&own, from);
+	code = samples_check(&own, &range);
 	return code ? code : record_show(&own, format, &range);
 }

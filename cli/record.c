@@ -148,8 +148,8 @@ static int command_record(const struct own_agent *agent, const struct options *o
 			  const struct query_format *format, int64_t duration_ns, char **command,
 			  int count)
 {
-	int64_t until_ns = duration_ns ? clock_monotonic_ns() + duration_ns : 0;
 	struct record_range range = {.from_ns = clock_real_ns()};
+	int64_t until_ns = duration_ns ? clock_monotonic_ns() + duration_ns : 0;
 	int status = 0;
 	pid_t child;
 	int code = command_start(agent, o, command, count, &child);

@@ -20,7 +20,7 @@ static void on_signal(int signal)
 	stopped = 1;
 }
 
-/* How many samples there are, and where the range ends by the agent's clock: it may be on another host. */
+/* How many samples there are, and where the range ends by the clock of the agent's host. */
 static int agent_look(const struct options *o, const char *type, int64_t *ret_until,
 		      double *ret_samples)
 {

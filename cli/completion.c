@@ -19,6 +19,11 @@ static const char types[] = "cpu cpu_samples wall wall_samples alloc_space alloc
 			    "inuse_space inuse_objects lock_delay "
 			    "lock_contentions lock_hold block_delay block_count exceptions";
 
+static bool is_service(const struct option *option)
+{
+	return !strcmp(option->name, "service") || !strcmp(option->name, "service-of-agent");
+}
+
 /* A verb takes the options that its help names. */
 static bool takes(const struct verb *verb, const struct option *option)
 {
@@ -59,7 +64,7 @@ static void bash_print(void)
 	for (size_t i = 0; verb_at(i, &about); i++)
 		(void)printf("%s%s", i ? " " : "", verb_at(i, &about)->name);
 	(void)printf("\"\n\telse\n\t\tcase $before in\n"
-		     "\t\t-S | --service) words=$(hearth labels service 2>/dev/null) ;;\n"
+		     "\t\t-S | --service | -p | --service-of-agent) words=$(hearth labels service 2>/dev/null) ;;\n"
 		     "\t\t-t | --type) words=\"%s\" ;;\n\t\t--format) words=\"",
 		     types);
 	formats_print();
@@ -109,7 +114,7 @@ static void zsh_print(void)
 		for (const struct option *option = options_known; option->name; option++) {
 			if (!takes(verb, option))
 				continue;
-			const char *action = !strcmp(option->name, "service")
+			const char *action = is_service(option)
 						 ? ":service:($(hearth labels service 2>/dev/null))"
 					     : !strcmp(option->name, "type")   ? ":type:(TYPES)"
 					     : !strcmp(option->name, "format") ? ":format:(FORMATS)"
@@ -162,7 +167,7 @@ static void fish_print(void)
 				     verb->name, option->name);
 			if (option->has_arg != no_argument)
 				(void)printf(" -r");
-			if (!strcmp(option->name, "service"))
+			if (is_service(option))
 				(void)printf(" -a '(hearth labels service 2>/dev/null)'");
 			else if (!strcmp(option->name, "type"))
 				(void)printf(" -a '%s'", types);

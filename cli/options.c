@@ -6,7 +6,8 @@
 
 enum long_option { SERVER = 256, FROM, TO, SINCE, BY, FORMAT, JSON, MAX_NODES, GRANULARITY, HELP,
 		   PID, CPU_HZ, FOR, ALL, FOCUS, IGNORE, HIDE, SHOW, SHOW_FROM, TAGFOCUS, TAGIGNORE, NAMES,
-		   THREAD, NORMALIZE, FAIL_ABOVE, INTERVAL, ID, LABEL, CUM, INVERT, NO_PAGER };
+		   THREAD, NORMALIZE, FAIL_ABOVE, INTERVAL, ID, LABEL, CUM, INVERT, NO_PAGER,
+		   HEAP, LOCK };
 
 const struct option options_known[] = {
 	{ "server", required_argument, NULL, SERVER },
@@ -26,6 +27,11 @@ const struct option options_known[] = {
 	{ "cpu-hz", required_argument, NULL, CPU_HZ },
 	{ "for", required_argument, NULL, FOR },
 	{ "all", no_argument, NULL, ALL },
+	{ "frequency", required_argument, NULL, 'F' },
+	{ "duration", required_argument, NULL, 'd' },
+	{ "service-of-agent", required_argument, NULL, 'p' },
+	{ "heap", no_argument, NULL, HEAP },
+	{ "lock", no_argument, NULL, LOCK },
 	{ "focus", required_argument, NULL, FOCUS },
 	{ "ignore", required_argument, NULL, IGNORE },
 	{ "hide", required_argument, NULL, HIDE },
@@ -81,9 +87,13 @@ static const char **place_of(struct options *o, int option)
 	case PID:
 		return &o->pid;
 	case CPU_HZ:
+	case 'F':
 		return &o->cpu_hz;
 	case FOR:
+	case 'd':
 		return &o->duration;
+	case 'p':
+		return &o->service_of_agent;
 	case FOCUS:
 		return &o->focus;
 	case IGNORE:
@@ -125,7 +135,7 @@ int options_parse(const struct verb *verb, int argc, char **argv, struct options
 	*ret_options = (struct options){ 0 };
 	optind = 1;
 	/* "+": what follows the first operand is the command's own. */
-	while ((option = getopt_long(argc, argv, "+s:S:t:n:o:q", options_known, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "+s:S:t:n:o:qF:d:p:", options_known, NULL)) != -1) {
 		const char **place = place_of(ret_options, option);
 
 		if (place) {
@@ -138,6 +148,10 @@ int options_parse(const struct verb *verb, int argc, char **argv, struct options
 			ret_options->cum = true;
 		} else if (option == INVERT) {
 			ret_options->invert = true;
+		} else if (option == HEAP) {
+			ret_options->heap = true;
+		} else if (option == LOCK) {
+			ret_options->lock = true;
 		} else if (option == 'q') {
 			ret_options->quiet = true;
 		} else if (option == NO_PAGER) {

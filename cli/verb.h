@@ -44,9 +44,10 @@ struct options {
 	const char *normalize, *fail_above; /* of diff */
 	const char *interval;		    /* of tail */
 	const char *id;			    /* of import */
+	const char *service_of_agent;	    /* of record */
 	const char *labels[OPTION_LABELS_MAX];
 	size_t labels_count;
-	bool json, quiet, all, cum, invert;
+	bool json, quiet, all, cum, invert, heap, lock;
 };
 
 /* Every option by its long name, for completions. */

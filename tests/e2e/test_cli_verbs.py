@@ -345,7 +345,8 @@ def completions_are_scripts_that_complete():
             return done.stdout.decode().split()
         assert set(completed("hearth")) >= set(verbs) and "speedscope" in completed("hearth", "export", "--format")
         assert "--focus" in completed("hearth", "top") and "--focus" not in completed("hearth", "status")
-        assert "shop" in completed("hearth", "top", "-S") and "bash" in completed("hearth", "completion")
+        assert set(completed("hearth", "record")) >= {"--frequency", "--duration", "--heap", "--lock", "--service-of-agent"}
+        assert "shop" in completed("hearth", "record", "-p") and "shop" in completed("hearth", "top", "-S") and "bash" in completed("hearth", "completion")
         asked(agent, "completion", "tcsh", code=2)
 
 

@@ -67,8 +67,8 @@ static int one_show(const struct options *o, const struct query_format *format)
 	return format ? export_write(o, format, o->max_nodes ? o->max_nodes : "0") : table_show(o);
 }
 
-/* "out.pb.gz" is "out.heap.pb.gz" for the heap. */
-static void path_of(const char *path, const struct query_format *format, const char *kind,
+/* "out.pb.gz" is "out.heap.pb.gz" for the heap.  Whether there is room. */
+static bool path_of(const char *path, const struct query_format *format, const char *kind,
 		    char *to, size_t max)
 {
 	size_t len = strlen(path), suffix = strlen(format->suffix) + 1;
@@ -76,7 +76,9 @@ static void path_of(const char *path, const struct query_format *format, const c
 	if (len <= suffix || path[len - suffix] != '.' ||
 	    strcmp(path + len - suffix + 1, format->suffix) != 0)
 		suffix = 0;
-	(void)snprintf(to, max, "%.*s.%s%s", (int)(len - suffix), path, kind, path + len - suffix);
+	int n = snprintf(to, max, "%.*s.%s%s", (int)(len - suffix), path, kind, path + len - suffix);
+
+	return n > 0 && (size_t)n < max;
 }
 
 static int kind_show(const struct options *o, const struct query_format *format, const char *kind,
@@ -86,10 +88,9 @@ static int kind_show(const struct options *o, const struct query_format *format,
 	char path[PATH_MAX];
 
 	own.type = type;
-	if (o->output && strlen(o->output) + strlen(kind) + 2 > sizeof(path))
-		return complain(EXIT_USAGE, "record: %s: the name is too long", o->output);
 	if (o->output && format) {
-		path_of(o->output, format, kind, path, sizeof(path));
+		if (!path_of(o->output, format, kind, path, sizeof(path)))
+			return complain(EXIT_USAGE, "record: %s: the name is too long", o->output);
 		own.output = path;
 	}
 	return one_show(&own, format);

@@ -86,6 +86,7 @@ def targets():
 
 def build(names):
     flags = "-fprofile-instr-generate -fcoverage-mapping -O1"
+    os.makedirs(os.path.join(ROOT, "build"), exist_ok=True)
     with open(os.path.join(ROOT, "build", "fuzz-cov.log"), "w", encoding="utf-8") as log:
         run(["cmake", "--preset", "fuzz", "-B", BUILD, f"-DCMAKE_C_FLAGS={flags}",
              f"-DCMAKE_CXX_FLAGS={flags}"], cwd=ROOT, stdout=log, stderr=log)

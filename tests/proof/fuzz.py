@@ -86,6 +86,7 @@ def targets():
 
 def build(names):
     flags = "-fprofile-instr-generate -fcoverage-mapping -O1"
+    os.makedirs(os.path.join(ROOT, "build"), exist_ok=True)
     with open(os.path.join(ROOT, "build", "fuzz-cov.log"), "w", encoding="utf-8") as log:
         run(["cmake", "--preset", "fuzz", "-B", BUILD, f"-DCMAKE_C_FLAGS={flags}",
              f"-DCMAKE_CXX_FLAGS={flags}"], cwd=ROOT, stdout=log, stderr=log)
@@ -110,7 +111,7 @@ def fuzz(name, folder):
     """Returns what one target did: CPU seconds, runs, edges, when the last edge came, peak, findings."""
     found, crashes = folder + "/found", folder + "/findings/"
     command = ["nice", "-n", "19", f"{BUILD}/fuzz/fuzz_{name}", f"-rss_limit_mb={RSS_LIMIT_MB}",
-               f"-timeout={TIMEOUT}", "-print_final_stats=1", f"-artifact_prefix={crashes}", found,
+               f"-timeout={TIMEOUT}", f"-report_slow_units={TIMEOUT}", "-print_final_stats=1", f"-artifact_prefix={crashes}", found,
                f"{ROOT}/tests/fuzz/corpus/{name}"]
     dictionary = f"{ROOT}/tests/fuzz/dict/{name}"
     if os.path.exists(dictionary):

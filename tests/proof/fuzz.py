@@ -111,7 +111,8 @@ def fuzz(name, folder):
     """Returns what one target did: CPU seconds, runs, edges, when the last edge came, peak, findings."""
     found, crashes = folder + "/found", folder + "/findings/"
     command = ["nice", "-n", "19", f"{BUILD}/fuzz/fuzz_{name}", f"-rss_limit_mb={RSS_LIMIT_MB}",
-               f"-timeout={TIMEOUT}", f"-report_slow_units={TIMEOUT}", "-print_final_stats=1", f"-artifact_prefix={crashes}", found,
+               f"-timeout={TIMEOUT}", f"-report_slow_units={TIMEOUT}", "-print_final_stats=1",
+               f"-artifact_prefix={crashes}", found,
                f"{ROOT}/tests/fuzz/corpus/{name}"]
     dictionary = f"{ROOT}/tests/fuzz/dict/{name}"
     if os.path.exists(dictionary):

@@ -51,7 +51,8 @@ def record(name, command, to):
         port = free_port()
         prepare(folder, port)
         env = agent.environment(HEARTH_CPU_HZ="997", HEARTH_SERVICE=name, HEARTH_MAX_OVERHEAD_PCT="100")
-        env.update(PORT=str(port), BARE="env -u LD_PRELOAD", PAGES=" ".join(map(str, sorted(pathlib.Path("/usr/share/man/man1").glob("g*"))[:30])))
+        env.update(PORT=str(port), BARE="env -u LD_PRELOAD",
+                   PAGES=" ".join(map(str, sorted(pathlib.Path("/usr/share/man/man1").glob("g*"))[:30])))
         p = subprocess.Popen(["sh", "-c", f"while :; do {command}; done"], cwd=folder, env=env, stdin=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL, start_new_session=True)
         time.sleep(SECONDS)

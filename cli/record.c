@@ -207,24 +207,28 @@ static int format_find(const struct options *o, const struct query_format **ret_
 		return complain(EXIT_USAGE,
 				"record: name a file with -o: standard output is the command's");
 	if (*ret_format && !o->output && (o->heap || o->lock))
-		return complain(EXIT_USAGE,
-				"record: name a file with -o: --heap and --lock are files beside it");
+		return complain(
+		    EXIT_USAGE,
+		    "record: name a file with -o: --heap and --lock are files beside it");
 	return 0;
 }
 
 static int whom_check(const struct options *o, bool command)
 {
 	if (o->service_of_agent && command)
-		return complain(EXIT_USAGE, "record: -p is a service that runs; it takes no command");
+		return complain(EXIT_USAGE,
+				"record: -p is a service that runs; it takes no command");
 	if (o->service_of_agent && o->service)
-		return complain(EXIT_USAGE, "record: -S names a command's profile; with -p there is none");
+		return complain(EXIT_USAGE,
+				"record: -S names a command's profile; with -p there is none");
 	if (o->service_of_agent && o->cpu_hz)
 		return complain(EXIT_USAGE,
 				"record: --frequency is for a command; of a service that runs, "
 				"`hearth zoom %s --cpu-hz %s --for TIME` changes it",
 				o->service_of_agent, o->cpu_hz);
 	if (!o->service_of_agent && !command)
-		return complain(EXIT_USAGE, "record: name a command behind --, or a service with -p");
+		return complain(EXIT_USAGE,
+				"record: name a command behind --, or a service with -p");
 	return 0;
 }
 

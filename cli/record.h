@@ -29,7 +29,6 @@ int record_show(const struct options *o, const struct query_format *format,
 		const struct record_range *range);
 
 /* Of a service that the agent has; 0: until SIGINT. */
-int record_service(const struct options *o, const struct query_format *format,
-		   int64_t duration_ns);
+int record_service(const struct options *o, const struct query_format *format, int64_t duration_ns);
 
 #endif

@@ -100,10 +100,11 @@ static int samples_check(const struct options *o, const struct record_range *ran
 			return code;
 	}
 	if (samples == 0)
-		return complain(EXIT_NO_DATA,
-				"record: no samples of %s by \"%s\" in that time; `hearth services` lists "
-				"what the agent has, `hearth run` starts a program with the profiler",
-				types[0], o->service);
+		return complain(
+		    EXIT_NO_DATA,
+		    "record: no samples of %s by \"%s\" in that time; `hearth services` lists "
+		    "what the agent has, `hearth run` starts a program with the profiler",
+		    types[0], o->service);
 	return 0;
 }
 

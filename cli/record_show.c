@@ -43,8 +43,9 @@ void record_settle(const struct place *place, bool ended)
 			(void)usleep(50000);
 	}
 	if (!settled)
-		(void)complain(0, "record: the agent has not stored all after %lld s: the end is "
-				  "missing",
+		(void)complain(0,
+			       "record: the agent has not stored all after %lld s: the end is "
+			       "missing",
 			       (long long)(SETTLE_NS / NS_PER_S));
 }
 
@@ -68,15 +69,16 @@ static int one_show(const struct options *o, const struct query_format *format)
 }
 
 /* "out.pb.gz" is "out.heap.pb.gz" for the heap.  Whether there is room. */
-static bool path_of(const char *path, const struct query_format *format, const char *kind,
-		    char *to, size_t max)
+static bool path_of(const char *path, const struct query_format *format, const char *kind, char *to,
+		    size_t max)
 {
 	size_t len = strlen(path), suffix = strlen(format->suffix) + 1;
 
 	if (len <= suffix || path[len - suffix] != '.' ||
 	    strcmp(path + len - suffix + 1, format->suffix) != 0)
 		suffix = 0;
-	int n = snprintf(to, max, "%.*s.%s%s", (int)(len - suffix), path, kind, path + len - suffix);
+	int n =
+	    snprintf(to, max, "%.*s.%s%s", (int)(len - suffix), path, kind, path + len - suffix);
 
 	return n > 0 && (size_t)n < max;
 }

@@ -119,7 +119,8 @@ static bool may_describe(struct thread *t, int64_t coarse_ns)
 }
 
 /* Have the agent know the stack of this site before the thread blocks there. */
-static __attribute__((noinline)) void describe_site(struct blocked *b, int64_t coarse_ns, uint64_t agent)
+static __attribute__((noinline)) void describe_site(struct blocked *b, int64_t coarse_ns,
+						    uint64_t agent)
 {
 	struct thread *t = b->thread;
 	uint64_t *entry;
@@ -216,8 +217,9 @@ void source_wall_begin(struct blocked *b)
 	site = site_of(t, hash);
 	b->site = site ? *site | WALL_SITE_PASSES : hash; /* a hash: nobody's key, should it stay that */
 	/*
-	 * What is known before the call, so that how long it takes has no say in how it is measured.  A site
-	 * that is described now may have blocked before it had to give up its entry.
+	 * What is known before the call, so that how long it takes has no say in how it is
+	 * measured.  A site that is described now may have blocked before it had to give up its
+	 * entry.
 	 */
 	b->exact = moved || (site ? !(*site & WALL_SITE_PASSES) : may_describe(t, coarse));
 	b->since_ns = b->exact ? clock_exact_ns() : coarse;

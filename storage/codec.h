@@ -46,10 +46,10 @@ enum codec_part {
 /* Of varints: append all the first bytes, or all the others. */
 void codec_put_plane(struct buf *to, const void *varints, size_t len, bool first);
 
-/* How hard to try: what is written once an hour and read for weeks deserves more.  NUMBERS: records in
- * time order repeat little but by chance, and such a match costs more than its letters.  SOON: what is packed again within
- * the hour, as a dictionary's segments are.  OPEN: both; only what repeats at length is left out, and no letters are
- * counted. */
+/* How hard to try: what is written once an hour and read for weeks deserves more.  NUMBERS: records
+ * in time order repeat little but by chance, and such a match costs more than its letters.  SOON:
+ * what is packed again within the hour, as a dictionary's segments are.  OPEN: both; only what
+ * repeats at length is left out, and no letters are counted. */
 enum codec_effort {
 	CODEC_OPEN = -1,
 	CODEC_NUMBERS = 1,
@@ -66,8 +66,8 @@ struct codec_columns {
 	uint64_t *counts;
 	int64_t *values[PROFILE_COLUMNS_MAX];
 	size_t nodes_end, contexts_end; /* of what was decoded: every number is below */
-	/* To be encoded, where they are known: the different nodes in the order in which they are met, and which of
-	 * them each record names.  Borrowed; NULL: to be found out. */
+	/* To be encoded, where they are known: the different nodes in the order in which they are
+	 * met, and which of them each record names.  Borrowed; NULL: to be found out. */
 	const uint32_t *names, *places;
 	size_t names_count;
 };

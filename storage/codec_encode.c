@@ -65,7 +65,8 @@ static uint64_t divisor(uint64_t a, uint64_t b)
 
 #define US 1000 /* what the agent's times are in: to divide by a constant costs a quarter */
 
-/* The greatest number that divides all steps between times, given what they have in common at least. */
+/* The greatest number that divides all steps between times, given what they have in common at
+ * least. */
 static uint64_t unit_of(const int64_t *times, size_t count, uint64_t least)
 {
 	uint64_t unit = 0;
@@ -315,7 +316,8 @@ static void put_met(struct codec *c, struct buf *to, const struct codec_columns 
 
 	if (!names) {
 		buf_clear(&c->plane);
-		uint32_t *found = (void *)buf_reserve(&c->plane, (columns->count + 1) * sizeof(*found));
+		uint32_t *found =
+		    (void *)buf_reserve(&c->plane, (columns->count + 1) * sizeof(*found));
 
 		if (!found || find_met(c, columns, found)) {
 			to->failed = -ENOMEM;

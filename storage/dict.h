@@ -126,8 +126,8 @@ MUST_CHECK int dict_add_series(struct dict *dict, const struct dict_series *seri
 			       const struct profile_label *labels);
 MUST_CHECK int dict_add_instance(struct dict *dict, const struct profile_instance *instance);
 
-/* Stacks that some dictionary was asked for lately, each in the one place that its hash gives it: the few that are
- * in every batch are found without a look into tables that are large and cold. */
+/* Stacks that some dictionary was asked for lately, each in the one place that its hash gives it:
+ * the few that are in every batch are found without a look into tables that are large and cold. */
 #define DICT_LATELY 8192 /* places */
 struct dict_lately {
 	uint64_t dict; /* its id */
@@ -149,7 +149,7 @@ struct dict_import {
 	struct dict_counts capacity, valid; /* valid: below is a number, or INDEX_NONE */
 	struct dict_marks strings_set, frames_set;
 	struct dict_lately *lately; /* DICT_LATELY, borrowed, or NULL */
-	bool names_only; /* strings, series and instances: a catalogue has no stacks */
+	bool names_only;            /* strings, series and instances: a catalogue has no stacks */
 	uint32_t *path;
 	size_t path_capacity;
 };
@@ -159,7 +159,8 @@ MUST_CHECK int dict_import_init(struct dict_import *import, struct dict *to,
 				const struct dict_tables *from);
 /* Go on with the same tables, which have grown and moved. Returns 0 or -ENOMEM. */
 MUST_CHECK int dict_import_follow(struct dict_import *import, const struct dict_tables *from);
-/* Begin anew, for others, in the memory that is there; of a zeroed one as dict_import_init. Release it in every case. */
+/* Begin anew, for others, in the memory that is there; of a zeroed one as dict_import_init. Release
+ * it in every case. */
 MUST_CHECK int dict_import_again(struct dict_import *import, struct dict *to,
 				 const struct dict_tables *from, bool names_only);
 void dict_import_release(struct dict_import *import);
@@ -183,8 +184,10 @@ MUST_CHECK static inline int dict_import_context(struct dict_import *import, uin
 	return *ret_id != INDEX_NONE ? 0 : dict_import_new_context(import, id, ret_id);
 }
 
-/* The line that dict_import_node will read first for a node that is not met, for who has others meanwhile. */
-static inline struct dict_lately *dict_import_lately(const struct dict_import *import, struct hash128 hash)
+/* The line that dict_import_node will read first for a node that is not met, for who has others
+ * meanwhile. */
+static inline struct dict_lately *dict_import_lately(const struct dict_import *import,
+						     struct hash128 hash)
 {
 	return import->lately ? &import->lately[(hash.lo ^ import->to->id) % DICT_LATELY] : NULL;
 }

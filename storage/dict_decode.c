@@ -302,7 +302,8 @@ static inline uint32_t apart_next(struct in *in, struct apart *a, size_t limit)
 	return (uint32_t)value;
 }
 
-/* Most are below 2^14: as long as there is a second byte to read they need no other look at the end. */
+/* Most are below 2^14: as long as there is a second byte to read they need no other look at the
+ * end. */
 static void get_frames_apart(struct in *in, struct profile_node *nodes, size_t count)
 {
 	struct apart frames = get_apart(in, count);

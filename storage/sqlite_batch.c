@@ -70,10 +70,10 @@ static int reserve(struct batch *b, size_t records, size_t nodes, size_t width)
 #define AHEAD_FAR 24 /* records */
 #define AHEAD_NEAR 12
 
-/* A batch that waited is in cold memory, and so is what its stacks are looked up by: it is fetched while others are
- * worked on. */
-__attribute__((always_inline)) static inline void look_ahead(const struct batch *b, const struct dict_import *im,
-			      const struct profile *p, size_t at)
+/* A batch that waited is in cold memory, and so is what its stacks are looked up by: it is fetched
+ * while others are worked on. */
+__attribute__((always_inline)) static inline void
+look_ahead(const struct batch *b, const struct dict_import *im, const struct profile *p, size_t at)
 {
 	if (p->records_count - at <= AHEAD_FAR)
 		return;
@@ -85,12 +85,13 @@ __attribute__((always_inline)) static inline void look_ahead(const struct batch 
 }
 
 /* The records are many: what stays the same for all of them is not read again for each. */
-static int add_records(struct batch *b, struct dict_import *im, const struct profile *p, uint32_t series,
-		       size_t *at)
+static int add_records(struct batch *b, struct dict_import *im, const struct profile *p,
+		       uint32_t series, size_t *at)
 {
 	struct codec_columns *to = &b->columns;
 	size_t width = to->values_count, n = 0;
-	uint32_t *const contexts = to->contexts, *const nodes = to->nodes, *const places = b->places;
+	uint32_t *const contexts = to->contexts, *const nodes = to->nodes,
+			*const places = b->places;
 	int64_t min_ns = INT64_MAX, max_ns = INT64_MIN;
 	int rc = 0;
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * storage/sqlite_batch.h - the records of one series of a profile become columns in the file's numbers, and sums.
+ * storage/sqlite_batch.h - the records of one series of a profile become columns in the file's
+ * numbers, and sums.
  *
- * What is worked out once for each stack of a profile, its number, its place in the block, its sum, is found
- * again by the profile's own number.  Kept from put to put, for its memory.  Private to the sqlite backend.
- * Writer thread.
+ * What is worked out once for each stack of a profile, its number, its place in the block, its sum,
+ * is found again by the profile's own number.  Kept from put to put, for its memory.  Private to
+ * the sqlite backend. Writer thread.
  */
 #ifndef STORAGE_SQLITE_BATCH_H
 #define STORAGE_SQLITE_BATCH_H
@@ -15,17 +16,18 @@
 
 struct batch {
 	struct codec_columns columns; /* with names and places */
-	int64_t min_ns, max_ns;	      /* of the records */
+	int64_t min_ns, max_ns;       /* of the records */
 	struct recent_adding adding;
 	uint32_t *places, *names, *from; /* from: by place, the profile's number */
-	uint32_t *met;			 /* the place, by the profile's number; INDEX_NONE: none yet */
+	uint32_t *met; /* the place, by the profile's number; INDEX_NONE: none yet */
 	size_t places_capacity, names_capacity, from_capacity, met_capacity;
 };
 
 void batch_release(struct batch *batch);
 /* Give back what only a large profile needs. */
 void batch_trim(struct batch *batch);
-/* Fill it from *at on, up to what a block holds; moves *at behind the last one. Returns 0, -ENOMEM or -E2BIG. */
+/* Fill it from *at on, up to what a block holds; moves *at behind the last one. Returns 0, -ENOMEM
+ * or -E2BIG. */
 MUST_CHECK int batch_gather(struct batch *batch, struct dict_import *import,
 			    const struct profile *profile, uint32_t series, size_t *at);
 

@@ -8,8 +8,8 @@
 #include "storage/sqlite_wal.h"
 
 #define APPLICATION_ID 0x68727468 /* "hrth" */
-#define WAL_FRAME_HEAD 24 /* bytes before a page */
-#define CHECKPOINT_FRAMES 1000	   /* of the WAL: then they are moved */
+#define WAL_FRAME_HEAD 24         /* bytes before a page */
+#define CHECKPOINT_FRAMES 1000    /* of the WAL: then they are moved */
 
 static const struct {
 	enum db_kind kind;
@@ -266,8 +266,8 @@ static int open_any(struct db *db, const char *path, int flags, const char *vfs,
 	return 0;
 }
 
-/* After a commit.  SQLite's own autocheckpoint, that also tells how long the WAL is: to ask the file system costs a
- * path's look-up. */
+/* After a commit.  SQLite's own autocheckpoint, that also tells how long the WAL is: to ask the
+ * file system costs a path's look-up. */
 static int committed(void *arg, sqlite3 *handle, const char *name, int frames)
 {
 	struct db *db = arg;
@@ -295,8 +295,8 @@ int db_open_writer(struct db *db, const char *path, enum db_kind kind, bool crea
 		db_close(db);
 		return rc;
 	}
-	/* FULL: a commit is on disk before it is acknowledged; sqlite_wal.c counts on that sync.  mmap would turn an I/O error into
-	 * SIGBUS. */
+	/* FULL: a commit is on disk before it is acknowledged; sqlite_wal.c counts on that sync.
+	 * mmap would turn an I/O error into SIGBUS. */
 	rc = db_exec(db,
 		     "PRAGMA auto_vacuum=INCREMENTAL;"
 		     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=0;"

@@ -27,7 +27,7 @@ struct db {
 		sqlite3_stmt *stmt;
 	} statements[DB_STATEMENTS_MAX];
 	size_t statements_count;
-	bool later;	      /* commits are synced at a checkpoint, or when asked for */
+	bool later;           /* commits are synced at a checkpoint, or when asked for */
 	uint32_t frame_bytes; /* of the WAL */
 	uint64_t wal_bytes;   /* of a writer's: as of its last commit or checkpoint */
 };
@@ -35,12 +35,13 @@ struct db {
 /* Whether the library that runs has the WAL-reset bug. */
 bool db_library_is_affected(void);
 
-/* Open for writing and bring the schema up to date; creates the file when `create`.  `db` stays where it is until it
- * is closed. Returns 0, -EBADMSG (no database, or damaged), -ENOTSUP (from a newer release), -ENOSPC, -EIO. */
+/* Open for writing and bring the schema up to date; creates the file when `create`.  `db` stays
+ * where it is until it is closed. Returns 0, -EBADMSG (no database, or damaged), -ENOTSUP (from a
+ * newer release), -ENOSPC, -EIO. */
 MUST_CHECK int db_open_writer(struct db *db, const char *path, enum db_kind kind, bool create,
 			      struct err *err);
-/* From now on a commit is on disk at the next checkpoint or db_sync only, in order; a crash of the process alone
- * loses nothing. */
+/* From now on a commit is on disk at the next checkpoint or db_sync only, in order; a crash of the
+ * process alone loses nothing. */
 void db_sync_later(struct db *db);
 /* What was committed is on disk, by whichever connection. */
 MUST_CHECK int db_sync(struct db *db, struct err *err);

@@ -199,7 +199,8 @@ static int add_sum(struct fold *f, uint32_t bucket, const struct recent_sum *sum
 	}
 	rc = new_entry(f, tag, (struct fold_entry){bucket, sum->node, sum->count, 0, 0}, width);
 	if (!rc)
-		memcpy(f->values + f->values_count - width, sum->values, width * sizeof(*f->values));
+		memcpy(f->values + f->values_count - width, sum->values,
+		       width * sizeof(*f->values));
 	return rc;
 }
 

@@ -112,7 +112,8 @@ static int widen_series(struct group *g, uint32_t series, int64_t min_ns, int64_
 		if (g->spans[i].series == series)
 			span = &g->spans[i];
 	if (!span) {
-		if (array_grow(&g->spans, sizeof(*g->spans), &g->spans_capacity, g->spans_count + 1))
+		if (array_grow(&g->spans, sizeof(*g->spans), &g->spans_capacity,
+			       g->spans_count + 1))
 			return -ENOMEM;
 		span = &g->spans[g->spans_count++];
 		*span = (struct span){series, min_ns, max_ns};
@@ -127,8 +128,8 @@ static int write_spans(struct group *g, struct err *err)
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < g->spans_count; i++)
-		rc = open_file_series(g->file, g->spans[i].series, g->spans[i].min_ns, g->spans[i].max_ns,
-				      err);
+		rc = open_file_series(g->file, g->spans[i].series, g->spans[i].min_ns,
+				      g->spans[i].max_ns, err);
 	return rc;
 }
 
@@ -149,8 +150,9 @@ static int insert_records(struct group *g, struct dict_import *im, const struct 
 		rc = insert_block(g, b, err);
 		if (!rc && widen_series(g, b->series, batch->min_ns, batch->max_ns))
 			rc = err_set(err, -ENOMEM, "storage: out of memory");
-		extent_join(&g->extent, &(struct extent){batch->min_ns, batch->max_ns, batch->min_ns,
-							 batch->max_ns, batch->columns.count});
+		extent_join(&g->extent,
+			    &(struct extent){batch->min_ns, batch->max_ns, batch->min_ns,
+					     batch->max_ns, batch->columns.count});
 	}
 	return rc;
 }

@@ -117,8 +117,8 @@ static int gather_recent(struct deriving *d, int64_t batch, uint32_t series,
 
 		rc = day_of(d, window->window_ns, &day, err);
 		if (!rc && batch > day->derived &&
-		    fold_add_sums(day, series, batch <= fold_origin(day, identity), window,
-				  sums, b->width))
+		    fold_add_sums(day, series, batch <= fold_origin(day, identity), window, sums,
+				  b->width))
 			rc = err_set(err, -ENOMEM, "storage: out of memory");
 		sums += window->count * recent_stride(b->width);
 		d->records += window->records;
@@ -128,7 +128,8 @@ static int gather_recent(struct deriving *d, int64_t batch, uint32_t series,
 
 static int gather_block(struct deriving *d, int64_t batch, sqlite3_stmt *stmt, struct err *err)
 {
-	const struct recent_block *recent = recent_find(&d->source->recent, sqlite3_column_int64(stmt, 4));
+	const struct recent_block *recent =
+	    recent_find(&d->source->recent, sqlite3_column_int64(stmt, 4));
 	struct codec_columns *c = &d->columns;
 	uint32_t series = (uint32_t)sqlite3_column_int64(stmt, 0);
 	uint32_t instance = (uint32_t)sqlite3_column_int64(stmt, 1);
@@ -382,7 +383,8 @@ int l1_derive(struct sqlite_store *s, struct period_file *source, int64_t arrive
 	    .s = s, .source = source, .arrived_before_ns = arrived_before_ns};
 
 	*ret_more = false;
-	/* Batches are taken in their order, and the next one is still not due: no look into the file. */
+	/* Batches are taken in their order, and the next one is still not due: no look into the
+	 * file. */
 	if (source->waits && source->derived == source->waits - 1 &&
 	    !is_due(source->waits_arrived_ns, arrived_before_ns))
 		return 0;

@@ -55,27 +55,31 @@ static int load_segment(struct open_file *file, struct codec *codec, struct open
 	if (!rc)
 		rc = dict_decode(&part->dict, segment);
 	if (rc)
-		return err_set(err, rc, "storage: %s: a dictionary segment is damaged", file->entry->name);
+		return err_set(err, rc, "storage: %s: a dictionary segment is damaged",
+			       file->entry->name);
 	part->last_id = sqlite3_column_int64(stmt, 1);
 	return 0;
 }
 
 #define WALKED_PARTS_MAX 4
 
-/* To look for a segment costs a read of others, up to megabytes: a search compares whole rows.  A walk reads the
- * heads of those that it passes, which are some dozens at most where there are few parts. */
-static int find_segments(struct open_file *file, uint32_t number, int64_t after, sqlite3_stmt **ret_stmt,
-			 struct err *err)
+/* To look for a segment costs a read of others, up to megabytes: a search compares whole rows.  A
+ * walk reads the heads of those that it passes, which are some dozens at most where there are few
+ * parts. */
+static int find_segments(struct open_file *file, uint32_t number, int64_t after,
+			 sqlite3_stmt **ret_stmt, struct err *err)
 {
 	bool walks = file->catalogue.dict.parts_count <= WALKED_PARTS_MAX;
 
 	if (walks)
-		return db_prepare(&file->db, "SELECT part, id, first, data FROM dict ORDER BY part, id",
+		return db_prepare(&file->db,
+				  "SELECT part, id, first, data FROM dict ORDER BY part, id",
 				  ret_stmt, err);
-	int rc = db_prepare(&file->db,
-			    "SELECT part, id, first, data FROM dict WHERE part = :part AND id > :last"
-			    " ORDER BY id",
-			    ret_stmt, err);
+	int rc =
+	    db_prepare(&file->db,
+		       "SELECT part, id, first, data FROM dict WHERE part = :part AND id > :last"
+		       " ORDER BY id",
+		       ret_stmt, err);
 
 	if (rc)
 		return rc;

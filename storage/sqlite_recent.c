@@ -138,7 +138,8 @@ void recent_end(struct recent_adding *a, const uint32_t *nodes, int64_t id, int6
 	for (size_t w = 0; w < a->windows_count; w++)
 		count += a->windows[w].count;
 	size_t bytes = sizeof(struct recent_block) + count * recent_stride(a->width);
-	struct recent_block *b = a->on && bytes <= RECENT_BYTES_MAX - to->bytes ? malloc(bytes) : NULL;
+	struct recent_block *b =
+	    a->on && bytes <= RECENT_BYTES_MAX - to->bytes ? malloc(bytes) : NULL;
 
 	if (!b)
 		return;

@@ -2,10 +2,11 @@
 /*
  * storage/sqlite_recent.h - what the blocks that were put last add up to, until L1 has them.
  *
- * A window is derived seconds after its records were committed, and its sums are at hand while they are
- * put: kept for so long, L0 need not be read and decoded again.  They are no more than a shortcut.  What
- * is not here - after a start, beyond the limit, gauges, a block over more than two windows - is read from
- * the file, and comes to the same.  Private to the sqlite backend.  Writer thread.
+ * A window is derived seconds after its records were committed, and its sums are at hand while they
+ * are put: kept for so long, L0 need not be read and decoded again.  They are no more than a
+ * shortcut.  What is not here - after a start, beyond the limit, gauges, a block over more than two
+ * windows - is read from the file, and comes to the same.  Private to the sqlite backend.  Writer
+ * thread.
  */
 #ifndef STORAGE_SQLITE_RECENT_H
 #define STORAGE_SQLITE_RECENT_H
@@ -13,7 +14,7 @@
 #include "storage/backend.h"
 
 #define RECENT_BYTES_MAX ((size_t)2 << 20) /* of one file; more is read again */
-#define RECENT_WINDOWS 2		   /* of a block */
+#define RECENT_WINDOWS 2                   /* of a block */
 
 /* A run of the block's sums. */
 struct recent_window {
@@ -49,7 +50,8 @@ static inline size_t recent_stride(size_t width)
 }
 
 void recent_release(struct recent *recent);
-/* What a transaction put, when it has been committed; takes the blocks, and frees what there is no room for. */
+/* What a transaction put, when it has been committed; takes the blocks, and frees what there is no
+ * room for. */
 void recent_publish(struct recent *to, struct recent *from);
 /* NULL: to be read. */
 const struct recent_block *recent_find(const struct recent *recent, int64_t id);
@@ -84,8 +86,8 @@ static inline bool recent_is_in(const struct recent_window *w, int64_t time_ns)
 void recent_end(struct recent_adding *adding, const uint32_t *nodes, int64_t id, int64_t batch,
 		struct recent *to);
 
-static inline void recent_add(struct recent_adding *a, uint32_t place, int64_t time_ns, uint64_t count,
-			      const int64_t *values)
+static inline void recent_add(struct recent_adding *a, uint32_t place, int64_t time_ns,
+			      uint64_t count, const int64_t *values)
 {
 	size_t w = a->last;
 

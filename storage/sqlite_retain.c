@@ -17,7 +17,7 @@
 #define PACK_AFTER_NS (INT64_C(600) * NS_PER_S)
 #define MAINTAIN_EVERY_NS (INT64_C(2) * NS_PER_S) /* as the agent calls it */
 #define CHECK_TIME_NS (INT64_C(100) * NS_PER_MS) /* of one maintain */
-#define WEIGH_ROOM (INT64_C(256) << 20)		/* bytes: more than comes in so long */
+#define WEIGH_ROOM (INT64_C(256) << 20)          /* bytes: more than comes in so long */
 #define WEIGH_EVERY_NS (INT64_C(10) * NS_PER_S)
 #define IDLE_MAX 30 /* rounds of maintenance */
 #define FORGET_EVERY_NS (INT64_C(3600) * NS_PER_S)

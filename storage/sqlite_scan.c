@@ -327,10 +327,11 @@ static int give(const struct file_sums *sums, storage_segment_fn fn, void *arg)
 /* ---- reading ahead ---- */
 
 /*
- * Files are read in their order on a thread of their own, and the caller, who has as much to do with what one
- * gives, gets it on his.  The reader, its connections and its dictionaries are that thread's until it ends, but for
- * the dictionaries of the files that were given, which it does not touch any more, for symbols, and for one file
- * whose stacks the caller loads while there is nothing to take.
+ * Files are read in their order on a thread of their own, and the caller, who has as much to do
+ * with what one gives, gets it on his.  The reader, its connections and its dictionaries are that
+ * thread's until it ends, but for the dictionaries of the files that were given, which it does not
+ * touch any more, for symbols, and for one file whose stacks the caller loads while there is
+ * nothing to take.
  */
 #define AHEAD_MAX 2 /* files that are read and not taken */
 
@@ -356,7 +357,8 @@ static void *ahead_main(void *arg)
 		struct file_sums sums = {0};
 
 		pthread_mutex_lock(&a->lock);
-		while ((a->read - a->taken == AHEAD_MAX || a->lent == plan_file(a->s->p, i)) && !a->s->stop)
+		while ((a->read - a->taken == AHEAD_MAX || a->lent == plan_file(a->s->p, i)) &&
+		       !a->s->stop)
 			pthread_cond_wait(&a->changed, &a->lock);
 		pthread_mutex_unlock(&a->lock);
 		rc = a->s->stop ? -ECANCELED : scan_file(a->s, plan_file(a->s->p, i), &sums, &err);
@@ -394,7 +396,8 @@ static int ahead_take(struct ahead *a, struct file_sums *ret_sums)
 	return is_there;
 }
 
-/* The last file whose stacks are needed for certain, of those that the thread comes to much later. */
+/* The last file whose stacks are needed for certain, of those that the thread comes to much later.
+ */
 static struct open_file *find_late(struct plan *p)
 {
 	for (size_t i = p->files_count; i-- > 1;)

@@ -76,13 +76,13 @@ struct period_file {
 	/* Writer only. */
 	uint64_t bytes;	   /* on disk when it was closed; 0: to be asked for */
 	int64_t derived;   /* L0: batches up to here are in L1; -1: not known */
-	bool unsynced;	   /* L1: its last commits may go with the power */
+	bool unsynced;     /* L1: its last commits may go with the power */
 	int64_t hour_ns;   /* L1: the hour in which its last step was written */
 	int64_t hour_step; /* L1: the last step of the hours before, which L2 may take */
 	int64_t packed;    /* L0: batches up to here are packed */
 	int64_t rolled;    /* L1: L2 has every series up to this step; -1: not known */
 	uint32_t rolling;  /* L1: the series to go on with */
-	int64_t waits; /* L0: the first batch that was not due; 0: to be looked for */
+	int64_t waits;     /* L0: the first batch that was not due; 0: to be looked for */
 	int64_t waits_arrived_ns;
 	struct recent recent; /* L0: sums of what is not derived */
 };
@@ -140,7 +140,7 @@ struct imports {
 	struct dict_import catalogue;
 	struct import_part **parts;
 	size_t parts_count, parts_made, parts_capacity; /* made: there, in use or not */
-	uint64_t from_id, to_id;			/* catalogues, when it is kept */
+	uint64_t from_id, to_id;                        /* catalogues, when it is kept */
 };
 
 struct sqlite_store {
@@ -152,7 +152,7 @@ struct sqlite_store {
 	struct open_file *writing[SQLITE_WRITERS_MAX];
 	uint64_t used;
 	struct known known;
-	struct batch batch;	/* what a put works in */
+	struct batch batch;     /* what a put works in */
 	struct imports putting; /* likewise */
 	struct imports derived; /* from the L0 file to the day that were derived last */
 	int64_t forgotten_ns; /* when known was last pruned */
@@ -222,8 +222,8 @@ void files_failed(struct sqlite_store *s, struct open_file *file, int rc);
 /* Close a file open for writing, when it is: when it is damaged, or before unlinking. */
 void files_writer_drop(struct sqlite_store *s, const struct period_file *file);
 
-/* L1's commits wait for their sync, for L0 has it all, until something counts on them: that L2 has taken their steps,
- * that L0 forgets which batch was which, or goes.  One file; all of them. */
+/* L1's commits wait for their sync, for L0 has it all, until something counts on them: that L2 has
+ * taken their steps, that L0 forgets which batch was which, or goes.  One file; all of them. */
 MUST_CHECK int files_sync(struct open_file *file, struct err *err);
 MUST_CHECK int files_sync_derived(struct sqlite_store *s, struct err *err);
 
@@ -239,7 +239,8 @@ void open_file_free(struct sqlite_store *s, struct open_file *file);
 MUST_CHECK int open_file_reload(struct open_file *file, struct codec *codec, struct err *err);
 /* Load the catalogue's segments that came since the last time; inside a transaction. */
 MUST_CHECK int open_file_load(struct open_file *file, struct codec *codec, struct err *err);
-/* See what others committed, for a reader; inside the transaction. Loading the catalogue does it. */
+/* See what others committed, for a reader; inside the transaction. Loading the catalogue does it.
+ */
 MUST_CHECK int open_file_version(struct open_file *file, struct err *err);
 /* The stacks of a series of the catalogue, with all segments; inside a transaction. */
 MUST_CHECK int open_file_part(struct open_file *file, struct codec *codec, uint32_t series,
@@ -260,8 +261,8 @@ MUST_CHECK int open_file_series(struct open_file *file, uint32_t series, int64_t
 
 /* ---- importing into the dictionaries of a file (sqlite_imports.c) ---- */
 
-/* Begin anew: zeroed, or in the memory of the last time.  `from` is borrowed. Returns 0 or an error. Release it in
- * every case. */
+/* Begin anew: zeroed, or in the memory of the last time.  `from` is borrowed. Returns 0 or an
+ * error. Release it in every case. */
 MUST_CHECK int imports_again(struct imports *imports, struct open_file *to, struct codec *codec,
 			     const struct dict_tables *from, struct err *err);
 void imports_release(struct imports *imports);

@@ -7,7 +7,7 @@
 #include "base/util.h"
 
 #define PIECE_MAX (128 << 10) /* bytes; a commit of more goes out in several */
-#define WAL_HEAD 32	      /* bytes at the start of a WAL: which generation it is */
+#define WAL_HEAD 32           /* bytes at the start of a WAL: which generation it is */
 
 struct wal_file {
 	sqlite3_file base;
@@ -15,9 +15,11 @@ struct wal_file {
 	int len;
 	sqlite3_int64 at;
 	bool put_off;
-	bool begins; /* its head was written since the last sync: what follows must not come before it */
+	bool begins; /* its head was written since the last sync: what follows must not come before
+			it */
 	bool owed;   /* a sync was put off */
-	bool torn;   /* and one has failed since, of which the kernel tells once, and then forgets what it could not write */
+	bool torn;   /* and one has failed since, of which the kernel tells once, and then forgets
+			what it could not write */
 	sqlite3_int64 real[]; /* the file below */
 };
 
@@ -179,11 +181,13 @@ static int open_wal(const char *path, struct wal_file *f, int flags, int *ret_fl
 	return rc;
 }
 
-static int vfs_open(sqlite3_vfs *self, const char *path, sqlite3_file *file, int flags, int *ret_flags)
+static int vfs_open(sqlite3_vfs *self, const char *path, sqlite3_file *file, int flags,
+		    int *ret_flags)
 {
 	(void)self;
-	return flags & SQLITE_OPEN_WAL ? open_wal(path, wal_of(file), flags, ret_flags)
-				       : default_vfs->xOpen(default_vfs, path, file, flags, ret_flags);
+	return flags & SQLITE_OPEN_WAL
+		   ? open_wal(path, wal_of(file), flags, ret_flags)
+		   : default_vfs->xOpen(default_vfs, path, file, flags, ret_flags);
 }
 
 static int vfs_delete(sqlite3_vfs *self, const char *path, int sync_folder)

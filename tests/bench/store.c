@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The store under the model of store_model.h: size by level beside what the stream is worth, speed on
- * one core with fsync, write amplification, memory, time to open and to ask.
+ * The store under the model of store_model.h: size by level beside what the stream is worth, speed
+ *on one core with fsync, write amplification, memory, time to open and to ask.
  *
- *	bench/store [SERVICES [HOURS [COMMITS]]]   1, 24 and 5: the model of one service and a day, each
- *	                                           window in five commits; 10 as a host
- *	HEARTH_STACKS=DIR                          the services' stacks are those of the pprofs in DIR,
- *	                                           in the order of their names (tests/bench/recorded.py)
+ *	bench/store [SERVICES [HOURS [COMMITS]]]   1, 24 and 5: the model of one service and a day,
+ *each window in five commits; 10 as a host HEARTH_STACKS=DIR                          the services'
+ *stacks are those of the pprofs in DIR, in the order of their names (tests/bench/recorded.py)
  *	HEARTH_RATE=N                              only 20, 400 or 4000 samples a window
  */
 #include <dirent.h>
@@ -155,7 +154,9 @@ static int live_window(struct storage *store, unsigned rate, int64_t at, uint32_
 	return rc;
 }
 
-#define BEHIND 10 /* windows that wait, and then are one commit, as server/writer.c makes of up to 64 batches */
+#define BEHIND                                                                                     \
+	10 /* windows that wait, and then are one commit, as server/writer.c makes of up to 64     \
+	      batches */
 
 /* The batches of some windows, which the model makes one at a time. */
 static int hold_window(unsigned rate, int64_t at, struct profile *held, size_t *count)
@@ -195,7 +196,8 @@ static int put_held(struct storage *store, struct profile *held, size_t count, i
 /* The same stream of one service when the writer is behind: a sync is shared by what waited. */
 static int run_behind(const char *dir, unsigned rate)
 {
-	struct storage_options options = {.l0_bytes_max = UINT64_MAX / 4, .bytes_max = UINT64_MAX / 4};
+	struct storage_options options = {.l0_bytes_max = UINT64_MAX / 4,
+					  .bytes_max = UINT64_MAX / 4};
 	struct profile held[64];
 	struct storage *store = NULL;
 	struct cost cost = {0};
@@ -355,12 +357,14 @@ static int is_pprof(const struct dirent *entry)
 	return end && !end[6];
 }
 
-/* Every service, of the model or of what was recorded; a service more than recordings is an error. */
+/* Every service, of the model or of what was recorded; a service more than recordings is an error.
+ */
 static int services_init(void)
 {
 	const char *dir = getenv("HEARTH_STACKS");
 	struct dirent **found = NULL;
-	int count = dir ? scandir(dir, &found, is_pprof, alphasort) : 0, rc = count < 0 ? -errno : 0;
+	int count = dir ? scandir(dir, &found, is_pprof, alphasort) : 0,
+	    rc = count < 0 ? -errno : 0;
 	char path[4096];
 
 	if (dir && !rc && (unsigned)count < services)
@@ -368,7 +372,8 @@ static int services_init(void)
 	for (unsigned s = 0; !rc && s < services; s++) {
 		if (dir)
 			(void)snprintf(path, sizeof(path), "%s/%s", dir, found[s]->d_name);
-		rc = dir ? model_service_read(&model[s], s, path) : model_service_init(&model[s], s);
+		rc =
+		    dir ? model_service_read(&model[s], s, path) : model_service_init(&model[s], s);
 		if (dir && !rc)
 			(void)fprintf(stderr, "%s: %u stacks, the deepest %u, %zu nodes\n",
 				      found[s]->d_name, model[s].stacks, model[s].depth,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tests/bench/store_model.h - a service whose samples are known: zipf 1.5 over 20,000 stacks of
- * depth 40 that share prefixes as real ones do (27 nodes a stack), or the stacks of a recorded pprof
- * as often as they were seen there; samples at random times, eight threads.  Also what its stream is
- * worth: its entropy, and zstd -19 of it.
+ * depth 40 that share prefixes as real ones do (27 nodes a stack), or the stacks of a recorded
+ * pprof as often as they were seen there; samples at random times, eight threads.  Also what its
+ * stream is worth: its entropy, and zstd -19 of it.
  */
 #ifndef TESTS_BENCH_STORE_MODEL_H
 #define TESTS_BENCH_STORE_MODEL_H
@@ -19,7 +19,7 @@
 struct model_service {
 	struct profile_builder *builder; /* owns what `all` holds */
 	struct profile *all;		 /* every stack, without records */
-	uint32_t stacks, depth;		 /* how many there are, and of the deepest */
+	uint32_t stacks, depth;          /* how many there are, and of the deepest */
 	uint32_t leaves[MODEL_STACKS];	 /* nodes of `all` */
 	uint32_t contexts[MODEL_THREADS];
 	double probability[MODEL_STACKS];
@@ -40,7 +40,8 @@ int model_service_init(struct model_service *m, unsigned number);
  * MODEL_STACKS the rarest are left out.  Series and threads as in the other. */
 int model_service_read(struct model_service *m, unsigned number, const char *path);
 
-/* What both begin and end with: stacks, leaves, depth and weights (in `probability`) come between. */
+/* What both begin and end with: stacks, leaves, depth and weights (in `probability`) come between.
+ */
 int model_service_begin(struct model_service *m, unsigned number);
 int model_service_ready(struct model_service *m);
 

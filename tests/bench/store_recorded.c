@@ -37,7 +37,8 @@ static int decode(const char *path, struct profile_builder *into)
 	int rc = read_all(path, &packed);
 
 	if (!rc)
-		rc = ingest_decompress(packed.data, packed.len, &ingest_limits_default, &plain, &err);
+		rc = ingest_decompress(packed.data, packed.len, &ingest_limits_default, &plain,
+				       &err);
 	struct ingest_request request = {.body = {plain.data, plain.len},
 					 .limits = &ingest_limits_default,
 					 .now_ns = 1,
@@ -61,7 +62,8 @@ static int rarest_last(const void *x, const void *y)
 	return (a->node > b->node) - (a->node < b->node);
 }
 
-/* Each stack once, the most frequent first; `samples` of a stack is the first value of its records. */
+/* Each stack once, the most frequent first; `samples` of a stack is the first value of its records.
+ */
 static size_t stacks_of(const struct profile *p, struct seen *all)
 {
 	size_t count = 0;
@@ -82,7 +84,8 @@ static int frame_of(struct model_service *m, const struct profile *p, uint32_t f
 {
 	const struct profile_frame *from = &p->frames[frame];
 	struct profile_frame to = {.line = from->line, .start_line = from->start_line};
-	int rc = profile_builder_string(m->builder, p->strings.strings[from->function], &to.function);
+	int rc =
+	    profile_builder_string(m->builder, p->strings.strings[from->function], &to.function);
 
 	if (!rc)
 		rc = profile_builder_string(m->builder, p->strings.strings[from->file], &to.file);

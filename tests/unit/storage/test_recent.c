@@ -15,7 +15,8 @@ static void begin(struct recent_adding *a, bool on)
 		assert_int_equal(recent_add_place(a), 0);
 }
 
-static void add(struct recent_adding *a, uint32_t place, int64_t time_ns, uint64_t count, int64_t value)
+static void add(struct recent_adding *a, uint32_t place, int64_t time_ns, uint64_t count,
+		int64_t value)
 {
 	recent_add(a, place, time_ns, count, &value);
 }
@@ -25,7 +26,8 @@ static const struct recent_sum *sum_at(const struct recent_block *b, size_t i)
 	return (const void *)(b->sums + i * recent_stride(b->width));
 }
 
-static void expect_sum(const struct recent_block *b, size_t i, uint32_t node, uint64_t count, int64_t value)
+static void expect_sum(const struct recent_block *b, size_t i, uint32_t node, uint64_t count,
+		       int64_t value)
 {
 	assert_int_equal(sum_at(b, i)->node, node);
 	assert_int_equal(sum_at(b, i)->count, count);

@@ -182,12 +182,12 @@ static void sides_release(struct sides *sides)
 	skeleton_leaves_release(&sides->base);
 }
 
-/* One side's totals take the columns. */
+/* One side's totals take the place of what was summed before. */
 static int side_settle(const struct skeleton_take *take, const struct skeleton_leaves *leaves)
 {
-	skeleton_wipe(take->sums, take->skeleton);
+	skeleton_clear(take->sums);
 	take->sums->with_samples = true;
-	int rc = skeleton_leaves_add(leaves, take->sums, take->skeleton);
+	int rc = skeleton_leaves_add(leaves, take->sums);
 
 	if (!rc)
 		rc = skeleton_settle(take->sums, take->skeleton);
@@ -196,14 +196,15 @@ static int side_settle(const struct skeleton_take *take, const struct skeleton_l
 	return rc;
 }
 
-/* The nodes that are largest with both sides together, with the values of now, whose totals have the columns. */
+/* The nodes that are largest with both sides together, with the values of now, whose totals are the ones that are there. */
 static int sides_tree(const struct skeleton_take *take, const struct sides *sides, struct query_tree *tree,
 		      struct skeleton_choice *ret_choice)
 {
-	int rc = skeleton_leaves_add(&sides->now, take->sums, take->skeleton);
+	int rc = skeleton_leaves_add(&sides->now, take->sums);
 
+	take->sums->joined = take->joined;
 	if (!rc)
-		rc = skeleton_leaves_add(&sides->base, take->sums, take->skeleton);
+		rc = skeleton_leaves_add(&sides->base, take->sums);
 	if (!rc)
 		rc = skeleton_settle(take->sums, take->skeleton);
 	if (!rc)
@@ -234,8 +235,10 @@ static void side_fill(const struct skeleton_sums *sums, const struct skeleton_nu
 		for (uint64_t bits = numbers->bits[word]; bits; bits &= bits - 1, at++) {
 			size_t node = word * 64 + (size_t)__builtin_ctzll(bits);
 
-			side[at].total = sums->totals[node];
-			side[at].samples_total = sums->samples[node];
+			const struct skeleton_total *total = skeleton_total_of(sums, node);
+
+			side[at].total = total->total;
+			side[at].samples_total = total->samples;
 		}
 	}
 	for (size_t i = 0; i < sums->leaves_count; i++) {
@@ -268,11 +271,11 @@ static int diff_joined(struct query_diff *diff, const struct query *now, struct 
 	diff->base = calloc(diff->tree.nodes_count, sizeof(*diff->base));
 	if (!diff->now || !diff->base)
 		return -ENOMEM;
-	side_fill(sums, &choice.numbers, skeleton->nodes_count, diff->now);
+	side_fill(sums, &choice.numbers, skeleton->tree.nodes_count, diff->now);
 	rc = side_settle(&take, &sides->base);
 	if (rc)
 		return rc;
-	side_fill(sums, &choice.numbers, skeleton->nodes_count, diff->base);
+	side_fill(sums, &choice.numbers, skeleton->tree.nodes_count, diff->base);
 	diff->base_total = diff->base[0].total;
 	diff->tree.facts.filtered = diff->base_facts.filtered = true;
 	return 0;

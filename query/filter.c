@@ -191,7 +191,7 @@ int query_filter_nodes(const struct query_filter *filter, const struct skeleton 
 		       bool **ret_passes)
 {
 	uint8_t *CLEANUP(cleanup_free) bits = bits_by_key(filter, &skeleton->names);
-	uint8_t *state = calloc(skeleton->nodes_count, 1);
+	uint8_t *state = calloc(skeleton->tree.nodes_count, 1);
 
 	if (!bits || !state) {
 		free(state);
@@ -199,10 +199,10 @@ int query_filter_nodes(const struct query_filter *filter, const struct skeleton 
 	}
 	for (size_t i = 1; i < skeleton->names.keys_count; i++)
 		bits[i] = state_below(filter, 0, bits[i]) & (FOCUSED | IGNORED);
-	for (size_t i = 1; i < skeleton->nodes_count; i++)
-		state[i] = state[skeleton->parent[i]] | bits[skeleton->key[i]];
+	for (size_t i = 1; i < skeleton->tree.nodes_count; i++)
+		state[i] = state[skeleton_parent(skeleton, i)] | bits[skeleton_key(skeleton, i)];
 	/* A sample without a stack, the root's, has no frame that could match: it is dropped. */
-	for (size_t i = 0; i < skeleton->nodes_count; i++)
+	for (size_t i = 0; i < skeleton->tree.nodes_count; i++)
 		state[i] = state[i] == FOCUSED;
 	*ret_passes = (bool *)state;
 	return 0;

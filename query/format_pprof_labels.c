@@ -222,10 +222,10 @@ static size_t labels_gather(const struct job *job, const struct storage_records 
 }
 
 static int record_move(struct job *job, const struct storage_records *records, size_t i,
-		       const uint32_t *map, uint32_t base, uint32_t *sets)
+		       const struct skeleton_map *map, uint32_t base, uint32_t *sets)
 {
 	struct label labels[LABELS_MAX];
-	uint32_t context = records->context[i], node = map[records->nodes[i]];
+	uint32_t context = records->context[i], node = skeleton_mapped(map, records->nodes[i]);
 	int rc = 0;
 
 	if (!context || !records->contexts[context].count)
@@ -243,7 +243,7 @@ static int records_add(void *arg, const struct storage_records *records)
 {
 	struct job *job = arg;
 	struct label labels[LABELS_MAX];
-	const uint32_t *map = NULL;
+	const struct skeleton_map *map = NULL;
 	uint32_t base = 0;
 	int rc = context_batch(job->reader, records);
 	size_t contexts = records->contexts_count;
@@ -342,7 +342,7 @@ static int tree_make(struct job *job, struct skeleton_numbers *ret_numbers)
 {
 	struct skeleton_sums sums CLEANUP(skeleton_sums_release) = {0};
 	const struct skeleton_take take = { .skeleton = job->skeleton, .sums = &sums };
-	int rc = skeleton_reserve(&sums, job->skeleton);
+	int rc = 0;
 
 	for (uint32_t i = 1; !rc && i < job->cells_count; i++) {
 		uint32_t pair[2];

@@ -196,78 +196,126 @@ static int frame_name(struct segment_call *call, uint32_t number)
 }
 
 /* Hang one node of the segment under what its parent became. */
-static int node_map(struct segment_call *call, uint32_t number)
+static inline int node_map(struct segment_call *call, uint32_t number, uint32_t *at)
 {
-	const struct profile_node *node = &call->segment->nodes[number];
 	struct skeleton *skeleton = call->skeleton;
-	uint32_t at = call->source->map[node->parent];
+	uint32_t frame = storage_frame(call->segment, number);
 	int rc = 0;
 
-	if (node->frame >= call->segment->frames_count)
+	if (frame >= call->segment->frames_count)
 		return -EIO;
-	if (!call->source->frames[node->frame].count)
-		rc = frame_name(call, node->frame);
-	struct skeleton_frame run = call->source->frames[node->frame];
+	if (!call->source->frames[frame].count)
+		rc = frame_name(call, frame);
+	struct skeleton_frame run = call->source->frames[frame];
 
 	for (uint32_t i = 0; !rc && i < run.count; i++) {
 		uint32_t key = call->source->keys[run.at + i];
 
 		/* One file or library calling itself is one node, not a tower. */
-		if (call->folds && at && skeleton->key[at] == key)
+		if (call->folds && *at && skeleton_key(skeleton, *at) == key)
 			continue;
-		rc = skeleton_child(skeleton, at, key, &at);
+		rc = skeleton_child(skeleton, *at, key, at);
+	}
+	return rc;
+}
+
+/* The nodes of a block that are marked, in the order of their numbers, in which a parent is before its children and
+ * stacks stand together. */
+static int block_map(struct segment_call *call, size_t block, uint64_t marks)
+{
+	struct skeleton_map *map = &call->source->map;
+	uint32_t *places = skeleton_map_block(map, block), last = UINT32_MAX, at = 0;
+	int rc = 0;
+
+	for (uint64_t bits = marks; !rc && bits; bits &= bits - 1) {
+		uint32_t node = (uint32_t)(block * 64) + (uint32_t)__builtin_ctzll(bits);
+		uint32_t parent = storage_parent(call->segment, node);
+
+		if (parent != last)
+			at = skeleton_place(map, parent);
+		rc = node_map(call, node, &at);
+		places[node % 64] = at;
+		last = node;
 	}
 	if (!rc)
-		call->source->map[number] = at;
+		map->known[block] |= marks;
 	return rc;
+}
+
+static uint64_t bits_between(size_t word, uint32_t first, uint32_t last)
+{
+	uint64_t bits = UINT64_MAX;
+
+	if (word == first / 64)
+		bits &= UINT64_MAX << first % 64;
+	if (word == last / 64)
+		bits &= UINT64_MAX >> (63 - last % 64);
+	return bits;
+}
+
+/* Mark these nodes, which go on one behind the other, up from the last to one that was or need not be. Whether there
+ * is none. */
+static bool chain_mark(const struct segment_call *call, uint32_t first, uint32_t last, uint64_t *marks)
+{
+	for (size_t word = last / 64 + 1; word-- > first / 64;) {
+		uint64_t here = bits_between(word, first, last);
+		uint64_t met = here & (marks[word] | call->source->map.known[word]);
+
+		if (met) {
+			unsigned highest = 63 - (unsigned)__builtin_clzll(met);
+
+			marks[word] |= highest < 63 ? here & UINT64_MAX << (highest + 1) : 0;
+			return false;
+		}
+		marks[word] |= here;
+	}
+	return true;
 }
 
 /* Mark a leaf that no question has met yet, and what is above it up to what one has. */
 static void leaf_mark(const struct segment_call *call, uint32_t leaf, uint64_t *marks)
 {
-	const uint32_t *map = call->source->map;
-	const struct profile_node *nodes = call->segment->nodes;
+	uint32_t first = storage_chain(call->segment, leaf), last = leaf;
 
-	for (uint32_t node = leaf; node && !map[node]; node = nodes[node].parent) {
-		uint64_t bit = UINT64_C(1) << node % 64;
-
-		if (marks[node / 64] & bit)
-			break;
-		marks[node / 64] |= bit;
+	while (chain_mark(call, first, last, marks)) { /* the root is known */
+		last = storage_parent(call->segment, first);
+		first = storage_chain(call->segment, last);
 	}
 }
 
-/* In the order of their numbers, in which a parent is before its children and stacks stand together. */
-static int marked_map(struct segment_call *call, const uint64_t *marks)
+static void all_mark(const struct segment_call *call, uint64_t *marks)
 {
-	int rc = 0;
+	uint32_t last = (uint32_t)call->segment->nodes_count - 1;
 
-	for (size_t word = 0; !rc && word <= call->segment->nodes_count / 64; word++)
-		for (uint64_t bits = marks[word]; !rc && bits; bits &= bits - 1)
-			rc = node_map(call, (uint32_t)(word * 64) + (uint32_t)__builtin_ctzll(bits));
-	return rc;
+	for (size_t word = 0; word <= last / 64; word++)
+		marks[word] = bits_between(word, 0, last) & ~call->source->map.known[word];
 }
 
-/* Find the place of each leaf: source->map[node] is where.  `leaves` NULL: of all nodes. */
+/* Find the place of each leaf: source->map says where.  `leaves` NULL: of all nodes. */
 static int segment_map(struct segment_call *call, const uint32_t *leaves, size_t count)
 {
 	uint64_t *CLEANUP(cleanup_free) marks = NULL;
 	int rc = skeleton_source(call->skeleton, call->segment, &call->source);
+	const struct skeleton_map *map = rc ? NULL : &call->source->map;
+	size_t blocks = (call->segment->nodes_count - 1) / 64 + 1, at = 0;
 
 	call->tree = &call->skeleton->names;
 	call->folds = reshape_merge_granularity(call->query) >= QUERY_BY_FILE;
-	for (size_t i = 0; !rc && i < count; i++) {
-		uint32_t leaf = leaves ? leaves[i] : (uint32_t)i;
-
-		if (!leaf || call->source->map[leaf])
-			continue;
-		if (!marks)
-			marks = calloc(call->segment->nodes_count / 64 + 1, sizeof(*marks));
-		if (!marks)
-			return -ENOMEM;
-		leaf_mark(call, leaf, marks);
-	}
-	return rc || !marks ? rc : marked_map(call, marks);
+	while (!rc && leaves && at < count && map->known[leaves[at] / 64] >> leaves[at] % 64 & 1)
+		at++;
+	if (rc || (leaves && at == count))
+		return rc;
+	marks = calloc(blocks, sizeof(*marks));
+	if (!marks)
+		return -ENOMEM;
+	if (!leaves)
+		all_mark(call, marks);
+	for (; leaves && at < count; at++)
+		leaf_mark(call, leaves[at], marks);
+	for (size_t block = 0; !rc && block < blocks; block++)
+		if (marks[block])
+			rc = block_map(call, block, marks[block]);
+	return rc;
 }
 
 static int segment_add(void *arg, const struct storage_segment *segment)
@@ -276,19 +324,16 @@ static int segment_add(void *arg, const struct storage_segment *segment)
 
 	call->segment = segment;
 	int rc = segment_map(call, segment->leaves, segment->leaves_count);
-
-	if (!rc)
-		rc = skeleton_reserve(call->sums, call->skeleton);
 	for (size_t i = 0; !rc && i < segment->leaves_count; i++) {
-		rc = skeleton_add(call->sums, call->source->map[segment->leaves[i]], segment->sums[i],
-				  segment->counts[i]);
+		rc = skeleton_add(call->sums, skeleton_place(&call->source->map, segment->leaves[i]),
+				  segment->sums[i], segment->counts[i]);
 		call->facts->samples += segment->counts[i];
 	}
 	return rc;
 }
 
 int query_map_records(const struct query *query, const struct storage_records *records,
-		      struct skeleton *skeleton, const uint32_t **ret_map)
+		      struct skeleton *skeleton, const struct skeleton_map **ret_map)
 {
 	struct segment_call call = { .query = query,
 				     .skeleton = skeleton,
@@ -296,19 +341,19 @@ int query_map_records(const struct query *query, const struct storage_records *r
 	int rc = segment_map(&call, records->nodes, records->count);
 
 	if (!rc)
-		*ret_map = call.source->map;
+		*ret_map = &call.source->map;
 	return rc;
 }
 
 int query_map_tables(const struct query *query, const struct storage_segment *tables,
-		     struct skeleton *skeleton, const uint32_t **ret_map)
+		     struct skeleton *skeleton, const struct skeleton_map **ret_map)
 {
 	struct segment_call call = { .query = query, .skeleton = skeleton, .segment = tables };
 	/* A merge has met those that it read; steps within an hour are read from the tables of the level below. */
-	int rc = segment_map(&call, NULL, tables->nodes_count);
+	int rc = segment_map(&call, NULL, 0);
 
 	if (!rc)
-		*ret_map = call.source->map;
+		*ret_map = &call.source->map;
 	return rc;
 }
 
@@ -414,7 +459,7 @@ static int leaves_filter(const struct query *query, struct skeleton *skeleton,
 
 	if (rc)
 		return rc;
-	for (size_t i = sums->leaves_count; i-- > 0;) {
+	for (size_t i = 0; i < sums->leaves_count; i++) {
 		const struct skeleton_leaf *leaf = &sums->leaves[i];
 
 		if (passes[leaf->node])
@@ -422,10 +467,9 @@ static int leaves_filter(const struct query *query, struct skeleton *skeleton,
 		facts->removed_value = sum_add(facts->removed_value, leaf->self);
 		facts->removed_samples += leaf->samples;
 		facts->samples -= leaf->samples;
-		skeleton_drop_leaf(sums, i);
 	}
 	facts->filtered = true;
-	return 0;
+	return skeleton_keep(sums, passes);
 }
 
 int query_merge_leaves(const struct query *query, struct skeleton *skeleton,

@@ -15,11 +15,11 @@ MUST_CHECK int query_merge_set(const struct query *query, const struct query_ser
 
 /* Where in the skeleton the stack of each record's node is, by node; borrowed until the next call. */
 MUST_CHECK int query_map_records(const struct query *query, const struct storage_records *records,
-				 struct skeleton *skeleton, const uint32_t **ret_map);
+				 struct skeleton *skeleton, const struct skeleton_map **ret_map);
 
 /* The places of all nodes of a segment's tables, as far as they are known, or can be. */
 MUST_CHECK int query_map_tables(const struct query *query, const struct storage_segment *tables,
-				struct skeleton *skeleton, const uint32_t **ret_map);
+				struct skeleton *skeleton, const struct skeleton_map **ret_map);
 
 /* All that the query selects, before filters and shape, and its facts.  Returns as query_merge; with -ENOENT
  * sums and facts are whole. */

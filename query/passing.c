@@ -40,7 +40,7 @@ static int shape_passes(struct passing *p, const struct query *query)
 
 static int passes_find(struct passing *p, const struct query *query)
 {
-	p->count = p->skeleton->nodes_count;
+	p->count = p->skeleton->tree.nodes_count;
 	if (query_is_reshaped(query))
 		return shape_passes(p, query);
 	if (reshape_is_needed(query))
@@ -123,14 +123,15 @@ int passing_sum(struct passing *passing, const struct query *query,
 static int tables_pass(void *arg, const struct storage_segment *tables, bool *passes)
 {
 	struct passing *passing = arg;
-	const uint32_t *map = NULL;
+	const struct skeleton_map *map = NULL;
 	int rc = query_map_tables(passing->query, tables, passing->skeleton, &map);
 
 	if (rc)
 		return rc;
 	passes[0] = passing_node(passing, 0);
 	for (size_t i = 1; i < tables->nodes_count; i++)
-		passes[i] = map[i] && passing_node(passing, map[i]);
+		passes[i] = skeleton_mapped(map, (uint32_t)i) &&
+			    passing_node(passing, skeleton_mapped(map, (uint32_t)i));
 	return 0;
 }
 

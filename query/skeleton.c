@@ -5,21 +5,34 @@
 #include <string.h>
 
 #include "base/hash.h"
-#include "base/pages.h"
 
 #define UNUSED_QUESTIONS 16
 #define DEPTH_SHIFT 22 /* depths up to 1,023 are told apart */
 
-/* Room for so many nodes. */
-static int reserve(struct skeleton *s, size_t nodes)
+int skeleton_reserve(struct skeleton *s, size_t nodes, uint32_t key)
 {
-	size_t room[2] = { s->nodes_capacity, s->nodes_capacity };
+	size_t old = s->forks_capacity;
 
-	if (pages_grow(&s->parent, sizeof(*s->parent), &room[0], nodes, 0) ||
-	    pages_grow(&s->key, sizeof(*s->key), &room[1], nodes, 0))
+	if (nodes > QUERY_TREE_NODES_MAX)
+		return -E2BIG;
+	if (chains_reserve(&s->tree, nodes, key) ||
+	    array_grow(&s->forks, sizeof(*s->forks), &s->forks_capacity, s->tree.capacity / 64 + 1))
 		return -ENOMEM;
-	s->nodes_capacity = room[0];
+	memset(s->forks + old, 0, (s->forks_capacity - old) * sizeof(*s->forks));
+	s->tree.capacity = MIN(s->tree.capacity, QUERY_TREE_NODES_MAX);
 	return 0;
+}
+
+int skeleton_append(struct skeleton *s, uint32_t parent, uint32_t key)
+{
+	bool is_behind = parent + 1 == s->tree.nodes_count;
+	int rc = chains_has_room(&s->tree, key) ? 0 : skeleton_reserve(s, s->tree.nodes_count + 1, key);
+
+	if (!rc)
+		rc = chains_add(&s->tree, parent, key);
+	if (!rc && !is_behind)
+		s->forks[parent / 64] |= UINT64_C(1) << parent % 64;
+	return rc;
 }
 
 int skeleton_init(struct skeleton *s, bool by_line)
@@ -28,19 +41,17 @@ int skeleton_init(struct skeleton *s, bool by_line)
 	int rc = query_tree_init(&s->names);
 
 	if (!rc)
-		rc = reserve(s, 1);
-	if (rc) {
+		rc = skeleton_reserve(s, 1, 0);
+	if (rc)
 		skeleton_release(s);
-		return rc;
-	}
-	s->parent[0] = s->key[0] = 0;
-	s->nodes_count = 1;
-	return 0;
+	return rc;
 }
 
 static void source_release(struct skeleton_source *source)
 {
-	free(source->map);
+	free(source->map.known);
+	free(source->map.blocks);
+	free(source->map.nodes);
 	free(source->frames);
 	free(source->keys);
 }
@@ -48,8 +59,8 @@ static void source_release(struct skeleton_source *source)
 void skeleton_release(struct skeleton *s)
 {
 	query_tree_release(&s->names);
-	free(s->parent);
-	free(s->key);
+	chains_release(&s->tree);
+	free(s->forks);
 	slots_release(&s->branches);
 	free(s->key_hashes);
 	free(s->again);
@@ -75,7 +86,9 @@ static size_t intern_bytes(const struct intern *intern)
 size_t skeleton_bytes(const struct skeleton *s)
 {
 	/* What was touched of it: room that is not used yet is no memory yet. */
-	size_t bytes = s->nodes_count * (sizeof(*s->parent) + sizeof(*s->key)) +
+	size_t bytes = s->tree.nodes_count * (s->tree.keys ? sizeof(*s->tree.keys) : sizeof(*s->tree.wide)) +
+		       (s->tree.heads_capacity + s->forks_capacity) * sizeof(*s->forks) +
+		       (s->tree.before_capacity + s->tree.parents_capacity) * sizeof(*s->tree.before) +
 		       s->branches.capacity * sizeof(*s->branches.table) +
 		       s->key_hashes_count * sizeof(*s->key_hashes) + s->again_count +
 		       s->joined_count * sizeof(*s->joined) +
@@ -85,10 +98,14 @@ size_t skeleton_bytes(const struct skeleton *s)
 		       intern_bytes(&s->names.alias_index) + s->names.keys_count * sizeof(*s->names.keys);
 
 	if (s->spare)
-		bytes += s->spare->capacity * sizeof(*s->spare->totals) + s->spare->touched_capacity +
-			 s->spare->samples_capacity * sizeof(*s->spare->samples);
+		bytes += s->spare->runs_capacity * sizeof(*s->spare->totals) +
+			 s->spare->leaves_capacity * sizeof(*s->spare->leaves) +
+			 s->spare->places.capacity * sizeof(*s->spare->places.table) +
+			 s->spare->words_capacity * sizeof(*s->spare->starts) +
+			 s->spare->before_capacity * sizeof(*s->spare->before);
 	for (size_t i = 0; i < s->sources_count; i++)
-		bytes += s->sources[i].map_count * sizeof(*s->sources[i].map) +
+		bytes += s->sources[i].map.used * 64 * sizeof(*s->sources[i].map.nodes) +
+			 s->sources[i].map.count * (sizeof(uint64_t) + sizeof(uint32_t)) +
 			 s->sources[i].frames_count * sizeof(*s->sources[i].frames) +
 			 s->sources[i].keys_capacity * sizeof(*s->sources[i].keys);
 	return bytes;
@@ -136,7 +153,7 @@ int skeleton_rank(struct skeleton *s, struct skeleton_ranking *r, uint32_t node,
 	size_t depth = 0;
 	int rc = key_hashes_extend(s);
 
-	for (; !rc && above && above != r->node; above = s->parent[above]) {
+	for (; !rc && above && above != r->node; above = skeleton_parent(s, above)) {
 		rc = array_grow(&r->path, sizeof(*r->path), &r->path_capacity, depth + 1);
 		if (!rc)
 			r->path[depth++] = above;
@@ -145,7 +162,7 @@ int skeleton_rank(struct skeleton *s, struct skeleton_ranking *r, uint32_t node,
 		return rc;
 	rank = above ? r->rank : 0;
 	while (depth)
-		rank = rank_below(rank, s->key_hashes[s->key[r->path[--depth]]]);
+		rank = rank_below(rank, s->key_hashes[skeleton_key(s, r->path[--depth])]);
 	r->node = node;
 	*ret_rank = r->rank = rank;
 	return 0;
@@ -153,41 +170,28 @@ int skeleton_rank(struct skeleton *s, struct skeleton_ranking *r, uint32_t node,
 
 static int node_add(struct skeleton *s, uint32_t parent, uint32_t key, uint32_t *ret_node)
 {
-	uint32_t node = (uint32_t)s->nodes_count;
-	size_t want = s->nodes_count + 1;
-
-	if (want > QUERY_TREE_NODES_MAX)
-		return -E2BIG;
-	int rc = want > s->nodes_capacity ? reserve(s, want) : 0;
+	uint32_t node = (uint32_t)s->tree.nodes_count;
+	int rc = skeleton_append(s, parent, key);
 
 	if (!rc && parent + 1 != node)
 		rc = slots_add(&s->branches, slots_mix((uint64_t)parent << 32 | key, 0, s->names.secret),
 			       node);
-	if (rc)
-		return rc;
-	s->parent[node] = parent;
-	s->key[node] = key;
-	s->nodes_count++;
 	*ret_node = node;
-	return 0;
+	return rc;
 }
 
-/* The node behind a parent is next to what was read before, where a place in a hash table is cold memory. */
-int skeleton_child(struct skeleton *s, uint32_t parent, uint32_t key, uint32_t *ret_node)
+/* That is not the node behind its parent, or is new where there is no room. */
+int skeleton_child_far(struct skeleton *s, uint32_t parent, uint32_t key, uint32_t *ret_node)
 {
-	uint32_t behind = parent + 1, node;
+	uint32_t node;
 
-	if (behind == s->nodes_count) /* the last one: it has no children yet */
+	if (parent + 1 == s->tree.nodes_count)
 		return node_add(s, parent, key, ret_node);
-	if (s->parent[behind] == parent && s->key[behind] == key) {
-		*ret_node = behind;
-		return 0;
-	}
 	uint32_t tag = slots_mix((uint64_t)parent << 32 | key, 0, s->names.secret);
 	size_t at = slots_first(&s->branches, tag);
 
 	while ((node = slots_next(&s->branches, tag, &at)) != SLOTS_NONE) {
-		if (s->parent[node] == parent && s->key[node] == key) {
+		if (skeleton_parent(s, node) == parent && skeleton_key(s, node) == key) {
 			*ret_node = node;
 			return 0;
 		}
@@ -229,14 +233,40 @@ static int widen(void *array, size_t item_bytes, size_t *count, size_t want)
 	if (want <= *count)
 		return 0;
 	memcpy(&old, array, sizeof(old));
-	new = old ? realloc(old, want * item_bytes) : pages_zeroes(want, item_bytes);
+	new = realloc(old, want * item_bytes);
 	if (!new)
 		return -ENOMEM;
-	if (old)
-		memset((char *)new + *count * item_bytes, 0, (want - *count) * item_bytes);
+	memset((char *)new + *count * item_bytes, 0, (want - *count) * item_bytes);
 	memcpy(array, &new, sizeof(new));
 	*count = want;
 	return 0;
+}
+
+static int map_widen(struct skeleton_map *map, size_t nodes)
+{
+	size_t blocks = (nodes - 1) / 64 + 1, count[2] = { map->count, map->count };
+
+	if (blocks <= map->count)
+		return 0;
+	/* No memory before it is used. */
+	uint32_t *places = realloc(map->nodes, (blocks + 1) * 64 * sizeof(*places));
+
+	if (!places)
+		return -ENOMEM;
+	map->nodes = places;
+	if (widen(&map->known, sizeof(*map->known), &count[0], blocks) ||
+	    widen(&map->blocks, sizeof(*map->blocks), &count[1], blocks))
+		return -ENOMEM;
+	map->known[0] |= 1;
+	map->count = blocks;
+	return 0;
+}
+
+uint32_t *skeleton_map_block(struct skeleton_map *map, size_t block)
+{
+	if (!map->blocks[block])
+		map->blocks[block] = (uint32_t)++map->used;
+	return map->nodes + (size_t)map->blocks[block] * 64;
 }
 
 int skeleton_source(struct skeleton *s, const struct storage_segment *segment,
@@ -259,11 +289,10 @@ int skeleton_source(struct skeleton *s, const struct storage_segment *segment,
 		*source = (struct skeleton_source){ .id = segment->id };
 	}
 	source->used = s->used;
-	/* The tables of the other files mostly bring a little more. */
-	int rc = s->nodes_count == 1 ? reserve(s, segment->nodes_count + segment->nodes_count / 8) : 0;
+	int rc = s->tree.nodes_count == 1 ? skeleton_reserve(s, MIN(segment->nodes_count, QUERY_TREE_NODES_MAX), 0) : 0;
 
 	if (!rc)
-		rc = widen(&source->map, sizeof(*source->map), &source->map_count, segment->nodes_count);
+		rc = map_widen(&source->map, segment->nodes_count);
 
 	if (!rc)
 		rc = widen(&source->frames, sizeof(*source->frames), &source->frames_count,
@@ -278,7 +307,7 @@ int skeleton_source(struct skeleton *s, const struct storage_segment *segment,
 int skeleton_find_again(struct skeleton *s)
 {
 	uint32_t *CLEANUP(cleanup_free) stamps = calloc(s->names.keys_count + 1, sizeof(*stamps));
-	int rc = stamps ? array_grow(&s->again, sizeof(*s->again), &s->again_capacity, s->nodes_count) :
+	int rc = stamps ? array_grow(&s->again, sizeof(*s->again), &s->again_capacity, s->tree.nodes_count) :
 			  -ENOMEM;
 	uint32_t stamp = 0;
 
@@ -286,16 +315,16 @@ int skeleton_find_again(struct skeleton *s)
 		return rc;
 	if (!s->again_count)
 		s->again[s->again_count++] = false;
-	for (uint32_t node = (uint32_t)s->again_count; node < s->nodes_count; node++) {
-		if (!stamp || s->parent[node] + 1 != node) {
+	for (uint32_t node = (uint32_t)s->again_count; node < s->tree.nodes_count; node++) {
+		if (!stamp || skeleton_parent(s, node) + 1 != node) {
 			stamp = node;
-			for (uint32_t at = s->parent[node]; at; at = s->parent[at])
-				stamps[s->key[at]] = stamp;
+			for (uint32_t at = skeleton_parent(s, node); at; at = skeleton_parent(s, at))
+				stamps[skeleton_key(s, at)] = stamp;
 		}
-		s->again[node] = stamps[s->key[node]] == stamp;
-		stamps[s->key[node]] = stamp;
+		s->again[node] = stamps[skeleton_key(s, node)] == stamp;
+		stamps[skeleton_key(s, node)] = stamp;
 	}
-	s->again_count = s->nodes_count;
+	s->again_count = s->tree.nodes_count;
 	return 0;
 }
 
@@ -321,12 +350,12 @@ static int classes_extend(struct skeleton *s)
 
 static int joined_add(struct skeleton *s, uint32_t node)
 {
-	uint32_t parent = s->joined[s->parent[node]], class = s->class_of[s->key[node]], other;
+	uint32_t parent = s->joined[skeleton_parent(s, node)], class = s->class_of[skeleton_key(s, node)], other;
 	uint32_t tag = slots_mix((uint64_t)parent << 32 | class, 0, s->names.secret);
 	size_t at = slots_first(&s->join_slots, tag);
 
 	while ((other = slots_next(&s->join_slots, tag, &at)) != SLOTS_NONE) {
-		if (s->joined[s->parent[other]] == parent && s->class_of[s->key[other]] == class) {
+		if (s->joined[skeleton_parent(s, other)] == parent && s->class_of[skeleton_key(s, other)] == class) {
 			s->joined[node] = other;
 			return 0;
 		}
@@ -343,10 +372,10 @@ int skeleton_join(struct skeleton *s)
 	s->is_joined = !rc && s->classes.count <= s->names.keys_count;
 	if (rc || !s->is_joined)
 		return rc;
-	rc = array_grow(&s->joined, sizeof(*s->joined), &s->joined_capacity, s->nodes_count);
+	rc = array_grow(&s->joined, sizeof(*s->joined), &s->joined_capacity, s->tree.nodes_count);
 	if (!rc && !s->joined_count)
 		s->joined[s->joined_count++] = 0;
-	for (; !rc && s->joined_count < s->nodes_count; s->joined_count += !rc)
+	for (; !rc && s->joined_count < s->tree.nodes_count; s->joined_count += !rc)
 		rc = joined_add(s, (uint32_t)s->joined_count);
 	return rc;
 }

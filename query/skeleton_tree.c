@@ -4,26 +4,23 @@
 #include <string.h>
 
 #include "base/hash.h"
-#include "base/pages.h"
 #include "query/skeleton.h"
 
 /* ---- joining ---- */
 
 void skeleton_join_sums(const struct skeleton *s, struct skeleton_sums *sums)
 {
-	for (size_t i = 1; i < s->nodes_count; i++) {
-		uint32_t to = s->joined[i];
+	struct skeleton_run run = { 0 };
 
-		if (to == i || !sums->touched[i])
+	while (skeleton_next_run(sums, s->tree.nodes_count, &run)) {
+		if (s->joined[run.at] == run.at || !run.total->touched)
 			continue;
-		sums->totals[to] = sum_add(sums->totals[to], sums->totals[i]);
-		sums->totals[i] = 0;
-		sums->touched[to] = true;
-		sums->touched[i] = false;
-		if (!sums->with_samples)
-			continue;
-		sums->samples[to] += sums->samples[i];
-		sums->samples[i] = 0;
+		struct skeleton_total *to = skeleton_total_of(sums, s->joined[run.at]);
+
+		to->total = sum_add(to->total, run.total->total);
+		to->samples += run.total->samples;
+		to->touched = true;
+		*run.total = (struct skeleton_total){ 0 };
 	}
 	for (size_t i = 0; i < sums->leaves_count; i++)
 		sums->leaves[i].node = s->joined[sums->leaves[i].node];
@@ -40,8 +37,11 @@ static uint32_t *keys_choose(const struct skeleton *s, const struct skeleton_sum
 		free(shown);
 		return NULL;
 	}
-	for (size_t i = 1; i < s->nodes_count; i++)
-		touched[s->key[i]] |= sums->touched[i];
+	struct skeleton_run run = { 0 };
+
+	while (skeleton_next_run(sums, s->tree.nodes_count, &run))
+		for (size_t i = run.at; run.total->touched && i < run.end; i++)
+			touched[skeleton_key(s, i)] = true;
 	for (uint32_t i = 1; i < s->names.keys_count; i++)
 		if (touched[i] && (!last[s->class_of[i]] ||
 				   query_keys_compare(&s->names, &s->names.keys[i],
@@ -91,9 +91,9 @@ static bool is_path_first(const struct skeleton *s, uint32_t x, uint32_t y)
 {
 	int order = 0;
 
-	for (; x != y; x = s->parent[x], y = s->parent[y]) {
-		int here = query_keys_compare(&s->names, &s->names.keys[s->key[x]],
-					      &s->names.keys[s->key[y]]);
+	for (; x != y; x = skeleton_parent(s, x), y = skeleton_parent(s, y)) {
+		int here = query_keys_compare(&s->names, &s->names.keys[skeleton_key(s, x)],
+					      &s->names.keys[skeleton_key(s, y)]);
 
 		order = here ? here : order; /* what differs next to the root decides */
 	}
@@ -145,29 +145,20 @@ static void select_first(const struct skeleton *s, struct candidate *list, size_
 
 static uint32_t parent_of(const struct skeleton_take *take, uint32_t node)
 {
-	uint32_t parent = take->skeleton->parent[node];
+	uint32_t parent = skeleton_parent(take->skeleton, node);
 
 	return take->joined ? take->skeleton->joined[parent] : parent;
 }
 
-/* How many nodes are in each bucket.  Those of one stack mostly have one total, and so do neighbours. */
+/* How many nodes are in each bucket. */
 static size_t *buckets_count(const struct skeleton_sums *sums, size_t nodes)
 {
-	size_t *counts = calloc(BUCKETS, sizeof(*counts)), bucket = 0;
-	int64_t weight = 0;
+	size_t *counts = calloc(BUCKETS, sizeof(*counts));
+	struct skeleton_run run = { 0 };
 
-	for (size_t i = 0, run = 0; counts && i <= nodes; i++) {
-		if (i < nodes && sums->totals[i] == weight) {
-			run += sums->touched[i];
-			continue;
-		}
-		counts[bucket] += run;
-		if (i == nodes)
-			break;
-		weight = sums->totals[i];
-		bucket = bucket_of(weight);
-		run = sums->touched[i];
-	}
+	while (counts && skeleton_next_run(sums, nodes, &run))
+		if (run.total->touched)
+			counts[bucket_of(run.total->total)] += run.end - run.at;
 	return counts;
 }
 
@@ -187,7 +178,7 @@ static void choosing_release(struct choosing *c)
 	free(c->ranking.path);
 }
 
-static int candidate_add(struct choosing *c, uint32_t node)
+static int candidate_add(struct choosing *c, uint32_t node, int64_t weight)
 {
 	uint32_t rank = 0;
 	int rc = array_grow(&c->list, sizeof(*c->list), &c->capacity, c->count + 1);
@@ -195,23 +186,31 @@ static int candidate_add(struct choosing *c, uint32_t node)
 	if (!rc)
 		rc = skeleton_rank(c->take->skeleton, &c->ranking, node, &rank);
 	if (!rc)
-		c->list[c->count++] = (struct candidate){ c->take->sums->totals[node], rank, node };
+		c->list[c->count++] = (struct candidate){ weight, rank, node };
 	return rc;
+}
+
+static void run_choose(const struct skeleton_run *run, uint64_t *shown)
+{
+	for (size_t i = run->at; i < run->end; i++)
+		shown[i / 64] |= UINT64_C(1) << i % 64;
 }
 
 static int heavy_choose(struct choosing *c)
 {
-	const struct skeleton_sums *sums = c->take->sums;
-	size_t nodes = c->take->skeleton->nodes_count;
+	size_t nodes = c->take->skeleton->tree.nodes_count;
+	struct skeleton_run run = { 0 };
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < nodes; i++) {
-		if (sums->totals[i] < c->below || !sums->touched[i])
+	while (!rc && skeleton_next_run(c->take->sums, nodes, &run)) {
+		int64_t weight = run.total->total;
+
+		if (weight < c->below || !run.total->touched)
 			continue;
-		if (sums->totals[i] >= c->floor)
-			c->shown[i / 64] |= UINT64_C(1) << i % 64;
-		else
-			rc = candidate_add(c, (uint32_t)i);
+		if (weight >= c->floor)
+			run_choose(&run, c->shown);
+		for (size_t i = run.at; !rc && weight < c->floor && i < run.end; i++)
+			rc = candidate_add(c, (uint32_t)i, weight);
 	}
 	return rc;
 }
@@ -219,7 +218,7 @@ static int heavy_choose(struct choosing *c)
 /* Where values are negative a parent's total may be below its child's: every ancestor is kept. */
 static void ancestors_choose(const struct skeleton_take *take, uint64_t *shown)
 {
-	for (size_t word = take->skeleton->nodes_count / 64 + 1; word-- > 0;) {
+	for (size_t word = take->skeleton->tree.nodes_count / 64 + 1; word-- > 0;) {
 		uint64_t left = shown[word];
 
 		while (left) {
@@ -240,7 +239,7 @@ static int largest_choose(const struct skeleton_take *take, uint64_t *shown)
 {
 	const struct skeleton *s = take->skeleton;
 	size_t limit = take->max_nodes, bucket = BUCKETS, larger = 0;
-	size_t *CLEANUP(cleanup_free) counts = buckets_count(take->sums, s->nodes_count);
+	size_t *CLEANUP(cleanup_free) counts = buckets_count(take->sums, s->tree.nodes_count);
 	struct choosing c CLEANUP(choosing_release) = { .take = take, .shown = shown };
 
 	if (!counts)
@@ -262,8 +261,11 @@ static int largest_choose(const struct skeleton_take *take, uint64_t *shown)
 
 static void touched_choose(const struct skeleton_sums *sums, size_t nodes, uint64_t *shown)
 {
-	for (size_t i = 0; i < nodes; i++)
-		shown[i / 64] |= (uint64_t)sums->touched[i] << i % 64;
+	struct skeleton_run run = { 0 };
+
+	while (skeleton_next_run(sums, nodes, &run))
+		if (run.total->touched)
+			run_choose(&run, shown);
 }
 
 static int numbers_init(struct skeleton_numbers *numbers, size_t nodes)
@@ -291,7 +293,7 @@ int skeleton_choose(const struct skeleton_take *take, struct skeleton_choice *re
 {
 	const struct skeleton *s = take->skeleton;
 	struct skeleton_choice *c = ret_choice;
-	uint64_t *shown = calloc(s->nodes_count / 64 + 1, sizeof(*shown));
+	uint64_t *shown = calloc(s->tree.nodes_count / 64 + 1, sizeof(*shown));
 	int rc = 0;
 
 	*c = (struct skeleton_choice){ .numbers = { .bits = shown },
@@ -300,14 +302,16 @@ int skeleton_choose(const struct skeleton_take *take, struct skeleton_choice *re
 		return -ENOMEM;
 	if (take->joined)
 		skeleton_join_sums(s, take->sums);
-	for (size_t i = 0; i < s->nodes_count; i++)
-		c->touched_count += take->sums->touched[i];
+	struct skeleton_run run = { 0 };
+
+	while (skeleton_next_run(take->sums, s->tree.nodes_count, &run))
+		c->touched_count += run.total->touched ? run.end - run.at : 0;
 	if (take->max_nodes && c->touched_count > take->max_nodes)
 		rc = largest_choose(take, shown);
 	else
-		touched_choose(take->sums, s->nodes_count, shown);
+		touched_choose(take->sums, s->tree.nodes_count, shown);
 	shown[0] |= 1;
-	return rc ? rc : numbers_init(&c->numbers, s->nodes_count);
+	return rc ? rc : numbers_init(&c->numbers, s->tree.nodes_count);
 }
 
 void skeleton_choice_release(struct skeleton_choice *choice)
@@ -391,13 +395,13 @@ static int node_copy(struct copying *c, uint32_t node)
 	const struct skeleton_take *take = c->take;
 	struct query_tree_node *to = &c->tree->nodes[c->tree->nodes_count];
 	uint32_t key = 0;
-	int rc = key_copy(c, take->skeleton->key[node], &key);
+	int rc = key_copy(c, skeleton_key(take->skeleton, node), &key);
 
 	if (rc)
 		return rc;
 	*to = (struct query_tree_node){ .parent = skeleton_number(&c->choice->numbers, parent_of(take, node)),
 					.key = key,
-					.total = take->sums->totals[node] };
+					.total = skeleton_total_of(take->sums, node)->total };
 	c->tree->nodes_count++;
 	return 0;
 }
@@ -407,8 +411,8 @@ static int nodes_copy(struct copying *c)
 	const uint64_t *shown = c->choice->numbers.bits;
 	int rc = 0;
 
-	c->tree->nodes[0].total = c->take->sums->totals[0];
-	for (size_t word = 0; word <= c->take->skeleton->nodes_count / 64; word++)
+	c->tree->nodes[0].total = c->take->sums->totals[0].total;
+	for (size_t word = 0; word <= c->take->skeleton->tree.nodes_count / 64; word++)
 		for (uint64_t bits = word ? shown[word] : shown[word] & ~UINT64_C(1); !rc && bits; bits &= bits - 1)
 			rc = node_copy(c, (uint32_t)(word * 64) + (uint32_t)__builtin_ctzll(bits));
 	return rc;
@@ -496,25 +500,21 @@ int skeleton_of_tree(struct query_tree *tree, struct skeleton *ret_skeleton,
 		     struct skeleton_sums *ret_sums)
 {
 	size_t nodes = tree->nodes_count;
-	struct skeleton s = { .nodes_count = nodes,
-			      .parent = malloc(nodes * sizeof(*s.parent)),
-			      .key = malloc(nodes * sizeof(*s.key)) };
 	struct skeleton_sums sums = { .with_samples = true };
-	int rc = s.parent && s.key ? skeleton_reserve(&sums, &s) : -ENOMEM;
+	struct skeleton s = { 0 };
+	int rc = skeleton_reserve(&s, nodes, 0);
 
 	for (uint32_t i = 0; !rc && i < nodes; i++) {
 		const struct query_tree_node *node = &tree->nodes[i];
 
-		s.parent[i] = node->parent;
-		s.key[i] = node->key;
-		if (node->self || node->samples)
+		rc = i ? skeleton_append(&s, node->parent, node->key) : 0;
+		if (!rc && (node->self || node->samples))
 			rc = skeleton_add(&sums, i, node->self, node->samples);
 	}
 	if (!rc)
 		rc = skeleton_settle(&sums, &s);
 	if (rc) {
-		free(s.parent);
-		free(s.key);
+		skeleton_release(&s);
 		skeleton_sums_release(&sums);
 		return rc;
 	}

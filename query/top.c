@@ -52,18 +52,22 @@ static void sum_by_key(const struct skeleton *skeleton, const struct skeleton_su
 {
 	for (size_t i = 0; i < sums->leaves_count; i++) {
 		const struct skeleton_leaf *leaf = &sums->leaves[i];
-		struct key_sum *sum = &by_key[skeleton->key[leaf->node]];
+		struct key_sum *sum = &by_key[skeleton_key(skeleton, leaf->node)];
 
 		sum->self = sum_add(sum->self, leaf->self);
 		sum->samples += leaf->samples;
 	}
-	for (size_t i = 1; i < skeleton->nodes_count; i++) {
-		struct key_sum *sum = &by_key[skeleton->key[i]];
+	struct skeleton_run run = { 0 };
 
-		if (!sums->touched[i] || skeleton->again[i])
-			continue;
-		sum->total = sum_add(sum->total, sums->totals[i]);
-		sum->samples_total += sums->samples[i];
+	while (skeleton_next_run(sums, skeleton->tree.nodes_count, &run)) {
+		for (size_t i = MAX(run.at, (size_t)1); run.total->touched && i < run.end; i++) {
+			struct key_sum *sum = &by_key[skeleton_key(skeleton, i)];
+
+			if (skeleton->again[i])
+				continue;
+			sum->total = sum_add(sum->total, run.total->total);
+			sum->samples_total += run.total->samples;
+		}
 	}
 }
 
@@ -145,7 +149,7 @@ static int top_plain(const struct query *query, struct query_table *table, struc
 	sums.with_samples = true;
 	rc = query_merge_settled(query, skeleton, &sums, &table->facts, err);
 	if (!rc) {
-		table->total = sums.totals[0];
+		table->total = sums.totals[0].total;
 		rc = rows_from_skeleton(skeleton, &sums, table);
 	}
 	skeleton_sums_return(&sums, skeleton);
@@ -251,12 +255,12 @@ static struct str context_value(const struct storage_records *records, uint32_t 
 
 /* Whether a record counts; what a filter takes away is counted too. */
 static int record_counts(struct label_call *call, const struct storage_records *records, size_t i,
-			 const uint32_t *map)
+			 const struct skeleton_map *map)
 {
 	int verdict = context_record(call->reader, records, i);
 
 	if (verdict == CONTEXT_PASSES && map &&
-	    !passing_node(call->passing, map[records->nodes[i]]))
+	    !passing_node(call->passing, skeleton_mapped(map, records->nodes[i])))
 		verdict = CONTEXT_REMOVED;
 	if (verdict == CONTEXT_REMOVED) {
 		struct query_facts *facts = &call->table->facts;
@@ -270,7 +274,7 @@ static int record_counts(struct label_call *call, const struct storage_records *
 static int records_add(void *arg, const struct storage_records *records)
 {
 	struct label_call *call = arg;
-	const uint32_t *map = NULL;
+	const struct skeleton_map *map = NULL;
 	char number[32];
 	int rc = context_batch(call->reader, records);
 

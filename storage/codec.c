@@ -193,12 +193,33 @@ void codec_forget(struct codec *c)
 	buf_init(&c->raw, CODEC_RAW_MAX);
 }
 
+/* What all frames say that they hold. */
+static size_t frames_size(const char *at, size_t len)
+{
+	size_t sum = 0;
+
+	while (len) {
+		size_t frame = ZSTD_findFrameCompressedSize(at, len);
+		unsigned long long size = ZSTD_getFrameContentSize(at, len);
+
+		if (ZSTD_isError(frame) || size > CODEC_RAW_MAX - sum) /* an error is a large number */
+			break;
+		sum += (size_t)size;
+		at += frame;
+		len -= frame;
+	}
+	return sum;
+}
+
 int codec_unpack(struct codec *c, const void *packed, size_t len, struct str *ret_raw)
 {
 	const char *at = packed;
 	int rc;
 
 	buf_clear(&c->raw);
+	/* Growing from frame to frame would touch twice as much. */
+	if (!buf_reserve(&c->raw, MIN(frames_size(packed, len) + 1, CODEC_RAW_MAX)))
+		return -ENOMEM;
 	do {
 		size_t frame = ZSTD_findFrameCompressedSize(at, len);
 

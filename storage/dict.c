@@ -63,6 +63,7 @@ void dict_release(struct dict *d)
 	index_release(&d->parts);
 	free(d->frame_ids);
 	free(d->told);
+	chains_release(&d->chains);
 	memset(d, 0, sizeof(*d));
 }
 

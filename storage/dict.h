@@ -20,6 +20,7 @@
 #include "profile/profile.h"
 #include "base/buf.h"
 #include "base/index.h"
+#include "base/chains.h"
 
 #define DICT_CONTEXTS_MAX ((size_t)1 << 20) /* a file; later ones share the overflow context */
 
@@ -75,9 +76,10 @@ struct dict {
 	uint32_t parts_count; /* the highest number */
 	uint32_t owner;	      /* of a part: what its frames' identities are scoped by */
 	bool odd;	      /* a segment told a hash that should have followed */
-	/* A reader's: node_hashes are as long as somebody asked (dict_hashes), a third of the memory otherwise.
-	 * What does not follow is kept beside. */
+	/* A reader's: its nodes are chains, t.nodes_count of them, and node_hashes are as long as somebody asked
+	 * (dict_hashes).  What does not follow is kept beside. */
 	bool lazy;
+	struct chains chains;
 	size_t hashes_count;
 	struct dict_told {
 		uint32_t node;

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/pages.h"
 #include "base/varint.h"
 #include "storage/dict_segment.h"
 
@@ -139,6 +138,13 @@ static struct hash128 expected_hash(const struct dict *d, struct profile_node no
 	return hash128_chain(d->t.node_hashes[node.parent], d->frame_ids[node.frame]);
 }
 
+static struct profile_node node_of(const struct dict *d, uint32_t node)
+{
+	return d->lazy ? (struct profile_node){chains_parent(&d->chains, node),
+					       chains_key(&d->chains, node)}
+		       : d->t.nodes[node];
+}
+
 static int told_add(struct dict *d, size_t node, struct hash128 hash)
 {
 	int rc = array_grow(&d->told, sizeof(*d->told), &d->told_capacity, d->told_count + 1);
@@ -165,7 +171,7 @@ const struct hash128 *dict_hashes(struct dict *d)
 
 		d->t.node_hashes[d->hashes_count] =
 		    is_told ? d->told[at++].hash
-			    : expected_hash(d, d->t.nodes[d->hashes_count]);
+			    : expected_hash(d, node_of(d, (uint32_t)d->hashes_count));
 	}
 	return d->t.node_hashes;
 }
@@ -174,6 +180,28 @@ const struct hash128 *dict_hashes(struct dict *d)
  * Nodes are read into the table itself, behind its end, and count when all of them are right.  They are most of what
  * a cold question reads: parents are mostly the node before, frames below 128 or in two bytes.
  */
+struct nodes {
+	struct dict *d;
+	size_t first, count;
+	struct profile_node *list; /* of those that are new; NULL: they are chains */
+};
+
+static inline void set_frame(const struct nodes *n, size_t i, uint32_t frame)
+{
+	if (n->list)
+		n->list[i].frame = frame;
+	else
+		chains_set_key(&n->d->chains, n->first + i, frame);
+}
+
+static inline int set_parent(const struct nodes *n, size_t i, uint32_t parent)
+{
+	if (n->list)
+		n->list[i].parent = parent;
+	else if (parent != n->first + i - 1)
+		return chains_hang(&n->d->chains, n->first + i, parent);
+	return 0;
+}
 
 /* Add the nodes up to `end`, whose hashes follow. */
 static int nodes_accept(struct dict *d, size_t end)
@@ -193,11 +221,12 @@ static int nodes_accept(struct dict *d, size_t end)
 /* One whose hash is told. */
 static int node_accept(struct dict *d, struct hash128 hash)
 {
-	struct profile_node node = d->t.nodes[d->t.nodes_count];
-	int rc = d->lazy ? told_add(d, d->t.nodes_count, hash) : 0;
+	struct profile_node node = node_of(d, (uint32_t)d->t.nodes_count);
 
 	d->odd |= !dict_has_process(&d->t.frames[node.frame]);
-	return rc ? rc : dict_add_node(d, node, hash);
+	if (!d->lazy)
+		return dict_add_node(d, node, hash);
+	return told_add(d, d->t.nodes_count++, hash);
 }
 
 /* The hashes that do not follow; those of their children follow from them. */
@@ -223,9 +252,10 @@ static void get_hashes(struct in *in, size_t count)
 		done(in, nodes_accept(in->d, end));
 }
 
-static void get_parents(struct in *in, struct profile_node *nodes, size_t count, size_t first)
+static void get_parents(struct in *in, const struct nodes *nodes)
 {
 	static const uint8_t chain[8] = {2, 2, 2, 2, 2, 2, 2, 2};
+	size_t first = nodes->first, count = nodes->count;
 	const uint8_t *p = in->p;
 	int64_t parent = 0;
 	uint64_t delta;
@@ -235,7 +265,7 @@ static void get_parents(struct in *in, struct profile_node *nodes, size_t count,
 		while (count - i >= sizeof(chain) && (size_t)(in->end - p) >= sizeof(chain) &&
 		       !memcmp(p, chain, sizeof(chain)) && (uint64_t)parent + 1 < first + i) {
 			for (size_t k = 0; k < sizeof(chain); k++)
-				nodes[i + k].parent = (uint32_t)(parent + 1 + (int64_t)k);
+				done(in, set_parent(nodes, i + k, (uint32_t)(parent + 1 + (int64_t)k)));
 			parent += sizeof(chain);
 			p += sizeof(chain);
 			i += sizeof(chain);
@@ -248,18 +278,18 @@ static void get_parents(struct in *in, struct profile_node *nodes, size_t count,
 			done(in, -EBADMSG);
 			return;
 		}
-		nodes[i].parent = (uint32_t)parent;
+		done(in, set_parent(nodes, i, (uint32_t)parent));
 	}
 	in->p = p;
 }
 
-static void get_node_frames(struct in *in, struct profile_node *nodes, size_t count, bool deltas)
+static void get_node_frames(struct in *in, const struct nodes *nodes, bool deltas)
 {
 	const uint8_t *p = in->p;
 	int64_t frame = 0;
 	uint64_t value;
 
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < nodes->count; i++) {
 		p = varint_get_small(p, in->end, &value);
 		if (!p || __builtin_add_overflow(deltas ? frame : 0,
 						 deltas ? zigzag_get(value) : (int64_t)value, &frame) ||
@@ -267,7 +297,7 @@ static void get_node_frames(struct in *in, struct profile_node *nodes, size_t co
 			done(in, -EBADMSG);
 			return;
 		}
-		nodes[i].frame = (uint32_t)frame;
+		set_frame(nodes, i, (uint32_t)frame);
 	}
 	in->p = p;
 }
@@ -304,10 +334,10 @@ static inline uint32_t apart_next(struct in *in, struct apart *a, size_t limit)
 
 /* Most are below 2^14: as long as there is a second byte to read they need no other look at the
  * end. */
-static void get_frames_apart(struct in *in, struct profile_node *nodes, size_t count)
+static void get_frames_apart(struct in *in, const struct nodes *nodes)
 {
-	struct apart frames = get_apart(in, count);
-	size_t limit = in->d->t.frames_count, i = 0;
+	struct apart frames = get_apart(in, nodes->count);
+	size_t limit = in->d->t.frames_count, count = nodes->count, i = 0;
 
 	while (!in->failed && i < count) {
 		const uint8_t *first = frames.first, *other = frames.other;
@@ -320,83 +350,86 @@ static void get_frames_apart(struct in *in, struct profile_node *nodes, size_t c
 			frame |= (more ? (uint32_t)*other : 0) << 7;
 			if (frame >= limit)
 				break;
-			nodes[i].frame = frame;
+			set_frame(nodes, i, frame);
 			other += more;
 		}
 		frames = (struct apart){first, other};
 		if (i < count)
-			nodes[i++].frame = apart_next(in, &frames, limit);
+			set_frame(nodes, i++, apart_next(in, &frames, limit));
 	}
 	if (!in->failed)
 		in->p = frames.other;
 }
 
-/* The first node of each chain has no parent yet. */
-static size_t get_chain_lengths(struct in *in, struct profile_node *nodes, size_t count)
+/* The next chain ends where? */
+static size_t get_chain_end(struct in *in, size_t at, size_t count)
 {
-	size_t first = in->d->t.nodes_count, chains = get_below(in, count + 1), at = 0;
+	size_t end = at + get_below(in, count - at + 1);
 
-	for (size_t n = 0; !in->failed && n < chains; n++) {
-		size_t end = at + get_below(in, count - at + 1);
-
-		if (end == at)
-			done(in, -EBADMSG);
-		for (size_t i = at; i < end; i++)
-			nodes[i].parent = i == at ? INDEX_NONE : (uint32_t)(first + i - 1);
-		at = end;
-	}
-	if (at != count)
+	if (end == at)
 		done(in, -EBADMSG);
-	return chains;
+	return end;
 }
 
-static void get_chains(struct in *in, struct profile_node *nodes, size_t count)
+/* Lengths of chains, then the parents of their first nodes, beside which the lengths are read again. */
+static void get_chains(struct in *in, const struct nodes *nodes)
 {
-	size_t first = in->d->t.nodes_count, chains = get_chain_lengths(in, nodes, count);
+	size_t count = nodes->count, chains = get_below(in, count + 1), at = 0;
+	struct in lengths = *in;
+
+	for (size_t n = 0; !in->failed && n < chains; n++)
+		at = get_chain_end(in, at, count);
+	if (at != count)
+		done(in, -EBADMSG);
 	struct apart parents = get_apart(in, chains);
 
-	for (size_t i = 0; !in->failed && i < count; i++)
-		if (nodes[i].parent == INDEX_NONE)
-			nodes[i].parent = apart_next(in, &parents, first + i);
+	for (size_t i = 0, end; !in->failed && i < count; i = end) {
+		end = get_chain_end(&lengths, i, count);
+		done(in, set_parent(nodes, i, apart_next(in, &parents, nodes->first + i)));
+		for (size_t k = i + 1; nodes->list && k < end; k++)
+			nodes->list[k].parent = (uint32_t)(nodes->first + k - 1);
+	}
 	if (!in->failed)
 		in->p = parents.other;
 }
 
-static void get_frame_numbers(struct in *in, struct profile_node *nodes, size_t count)
+static void get_frame_numbers(struct in *in, const struct nodes *nodes)
 {
 	uint32_t as = get_below(in, FRAMES_APART + 1);
 
 	if (!in->failed && as == FRAMES_APART)
-		get_frames_apart(in, nodes, count);
+		get_frames_apart(in, nodes);
 	else if (!in->failed)
-		get_node_frames(in, nodes, count, as == FRAMES_DELTAS);
+		get_node_frames(in, nodes, as == FRAMES_DELTAS);
 }
 
-/* Segments behind the first bring more. */
 static int nodes_reserve(struct dict *d, size_t count)
 {
-	return d->lazy ? pages_grow(&d->t.nodes, sizeof(*d->t.nodes), &d->capacity.nodes, count, count * 3)
+	return d->lazy ? chains_reserve(&d->chains, count, (uint32_t)d->t.frames_count)
 		       : array_grow(&d->t.nodes, sizeof(*d->t.nodes), &d->capacity.nodes, count);
 }
 
 static void get_nodes(struct in *in, bool apart)
 {
 	struct dict *d = in->d;
-	size_t count = get_count(in), first = d->t.nodes_count;
+	struct nodes nodes = {.d = d, .count = get_count(in), .first = d->t.nodes_count};
 
 	if (!in->failed)
-		done(in, nodes_reserve(d, first + count));
+		done(in, nodes_reserve(d, nodes.first + nodes.count));
 	if (!in->failed && !d->lazy)
 		done(in, identify_frames(d));
+	nodes.list = d->lazy ? NULL : d->t.nodes + nodes.first;
 	if (!in->failed && apart) {
-		get_chains(in, d->t.nodes + first, count);
-		get_frames_apart(in, d->t.nodes + first, count);
+		get_chains(in, &nodes);
+		get_frames_apart(in, &nodes);
 	} else if (!in->failed) {
-		get_parents(in, d->t.nodes + first, count, first);
-		get_frame_numbers(in, d->t.nodes + first, count);
+		get_parents(in, &nodes);
+		get_frame_numbers(in, &nodes);
 	}
+	if (!in->failed && d->lazy)
+		chains_accept(&d->chains, nodes.first + nodes.count);
 	if (!in->failed)
-		get_hashes(in, count);
+		get_hashes(in, nodes.count);
 }
 
 /* The labels are the caller's to free; NULL after a failure. */

@@ -19,6 +19,7 @@ int sqlite_reader_open(struct storage *store, struct storage_reader **ret_reader
 		free(r);
 		return err_set(err, -ENOMEM, "storage: out of memory");
 	}
+	(void)pthread_mutex_init(&r->symbols_lock, NULL);
 	r->s = sqlite_of(store);
 	*ret_reader = &r->base;
 	return 0;
@@ -36,6 +37,7 @@ void sqlite_reader_close(struct storage_reader *reader)
 	node_sums_release(&r->spare);
 	codec_free(r->codec);
 	codec_free(r->symbols_codec);
+	(void)pthread_mutex_destroy(&r->symbols_lock);
 	free(r);
 }
 
@@ -547,7 +549,8 @@ struct storage_segment segment_of_dict(struct dict *dict, uint32_t owner)
 {
 	return (struct storage_segment){
 	    .id = dict->id,
-	    .nodes = dict->t.nodes,
+	    .nodes = dict->lazy ? NULL : dict->t.nodes,
+	    .chains = &dict->chains,
 	    .hashes = hashes_of,
 	    .tables = dict,
 	    .nodes_count = dict->t.nodes_count,
@@ -603,13 +606,17 @@ static int symbols_copy(struct sqlite_reader *r, struct str packed, void **ret_t
 			size_t *ret_len, struct err *err)
 {
 	struct str raw;
+
+	pthread_mutex_lock(&r->symbols_lock);
 	int rc = codec_unpack(r->symbols_codec, packed.ptr, packed.len, &raw);
 	void *copy = rc ? NULL : malloc(raw.len + 1);
 
+	if (copy)
+		memcpy(copy, raw.ptr, raw.len);
+	pthread_mutex_unlock(&r->symbols_lock);
 	if (!copy)
 		return err_set(err, rc == -EBADMSG ? -EIO : -ENOMEM,
 			       "storage: a symbol table cannot be read");
-	memcpy(copy, raw.ptr, raw.len);
 	*ret_table = copy;
 	*ret_len = raw.len;
 	return 0;

@@ -22,8 +22,9 @@
 
 /* Sums by node of a dictionary.  Of many nodes few have some: those have places, which stand close together. */
 struct node_sums {
-	uint32_t *places; /* by node: 1 and up, 0 where there is none */
-	uint64_t *marks;  /* by node, a bit: it has a place */
+	uint16_t *places; /* by node: 1 and up, 0 where there is none; NULL: they are more, and in `wide` */
+	uint32_t *wide;
+	uint64_t *marks; /* by node, a bit: it has a place */
 	size_t nodes;
 	int64_t *sums; /* by place - 1 */
 	uint64_t *counts;
@@ -37,6 +38,7 @@ struct sqlite_reader {
 	struct sqlite_store *s;
 	struct codec *codec;
 	struct codec *symbols_codec; /* who asks for a scan looks names up while its thread reads ahead */
+	pthread_mutex_t symbols_lock; /* of symbols_codec, while a scan's thread has it */
 	struct codec_columns columns;
 	struct open_file **files;
 	size_t files_count, files_capacity;

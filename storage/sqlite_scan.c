@@ -5,7 +5,6 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "base/pages.h"
 #include "storage/sqlite_read.h"
 
 /* ---- totals ---- */
@@ -136,6 +135,7 @@ struct summing {
 void node_sums_release(struct node_sums *sums)
 {
 	free(sums->places);
+	free(sums->wide);
 	free(sums->marks);
 	free(sums->sums);
 	free(sums->counts);
@@ -151,22 +151,55 @@ static int node_sums_take(struct sqlite_reader *r, size_t nodes, struct node_sum
 		return 0;
 	}
 	nodes += nodes / 8; /* files of a day differ by a little */
-	*ret = (struct node_sums){.places = pages_zeroes(nodes, sizeof(*ret->places)),
+	*ret = (struct node_sums){.places = malloc(nodes * sizeof(*ret->places)),
 				  .marks = calloc(nodes / 64 + 1, sizeof(*ret->marks)),
 				  .nodes = nodes};
-	return ret->places && ret->marks ? 0 : -ENOMEM;
+	if (!ret->places || !ret->marks)
+		return -ENOMEM;
+	/* Of calloc each page would come twice: to be read, and to be written. */
+	memset(ret->places, 0, nodes * sizeof(*ret->places));
+	return 0;
+}
+
+static inline uint32_t place_of(const struct node_sums *sums, size_t node)
+{
+	return sums->places ? sums->places[node] : sums->wide[node];
+}
+
+static void place_set(struct node_sums *sums, size_t node, uint32_t place)
+{
+	if (sums->places)
+		sums->places[node] = (uint16_t)place;
+	else
+		sums->wide[node] = place;
+}
+
+static int places_widen(struct node_sums *sums)
+{
+	uint32_t *wide = malloc(sums->nodes * sizeof(*wide));
+
+	if (!wide)
+		return -ENOMEM;
+	for (size_t i = 0; i < sums->nodes; i++)
+		wide[i] = sums->places[i];
+	free(sums->places);
+	sums->places = NULL;
+	sums->wide = wide;
+	return 0;
 }
 
 /* Take all places away, and keep it for the next file: fresh memory costs more than the sums. */
 static void node_sums_return(struct sqlite_reader *r, struct node_sums *sums)
 {
-	for (size_t word = 0; sums->marks && sums->places && word <= sums->nodes / 64; word++) {
+	bool is_whole = sums->marks && (sums->places || sums->wide);
+
+	for (size_t word = 0; is_whole && word <= sums->nodes / 64; word++) {
 		for (uint64_t bits = sums->marks[word]; bits; bits &= bits - 1)
-			sums->places[word * 64 + (size_t)__builtin_ctzll(bits)] = 0;
+			place_set(sums, word * 64 + (size_t)__builtin_ctzll(bits), 0);
 		sums->marks[word] = 0;
 	}
 	sums->count = 0;
-	if (sums->marks && sums->places && sums->nodes > r->spare.nodes &&
+	if (is_whole && sums->nodes > r->spare.nodes &&
 	    sums->nodes <= READER_SPARE_NODES) {
 		node_sums_release(&r->spare);
 		r->spare = *sums;
@@ -182,11 +215,13 @@ static int place_add(struct node_sums *to, uint32_t node)
 
 	if (!rc)
 		rc = array_grow(&to->sums, sizeof(*to->sums), &to->capacity, to->count + 1);
+	if (!rc && to->places && to->count == UINT16_MAX)
+		rc = places_widen(to);
 	if (rc)
 		return rc;
 	to->sums[to->count] = 0;
 	to->counts[to->count] = 0;
-	to->places[node] = (uint32_t)++to->count;
+	place_set(to, node, (uint32_t)++to->count);
 	to->marks[node / 64] |= UINT64_C(1) << node % 64;
 	return 0;
 }
@@ -232,9 +267,9 @@ static int visit_sums(void *arg, const struct visit *v)
 			continue;
 		uint32_t node = c->nodes[i];
 
-		if (!to->places[node] && place_add(to, node))
+		if (!place_of(to, node) && place_add(to, node))
 			return -ENOMEM;
-		size_t place = to->places[node] - 1;
+		size_t place = place_of(to, node) - 1;
 
 		to->sums[place] = storage_add(to->sums[place], values[i]);
 		to->counts[place] += c->counts[i];
@@ -283,7 +318,7 @@ static int gather(const struct sink *sink, struct file_sums *to)
 	for (size_t word = 0; word < words; word++) {
 		for (uint64_t bits = from->marks[word]; bits; bits &= bits - 1) {
 			size_t node = word * 64 + (size_t)__builtin_ctzll(bits);
-			size_t place = from->places[node] - 1;
+			size_t place = place_of(from, node) - 1;
 
 			if (!from->counts[place])
 				continue; /* of nothing: a damaged block's */
@@ -327,11 +362,11 @@ static int give(const struct file_sums *sums, storage_segment_fn fn, void *arg)
 /* ---- reading ahead ---- */
 
 /*
- * Files are read in their order on a thread of their own, and the caller, who has as much to do
- * with what one gives, gets it on his.  The reader, its connections and its dictionaries are that
- * thread's until it ends, but for the dictionaries of the files that were given, which it does not
- * touch any more, for symbols, and for one file whose stacks the caller loads while there is
- * nothing to take.
+ * The caller reads the first file himself, for a thread may take milliseconds to begin, and what is found of it in a
+ * processor's cache is his.  The others are read in their order on a thread of their own, while he has as much to do
+ * with what one gives.  Until he has read the first, the thread loads stacks that are needed for certain, with the
+ * codec of symbols; the reader, its codec and its dictionaries are the thread's after that until it ends, but for the
+ * dictionaries of the files that were given, which it does not touch any more, and for symbols.
  */
 #define AHEAD_MAX 2 /* files that are read and not taken */
 
@@ -340,12 +375,25 @@ struct ahead {
 	pthread_mutex_t lock; /* of all that follows */
 	pthread_cond_t changed;
 	struct file_sums files[AHEAD_MAX]; /* of file i in i % AHEAD_MAX */
-	size_t read, taken;
-	struct open_file *lent; /* to the caller, who loads its stacks */
+	size_t read, taken;		   /* files; 0: the caller still reads the first */
 	bool ended;
 	int rc; /* of the file behind those that were read */
 	struct err err;
 };
+
+/* The stacks that the range cuts an hour of.  With the reader's lock, for who asks may look a symbol up. */
+static void load_some(struct ahead *a)
+{
+	struct plan *p = a->s->p;
+
+	for (size_t i = 1; i < p->files_count; i++) {
+		if (!plan_has_cut(p, plan_file(p, i)) || a->s->stop)
+			continue;
+		pthread_mutex_lock(&p->r->symbols_lock);
+		plan_load(p, plan_file(p, i), p->r->symbols_codec);
+		pthread_mutex_unlock(&p->r->symbols_lock);
+	}
+}
 
 static void *ahead_main(void *arg)
 {
@@ -353,12 +401,12 @@ static void *ahead_main(void *arg)
 	struct err err = {0};
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < a->s->p->files_count; i++) {
+	load_some(a);
+	for (size_t i = 1; !rc && i < a->s->p->files_count; i++) {
 		struct file_sums sums = {0};
 
 		pthread_mutex_lock(&a->lock);
-		while ((a->read - a->taken == AHEAD_MAX || a->lent == plan_file(a->s->p, i)) &&
-		       !a->s->stop)
+		while ((!a->read || a->read - a->taken == AHEAD_MAX) && !a->s->stop)
 			pthread_cond_wait(&a->changed, &a->lock);
 		pthread_mutex_unlock(&a->lock);
 		rc = a->s->stop ? -ECANCELED : scan_file(a->s, plan_file(a->s->p, i), &sums, &err);
@@ -396,39 +444,29 @@ static int ahead_take(struct ahead *a, struct file_sums *ret_sums)
 	return is_there;
 }
 
-/* The last file whose stacks are needed for certain, of those that the thread comes to much later.
- */
-static struct open_file *find_late(struct plan *p)
+/* The caller's own: read and taken at once. */
+static int ahead_first(struct ahead *a, struct file_sums *ret_sums, struct err *err)
 {
-	for (size_t i = p->files_count; i-- > 1;)
-		if (plan_has_cut(p, plan_file(p, i)))
-			return plan_file(p, i);
-	return NULL;
-}
+	int rc = scan_file(a->s, plan_file(a->s->p, 0), ret_sums, err);
 
-static void load_late(struct ahead *a)
-{
-	struct plan *p = a->s->p;
-
-	if (!a->lent)
-		return;
-	plan_load(p, a->lent, p->r->symbols_codec);
 	pthread_mutex_lock(&a->lock);
-	a->lent = NULL;
+	a->read = a->taken = 1;
+	a->s->stop |= rc != 0;
 	pthread_cond_signal(&a->changed);
 	pthread_mutex_unlock(&a->lock);
+	return rc;
 }
 
 static int scan_ahead(struct ahead *a, pthread_t thread, storage_segment_fn fn, void *arg, struct err *err)
 {
 	struct file_sums sums = {0};
-	int rc = 0;
+	int rc = ahead_first(a, &sums, err);
 
-	load_late(a);
-	while (!rc && ahead_take(a, &sums)) {
-		rc = give(&sums, fn, arg);
+	do {
+		if (!rc)
+			rc = give(&sums, fn, arg);
 		file_sums_release(&sums);
-	}
+	} while (!rc && ahead_take(a, &sums));
 	pthread_mutex_lock(&a->lock);
 	a->s->stop = true;
 	pthread_cond_signal(&a->changed);
@@ -466,7 +504,6 @@ static int scan_all(struct summing *s, storage_segment_fn fn, void *arg, struct 
 			  .changed = PTHREAD_COND_INITIALIZER};
 	pthread_t thread;
 
-	a.lent = find_late(s->p);
 	if (s->p->files_count < 2 || pthread_create(&thread, NULL, ahead_main, &a))
 		return scan_here(s, fn, arg, err);
 	return scan_ahead(&a, thread, fn, arg, err);

@@ -19,6 +19,7 @@
 #define STORAGE_STORAGE_H
 
 #include "profile/profile.h"
+#include "base/chains.h"
 
 #define STORAGE_L0_FILE_NS (INT64_C(3600) * NS_PER_S)
 #define STORAGE_L1_FILE_NS (INT64_C(86400) * NS_PER_S)
@@ -207,7 +208,8 @@ struct storage_segment {
 	/* Of this reader's copy of the tables that follow (strings to nodes): with the same id they have only
 	 * grown since, and every number means what it did.  0: they are of this call alone. */
 	uint64_t id;
-	const struct profile_node *nodes;
+	const struct profile_node *nodes; /* NULL: they are chains; see storage_parent() and storage_frame() */
+	const struct chains *chains;
 	size_t nodes_count;
 	const struct profile_frame *frames;
 	size_t frames_count;
@@ -223,6 +225,22 @@ struct storage_segment {
 	const struct hash128 *(*hashes)(void *tables);
 	void *tables;
 };
+
+static inline uint32_t storage_parent(const struct storage_segment *segment, uint32_t node)
+{
+	return segment->nodes ? segment->nodes[node].parent : chains_parent(segment->chains, node);
+}
+
+/* The first of nodes that go on one behind the other to this one; where that is not known, itself. */
+static inline uint32_t storage_chain(const struct storage_segment *segment, uint32_t node)
+{
+	return segment->nodes ? node : chains_begin(segment->chains, node);
+}
+
+static inline uint32_t storage_frame(const struct storage_segment *segment, uint32_t node)
+{
+	return segment->nodes ? segment->nodes[node].frame : chains_key(segment->chains, node);
+}
 
 /* The identities of the segment's stacks, by node; found when asked. NULL without memory. */
 static inline const struct hash128 *storage_node_hashes(const struct storage_segment *segment)

@@ -332,13 +332,13 @@ char *segment_stack(const struct storage_segment *s, uint32_t node)
 	struct buf out;
 
 	buf_init(&out, BUF_UNLIMITED);
-	for (; node; node = s->nodes[node].parent) {
+	for (; node; node = storage_parent(s, node)) {
 		assert_true(depth < PROFILE_STACK_DEPTH_MAX);
-		assert_true(node < s->nodes_count && s->nodes[node].parent < node);
+		assert_true(node < s->nodes_count && storage_parent(s, node) < node);
 		path[depth++] = node;
 	}
 	while (depth--) {
-		uint32_t number = s->nodes[path[depth]].frame;
+		uint32_t number = storage_frame(s, path[depth]);
 
 		assert_true(number && number < s->frames_count);
 		const struct profile_frame *f = &s->frames[number];

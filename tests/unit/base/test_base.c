@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/base.h"
-#include "base/pages.h"
+#include "base/chains.h"
 
 static void varint_round_trip(void **state)
 {
@@ -182,35 +182,52 @@ static void err_prefix_goes_in_front(void **state)
 	assert_int_equal(err_set(NULL, -EIO, "nobody reads this"), -EIO);
 }
 
-/* Below, at and above a large page; what cannot be had is NULL. */
-static void large_tables_keep_what_is_in_them(void **state)
+#define TREE_NODES 20000
+
+static void expect_tree(const struct chains *c, const uint32_t *parents, const uint32_t *keys, size_t nodes)
 {
-	size_t capacity = 0, before = 0;
-	uint32_t *table = NULL;
+	assert_int_equal(c->nodes_count, nodes);
+	for (uint32_t i = 0, begin = 0; i < nodes; i++) {
+		begin = i && parents[i] + 1 == i ? begin : i;
+		assert_int_equal(chains_parent(c, i), parents[i]);
+		assert_int_equal(chains_key(c, i), keys[i]);
+		assert_int_equal(chains_begin(c, i), begin);
+	}
+}
+
+/* Nodes added one by one and all at once, where keys are few, and where one of the last does not fit two bytes. */
+static void chains_are_the_trees_that_went_in(void **state)
+{
+	static uint32_t parents[TREE_NODES], keys[TREE_NODES];
+	uint32_t random = 7;
 
 	(void)state;
-	for (size_t want = 100; want < 3000000; want *= 3) {
-		assert_int_equal(pages_grow(&table, sizeof(*table), &capacity, want, want * 2), 0);
-		assert_true(capacity >= want * 2);
-		for (size_t i = 0; i < want; i++) {
-			if (i < before)
-				assert_int_equal(table[i], i * 7);
-			table[i] = (uint32_t)i * 7;
-		}
-		before = want;
-	}
-	free(table);
-	uint8_t *zeroes = pages_zeroes(5000001, 1);
+	for (uint32_t wide = 0; wide < 2; wide++) {
+		struct chains one = { 0 }, all = { 0 };
 
-	assert_non_null(zeroes);
-	for (size_t i = 0; i < 5000001; i++)
-		assert_int_equal(zeroes[i], 0);
-	free(zeroes);
-	assert_null(pages_alloc(SIZE_MAX / 4, 8));
-	capacity = 0;
-	table = NULL;
-	assert_int_equal(pages_grow(&table, sizeof(*table), &capacity, SIZE_MAX / 4, 0), -ENOMEM);
-	assert_null(table);
+		assert_int_equal(chains_reserve(&one, 1, 0), 0);
+		for (uint32_t i = 1; i < TREE_NODES; i++) {
+			random = random * 1664525 + 1013904223;
+			parents[i] = random >> 28 ? i - 1 : (random >> 8) % i;
+			keys[i] = wide && i > TREE_NODES / 2 ? random >> 4 : random >> 20;
+			assert_int_equal(chains_add(&one, parents[i], keys[i]), 0);
+		}
+		expect_tree(&one, parents, keys, TREE_NODES);
+		assert_int_equal(wide, one.wide != NULL);
+		for (uint32_t i = 1, end; i < TREE_NODES; i = end) {
+			end = MIN(i + 777, (uint32_t)TREE_NODES);
+			assert_int_equal(chains_reserve(&all, end, wide && end > TREE_NODES / 2 ? UINT32_MAX : 4095), 0);
+			for (uint32_t k = i; k < end; k++) {
+				chains_set_key(&all, k, keys[k]);
+				if (parents[k] + 1 != k)
+					assert_int_equal(chains_hang(&all, k, parents[k]), 0);
+			}
+			chains_accept(&all, end);
+		}
+		expect_tree(&all, parents, keys, TREE_NODES);
+		chains_release(&one);
+		chains_release(&all);
+	}
 }
 
 int main(void)
@@ -226,7 +243,7 @@ int main(void)
 		cmocka_unit_test(json_escapes),
 		cmocka_unit_test(clock_windows_below_zero),
 		cmocka_unit_test(err_prefix_goes_in_front),
-		cmocka_unit_test(large_tables_keep_what_is_in_them),
+		cmocka_unit_test(chains_are_the_trees_that_went_in),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,7 @@
 #include "query/diff.h"
 #include "query/filter.h"
 #include "query/format.h"
+#include "query/skeleton.h"
 #include "tests/support/profiles.h"
 
 #define SEEDS 5
@@ -314,9 +315,79 @@ static int directory_remove(void **unused)
 	return system(command);
 }
 
+#define NODES 3000
+
+/* What a leaf gives goes to each node above it, one after the other. */
+static void expect_totals(const struct skeleton *s, const struct skeleton_sums *sums)
+{
+	static int64_t totals[NODES + 1];
+	static uint64_t samples[NODES + 1];
+	struct skeleton_run run = { 0 };
+	size_t seen = 0;
+
+	memset(totals, 0, sizeof(totals));
+	memset(samples, 0, sizeof(samples));
+	for (size_t i = 0; i < sums->leaves_count; i++) {
+		for (uint32_t node = sums->leaves[i].node;; node = skeleton_parent(s, node)) {
+			totals[node] += sums->leaves[i].self;
+			samples[node] += sums->leaves[i].samples;
+			if (!node)
+				break;
+		}
+	}
+	for (size_t i = 0; i < s->tree.nodes_count; i++) {
+		assert_int_equal(skeleton_total_of(sums, i)->total, totals[i]);
+		assert_int_equal(skeleton_total_of(sums, i)->samples, samples[i]);
+		assert_int_equal(skeleton_total_of(sums, i)->touched, samples[i] > 0);
+	}
+	for (; skeleton_next_run(sums, s->tree.nodes_count, &run); seen = run.end) {
+		assert_true(run.at == seen && run.end > run.at);
+		for (size_t i = run.at; i < run.end; i++)
+			assert_ptr_equal(run.total, skeleton_total_of(sums, i));
+	}
+	assert_int_equal(seen, s->tree.nodes_count);
+}
+
+/* Trees that grow between questions, from a root alone, with few leaves and many, some of which are taken away. */
+static void runs_have_the_totals_of_their_nodes(void **unused)
+{
+	static bool passes[NODES + 1];
+	struct skeleton_sums sums = { .with_samples = true };
+	struct skeleton s;
+
+	(void)unused;
+	assert_int_equal(skeleton_init(&s, false), 0);
+	for (int round = 0; round < 60; round++) {
+		uint32_t leaves = draw(round % 3 ? 200 : 4);
+
+		for (uint32_t i = draw(120); round && i-- > 0 && s.tree.nodes_count <= NODES - 64;) {
+			uint32_t node = draw(2) ? (uint32_t)s.tree.nodes_count - 1 :
+						  draw((uint32_t)s.tree.nodes_count);
+
+			for (uint32_t depth = draw(64); depth-- > 0;)
+				assert_int_equal(skeleton_child(&s, node, draw(9), &node), 0);
+		}
+		for (uint32_t i = 0; i < leaves; i++)
+			assert_int_equal(skeleton_add(&sums, draw((uint32_t)s.tree.nodes_count),
+						      (int64_t)draw(100) - 20, 1 + draw(5)), 0);
+		for (size_t i = 0; i < s.tree.nodes_count; i++)
+			passes[i] = draw(5);
+		if (round % 2)
+			assert_int_equal(skeleton_keep(&sums, passes), 0);
+		for (size_t i = 0; round % 2 && i < sums.leaves_count; i++)
+			assert_true(passes[sums.leaves[i].node]);
+		assert_int_equal(skeleton_settle(&sums, &s), 0);
+		expect_totals(&s, &sums);
+		skeleton_clear(&sums);
+	}
+	skeleton_sums_release(&sums);
+	skeleton_release(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(runs_have_the_totals_of_their_nodes),
 		cmocka_unit_test(warm_readers_answer_as_fresh_ones),
 		cmocka_unit_test(parts_of_trees_are_what_views_show),
 	};

@@ -118,14 +118,30 @@ static void long_stacks_name_each_frame_once(void **state)
 	profile_free(p);
 }
 
+/* A reader's nodes, which are chains. */
+static void expect_chains(struct dict *read, const struct dict *want)
+{
+	assert_int_equal(read->t.nodes_count, want->t.nodes_count);
+	for (uint32_t i = 0; i < want->t.nodes_count; i++) {
+		assert_int_equal(chains_parent(&read->chains, i), want->t.nodes[i].parent);
+		assert_int_equal(chains_key(&read->chains, i), want->t.nodes[i].frame);
+	}
+	const struct hash128 *hashes = dict_hashes(read);
+
+	assert_non_null(hashes);
+	assert_memory_equal(hashes, want->t.node_hashes, want->t.nodes_count * sizeof(*hashes));
+}
+
 /* Segments written one after the other give a reader the same tables. */
 static void segments_rebuild_the_dictionary(void **state)
 {
-	struct dict d, read;
+	struct dict d, read, lazy;
 
 	(void)state;
 	assert_int_equal(dict_init(&d, true), 0);
 	assert_int_equal(dict_init(&read, false), 0);
+	assert_int_equal(dict_init(&lazy, false), 0);
+	lazy.lazy = true;
 	for (int variant = 0; variant < 2; variant++) {
 		struct profile *p = sample(variant);
 		struct buf segment CLEANUP(buf_release);
@@ -138,8 +154,11 @@ static void segments_rebuild_the_dictionary(void **state)
 		assert_int_equal(dict_encode(&d, &segment, &pieces), 0);
 		assert_false(dict_is_dirty(&d));
 		assert_int_equal(dict_decode(&read, (struct str){segment.data, segment.len}), 0);
+		assert_int_equal(dict_decode(&lazy, (struct str){segment.data, segment.len}), 0);
 		profile_free(p);
 	}
+	expect_chains(&lazy, &d);
+	dict_release(&lazy);
 	assert_int_equal(read.t.nodes_count, d.t.nodes_count);
 	assert_memory_equal(read.t.nodes, d.t.nodes, d.t.nodes_count * sizeof(*d.t.nodes));
 	assert_memory_equal(read.t.node_hashes, d.t.node_hashes,
@@ -189,6 +208,11 @@ static void expect_nodes(struct str segment, const struct dict *want)
 	assert_memory_equal(read.t.node_hashes, want->t.node_hashes,
 			    want->t.nodes_count * sizeof(*want->t.node_hashes));
 	dict_release(&read);
+	assert_int_equal(dict_init(&read, false), 0);
+	read.lazy = true;
+	assert_int_equal(dict_decode(&read, segment), 0);
+	expect_chains(&read, want);
+	dict_release(&read);
 }
 
 static void a_long_segment_rebuilds_its_nodes(void **state)
@@ -214,6 +238,13 @@ static void a_long_segment_rebuilds_its_nodes(void **state)
 		for (size_t i = 1; i < read.t.nodes_count; i++)
 			assert_true(read.t.nodes[i].parent < i &&
 				    read.t.nodes[i].frame < read.t.frames_count);
+		dict_release(&read);
+		assert_int_equal(dict_init(&read, false), 0);
+		read.lazy = true;
+		assert_int_equal(dict_decode(&read, (struct str){segment.data, segment.len}), rc);
+		for (uint32_t i = 1; !rc && i < read.t.nodes_count; i++)
+			assert_true(chains_parent(&read.chains, i) < i &&
+				    chains_key(&read.chains, i) < read.t.frames_count);
 		dict_release(&read);
 		assert_int_equal(dict_init(&read, false), 0);
 		assert_int_equal(dict_decode(&read, (struct str){segment.data, at}), -EBADMSG);

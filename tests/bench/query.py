@@ -4,12 +4,15 @@
     scripts/bench.sh query
 
 Warm: one agent, the same question ROUNDS times over ranges that end at other moments, aligned with nothing.  Cold: an agent
-that has just started, its files dropped from the page cache.  Memory: the most that an agent had, above what it had idle,
+that has just started, its files dropped from the page cache; after each round as much fresh memory as the question took
+is touched here, page by page and in pages of 2 MB, so that a slow moment of the machine can be told from the agent.  Memory: the most that an agent had, above what it had idle,
 which only answered that question.  One JSON object a line, with the bar of issue 6 as baseline.
 
-HEARTH_QUESTION=TEXT asks those whose names hold TEXT; HEARTH_BENCH_STORES=DIR keeps the stores there for the next run.
+HEARTH_QUESTION=TEXT asks those whose names hold TEXT; HEARTH_BENCH_STORES=DIR keeps the stores there for the next run;
+HEARTH_COLD=N starts N agents a question.
 """
 import json
+import mmap
 import os
 import pathlib
 import subprocess
@@ -21,7 +24,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 from support import Agent, PROGRAMS  # noqa: E402
 
 HOUR, DAY = 3600 * 10**9, 86400 * 10**9
-COLD = 20
+COLD = int(os.environ.get("HEARTH_COLD", 20))
 STORES = {"day": (1, 1, 400), "month": (31, 1, 400)}
 # name: (store, path, parameters, length of the range, bar warm p99 ms, bar cold ms)
 QUESTIONS = {
@@ -73,6 +76,23 @@ def forget(directory):
             os.close(fd)
 
 
+def faults(agent):
+    """Pages that the agent has had so far."""
+    return int(pathlib.Path(f"/proc/{agent.process.pid}/stat").read_text().rsplit(")", 1)[1].split()[7])
+
+
+def touch(pages, large):
+    """Milliseconds for that many fresh pages."""
+    start = time.perf_counter()
+    with mmap.mmap(-1, max(pages, 1) * mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        if large:
+            memory.madvise(mmap.MADV_HUGEPAGE)
+        for at in range(0, len(memory), mmap.PAGESIZE):
+            memory[at] = 1
+        took = (time.perf_counter() - start) * 1000
+    return took
+
+
 def show(question, metric, value, unit, bar=None, **more):
     line = {"bench": "query", "question": question, "metric": metric, "value": round(value, 3), "unit": unit, **more}
     if bar is not None:
@@ -94,13 +114,22 @@ def warm(directory, end, rounds, wanted):
 
 def cold(directory, end, wanted):
     for name, (_, path, parameters, length, _, bar) in wanted.items():
-        times = []
+        times, pages, small, large = [], [], [], []
         for _ in range(COLD):
             forget(directory)
             with Agent("--store", f"sqlite:{directory}") as agent:
+                before = faults(agent)
                 times.append(ask(agent, path, parameters, length, end)[0])
+                pages.append(faults(agent) - before)
+                small.append(touch(pages[-1], False))
+                large.append(touch(pages[-1], True))
         show(name, "cold p50", quantile(times, .5), "ms")
+        show(name, "cold p90", quantile(times, .9), "ms")
         show(name, "cold p99", quantile(times, .99), "ms", bar, rounds=COLD)
+        show(name, "cold, fresh memory", quantile(pages, .5) * mmap.PAGESIZE / 2**20, "MB")
+        for what, values in (("page by page", small), ("in large pages", large)):
+            for q, text in ((.5, "p50"), (.9, "p90"), (.99, "p99")):
+                show(name, f"as much memory touched {what}, {text}", quantile(values, q), "ms")
 
 
 def main():

@@ -7,7 +7,7 @@
 enum long_option { SERVER = 256, FROM, TO, SINCE, BY, FORMAT, JSON, MAX_NODES, GRANULARITY, HELP,
 		   PID, CPU_HZ, FOR, ALL, FOCUS, IGNORE, HIDE, SHOW, SHOW_FROM, TAGFOCUS, TAGIGNORE, NAMES,
 		   THREAD, NORMALIZE, FAIL_ABOVE, INTERVAL, ID, LABEL, CUM, INVERT, NO_PAGER,
-		   HEAP, LOCK };
+		   HEAP, LOCK, COLLAPSE };
 
 const struct option options_known[] = {
 	{ "server", required_argument, NULL, SERVER },
@@ -42,6 +42,7 @@ const struct option options_known[] = {
 	{ "names", required_argument, NULL, NAMES },
 	{ "thread", required_argument, NULL, THREAD },
 	{ "invert", no_argument, NULL, INVERT },
+	{ "collapse", no_argument, NULL, COLLAPSE },
 	{ "cum", no_argument, NULL, CUM },
 	{ "normalize", required_argument, NULL, NORMALIZE },
 	{ "fail-above", required_argument, NULL, FAIL_ABOVE },
@@ -127,6 +128,40 @@ static const char **place_of(struct options *o, int option)
 	}
 }
 
+/* Whether `text` stands in `usage` as a word of its own, so that --show is not --show-from. */
+static bool names_word(const char *usage, const char *text)
+{
+	static const char inside[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
+	size_t len = strlen(text);
+
+	for (const char *at = usage; (at = strstr(at, text)); at += len)
+		if ((at == usage || !strchr(inside, at[-1])) && (!at[len] || !strchr(inside, at[len])))
+			return true;
+	return false;
+}
+
+bool options_taken(const struct verb *verb, const struct option *option)
+{
+	char text[64];
+
+	if (option->val == HELP)
+		return true;
+	(void)snprintf(text, sizeof(text), "--%s", option->name);
+	if (names_word(verb->usage, text))
+		return true;
+	(void)snprintf(text, sizeof(text), "-%c", option->val);
+	return option->val < SERVER && names_word(verb->usage, text);
+}
+
+static const struct option *option_of(int value)
+{
+	const struct option *option = options_known;
+
+	while (option->name && option->val != value)
+		option++;
+	return option->name ? option : NULL;
+}
+
 int options_parse(const struct verb *verb, int argc, char **argv, struct options *ret_options,
 		  int *ret_rest)
 {
@@ -136,8 +171,13 @@ int options_parse(const struct verb *verb, int argc, char **argv, struct options
 	optind = 1;
 	/* "+": what follows the first operand is the command's own. */
 	while ((option = getopt_long(argc, argv, "+s:S:t:n:o:qF:d:p:", options_known, NULL)) != -1) {
-		const char **place = place_of(ret_options, option);
+		const struct option *known = option_of(option);
+		const char **place;
 
+		if (known && option != NO_PAGER && !options_taken(verb, known))
+			return complain(EXIT_USAGE, "%s takes no --%s: `hearth %s --help` lists what it takes",
+					verb->name, known->name, verb->name);
+		place = place_of(ret_options, option);
 		if (place) {
 			*place = optarg;
 		} else if (option == JSON) {
@@ -148,6 +188,8 @@ int options_parse(const struct verb *verb, int argc, char **argv, struct options
 			ret_options->cum = true;
 		} else if (option == INVERT) {
 			ret_options->invert = true;
+		} else if (option == COLLAPSE) {
+			ret_options->collapse = true;
 		} else if (option == HEAP) {
 			ret_options->heap = true;
 		} else if (option == LOCK) {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -56,76 +57,77 @@ const struct option options_known[] = {
 	{ 0 },
 };
 
-static const char **place_of(struct options *o, int option)
+/* Where an option's text goes; several may go to one place. */
+static const struct {
+	int option;
+	size_t at;
+} texts[] = {
+	{ SERVER, offsetof(struct options, server) },
+	{ 's', offsetof(struct options, select) },
+	{ 'S', offsetof(struct options, service) },
+	{ 't', offsetof(struct options, type) },
+	{ FROM, offsetof(struct options, from) },
+	{ TO, offsetof(struct options, until) },
+	{ SINCE, offsetof(struct options, since) },
+	{ BY, offsetof(struct options, by) },
+	{ FORMAT, offsetof(struct options, format) },
+	{ 'o', offsetof(struct options, output) },
+	{ 'n', offsetof(struct options, limit) },
+	{ MAX_NODES, offsetof(struct options, max_nodes) },
+	{ GRANULARITY, offsetof(struct options, granularity) },
+	{ PID, offsetof(struct options, pid) },
+	{ CPU_HZ, offsetof(struct options, cpu_hz) },
+	{ 'F', offsetof(struct options, cpu_hz) },
+	{ FOR, offsetof(struct options, duration) },
+	{ 'd', offsetof(struct options, duration) },
+	{ 'p', offsetof(struct options, service_of_agent) },
+	{ FOCUS, offsetof(struct options, focus) },
+	{ IGNORE, offsetof(struct options, ignore) },
+	{ HIDE, offsetof(struct options, hide) },
+	{ SHOW, offsetof(struct options, show) },
+	{ SHOW_FROM, offsetof(struct options, show_from) },
+	{ TAGFOCUS, offsetof(struct options, tagfocus) },
+	{ TAGIGNORE, offsetof(struct options, tagignore) },
+	{ NAMES, offsetof(struct options, names) },
+	{ THREAD, offsetof(struct options, thread) },
+	{ NORMALIZE, offsetof(struct options, normalize) },
+	{ FAIL_ABOVE, offsetof(struct options, fail_above) },
+	{ INTERVAL, offsetof(struct options, interval) },
+	{ ID, offsetof(struct options, id) },
+};
+
+/* What an option without a text sets. */
+static const struct {
+	int option;
+	size_t at;
+} flags[] = {
+	{ JSON, offsetof(struct options, json) },
+	{ 'q', offsetof(struct options, quiet) },
+	{ ALL, offsetof(struct options, all) },
+	{ CUM, offsetof(struct options, cum) },
+	{ INVERT, offsetof(struct options, invert) },
+	{ COLLAPSE, offsetof(struct options, collapse) },
+	{ HEAP, offsetof(struct options, heap) },
+	{ LOCK, offsetof(struct options, lock) },
+};
+
+static bool option_set(struct options *o, int option, const char *text)
 {
-	switch (option) {
-	case SERVER:
-		return &o->server;
-	case 's':
-		return &o->select;
-	case 'S':
-		return &o->service;
-	case 't':
-		return &o->type;
-	case FROM:
-		return &o->from;
-	case TO:
-		return &o->until;
-	case SINCE:
-		return &o->since;
-	case BY:
-		return &o->by;
-	case FORMAT:
-		return &o->format;
-	case 'o':
-		return &o->output;
-	case 'n':
-		return &o->limit;
-	case MAX_NODES:
-		return &o->max_nodes;
-	case GRANULARITY:
-		return &o->granularity;
-	case PID:
-		return &o->pid;
-	case CPU_HZ:
-	case 'F':
-		return &o->cpu_hz;
-	case FOR:
-	case 'd':
-		return &o->duration;
-	case 'p':
-		return &o->service_of_agent;
-	case FOCUS:
-		return &o->focus;
-	case IGNORE:
-		return &o->ignore;
-	case HIDE:
-		return &o->hide;
-	case SHOW:
-		return &o->show;
-	case SHOW_FROM:
-		return &o->show_from;
-	case TAGFOCUS:
-		return &o->tagfocus;
-	case TAGIGNORE:
-		return &o->tagignore;
-	case NAMES:
-		return &o->names;
-	case THREAD:
-		return &o->thread;
-	case NORMALIZE:
-		return &o->normalize;
-	case FAIL_ABOVE:
-		return &o->fail_above;
-	case INTERVAL:
-		return &o->interval;
-	case ID:
-		return &o->id;
-	case LABEL:
-		return o->labels_count < OPTION_LABELS_MAX ? &o->labels[o->labels_count++] : NULL;
-	default:
-		return NULL;
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		if (texts[i].option == option) {
+			*(const char **)((char *)o + texts[i].at) = text;
+			return true;
+		}
 	}
+	for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
+		if (flags[i].option == option) {
+			*(bool *)((char *)o + flags[i].at) = true;
+			return true;
+		}
+	}
+	if (option == LABEL)
+		o->labels[o->labels_count++] = text;
+	return option == LABEL || option == NO_PAGER;
 }
 
 /* Whether `text` stands in `usage` as a word of its own, so that --show is not --show-from. */
@@ -172,39 +174,21 @@ int options_parse(const struct verb *verb, int argc, char **argv, struct options
 	/* "+": what follows the first operand is the command's own. */
 	while ((option = getopt_long(argc, argv, "+s:S:t:n:o:qF:d:p:", options_known, NULL)) != -1) {
 		const struct option *known = option_of(option);
-		const char **place;
 
 		if (known && option != NO_PAGER && !options_taken(verb, known))
 			return complain(EXIT_USAGE, "%s takes no --%s: `hearth %s --help` lists what it takes",
 					verb->name, known->name, verb->name);
-		place = place_of(ret_options, option);
-		if (place) {
-			*place = optarg;
-		} else if (option == JSON) {
-			ret_options->json = true;
-		} else if (option == ALL) {
-			ret_options->all = true;
-		} else if (option == CUM) {
-			ret_options->cum = true;
-		} else if (option == INVERT) {
-			ret_options->invert = true;
-		} else if (option == COLLAPSE) {
-			ret_options->collapse = true;
-		} else if (option == HEAP) {
-			ret_options->heap = true;
-		} else if (option == LOCK) {
-			ret_options->lock = true;
-		} else if (option == 'q') {
-			ret_options->quiet = true;
-		} else if (option == NO_PAGER) {
-			continue;
-		} else if (option == HELP) {
+		if (option == LABEL && ret_options->labels_count == OPTION_LABELS_MAX)
+			return complain(EXIT_USAGE, "--label \"%s\": %d labels at most", optarg,
+					OPTION_LABELS_MAX);
+		if (option == HELP) {
 			(void)fputs(verb->usage, stdout);
 			return EXIT_OK;
-		} else {
-			(void)fputs(verb->usage, stderr);
-			return EXIT_USAGE;
 		}
+		if (option_set(ret_options, option, optarg))
+			continue;
+		(void)fputs(verb->usage, stderr);
+		return EXIT_USAGE;
 	}
 	*ret_rest = optind;
 	return -1;

@@ -4,9 +4,10 @@
     scripts/bench.sh query
 
 Warm: one agent, the same question ROUNDS times over ranges that end at other moments, aligned with nothing.  Cold: an agent
-that has just started, its files dropped from the page cache; after each round as much fresh memory as the question took
-is touched here, page by page and in pages of 2 MB, so that a slow moment of the machine can be told from the agent.  Memory: the most that an agent had, above what it had idle,
-which only answered that question.  One JSON object a line, with the bar of issue 6 as baseline.
+that has just started, its files dropped from the page cache; after each round as much fresh memory as the question took is
+touched here, page by page and in pages of 2 MB, so that a slow moment of the machine can be told from the agent.  Memory:
+the most that an agent had, above what it had idle, which only answered that question.  One JSON object a line, with the
+bar of issue 6 as baseline.
 
 HEARTH_QUESTION=TEXT asks those whose names hold TEXT; HEARTH_BENCH_STORES=DIR keeps the stores there for the next run;
 HEARTH_COLD=N starts N agents a question.

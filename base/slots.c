@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/slots.h"
 
+#include "base/pages.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -44,7 +46,7 @@ static int grow(struct slots *slots, size_t count)
 	if (32 - bigger.shift > BITS_MAX)
 		return -ENOMEM;
 	bigger.capacity = (size_t)1 << (32 - bigger.shift);
-	bigger.table = calloc(bigger.capacity, sizeof(*bigger.table));
+	bigger.table = pages_zeroes(bigger.capacity, sizeof(*bigger.table));
 	if (!bigger.table)
 		return -ENOMEM;
 	for (size_t i = 0; i < slots->capacity; i++)

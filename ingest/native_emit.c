@@ -413,6 +413,7 @@ static int sizes_expect(struct emitter *e)
 		.nodes = was->nodes + was->nodes / 8,
 		.records = 2 * e->process->pending_count + 16, /* CPU time is wall time, too */
 		.columns = 2,
+		.stacks = 16, /* not those of words */
 	};
 	int rc = profile_builder_expect(e->out, &counts);
 

@@ -526,7 +526,7 @@ static int samples_add(struct job *job)
 		if (!rc && depth > PROFILE_STACK_DEPTH_MAX)
 			rc = stack_gather(job, ids, count, &depth);
 		if (!rc)
-			rc = profile_builder_stack(job->out, job->stack, depth, &record.node);
+			rc = profile_builder_lone_stack(job->out, job->stack, depth, &record.node);
 		if (!rc)
 			rc = sample_context(job, sample, &record.context);
 		if (!rc)
@@ -573,7 +573,8 @@ static int job_run(struct job *job)
 	const struct profile_counts counts = {.strings = p->strings_count,
 					      .frames = p->locations_count,
 					      .records = p->samples_count,
-					      .columns = p->types_count};
+					      .columns = p->types_count,
+					      .stacks = 1}; /* deep ones */
 	int rc = job_init(job);
 
 	if (!rc)

@@ -27,13 +27,16 @@ struct profile_builder {
 	/* Nodes by their path, as long as no other takes the place.  What is there may be of a
 	 * profile before. */
 	uint32_t *lately;
-	unsigned lately_shift; /* 64 - log2 of its places in use */
-	struct index stacks;   /* deep ones, to their nodes */
+	unsigned lately_shift; /* 64 - log2 of its places in use; 0: none yet */
+	size_t nodes_expected;
+	struct index stacks; /* to their nodes */
 	uint64_t secret[2];
 	struct hash128 *frame_identities;
 	struct hash128 *text_identities; /* of strings; zero: not asked for yet */
 	size_t texts_end;                /* behind the last that is not zero */
 	uint32_t *scratch; /* PROFILE_STACK_DEPTH_MAX frames of a stack that was cut */
+	uint32_t *path;    /* nodes of the last stack of stack_go_on, the root's child first */
+	size_t depth;      /* of it */
 	struct {
 		size_t frame_identities, text_identities, lately, links;
 	} own;
@@ -105,8 +108,8 @@ static int own_begin(struct profile_builder *b)
 				&b->own.frame_identities, 1);
 	if (rc)
 		return rc;
-	if (lately_begin(b, 0))
-		return -ENOMEM;
+	b->lately_shift = 0;
+	b->nodes_expected = 0;
 	b->links[0] = (struct link){ 0 };
 	b->frame_identities[0] = (struct hash128){ 0 };
 	return 0;
@@ -175,7 +178,8 @@ int profile_builder_new(const struct profile_limits *limits, struct profile_buil
 	b->limits = limits ? *limits : profile_limits_default;
 	hash_secret(b->secret);
 	b->scratch = malloc(PROFILE_STACK_DEPTH_MAX * sizeof(*b->scratch));
-	int rc = b->scratch ? own_begin(b) : -ENOMEM;
+	b->path = malloc(PROFILE_STACK_DEPTH_MAX * sizeof(*b->path));
+	int rc = b->scratch && b->path ? own_begin(b) : -ENOMEM;
 
 	if (!rc)
 		rc = profile_begin(b);
@@ -215,6 +219,7 @@ void profile_builder_free(struct profile_builder *b)
 	keys_release(b);
 	own_release(b);
 	free(b->scratch);
+	free(b->path);
 	free(b);
 }
 
@@ -253,6 +258,7 @@ int profile_builder_again(struct profile_builder *b)
 	b->failed = 0;
 	b->err = (struct err){ 0 };
 	b->cuts = (struct profile_cuts){0};
+	b->depth = 0;
 	slots_clear(&b->frames);
 	slots_clear(&b->nodes);
 	slots_clear(&b->stacks.slots);
@@ -319,6 +325,9 @@ int profile_builder_expect(struct profile_builder *b, const struct profile_count
 	if (!rc)
 		rc = slots_reserve(&b->frames, frames);
 	if (!rc)
+		rc = index_reserve(&b->stacks,
+				   counts->stacks ? MIN(counts->stacks, records) : records);
+	if (!rc)
 		rc = GROW(b, frames, frames);
 	if (!rc)
 		rc = array_grow(&b->frame_identities, sizeof(*b->frame_identities),
@@ -328,8 +337,7 @@ int profile_builder_expect(struct profile_builder *b, const struct profile_count
 
 	if (!rc)
 		rc = nodes_reserve(b, nodes);
-	if (!rc)
-		rc = lately_begin(b, nodes);
+	b->nodes_expected = nodes;
 	if (!rc)
 		rc = GROW(b, records, records);
 	if (!rc)
@@ -657,6 +665,8 @@ static int stack_walk(struct profile_builder *b, const uint32_t *frames, size_t 
 	struct walk w = {.frames = frames, .count = count};
 	int rc = nodes_reserve(b, count);
 
+	if (!rc && !b->lately_shift)
+		rc = lately_begin(b, b->nodes_expected);
 	if (rc)
 		return fail(b, rc, "stack nodes", b->limits.nodes);
 	for (walk_lately(b, &w); w.count; walk_lately(b, &w)) {
@@ -674,33 +684,80 @@ static int stack_walk(struct profile_builder *b, const uint32_t *frames, size_t 
 	return 0;
 }
 
+/* How much of the last stack that went this way this one shares, from the root on. */
+static size_t path_shared(const struct profile_builder *b, const uint32_t *frames, size_t count)
+{
+	size_t shared = 0, most = MIN(count, b->depth);
+
+	while (shared < most && b->p->nodes[b->path[shared]].frame == frames[count - 1 - shared])
+		shared++;
+	return shared;
+}
+
+/* The same for stacks that mostly go on from the one before. */
+static int stack_go_on(struct profile_builder *b, const uint32_t *frames, size_t count,
+		       uint32_t *ret_node)
+{
+	size_t shared = path_shared(b, frames, count);
+	struct profile_node key = {.parent = shared ? b->path[shared - 1] : 0};
+
+	if (nodes_reserve(b, count - shared))
+		return fail(b, -ENOMEM, "stack nodes", b->limits.nodes);
+	for (b->depth = shared; b->depth < count; b->depth++) {
+		unsigned linked;
+
+		key.frame = frames[count - 1 - b->depth];
+		uint32_t node = node_find(b, key, &linked);
+		int rc = 0;
+
+		if (node == SLOTS_NONE) {
+			node = (uint32_t)b->p->nodes_count;
+			rc = node < b->limits.nodes
+				 ? node_add(b, key, linked)
+				 : fail(b, -E2BIG, "stack nodes", b->limits.nodes);
+		}
+		if (rc)
+			return rc;
+		b->path[b->depth] = key.parent = node;
+	}
+	*ret_node = key.parent;
+	return 0;
+}
+
 int profile_builder_new_stack(struct profile_builder *b, const uint32_t *frames, size_t count,
 			      uint32_t *ret_node)
 {
 	int rc = count > PROFILE_STACK_DEPTH_MAX ? stack_cut(b, &frames, &count) : 0;
 
-	return rc ? rc : stack_walk(b, frames, count, ret_node);
+	return rc ? rc : stack_go_on(b, frames, count, ret_node);
 }
 
-#define DEEP 64 /* frames: many times as long to walk as to hash */
-
-/* A deep stack that was seen costs one hash. */
+/* A stack that was seen costs one hash; only a new one walks the tree. */
 int profile_builder_stack(struct profile_builder *b, const uint32_t *frames, size_t count,
 			  uint32_t *ret_node)
 {
 	int rc = count > PROFILE_STACK_DEPTH_MAX ? stack_cut(b, &frames, &count) : 0;
 
-	if (rc || count < DEEP)
-		return rc ? rc : stack_walk(b, frames, count, ret_node);
+	if (rc)
+		return rc;
 	struct hash128 key = hash128(frames, count * sizeof(*frames));
 
 	*ret_node = index_find(&b->stacks, key);
 	if (*ret_node != INDEX_NONE)
 		return 0;
-	rc = stack_walk(b, frames, count, ret_node);
+	rc = stack_go_on(b, frames, count, ret_node);
 	if (!rc && index_put(&b->stacks, key, *ret_node))
 		rc = fail(b, -ENOMEM, "stacks", b->stacks.slots.count);
 	return rc;
+}
+
+#define DEEP 64 /* frames: many times as long to walk as to hash */
+
+int profile_builder_lone_stack(struct profile_builder *b, const uint32_t *frames, size_t count,
+			       uint32_t *ret_node)
+{
+	return count < DEEP ? stack_walk(b, frames, count, ret_node)
+			    : profile_builder_stack(b, frames, count, ret_node);
 }
 
 int profile_builder_kind(struct profile_builder *b, const struct profile_kind *kind,

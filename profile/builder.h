@@ -86,6 +86,11 @@ MUST_CHECK int profile_builder_stack(struct profile_builder *builder, const uint
 MUST_CHECK int profile_builder_new_stack(struct profile_builder *builder, const uint32_t *frames,
 					 size_t count, uint32_t *ret_node);
 
+/* The same for who has mostly stacks that are there once, but grow from the same roots in any
+ * order: those that are not deep are found by their way down and not as a whole. */
+MUST_CHECK int profile_builder_lone_stack(struct profile_builder *builder, const uint32_t *frames,
+					  size_t count, uint32_t *ret_node);
+
 /* Count a stack that its sender had cut before. */
 void profile_builder_stack_was_cut(struct profile_builder *builder);
 

@@ -71,7 +71,10 @@ static void stacks_in_any_order_make_one_tree(void **state)
 
 			for (size_t k = 0; k < depth; k++)
 				stack[k] = frames[(seed >> (4 + 4 * k)) % NAMES];
-			assert_int_equal(profile_builder_stack(b[way], stack, depth, &node), 0);
+			assert_int_equal(
+			    way ? profile_builder_lone_stack(b[way], stack, depth, &node)
+				: profile_builder_stack(b[way], stack, depth, &node),
+			    0);
 			struct profile *p = profile_builder_profile(b[way]);
 
 			hashes[i][way] = p->node_hashes[node];
@@ -106,8 +109,9 @@ static struct profile *tree_of(struct profile_builder *b, int names)
 		stack[0] = frame_named(b, name);
 		(void)snprintf(name, sizeof(name), "f%d", i / names);
 		stack[1] = frame_named(b, name);
-		assert_int_equal(i % 2 ? profile_builder_stack(b, stack, 2, &node) :
-					 profile_builder_new_stack(b, stack, 2, &node),
+		assert_int_equal(i % 3 == 1 ? profile_builder_lone_stack(b, stack, 2, &node)
+				 : i % 3    ? profile_builder_stack(b, stack, 2, &node)
+					    : profile_builder_new_stack(b, stack, 2, &node),
 				 0);
 	}
 	assert_int_equal(profile_builder_context(b, &label, 1, &context), 0);
@@ -234,7 +238,7 @@ static void a_stack_is_found_again_at_any_depth(void **state)
 		for (size_t depth = 0; depth <= DEPTH; depth++) {
 			const uint32_t *stack = frames + DEPTH - depth;
 
-			assert_int_equal(profile_builder_stack(b, stack, depth, &node), 0);
+			assert_int_equal(profile_builder_lone_stack(b, stack, depth, &node), 0);
 			nodes[depth] = round ? nodes[depth] : node;
 			assert_int_equal(node, nodes[depth]);
 		}

@@ -26,7 +26,6 @@ struct profile_builder {
 	} * links;
 	struct index stacks; /* to their nodes */
 	uint64_t secret[2];
-	struct hash128 *frame_identities;
 	struct hash128 *text_identities; /* of strings; zero: not asked for yet */
 	uint32_t *scratch;     /* PROFILE_STACK_DEPTH_MAX frames of a stack that was cut */
 	uint32_t *path;	       /* nodes of the stack that was walked last, the root's child first */
@@ -71,13 +70,9 @@ static int own_begin(struct profile_builder *b)
 		rc = intern_init(keys[i], KEYS_BYTES_MAX);
 	if (!rc)
 		rc = array_grow(&b->links, sizeof(*b->links), &b->capacity.links, 1);
-	if (!rc)
-		rc = array_grow(&b->frame_identities, sizeof(*b->frame_identities),
-				&b->capacity.frame_identities, 1);
 	if (rc)
 		return rc;
 	b->links[0] = (struct link){ 0 };
-	b->frame_identities[0] = (struct hash128){ 0 };
 	return 0;
 }
 
@@ -102,12 +97,16 @@ static int profile_begin(struct profile_builder *b)
 		rc = GROW(b, contexts, 1);
 	if (!rc)
 		rc = GROW(b, frames, 1);
+	if (!rc)
+		rc = array_grow(&b->p->frame_identities, sizeof(*b->p->frame_identities),
+				&b->capacity.frame_identities, 1);
 	if (rc)
 		return rc;
 	b->p->modules[b->p->modules_count++] = (struct profile_module){ 0 };
 	b->p->node_hashes[0] = (struct hash128){ 0 };
 	b->p->nodes[b->p->nodes_count++] = (struct profile_node){ 0 };
 	b->p->contexts[b->p->contexts_count++] = (struct profile_labels){ 0 };
+	b->p->frame_identities[0] = (struct hash128){ 0 };
 	b->p->frames[b->p->frames_count++] = (struct profile_frame){ 0 };
 	return 0;
 }
@@ -147,7 +146,6 @@ static void own_release(struct profile_builder *b)
 	slots_release(&b->frames);
 	slots_release(&b->nodes);
 	index_release(&b->stacks);
-	free(TAKE(b->frame_identities));
 	free(TAKE(b->text_identities));
 	free(TAKE(b->links));
 	memset(&b->capacity, 0, sizeof(b->capacity));
@@ -169,8 +167,7 @@ void profile_builder_free(struct profile_builder *b)
 
 int profile_builder_again(struct profile_builder *b)
 {
-	size_t links = b->capacity.links, frames = b->capacity.frame_identities,
-	       texts = b->capacity.text_identities;
+	size_t links = b->capacity.links, texts = b->capacity.text_identities;
 
 	profile_free(TAKE(b->p));
 	keys_release(b);
@@ -178,14 +175,13 @@ int profile_builder_again(struct profile_builder *b)
 	b->err = (struct err){ 0 };
 	b->cuts = (struct profile_cuts){ 0 };
 	b->depth = 0;
-	if (MAX(MAX(links, frames), MAX(texts, b->stacks.slots.capacity)) > KEEP_ENTRIES ||
+	if (MAX(links, MAX(texts, b->stacks.slots.capacity)) > KEEP_ENTRIES ||
 	    MAX(b->frames.capacity, b->nodes.capacity) > KEEP_ENTRIES) {
 		own_release(b);
-		links = frames = texts = 0;
+		links = texts = 0;
 	}
 	memset(&b->capacity, 0, sizeof(b->capacity));
 	b->capacity.links = links;
-	b->capacity.frame_identities = frames;
 	b->capacity.text_identities = texts;
 	if (texts)
 		memset(b->text_identities, 0, texts * sizeof(*b->text_identities));
@@ -253,7 +249,7 @@ int profile_builder_expect(struct profile_builder *b, const struct profile_count
 	if (!rc)
 		rc = GROW(b, frames, frames);
 	if (!rc)
-		rc = array_grow(&b->frame_identities, sizeof(*b->frame_identities),
+		rc = array_grow(&b->p->frame_identities, sizeof(*b->p->frame_identities),
 				&b->capacity.frame_identities, b->p->frames_count + frames);
 	if (!rc)
 		rc = nodes_reserve(b, counts->nodes ? MIN(counts->nodes, (size_t)EXPECTED_MAX) :
@@ -352,10 +348,10 @@ int profile_builder_frame(struct profile_builder *b, const struct profile_frame 
 		return fail(b, -E2BIG, "frames", b->limits.frames);
 	int rc = GROW(b, frames, 1);
 	if (!rc)
-		rc = array_grow(&b->frame_identities, sizeof(*b->frame_identities),
+		rc = array_grow(&b->p->frame_identities, sizeof(*b->p->frame_identities),
 				&b->capacity.frame_identities, b->p->frames_count + 1);
 	if (!rc)
-		rc = frame_identity(b, frame, &b->frame_identities[b->p->frames_count]);
+		rc = frame_identity(b, frame, &b->p->frame_identities[b->p->frames_count]);
 	if (!rc)
 		rc = slots_add(&b->frames, tag, (uint32_t)b->p->frames_count);
 	if (rc)
@@ -414,7 +410,7 @@ static int node_add(struct profile_builder *b, uint32_t parent, uint32_t frame, 
 		b->links[parent].child = *ret_node;
 	}
 	b->p->node_hashes[b->p->nodes_count] =
-		hash128_chain(b->p->node_hashes[parent], b->frame_identities[frame]);
+		hash128_chain(b->p->node_hashes[parent], b->p->frame_identities[frame]);
 	b->p->nodes[b->p->nodes_count++] = key;
 	return 0;
 }

@@ -235,6 +235,7 @@ static int insert_profile(struct group *g, const struct profile *p, struct err *
 				   .modules = p->modules,
 				   .modules_count = p->modules_count,
 				   .frames = p->frames,
+				   .frame_identities = p->frame_identities,
 				   .frames_count = p->frames_count,
 				   .nodes = p->nodes,
 				   .node_hashes = p->node_hashes,

@@ -153,13 +153,24 @@ uint32_t dict_find_child(const struct dict *d, uint32_t parent, struct hash128 h
 				   : index_find_among(&d->nodes, d->t.node_hashes, hash);
 }
 
+int dict_reserve_nodes(struct dict *d, size_t more)
+{
+	size_t count = d->t.nodes_count + more;
+	int rc = GROW(d, nodes, more);
+
+	if (!rc && !d->lazy)
+		rc = array_grow(&d->t.node_hashes, sizeof(*d->t.node_hashes), &d->hashes_capacity,
+				count);
+	if (!rc && d->indexed)
+		rc = array_grow(&d->links, sizeof(*d->links), &d->links_capacity, count);
+	return rc;
+}
+
+/* There is room for it. */
 static int link_node(struct dict *d, uint32_t parent, uint32_t node, struct hash128 hash)
 {
-	int rc = array_grow(&d->links, sizeof(*d->links), &d->links_capacity, (size_t)node + 1);
-	int n = 0;
+	int n = 0, rc = 0;
 
-	if (rc)
-		return rc;
 	for (uint32_t child = d->links[parent].child; child; child = d->links[child].sibling)
 		n++;
 	if (n == LINKED_CHILDREN) {
@@ -174,11 +185,8 @@ static int link_node(struct dict *d, uint32_t parent, uint32_t node, struct hash
 
 int dict_add_node(struct dict *d, struct profile_node node, struct hash128 hash)
 {
-	int rc = GROW(d, nodes, 1);
+	int rc = dict_reserve_nodes(d, 1);
 
-	if (!rc && !d->lazy)
-		rc = array_grow(&d->t.node_hashes, sizeof(hash), &d->hashes_capacity,
-				d->t.nodes_count + 1);
 	if (!rc && d->indexed)
 		rc = link_node(d, node.parent, (uint32_t)d->t.nodes_count, hash);
 	if (rc)

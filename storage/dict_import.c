@@ -294,16 +294,28 @@ static int import_path_frames(struct dict_import *im, size_t depth)
 	return rc;
 }
 
-/* Add a node whose parent and frame are mapped. */
-static int import_child(struct dict_import *im, uint32_t id)
+/* Add the first `depth` nodes of im->path, whose frames are mapped, as is the parent of the last:
+ * each is the only child of the one before. */
+static int import_children(struct dict_import *im, size_t depth)
 {
-	struct profile_node node = {im->nodes[im->from.nodes[id].parent],
-				    im->frames[im->from.nodes[id].frame]};
+	const struct dict_tables *from = &im->from;
+	struct dict *to = im->to;
+	uint32_t at = depth ? im->path[depth - 1] : 0;
+	uint32_t parent = im->nodes[from->nodes[at].parent];
+	int rc = depth >= INDEX_NONE - to->t.nodes_count ? -E2BIG : dict_reserve_nodes(to, depth);
 
-	if (im->to->t.nodes_count >= INDEX_NONE)
-		return -E2BIG;
-	im->nodes[id] = (uint32_t)im->to->t.nodes_count;
-	return dict_add_node(im->to, node, im->from.node_hashes[id]);
+	for (size_t left = depth; !rc && left--;) {
+		struct profile_node node;
+
+		at = im->path[left];
+		node = (struct profile_node){parent, im->frames[from->nodes[at].frame]};
+		parent = im->nodes[at] = (uint32_t)to->t.nodes_count;
+		if (left + 1 == depth)
+			rc = dict_add_node(to, node, from->node_hashes[at]);
+		else
+			dict_add_only_child(to, node, from->node_hashes[at]);
+	}
+	return rc;
 }
 
 static bool is_lately(const struct dict_import *im, uint32_t id)
@@ -356,9 +368,7 @@ static int import_path(struct dict_import *im, size_t depth)
 			note_lately(im, at);
 	}
 	rc = import_path_frames(im, depth);
-	while (!rc && depth--)
-		rc = import_child(im, im->path[depth]);
-	return rc;
+	return rc ? rc : import_children(im, depth);
 }
 
 static int find_or_add(struct dict_import *im, uint32_t id)

@@ -66,8 +66,8 @@ struct codec_columns {
 	uint64_t *counts;
 	int64_t *values[PROFILE_COLUMNS_MAX];
 	size_t nodes_end, contexts_end; /* of what was decoded: every number is below */
-	/* To be encoded, where they are known: the different nodes in the order in which they are
-	 * met, and which of them each record names.  Borrowed; NULL: to be found out. */
+	/* To be encoded with contexts and not densely, instead of `nodes`: the different ones in the
+	 * order in which they are met, and which of them each record names.  Borrowed, or NULL. */
 	const uint32_t *names, *places;
 	size_t names_count;
 };

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Columns to the bytes of a block. */
+#include <assert.h>
 #include <errno.h>
+#include <string.h>
 
 #include "base/hash.h"
 #include "base/sort.h"
@@ -63,60 +65,109 @@ static uint64_t divisor(uint64_t a, uint64_t b)
 	return a;
 }
 
+/* The greatest number that divides all steps between times. */
+static uint64_t unit_of(const int64_t *times, size_t count)
+{
+	uint64_t unit = 0;
+
+	for (size_t i = 1; i < count && unit != 1; i++)
+		unit = divisor(unit, magnitude(times[i] - times[i - 1]));
+	return unit ? unit : 1;
+}
+
 #define US 1000 /* what the agent's times are in: to divide by a constant costs a quarter */
 
-/* The greatest number that divides all steps between times, given what they have in common at
- * least. */
-static uint64_t unit_of(const int64_t *times, size_t count, uint64_t least)
+/* Whether no larger unit would do, which the first steps mostly tell. */
+static bool may_be_us(const int64_t *times, size_t count)
 {
 	uint64_t unit = 0;
 
 	for (size_t i = 1; i < count && unit != 1; i++) {
 		uint64_t step = magnitude(times[i] - times[i - 1]);
 
-		unit = divisor(unit, least == US ? step / US : step);
+		if (step % US)
+			return false;
+		unit = divisor(unit, step / US);
 	}
-	return unit ? unit * least : 1;
+	return unit == 1;
 }
 
-static bool are_us(const int64_t *times, size_t count)
+static uint8_t *put_step(uint8_t *p, int64_t step, bool ordered)
 {
-	uint64_t rest = 0;
+	return put_number(p, ordered ? (uint64_t)step : zigzag_put(step));
+}
 
+/* NULL when there is a step that is no microseconds. */
+static uint8_t *put_us(uint8_t *p, const int64_t *times, size_t count, bool ordered)
+{
+	int64_t rest = 0;
+
+	for (size_t i = 1; i < count; i++) {
+		int64_t delta = times[i] - times[i - 1], step = delta / US;
+
+		rest |= delta - step * US;
+		p = put_step(p, step, ordered);
+	}
+	return rest ? NULL : p;
+}
+
+static uint8_t *put_steps(uint8_t *p, const int64_t *times, size_t count, bool ordered,
+			  uint64_t unit)
+{
 	for (size_t i = 1; i < count; i++)
-		rest |= magnitude(times[i] - times[i - 1]) % US;
-	return !rest;
+		p = put_step(p, (times[i] - times[i - 1]) / (int64_t)unit, ordered);
+	return p;
 }
 
 /* A sign takes a bit of each number, which times in order have no use for. */
-static size_t put_times(struct buf *to, const int64_t *times, size_t count, bool may_be_plain)
+static bool are_ordered(const int64_t *times, size_t count)
 {
-	bool ordered = may_be_plain;
-	uint8_t *p = count ? room_for(to, count + 2, VARINT_MAX) : NULL;
-
-	if (!p)
-		return 0;
-	uint64_t unit = unit_of(times, count, are_us(times, count) ? US : 1);
+	bool ordered = true;
 
 	for (size_t i = 1; i < count && ordered; i++)
 		ordered = times[i] >= times[i - 1];
-	p = put_number(p, zigzag_put(times[0]));
-	p = put_number(p, unit);
-	if (may_be_plain)
-		p = put_number(p, ordered);
-	for (size_t i = 1; i < count; i++) {
-		int64_t delta = times[i] - times[i - 1];
+	return ordered;
+}
 
-		delta = unit == US ? delta / US : delta / (int64_t)unit;
-		p = put_number(p, ordered ? (uint64_t)delta : zigzag_put(delta));
+static uint8_t *put_head(uint8_t *p, int64_t first, uint64_t unit, bool may_be_plain, bool ordered)
+{
+	p = put_number(p, zigzag_put(first));
+	p = put_number(p, unit);
+	return may_be_plain ? put_number(p, ordered) : p;
+}
+
+static size_t put_times(struct buf *to, const int64_t *times, size_t count, bool may_be_plain)
+{
+	uint8_t *start = count ? room_for(to, count + 2, VARINT_MAX) : NULL, *end = NULL;
+	bool ordered = may_be_plain && are_ordered(times, count);
+
+	if (!start)
+		return 0;
+	if (may_be_us(times, count))
+		end = put_us(put_head(start, times[0], US, may_be_plain, ordered), times, count,
+			     ordered);
+	if (!end) {
+		uint64_t unit = unit_of(times, count);
+
+		end = put_steps(put_head(start, times[0], unit, may_be_plain, ordered), times,
+				count, ordered, unit);
 	}
-	return put_until(to, p);
+	return put_until(to, end);
+}
+
+/* Whether all are the same, of which the C library looks at many at a time. */
+static bool are_equal(const void *items, size_t count, size_t item_bytes)
+{
+	return count < 2 ||
+	       !memcmp(items, (const char *)items + item_bytes, (count - 1) * item_bytes);
 }
 
 /* Whether each value is `unit` for each sample behind it, as the time of CPU samples is. */
 static bool follows_counts(const int64_t *values, const uint64_t *counts, size_t count,
 			   uint64_t unit)
 {
+	if (are_equal(counts, count, sizeof(*counts)) && are_equal(values, count, sizeof(*values)))
+		count = MIN(count, (size_t)1);
 	for (size_t i = 0; i < count; i++) {
 		int64_t product;
 
@@ -163,6 +214,10 @@ static size_t put_counts(struct buf *to, const uint64_t *counts, size_t count)
 {
 	uint8_t *p = room_for(to, count, VARINT_MAX);
 
+	if (p && count && counts[0] < 0x80 && are_equal(counts, count, sizeof(*counts))) {
+		memset(p, (int)counts[0], count);
+		return put_until(to, p + count);
+	}
 	for (size_t i = 0; p && i < count; i++)
 		p = put_number(p, counts[i]);
 	return put_until(to, p);
@@ -484,6 +539,7 @@ int codec_encode(struct codec *c, const struct codec_columns *columns, unsigned 
 
 	if (effort == CODEC_DENSE && columns->count >= APART_MIN)
 		parts |= CODEC_APART | CODEC_LISTS;
+	assert(!columns->names || (parts & (CODEC_CONTEXTS | CODEC_LISTS)) == CODEC_CONTEXTS);
 	if (parts & CODEC_CONTEXTS)
 		effort = effort == CODEC_DENSE ? CODEC_NUMBERS : CODEC_OPEN;
 	buf_clear(body);

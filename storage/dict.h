@@ -65,12 +65,8 @@ struct dict {
 	struct dict_counts capacity, written;
 	size_t hashes_capacity;
 	bool indexed; /* for writing */
-	struct dict_links {
-		uint32_t child, sibling; /* the newest few children of a node; 0: no more */
-	} * links;
-	size_t links_capacity;
 	struct index modules, frames, contexts, series, instances;
-	struct index nodes; /* stacks that were asked for, and children that have no link */
+	struct index nodes; /* stacks that were asked for, and children that do not follow their parent */
 	uint32_t placed; /* the node that was put there last as a child, since this was set to 0 */
 	struct index parts;   /* of a catalogue, by (owner, service) */
 	uint32_t parts_count; /* the highest number */

@@ -27,7 +27,7 @@ MUST_CHECK int dict_add_frame_keyed(struct dict *dict, const struct profile_fram
 /* Room for `more` nodes. Returns 0 or -ENOMEM. */
 MUST_CHECK int dict_reserve_nodes(struct dict *dict, size_t more);
 
-/* For which there is room, of a writer's: the node that was added last gets its first child. */
+/* For which there is room: the node that was added last gets a child. */
 static inline void dict_add_only_child(struct dict *d, struct profile_node node,
 				       struct hash128 hash)
 {
@@ -35,8 +35,6 @@ static inline void dict_add_only_child(struct dict *d, struct profile_node node,
 
 	d->t.nodes[number] = node;
 	d->t.node_hashes[number] = hash;
-	d->links[number] = (struct dict_links){0, 0};
-	d->links[node.parent].child = number;
 }
 
 #endif

@@ -64,8 +64,8 @@ static int reserve(struct batch *b, size_t records, size_t nodes, size_t width)
 	return rc;
 }
 
-#define AHEAD_FAR 24 /* records */
-#define AHEAD_NEAR 12
+#define AHEAD_FAR 48 /* records */
+#define AHEAD_NEAR 24
 
 /* A batch that waited is in cold memory, and so is what its stacks are looked up by: it is fetched
  * while others are worked on. */

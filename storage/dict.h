@@ -99,6 +99,7 @@ bool dict_is_dirty(const struct dict *dict);
 struct dict_pieces {
 	size_t ends[8], count;
 };
+#define DICT_LETTERS 2 /* texts; what names them.  The others are numbers of nodes */
 
 /* Append what is not written to `to`, which is empty, and count it as written. Returns 0 or -ENOMEM. */
 MUST_CHECK int dict_encode(struct dict *dict, struct buf *to, struct dict_pieces *ret_pieces);

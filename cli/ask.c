@@ -226,6 +226,7 @@ int ask_selected(const struct options *options, const char *path, const struct p
 	parameters[count++] = (struct parameter){ "names", options->names };
 	parameters[count++] = (struct parameter){ "thread", options->thread };
 	parameters[count++] = (struct parameter){ "invert", options->invert ? "true" : NULL };
+	parameters[count++] = (struct parameter){ "collapse", options->collapse ? "true" : NULL };
 	for (size_t i = 0; i < extra_count && count < ARRAY_LEN(parameters); i++)
 		parameters[count++] = extra[i];
 	code = ask(&place, path, parameters, count, NULL, 0, ret_body);

@@ -24,21 +24,6 @@ static bool is_service(const struct option *option)
 	return !strcmp(option->name, "service") || !strcmp(option->name, "service-of-agent");
 }
 
-/* A verb takes the options that its help names. */
-static bool takes(const struct verb *verb, const struct option *option)
-{
-	char text[64];
-	int len = snprintf(text, sizeof(text), "--%s", option->name);
-	const char *at = verb->usage;
-
-	while ((at = strstr(at, text))) {
-		at += len;
-		if (!strchr("abcdefghijklmnopqrstuvwxyz-_", *at) || !*at)
-			return true;
-	}
-	return !strcmp(option->name, "help");
-}
-
 static void formats_print(void)
 {
 	for (size_t i = 0; query_format_at(i); i++)
@@ -48,7 +33,7 @@ static void formats_print(void)
 static void verb_options_print(const struct verb *verb)
 {
 	for (const struct option *option = options_known; option->name; option++)
-		if (takes(verb, option))
+		if (options_taken(verb, option))
 			(void)printf(" --%s", option->name);
 }
 
@@ -112,7 +97,7 @@ static void zsh_print(void)
 
 		(void)printf("\t%s) _arguments -S", verb->name);
 		for (const struct option *option = options_known; option->name; option++) {
-			if (!takes(verb, option))
+			if (!options_taken(verb, option))
 				continue;
 			const char *action = is_service(option)
 						 ? ":service:($(hearth labels service 2>/dev/null))"
@@ -161,7 +146,7 @@ static void fish_print(void)
 		const struct verb *verb = verb_at(i, &about);
 
 		for (const struct option *option = options_known; option->name; option++) {
-			if (!takes(verb, option))
+			if (!options_taken(verb, option))
 				continue;
 			(void)printf("complete -c hearth -n '__fish_seen_subcommand_from %s' -l %s",
 				     verb->name, option->name);

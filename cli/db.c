@@ -27,7 +27,7 @@ static const char usage[] =
 	"       hearth db import FILE      take in files of an export that the store does not have\n"
 	"\n"
 	"The agent goes on meanwhile. Root and the agent's user may; the store's periods are hours, days\n"
-	"and months, and import leaves alone what is there.\n";
+	"and months, and import leaves alone what is there.  -q, --quiet shows no progress.\n";
 
 struct job {
 	const struct options *o;

@@ -27,7 +27,8 @@ static const char usage[] =
     "                     three standard errors\n"
     "  -o, --output FILE  the double flame graph instead: .html, .svg, .folded, "
     ".json,\n"
-    "                     .flamebearer.json\n" SELECTION_HELP
+    "                     .flamebearer.json; of --max-nodes N (default 8192; 0: all)\n"
+    "  --granularity G    function (default), line, address, file, library\n" SELECTION_HELP
     "  --json             {\"schema\":\"hearth.diff_top/1\",...}\n" PAGER_HELP;
 
 struct side {

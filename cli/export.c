@@ -17,7 +17,8 @@ static const char export_usage[] =
 	"  -o, --output FILE where to (default: stdout)\n"
 	"  --max-nodes N     keep the N largest nodes (default 0: all)\n"
 	"  --granularity G   function (default; pprof, autofdo: line), line, address, file, library\n"
-	SELECTION_HELP;
+	SELECTION_HELP SHAPE_HELP
+	"  -q, --quiet       do not say what was written\n";
 
 static const char flame_usage[] =
 	"usage: hearth flame -o FILE.svg [-t TYPE] [SELECTION]\n"
@@ -26,8 +27,8 @@ static const char flame_usage[] =
 	"\n"
 	"  -o, --output FILE .svg, .html, .json, .folded, .pb.gz, .speedscope.json, .dot, .txt or .csv\n"
 	"  --max-nodes N     keep the N largest nodes (default 8192; 0: all)\n"
-	"  --invert          leaves first\n"
-	SELECTION_HELP;
+	SELECTION_HELP SHAPE_HELP
+	"  -q, --quiet       do not say what was written\n";
 
 const struct query_format *export_format_of(const char *path)
 {

@@ -24,7 +24,8 @@ static const char usage[] =
     "  --from TIME, --to TIME   when (default: what the files say, else now)\n"
     "  --id ID              counts a file once within a day, however often it is given\n"
     "  --server unix:PATH|URL   which agent\n"
-    "  --json               the agent's answers, one a line\n";
+    "  --json               the agent's answers, one a line\n"
+    "  -q, --quiet          neither progress nor what was taken\n";
 
 static int file_read(const char *name, struct buf *to)
 {

@@ -17,6 +17,7 @@ static const char usage[] =
     "a look.\n"
     "\n"
     "  -n, --limit COUNT  rows (default 20; 0: all)\n"
+    "  -t, --type TYPE    inuse_space (default) or inuse_objects\n"
     "  -S, --service NAME, -s, --select '{label=\"value\"}'   what to look at\n"
     "  --since 1h, --from TIME, --to TIME                   between which moments (default: an "
     "hour ago, now)\n"

@@ -21,7 +21,7 @@ static const char usage[] =
 	"\n"
 	"  -n, --limit COUNT  rows of each (default 10; 0: all)\n"
 	"  -S, --service NAME, -s, --select '{label=\"value\"}'   what to look at\n"
-	"  --since 1h, --from TIME, --to TIME                   when (default: the last hour)\n"
+	"  --since 1h, --from TIME, --to TIME                   when (default: the last hour)\n" FILTER_HELP
 	"  --server unix:PATH|URL                               which agent\n"
 	"  --json             {\"locks\":[...],\"holders\":[...],\"waiters\":[...]}, nanoseconds\n" PAGER_HELP;
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -7,7 +8,7 @@
 enum long_option { SERVER = 256, FROM, TO, SINCE, BY, FORMAT, JSON, MAX_NODES, GRANULARITY, HELP,
 		   PID, CPU_HZ, FOR, ALL, FOCUS, IGNORE, HIDE, SHOW, SHOW_FROM, TAGFOCUS, TAGIGNORE, NAMES,
 		   THREAD, NORMALIZE, FAIL_ABOVE, INTERVAL, ID, LABEL, CUM, INVERT, NO_PAGER,
-		   HEAP, LOCK };
+		   HEAP, LOCK, COLLAPSE };
 
 const struct option options_known[] = {
 	{ "server", required_argument, NULL, SERVER },
@@ -42,6 +43,7 @@ const struct option options_known[] = {
 	{ "names", required_argument, NULL, NAMES },
 	{ "thread", required_argument, NULL, THREAD },
 	{ "invert", no_argument, NULL, INVERT },
+	{ "collapse", no_argument, NULL, COLLAPSE },
 	{ "cum", no_argument, NULL, CUM },
 	{ "normalize", required_argument, NULL, NORMALIZE },
 	{ "fail-above", required_argument, NULL, FAIL_ABOVE },
@@ -55,76 +57,111 @@ const struct option options_known[] = {
 	{ 0 },
 };
 
-static const char **place_of(struct options *o, int option)
+/* Where an option's text goes; several may go to one place. */
+static const struct {
+	int option;
+	size_t at;
+} texts[] = {
+	{ SERVER, offsetof(struct options, server) },
+	{ 's', offsetof(struct options, select) },
+	{ 'S', offsetof(struct options, service) },
+	{ 't', offsetof(struct options, type) },
+	{ FROM, offsetof(struct options, from) },
+	{ TO, offsetof(struct options, until) },
+	{ SINCE, offsetof(struct options, since) },
+	{ BY, offsetof(struct options, by) },
+	{ FORMAT, offsetof(struct options, format) },
+	{ 'o', offsetof(struct options, output) },
+	{ 'n', offsetof(struct options, limit) },
+	{ MAX_NODES, offsetof(struct options, max_nodes) },
+	{ GRANULARITY, offsetof(struct options, granularity) },
+	{ PID, offsetof(struct options, pid) },
+	{ CPU_HZ, offsetof(struct options, cpu_hz) },
+	{ 'F', offsetof(struct options, cpu_hz) },
+	{ FOR, offsetof(struct options, duration) },
+	{ 'd', offsetof(struct options, duration) },
+	{ 'p', offsetof(struct options, service_of_agent) },
+	{ FOCUS, offsetof(struct options, focus) },
+	{ IGNORE, offsetof(struct options, ignore) },
+	{ HIDE, offsetof(struct options, hide) },
+	{ SHOW, offsetof(struct options, show) },
+	{ SHOW_FROM, offsetof(struct options, show_from) },
+	{ TAGFOCUS, offsetof(struct options, tagfocus) },
+	{ TAGIGNORE, offsetof(struct options, tagignore) },
+	{ NAMES, offsetof(struct options, names) },
+	{ THREAD, offsetof(struct options, thread) },
+	{ NORMALIZE, offsetof(struct options, normalize) },
+	{ FAIL_ABOVE, offsetof(struct options, fail_above) },
+	{ INTERVAL, offsetof(struct options, interval) },
+	{ ID, offsetof(struct options, id) },
+};
+
+/* What an option without a text sets. */
+static const struct {
+	int option;
+	size_t at;
+} flags[] = {
+	{ JSON, offsetof(struct options, json) },
+	{ 'q', offsetof(struct options, quiet) },
+	{ ALL, offsetof(struct options, all) },
+	{ CUM, offsetof(struct options, cum) },
+	{ INVERT, offsetof(struct options, invert) },
+	{ COLLAPSE, offsetof(struct options, collapse) },
+	{ HEAP, offsetof(struct options, heap) },
+	{ LOCK, offsetof(struct options, lock) },
+};
+
+static bool option_set(struct options *o, int option, const char *text)
 {
-	switch (option) {
-	case SERVER:
-		return &o->server;
-	case 's':
-		return &o->select;
-	case 'S':
-		return &o->service;
-	case 't':
-		return &o->type;
-	case FROM:
-		return &o->from;
-	case TO:
-		return &o->until;
-	case SINCE:
-		return &o->since;
-	case BY:
-		return &o->by;
-	case FORMAT:
-		return &o->format;
-	case 'o':
-		return &o->output;
-	case 'n':
-		return &o->limit;
-	case MAX_NODES:
-		return &o->max_nodes;
-	case GRANULARITY:
-		return &o->granularity;
-	case PID:
-		return &o->pid;
-	case CPU_HZ:
-	case 'F':
-		return &o->cpu_hz;
-	case FOR:
-	case 'd':
-		return &o->duration;
-	case 'p':
-		return &o->service_of_agent;
-	case FOCUS:
-		return &o->focus;
-	case IGNORE:
-		return &o->ignore;
-	case HIDE:
-		return &o->hide;
-	case SHOW:
-		return &o->show;
-	case SHOW_FROM:
-		return &o->show_from;
-	case TAGFOCUS:
-		return &o->tagfocus;
-	case TAGIGNORE:
-		return &o->tagignore;
-	case NAMES:
-		return &o->names;
-	case THREAD:
-		return &o->thread;
-	case NORMALIZE:
-		return &o->normalize;
-	case FAIL_ABOVE:
-		return &o->fail_above;
-	case INTERVAL:
-		return &o->interval;
-	case ID:
-		return &o->id;
-	case LABEL:
-		return o->labels_count < OPTION_LABELS_MAX ? &o->labels[o->labels_count++] : NULL;
-	default:
-		return NULL;
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		if (texts[i].option == option) {
+			*(const char **)((char *)o + texts[i].at) = text;
+			return true;
+		}
 	}
+	for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
+		if (flags[i].option == option) {
+			*(bool *)((char *)o + flags[i].at) = true;
+			return true;
+		}
+	}
+	if (option == LABEL)
+		o->labels[o->labels_count++] = text;
+	return option == LABEL || option == NO_PAGER;
+}
+
+/* Whether `text` stands in `usage` as a word of its own, so that --show is not --show-from. */
+static bool names_word(const char *usage, const char *text)
+{
+	static const char inside[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
+	size_t len = strlen(text);
+
+	for (const char *at = usage; (at = strstr(at, text)); at += len)
+		if ((at == usage || !strchr(inside, at[-1])) && (!at[len] || !strchr(inside, at[len])))
+			return true;
+	return false;
+}
+
+bool options_taken(const struct verb *verb, const struct option *option)
+{
+	char text[64];
+
+	if (option->val == HELP)
+		return true;
+	(void)snprintf(text, sizeof(text), "--%s", option->name);
+	if (names_word(verb->usage, text))
+		return true;
+	(void)snprintf(text, sizeof(text), "-%c", option->val);
+	return option->val < SERVER && names_word(verb->usage, text);
+}
+
+static const struct option *option_of(int value)
+{
+	const struct option *option = options_known;
+
+	while (option->name && option->val != value)
+		option++;
+	return option->name ? option : NULL;
 }
 
 int options_parse(const struct verb *verb, int argc, char **argv, struct options *ret_options,
@@ -136,33 +173,22 @@ int options_parse(const struct verb *verb, int argc, char **argv, struct options
 	optind = 1;
 	/* "+": what follows the first operand is the command's own. */
 	while ((option = getopt_long(argc, argv, "+s:S:t:n:o:qF:d:p:", options_known, NULL)) != -1) {
-		const char **place = place_of(ret_options, option);
+		const struct option *known = option_of(option);
 
-		if (place) {
-			*place = optarg;
-		} else if (option == JSON) {
-			ret_options->json = true;
-		} else if (option == ALL) {
-			ret_options->all = true;
-		} else if (option == CUM) {
-			ret_options->cum = true;
-		} else if (option == INVERT) {
-			ret_options->invert = true;
-		} else if (option == HEAP) {
-			ret_options->heap = true;
-		} else if (option == LOCK) {
-			ret_options->lock = true;
-		} else if (option == 'q') {
-			ret_options->quiet = true;
-		} else if (option == NO_PAGER) {
-			continue;
-		} else if (option == HELP) {
+		if (known && option != NO_PAGER && !options_taken(verb, known))
+			return complain(EXIT_USAGE, "%s takes no --%s: `hearth %s --help` lists what it takes",
+					verb->name, known->name, verb->name);
+		if (option == LABEL && ret_options->labels_count == OPTION_LABELS_MAX)
+			return complain(EXIT_USAGE, "--label \"%s\": %d labels at most", optarg,
+					OPTION_LABELS_MAX);
+		if (option == HELP) {
 			(void)fputs(verb->usage, stdout);
 			return EXIT_OK;
-		} else {
-			(void)fputs(verb->usage, stderr);
-			return EXIT_USAGE;
 		}
+		if (option_set(ret_options, option, optarg))
+			continue;
+		(void)fputs(verb->usage, stderr);
+		return EXIT_USAGE;
 	}
 	*ret_rest = optind;
 	return -1;

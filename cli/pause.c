@@ -10,7 +10,7 @@ static const char usage[] =
 	"\n"
 	"  --pid N      this process alone\n"
 	"  --all        every process of the host that is yours\n"
-	"  --for TIME   such as 10m; until it is taken back otherwise\n";
+	"  --for TIME   such as 10m; until it is taken back otherwise\n" ORDER_HELP;
 
 static int run(int argc, char **argv)
 {

@@ -222,7 +222,7 @@ static int run(int argc, char **argv)
 		return complain(EXIT_USAGE, "peek: name one function, by a regular expression");
 	if (regcomp(&regex, argv[rest], REG_EXTENDED | REG_NOSUB))
 		return complain(EXIT_USAGE, "peek: \"%s\" is no regular expression", argv[rest]);
-	const struct parameter extra[] = {{"max_nodes", o.max_nodes ? o.max_nodes : "0"}};
+	const struct parameter extra[] = {{"max_nodes", "0"}};
 	size_t limit = o.limit ? strtoul(o.limit, NULL, 10) : 10;
 
 	code = graph_ask(&o, extra, ARRAY_LEN(extra), &graph);

@@ -17,6 +17,7 @@
 #include "cli/export.h"
 #include "cli/own_agent.h"
 #include "cli/record.h"
+#include "cli/selection_help.h"
 
 /* Those of HEARTH_CPU_HZ: client/settings.def. */
 #define HZ_MIN 1.0
@@ -43,7 +44,8 @@ static const char usage[] =
     "  --heap, --lock      alloc_space, lock_delay too: out.html has out.heap.html beside it\n"
     "  -S, --service NAME  how the profile is called (default: the command's name)\n"
     "  -p, --service-of-agent NAME   that service, and no command; --server says which agent\n"
-    "  --max-nodes N, --granularity G, and pprof's filters as in `hearth export`\n"
+    "  -n, --limit COUNT, --max-nodes N, --granularity G   as in `hearth top` and `hearth export`\n"
+    FILTER_HELP SHAPE_HELP
     "  -q, --quiet         say nothing of our own\n";
 
 /* `hearth run` knows what can be preloaded and says what cannot. */

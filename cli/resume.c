@@ -4,7 +4,10 @@
 static const char usage[] =
 	"usage: hearth resume [SERVICE] [--pid N] [--all]\n"
 	"\n"
-	"Takes back what `hearth zoom` and `hearth pause` ordered with the same words.\n";
+	"Takes back what `hearth zoom` and `hearth pause` ordered with the same words.\n"
+	"\n"
+	"  --pid N      this process alone\n"
+	"  --all        every process of the host that is yours\n" ORDER_HELP;
 
 static int run(int argc, char **argv)
 {

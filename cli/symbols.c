@@ -12,7 +12,7 @@
 #include "cli/ask.h"
 
 static const char usage[] =
-	"usage: hearth symbols add FILE... [--server unix:PATH]\n"
+	"usage: hearth symbols add FILE... [--json] [--server unix:PATH]\n"
 	"\n"
 	"Gives the agent a binary or a debug file; frames that it could not name get their names, also in\n"
 	"profiles that are already stored.  The file is found by its build id.\n";
@@ -63,7 +63,7 @@ static bool build_id_find(const char *file, size_t len, char hex[2 * 32 + 1])
 	return false;
 }
 
-static int file_add(const struct place *place, const char *path)
+static int file_add(const struct place *place, const char *path, bool json)
 {
 	char hex[2 * 32 + 1];
 	struct buf body = { 0 };
@@ -84,7 +84,9 @@ static int file_add(const struct place *place, const char *path)
 
 	if (!code)
 		code = ask(place, "/api/v1/symbols", &parameter, 1, file, (size_t)st.st_size, &body);
-	if (!code)
+	if (!code && json)
+		(void)printf("{\"schema\":\"hearth.symbols/1\",\"build_id\":\"%s\"}\n", hex);
+	else if (!code)
 		(void)fprintf(stderr, "hearth: %s names build id %s now\n", path, hex);
 	(void)munmap(file, (size_t)st.st_size);
 	buf_release(&body);
@@ -104,7 +106,7 @@ static int run(int argc, char **argv)
 		return complain(EXIT_USAGE, "symbols: write `hearth symbols add FILE`");
 	code = place_find(o.server, &place);
 	for (int i = rest + 1; !code && i < argc; i++)
-		code = file_add(&place, argv[i]);
+		code = file_add(&place, argv[i], o.json);
 	return code;
 }
 

@@ -7,12 +7,14 @@
 #include "cli/value.h"
 
 static const char usage[] =
-    "usage: hearth tree [-n PERCENT] [SELECTION] [--invert] [--json]\n"
+    "usage: hearth tree [-n PERCENT] [SELECTION] [--json]\n"
     "\n"
     "Prints the call tree: what each call holds with what it calls, and by itself.\n"
     "\n"
     "  -n, --limit PERCENT  leave out what holds less (default 1; 0: nothing)\n"
-    "  --invert             leaves first, their callers below\n" SELECTION_HELP
+    "  --max-nodes N        the N largest nodes alone (default 0: all)\n"
+    "  --granularity G      function (default), line, address, file, library\n"
+    SELECTION_HELP SHAPE_HELP
     "  --json               the agent's flame graph as it is\n" PAGER_HELP;
 
 static void node_print(const struct graph *graph, const struct graph_node *node)

@@ -4,7 +4,7 @@
 #include "cli/ask.h"
 
 static const char usage[] =
-	"usage: hearth ui [--server unix:PATH]\n"
+	"usage: hearth ui [--json] [--server unix:PATH]\n"
 	"\n"
 	"Prints a link to the web page. It works once, within ten minutes, and lets that browser read.\n";
 
@@ -30,7 +30,8 @@ static int run(int argc, char **argv)
 	if (!code && (!address || !path))
 		code = complain(EXIT_RUNTIME, "the agent does not listen on TCP, so it has no page");
 	if (!code)
-		(void)printf("http://%s%s\n", address, path);
+		(void)printf(o.json ? "{\"schema\":\"hearth.ui/1\",\"url\":\"http://%s%s\"}\n" : "http://%s%s\n",
+			     address, path);
 	json_decref(answer);
 	buf_release(&body);
 	return code;

@@ -47,7 +47,7 @@ struct options {
 	const char *service_of_agent;	    /* of record */
 	const char *labels[OPTION_LABELS_MAX];
 	size_t labels_count;
-	bool json, quiet, all, cum, invert, heap, lock;
+	bool json, quiet, all, cum, invert, collapse, heap, lock;
 };
 
 /* Every option by its long name, for completions. */
@@ -56,8 +56,12 @@ extern const struct option options_known[];
 /* The i-th verb and what it does in a line, or NULL behind the last. */
 const struct verb *verb_at(size_t i, const char **ret_about);
 
-/* Parse the shared options; prints usage on --help and on errors. Returns -1 to go on (the rest
- * stands from argv[*ret_rest] on), else the exit code. */
+/* A verb takes the options that its help names, by their long name or their letter. */
+bool options_taken(const struct verb *verb, const struct option *option);
+
+/* Parse the shared options; prints usage on --help and on errors, of which an option that the verb
+ * does not take is one. Returns -1 to go on (the rest stands from argv[*ret_rest] on), else the
+ * exit code. */
 int options_parse(const struct verb *verb, int argc, char **argv, struct options *ret_options,
 		  int *ret_rest);
 

@@ -53,6 +53,7 @@ struct load {
 	pid_t pid;
 	int in, out;
 	char version[64]; /* its label, by which it is asked for */
+	char from[24];	  /* the begin of what is asked for */
 	struct line lines[VERIFY_LINES_MAX];
 	size_t lines_count;
 	struct buf text;

@@ -55,6 +55,7 @@ int verify_load_start(const struct verify *v, const char *name, double seconds, 
 
 	*ret_load = (struct load){ .in = -1, .out = -1 };
 	buf_init(&ret_load->text, TEXT_MAX);
+	(void)snprintf(ret_load->from, sizeof(ret_load->from), "now-1h");
 	if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
 		return complain(EXIT_RUNTIME, "verify: pipe: %s", strerror(errno));
 	(void)snprintf(ret_load->version, sizeof(ret_load->version), "%s-%d-%lld", name, getpid(),
@@ -214,20 +215,24 @@ double verify_shown(const struct verify *v, const struct load *load, const char 
 {
 	char query[160];
 	const struct parameter parameters[] = { { "type", type },      { "query", query },
-						{ "from", "now-1h" }, { "until", "now+1m" },
+						{ "from", load->from }, { "until", "now+1m" },
 						{ "by", "function" }, { "limit", "0" } };
 
 	(void)snprintf(query, sizeof(query), "{service=\"" VERIFY_SERVICE "\",version=\"%s\"}",
 		       load->version);
 	json_t *answer = verify_ask(v, "/api/v1/top", parameters, ARRAY_LEN(parameters)), *row;
 	double sum = function ? 0 : answer_number(answer, "total");
+	double samples = function ? 0 : answer_number(answer, "samples");
 	size_t i;
 
-	json_array_foreach(json_object_get(answer, "rows"), i, row)
-		if (function && !strcmp(answer_text(row, "name"), function))
-			sum += answer_number(row, "total");
+	json_array_foreach(json_object_get(answer, "rows"), i, row) {
+		if (!function || strcmp(answer_text(row, "name"), function) != 0)
+			continue;
+		sum += answer_number(row, "total");
+		samples += answer_number(row, "samples_total");
+	}
 	if (ret_samples)
-		*ret_samples = answer_number(answer, "samples");
+		*ret_samples = samples;
 	json_decref(answer);
 	return sum;
 }

@@ -11,7 +11,7 @@ static const char usage[] =
 	"  --cpu-hz N   samples for each second of CPU time, 1 to 1000\n"
 	"  --for TIME   such as 60s or 5m, 1h at most\n"
 	"  --pid N      this process alone\n"
-	"  --all        every process of the host that is yours\n";
+	"  --all        every process of the host that is yours\n" ORDER_HELP;
 
 static int run(int argc, char **argv)
 {

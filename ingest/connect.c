@@ -5,8 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/json.h"
 #include "ingest/ingest.h"
+#include "wire/connect_error.h"
 #include "wire/json.h"
 
 static bool type_is(const struct ingest_request *request, const char *type)
@@ -55,34 +55,9 @@ int connect_message(const struct ingest_request *request, const struct wire_mess
 	return rc;
 }
 
-/* Connect's words and the statuses that go with them. */
-static const char *code_of(int rc, int *ret_status)
-{
-	static const struct {
-		int rc, status;
-		const char *code;
-	} codes[] = {
-	    {-EINVAL, 400, "invalid_argument"},	{-E2BIG, 429, "resource_exhausted"},
-	    {-EOPNOTSUPP, 415, "unimplemented"}, {-EPERM, 403, "permission_denied"},
-	    {-EAGAIN, 503, "unavailable"},	{-ENOSPC, 503, "unavailable"},
-	    {-ENOMEM, 503, "unavailable"},	{-EDQUOT, 429, "resource_exhausted"},
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
-		if (codes[i].rc == rc) {
-			*ret_status = codes[i].status;
-			return codes[i].code;
-		}
-	}
-	*ret_status = 500;
-	return "internal";
-}
-
 void connect_answer_empty(const struct ingest_request *request, const struct ingest_outcome *outcome,
 			  struct ingest_answer *answer)
 {
-	struct json json;
-
 	if (!outcome->code) {
 		bool as_json = type_is(request, "application/json");
 
@@ -92,9 +67,7 @@ void connect_answer_empty(const struct ingest_request *request, const struct ing
 		return;
 	}
 	answer->content_type = "application/json";
-	json_init(&json, answer->body);
-	json_open(&json, '{');
-	json_key_text(&json, "code", code_of(outcome->code, &answer->status));
-	json_key_text(&json, "message", outcome->err->message);
-	json_close(&json, '}');
+	answer->status = connect_error_write(answer->body, outcome->code, outcome->err->message);
+	if (outcome->code == -EOPNOTSUPP) /* of a body: its type or encoding */
+		answer->status = 415;
 }

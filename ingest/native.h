@@ -165,6 +165,7 @@ struct native_vitals {
 	uint64_t resident_bytes;
 	uint64_t minor_faults, major_faults; /* since it started */
 	uint64_t cpu_ns; /* likewise, of all its threads; in steps of the kernel's user tick */
+	uint64_t threads; /* that it has now */
 };
 
 /* Exact sums over all thread slots, whose counters only grow. */

@@ -109,16 +109,8 @@ static int write(const struct query_diff_view *v, struct buf *out)
 			frame_write(&frames, v, i, x, width, bottom);
 	}
 	head_write(out, diff, bottom + SVG_MARGIN);
-	if (narrow || v->view.hidden_nodes)
-		(void)buf_printf(out, "; %zu frames too narrow to draw, %zu hidden by the limit", narrow,
-				 v->view.hidden_nodes);
-	if (!any)
-		(void)buf_add_str(out, "; nothing was sampled in these ranges");
-	(void)buf_add_str(out, "</text>\n");
-	(void)buf_add(out, frames.data, frames.len);
-	(void)buf_add_str(out, "</svg>\n");
-	if (frames.failed && !out->failed)
-		out->failed = frames.failed;
+	svg_end(out, &frames, narrow, v->view.hidden_nodes,
+		any ? "" : "; nothing was sampled in these ranges");
 	buf_release(&frames);
 	return out->failed;
 }

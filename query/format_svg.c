@@ -96,16 +96,8 @@ static int write(const struct query_view *view, struct buf *out)
 			frame_write(&frames, view, i, x, bottom);
 	}
 	head_write(out, tree, bottom + SVG_MARGIN);
-	if (narrow || view->hidden_nodes)
-		(void)buf_printf(out, "; %zu frames too narrow to draw, %zu hidden by the limit", narrow,
-				 view->hidden_nodes);
-	if (!tree->total)
-		(void)buf_add_str(out, "; nothing was sampled in this range");
-	(void)buf_add_str(out, "</text>\n");
-	(void)buf_add(out, frames.data, frames.len);
-	(void)buf_add_str(out, "</svg>\n");
-	if (frames.failed && !out->failed)
-		out->failed = frames.failed;
+	svg_end(out, &frames, narrow, view->hidden_nodes,
+		tree->total ? "" : "; nothing was sampled in this range");
 	buf_release(&frames);
 	return out->failed;
 }

@@ -76,3 +76,14 @@ void svg_box_end(struct buf *out, double left, double top, double width, struct 
 		(void)buf_add_str(out, name.len <= room - 1 ? "</text>" : "..</text>");
 	}
 }
+
+void svg_end(struct buf *out, const struct buf *frames, size_t narrow, size_t hidden, const char *note)
+{
+	if (narrow || hidden)
+		(void)buf_printf(out, "; %zu frames too narrow to draw, %zu hidden by the limit", narrow, hidden);
+	(void)buf_printf(out, "%s</text>\n", note);
+	(void)buf_add(out, frames->data, frames->len);
+	(void)buf_add_str(out, "</svg>\n");
+	if (frames->failed && !out->failed)
+		out->failed = frames->failed;
+}

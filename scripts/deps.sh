@@ -15,7 +15,7 @@ libdeflate-dev libxxhash-dev libdw-dev libelf-dev liblzma-dev libiberty-dev libs
 libcyaml-dev libyaml-dev libcurl4-openssl-dev libcmocka-dev xz-utils"
 run="ca-certificates"
 test="python3 git clang libclang-rt-14-dev chromium strace sqlite3 valgrind procps binutils perl
-zstd groff-base libjemalloc2 libtcmalloc-minimal4 libgoogle-perftools4"
+zsh fish zstd groff-base libjemalloc2 libtcmalloc-minimal4 libgoogle-perftools4"
 bench="redis-server nginx-light apache2-utils wrk strace valgrind python3 sqlite3 git tcl postgresql
 postgresql-contrib libprotobuf-dev libpython3.11-testsuite google-perftools libgoogle-perftools4 libjemalloc2 heaptrack
 prometheus"

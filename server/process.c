@@ -20,8 +20,11 @@
 #define ROOM_BYTES ((uint64_t)128 << 10) /* three hundred stacks of forty frames */
 #define ROOM_TICKS 4
 
+#define TICK_NS (PROCESSES_TICK_MS * NS_PER_MS)
 #define DRAIN_NS NS_PER_S
 #define MANY 64 /* processes: above, each is drained every other second */
+#define UNWATCHED_NS (INT64_C(10) * NS_PER_S)
+#define LOOK_NS (INT64_C(2) * NS_PER_S) /* the client's budget wants its CPU time before it is three seconds old */
 #define YOUNG_NS (INT64_C(20) * NS_PER_S)
 
 #define HEAP_PERIOD_NS (INT64_C(10) * NS_PER_S)
@@ -313,21 +316,60 @@ bool process_is_pressing(struct process *p)
 }
 
 /*
- * A drain costs the same whatever there is to drain, and a stack that comes again in it next to nothing.  Not
- * less often: the client's budget wants the process's CPU time before it is three seconds old.
+ * A drain costs the same whatever there is to drain, a stack that comes again in it next to nothing, and a batch some
+ * ten pages of disk whatever is in it.  So it waits in its ring while there is room and nobody asks (processes_watch).
  */
-static int64_t drain_period(size_t count)
+static int64_t drain_period(const struct process *p, bool watched, size_t count, int64_t now_ns)
 {
+	if (!watched && now_ns - p->attached_ns >= YOUNG_NS)
+		return UNWATCHED_NS;
 	return count > MANY ? 2 * DRAIN_NS : DRAIN_NS;
 }
 
-bool process_has_turn(struct process *p, size_t count, int64_t now_ns)
+/* Processes have their turns in the same ticks, some MANY in each, and so their batches one transaction. */
+static bool drain_is_due(const struct process *p, int64_t period_ns, size_t count, int64_t now_ns)
+{
+	int64_t phase_ns = p->pid % (int64_t)(count / MANY + 1) * TICK_NS;
+
+	return (now_ns + phase_ns) / period_ns > (p->drained_ns + phase_ns) / period_ns;
+}
+
+/* For the client's own budget, which then needs no system call: client/budget.c. */
+static void cpu_tell(const struct process *p)
+{
+	const struct {
+		uint64_t cpu_ns;
+		int64_t at_ns;
+	} cpu = { p->looked.cpu_ns, p->looked_ns };
+
+	_Static_assert(offsetof(struct ring_agent, cpu_at_ns) == offsetof(struct ring_agent, cpu_ns) + 8,
+		       "the two stand together");
+	if (p->looked.known)
+		write_at(p, &cpu, sizeof(cpu), AT_AGENT + offsetof(struct ring_agent, cpu_ns));
+}
+
+static void look(struct process *p, int64_t now_ns)
+{
+	p->looked_ns = now_ns;
+	if (!process_is_gone(p))
+		cpu_tell(p);
+}
+
+/* Between drains: it has ended, or has other threads, which are to be found while they run. */
+static bool has_changed(struct process *p, int64_t now_ns)
+{
+	look(p, now_ns);
+	return p->gone || p->looked.threads != p->drained_threads;
+}
+
+bool process_has_turn(struct process *p, bool watched, size_t count, int64_t now_ns)
 {
 	bool young = now_ns - p->attached_ns < YOUNG_NS;
 
 	/* A drain asks whether it lives; of what is over soon it is asked at every tick. */
-	return p->gone || now_ns - p->drained_ns >= drain_period(count) || process_is_pressing(p) ||
-	       (young && process_is_gone(p));
+	return p->gone || drain_is_due(p, drain_period(p, watched, count, now_ns), count, now_ns) ||
+	       process_is_pressing(p) || (young && process_is_gone(p)) ||
+	       (now_ns - p->looked_ns >= LOOK_NS && has_changed(p, now_ns));
 }
 
 bool process_is_half_full(struct process *p)
@@ -447,20 +489,6 @@ static int heap_when_due(struct process *p, const struct native_clock *clock, bo
 	return process_heap(p);
 }
 
-/* For the client's own budget, which then needs no system call: client/budget.c. */
-static void cpu_tell(const struct process *p, const struct native_vitals *vitals, int64_t at_ns)
-{
-	const struct {
-		uint64_t cpu_ns;
-		int64_t at_ns;
-	} cpu = { vitals->cpu_ns, at_ns };
-
-	_Static_assert(offsetof(struct ring_agent, cpu_at_ns) == offsetof(struct ring_agent, cpu_ns) + 8,
-		       "the two stand together");
-	if (vitals->known)
-		write_at(p, &cpu, sizeof(cpu), AT_AGENT + offsetof(struct ring_agent, cpu_ns));
-}
-
 static struct profile *batch_make(struct process *p, const struct native_clock *clock, bool force,
 				  bool last, struct err *err)
 {
@@ -471,8 +499,6 @@ static struct profile *batch_make(struct process *p, const struct native_clock *
 	size_t count = 0;
 	int rc = process_readings(p, clock, force, &readings, &count, &sums, &vitals);
 
-	if (!rc && !last)
-		cpu_tell(p, &vitals, clock->monotonic_ns);
 	if (!rc)
 		rc = heap_when_due(p, clock, last);
 	if (!rc)
@@ -502,12 +528,13 @@ struct profile *process_drain(struct process *p, bool force, struct err *err)
 	bool left = false, due = false;
 	int rc = process_refresh(p);
 
-	(void)process_is_gone(p); /* before the rings: then what they hold is all */
+	look(p, clock.monotonic_ns); /* before the rings: then what they hold is all */
 	if (!rc)
 		rc = rings_drain(p, clock.monotonic_ns, &left);
 	if (!rc)
 		rc = process_jit_read(p); /* after: code has its name before it runs */
 	p->drained_ns = clock.monotonic_ns;
+	p->drained_threads = p->looked.threads;
 	if (!rc)
 		due = is_due(p, &clock, force);
 	if (!rc && !due)

@@ -50,6 +50,8 @@ struct process {
 	uint64_t flush_answered; /* as published */
 	bool flush_asked;    /* by a hello, and no batch has been made since */
 	int64_t attached_ns, drained_ns;
+	int64_t looked_ns;	 /* when /proc was last asked */
+	uint64_t drained_threads; /* how many it had at its last drain */
 	int64_t beaten_ns; /* its last heartbeat */
 	struct native_vitals looked; /* what /proc said when it was last asked; not of resident memory */
 	struct processes *all;
@@ -107,8 +109,8 @@ void process_perf_map(struct process *process, int fd);
 /* Ask /proc whether it is gone. */
 bool process_is_gone(struct process *process);
 
-/* Whether it is drained at this tick, as one of `count`. */
-bool process_has_turn(struct process *process, size_t count, int64_t now_ns);
+/* Whether it is drained at this tick, as one of `count`.  `watched`: somebody asks for what comes. */
+bool process_has_turn(struct process *process, bool watched, size_t count, int64_t now_ns);
 
 /* Whether what waits in some ring should not wait for its turn.  For every tick. */
 bool process_is_pressing(struct process *process);

@@ -128,18 +128,20 @@ static void switches_read(struct process *p, struct native_reading *reading)
 	reading->involuntary = involuntary;
 }
 
-/* proc(5): fields 10, 12, 14 and 15 of stat. */
+/* proc(5): fields 10, 12, 14, 15 and 20 of stat. */
 static struct native_vitals stat_vitals(const char *stat)
 {
 	const char *after = strrchr(stat, ')');
-	unsigned long long minor, major, user, kernel;
+	unsigned long long minor, major, user, kernel, threads;
 
-	if (!after || sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %llu %*u %llu %*u %llu %llu", &minor,
-			      &major, &user, &kernel) != 4)
+	if (!after || sscanf(after + 1,
+			     " %*c %*d %*d %*d %*d %*d %*u %llu %*u %llu %*u %llu %llu %*d %*d %*d %*d %llu",
+			     &minor, &major, &user, &kernel, &threads) != 5)
 		return (struct native_vitals){ 0 };
 	return (struct native_vitals){ .known = true,
 				       .minor_faults = minor,
 				       .major_faults = major,
+				       .threads = threads,
 				       .cpu_ns = (user + kernel) *
 						 (NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK)) };
 }

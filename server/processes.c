@@ -9,7 +9,6 @@
 #include "base/log.h"
 #include "server/processes_private.h"
 
-#define TICK_MS 200
 #define BEAT_NS (INT64_C(500) * NS_PER_MS)
 #define HELD_BYTES_MAX ((size_t)256 << 20) /* of batches; then samples wait in their rings */
 #define STOP_WAIT_NS (INT64_C(5) * NS_PER_S)
@@ -43,6 +42,7 @@ static void delivered(void *arg)
 {
 	struct delivery *delivery = arg;
 	struct process *process = delivery->process;
+	struct processes *all = process->all;
 
 	process->busy = false;
 	if (delivery->result >= 0) {
@@ -59,6 +59,7 @@ static void delivered(void *arg)
 		process_drop(process);
 	else if (process->flush_asked && !process->waiting)
 		process_turn(process, true);
+	watch_go_on(all);
 }
 
 /* On the writer thread. */
@@ -214,7 +215,7 @@ void process_turn(struct process *process, bool force)
 	batch_send(process, profile);
 }
 
-static void process_tick(struct process *process, int64_t now_ns)
+static void process_tick(struct process *process, bool watched, int64_t now_ns)
 {
 	if (process->failed && !process->busy) {
 		process_drop(process); /* a client that lives attaches again */
@@ -224,7 +225,7 @@ static void process_tick(struct process *process, int64_t now_ns)
 		process_heartbeat(process);
 	process_obey(process, control_for(process->all->control, process->service, process->pid,
 					  process->owner));
-	if (process_has_turn(process, process->all->count, now_ns))
+	if (process_has_turn(process, watched, process->all->count, now_ns))
 		process_turn(process, false);
 }
 
@@ -236,13 +237,18 @@ static void tick(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	(void)pthread_mutex_lock(&all->lock);
+	bool watched = watch_is_on(&all->watch, now_ns);
+
+	(void)pthread_mutex_unlock(&all->lock);
 	hello_resume(all);
 	control_tick(all->control, now_ns);
 	writer_hold(all->writer); /* one transaction for what all of them have */
 	for (struct process *p = all->first; p; p = next) {
 		next = p->next;
-		process_tick(p, now_ns);
+		process_tick(p, watched, now_ns);
 	}
+	watch_go_on(all);
 	writer_release(all->writer);
 }
 
@@ -252,7 +258,7 @@ int processes_start(struct event_base *base, struct mailbox *mailbox, struct wri
 		    struct symbols *symbols, const struct processes_options *options,
 		    struct processes **ret_processes, struct err *err)
 {
-	const struct timeval period = { 0, TICK_MS * 1000 };
+	const struct timeval period = { 0, PROCESSES_TICK_MS * 1000 };
 	struct processes *all = calloc(1, sizeof(*all));
 
 	if (!all)
@@ -264,11 +270,13 @@ int processes_start(struct event_base *base, struct mailbox *mailbox, struct wri
 				   .control = options->control,
 				   .listener = -1 };
 	(void)pthread_mutex_init(&all->lock, NULL);
+	int rc = watch_init(&all->watch, err);
+
 	(void)snprintf(all->host, sizeof(all->host), "%s", options->host);
 	all->socket_path = strdup(options->socket_path);
-	int rc = all->socket_path ? hello_listen(all, err) :
-				    err_set(err, -ENOMEM, "native: out of memory");
-
+	if (!rc)
+		rc = all->socket_path ? hello_listen(all, err) :
+					err_set(err, -ENOMEM, "native: out of memory");
 	if (!rc) {
 		all->tick = event_new(base, -1, EV_PERSIST, tick, all);
 		if (!all->tick || event_add(all->tick, &period) < 0)
@@ -311,6 +319,7 @@ void processes_stop(struct processes *all)
 		event_free(all->tick);
 	all->tick = NULL;
 	all->stopping = true;
+	watch_end(all);
 	hello_stop(all);
 	/* What is in the ring of a process that lives stays there for the next agent, which reads from
 	 * the same cursors. One that is gone has nobody to hand its ring over: wait for it. */
@@ -335,6 +344,7 @@ void processes_free(struct processes *all)
 	free(all->socket_path);
 	free(all->taken);
 	profile_builder_free(all->builder);
+	watch_release(&all->watch);
 	(void)pthread_mutex_destroy(&all->lock);
 	free(all);
 }

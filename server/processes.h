@@ -5,7 +5,7 @@
  * Listens on <run>/agent.sock, takes hello messages, reads rings with pread and /proc through the
  * descriptors that came along, and hands batches to the writer.  Nothing of a client's memory is
  * mapped, and nothing that a client names is opened.  All functions run on the loop thread, except
- * processes_status, which any thread may call.
+ * processes_watch and processes_status, which any thread may call.
  */
 #ifndef SERVER_PROCESSES_H
 #define SERVER_PROCESSES_H
@@ -39,6 +39,12 @@ MUST_CHECK int processes_start(struct event_base *base, struct mailbox *mailbox,
 void processes_stop(struct processes *processes);
 /* After the writer has stopped. */
 void processes_free(struct processes *processes);
+
+/*
+ * A question about times up to `until_ns` (UTC) is coming.  Nobody asked for half a minute: rings were drained every ten
+ * seconds, and this waits until what they hold now is stored, half a second at most.  Then they are drained each second.
+ */
+void processes_watch(struct processes *processes, int64_t until_ns);
 
 /* Write "processes":[...] and totals into an open JSON object. */
 void processes_status(struct processes *processes, struct json *json);

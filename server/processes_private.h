@@ -12,6 +12,19 @@
 
 #include "server/process.h"
 
+#define PROCESSES_TICK_MS 200 /* every process is looked at so often */
+
+/* Who asks for what comes: processes_watch.c. */
+struct watch {
+	int64_t draining_ns;	/* what is drained for a question, and stored: rings as they were then; 0: nothing */
+	/* under the lock */
+	int64_t asked_ns;	/* CLOCK_MONOTONIC of the last question */
+	int64_t wanted_ns, stored_ns; /* of rings as they were then somebody waits, and all is stored */
+	struct mailbox_letter letter;
+	bool posted, ended;
+	pthread_cond_t changed;
+};
+
 struct processes {
 	struct event_base *base;
 	struct mailbox *mailbox;
@@ -33,6 +46,7 @@ struct processes {
 	pthread_mutex_t lock;	/* of what follows */
 	struct process *first;
 	size_t count;
+	struct watch watch;
 	struct {
 		uint64_t attached, refused, ended, batches, hellos;
 		struct native_stats native; /* of processes that are gone */
@@ -52,6 +66,15 @@ MUST_CHECK int process_attach(struct processes *all, struct process *process, st
 
 /* Drain and send, unless a batch is on its way already. `force`: whether or not it is due. */
 void process_turn(struct process *process, bool force);
+
+/* Whether somebody has asked of late for what comes.  Under the lock. */
+bool watch_is_on(const struct watch *watch, int64_t now_ns);
+MUST_CHECK int watch_init(struct watch *watch, struct err *err);
+void watch_release(struct watch *watch);
+/* Drain and store on for who waits.  Whenever a batch has been stored, and at each tick. */
+void watch_go_on(struct processes *all);
+/* Nobody waits any more. */
+void watch_end(struct processes *all);
 
 /* Hellos: start and stop listening, and go on after a pause. */
 MUST_CHECK int hello_listen(struct processes *all, struct err *err);

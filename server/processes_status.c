@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "server/processes_private.h"
 
 static const char *const end_names[RING_ENDS] = RING_END_NAMES;
@@ -242,6 +243,8 @@ void processes_status(struct processes *all, struct json *json)
 	json_key_uint(json, "refused", all->sums.refused);
 	json_key_uint(json, "hellos", all->sums.hellos);
 	json_key_uint(json, "batches", all->sums.batches);
+	json_key(json, "watched");
+	json_bool(json, watch_is_on(&all->watch, clock_monotonic_ns()));
 	native_json(json, &sum);
 	drops_json(json, &all->sums.counters);
 	json_close(json, '}');

@@ -114,8 +114,10 @@ int querier_open(const struct querier_call *call, struct str type_id, struct str
 		rc = selector_settled(call, type_id, ask);
 	if (!rc)
 		rc = querier_range(call, start_ms, end_ms, &ask->query.range);
-	if (!rc)
+	if (!rc) {
+		processes_watch(call->agent->processes, ask->query.range.until_ns);
 		rc = readers_borrow(call->agent->readers, &ask->reader, call->err);
+	}
 	if (!rc)
 		rc = symbols_view_new(call->agent->symbols, ask->reader, &ask->view);
 	if (rc)

@@ -119,8 +119,10 @@ static int walk(const struct querier_call *call, const struct querier_list *matc
 		if (!rc)
 			w.selectors_count++;
 	}
-	if (!rc)
+	if (!rc) {
+		processes_watch(call->agent->processes, query.range.until_ns);
 		rc = readers_borrow(call->agent->readers, &query.reader, call->err);
+	}
 	if (!rc) {
 		rc = query_each_series(&query, walk_series, &w, call->err);
 		readers_return(call->agent->readers, query.reader);

@@ -238,8 +238,10 @@ int question_open(struct route_call *call, bool needs_type, struct question *q)
 		rc = samples_parse(call, q);
 	if (!rc)
 		rc = selector_parse(str_of(http_query(call->request, "query")), &q->selector, &q->err);
-	if (!rc)
+	if (!rc) {
+		processes_watch(call->agent->processes, q->query.range.until_ns);
 		rc = readers_borrow(call->agent->readers, &q->reader, &q->err);
+	}
 	if (!rc)
 		rc = symbols_view_new(call->agent->symbols, q->reader, &q->view);
 	if (rc)

@@ -11,6 +11,7 @@
 
 #include "ingest/ingest.h"
 #include "server/querier.h"
+#include "wire/connect_error.h"
 #include "wire/protojson.h"
 
 static const struct {
@@ -39,44 +40,15 @@ static querier_fn answer_of(const struct querier_method *method)
 	return NULL;
 }
 
-static const char *code_of(int rc, int *ret_status)
-{
-	static const struct {
-		int rc, status;
-		const char *code;
-	} codes[] = {
-	    {-EINVAL, 400, "invalid_argument"},   {-E2BIG, 429, "resource_exhausted"},
-	    {-EDQUOT, 429, "resource_exhausted"}, {-EOPNOTSUPP, 501, "unimplemented"},
-	    {-ENOENT, 404, "not_found"},          {-EPERM, 403, "permission_denied"},
-	    {-EAGAIN, 503, "unavailable"},        {-ENOMEM, 503, "unavailable"},
-	    {-ENOSPC, 503, "unavailable"},        {-ETIME, 504, "deadline_exceeded"},
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
-		if (codes[i].rc == rc) {
-			*ret_status = codes[i].status;
-			return codes[i].code;
-		}
-	}
-	*ret_status = 500;
-	return "internal";
-}
-
 static void fail(struct route_call *call, int rc, const struct err *err)
 {
-	struct json json;
-	const char *code = code_of(rc, &call->answer->status);
+	const char *message = err->code ? err->message : "something went wrong; the agent's log says more";
 
 	buf_clear(&call->answer->body);
 	call->answer->content_type = "application/json";
+	call->answer->status = connect_error_write(&call->answer->body, rc, message);
 	call->again = rc == -EAGAIN;
 	route_retry_after(call, call->answer->status);
-	json_init(&json, &call->answer->body);
-	json_open(&json, '{');
-	json_key_text(&json, "code", code);
-	json_key_text(&json, "message",
-		      err->code ? err->message : "something went wrong; the agent's log says more");
-	json_close(&json, '}');
 }
 
 static bool type_is(const char *said, const char *type)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A lock that one thread holds, and waits for the other to wait; exceptions. */
-#include <math.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -70,11 +69,10 @@ SITE void known_holds_short(void)
 	STAY;
 }
 
-/* What each holder made the other wait, with the variance that stacks drawn with a mean of 4 ms have. */
+/* What each holder made the other wait. */
 int known_lock(double seconds)
 {
 	int64_t began = known_ns(), sums[2] = { 0, 0 };
-	double variances[2] = { 0, 0 };
 	long rounds = 0;
 	pthread_t thread;
 
@@ -84,15 +82,12 @@ int known_lock(double seconds)
 		bool is_long = known_random() % 5 == 0;
 
 		(is_long ? known_holds_long : known_holds_short)();
-		double ns = (double)waited_ns, p = -expm1(-ns / 4e6);
-
 		sums[is_long] += waited_ns;
-		variances[is_long] += ns * ns * (1 - p) / p;
 	}
 	over = true;
 	(void)pthread_join(thread, NULL);
-	(void)printf("site known_holds_long %lld %.0f\n", (long long)sums[1], sqrt(variances[1]));
-	(void)printf("site known_holds_short %lld %.0f\n", (long long)sums[0], sqrt(variances[0]));
+	(void)printf("site known_holds_long %lld\n", (long long)sums[1]);
+	(void)printf("site known_holds_short %lld\n", (long long)sums[0]);
 	(void)printf("total lock %lld %ld\n", (long long)(sums[0] + sums[1]), rounds);
 	return 0;
 }

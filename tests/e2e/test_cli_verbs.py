@@ -347,11 +347,39 @@ def completions_are_scripts_that_complete():
         assert "--focus" in completed("hearth", "top") and "--focus" not in completed("hearth", "status")
         assert set(completed("hearth", "record")) >= {"--frequency", "--duration", "--heap", "--lock", "--service-of-agent"}
         assert "shop" in completed("hearth", "record", "-p") and "shop" in completed("hearth", "top", "-S") and "bash" in completed("hearth", "completion")
+        env = dict(environment(agent), PATH=f"{BIN}:{os.environ['PATH']}", HOME="/nonexistent")
+        def fish(line):
+            asks = f"source (echo $script | psub); complete -C '{line}'"
+            done = run(["fish", "--no-config", "-c", asks], env=dict(env, script=asked(agent, "completion", "fish")))
+            assert done.returncode == 0, done
+            return [offer.split("\t")[0] for offer in done.stdout.decode().splitlines()]
+        assert set(fish("hearth ")) >= set(verbs) and "--focus" in fish("hearth top --fo") and not fish("hearth status --fo")
+        assert "shop one" in [offer.replace("\\", "") for offer in fish("hearth top --service ")], fish("hearth top --service ")
+        def zsh(*words):
+            # What the script says to zsh's own functions, which need a terminal.
+            told = '_arguments() { print -rl -- "$@" }\n_describe() { print -rl -- "${verbs[@]}" }\n'
+            done = run(["zsh", "-f", "-c", f'{told}words=({" ".join(words)} "")\nCURRENT={len(words) + 1}\n{asked(agent, "completion", "zsh")}'], env=env)
+            assert done.returncode == 0 and not done.stderr, done
+            return done.stdout.decode()
+        assert {offer.split(":")[0] for offer in zsh("hearth").split("\n")} >= set(verbs)
+        assert "--focus=" in zsh("hearth", "top") and "--focus" not in zsh("hearth", "status")
         asked(agent, "completion", "tcsh", code=2)
+
+
+def a_verb_takes_the_options_that_its_help_names_and_no_others():
+    with Agent() as agent:
+        fill(agent, service="shop")
+        for words in (["services", "--focus", "x"], ["top", "--heap"], ["status", "-S", "x"], ["labels", "--show-from=x"]):
+            refused = run([HEARTH, *words], env=environment(agent))
+            assert refused.returncode == 2 and not refused.stdout, refused
+            assert f"{words[0]} takes no --".encode() in refused.stderr and b"--help" in refused.stderr, refused
+        asked(agent, "tree", "-S", "shop", "--collapse", "--invert", "--granularity", "file")
+        assert json.loads(asked(agent, "ui", "--json"))["url"].startswith("http://127.0.0.1:")
 
 
 main(a_tree_is_indented_and_adds_up, a_pager_shows_what_goes_to_a_terminal, colours_are_for_terminals, peek_counts_recursion_once, a_listing_has_the_source_and_its_lines, labels_and_their_values,
      files_are_imported, filters_go_into_the_question, by_cum_sorts_by_what_is_called, a_diff_says_what_grew,
      a_threshold_ends_with_5_when_the_growth_is_no_chance, a_tail_prints_again_and_again, what_grows_leaks,
      a_command_is_recorded_without_an_agent, an_interrupt_ends_the_command_and_not_the_file, the_demo_opens_and_closes, a_doctor_looks,
-     settings_are_checked_and_shown, completions_are_scripts_that_complete)
+     settings_are_checked_and_shown, completions_are_scripts_that_complete,
+     a_verb_takes_the_options_that_its_help_names_and_no_others)

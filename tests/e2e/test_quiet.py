@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Threads that sleep are looked at rarely once their process is old (server/quiet.h), and what they do then is there."""
+"""What is looked at rarely is there all the same: threads that sleep, once their process is old (server/quiet.h), and
+rings while nobody asks (server/processes_watch.c)."""
+import json
+import os
+import pathlib
 import subprocess
+import sys
 
 from support import Agent, PROGRAMS, main, wait_for
 
@@ -37,4 +42,32 @@ def what_a_thread_does_after_a_long_sleep_is_there():
             program.wait()
 
 
-main(what_a_thread_does_after_a_long_sleep_is_there)
+def cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def who_asks_after_a_while_sees_what_rings_held():
+    with Agent() as agent:
+        program = subprocess.Popen([sys.executable, "-c", "while True: pass"], env=agent.environment())
+        try:
+            native = lambda: agent.status()["native"]  # which is no question
+            # Longer than it was young, and than a page that is open waits between two questions.
+            wait_for("an old process", lambda: cpu_seconds(program.pid) > 22, 200)
+            assert not native()["watched"]
+            drained = native()["batches"]
+            wait_for("a drain", lambda: native()["batches"] > drained)
+            drained, began = native()["batches"], cpu_seconds(program.pid)
+            wait_for("more than a second", lambda: cpu_seconds(program.pid) > began + 1.5)
+            assert native()["batches"] == drained, "drained although nobody asked"
+            _, body, _ = agent.request("GET", "/api/v1/top", type="cpu", **{"from": "now-1s"})
+            assert json.loads(body)["samples"] > 0, body
+            assert native()["watched"]
+            drained = native()["batches"]
+            wait_for("drains for who may ask again", lambda: native()["batches"] > drained + 1)
+        finally:
+            program.kill()
+            program.wait()
+
+
+main(who_asks_after_a_while_sees_what_rings_held, what_a_thread_does_after_a_long_sleep_is_there)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -146,18 +147,61 @@ static void among_many_a_turn_comes_every_other_second(void **state)
 	const int64_t now = 100 * NS_PER_S;
 
 	(void)state;
-	p.drained_ns = now;
+	p.drained_ns = p.looked_ns = now;
 	p.proc = proc_of(getpid());
 	for (int64_t after = 0; after < 1000 * MS; after += 200 * MS) {
-		assert_false(process_has_turn(&p, 1, now + after));
-		assert_false(process_has_turn(&p, 65, now + after));
+		assert_false(process_has_turn(&p, true, 1, now + after));
+		assert_false(process_has_turn(&p, true, 65, now + after));
 	}
-	assert_true(process_has_turn(&p, 1, now + 1000 * MS));
-	assert_true(process_has_turn(&p, 64, now + 1000 * MS));
-	assert_false(process_has_turn(&p, 65, now + 1000 * MS));
-	assert_false(process_has_turn(&p, 4096, now + 1999 * MS));
-	assert_true(process_has_turn(&p, 65, now + 2000 * MS));
-	assert_true(process_has_turn(&p, 4096, now + 2000 * MS));
+	assert_true(process_has_turn(&p, true, 1, now + 1000 * MS));
+	assert_true(process_has_turn(&p, true, 64, now + 1000 * MS));
+	assert_false(process_has_turn(&p, true, 65, now + 1000 * MS));
+	assert_false(process_has_turn(&p, true, 4096, now + 1999 * MS));
+	assert_true(process_has_turn(&p, true, 65, now + 2000 * MS));
+	assert_true(process_has_turn(&p, true, 4096, now + 2000 * MS));
+	close(p.proc);
+	close(p.memfd);
+}
+
+static uint64_t threads_of_ours(void)
+{
+	struct process p = process_of(256 * KIB);
+
+	p.proc = proc_of(getpid());
+	assert_false(process_is_gone(&p));
+	close(p.proc);
+	close(p.memfd);
+	return p.looked.threads;
+}
+
+/* /proc is asked every two seconds, which the client's budget needs. */
+static void unwatched_records_wait_for_ten_seconds_or_other_threads(void **state)
+{
+	struct process p = process_of(256 * KIB);
+	const int64_t now = 100 * NS_PER_S;
+	uint64_t told[2] = { 0 };
+
+	(void)state;
+	p.drained_ns = p.looked_ns = now;
+	p.drained_threads = threads_of_ours();
+	assert_int_equal(p.drained_threads, 1);
+	p.proc = proc_of(getpid());
+	for (int64_t after = 0; after < 10000 * MS; after += 200 * MS)
+		assert_false(process_has_turn(&p, false, 1, now + after));
+	assert_int_equal(p.looked_ns, now + 8000 * MS);
+	assert_int_equal(pread(p.memfd, told, sizeof(told), RING_PAGE + offsetof(struct ring_agent, cpu_ns)),
+			 (ssize_t)sizeof(told));
+	assert_int_equal(told[1], now + 8000 * MS);
+	assert_true(process_has_turn(&p, false, 1, now + 10000 * MS));
+	assert_true(process_has_turn(&p, false, 4096, now + 10000 * MS));
+	p.attached_ns = now - 10 * NS_PER_S; /* young */
+	assert_false(process_has_turn(&p, false, 1, now + 800 * MS));
+	assert_true(process_has_turn(&p, false, 1, now + 1000 * MS));
+	p.attached_ns = 0;
+	p.drained_threads = 2;
+	p.looked_ns = now;
+	assert_false(process_has_turn(&p, false, 1, now + 1999 * MS));
+	assert_true(process_has_turn(&p, false, 1, now + 2000 * MS));
 	close(p.proc);
 	close(p.memfd);
 }
@@ -168,13 +212,13 @@ static void what_presses_has_its_turn_at_once(void **state)
 	const int64_t now = 100 * NS_PER_S;
 
 	(void)state;
-	p.drained_ns = now;
+	p.drained_ns = p.looked_ns = now;
 	head_set(&p, 1, 192 * KIB);
-	assert_true(process_has_turn(&p, 4096, now));
+	assert_true(process_has_turn(&p, true, 4096, now));
 	p.positions[1] = 192 * KIB;
-	assert_false(process_has_turn(&p, 4096, now));
+	assert_false(process_has_turn(&p, true, 4096, now));
 	p.gone = true;
-	assert_true(process_has_turn(&p, 4096, now));
+	assert_true(process_has_turn(&p, true, 4096, now));
 	close(p.memfd);
 }
 
@@ -192,10 +236,10 @@ static void the_end_of_what_is_young_is_seen_at_once(void **state)
 	p.proc = proc_of(child);
 	while (waitpid(child, NULL, 0) < 0)
 		assert_int_equal(errno, EINTR);
-	p.drained_ns = now;
-	assert_false(process_has_turn(&p, 65, now));
+	p.drained_ns = p.looked_ns = now;
+	assert_false(process_has_turn(&p, true, 65, now));
 	p.attached_ns = now - 19 * NS_PER_S;
-	assert_true(process_has_turn(&p, 65, now));
+	assert_true(process_has_turn(&p, true, 65, now));
 	assert_true(p.gone);
 	close(p.proc);
 	close(p.memfd);
@@ -312,6 +356,7 @@ int main(void)
 		cmocka_unit_test(a_quarter_of_a_small_ring_does_not_wait),
 		cmocka_unit_test(a_head_that_lies_is_looked_at),
 		cmocka_unit_test(among_many_a_turn_comes_every_other_second),
+		cmocka_unit_test(unwatched_records_wait_for_ten_seconds_or_other_threads),
 		cmocka_unit_test(what_presses_has_its_turn_at_once),
 		cmocka_unit_test(the_end_of_what_is_young_is_seen_at_once),
 		cmocka_unit_test(a_session_that_closes_says_what_was_resident),

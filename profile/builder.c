@@ -31,17 +31,16 @@ struct profile_builder {
 	size_t nodes_expected;
 	struct index stacks; /* to their nodes */
 	uint64_t secret[2];
-	struct hash128 *frame_identities;
 	struct hash128 *text_identities; /* of strings; zero: not asked for yet */
 	size_t texts_end;                /* behind the last that is not zero */
 	uint32_t *scratch; /* PROFILE_STACK_DEPTH_MAX frames of a stack that was cut */
 	uint32_t *path;    /* nodes of the last stack of stack_go_on, the root's child first */
 	size_t depth;      /* of it */
 	struct {
-		size_t frame_identities, text_identities, lately, links;
+		size_t text_identities, lately, links;
 	} own;
 	struct {
-		size_t modules, frames, nodes, node_hashes, kinds, labels, series, contexts,
+		size_t modules, frames, frame_identities, nodes, node_hashes, kinds, labels, series, contexts,
 		    records, values, cursors, losses;
 	} capacity; /* of the profile's tables */
 };
@@ -103,15 +102,11 @@ static int own_begin(struct profile_builder *b)
 				       : intern_init(keys[i], KEYS_BYTES_MAX);
 	if (!rc)
 		rc = array_grow(&b->links, sizeof(*b->links), &b->own.links, 1);
-	if (!rc)
-		rc = array_grow(&b->frame_identities, sizeof(*b->frame_identities),
-				&b->own.frame_identities, 1);
 	if (rc)
 		return rc;
 	b->lately_shift = 0;
 	b->nodes_expected = 0;
 	b->links[0] = (struct link){ 0 };
-	b->frame_identities[0] = (struct hash128){ 0 };
 	return 0;
 }
 
@@ -121,6 +116,7 @@ static int profile_clear(struct profile *p)
 	*p = (struct profile){.strings = p->strings,
 			      .modules = p->modules,
 			      .frames = p->frames,
+			      .frame_identities = p->frame_identities,
 			      .nodes = p->nodes,
 			      .node_hashes = p->node_hashes,
 			      .kinds = p->kinds,
@@ -159,12 +155,16 @@ static int profile_begin(struct profile_builder *b)
 		rc = GROW(b, contexts, 1);
 	if (!rc)
 		rc = GROW(b, frames, 1);
+	if (!rc)
+		rc = array_grow(&b->p->frame_identities, sizeof(*b->p->frame_identities),
+				&b->capacity.frame_identities, 1);
 	if (rc)
 		return rc;
 	b->p->modules[b->p->modules_count++] = (struct profile_module){ 0 };
 	b->p->node_hashes[0] = (struct hash128){ 0 };
 	b->p->nodes[b->p->nodes_count++] = (struct profile_node){ 0 };
 	b->p->contexts[b->p->contexts_count++] = (struct profile_labels){ 0 };
+	b->p->frame_identities[0] = (struct hash128){ 0 };
 	b->p->frames[b->p->frames_count++] = (struct profile_frame){ 0 };
 	return 0;
 }
@@ -204,7 +204,6 @@ static void own_release(struct profile_builder *b)
 	slots_release(&b->frames);
 	slots_release(&b->nodes);
 	index_release(&b->stacks);
-	free(TAKE(b->frame_identities));
 	free(TAKE(b->text_identities));
 	free(TAKE(b->links));
 	free(TAKE(b->lately));
@@ -228,8 +227,7 @@ void profile_builder_free(struct profile_builder *b)
 
 static bool own_is_large(const struct profile_builder *b)
 {
-	return MAX(MAX(b->own.links, b->own.frame_identities),
-		   MAX(b->own.text_identities, b->stacks.slots.capacity)) > KEEP_ENTRIES ||
+	return MAX(b->own.links, MAX(b->own.text_identities, b->stacks.slots.capacity)) > KEEP_ENTRIES ||
 	       MAX(b->frames.capacity, b->nodes.capacity) > KEEP_ENTRIES;
 }
 
@@ -237,7 +235,9 @@ static bool profile_is_large(const struct profile_builder *b)
 {
 	const struct profile *p = b->p;
 
-	return b->capacity.frames * sizeof(*p->frames) + b->capacity.nodes * sizeof(*p->nodes) +
+	return b->capacity.frames * sizeof(*p->frames) +
+		   b->capacity.frame_identities * sizeof(*p->frame_identities) +
+		   b->capacity.nodes * sizeof(*p->nodes) +
 		   b->capacity.node_hashes * sizeof(*p->node_hashes) +
 		   b->capacity.labels * sizeof(*p->labels) +
 		   b->capacity.contexts * sizeof(*p->contexts) +
@@ -330,8 +330,8 @@ int profile_builder_expect(struct profile_builder *b, const struct profile_count
 	if (!rc)
 		rc = GROW(b, frames, frames);
 	if (!rc)
-		rc = array_grow(&b->frame_identities, sizeof(*b->frame_identities),
-				&b->own.frame_identities, b->p->frames_count + frames);
+		rc = array_grow(&b->p->frame_identities, sizeof(*b->p->frame_identities),
+				&b->capacity.frame_identities, b->p->frames_count + frames);
 	size_t nodes =
 	    counts->nodes ? MIN(counts->nodes, (size_t)EXPECTED_MAX) : NODES_OF_FRAME * frames;
 
@@ -465,11 +465,11 @@ static int frame_add(struct profile_builder *b, const struct profile_frame *fram
 /* Of a frame that may become the next. */
 static int next_identity(struct profile_builder *b, const struct profile_frame *frame)
 {
-	int rc = array_grow(&b->frame_identities, sizeof(*b->frame_identities),
-			    &b->own.frame_identities, b->p->frames_count + 1);
+	int rc = array_grow(&b->p->frame_identities, sizeof(*b->p->frame_identities),
+			    &b->capacity.frame_identities, b->p->frames_count + 1);
 
 	if (!rc)
-		rc = frame_identity(b, frame, &b->frame_identities[b->p->frames_count]);
+		rc = frame_identity(b, frame, &b->p->frame_identities[b->p->frames_count]);
 	return rc ? fail(b, rc, "frames", b->limits.frames) : 0;
 }
 
@@ -501,13 +501,13 @@ int profile_builder_named_frame(struct profile_builder *b, const struct profile_
 
 	if (rc)
 		return rc;
-	struct hash128 identity = b->frame_identities[b->p->frames_count];
+	struct hash128 identity = b->p->frame_identities[b->p->frames_count];
 	uint64_t rest = (uint64_t)frame->start_line << 32 | frame->module;
 	uint32_t tag = slots_mix(identity.lo ^ rest, identity.hi, b->secret);
 	size_t at = slots_first(&b->frames, tag);
 
 	while ((*ret_frame = slots_next(&b->frames, tag, &at)) != SLOTS_NONE)
-		if (hash128_equal(b->frame_identities[*ret_frame], identity) &&
+		if (hash128_equal(b->p->frame_identities[*ret_frame], identity) &&
 		    frame_rest_equal(&b->p->frames[*ret_frame], frame))
 			return 0;
 	return frame_add(b, frame, tag, ret_frame);
@@ -545,7 +545,7 @@ static void node_append(struct profile_builder *b, struct profile_node node)
 
 	p->nodes[n] = node;
 	p->node_hashes[n] =
-	    hash128_chain(p->node_hashes[node.parent], b->frame_identities[node.frame]);
+	    hash128_chain(p->node_hashes[node.parent], p->frame_identities[node.frame]);
 	b->links[n] = (struct link){.frame = node.frame};
 }
 

@@ -8,6 +8,7 @@ void profile_free(struct profile *profile)
 	intern_release(&profile->strings);
 	free(profile->modules);
 	free(profile->frames);
+	free(profile->frame_identities);
 	free(profile->nodes);
 	free(profile->node_hashes);
 	free(profile->kinds);

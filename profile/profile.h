@@ -122,6 +122,7 @@ struct profile {
 	struct profile_module *modules;
 	size_t modules_count;
 	struct profile_frame *frames;
+	struct hash128 *frame_identities; /* of each frame; NULL: not at hand */
 	size_t frames_count;
 	struct profile_node *nodes;
 	struct hash128 *node_hashes; /* h(node) = H(h(parent), frame); the root's is zero */

@@ -131,7 +131,7 @@ int codec_pack(struct codec *c, const void *raw, size_t len, enum codec_effort e
 }
 
 int codec_pack_pieces(struct codec *c, const void *raw, const size_t *ends, size_t count,
-		      enum codec_effort effort, struct str *ret_packed)
+		      size_t letters, enum codec_effort effort, struct str *ret_packed)
 {
 	size_t at = 0;
 
@@ -142,7 +142,8 @@ int codec_pack_pieces(struct codec *c, const void *raw, const size_t *ends, size
 		struct str packed;
 
 		if (codec_pack(c, (const char *)raw + at, ends[i] - at,
-			       i ? CODEC_NUMBERS : effort, &packed) ||
+			       i < letters || effort == CODEC_DENSE ? effort : CODEC_NUMBERS,
+			       &packed) ||
 		    buf_add(&c->apart, packed.ptr, packed.len))
 			return -ENOMEM;
 		at = ends[i];

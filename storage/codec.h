@@ -66,8 +66,8 @@ struct codec_columns {
 	uint64_t *counts;
 	int64_t *values[PROFILE_COLUMNS_MAX];
 	size_t nodes_end, contexts_end; /* of what was decoded: every number is below */
-	/* To be encoded, where they are known: the different nodes in the order in which they are
-	 * met, and which of them each record names.  Borrowed; NULL: to be found out. */
+	/* To be encoded with contexts and not densely, instead of `nodes`: the different ones in the
+	 * order in which they are met, and which of them each record names.  Borrowed, or NULL. */
 	const uint32_t *names, *places;
 	size_t names_count;
 };
@@ -85,10 +85,10 @@ void codec_columns_release(struct codec_columns *columns);
 /* Compress; the result is the codec's until its next call. Returns 0 or -ENOMEM. */
 MUST_CHECK int codec_pack(struct codec *codec, const void *raw, size_t len,
 			  enum codec_effort effort, struct str *ret_packed);
-/* Bytes of several kinds, a frame for each: up to `ends`, of which the last is the whole length.  Only the
- * first with that effort; the others are numbers. */
+/* Bytes of several kinds, a frame for each: up to `ends`, of which the last is the whole length.  Those behind
+ * the first `letters` are numbers, for which only CODEC_DENSE looks as hard. */
 MUST_CHECK int codec_pack_pieces(struct codec *codec, const void *raw, const size_t *ends, size_t count,
-				 enum codec_effort effort, struct str *ret_packed);
+				 size_t letters, enum codec_effort effort, struct str *ret_packed);
 /* Free the room that a dictionary of megabytes left, which blocks do not need. */
 void codec_forget(struct codec *codec);
 /* All frames that are there, one behind the other. Returns 0, -EBADMSG (damaged) or -ENOMEM. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Columns to the bytes of a block. */
+#include <assert.h>
 #include <errno.h>
+#include <string.h>
 
 #include "base/hash.h"
 #include "base/sort.h"
@@ -63,60 +65,109 @@ static uint64_t divisor(uint64_t a, uint64_t b)
 	return a;
 }
 
+/* The greatest number that divides all steps between times. */
+static uint64_t unit_of(const int64_t *times, size_t count)
+{
+	uint64_t unit = 0;
+
+	for (size_t i = 1; i < count && unit != 1; i++)
+		unit = divisor(unit, magnitude(times[i] - times[i - 1]));
+	return unit ? unit : 1;
+}
+
 #define US 1000 /* what the agent's times are in: to divide by a constant costs a quarter */
 
-/* The greatest number that divides all steps between times, given what they have in common at
- * least. */
-static uint64_t unit_of(const int64_t *times, size_t count, uint64_t least)
+/* Whether no larger unit would do, which the first steps mostly tell. */
+static bool may_be_us(const int64_t *times, size_t count)
 {
 	uint64_t unit = 0;
 
 	for (size_t i = 1; i < count && unit != 1; i++) {
 		uint64_t step = magnitude(times[i] - times[i - 1]);
 
-		unit = divisor(unit, least == US ? step / US : step);
+		if (step % US)
+			return false;
+		unit = divisor(unit, step / US);
 	}
-	return unit ? unit * least : 1;
+	return unit == 1;
 }
 
-static bool are_us(const int64_t *times, size_t count)
+static uint8_t *put_step(uint8_t *p, int64_t step, bool ordered)
 {
-	uint64_t rest = 0;
+	return put_number(p, ordered ? (uint64_t)step : zigzag_put(step));
+}
 
+/* NULL when there is a step that is no microseconds. */
+static uint8_t *put_us(uint8_t *p, const int64_t *times, size_t count, bool ordered)
+{
+	int64_t rest = 0;
+
+	for (size_t i = 1; i < count; i++) {
+		int64_t delta = times[i] - times[i - 1], step = delta / US;
+
+		rest |= delta - step * US;
+		p = put_step(p, step, ordered);
+	}
+	return rest ? NULL : p;
+}
+
+static uint8_t *put_steps(uint8_t *p, const int64_t *times, size_t count, bool ordered,
+			  uint64_t unit)
+{
 	for (size_t i = 1; i < count; i++)
-		rest |= magnitude(times[i] - times[i - 1]) % US;
-	return !rest;
+		p = put_step(p, (times[i] - times[i - 1]) / (int64_t)unit, ordered);
+	return p;
 }
 
 /* A sign takes a bit of each number, which times in order have no use for. */
-static size_t put_times(struct buf *to, const int64_t *times, size_t count, bool may_be_plain)
+static bool are_ordered(const int64_t *times, size_t count)
 {
-	bool ordered = may_be_plain;
-	uint8_t *p = count ? room_for(to, count + 2, VARINT_MAX) : NULL;
-
-	if (!p)
-		return 0;
-	uint64_t unit = unit_of(times, count, are_us(times, count) ? US : 1);
+	bool ordered = true;
 
 	for (size_t i = 1; i < count && ordered; i++)
 		ordered = times[i] >= times[i - 1];
-	p = put_number(p, zigzag_put(times[0]));
-	p = put_number(p, unit);
-	if (may_be_plain)
-		p = put_number(p, ordered);
-	for (size_t i = 1; i < count; i++) {
-		int64_t delta = times[i] - times[i - 1];
+	return ordered;
+}
 
-		delta = unit == US ? delta / US : delta / (int64_t)unit;
-		p = put_number(p, ordered ? (uint64_t)delta : zigzag_put(delta));
+static uint8_t *put_head(uint8_t *p, int64_t first, uint64_t unit, bool may_be_plain, bool ordered)
+{
+	p = put_number(p, zigzag_put(first));
+	p = put_number(p, unit);
+	return may_be_plain ? put_number(p, ordered) : p;
+}
+
+static size_t put_times(struct buf *to, const int64_t *times, size_t count, bool may_be_plain)
+{
+	uint8_t *start = count ? room_for(to, count + 2, VARINT_MAX) : NULL, *end = NULL;
+	bool ordered = may_be_plain && are_ordered(times, count);
+
+	if (!start)
+		return 0;
+	if (may_be_us(times, count))
+		end = put_us(put_head(start, times[0], US, may_be_plain, ordered), times, count,
+			     ordered);
+	if (!end) {
+		uint64_t unit = unit_of(times, count);
+
+		end = put_steps(put_head(start, times[0], unit, may_be_plain, ordered), times,
+				count, ordered, unit);
 	}
-	return put_until(to, p);
+	return put_until(to, end);
+}
+
+/* Whether all are the same, of which the C library looks at many at a time. */
+static bool are_equal(const void *items, size_t count, size_t item_bytes)
+{
+	return count < 2 ||
+	       !memcmp(items, (const char *)items + item_bytes, (count - 1) * item_bytes);
 }
 
 /* Whether each value is `unit` for each sample behind it, as the time of CPU samples is. */
 static bool follows_counts(const int64_t *values, const uint64_t *counts, size_t count,
 			   uint64_t unit)
 {
+	if (are_equal(counts, count, sizeof(*counts)) && are_equal(values, count, sizeof(*values)))
+		count = MIN(count, (size_t)1);
 	for (size_t i = 0; i < count; i++) {
 		int64_t product;
 
@@ -163,120 +214,13 @@ static size_t put_counts(struct buf *to, const uint64_t *counts, size_t count)
 {
 	uint8_t *p = room_for(to, count, VARINT_MAX);
 
+	if (p && count && counts[0] < 0x80 && are_equal(counts, count, sizeof(*counts))) {
+		memset(p, (int)counts[0], count);
+		return put_until(to, p + count);
+	}
 	for (size_t i = 0; p && i < count; i++)
 		p = put_number(p, counts[i]);
 	return put_until(to, p);
-}
-
-struct ranking {
-	struct sort_item *items, *scratch, *different; /* different: key is the node, at how often */
-	uint32_t *ranks;			       /* of the different ones */
-	uint32_t *place;			       /* of each record among the different ones */
-};
-
-static void ranking_release(struct ranking *r)
-{
-	free(r->items);
-	free(r->scratch);
-	free(r->different);
-	free(r->ranks);
-	free(r->place);
-}
-
-static bool ranking_init(struct ranking *r, size_t most, size_t count)
-{
-	r->items = malloc((most + 1) * sizeof(*r->items));
-	r->scratch = malloc((most + 1) * sizeof(*r->scratch));
-	r->different = malloc((most + 1) * sizeof(*r->different));
-	r->ranks = malloc((most + 1) * sizeof(*r->ranks));
-	r->place = malloc((count + 1) * sizeof(*r->place));
-	return r->items && r->scratch && r->different && r->ranks && r->place;
-}
-
-static int find_sorted(struct ranking *r, const uint32_t *nodes, size_t count, size_t *ret_n)
-{
-	size_t n = 0;
-
-	if (!ranking_init(r, count, count))
-		return -ENOMEM;
-	for (size_t i = 0; i < count; i++)
-		r->items[i] = (struct sort_item){nodes[i], (uint32_t)i};
-	sort_items(r->items, r->scratch, count);
-	for (size_t i = 0; i < count; i++) {
-		if (!n || r->different[n - 1].key != r->items[i].key)
-			r->different[n++] = (struct sort_item){r->items[i].key, 0};
-		r->different[n - 1].at++;
-		r->place[r->items[i].at] = (uint32_t)n - 1;
-	}
-	*ret_n = n;
-	return 0;
-}
-
-/* By a table of all numbers there may be. */
-static int find_counted(struct ranking *r, const uint32_t *nodes, size_t count, size_t limit,
-			size_t *ret_n)
-{
-	uint32_t *table CLEANUP(cleanup_free) = calloc(limit, sizeof(*table));
-	size_t n = 0, most = 0;
-
-	if (!table)
-		return -ENOMEM;
-	for (size_t i = 0; i < count; i++)
-		most += !table[nodes[i]]++;
-	if (!ranking_init(r, most, count))
-		return -ENOMEM;
-	for (size_t node = 0; node < limit; node++)
-		if (table[node]) {
-			r->different[n] = (struct sort_item){node, table[node]};
-			table[node] = (uint32_t)n++;
-		}
-	for (size_t i = 0; i < count; i++)
-		r->place[i] = table[nodes[i]];
-	*ret_n = n;
-	return 0;
-}
-
-/* The different nodes in order of their numbers; how many. */
-static int find_different(struct ranking *r, const uint32_t *nodes, size_t count, size_t *ret_n)
-{
-	size_t limit = 1;
-
-	for (size_t i = 0; i < count; i++)
-		limit = MAX(limit, (size_t)nodes[i] + 1);
-	return limit / 16 < count ? find_counted(r, nodes, count, limit, ret_n)
-				  : find_sorted(r, nodes, count, ret_n);
-}
-
-/* Records in the order of time name the same few stacks again and again: numbers that are small
- * where they are frequent take half of what deltas do. */
-static void put_ranked(struct buf *to, const uint32_t *nodes, size_t count, size_t *ret_list,
-		       size_t *ret_places)
-{
-	struct ranking r CLEANUP(ranking_release) = {0};
-	size_t before = to->len, n;
-	int64_t last = 0;
-
-	*ret_list = *ret_places = 0;
-	if (find_different(&r, nodes, count, &n)) {
-		to->failed = -ENOMEM;
-		return;
-	}
-	/* The most frequent first; equally frequent ones stay in order. */
-	for (size_t i = 0; i < n; i++)
-		r.items[i] = (struct sort_item){UINT32_MAX - r.different[i].at, (uint32_t)i};
-	sort_items(r.items, r.scratch, n);
-	(void)buf_add_varint(to, n);
-	for (size_t i = 0; i < n; i++) {
-		int64_t node = (int64_t)r.different[r.items[i].at].key;
-
-		r.ranks[r.items[i].at] = (uint32_t)i;
-		(void)buf_add_varint(to, zigzag_put(node - last));
-		last = node;
-	}
-	*ret_list = to->len - before;
-	for (size_t i = 0; i < count; i++)
-		(void)buf_add_varint(to, r.ranks[r.place[i]]);
-	*ret_places = to->len - before - *ret_list;
 }
 
 /* The place of a node among those that were met so far. */
@@ -295,16 +239,103 @@ static int meet(struct codec *c, uint32_t node, uint32_t *ret_place)
 	return slots_add(&c->met, tag, *ret_place);
 }
 
-/* The nodes in the order in which they are met, and the place of each record's. */
-static int find_met(struct codec *c, const struct codec_columns *columns, uint32_t *places)
+/* The nodes in the order in which they are met, c->met.count of them in c->names, and the place of
+ * each record's, which is the codec's until its next use of `plane`; NULL without memory. */
+static uint32_t *find_met(struct codec *c, const uint32_t *nodes, size_t count)
 {
-	if (c->met.capacity / 8 > columns->count)
+	if (c->met.capacity / 8 > count)
 		slots_release(&c->met);
 	slots_clear(&c->met);
-	for (size_t i = 0; i < columns->count; i++)
-		if (meet(c, columns->nodes[i], &places[i]))
-			return -ENOMEM;
+	buf_clear(&c->plane);
+	uint32_t *places = (void *)buf_reserve(&c->plane, (count + 1) * sizeof(*places));
+
+	for (size_t i = 0; places && i < count; i++)
+		if (meet(c, nodes[i], &places[i]))
+			return NULL;
+	return places;
+}
+
+/* What a column names. */
+struct ranking {
+	size_t count;				       /* of the different ones */
+	struct sort_item *items, *scratch, *different; /* different: key is the node, at how often */
+	uint32_t *ranks;			       /* of the different ones */
+	uint32_t *place; /* of each record among the different ones; borrowed */
+};
+
+static void ranking_release(struct ranking *r)
+{
+	free(r->items);
+	free(r->scratch);
+	free(r->different);
+	free(r->ranks);
+}
+
+/* The different nodes in order of their numbers. Returns 0 or -ENOMEM. */
+static int find_different(struct codec *c, const uint32_t *nodes, size_t count, struct ranking *r)
+{
+	r->place = find_met(c, nodes, count);
+	if (!r->place)
+		return -ENOMEM;
+	size_t n = r->count = c->met.count;
+
+	r->items = malloc((n + 1) * sizeof(*r->items));
+	r->scratch = malloc((n + 1) * sizeof(*r->scratch));
+	r->different = malloc((n + 1) * sizeof(*r->different));
+	r->ranks = malloc((n + 1) * sizeof(*r->ranks));
+	if (!r->items || !r->scratch || !r->different || !r->ranks)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		r->items[i] = (struct sort_item){c->names[i], (uint32_t)i};
+	sort_items(r->items, r->scratch, n);
+	for (size_t i = 0; i < n; i++) {
+		r->ranks[r->items[i].at] = (uint32_t)i;
+		r->different[i] = (struct sort_item){r->items[i].key, 0};
+	}
+	for (size_t i = 0; i < count; i++) {
+		r->place[i] = r->ranks[r->place[i]];
+		r->different[r->place[i]].at++;
+	}
 	return 0;
+}
+
+/* As put_deltas, of `r->different` in some order. */
+static uint8_t *put_named(uint8_t *p, int64_t *last, uint64_t node)
+{
+	p = put_number(p, zigzag_put((int64_t)node - *last));
+	*last = (int64_t)node;
+	return p;
+}
+
+/* Records in the order of time name the same few stacks again and again: numbers that are small
+ * where they are frequent take half of what deltas do. */
+static void put_ranked(struct codec *c, struct buf *to, const uint32_t *nodes, size_t count,
+		       size_t *ret_list, size_t *ret_places)
+{
+	struct ranking r CLEANUP(ranking_release) = {0};
+	int64_t last = 0;
+
+	*ret_list = *ret_places = 0;
+	if (find_different(c, nodes, count, &r)) {
+		to->failed = -ENOMEM;
+		return;
+	}
+	/* The most frequent first; equally frequent ones stay in order. */
+	for (size_t i = 0; i < r.count; i++)
+		r.items[i] = (struct sort_item){UINT32_MAX - r.different[i].at, (uint32_t)i};
+	sort_items(r.items, r.scratch, r.count);
+	uint8_t *p = room_for(to, r.count + 1, VARINT_MAX);
+
+	p = p ? put_number(p, r.count) : NULL;
+	for (size_t i = 0; p && i < r.count; i++) {
+		r.ranks[r.items[i].at] = (uint32_t)i;
+		p = put_named(p, &last, r.different[r.items[i].at].key);
+	}
+	*ret_list = put_until(to, p);
+	p = room_for(to, count, VARINT32_MAX);
+	for (size_t i = 0; p && i < count; i++)
+		p = put_number(p, r.ranks[r.place[i]]);
+	*ret_places = put_until(to, p);
 }
 
 /* A short block is packed again within the hour: what is frequent is mostly met early, and need not be counted. */
@@ -315,16 +346,12 @@ static void put_met(struct codec *c, struct buf *to, const struct codec_columns 
 	size_t before = to->len, n = columns->names_count;
 
 	if (!names) {
-		buf_clear(&c->plane);
-		uint32_t *found =
-		    (void *)buf_reserve(&c->plane, (columns->count + 1) * sizeof(*found));
-
-		if (!found || find_met(c, columns, found)) {
+		places = find_met(c, columns->nodes, columns->count);
+		if (!places) {
 			to->failed = -ENOMEM;
 			return;
 		}
 		names = c->names;
-		places = found;
 		n = c->met.count;
 	}
 	(void)buf_add_varint(to, n);
@@ -335,34 +362,35 @@ static void put_met(struct codec *c, struct buf *to, const struct codec_columns 
 
 /* Windows that stand one behind the other, each with its nodes in order: what there is of nodes is told once, and in
  * each window how many of them are stepped over. */
-static void put_windows(struct buf *to, const struct codec_columns *c, size_t *ret_list,
-			size_t *ret_places)
+static void put_windows(struct codec *codec, struct buf *to, const struct codec_columns *c,
+			size_t *ret_list, size_t *ret_places)
 {
 	struct ranking r CLEANUP(ranking_release) = {0};
-	size_t before = to->len, n;
 	bool ordered = true;
 	int64_t last = 0;
 
-	if (find_different(&r, c->nodes, c->count, &n)) {
+	*ret_list = *ret_places = 0;
+	if (find_different(codec, c->nodes, c->count, &r)) {
 		to->failed = -ENOMEM;
 		return;
 	}
-	(void)buf_add_varint(to, n);
-	for (size_t i = 0; i < n; i++) {
-		(void)buf_add_varint(to, zigzag_put((int64_t)r.different[i].key - last));
-		last = (int64_t)r.different[i].key;
-	}
-	*ret_list = to->len - before;
+	uint8_t *p = room_for(to, r.count + 1, VARINT_MAX);
+
+	p = p ? put_number(p, r.count) : NULL;
+	for (size_t i = 0; p && i < r.count; i++)
+		p = put_named(p, &last, r.different[i].key);
+	*ret_list = put_until(to, p);
 	for (size_t i = 1; i < c->count && ordered; i++)
 		ordered = c->times[i] != c->times[i - 1] || r.place[i] >= r.place[i - 1];
-	(void)buf_add_varint(to, ordered);
-	for (size_t i = 0; i < c->count; i++) {
+	p = room_for(to, c->count + 1, VARINT32_MAX);
+	p = p ? put_number(p, ordered) : NULL;
+	for (size_t i = 0; p && i < c->count; i++) {
 		last = i && c->times[i] == c->times[i - 1] ? r.place[i - 1] : 0;
 		int64_t step = (int64_t)r.place[i] - last;
 
-		(void)buf_add_varint(to, ordered ? (uint64_t)step : zigzag_put(step));
+		p = put_number(p, ordered ? (uint64_t)step : zigzag_put(step));
 	}
-	*ret_places = to->len - before - *ret_list;
+	*ret_places = put_until(to, p);
 }
 
 /*
@@ -461,14 +489,14 @@ static void put_stacks(struct codec *c, const struct codec_columns *columns, uns
 
 	if (!(parts & CODEC_CONTEXTS)) {
 		if (parts & CODEC_LISTS && parts & CODEC_TIMES)
-			put_windows(to, columns, &lengths[NODE_LIST], &lengths[NODES]);
+			put_windows(c, to, columns, &lengths[NODE_LIST], &lengths[NODES]);
 		else
 			lengths[NODES] = put_deltas(to, columns->nodes, n);
 		return;
 	}
 	if (parts & CODEC_LISTS) {
-		put_ranked(to, columns->nodes, n, &lengths[NODE_LIST], &lengths[NODES]);
-		put_ranked(to, columns->contexts, n, &lengths[CONTEXT_LIST], &lengths[CONTEXTS]);
+		put_ranked(c, to, columns->nodes, n, &lengths[NODE_LIST], &lengths[NODES]);
+		put_ranked(c, to, columns->contexts, n, &lengths[CONTEXT_LIST], &lengths[CONTEXTS]);
 		return;
 	}
 	put_met(c, to, columns, &lengths[NODE_LIST], &lengths[NODES]);
@@ -484,6 +512,7 @@ int codec_encode(struct codec *c, const struct codec_columns *columns, unsigned 
 
 	if (effort == CODEC_DENSE && columns->count >= APART_MIN)
 		parts |= CODEC_APART | CODEC_LISTS;
+	assert(!columns->names || (parts & (CODEC_CONTEXTS | CODEC_LISTS)) == CODEC_CONTEXTS);
 	if (parts & CODEC_CONTEXTS)
 		effort = effort == CODEC_DENSE ? CODEC_NUMBERS : CODEC_OPEN;
 	buf_clear(body);

@@ -22,8 +22,7 @@ int dict_init(struct dict *d, bool indexed)
 
 	if (rc || GROW(d, modules, 1) || GROW(d, frames, 1) || GROW(d, nodes, 1) ||
 	    GROW(d, contexts, 1) || GROW(d, instances, 1) ||
-	    array_grow(&d->t.node_hashes, sizeof(*d->t.node_hashes), &d->hashes_capacity, 1) ||
-	    array_grow(&d->links, sizeof(*d->links), &d->links_capacity, 1)) {
+	    array_grow(&d->t.node_hashes, sizeof(*d->t.node_hashes), &d->hashes_capacity, 1)) {
 		dict_release(d);
 		return -ENOMEM;
 	}
@@ -31,7 +30,6 @@ int dict_init(struct dict *d, bool indexed)
 	memset(&d->t.frames[0], 0, sizeof(d->t.frames[0]));
 	memset(&d->t.nodes[0], 0, sizeof(d->t.nodes[0]));
 	memset(&d->t.node_hashes[0], 0, sizeof(d->t.node_hashes[0]));
-	memset(&d->links[0], 0, sizeof(d->links[0]));
 	memset(&d->t.contexts[0], 0, sizeof(d->t.contexts[0]));
 	memset(&d->t.instances[0], 0, sizeof(d->t.instances[0]));
 	d->t.modules_count = d->t.frames_count = d->t.nodes_count = 1;
@@ -49,7 +47,6 @@ void dict_release(struct dict *d)
 	free(d->t.frames);
 	free(d->t.nodes);
 	free(d->t.node_hashes);
-	free(d->links);
 	free(d->t.labels);
 	free(d->t.contexts);
 	free(d->t.series);
@@ -136,52 +133,43 @@ int dict_add_frame_keyed(struct dict *d, const struct profile_frame *frame, stru
 }
 
 /*
- * How a node is found under its parent.  Stacks are deep and mostly go on in one way, and nodes of one
- * stack stand side by side, so a link to the child is next to what was read before, where a place in a
- * hash table would be cold memory for each frame.  What branches widely is in the table.
+ * How a node is found under its parent.  Stacks are deep and mostly go on in one way, and the nodes of
+ * one that was new stand one behind the other: the child is the next number, where a place in a hash
+ * table would be cold memory for each frame.  What branches off is in the table.
  */
-#define LINKED_CHILDREN 4
-
 uint32_t dict_find_child(const struct dict *d, uint32_t parent, struct hash128 hash)
 {
-	uint32_t child = d->links[parent].child;
-	int n = 0;
+	size_t next = (size_t)parent + 1;
 
-	for (; child && n < LINKED_CHILDREN; child = d->links[child].sibling, n++)
-		if (hash128_equal(d->t.node_hashes[child], hash))
-			return child;
-	return n < LINKED_CHILDREN ? INDEX_NONE
-				   : index_find_among(&d->nodes, d->t.node_hashes, hash);
+	if (next < d->t.nodes_count && hash128_equal(d->t.node_hashes[next], hash))
+		return (uint32_t)next;
+	return index_find_among(&d->nodes, d->t.node_hashes, hash);
 }
 
-static int link_node(struct dict *d, uint32_t parent, uint32_t node, struct hash128 hash)
+int dict_reserve_nodes(struct dict *d, size_t more)
 {
-	int rc = array_grow(&d->links, sizeof(*d->links), &d->links_capacity, (size_t)node + 1);
-	int n = 0;
+	int rc = GROW(d, nodes, more);
 
-	if (rc)
-		return rc;
-	for (uint32_t child = d->links[parent].child; child; child = d->links[child].sibling)
-		n++;
-	if (n == LINKED_CHILDREN) {
-		rc = index_add_among(&d->nodes, hash, node);
-		d->placed = node;
-	}
-	d->links[node] = (struct dict_links){0, n < LINKED_CHILDREN ? d->links[parent].child : 0};
-	if (n < LINKED_CHILDREN)
-		d->links[parent].child = node;
-	return rc;
+	return rc || d->lazy ? rc
+			     : array_grow(&d->t.node_hashes, sizeof(*d->t.node_hashes),
+					  &d->hashes_capacity, d->t.nodes_count + more);
+}
+
+/* There is room for it. */
+static int place_node(struct dict *d, uint32_t parent, uint32_t node, struct hash128 hash)
+{
+	if (parent + 1 == node)
+		return 0;
+	d->placed = node;
+	return index_add_among(&d->nodes, hash, node);
 }
 
 int dict_add_node(struct dict *d, struct profile_node node, struct hash128 hash)
 {
-	int rc = GROW(d, nodes, 1);
+	int rc = dict_reserve_nodes(d, 1);
 
-	if (!rc && !d->lazy)
-		rc = array_grow(&d->t.node_hashes, sizeof(hash), &d->hashes_capacity,
-				d->t.nodes_count + 1);
 	if (!rc && d->indexed)
-		rc = link_node(d, node.parent, (uint32_t)d->t.nodes_count, hash);
+		rc = place_node(d, node.parent, (uint32_t)d->t.nodes_count, hash);
 	if (rc)
 		return rc;
 	if (!d->lazy)

@@ -44,6 +44,7 @@ struct dict_tables {
 	size_t strings_count;
 	struct profile_module *modules;
 	struct profile_frame *frames;
+	const struct hash128 *frame_identities; /* of what is imported; NULL: not at hand */
 	struct profile_node *nodes;
 	struct hash128 *node_hashes;
 	struct profile_label *labels;
@@ -65,12 +66,8 @@ struct dict {
 	struct dict_counts capacity, written;
 	size_t hashes_capacity;
 	bool indexed; /* for writing */
-	struct dict_links {
-		uint32_t child, sibling; /* the newest few children of a node; 0: no more */
-	} * links;
-	size_t links_capacity;
 	struct index modules, frames, contexts, series, instances;
-	struct index nodes; /* stacks that were asked for, and children that have no link */
+	struct index nodes; /* stacks that were asked for, and children that do not follow their parent */
 	uint32_t placed; /* the node that was put there last as a child, since this was set to 0 */
 	struct index parts;   /* of a catalogue, by (owner, service) */
 	uint32_t parts_count; /* the highest number */
@@ -104,6 +101,7 @@ bool dict_is_dirty(const struct dict *dict);
 struct dict_pieces {
 	size_t ends[8], count;
 };
+#define DICT_LETTERS 2 /* texts; what names them.  The others are numbers of nodes */
 
 /* Append what is not written to `to`, which is empty, and count it as written. Returns 0 or -ENOMEM. */
 MUST_CHECK int dict_encode(struct dict *dict, struct buf *to, struct dict_pieces *ret_pieces);
@@ -128,13 +126,15 @@ MUST_CHECK int dict_add_series(struct dict *dict, const struct dict_series *seri
 			       const struct profile_label *labels);
 MUST_CHECK int dict_add_instance(struct dict *dict, const struct profile_instance *instance);
 
-/* Stacks that some dictionary was asked for lately, each in the one place that its hash gives it:
- * the few that are in every batch are found without a look into tables that are large and cold. */
-#define DICT_LATELY 8192 /* places */
+/* Stacks and frames that some dictionary was asked for lately, each in the one place that its
+ * identity gives it: the few that are in every batch are found without a look into tables that are
+ * large and cold, and frames without their texts. */
+#define DICT_LATELY 8192 /* places for stacks, and as many for frames */
+#define DICT_LATELY_ALL (2 * DICT_LATELY)
 struct dict_lately {
 	uint64_t dict; /* its id */
 	struct hash128 hash;
-	uint32_t node;
+	uint32_t number;
 };
 
 /* What of a map was set: maps are long, and of a batch's tables few things are asked for. */
@@ -150,7 +150,7 @@ struct dict_import {
 	uint32_t *strings, *modules, *frames, *nodes, *contexts; /* INDEX_NONE: not met yet */
 	struct dict_counts capacity, valid; /* valid: below is a number, or INDEX_NONE */
 	struct dict_marks strings_set, frames_set;
-	struct dict_lately *lately; /* DICT_LATELY, borrowed, or NULL */
+	struct dict_lately *lately; /* DICT_LATELY_ALL, borrowed, or NULL */
 	bool names_only;            /* strings, series and instances: a catalogue has no stacks */
 	uint32_t *path;
 	size_t path_capacity;

@@ -260,6 +260,8 @@ int dict_encode(struct dict *d, struct buf *to, struct dict_pieces *ret_pieces)
 		put(to, NODES_APART);
 	put_strings(to, d);
 	put_modules(to, d);
+	if (apart)
+		end_piece(to, ret_pieces);
 	put_frames(to, d);
 	if (!apart)
 		put_nodes(to, d);

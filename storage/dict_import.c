@@ -134,6 +134,28 @@ static int import_module(struct dict_import *im, uint32_t id, uint32_t *ret_id)
 	return 0;
 }
 
+/* ---- what was asked for lately ---- */
+
+static inline bool lately_is(const struct dict_import *im, const struct dict_lately *l,
+			     struct hash128 hash)
+{
+	return l->dict == im->to->id && hash128_equal(l->hash, hash);
+}
+
+/* An identity does not tell where the function begins, of which a frame says so as well. */
+static inline struct hash128 frame_key(const struct dict_import *im, uint32_t id)
+{
+	struct hash128 key = im->from.frame_identities[id];
+
+	key.lo += im->from.frames[id].start_line * UINT64_C(0x9E3779B97F4A7C15);
+	return key;
+}
+
+static inline struct dict_lately *frame_lately(const struct dict_import *im, struct hash128 key)
+{
+	return &im->lately[DICT_LATELY + (key.lo ^ im->to->id) % DICT_LATELY];
+}
+
 /* ---- frames: of a path at once, because the tables are large and cold ---- */
 
 #define TOGETHER 64
@@ -198,7 +220,8 @@ static int import_strings(struct dict_import *im, const uint32_t *frames, size_t
 	return rc;
 }
 
-static int import_frames(struct dict_import *im, const uint32_t *ids, size_t count)
+/* By their texts. */
+static int read_frames(struct dict_import *im, const uint32_t *ids, size_t count)
 {
 	const struct index *frames = &im->to->frames;
 	struct profile_frame translated[TOGETHER];
@@ -215,6 +238,39 @@ static int import_frames(struct dict_import *im, const uint32_t *ids, size_t cou
 	for (size_t i = 0; !rc && i < count; i++)
 		if (im->frames[ids[i]] == INDEX_NONE)
 			rc = import_frame(im, ids[i], &translated[i], keys[i]);
+	return rc;
+}
+
+/* By their identities, as far as these are known, and the others by their texts. */
+static int import_frames(struct dict_import *im, const uint32_t *ids, size_t count)
+{
+	bool known = im->lately && im->from.frame_identities;
+	uint32_t others[TOGETHER];
+	size_t n = 0;
+	int rc = 0;
+
+	if (!known)
+		return read_frames(im, ids, count);
+	for (size_t i = 0; !rc && i < count; i++) {
+		struct hash128 key = frame_key(im, ids[i]);
+		const struct dict_lately *l = frame_lately(im, key);
+
+		if (!lately_is(im, l, key)) {
+			others[n++] = ids[i];
+			continue;
+		}
+		rc = mark(&im->frames_set, ids[i]);
+		if (!rc)
+			im->frames[ids[i]] = l->number;
+	}
+	if (!rc && n)
+		rc = read_frames(im, others, n);
+	for (size_t i = 0; !rc && i < n; i++) {
+		struct hash128 key = frame_key(im, others[i]);
+
+		*frame_lately(im, key) =
+		    (struct dict_lately){im->to->id, key, im->frames[others[i]]};
+	}
 	return rc;
 }
 
@@ -238,22 +294,54 @@ static int import_path_frames(struct dict_import *im, size_t depth)
 	return rc;
 }
 
-/* Add a node whose parent and frame are mapped. */
-static int import_child(struct dict_import *im, uint32_t id)
+/* Add the first `depth` nodes of im->path, whose frames are mapped, as is the parent of the last:
+ * each is the only child of the one before. */
+static int import_children(struct dict_import *im, size_t depth)
 {
-	struct profile_node node = {im->nodes[im->from.nodes[id].parent],
-				    im->frames[im->from.nodes[id].frame]};
+	const struct dict_tables *from = &im->from;
+	struct dict *to = im->to;
+	uint32_t at = depth ? im->path[depth - 1] : 0;
+	uint32_t parent = im->nodes[from->nodes[at].parent];
+	int rc = depth >= INDEX_NONE - to->t.nodes_count ? -E2BIG : dict_reserve_nodes(to, depth);
 
-	if (im->to->t.nodes_count >= INDEX_NONE)
-		return -E2BIG;
-	im->nodes[id] = (uint32_t)im->to->t.nodes_count;
-	return dict_add_node(im->to, node, im->from.node_hashes[id]);
+	for (size_t left = depth; !rc && left--;) {
+		struct profile_node node;
+
+		at = im->path[left];
+		node = (struct profile_node){parent, im->frames[from->nodes[at].frame]};
+		parent = im->nodes[at] = (uint32_t)to->t.nodes_count;
+		if (left + 1 == depth)
+			rc = dict_add_node(to, node, from->node_hashes[at]);
+		else
+			dict_add_only_child(to, node, from->node_hashes[at]);
+	}
+	return rc;
+}
+
+static bool is_lately(const struct dict_import *im, uint32_t id)
+{
+	struct hash128 hash = im->from.node_hashes[id];
+	const struct dict_lately *l = dict_import_lately(im, hash);
+
+	if (!l || !lately_is(im, l, hash))
+		return false;
+	im->nodes[id] = l->number;
+	return true;
+}
+
+static void note_lately(const struct dict_import *im, uint32_t id)
+{
+	struct dict_lately *l = dict_import_lately(im, im->from.node_hashes[id]);
+
+	if (l)
+		*l = (struct dict_lately){im->to->id, im->from.node_hashes[id], im->nodes[id]};
 }
 
 /* The node and its parents as far as none has a number yet. */
 static int unmet_path(struct dict_import *im, uint32_t id, size_t *ret_depth)
 {
-	for (uint32_t at = id; im->nodes[at] == INDEX_NONE; at = im->from.nodes[at].parent) {
+	for (uint32_t at = id; im->nodes[at] == INDEX_NONE && !is_lately(im, at);
+	     at = im->from.nodes[at].parent) {
 		int rc = array_grow(&im->path, sizeof(*im->path), &im->path_capacity,
 				    *ret_depth + 1);
 
@@ -276,11 +364,11 @@ static int import_path(struct dict_import *im, size_t depth)
 		im->nodes[at] = dict_find_child(im->to, parent, im->from.node_hashes[at]);
 		is_there = im->nodes[at] != INDEX_NONE;
 		depth -= is_there;
+		if (is_there)
+			note_lately(im, at);
 	}
 	rc = import_path_frames(im, depth);
-	while (!rc && depth--)
-		rc = import_child(im, im->path[depth]);
-	return rc;
+	return rc ? rc : import_children(im, depth);
 }
 
 static int find_or_add(struct dict_import *im, uint32_t id)
@@ -305,19 +393,13 @@ static int find_or_add(struct dict_import *im, uint32_t id)
 
 int dict_import_new_node(struct dict_import *im, uint32_t id, uint32_t *ret_id)
 {
-	struct hash128 hash = im->from.node_hashes[id];
-	struct dict_lately *l = dict_import_lately(im, hash);
-	int rc = 0;
+	int rc = is_lately(im, id) ? 0 : find_or_add(im, id);
 
-	if (l && l->dict == im->to->id && hash128_equal(l->hash, hash))
-		im->nodes[id] = l->node;
-	else
-		rc = find_or_add(im, id);
-	if (!rc && l)
-		*l = (struct dict_lately){im->to->id, hash, im->nodes[id]};
-	if (!rc)
-		*ret_id = im->nodes[id];
-	return rc;
+	if (rc)
+		return rc;
+	note_lately(im, id);
+	*ret_id = im->nodes[id];
+	return 0;
 }
 
 /* Copy labels into our numbers, with zeroed padding, so that equal ones are equal bytes. */

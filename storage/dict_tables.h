@@ -24,4 +24,17 @@ MUST_CHECK int dict_add_string_tagged(struct dict *dict, uint32_t tag, struct st
 MUST_CHECK int dict_add_frame_keyed(struct dict *dict, const struct profile_frame *frame,
 				    struct hash128 key);
 
+/* Room for `more` nodes. Returns 0 or -ENOMEM. */
+MUST_CHECK int dict_reserve_nodes(struct dict *dict, size_t more);
+
+/* For which there is room: the node that was added last gets a child. */
+static inline void dict_add_only_child(struct dict *d, struct profile_node node,
+				       struct hash128 hash)
+{
+	uint32_t number = (uint32_t)d->t.nodes_count++;
+
+	d->t.nodes[number] = node;
+	d->t.node_hashes[number] = hash;
+}
+
 #endif

@@ -58,6 +58,7 @@ static struct profile *profile_copied(const struct profile *from, uint64_t *byte
 		return NULL;
 	*to = *from;
 	memset(&to->strings, 0, sizeof(to->strings));
+	to->frame_identities = NULL;
 	int failed = tables_copy(to, from, bytes);
 
 	if (strings_copy(&to->strings, &from->strings, bytes) || failed) {

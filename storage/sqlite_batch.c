@@ -9,7 +9,6 @@
 void batch_release(struct batch *b)
 {
 	codec_columns_release(&b->columns);
-	recent_adding_release(&b->adding);
 	free(b->places);
 	free(b->names);
 	free(b->from);
@@ -34,8 +33,6 @@ static int meet(struct batch *b, struct dict_import *im, uint32_t id)
 		rc = array_grow(&b->names, sizeof(*b->names), &b->names_capacity, place + 1);
 	if (!rc)
 		rc = array_grow(&b->from, sizeof(*b->from), &b->from_capacity, place + 1);
-	if (!rc)
-		rc = recent_add_place(&b->adding);
 	if (rc)
 		return rc;
 	b->names[place] = node;
@@ -67,8 +64,8 @@ static int reserve(struct batch *b, size_t records, size_t nodes, size_t width)
 	return rc;
 }
 
-#define AHEAD_FAR 24 /* records */
-#define AHEAD_NEAR 12
+#define AHEAD_FAR 48 /* records */
+#define AHEAD_NEAR 24
 
 /* A batch that waited is in cold memory, and so is what its stacks are looked up by: it is fetched
  * while others are worked on. */
@@ -84,22 +81,25 @@ look_ahead(const struct batch *b, const struct dict_import *im, const struct pro
 		__builtin_prefetch(dict_import_lately(im, im->from.node_hashes[near]));
 }
 
-/* The records are many: what stays the same for all of them is not read again for each. */
-static int add_records(struct batch *b, struct dict_import *im, const struct profile *p,
-		       uint32_t series, size_t *at)
+/* The records are many: what stays the same for all of them is not read again for each, and the
+ * compiler knows how many values there mostly are. */
+__attribute__((always_inline)) static inline int
+add_records(struct batch *b, struct dict_import *im, const struct profile *p, uint32_t series,
+	    size_t width, size_t *at)
 {
 	struct codec_columns *to = &b->columns;
-	size_t width = to->values_count, n = 0;
-	uint32_t *const contexts = to->contexts, *const nodes = to->nodes,
-			*const places = b->places;
+	uint32_t *const contexts = to->contexts, *const places = b->places;
+	int64_t *const times = to->times, *values[PROFILE_COLUMNS_MAX];
 	int64_t min_ns = INT64_MAX, max_ns = INT64_MIN;
+	uint64_t *const counts = to->counts;
+	size_t n = 0, i = *at;
 	int rc = 0;
 
-	for (; !rc && *at < p->records_count && n < CODEC_RECORDS_MAX; ++*at) {
-		const struct profile_record *r = &p->records[*at];
-		const int64_t *values = p->values + r->values_at;
+	memcpy(values, to->values, sizeof(values));
+	for (; i < p->records_count && n < CODEC_RECORDS_MAX; i++) {
+		const struct profile_record *r = &p->records[i];
 
-		look_ahead(b, im, p, *at);
+		look_ahead(b, im, p, i);
 		if (r->series != series)
 			continue;
 		if (b->met[r->node] == INDEX_NONE)
@@ -108,26 +108,22 @@ static int add_records(struct batch *b, struct dict_import *im, const struct pro
 			rc = dict_import_context(im, r->context, &contexts[n]);
 		if (rc)
 			break;
-		uint32_t place = b->met[r->node];
-
-		places[n] = place;
-		nodes[n] = b->names[place];
-		to->times[n] = r->time_ns;
-		to->counts[n] = r->count;
+		places[n] = b->met[r->node];
+		times[n] = r->time_ns;
+		counts[n] = r->count;
 		for (size_t v = 0; v < width; v++)
-			to->values[v][n] = values[v];
+			values[v][n] = p->values[r->values_at + v];
 		min_ns = MIN(min_ns, r->time_ns);
 		max_ns = MAX(max_ns, r->time_ns);
-		recent_add(&b->adding, place, r->time_ns, r->count, values);
 		n++;
 	}
+	*at = i;
 	to->count = n;
 	b->min_ns = min_ns;
 	b->max_ns = max_ns;
 	return rc;
 }
 
-/* A gauge is no sum: of each window its last snapshot counts. */
 static bool has_gauge(const struct profile_kind *kind)
 {
 	for (size_t i = 0; i < kind->columns_count; i++)
@@ -146,9 +142,11 @@ int batch_gather(struct batch *b, struct dict_import *im, const struct profile *
 			 kind->columns_count);
 
 	b->columns.values_count = kind->columns_count;
-	recent_begin(&b->adding, !has_gauge(kind), kind->columns_count);
-	if (!rc)
-		rc = add_records(b, im, p, series, at);
+	b->has_gauge = has_gauge(kind);
+	if (!rc && kind->columns_count == 2)
+		rc = add_records(b, im, p, series, 2, at);
+	else if (!rc)
+		rc = add_records(b, im, p, series, kind->columns_count, at);
 	b->columns.names = b->names;
 	b->columns.places = b->places;
 	return rc;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * storage/sqlite_batch.h - the records of one series of a profile become columns in the file's
- * numbers, and sums.
+ * numbers.
  *
- * What is worked out once for each stack of a profile, its number, its place in the block, its sum,
- * is found again by the profile's own number.  Kept from put to put, for its memory.  Private to
+ * What is worked out once for each stack of a profile, its number and its place in the block, is
+ * found again by the profile's own number.  Kept from put to put, for its memory.  Private to
  * the sqlite backend. Writer thread.
  */
 #ifndef STORAGE_SQLITE_BATCH_H
@@ -12,12 +12,11 @@
 
 #include "storage/codec.h"
 #include "storage/dict.h"
-#include "storage/sqlite_recent.h"
 
 struct batch {
-	struct codec_columns columns; /* with names and places */
+	struct codec_columns columns; /* with names and places, which stand for the nodes */
 	int64_t min_ns, max_ns;       /* of the records */
-	struct recent_adding adding;
+	bool has_gauge;               /* which is no sum: of each window its last snapshot counts */
 	uint32_t *places, *names, *from; /* from: by place, the profile's number */
 	uint32_t *met; /* the place, by the profile's number; INDEX_NONE: none yet */
 	size_t places_capacity, names_capacity, from_capacity, met_capacity;

@@ -95,8 +95,8 @@ static int insert_block(struct group *g, const struct block *b, struct err *err)
 	db_bind_int(stmt, ":records", (int64_t)batch->columns.count);
 	db_bind_blob(stmt, ":data", packed.ptr, packed.len);
 	rc = db_run(&g->file->db, stmt, err);
-	if (!rc)
-		recent_end(&batch->adding, batch->names,
+	if (!rc && !batch->has_gauge)
+		recent_sum(&batch->columns, batch->min_ns, batch->max_ns,
 			   sqlite3_last_insert_rowid(g->file->db.handle), b->batch, &g->recent);
 	return rc;
 }
@@ -235,6 +235,7 @@ static int insert_profile(struct group *g, const struct profile *p, struct err *
 				   .modules = p->modules,
 				   .modules_count = p->modules_count,
 				   .frames = p->frames,
+				   .frame_identities = p->frame_identities,
 				   .frames_count = p->frames_count,
 				   .nodes = p->nodes,
 				   .node_hashes = p->node_hashes,

@@ -208,7 +208,8 @@ static int insert_segment(struct open_file *file, struct codec *codec, uint32_t 
 
 	buf_init(&raw, CODEC_RAW_MAX);
 	if (dict_encode(&part->dict, &raw, &pieces) ||
-	    codec_pack_pieces(codec, raw.data, pieces.ends, pieces.count, effort, &packed))
+	    codec_pack_pieces(codec, raw.data, pieces.ends, pieces.count, DICT_LETTERS, effort,
+			      &packed))
 		return err_set(err, -ENOMEM, "storage: out of memory");
 	int rc = db_prepare(&file->db,
 			    "INSERT INTO dict(part, id, first, data)"
@@ -247,18 +248,28 @@ int open_file_store(struct open_file *file, struct codec *codec, struct err *err
 	return rc;
 }
 
+#define LOOSE_MIN 4096 /* bytes: of fewer, to try harder makes no more */
+
+/* Whether a dictionary has more than `segments`; of one that is to be whole, also whether it was
+ * written by the transaction that learned it, which was in a hurry: one that was merged stands for
+ * those before, too. */
 static int has_more(struct open_file *file, uint32_t number, unsigned segments, struct err *err)
 {
 	sqlite3_stmt *stmt;
 	int rc = db_prepare(&file->db,
-			    "SELECT 1 FROM dict WHERE part = :part LIMIT 1 OFFSET :segments",
+			    "SELECT count(*) > :segments OR (:segments = 1 AND"
+			    " max(first = id AND length(data) >= :loose)) FROM dict"
+			    " WHERE part = :part",
 			    &stmt, err);
 
 	if (rc)
 		return rc;
 	db_bind_int(stmt, ":part", number);
 	db_bind_int(stmt, ":segments", segments);
+	db_bind_int(stmt, ":loose", LOOSE_MIN);
 	rc = db_step(&file->db, stmt, err);
+	if (rc > 0)
+		rc = sqlite3_column_int(stmt, 0);
 	(void)sqlite3_reset(stmt);
 	return rc;
 }

@@ -17,6 +17,7 @@ struct packing {
 	int64_t after, upto;	   /* batches */
 	int64_t first_id, last_id; /* of their blocks; none: first above last */
 	int64_t series, instance;
+	size_t records;
 	struct codec_columns one, all;
 };
 
@@ -50,6 +51,7 @@ static int find_range(struct packing *p, int64_t derived, bool *ret_more, struct
 		p->last_id = MAX(p->last_id, id);
 	}
 	(void)sqlite3_reset(stmt);
+	p->records = records;
 	return rc;
 }
 
@@ -115,10 +117,13 @@ static int insert(struct packing *p, struct err *err)
 	return db_run(&p->l0->db, stmt, err);
 }
 
-static int append(struct codec_columns *to, const struct codec_columns *from)
+/* There is room at once for all that may come, of which only what comes is touched. */
+static int append(struct packing *p, const struct codec_columns *from)
 {
+	struct codec_columns *to = &p->all;
 	size_t at = to->count, n = from->count;
-	int rc = codec_columns_reserve(to, at + n, from->values_count);
+	int rc = codec_columns_reserve(to, MAX(at + n, MIN(p->records, CODEC_RECORDS_MAX)),
+				       from->values_count);
 
 	if (rc || !n)
 		return rc;
@@ -159,7 +164,7 @@ static int gather(struct packing *p, struct err *err)
 			rc = insert(p, err);
 		p->series = series;
 		p->instance = instance;
-		if (!rc && append(&p->all, &p->one))
+		if (!rc && append(p, &p->one))
 			rc = err_set(err, -ENOMEM, "storage: out of memory");
 		if (rc)
 			break;

@@ -67,96 +67,131 @@ void recent_forget(struct recent *r, int64_t batch)
 
 /* ---- adding up ---- */
 
-void recent_adding_release(struct recent_adding *a)
+struct summing {
+	const struct codec_columns *columns;
+	struct recent_block *block; /* with a sum for each place in each window, at first */
+	size_t stride;
+};
+
+static struct recent_sum *sum_at(const struct summing *s, size_t i)
 {
-	for (size_t w = 0; w < RECENT_WINDOWS; w++)
-		free(a->sums[w]);
-	*a = (struct recent_adding){0};
+	return (void *)(s->block->sums + i * s->stride);
 }
 
-void recent_begin(struct recent_adding *a, bool on, size_t width)
+static void add_record(const struct codec_columns *c, size_t i, struct recent_sum *sum,
+		       size_t width)
 {
-	a->on = on;
-	a->width = width;
-	a->places = a->windows_count = a->last = 0;
+	sum->count += c->counts[i];
+	for (size_t v = 0; v < width; v++)
+		sum->values[v] = storage_add(sum->values[v], c->values[v][i]);
 }
 
-int recent_add_place(struct recent_adding *a)
+/* For a width that the compiler knows. */
+__attribute__((always_inline)) static inline void add_all(const struct summing *s, size_t width)
 {
-	size_t stride = RECENT_VALUES + a->width, end = (a->places + 1) * stride;
+	const struct codec_columns *c = s->columns;
 
-	for (size_t w = 0; a->on && w < RECENT_WINDOWS; w++) {
-		int rc = array_grow(&a->sums[w], sizeof(**a->sums), &a->capacity[w], end);
+	for (size_t i = 0; i < c->count; i++)
+		add_record(c, i, (void *)(s->block->sums + c->places[i] * recent_stride(width)),
+			   width);
+}
 
-		if (rc)
-			return rc;
-		memset(a->sums[w] + end - stride, 0, stride * sizeof(**a->sums));
+static void add_window(const struct summing *s, int64_t min_ns, int64_t max_ns)
+{
+	struct recent_window *w = &s->block->windows[0];
+
+	w->first_ns = min_ns;
+	w->last_ns = max_ns;
+	w->records = s->columns->count;
+	if (s->columns->values_count == 2)
+		add_all(s, 2);
+	else
+		add_all(s, s->columns->values_count);
+}
+
+/* Whether every record is in one of them. */
+static bool add_windows(const struct summing *s)
+{
+	const struct codec_columns *c = s->columns;
+	struct recent_window *const windows = s->block->windows;
+
+	for (size_t i = 0; i < c->count; i++) {
+		size_t k = recent_is_in(&windows[1], c->times[i]);
+		struct recent_window *w = &windows[k];
+
+		if (!recent_is_in(w, c->times[i]))
+			return false;
+		w->first_ns = MIN(w->first_ns, c->times[i]);
+		w->last_ns = MAX(w->last_ns, c->times[i]);
+		w->records++;
+		add_record(c, i, sum_at(s, k * c->names_count + c->places[i]), c->values_count);
 	}
-	a->places++;
-	return 0;
+	return true;
 }
 
-size_t recent_window_of(struct recent_adding *a, int64_t time_ns)
+/* Every window has a sum for each place: those of nothing go. */
+static void drop_nothing(const struct summing *s)
 {
-	size_t w = 0;
+	struct recent_block *b = s->block;
+	size_t places = s->columns->names_count, kept = 0;
 
-	while (w < a->windows_count && !recent_is_in(&a->windows[w], time_ns))
-		w++;
-	if (w == a->windows_count && w < RECENT_WINDOWS)
-		a->windows[a->windows_count++] = (struct recent_window){
-		    .window_ns = clock_window_ns(time_ns, STORAGE_L1_WINDOW_NS),
-		    .first_ns = INT64_MAX,
-		    .last_ns = INT64_MIN};
-	return w;
-}
-
-/* What is there of one window, behind what is there of the one before. */
-static uint8_t *copy_window(const struct recent_adding *a, size_t w, const uint32_t *nodes,
-			    struct recent_block *b, uint8_t *to)
-{
-	const int64_t *sums = a->sums[w];
-
-	for (size_t i = 0; i < a->places; i++, sums += RECENT_VALUES + a->width) {
-		struct recent_sum *sum = (void *)to;
-
-		if (!sums[RECENT_RECORDS])
+	for (size_t i = 0; i < b->windows_count * places; i++) {
+		if (!sum_at(s, i)->count)
 			continue;
-		sum->node = nodes[i];
-		sum->count = (uint64_t)sums[RECENT_COUNT];
-		memcpy(sum->values, sums + RECENT_VALUES, a->width * sizeof(*sums));
-		b->nodes_end = MAX(b->nodes_end, (size_t)nodes[i] + 1);
-		to += recent_stride(a->width);
+		if (i != kept)
+			memmove(sum_at(s, kept), sum_at(s, i), s->stride);
+		b->windows[i / places].count++;
+		kept++;
 	}
-	return to;
+	b->bytes = sizeof(*b) + kept * s->stride;
 }
 
-void recent_end(struct recent_adding *a, const uint32_t *nodes, int64_t id, int64_t batch,
-		struct recent *to)
+static bool begin(struct summing *s, int64_t min_ns, int64_t max_ns, size_t room)
 {
-	size_t count = 0;
+	const struct codec_columns *c = s->columns;
+	const int64_t windows_ns[] = {clock_window_ns(min_ns, STORAGE_L1_WINDOW_NS),
+				      clock_window_ns(max_ns, STORAGE_L1_WINDOW_NS)};
+	uint32_t count = windows_ns[0] == windows_ns[1] ? 1 : 2;
+	size_t sums = count * c->names_count;
 
-	for (size_t w = 0; w < a->windows_count; w++)
-		count += a->windows[w].count;
-	size_t bytes = sizeof(struct recent_block) + count * recent_stride(a->width);
-	struct recent_block *b =
-	    a->on && bytes <= RECENT_BYTES_MAX - to->bytes ? malloc(bytes) : NULL;
+	if (sums > room / s->stride)
+		return false;
+	struct recent_block *b = s->block = calloc(1, sizeof(*b) + sums * s->stride);
 
 	if (!b)
+		return false;
+	b->width = c->values_count;
+	b->windows_count = count;
+	for (uint32_t w = 0; w < count; w++)
+		b->windows[w] = (struct recent_window){
+		    .window_ns = windows_ns[w], .first_ns = INT64_MAX, .last_ns = INT64_MIN};
+	for (size_t i = 0; i < sums; i++)
+		sum_at(s, i)->node = c->names[i % c->names_count];
+	for (size_t i = 0; i < c->names_count; i++)
+		b->nodes_end = MAX(b->nodes_end, (size_t)c->names[i] + 1);
+	return true;
+}
+
+void recent_sum(const struct codec_columns *columns, int64_t min_ns, int64_t max_ns, int64_t id,
+		int64_t batch, struct recent *to)
+{
+	struct summing s = {.columns = columns, .stride = recent_stride(columns->values_count)};
+	bool kept = true;
+
+	if (!begin(&s, min_ns, max_ns, RECENT_BYTES_MAX - to->bytes))
 		return;
-	if (array_grow(&to->blocks, sizeof(struct recent_block *), &to->capacity, to->count + 1)) {
-		free(b);
+	if (s.block->windows_count == 1)
+		add_window(&s, min_ns, max_ns);
+	else
+		kept = add_windows(&s);
+	drop_nothing(&s);
+	if (!kept || to->bytes + s.block->bytes > RECENT_BYTES_MAX ||
+	    array_grow(&to->blocks, sizeof(struct recent_block *), &to->capacity, to->count + 1)) {
+		free(s.block);
 		return;
 	}
-	*b = (struct recent_block){.id = id,
-				   .batch = batch,
-				   .bytes = bytes,
-				   .width = a->width,
-				   .windows_count = (uint32_t)a->windows_count};
-	memcpy(b->windows, a->windows, sizeof(b->windows));
-	uint8_t *end = b->sums;
-
-	for (size_t w = 0; w < a->windows_count; w++)
-		end = copy_window(a, w, nodes, b, end);
-	to->blocks[to->count++] = b;
-	to->bytes += bytes;
+	s.block->id = id;
+	s.block->batch = batch;
+	to->blocks[to->count++] = s.block;
+	to->bytes += s.block->bytes;
 }

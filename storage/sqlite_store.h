@@ -8,8 +8,8 @@
  *	sqlite_writers.c  those that are open for writing
  *	sqlite_open.c     what is done with an open one by reader and writer alike
  *	sqlite_known.c    cursors and upload ids, in memory
- *	sqlite_l0.c       put; sqlite_batch.c makes columns and sums of records
- *	sqlite_recent.c   the sums, until they are derived
+ *	sqlite_l0.c       put; sqlite_batch.c makes columns of records
+ *	sqlite_recent.c   their sums, until they are derived
  *	sqlite_l1.c       deriving windows from L0; sqlite_fold.c sums them up
  *	sqlite_l2.c       deriving hours from L1; sqlite_pack.c then packs L1's windows
  *	sqlite_read.c     a reader, its files, what to take from which level; sqlite_walk.c takes it

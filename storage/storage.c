@@ -217,10 +217,17 @@ static bool time_fits(int64_t time_ns)
 	return (uint64_t)time_ns < (uint64_t)STORAGE_TIME_MAX_NS;
 }
 
+/* Below a limit that is no more than INT64_MAX, for many at once: what is not sets the sign. */
+static inline uint64_t not_below(uint64_t value, uint64_t limit)
+{
+	return value | (limit - 1 - value);
+}
+
 static bool records_fit(const struct profile *p)
 {
+	uint64_t nodes = p->nodes_count, contexts = p->contexts_count, values = 0;
 	uint32_t series = UINT32_MAX; /* the last one, which mostly is the next one's too */
-	size_t width = 0;
+	uint64_t wrong = 0;
 
 	for (size_t i = 0; i < p->records_count; i++) {
 		const struct profile_record *r = &p->records[i];
@@ -229,34 +236,53 @@ static bool records_fit(const struct profile *p)
 			if (r->series >= p->series_count)
 				return false;
 			series = r->series;
-			width = p->kinds[p->series[series].kind].columns_count;
+			uint32_t width = p->kinds[p->series[series].kind].columns_count;
+
+			if (width > p->values_count)
+				return false;
+			values = p->values_count - width + 1;
 		}
-		/* All of it is mostly true: no branch for each part. */
-		if ((r->node >= p->nodes_count) | (r->context >= p->contexts_count) | !r->count |
-		    !time_fits(r->time_ns) | (r->values_at > p->values_count) |
-		    (p->values_count - r->values_at < width))
-			return false;
+		wrong |= not_below(r->node, nodes) | not_below(r->context, contexts) |
+			 ((uint64_t)r->count - 1) |
+			 not_below((uint64_t)r->time_ns, STORAGE_TIME_MAX_NS) |
+			 not_below(r->values_at, values);
 	}
-	return true;
+	return wrong <= INT64_MAX;
 }
 
-/* Parents come first. */
+/* Two nodes, whose numbers are compared at once. */
+typedef uint32_t node_pair __attribute__((vector_size(2 * sizeof(struct profile_node))));
+
+/* Parents come first.  As not_below, in the lanes of a pair. */
 static bool nodes_fit(const struct profile *p)
 {
-	bool fit = true;
+	uint32_t frame = (uint32_t)MIN(p->frames_count, (size_t)INT32_MAX) - 1;
+	node_pair most = {0, frame, 1, frame}, wrong = {0};
+	const node_pair step = {2, 0, 2, 0};
+	size_t i = 1;
 
-	for (size_t i = 1; i < p->nodes_count; i++)
+	if (p->nodes_count > INT32_MAX)
+		return false;
+	for (; i + 2 <= p->nodes_count; i += 2, most += step) {
+		node_pair pair;
+
+		memcpy(&pair, &p->nodes[i], sizeof(pair));
+		wrong |= pair | (most - pair);
+	}
+	bool fit = (wrong[0] | wrong[1] | wrong[2] | wrong[3]) <= INT32_MAX;
+
+	if (i < p->nodes_count)
 		fit &= (p->nodes[i].parent < i) & (p->nodes[i].frame < p->frames_count);
 	return fit;
 }
 
 static bool frames_fit(const struct profile *p)
 {
-	bool fit = true;
+	uint32_t last = 0;
 
 	for (size_t i = 0; i < p->frames_count; i++)
-		fit &= p->frames[i].module < p->modules_count;
-	return fit;
+		last = MAX(last, p->frames[i].module);
+	return !p->frames_count || last < p->modules_count;
 }
 
 static bool run_fits(const struct profile *p, struct profile_labels run)

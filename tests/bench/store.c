@@ -7,6 +7,7 @@
  *each window in five commits; 10 as a host HEARTH_STACKS=DIR                          the services'
  *stacks are those of the pprofs in DIR, in the order of their names (tests/bench/recorded.py)
  *	HEARTH_RATE=N                              only 20, 400 or 4000 samples a window
+ *	HEARTH_BEHIND=1                            only the writer that is behind
  */
 #include <dirent.h>
 #include <errno.h>
@@ -418,7 +419,8 @@ int main(int argc, char **argv)
 		if (!mkdtemp(dir))
 			return 1;
 		memset(streams, 0, services * sizeof(*streams));
-		rc = run(dir, rates[i]);
+		if (!getenv("HEARTH_BEHIND"))
+			rc = run(dir, rates[i]);
 		for (unsigned s = 0; s < services; s++)
 			model_stream_release(&streams[s]);
 		if (!getenv("HEARTH_KEEP"))

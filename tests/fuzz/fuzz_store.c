@@ -147,7 +147,7 @@ static void dictionary(struct codec *codec, const uint8_t *bytes, size_t len)
 	if (!rc) {
 		dict_unwrite(&d);
 		FUZZ_CHECK(!dict_encode(&d, &again, &pieces));
-		FUZZ_CHECK(!codec_pack_pieces(codec, again.data, pieces.ends, pieces.count, CODEC_QUICK,
+		FUZZ_CHECK(!codec_pack_pieces(codec, again.data, pieces.ends, pieces.count, DICT_LETTERS, CODEC_QUICK,
 					      &packed));
 		FUZZ_CHECK(!codec_unpack(codec, packed.ptr, packed.len, &raw));
 		FUZZ_CHECK(raw.len == again.len && !memcmp(raw.ptr, again.data, raw.len));

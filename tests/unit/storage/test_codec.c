@@ -133,7 +133,7 @@ static void frames_in_a_row_are_unpacked_as_one(void **state)
 
 	(void)state;
 	assert_int_equal(codec_new(&codec), 0);
-	assert_int_equal(codec_pack_pieces(codec, text, ends, 4, CODEC_DENSE, &packed), 0);
+	assert_int_equal(codec_pack_pieces(codec, text, ends, 4, 1, CODEC_DENSE, &packed), 0);
 	size_t len = packed.len;
 	char *copy CLEANUP(cleanup_free) = malloc(len);
 

@@ -6,19 +6,44 @@
 #define T0 INT64_C(1767225600000000000)
 #define WINDOW STORAGE_L1_WINDOW_NS
 
-static const uint32_t nodes[] = {70, 50, 60};
+/* A block in the making: the columns that a sum is made of. */
+struct block {
+	struct codec_columns columns;
+	uint32_t places[8];
+	int64_t times[8], values[8];
+	uint64_t counts[8];
+	int64_t min_ns, max_ns;
+};
 
-static void begin(struct recent_adding *a, bool on)
+static void begin(struct block *b)
 {
-	recent_begin(a, on, 1);
-	for (size_t i = 0; i < 3; i++)
-		assert_int_equal(recent_add_place(a), 0);
+	static const uint32_t nodes[] = {70, 50, 60};
+
+	*b = (struct block){.min_ns = INT64_MAX, .max_ns = INT64_MIN};
+	b->columns = (struct codec_columns){.values_count = 1,
+					    .times = b->times,
+					    .counts = b->counts,
+					    .values = {b->values},
+					    .names = nodes,
+					    .places = b->places,
+					    .names_count = 3};
 }
 
-static void add(struct recent_adding *a, uint32_t place, int64_t time_ns, uint64_t count,
-		int64_t value)
+static void add(struct block *b, uint32_t place, int64_t time_ns, uint64_t count, int64_t value)
 {
-	recent_add(a, place, time_ns, count, &value);
+	size_t i = b->columns.count++;
+
+	b->places[i] = place;
+	b->times[i] = time_ns;
+	b->counts[i] = count;
+	b->values[i] = value;
+	b->min_ns = MIN(b->min_ns, time_ns);
+	b->max_ns = MAX(b->max_ns, time_ns);
+}
+
+static void sum(const struct block *b, int64_t id, int64_t batch, struct recent *to)
+{
+	recent_sum(&b->columns, b->min_ns, b->max_ns, id, batch, to);
 }
 
 static const struct recent_sum *sum_at(const struct recent_block *b, size_t i)
@@ -36,17 +61,17 @@ static void expect_sum(const struct recent_block *b, size_t i, uint32_t node, ui
 
 static void a_block_is_summed_by_window_and_stack(void **state)
 {
-	struct recent_adding a = {0};
+	struct block a;
 	struct recent put = {0}, kept = {0};
 
 	(void)state;
-	begin(&a, true);
+	begin(&a);
 	add(&a, 0, T0 + WINDOW - 1, 2, 20);
 	add(&a, 1, T0 + WINDOW, 1, -5);
 	add(&a, 0, T0 + 3, 1, 10);
 	add(&a, 0, T0 + WINDOW + 7, 4, INT64_MAX);
 	add(&a, 0, T0 + WINDOW + 7, 4, 1);
-	recent_end(&a, nodes, 9, 3, &put);
+	sum(&a, 9, 3, &put);
 	recent_publish(&kept, &put);
 	assert_int_equal(put.count, 0);
 	const struct recent_block *b = recent_find(&kept, 9);
@@ -70,37 +95,31 @@ static void a_block_is_summed_by_window_and_stack(void **state)
 	expect_sum(b, 2, 50, 1, -5);
 	recent_release(&put);
 	recent_release(&kept);
-	recent_adding_release(&a);
 }
 
 static void what_does_not_fit_is_not_kept(void **state)
 {
-	struct recent_adding a = {0};
+	struct block a;
 	struct recent put = {0};
 
 	(void)state;
-	begin(&a, false);
-	add(&a, 0, T0, 1, 1);
-	recent_end(&a, nodes, 1, 1, &put);
-	assert_int_equal(put.count, 0);
-	begin(&a, true);
+	begin(&a);
 	for (int64_t i = 0; i < 3; i++)
 		add(&a, 0, T0 + i * WINDOW, 1, 1);
-	recent_end(&a, nodes, 2, 1, &put);
+	sum(&a, 2, 1, &put);
 	assert_int_equal(put.count, 0);
 	/* The next block is none the worse for it. */
-	begin(&a, true);
+	begin(&a);
 	add(&a, 2, T0, 1, 1);
-	recent_end(&a, nodes, 3, 1, &put);
+	sum(&a, 3, 1, &put);
 	assert_int_equal(put.count, 1);
 	expect_sum(recent_find(&put, 3), 0, 60, 1, 1);
 	recent_release(&put);
-	recent_adding_release(&a);
 }
 
 static void what_is_derived_is_forgotten(void **state)
 {
-	struct recent_adding a = {0};
+	struct block a;
 	struct recent put = {0}, kept = {0};
 	size_t bytes = 0;
 	int64_t id = 0;
@@ -108,10 +127,10 @@ static void what_is_derived_is_forgotten(void **state)
 	(void)state;
 	/* Far more than there is room for. */
 	while (id < 200000) {
-		begin(&a, true);
+		begin(&a);
 		add(&a, 0, T0, 1, 1);
 		id++;
-		recent_end(&a, nodes, id, id / 2, &put);
+		sum(&a, id, id / 2, &put);
 		bytes = MAX(bytes, put.bytes);
 		recent_publish(&kept, &put);
 	}
@@ -126,7 +145,6 @@ static void what_is_derived_is_forgotten(void **state)
 	assert_int_equal(kept.bytes, 0);
 	recent_release(&put);
 	recent_release(&kept);
-	recent_adding_release(&a);
 }
 
 int main(void)

@@ -17,15 +17,35 @@ void arena_init(struct arena *arena, size_t max_bytes)
 	*arena = (struct arena){ .max = max_bytes };
 }
 
-void arena_release(struct arena *arena)
+static void chunks_free(struct arena_chunk *chunk)
 {
 	struct arena_chunk *next;
 
-	for (struct arena_chunk *chunk = arena->chunks; chunk; chunk = next) {
+	for (; chunk; chunk = next) {
 		next = chunk->next;
 		free(chunk);
 	}
+}
+
+void arena_release(struct arena *arena)
+{
+	chunks_free(arena->chunks);
 	*arena = (struct arena){ 0 };
+}
+
+void arena_clear(struct arena *arena)
+{
+	struct arena_chunk *kept = arena->chunks;
+
+	arena->used = 0;
+	if (!kept)
+		return;
+	chunks_free(TAKE(kept->next));
+	kept->used = 0;
+	if (kept->capacity > CHUNK_BYTES) {
+		free(kept);
+		arena->chunks = NULL;
+	}
 }
 
 static struct arena_chunk *chunk_add(struct arena *arena, size_t bytes)

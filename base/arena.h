@@ -19,6 +19,7 @@ struct arena {
 
 void arena_init(struct arena *arena, size_t max_bytes);
 void arena_release(struct arena *arena);
+void arena_clear(struct arena *arena); /* empty again; one chunk is kept */
 
 /* 16-byte aligned, not zeroed; NULL without memory or past the maximum. */
 void *arena_alloc(struct arena *arena, size_t bytes);

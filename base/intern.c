@@ -27,6 +27,23 @@ void intern_release(struct intern *intern)
 	*intern = (struct intern){ 0 };
 }
 
+#define KEEP_ENTRIES 16384
+
+int intern_clear(struct intern *intern)
+{
+	size_t max_bytes = intern->arena.max;
+	uint32_t id;
+
+	if (MAX(intern->capacity, intern->slots.capacity) > KEEP_ENTRIES) {
+		intern_release(intern);
+		return intern_init(intern, max_bytes);
+	}
+	arena_clear(&intern->arena);
+	slots_clear(&intern->slots);
+	intern->count = 0;
+	return intern_put(intern, "", 0, &id);
+}
+
 static uint32_t find(const struct intern *intern, uint32_t tag, const char *bytes, size_t len)
 {
 	size_t at = slots_first(&intern->slots, tag);
@@ -89,6 +106,21 @@ int intern_put_tagged(struct intern *intern, uint32_t tag, struct str text, uint
 		*ret_id = number;
 		return 0;
 	}
+	int rc = intern_append(intern, text, &number);
+
+	if (rc)
+		return rc;
+	rc = slots_add(&intern->slots, tag, number);
+	if (rc) {
+		intern->count--;
+		return rc;
+	}
+	*ret_id = number;
+	return 0;
+}
+
+int intern_append(struct intern *intern, struct str text, uint32_t *ret_id)
+{
 	if (intern->count >= SLOTS_NONE - 1)
 		return -E2BIG;
 	int rc = array_grow(&intern->strings, sizeof(*intern->strings), &intern->capacity,
@@ -100,9 +132,8 @@ int intern_put_tagged(struct intern *intern, uint32_t tag, struct str text, uint
 		return -E2BIG;
 	char *copy = arena_copy(&intern->arena, text.ptr, text.len);
 
-	rc = copy ? slots_add(&intern->slots, tag, (uint32_t)intern->count) : -ENOMEM;
-	if (rc)
-		return rc;
+	if (!copy)
+		return -ENOMEM;
 	intern->strings[intern->count] = (struct str){ copy, text.len };
 	*ret_id = (uint32_t)intern->count++;
 	return 0;

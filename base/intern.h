@@ -20,6 +20,8 @@ struct intern {
 /* `max_bytes` bounds the text; more returns -E2BIG from intern_put. Returns 0 or -ENOMEM. */
 MUST_CHECK int intern_init(struct intern *intern, size_t max_bytes);
 void intern_release(struct intern *intern);
+/* Empty again, with as much of the memory as is worth keeping. Returns 0 or -ENOMEM. */
+MUST_CHECK int intern_clear(struct intern *intern);
 
 /* Room for `more` strings, not for their text. Returns 0 or -ENOMEM. */
 MUST_CHECK int intern_reserve(struct intern *intern, size_t more);
@@ -38,6 +40,10 @@ uint32_t intern_tag(const struct intern *intern, struct str text);
 void intern_prefetch(const struct intern *intern, uint32_t tag);
 MUST_CHECK int intern_put_tagged(struct intern *intern, uint32_t tag, struct str text,
 				 uint32_t *ret_id);
+
+/* Add without looking for an equal one, and never find it: for texts that are known again by other
+ * means. */
+MUST_CHECK int intern_append(struct intern *intern, struct str text, uint32_t *ret_id);
 
 /* The string of `id`; "" when there is none. NUL-terminated. */
 struct str intern_get(const struct intern *intern, uint32_t id);

@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define BITS_FIRST 6
 #define BITS_MAX 31
+#define LARGE_PAGE ((size_t)2 << 20)
 
 void slots_release(struct slots *slots)
 {
@@ -34,6 +36,19 @@ static bool is_full(size_t count, size_t capacity)
 	return count * 3 > capacity * 2;
 }
 
+/* Places are read before they are written, so that each page of a large table would have two faults; few tables are large. */
+static void *zeroes(size_t bytes)
+{
+	void *p = NULL;
+
+	if (bytes < LARGE_PAGE)
+		return calloc(1, bytes);
+	if (posix_memalign(&p, LARGE_PAGE, bytes))
+		return NULL;
+	(void)madvise(p, bytes, MADV_HUGEPAGE);
+	return memset(p, 0, bytes);
+}
+
 static int grow(struct slots *slots, size_t count)
 {
 	struct slots bigger = *slots;
@@ -44,7 +59,7 @@ static int grow(struct slots *slots, size_t count)
 	if (32 - bigger.shift > BITS_MAX)
 		return -ENOMEM;
 	bigger.capacity = (size_t)1 << (32 - bigger.shift);
-	bigger.table = calloc(bigger.capacity, sizeof(*bigger.table));
+	bigger.table = zeroes(bigger.capacity * sizeof(*bigger.table));
 	if (!bigger.table)
 		return -ENOMEM;
 	for (size_t i = 0; i < slots->capacity; i++)

@@ -62,12 +62,17 @@ static inline uint32_t slots_next(const struct slots *slots, uint32_t tag, size_
 	return SLOTS_NONE;
 }
 
-/* A tag for two words under two secret ones. */
-static inline uint32_t slots_mix(uint64_t a, uint64_t b, const uint64_t secret[2])
+/* Two words under two secret ones, mixed; and a tag for them. */
+static inline uint64_t slots_mix_long(uint64_t a, uint64_t b, const uint64_t secret[2])
 {
 	unsigned __int128 product = (unsigned __int128)(a ^ secret[0]) * (b ^ secret[1]);
 
-	return (uint32_t)((uint64_t)(product >> 64) ^ (uint64_t)product);
+	return (uint64_t)(product >> 64) ^ (uint64_t)product;
+}
+
+static inline uint32_t slots_mix(uint64_t a, uint64_t b, const uint64_t secret[2])
+{
+	return (uint32_t)slots_mix_long(a, b, secret);
 }
 
 #endif

@@ -25,8 +25,10 @@
 #define LONE_MAX 256 /* as many as a byte can say */
 #define DROPPED SIZE_MAX /* the group of a column that is left out */
 
+/* The frames of a location, of which there mostly is one. */
 struct run {
-	uint32_t at, count;
+	uint32_t at; /* in the frames; of one, the frame itself */
+	uint32_t count;
 };
 
 struct kind {
@@ -44,6 +46,7 @@ struct job {
 	struct kind kinds[TYPES_MAX];
 	size_t kinds_count;
 	uint32_t *strings;     /* of the pprof -> of the profile, UNSET at first */
+	uint32_t *names;       /* the same as names of frames */
 	uint32_t *modules;     /* mapping -> module, UNSET at first */
 	struct run *locations; /* location -> its frames below; count 0 at first */
 	uint32_t *frames;
@@ -67,6 +70,17 @@ static int job_string(struct job *job, uint32_t string, uint32_t *ret_string)
 	if (*known == UNSET)
 		rc = ingest_string(job->out, pprof_string(job->pprof, string), known);
 	*ret_string = *known;
+	return rc;
+}
+
+static int job_name(struct job *job, uint32_t string, uint32_t *ret_name)
+{
+	uint32_t *known = &job->names[string];
+	int rc = 0;
+
+	if (*known == UNSET)
+		rc = profile_builder_name(job->out, pprof_string(job->pprof, string), known);
+	*ret_name = *known;
 	return rc;
 }
 
@@ -284,14 +298,14 @@ static int name_frame(struct job *job, const struct pprof_line *line, uint32_t m
 			const struct pprof_function *f = &job->pprof->functions[line->function];
 
 			frame.start_line = f->start_line;
-			rc = job_string(job, f->filename, &frame.file);
+			rc = job_name(job, f->filename, &frame.file);
 		}
 		if (!rc)
-			rc = job_string(job, name, &frame.function);
+			rc = job_name(job, name, &frame.function);
 	}
 	if (!rc && !frame.function)
 		rc = profile_builder_string(job->out, STR("[unknown]"), &frame.function);
-	return rc ? rc : profile_builder_frame(job->out, &frame, ret_frame);
+	return rc ? rc : profile_builder_named_frame(job->out, &frame, ret_frame);
 }
 
 static int address_frame(struct job *job, const struct pprof_location *location, uint32_t module,
@@ -332,12 +346,18 @@ static int location_frames(struct job *job, uint32_t place)
 		else
 			rc = name_frame(job, NULL, module, false, &to[i]);
 	}
-	job->locations[place] = (struct run){(uint32_t)job->frames_count, count};
-	job->frames_count += count;
+	job->locations[place] =
+	    (struct run){count == 1 ? to[0] : (uint32_t)job->frames_count, count};
+	job->frames_count += count > 1 ? count : 0;
 	return rc;
 }
 
 /* ---- samples ---- */
+
+static const uint32_t *run_frames(const struct job *job, const struct run *run)
+{
+	return run->count == 1 ? &run->at : job->frames + run->at;
+}
 
 /*
  * Gather a stack, leaf first.  One sample may name a location of ten thousand lines a million
@@ -361,16 +381,16 @@ static int stack_gather(struct job *job, const uint32_t *ids, size_t count, size
 	size_t most = total > PROFILE_STACK_DEPTH_MAX ? half : (size_t)total;
 
 	for (size_t i = 0; i < count && leaf < most; i++) {
-		struct run run = job->locations[ids[i]];
+		const struct run *run = &job->locations[ids[i]];
 
-		for (uint32_t k = 0; k < run.count && leaf < most; k++)
-			job->stack[leaf++] = job->frames[run.at + k];
+		for (uint32_t k = 0; k < run->count && leaf < most; k++)
+			job->stack[leaf++] = run_frames(job, run)[k];
 	}
 	for (size_t i = count; total > PROFILE_STACK_DEPTH_MAX && i-- > 0 && root < half;) {
-		struct run run = job->locations[ids[i]];
+		const struct run *run = &job->locations[ids[i]];
 
-		for (uint32_t k = run.count; k-- > 0 && root < half;)
-			job->stack[2 * half - ++root] = job->frames[run.at + k];
+		for (uint32_t k = run->count; k-- > 0 && root < half;)
+			job->stack[2 * half - ++root] = run_frames(job, run)[k];
 	}
 	*ret_count = leaf + root;
 	return 0;
@@ -382,21 +402,30 @@ static int stack_gather(struct job *job, const uint32_t *ids, size_t count, size
  */
 static int stack_copy(struct job *job, const uint32_t *ids, size_t count, size_t *ret_count)
 {
+	const struct run *const runs = job->locations;
 	uint32_t *to = job->stack;
 	const uint32_t *end = to + PROFILE_STACK_DEPTH_MAX;
 
 	*ret_count = PROFILE_STACK_DEPTH_MAX + 1;
+	if (count > PROFILE_STACK_DEPTH_MAX)
+		return 0;
 	for (size_t i = 0; i < count; i++) {
-		const struct run *run = &job->locations[ids[i]];
+		const struct run *run = &runs[ids[i]];
+
+		if (run->count == 1) {
+			*to++ = run->at;
+			continue;
+		}
 		int rc = run->count ? 0 : location_frames(job, ids[i]);
 
 		if (rc)
 			return rc;
-		if (run->count > (size_t)(end - to))
+		/* Room for one of each that follows is kept. */
+		if (run->count > (size_t)(end - to) - (count - i - 1))
 			return 0;
-		*to++ = job->frames[run->at];
-		for (uint32_t k = 1; k < run->count; k++)
-			*to++ = job->frames[run->at + k];
+		for (const uint32_t *from = run_frames(job, run), *last = from + run->count;
+		     from < last;)
+			*to++ = *from++;
 	}
 	*ret_count = (size_t)(to - job->stack);
 	return 0;
@@ -497,7 +526,7 @@ static int samples_add(struct job *job)
 		if (!rc && depth > PROFILE_STACK_DEPTH_MAX)
 			rc = stack_gather(job, ids, count, &depth);
 		if (!rc)
-			rc = profile_builder_stack(job->out, job->stack, depth, &record.node);
+			rc = profile_builder_lone_stack(job->out, job->stack, depth, &record.node);
 		if (!rc)
 			rc = sample_context(job, sample, &record.context);
 		if (!rc)
@@ -515,15 +544,15 @@ static int job_init(struct job *job)
 	const struct pprof *p = job->pprof;
 
 	/* Every location makes at least one frame, with or without lines. */
-	job->strings = malloc(p->strings_count * sizeof(*job->strings));
+	job->strings = malloc(2 * p->strings_count * sizeof(*job->strings));
 	job->modules = malloc((p->mappings_count + 1) * sizeof(*job->modules));
 	job->locations = calloc(p->locations_count + 1, sizeof(*job->locations));
 	job->frames = malloc((p->locations_count + p->lines_count + 1) * sizeof(*job->frames));
 	job->stack = malloc((PROFILE_STACK_DEPTH_MAX + 2) * sizeof(*job->stack));
 	if (!job->strings || !job->modules || !job->locations || !job->frames || !job->stack)
 		return err_set(job->err, -ENOMEM, "pprof: out of memory");
-	for (size_t i = 0; i < p->strings_count; i++)
-		job->strings[i] = UNSET;
+	job->names = job->strings + p->strings_count;
+	memset(job->strings, 0xff, 2 * p->strings_count * sizeof(*job->strings));
 	for (size_t i = 0; i < p->mappings_count; i++)
 		job->modules[i] = UNSET;
 	return 0;
@@ -544,7 +573,8 @@ static int job_run(struct job *job)
 	const struct profile_counts counts = {.strings = p->strings_count,
 					      .frames = p->locations_count,
 					      .records = p->samples_count,
-					      .columns = p->types_count};
+					      .columns = p->types_count,
+					      .stacks = 1}; /* deep ones */
 	int rc = job_init(job);
 
 	if (!rc)

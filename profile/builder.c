@@ -24,17 +24,26 @@ struct profile_builder {
 		uint32_t child, sibling; /* the newest few children of a node; 0: no more */
 		uint32_t frame;		 /* its own, as in the table of nodes: one place to look */
 	} * links;
+	/* Nodes by their path, as long as no other takes the place.  What is there may be of a
+	 * profile before. */
+	uint32_t *lately;
+	unsigned lately_shift; /* 64 - log2 of its places in use; 0: none yet */
+	size_t nodes_expected;
 	struct index stacks; /* to their nodes */
 	uint64_t secret[2];
 	struct hash128 *frame_identities;
 	struct hash128 *text_identities; /* of strings; zero: not asked for yet */
-	uint32_t *scratch;     /* PROFILE_STACK_DEPTH_MAX frames of a stack that was cut */
-	uint32_t *path;	       /* nodes of the stack that was walked last, the root's child first */
-	size_t depth;	       /* of it */
+	size_t texts_end;                /* behind the last that is not zero */
+	uint32_t *scratch; /* PROFILE_STACK_DEPTH_MAX frames of a stack that was cut */
+	uint32_t *path;    /* nodes of the last stack of stack_go_on, the root's child first */
+	size_t depth;      /* of it */
 	struct {
-		size_t modules, frames, frame_identities, text_identities, nodes, node_hashes, links,
-			kinds, labels, series, contexts, records, values, cursors, losses;
-	} capacity;
+		size_t frame_identities, text_identities, lately, links;
+	} own;
+	struct {
+		size_t modules, frames, nodes, node_hashes, kinds, labels, series, contexts,
+		    records, values, cursors, losses;
+	} capacity; /* of the profile's tables */
 };
 
 const struct profile_limits profile_limits_default = {
@@ -47,6 +56,9 @@ const struct profile_limits profile_limits_default = {
 	.labels_per_series = 32,
 };
 
+#define NAMES_MAX ((size_t)1 << 16)
+#define LATELY_BITS_MIN 11 /* of the places of nodes that were met lately */
+#define LATELY_BITS_MAX 16
 #define KEYS_BYTES_MAX ((size_t)512 << 20)
 
 static int fail(struct profile_builder *b, int code, const char *what, size_t limit)
@@ -61,6 +73,25 @@ static int fail(struct profile_builder *b, int code, const char *what, size_t li
 	array_grow(&(b)->p->table, sizeof(*(b)->p->table), &(b)->capacity.table,                   \
 		   (b)->p->table##_count + (extra))
 
+/* Places for so many nodes: more than there are, or one is found in the place of another too often.
+ */
+static int lately_begin(struct profile_builder *b, size_t nodes)
+{
+	size_t before = b->own.lately;
+	unsigned bits = LATELY_BITS_MIN;
+
+	while (bits < LATELY_BITS_MAX && (size_t)1 << bits < 8 * nodes)
+		bits++;
+	int rc = array_grow(&b->lately, sizeof(*b->lately), &b->own.lately, (size_t)1 << bits);
+
+	if (rc)
+		return rc;
+	if (b->own.lately > before)
+		memset(b->lately + before, 0, (b->own.lately - before) * sizeof(*b->lately));
+	b->lately_shift = 64 - bits;
+	return 0;
+}
+
 /* The tables that are the builder's own, empty. */
 static int own_begin(struct profile_builder *b)
 {
@@ -68,17 +99,39 @@ static int own_begin(struct profile_builder *b)
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < ARRAY_LEN(keys); i++)
-		rc = intern_init(keys[i], KEYS_BYTES_MAX);
+		rc = keys[i]->capacity ? intern_clear(keys[i])
+				       : intern_init(keys[i], KEYS_BYTES_MAX);
 	if (!rc)
-		rc = array_grow(&b->links, sizeof(*b->links), &b->capacity.links, 1);
+		rc = array_grow(&b->links, sizeof(*b->links), &b->own.links, 1);
 	if (!rc)
 		rc = array_grow(&b->frame_identities, sizeof(*b->frame_identities),
-				&b->capacity.frame_identities, 1);
+				&b->own.frame_identities, 1);
 	if (rc)
 		return rc;
+	b->lately_shift = 0;
+	b->nodes_expected = 0;
 	b->links[0] = (struct link){ 0 };
 	b->frame_identities[0] = (struct hash128){ 0 };
 	return 0;
+}
+
+/* Empty, in its memory. */
+static int profile_clear(struct profile *p)
+{
+	*p = (struct profile){.strings = p->strings,
+			      .modules = p->modules,
+			      .frames = p->frames,
+			      .nodes = p->nodes,
+			      .node_hashes = p->node_hashes,
+			      .kinds = p->kinds,
+			      .labels = p->labels,
+			      .series = p->series,
+			      .contexts = p->contexts,
+			      .records = p->records,
+			      .values = p->values,
+			      .cursors = p->cursors,
+			      .losses = p->losses};
+	return intern_clear(&p->strings);
 }
 
 /* What is number 0 in each table of the profile; frame 0 is "no frame". */
@@ -86,13 +139,17 @@ static int profile_begin(struct profile_builder *b)
 {
 	int rc;
 
-	b->p = calloc(1, sizeof(*b->p));
-	if (!b->p)
-		return -ENOMEM;
+	if (!b->p) {
+		memset(&b->capacity, 0, sizeof(b->capacity));
+		b->p = calloc(1, sizeof(*b->p));
+		rc = b->p ? intern_init(&b->p->strings, b->limits.string_bytes) : -ENOMEM;
+	} else {
+		rc = profile_clear(b->p);
+	}
+	if (rc)
+		return rc;
 	b->p->instance.owner = PROFILE_OWNER_NOBODY;
-	rc = intern_init(&b->p->strings, b->limits.string_bytes);
-	if (!rc)
-		rc = GROW(b, modules, 1);
+	rc = GROW(b, modules, 1);
 	if (!rc)
 		rc = GROW(b, nodes, 1);
 	if (!rc)
@@ -150,7 +207,8 @@ static void own_release(struct profile_builder *b)
 	free(TAKE(b->frame_identities));
 	free(TAKE(b->text_identities));
 	free(TAKE(b->links));
-	memset(&b->capacity, 0, sizeof(b->capacity));
+	free(TAKE(b->lately));
+	memset(&b->own, 0, sizeof(b->own));
 }
 
 void profile_builder_free(struct profile_builder *b)
@@ -165,36 +223,54 @@ void profile_builder_free(struct profile_builder *b)
 	free(b);
 }
 
-#define KEEP_ENTRIES 32768 /* of each table that is kept: 16 bytes at most */
+#define KEEP_ENTRIES 32768           /* of each table of the builder: 16 bytes at most */
+#define KEEP_BYTES ((size_t)2 << 20) /* of a profile that was given back, but for its text */
+
+static bool own_is_large(const struct profile_builder *b)
+{
+	return MAX(MAX(b->own.links, b->own.frame_identities),
+		   MAX(b->own.text_identities, b->stacks.slots.capacity)) > KEEP_ENTRIES ||
+	       MAX(b->frames.capacity, b->nodes.capacity) > KEEP_ENTRIES;
+}
+
+static bool profile_is_large(const struct profile_builder *b)
+{
+	const struct profile *p = b->p;
+
+	return b->capacity.frames * sizeof(*p->frames) + b->capacity.nodes * sizeof(*p->nodes) +
+		   b->capacity.node_hashes * sizeof(*p->node_hashes) +
+		   b->capacity.labels * sizeof(*p->labels) +
+		   b->capacity.contexts * sizeof(*p->contexts) +
+		   b->capacity.records * sizeof(*p->records) +
+		   b->capacity.values * sizeof(*p->values) >
+	       KEEP_BYTES;
+}
 
 int profile_builder_again(struct profile_builder *b)
 {
-	size_t links = b->capacity.links, frames = b->capacity.frame_identities,
-	       texts = b->capacity.text_identities;
-
-	profile_free(TAKE(b->p));
-	keys_release(b);
+	if (b->p && profile_is_large(b))
+		profile_free(TAKE(b->p));
+	if (own_is_large(b))
+		own_release(b);
+	else if (b->texts_end)
+		memset(b->text_identities, 0, b->texts_end * sizeof(*b->text_identities));
+	b->texts_end = 0;
 	b->failed = 0;
 	b->err = (struct err){ 0 };
-	b->cuts = (struct profile_cuts){ 0 };
+	b->cuts = (struct profile_cuts){0};
 	b->depth = 0;
-	if (MAX(MAX(links, frames), MAX(texts, b->stacks.slots.capacity)) > KEEP_ENTRIES ||
-	    MAX(b->frames.capacity, b->nodes.capacity) > KEEP_ENTRIES) {
-		own_release(b);
-		links = frames = texts = 0;
-	}
-	memset(&b->capacity, 0, sizeof(b->capacity));
-	b->capacity.links = links;
-	b->capacity.frame_identities = frames;
-	b->capacity.text_identities = texts;
-	if (texts)
-		memset(b->text_identities, 0, texts * sizeof(*b->text_identities));
 	slots_clear(&b->frames);
 	slots_clear(&b->nodes);
 	slots_clear(&b->stacks.slots);
 	int rc = own_begin(b);
 
 	return rc ? rc : profile_begin(b);
+}
+
+void profile_builder_give_back(struct profile_builder *b, struct profile *profile)
+{
+	profile_free(b->p);
+	b->p = profile;
 }
 
 struct profile *profile_builder_take(struct profile_builder *b)
@@ -236,7 +312,7 @@ static int nodes_reserve(struct profile_builder *b, size_t more)
 	if (!rc)
 		rc = array_grow(&b->p->node_hashes, sizeof(*b->p->node_hashes),
 				&b->capacity.node_hashes, count);
-	return rc ? rc : array_grow(&b->links, sizeof(*b->links), &b->capacity.links, count);
+	return rc ? rc : array_grow(&b->links, sizeof(*b->links), &b->own.links, count);
 }
 
 int profile_builder_expect(struct profile_builder *b, const struct profile_counts *counts)
@@ -249,15 +325,19 @@ int profile_builder_expect(struct profile_builder *b, const struct profile_count
 	if (!rc)
 		rc = slots_reserve(&b->frames, frames);
 	if (!rc)
-		rc = index_reserve(&b->stacks, counts->stacks ? MIN(counts->stacks, records) : records);
+		rc = index_reserve(&b->stacks,
+				   counts->stacks ? MIN(counts->stacks, records) : records);
 	if (!rc)
 		rc = GROW(b, frames, frames);
 	if (!rc)
 		rc = array_grow(&b->frame_identities, sizeof(*b->frame_identities),
-				&b->capacity.frame_identities, b->p->frames_count + frames);
+				&b->own.frame_identities, b->p->frames_count + frames);
+	size_t nodes =
+	    counts->nodes ? MIN(counts->nodes, (size_t)EXPECTED_MAX) : NODES_OF_FRAME * frames;
+
 	if (!rc)
-		rc = nodes_reserve(b, counts->nodes ? MIN(counts->nodes, (size_t)EXPECTED_MAX) :
-						      NODES_OF_FRAME * frames);
+		rc = nodes_reserve(b, nodes);
+	b->nodes_expected = nodes;
 	if (!rc)
 		rc = GROW(b, records, records);
 	if (!rc)
@@ -265,12 +345,17 @@ int profile_builder_expect(struct profile_builder *b, const struct profile_count
 	return rc ? fail(b, rc, "", 0) : 0;
 }
 
+static struct str string_cut(struct profile_builder *b, struct str text)
+{
+	if (text.len <= b->limits.string_max)
+		return text;
+	b->cuts.strings_truncated++;
+	return (struct str){text.ptr, b->limits.string_max};
+}
+
 int profile_builder_string(struct profile_builder *b, struct str text, uint32_t *ret_string)
 {
-	if (text.len > b->limits.string_max) {
-		text.len = b->limits.string_max;
-		b->cuts.strings_truncated++;
-	}
+	text = string_cut(b, text);
 	int rc = intern_put(&b->p->strings, text.ptr, text.len, ret_string);
 
 	return rc ? fail(b, rc, "bytes of text", b->limits.string_bytes) : 0;
@@ -299,27 +384,51 @@ int profile_builder_module(struct profile_builder *b, const struct profile_modul
 	return 0;
 }
 
-/* Files and modules are the same for many frames, so each is hashed once. */
-static int text_identity(struct profile_builder *b, uint32_t string, struct hash128 *ret_identity)
+/* Room for the identities of as many strings as there can be now; what is new is not known. */
+static int text_identities_reserve(struct profile_builder *b)
 {
-	size_t before = b->capacity.text_identities;
+	size_t before = b->own.text_identities;
 	int rc = array_grow(&b->text_identities, sizeof(*b->text_identities),
-			    &b->capacity.text_identities, b->p->strings.capacity);
+			    &b->own.text_identities, b->p->strings.capacity);
 
-	if (rc)
-		return rc;
+	if (!rc && b->own.text_identities > before)
+		memset(b->text_identities + before, 0,
+		       (b->own.text_identities - before) * sizeof(*b->text_identities));
+	return rc;
+}
+
+static int text_hash(struct profile_builder *b, uint32_t string, struct hash128 *ret_identity)
+{
+	if (b->p->strings.capacity > b->own.text_identities && text_identities_reserve(b))
+		return -ENOMEM;
 	if (string >= b->p->strings.count)
 		string = 0;
-	if (b->capacity.text_identities > before)
-		memset(b->text_identities + before, 0,
-		       (b->capacity.text_identities - before) * sizeof(*b->text_identities));
-	if (hash128_is_zero(b->text_identities[string])) {
-		struct str s = profile_string(b->p, string);
+	struct str s = profile_string(b->p, string);
 
-		b->text_identities[string] = hash128(s.ptr, s.len);
-	}
+	*ret_identity = b->text_identities[string] = hash128(s.ptr, s.len);
+	b->texts_end = MAX(b->texts_end, (size_t)string + 1);
+	return 0;
+}
+
+/* Files and modules are the same for many frames, so each is hashed once. */
+static inline int text_identity(struct profile_builder *b, uint32_t string,
+				struct hash128 *ret_identity)
+{
+	if (string >= b->texts_end || hash128_is_zero(b->text_identities[string]))
+		return text_hash(b, string, ret_identity);
 	*ret_identity = b->text_identities[string];
 	return 0;
+}
+
+/* Of more than any program has, equal ones share a number: they may be one name a million times. */
+int profile_builder_name(struct profile_builder *b, struct str text, uint32_t *ret_string)
+{
+	if (!text.len || b->p->strings.count >= NAMES_MAX)
+		return profile_builder_string(b, text, ret_string);
+	text = string_cut(b, text);
+	int rc = intern_append(&b->p->strings, text, ret_string);
+
+	return rc ? fail(b, rc, "bytes of text", b->limits.string_bytes) : 0;
 }
 
 static int frame_identity(struct profile_builder *b, const struct profile_frame *frame,
@@ -338,6 +447,32 @@ static int frame_identity(struct profile_builder *b, const struct profile_frame 
 	return rc;
 }
 
+/* One that is not there yet, whose identity stands behind those of the others. */
+static int frame_add(struct profile_builder *b, const struct profile_frame *frame, uint32_t tag,
+		     uint32_t *ret_frame)
+{
+	int rc = b->p->frames_count < b->limits.frames ? GROW(b, frames, 1) : -E2BIG;
+
+	if (!rc)
+		rc = slots_add(&b->frames, tag, (uint32_t)b->p->frames_count);
+	if (rc)
+		return fail(b, rc, "frames", b->limits.frames);
+	*ret_frame = (uint32_t)b->p->frames_count;
+	b->p->frames[b->p->frames_count++] = *frame;
+	return 0;
+}
+
+/* Of a frame that may become the next. */
+static int next_identity(struct profile_builder *b, const struct profile_frame *frame)
+{
+	int rc = array_grow(&b->frame_identities, sizeof(*b->frame_identities),
+			    &b->own.frame_identities, b->p->frames_count + 1);
+
+	if (!rc)
+		rc = frame_identity(b, frame, &b->frame_identities[b->p->frames_count]);
+	return rc ? fail(b, rc, "frames", b->limits.frames) : 0;
+}
+
 int profile_builder_frame(struct profile_builder *b, const struct profile_frame *frame,
 			  uint32_t *ret_frame)
 {
@@ -348,74 +483,86 @@ int profile_builder_frame(struct profile_builder *b, const struct profile_frame 
 	while ((*ret_frame = slots_next(&b->frames, tag, &at)) != SLOTS_NONE)
 		if (!memcmp(&b->p->frames[*ret_frame], frame, sizeof(*frame)))
 			return 0;
-	if (b->p->frames_count >= b->limits.frames)
-		return fail(b, -E2BIG, "frames", b->limits.frames);
-	int rc = GROW(b, frames, 1);
-	if (!rc)
-		rc = array_grow(&b->frame_identities, sizeof(*b->frame_identities),
-				&b->capacity.frame_identities, b->p->frames_count + 1);
-	if (!rc)
-		rc = frame_identity(b, frame, &b->frame_identities[b->p->frames_count]);
-	if (!rc)
-		rc = slots_add(&b->frames, tag, (uint32_t)b->p->frames_count);
+	int rc = next_identity(b, frame);
+
+	return rc ? rc : frame_add(b, frame, tag, ret_frame);
+}
+
+/* Whether two frames of one identity are the same in what that does not cover, too. */
+static bool frame_rest_equal(const struct profile_frame *a, const struct profile_frame *b)
+{
+	return a->module == b->module && a->flags == b->flags && a->start_line == b->start_line;
+}
+
+int profile_builder_named_frame(struct profile_builder *b, const struct profile_frame *frame,
+				uint32_t *ret_frame)
+{
+	int rc = next_identity(b, frame);
+
 	if (rc)
-		return fail(b, rc, "frames", b->limits.frames);
-	*ret_frame = (uint32_t)b->p->frames_count;
-	b->p->frames[b->p->frames_count++] = *frame;
-	return 0;
+		return rc;
+	struct hash128 identity = b->frame_identities[b->p->frames_count];
+	uint64_t rest = (uint64_t)frame->start_line << 32 | frame->module;
+	uint32_t tag = slots_mix(identity.lo ^ rest, identity.hi, b->secret);
+	size_t at = slots_first(&b->frames, tag);
+
+	while ((*ret_frame = slots_next(&b->frames, tag, &at)) != SLOTS_NONE)
+		if (hash128_equal(b->frame_identities[*ret_frame], identity) &&
+		    frame_rest_equal(&b->p->frames[*ret_frame], frame))
+			return 0;
+	return frame_add(b, frame, tag, ret_frame);
 }
 
 /* Stacks mostly go on in one way: the child is the next in memory.  What branches widely is in a table. */
 #define LINKED_CHILDREN 4
 
 /* *ret_linked: how many children of the parent have a link. */
-static bool node_find(const struct profile_builder *b, struct profile_node key, uint32_t *ret_node,
-		      unsigned *ret_linked)
+static uint32_t node_find(const struct profile_builder *b, struct profile_node key,
+			  unsigned *ret_linked)
 {
-	uint32_t child = b->links[key.parent].child;
+	uint32_t child = b->links[key.parent].child, found;
 
-	for (*ret_linked = 0; child; child = b->links[child].sibling, ++*ret_linked) {
-		*ret_node = child;
+	for (*ret_linked = 0; child; child = b->links[child].sibling, ++*ret_linked)
 		if (b->links[child].frame == key.frame)
-			return true;
-	}
+			return child;
 	if (*ret_linked < LINKED_CHILDREN)
-		return false;
+		return SLOTS_NONE;
 	uint32_t tag = slots_mix(key.parent, key.frame, b->secret);
 	size_t at = slots_first(&b->nodes, tag);
 
-	while ((*ret_node = slots_next(&b->nodes, tag, &at)) != SLOTS_NONE)
-		if (b->p->nodes[*ret_node].parent == key.parent &&
-		    b->p->nodes[*ret_node].frame == key.frame)
-			return true;
-	return false;
+	while ((found = slots_next(&b->nodes, tag, &at)) != SLOTS_NONE)
+		if (b->p->nodes[found].parent == key.parent &&
+		    b->p->nodes[found].frame == key.frame)
+			break;
+	return found;
 }
 
-/* There is room for it. */
-static int node_add(struct profile_builder *b, uint32_t parent, uint32_t frame, uint32_t *ret_node)
+/* The next node, for which there is room. */
+static void node_append(struct profile_builder *b, struct profile_node node)
 {
-	struct profile_node key = { parent, frame };
-	unsigned linked;
+	struct profile *p = b->p;
+	size_t n = p->nodes_count++;
 
-	if (node_find(b, key, ret_node, &linked))
+	p->nodes[n] = node;
+	p->node_hashes[n] =
+	    hash128_chain(p->node_hashes[node.parent], b->frame_identities[node.frame]);
+	b->links[n] = (struct link){.frame = node.frame};
+}
+
+/* A node that is not there, with `linked` siblings that have a link. */
+static int node_add(struct profile_builder *b, struct profile_node node, unsigned linked)
+{
+	uint32_t n = (uint32_t)b->p->nodes_count;
+
+	if (linked == LINKED_CHILDREN) {
+		if (slots_add(&b->nodes, slots_mix(node.parent, node.frame, b->secret), n))
+			return fail(b, -ENOMEM, "stack nodes", b->limits.nodes);
+		node_append(b, node);
 		return 0;
-	if (b->p->nodes_count >= b->limits.nodes)
-		return fail(b, -E2BIG, "stack nodes", b->limits.nodes);
-	int rc = 0;
-
-	*ret_node = (uint32_t)b->p->nodes_count;
-	if (linked == LINKED_CHILDREN)
-		rc = slots_add(&b->nodes, slots_mix(parent, frame, b->secret), *ret_node);
-	if (rc)
-		return fail(b, rc, "stack nodes", b->limits.nodes);
-	b->links[*ret_node] = (struct link){ .frame = frame };
-	if (linked < LINKED_CHILDREN) {
-		b->links[*ret_node].sibling = b->links[parent].child;
-		b->links[parent].child = *ret_node;
 	}
-	b->p->node_hashes[b->p->nodes_count] =
-		hash128_chain(b->p->node_hashes[parent], b->frame_identities[frame]);
-	b->p->nodes[b->p->nodes_count++] = key;
+	node_append(b, node);
+	b->links[n].sibling = b->links[node.parent].child;
+	b->links[node.parent].child = n;
 	return 0;
 }
 
@@ -445,7 +592,99 @@ void profile_builder_stack_was_cut(struct profile_builder *b)
 	b->cuts.stacks_truncated++;
 }
 
-/* How much of the stack that was walked last this one shares, from the root on. */
+/* A way down the tree: `count` frames are left, the next is the last of them. */
+struct walk {
+	const uint32_t *frames;
+	size_t count;
+	uint64_t path; /* mixed of the frames that were passed */
+	uint32_t node;
+};
+
+/*
+ * Down as far as the nodes were met lately.  Their places come from the frames above them and not
+ * from the parents' numbers, so that where to look for the next is known before it is known what is
+ * here.
+ */
+static void walk_lately(const struct profile_builder *b, struct walk *w)
+{
+	const struct profile_node *nodes = b->p->nodes;
+	const size_t nodes_count = b->p->nodes_count;
+	const uint64_t secret[2] = {b->secret[0], b->secret[1]};
+	const uint32_t *lately = b->lately, *frames = w->frames;
+	const unsigned shift = b->lately_shift;
+	uint64_t path = w->path;
+	uint32_t node = w->node;
+	size_t count = w->count;
+
+	for (; count; count--) {
+		uint32_t frame = frames[count - 1];
+		uint64_t next = slots_mix_long(path, frame, secret);
+		uint32_t at = lately[next >> shift];
+
+		if (at >= nodes_count || nodes[at].parent != node || nodes[at].frame != frame)
+			break;
+		path = next;
+		node = at;
+	}
+	w->count = count;
+	w->path = path;
+	w->node = node;
+}
+
+/* One step: the node, and how many of its siblings have a link. */
+static uint32_t walk_find(const struct profile_builder *b, const struct walk *w,
+			  unsigned *ret_linked)
+{
+	return node_find(b, (struct profile_node){w->node, w->frames[w->count - 1]}, ret_linked);
+}
+
+static void walk_step(struct profile_builder *b, struct walk *w, uint32_t node)
+{
+	w->path = slots_mix_long(w->path, w->frames[--w->count], b->secret);
+	b->lately[w->path >> b->lately_shift] = w->node = node;
+}
+
+/* The rest of the stack is new; there is room. */
+static int walk_add(struct profile_builder *b, struct walk *w, unsigned linked)
+{
+	if (w->count > b->limits.nodes - MIN(b->p->nodes_count, b->limits.nodes))
+		return fail(b, -E2BIG, "stack nodes", b->limits.nodes);
+	for (; w->count; linked = 0) {
+		uint32_t node = (uint32_t)b->p->nodes_count;
+
+		if (node_add(b, (struct profile_node){w->node, w->frames[w->count - 1]}, linked))
+			return b->failed;
+		walk_step(b, w, node);
+	}
+	return 0;
+}
+
+static int stack_walk(struct profile_builder *b, const uint32_t *frames, size_t count,
+		      uint32_t *ret_node)
+{
+	struct walk w = {.frames = frames, .count = count};
+	int rc = nodes_reserve(b, count);
+
+	if (!rc && !b->lately_shift)
+		rc = lately_begin(b, b->nodes_expected);
+	if (rc)
+		return fail(b, rc, "stack nodes", b->limits.nodes);
+	for (walk_lately(b, &w); w.count; walk_lately(b, &w)) {
+		unsigned linked;
+		uint32_t node = walk_find(b, &w, &linked);
+
+		if (node == SLOTS_NONE)
+			rc = walk_add(b, &w, linked);
+		else
+			walk_step(b, &w, node);
+		if (rc)
+			return rc;
+	}
+	*ret_node = w.node;
+	return 0;
+}
+
+/* How much of the last stack that went this way this one shares, from the root on. */
 static size_t path_shared(const struct profile_builder *b, const uint32_t *frames, size_t count)
 {
 	size_t shared = 0, most = MIN(count, b->depth);
@@ -455,22 +694,33 @@ static size_t path_shared(const struct profile_builder *b, const uint32_t *frame
 	return shared;
 }
 
-static int stack_walk(struct profile_builder *b, const uint32_t *frames, size_t count,
-		      uint32_t *ret_node)
+/* The same for stacks that mostly go on from the one before. */
+static int stack_go_on(struct profile_builder *b, const uint32_t *frames, size_t count,
+		       uint32_t *ret_node)
 {
 	size_t shared = path_shared(b, frames, count);
-	uint32_t node = shared ? b->path[shared - 1] : 0;
+	struct profile_node key = {.parent = shared ? b->path[shared - 1] : 0};
 
 	if (nodes_reserve(b, count - shared))
 		return fail(b, -ENOMEM, "stack nodes", b->limits.nodes);
 	for (b->depth = shared; b->depth < count; b->depth++) {
-		int rc = node_add(b, node, frames[count - 1 - b->depth], &node);
+		unsigned linked;
 
+		key.frame = frames[count - 1 - b->depth];
+		uint32_t node = node_find(b, key, &linked);
+		int rc = 0;
+
+		if (node == SLOTS_NONE) {
+			node = (uint32_t)b->p->nodes_count;
+			rc = node < b->limits.nodes
+				 ? node_add(b, key, linked)
+				 : fail(b, -E2BIG, "stack nodes", b->limits.nodes);
+		}
 		if (rc)
 			return rc;
-		b->path[b->depth] = node;
+		b->path[b->depth] = key.parent = node;
 	}
-	*ret_node = node;
+	*ret_node = key.parent;
 	return 0;
 }
 
@@ -479,7 +729,7 @@ int profile_builder_new_stack(struct profile_builder *b, const uint32_t *frames,
 {
 	int rc = count > PROFILE_STACK_DEPTH_MAX ? stack_cut(b, &frames, &count) : 0;
 
-	return rc ? rc : stack_walk(b, frames, count, ret_node);
+	return rc ? rc : stack_go_on(b, frames, count, ret_node);
 }
 
 /* A stack that was seen costs one hash; only a new one walks the tree. */
@@ -495,10 +745,19 @@ int profile_builder_stack(struct profile_builder *b, const uint32_t *frames, siz
 	*ret_node = index_find(&b->stacks, key);
 	if (*ret_node != INDEX_NONE)
 		return 0;
-	rc = stack_walk(b, frames, count, ret_node);
+	rc = stack_go_on(b, frames, count, ret_node);
 	if (!rc && index_put(&b->stacks, key, *ret_node))
 		rc = fail(b, -ENOMEM, "stacks", b->stacks.slots.count);
 	return rc;
+}
+
+#define DEEP 64 /* frames: many times as long to walk as to hash */
+
+int profile_builder_lone_stack(struct profile_builder *b, const uint32_t *frames, size_t count,
+			       uint32_t *ret_node)
+{
+	return count < DEEP ? stack_walk(b, frames, count, ret_node)
+			    : profile_builder_stack(b, frames, count, ret_node);
 }
 
 int profile_builder_kind(struct profile_builder *b, const struct profile_kind *kind,
@@ -732,10 +991,10 @@ int profile_builder_label(struct profile_builder *b, struct str key, struct str 
 int profile_builder_record(struct profile_builder *b, const struct profile_record *record,
 			   const int64_t *values)
 {
-	const struct profile_series *series = &b->p->series[record->series];
-	size_t columns = b->p->kinds[series->kind].columns_count;
+	struct profile *p = b->p;
+	size_t columns = p->kinds[p->series[record->series].kind].columns_count;
 
-	if (b->p->records_count >= b->limits.records)
+	if (p->records_count >= b->limits.records)
 		return fail(b, -E2BIG, "records", b->limits.records);
 	int rc = GROW(b, records, 1);
 
@@ -743,12 +1002,14 @@ int profile_builder_record(struct profile_builder *b, const struct profile_recor
 		rc = GROW(b, values, columns);
 	if (rc)
 		return fail(b, rc, "records", b->limits.records);
-	struct profile_record *kept = &b->p->records[b->p->records_count++];
+	struct profile_record *kept = &p->records[p->records_count++];
+	int64_t *to = p->values + p->values_count;
 
 	*kept = *record;
-	kept->values_at = b->p->values_count;
+	kept->values_at = p->values_count;
+	p->values_count += columns;
 	for (size_t i = 0; i < columns; i++) /* two, mostly */
-		b->p->values[b->p->values_count++] = values[i];
+		to[i] = values[i];
 	return 0;
 }
 

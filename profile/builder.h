@@ -44,13 +44,18 @@ struct profile *profile_builder_finish(struct profile_builder *builder);
  * profile_builder_again and profile_builder_free alone. */
 struct profile *profile_builder_take(struct profile_builder *builder);
 
+/* Give back the one that was taken last, when nobody needs it any more: the next is built in its
+ * memory too. */
+void profile_builder_give_back(struct profile_builder *builder, struct profile *profile);
+
 /* Begin the next one, with the same limits, in the memory of the last.  Returns 0 or -ENOMEM. */
 MUST_CHECK int profile_builder_again(struct profile_builder *builder);
 
 /* About how many a decoder will add, so that no table grows by and by.  Asks for memory; bind it to what was read. */
 struct profile_counts {
 	size_t strings, frames, records, columns; /* columns: of a record */
-	size_t nodes, stacks; /* 0: as many as frames and records make likely */
+	size_t nodes;                             /* 0: as many as frames make likely */
+	size_t stacks; /* of who keeps them apart: the builder has no table of them to make */
 };
 
 MUST_CHECK int profile_builder_expect(struct profile_builder *builder,
@@ -63,6 +68,16 @@ MUST_CHECK int profile_builder_module(struct profile_builder *builder,
 MUST_CHECK int profile_builder_frame(struct profile_builder *builder,
 				     const struct profile_frame *frame, uint32_t *ret_frame);
 
+/*
+ * The same for who has a table of texts of its own and asks once for each: a name of a frame is
+ * kept without looking for an equal one, and the frame is known again by what its names say.  Such
+ * a number is good for `function` and `file` of profile_builder_named_frame alone.
+ */
+MUST_CHECK int profile_builder_name(struct profile_builder *builder, struct str text,
+				    uint32_t *ret_string);
+MUST_CHECK int profile_builder_named_frame(struct profile_builder *builder,
+					   const struct profile_frame *frame, uint32_t *ret_frame);
+
 /* A stack of `count` frames, leaf first. 0 frames is the root. */
 MUST_CHECK int profile_builder_stack(struct profile_builder *builder, const uint32_t *frames,
 				     size_t count, uint32_t *ret_node);
@@ -70,6 +85,11 @@ MUST_CHECK int profile_builder_stack(struct profile_builder *builder, const uint
 /* The same for who keeps apart which stacks are new: what is there already is found, but not at once. */
 MUST_CHECK int profile_builder_new_stack(struct profile_builder *builder, const uint32_t *frames,
 					 size_t count, uint32_t *ret_node);
+
+/* The same for who has mostly stacks that are there once, but grow from the same roots in any
+ * order: those that are not deep are found by their way down and not as a whole. */
+MUST_CHECK int profile_builder_lone_stack(struct profile_builder *builder, const uint32_t *frames,
+					  size_t count, uint32_t *ret_node);
 
 /* Count a stack that its sender had cut before. */
 void profile_builder_stack_was_cut(struct profile_builder *builder);

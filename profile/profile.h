@@ -7,7 +7,7 @@
  * batch; what is the same in two batches has the same 128-bit identity.  A batch is built by one
  * thread through `profile/builder.h`, then handed over by ownership and never changed.
  *
- *	strings   text            0 is ""
+ *	strings   text            0 is ""; a frame's name may be there more than once
  *	modules   build id, path  0 is unknown
  *	frames    address | name
  *	nodes     parent, frame   0 is the root; a parent's number is below its children's

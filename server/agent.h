@@ -6,6 +6,7 @@
 #define SERVER_AGENT_H
 
 #include "server/auth.h"
+#include "server/builders.h"
 #include "server/config.h"
 #include "server/control.h"
 #include "server/http.h"
@@ -32,6 +33,7 @@ struct agent {
 	struct mailbox *mailbox;
 	struct writer *writer;
 	struct readers *readers;
+	struct builders *builders;
 	struct symbols *symbols;
 	struct control *control;
 	struct quota *quota;

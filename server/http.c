@@ -351,22 +351,35 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **c
 		http_connection_closed(arg, info->connect_fd);
 }
 
-static struct MHD_Daemon *pool_start(struct http *http)
+static struct MHD_Daemon *thread_start(struct http *http)
 {
-	return MHD_start_daemon(
-		MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC,
-		0, NULL, NULL, on_request, http, MHD_OPTION_THREAD_POOL_SIZE, HTTP_POOL_THREADS,
-		MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
-		MHD_OPTION_CONNECTION_TIMEOUT, 30u, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-		(size_t)32 << 10, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-		MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-		MHD_OPTION_END);
+	return MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL |
+				    MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC,
+				0, NULL, NULL, on_request, http, MHD_OPTION_CONNECTION_LIMIT,
+				(unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, 30u,
+				MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)32 << 10,
+				MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+				MHD_OPTION_NOTIFY_CONNECTION, on_connection, http,
+				MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 }
 
 int http_pools_start(struct http *http, struct err *err)
 {
-	http->questions = pool_start(http);
-	http->others = pool_start(http);
-	return http->questions && http->others ? 0 :
-						 err_set(err, -EIO, "http: libmicrohttpd did not start");
+	for (size_t i = 0; i < HTTP_POOL_THREADS; i++) {
+		http->questions[i].daemon = thread_start(http);
+		http->others[i].daemon = thread_start(http);
+		if (!http->questions[i].daemon || !http->others[i].daemon)
+			return err_set(err, -EIO, "http: libmicrohttpd did not start");
+	}
+	return 0;
+}
+
+void http_pools_stop(struct http *http)
+{
+	for (size_t i = 0; i < HTTP_POOL_THREADS; i++) {
+		if (http->questions[i].daemon)
+			MHD_stop_daemon(http->questions[i].daemon);
+		if (http->others[i].daemon)
+			MHD_stop_daemon(http->others[i].daemon);
+	}
 }

@@ -33,20 +33,34 @@ static void heads_check(struct http *http, int64_t now_ns);
 
 /* ---- deadlines of connections that the pool has ---- */
 
-static int open_add(struct http *http, int fd)
+/* With the lock. */
+static struct http_thread *thread_choose(struct http_thread *pool)
 {
-	int rc = -EMFILE;
+	struct http_thread *chosen = &pool[0];
+
+	for (size_t i = 1; i < HTTP_POOL_THREADS; i++)
+		if (pool[i].open < chosen->open)
+			chosen = &pool[i];
+	return chosen;
+}
+
+/* Returns the thread that is to have it, or NULL: there are too many. */
+static struct http_thread *open_add(struct http *http, struct http_thread *pool, int fd)
+{
+	struct http_thread *thread = NULL;
 
 	(void)pthread_mutex_lock(&http->lock);
-	for (size_t i = 0; rc && i < HTTP_CONNECTIONS_MAX; i++) {
+	for (size_t i = 0; !thread && i < HTTP_CONNECTIONS_MAX; i++) {
 		if (http->open[i].fd >= 0)
 			continue;
-		http->open[i] = (struct http_open){ fd, clock_monotonic_ns() + HTTP_REQUEST_NS };
+		thread = thread_choose(pool);
+		thread->open++;
+		http->open[i] =
+		    (struct http_open){fd, thread, clock_monotonic_ns() + HTTP_REQUEST_NS};
 		http->open_count++;
-		rc = 0;
 	}
 	(void)pthread_mutex_unlock(&http->lock);
-	return rc;
+	return thread;
 }
 
 void http_connection_closed(struct http *http, int fd)
@@ -56,6 +70,7 @@ void http_connection_closed(struct http *http, int fd)
 		if (http->open[i].fd != fd)
 			continue;
 		http->open[i].fd = -1;
+		http->open[i].thread->open--;
 		http->open_count--;
 		break;
 	}
@@ -137,19 +152,21 @@ static bool is_question(const struct http *http, const char *head)
 static void waiting_hand_over(struct http_waiting *waiting, const char *head)
 {
 	struct http *http = waiting->http;
-	struct MHD_Daemon *pool = is_question(http, head) ? http->questions : http->others;
+	struct http_thread *pool = is_question(http, head) ? http->questions : http->others;
 	int fd = waiting->fd;
 	struct sockaddr_storage address = waiting->address;
 	socklen_t len = waiting->address_len;
 
-	if (open_add(http, fd)) {
+	struct http_thread *thread = open_add(http, pool, fd);
+
+	if (!thread) {
 		waiting_refuse(waiting, 503, "too many requests are being served; try again");
 		return;
 	}
 	waiting->fd = -1;
 	waiting_free(waiting);
 	/* libmicrohttpd looks at the family alone; a Unix peer has no address to show. */
-	if (MHD_add_connection(pool, fd, (struct sockaddr *)&address, len) != MHD_YES)
+	if (MHD_add_connection(thread->daemon, fd, (struct sockaddr *)&address, len) != MHD_YES)
 		http_connection_closed(http, fd); /* it has closed the descriptor */
 }
 
@@ -346,10 +363,7 @@ void http_stop(struct http *http)
 		waiting_free(http->waiting);
 	if (http->tick)
 		event_free(http->tick);
-	if (http->questions)
-		MHD_stop_daemon(http->questions);
-	if (http->others)
-		MHD_stop_daemon(http->others);
+	http_pools_stop(http);
 	(void)pthread_mutex_destroy(&http->lock);
 	free(http);
 }

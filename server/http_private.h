@@ -26,16 +26,25 @@ struct http_listener {
 #define COUNT(counter) ((void)__atomic_add_fetch(&(counter), 1, __ATOMIC_RELAXED))
 #define COUNTED(counter) __atomic_load_n(&(counter), __ATOMIC_RELAXED)
 
-/* A connection that the pool has, for its deadline. */
+/* Of a pool.  Each serves its connections one after another, so a new one goes to whom the fewest
+ * wait for; that libmicrohttpd's own pools go by the descriptor's number lets some wait while
+ * others have nothing to do. */
+struct http_thread {
+	struct MHD_Daemon *daemon;
+	size_t open; /* connections that it has */
+};
+
+/* A connection that a pool has, for its deadline. */
 struct http_open {
 	int fd; /* -1: free */
+	struct http_thread *thread;
 	int64_t until_ns;
 };
 
 struct http {
 	struct event_base *base;
 	struct http_options options;
-	struct MHD_Daemon *questions, *others; /* pools */
+	struct http_thread questions[HTTP_POOL_THREADS], others[HTTP_POOL_THREADS]; /* pools */
 	struct http_listener listeners[HTTP_LISTENERS_MAX];
 	size_t listeners_count;
 	struct event *tick;
@@ -49,6 +58,7 @@ struct http {
 };
 
 MUST_CHECK int http_pools_start(struct http *http, struct err *err);
+void http_pools_stop(struct http *http);
 void http_connection_closed(struct http *http, int fd);
 
 #endif

@@ -149,6 +149,8 @@ static int agent_start(struct agent *agent, struct err *err)
 	if (!rc)
 		rc = readers_new(writer_store(agent->writer), &agent->readers);
 	if (!rc)
+		rc = builders_new(&agent->config.limits.profile, &agent->builders);
+	if (!rc)
 		rc = symbols_start(agent->writer, agent->readers, &agent->symbols, err);
 	(void)snprintf(path, sizeof(path), "%s/token", agent->config.run);
 	if (!rc)
@@ -198,6 +200,7 @@ static void agent_stop(struct agent *agent)
 	http2_stop(agent->rpc);
 	symbols_stop(agent->symbols);
 	readers_free(agent->readers);
+	builders_free(agent->builders);
 	writer_stop(agent->writer);
 	mailbox_free(agent->mailbox);
 	processes_free(agent->processes);

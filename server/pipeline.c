@@ -45,17 +45,14 @@ static void series_write(const struct profile *profile, struct buf *out)
 }
 
 /* Decode into a finished profile. */
-static int decode(struct agent *agent, struct pipeline_upload *upload, struct profile **ret_profile,
-		  struct pipeline_result *result, struct err *err)
+static int decode(struct profile_builder *builder, struct pipeline_upload *upload,
+		  struct profile **ret_profile, struct pipeline_result *result, struct err *err)
 {
 	const struct ingest_request *request = &upload->request;
 	const struct ingest_protocol *protocol = NULL;
-	struct profile_builder *builder = NULL;
 	int rc = protocol_choose(upload, request, &protocol, err);
 
 	upload->protocol = protocol;
-	if (!rc)
-		rc = profile_builder_new(&agent->config.limits.profile, &builder);
 	if (rc)
 		return rc;
 	struct profile *profile = profile_builder_profile(builder);
@@ -65,13 +62,11 @@ static int decode(struct agent *agent, struct pipeline_upload *upload, struct pr
 	rc = protocol->decode(request, builder, &result->findings, err);
 	if (!rc && upload->id.len)
 		rc = profile_builder_string(builder, upload->id, &profile->upload_id);
-	if (rc) {
-		profile_builder_free(builder);
+	if (rc)
 		return rc;
-	}
 	profile->arrived_ns = request->now_ns;
 	result->cuts = *profile_builder_cuts(builder);
-	*ret_profile = profile_builder_finish(builder);
+	*ret_profile = profile_builder_take(builder);
 	return *ret_profile ? 0 : err_set(err, -ENOMEM, "upload: out of memory");
 }
 
@@ -102,13 +97,14 @@ static void upload_count(struct agent *agent, const struct pipeline_upload *uplo
 	count(&to->rejected, result->findings.rejected);
 }
 
-/* Everything before the store. *ret_profile stays NULL where there is nothing to keep. */
-static int upload_read(struct agent *agent, struct pipeline_upload *upload,
-		       struct profile **ret_profile, struct pipeline_result *ret_result,
-		       struct buf *series_json, struct err *err)
+/* Everything before the store. *ret_profile is what was made, whatever is returned; *ret_empty:
+ * there is nothing to keep. */
+static int upload_read(struct agent *agent, struct profile_builder *builder,
+		       struct pipeline_upload *upload, struct profile **ret_profile,
+		       bool *ret_empty, struct pipeline_result *ret_result, struct buf *series_json,
+		       struct err *err)
 {
 	struct ingest_request *request = &upload->request;
-	struct profile *profile = NULL;
 	struct buf plain;
 
 	buf_init(&plain, BUF_UNLIMITED); /* bounded by the limits below */
@@ -119,51 +115,47 @@ static int upload_read(struct agent *agent, struct pipeline_upload *upload,
 
 	request->body = (struct str){ plain.data ? plain.data : "", plain.len };
 	if (!rc)
-		rc = decode(agent, upload, &profile, ret_result, err);
+		rc = decode(builder, upload, ret_profile, ret_result, err);
+	struct profile *profile = *ret_profile;
+
 	if (!rc && upload->change)
 		rc = upload->change(upload->change_arg, profile, err);
 	buf_release(&plain);
 	request->body = (struct str){ 0 };
-	if (rc) {
-		profile_free(profile);
+	if (rc)
 		return rc;
-	}
 	ret_result->samples = profile->records_count;
 	ret_result->series = profile->series_count;
 	ret_result->clamped = profile->clamped;
 	if (series_json)
 		series_write(profile, series_json);
 	/* A request without a single profile (a probe, an empty push) has nothing to keep. */
-	bool empty = !profile->records_count && (upload->change || !ret_result->findings.profiles);
-
-	if (!empty)
-		rc = quota_series(agent->quota, upload->owner, profile, clock_monotonic_ns(), err);
-	if (rc || empty)
-		profile_free(profile);
-	else
-		*ret_profile = profile;
-	return rc;
+	*ret_empty = !profile->records_count && (upload->change || !ret_result->findings.profiles);
+	return *ret_empty
+		   ? 0
+		   : quota_series(agent->quota, upload->owner, profile, clock_monotonic_ns(), err);
 }
 
-static int upload_keep(struct agent *agent, struct pipeline_upload *upload,
+static int upload_keep(struct agent *agent, struct profile_builder *builder,
+		       struct pipeline_upload *upload, struct profile **ret_profile,
 		       struct pipeline_result *ret_result, struct buf *series_json, struct err *err)
 {
 	struct ingest_request *request = &upload->request;
-	struct profile *profile = NULL;
+	bool empty = false;
 
 	request->now_ns = clock_real_ns();
 	request->accept_from_ns = request->now_ns - PIPELINE_ACCEPT_BACK_NS;
 	request->accept_until_ns = request->now_ns + PIPELINE_ACCEPT_AHEAD_NS;
 	request->limits = &agent->config.limits;
-	*ret_result = (struct pipeline_result){ 0 };
 	writer_expect(agent->writer);
-	int rc = upload_read(agent, upload, &profile, ret_result, series_json, err);
+	int rc =
+	    upload_read(agent, builder, upload, ret_profile, &empty, ret_result, series_json, err);
 
-	if (rc || !profile) {
+	if (rc || empty) {
 		writer_expect_no_more(agent->writer);
 		return rc;
 	}
-	rc = writer_put_wait(agent->writer, profile, err);
+	rc = writer_put_wait(agent->writer, *ret_profile, err);
 	if (rc < 0)
 		return rc;
 	ret_result->duplicate = rc == STORAGE_DUPLICATE;
@@ -173,8 +165,15 @@ static int upload_keep(struct agent *agent, struct pipeline_upload *upload,
 int pipeline_upload(struct agent *agent, struct pipeline_upload *upload,
 		    struct pipeline_result *ret_result, struct buf *series_json, struct err *err)
 {
-	int rc = upload_keep(agent, upload, ret_result, series_json, err);
+	struct profile_builder *builder = NULL;
+	struct profile *profile = NULL;
+	int rc = builders_borrow(agent->builders, &builder);
 
+	*ret_result = (struct pipeline_result){0};
+	if (rc)
+		return err_set(err, rc, "upload: out of memory");
+	rc = upload_keep(agent, builder, upload, &profile, ret_result, series_json, err);
+	builders_return(agent->builders, builder, profile);
 	upload_count(agent, upload, ret_result, rc);
 	return rc;
 }

@@ -20,6 +20,7 @@ struct job {
 	writer_done_fn done;
 	writer_task_fn task;
 	void *arg;
+	bool awaited; /* an upload, whose sender waits */
 };
 
 struct writer {
@@ -29,7 +30,9 @@ struct writer {
 	pthread_cond_t wake;
 	struct job queue[WRITER_QUEUE_MAX];
 	size_t first, count;
-	size_t coming; /* profiles that are being read */
+	size_t coming; /* uploads that are being read */
+	size_t here;   /* uploads in the queue */
+	size_t usual;  /* uploads that were at once when the last commit ended */
 	bool held;     /* many are being put, one after another */
 	bool stopping;
 	struct writer_stats stats;
@@ -49,16 +52,24 @@ static bool sleep_until(struct writer *writer, int64_t until_ns)
 	return pthread_cond_timedwait(&writer->wake, &writer->lock, &until) == 0;
 }
 
+/* With the lock: whether nobody is missing. */
+static bool is_complete(const struct writer *writer)
+{
+	return (!writer->coming && writer->here >= writer->usual) ||
+	       writer->count >= WRITER_BATCH_MAX;
+}
+
 /*
- * What is being read will be here in a moment, and a commit costs the same for one as for many: it waits for them,
- * but no longer than a commit takes, and then no more than doubles what the first has to wait.
+ * A commit costs the same for one as for many.  What is being read will be here in a moment, and
+ * who was answered together mostly sends again together: a commit waits until as many are here as
+ * were at once last time, but no longer than a few commits take.  Who uploads alone never waits.
  */
 static void others_await(struct writer *writer)
 {
-	int64_t until_ns = clock_monotonic_ns() + MIN(writer->stats.last_commit_ns, GATHER_NS_MAX);
+	int64_t until_ns =
+	    clock_monotonic_ns() + MIN(4 * writer->stats.last_commit_ns, GATHER_NS_MAX);
 
-	while (writer->coming && writer->count < WRITER_BATCH_MAX && !writer->stopping &&
-	       sleep_until(writer, until_ns))
+	while (!is_complete(writer) && !writer->stopping && sleep_until(writer, until_ns))
 		;
 }
 
@@ -74,6 +85,7 @@ static int jobs_wait(struct writer *writer, struct job *jobs, int64_t until_ns)
 	bool take = has_work(writer) || writer->stopping;
 
 	while (take && writer->count && count < WRITER_BATCH_MAX) {
+		writer->here -= writer->queue[writer->first].awaited;
 		jobs[count++] = writer->queue[writer->first];
 		writer->first = (writer->first + 1) % WRITER_QUEUE_MAX;
 		writer->count--;
@@ -95,6 +107,9 @@ static void stats_add(struct writer *writer, const struct job *jobs, const int *
 		if (results[i] == STORAGE_STORED)
 			writer->stats.records += jobs[i].profile->records_count;
 	}
+	writer->usual = writer->here + writer->coming;
+	for (size_t i = 0; i < count; i++)
+		writer->usual += jobs[i].awaited;
 	writer->stats.commits++;
 	writer->stats.last_commit_ns = took_ns;
 	(void)snprintf(writer->stats.trouble, sizeof(writer->stats.trouble), "%s",
@@ -231,22 +246,23 @@ struct storage *writer_store(struct writer *writer)
 /* With the lock: whether there is something to wake the writer for. */
 static bool is_time(const struct writer *writer)
 {
-	return has_work(writer) && (!writer->coming || writer->count >= WRITER_BATCH_MAX);
+	return has_work(writer) && is_complete(writer);
 }
 
-/* `came`: one of those that were coming.  `patient`: nobody waits for it. */
-static int job_add(struct writer *writer, struct job job, bool came, bool patient)
+/* `patient`: nobody waits for it. */
+static int job_add(struct writer *writer, struct job job, bool patient)
 {
 	bool wake = false;
 	int rc = 0;
 
 	(void)pthread_mutex_lock(&writer->lock);
-	writer->coming -= came;
+	writer->coming -= job.awaited;
 	if (writer->count == WRITER_QUEUE_MAX || writer->stopping) {
 		writer->stats.refused++;
 		rc = -EAGAIN;
 	} else {
 		writer->queue[(writer->first + writer->count++) % WRITER_QUEUE_MAX] = job;
+		writer->here += job.awaited;
 		bool first = writer->count == 1 || writer->held;
 
 		writer->held = writer->held && patient;
@@ -300,12 +316,12 @@ void writer_release(struct writer *writer)
 
 int writer_put(struct writer *writer, struct profile *profile, writer_done_fn done, void *arg)
 {
-	return job_add(writer, (struct job){ .profile = profile, .done = done, .arg = arg }, false, true);
+	return job_add(writer, (struct job){.profile = profile, .done = done, .arg = arg}, true);
 }
 
 int writer_task(struct writer *writer, writer_task_fn task, void *arg)
 {
-	return job_add(writer, (struct job){ .task = task, .arg = arg }, false, false);
+	return job_add(writer, (struct job){.task = task, .arg = arg}, false);
 }
 
 struct waiter {
@@ -318,7 +334,7 @@ static void waiter_done(void *arg, struct profile *profile, int result, const ch
 {
 	struct waiter *waiter = arg;
 
-	(void)profile; /* who made it frees it: its memory is that thread's */
+	(void)profile; /* who waits has it */
 	waiter->result = result;
 	(void)snprintf(waiter->message, sizeof(waiter->message), "%s", message);
 	(void)sem_post(&waiter->ready); /* nothing of it may be touched from here on */
@@ -329,12 +345,12 @@ int writer_put_wait(struct writer *writer, struct profile *profile, struct err *
 	struct waiter waiter = { .result = 0 };
 
 	(void)sem_init(&waiter.ready, 0, 0);
-	const struct job job = { .profile = profile, .done = waiter_done, .arg = &waiter };
-	int rc = job_add(writer, job, true, false);
+	const struct job job = {
+	    .profile = profile, .done = waiter_done, .arg = &waiter, .awaited = true};
+	int rc = job_add(writer, job, false);
 
 	if (rc) {
 		(void)sem_destroy(&waiter.ready);
-		profile_free(profile);
 		return err_set(err, rc,
 			       "the queue to the store holds %d profiles and is full; try again",
 			       WRITER_QUEUE_MAX);
@@ -342,7 +358,6 @@ int writer_put_wait(struct writer *writer, struct profile *profile, struct err *
 	while (sem_wait(&waiter.ready))
 		;
 	(void)sem_destroy(&waiter.ready);
-	profile_free(profile);
 	return waiter.result < 0 ? err_set(err, waiter.result, "%s", waiter.message) : waiter.result;
 }
 

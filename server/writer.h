@@ -41,8 +41,9 @@ MUST_CHECK int writer_put(struct writer *writer, struct profile *profile, writer
 MUST_CHECK int writer_task(struct writer *writer, writer_task_fn task, void *arg);
 
 /*
- * A profile is being read, and will come with writer_put_wait, or not at all: then writer_expect_no_more() says so.
- * A commit waits for those that come, no longer than the last commit took.
+ * A profile is being read, and will come with writer_put_wait, or not at all: then
+ * writer_expect_no_more() says so. A commit waits for those that come, and for as many as were
+ * there at the last one: four times as long as that took, and 5 ms, at most.
  */
 void writer_expect(struct writer *writer);
 void writer_expect_no_more(struct writer *writer);
@@ -54,7 +55,8 @@ void writer_expect_no_more(struct writer *writer);
 void writer_hold(struct writer *writer);
 void writer_release(struct writer *writer);
 
-/* Put one that was expected, and wait. Takes `profile` in any case. Returns as writer_done_fn's result, or -EAGAIN. */
+/* Put one that was expected, and wait. `profile` stays the caller's. Returns as writer_done_fn's
+ * result, or -EAGAIN. */
 MUST_CHECK int writer_put_wait(struct writer *writer, struct profile *profile, struct err *err);
 
 struct writer_stats {

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole agent as an ingester: HTTP on loopback to durable SQLite, one JSON object a line.
 
-`known`: bodies whose stacks the store has (real ones of the corpus where it is there, else made ones), the
+`known`: bodies whose stacks the store has (real ones of the corpus where it is there, and made ones), the
 agent's CPU time beside that of inflating the same bytes with zlib, which is what the wire costs at least.
+Real bodies come in turn, so that each counts by its bytes; then one by one, for what a request costs beside
+its bytes makes the ratio of a small one what it is.
 `new`: bodies of some 80 KB whose stacks are all new.  Four senders, so that commits are shared.
 """
 import gzip
@@ -103,21 +105,34 @@ def report(name, agent, bodies, done):
 
 
 def real_bodies():
-    """Go's and others' CPU and heap profiles as they were sent, from 4 to 300 KB."""
+    """{name: body}: Go's and others' CPU and heap profiles as they were sent, from 4 to 300 KB."""
     if not CORPUS.is_dir():
-        return []
-    bodies = [path.read_bytes() for path in sorted(CORPUS.iterdir())]
-    return [body for body in bodies if body[:2] == b"\x1f\x8b" and 4000 < len(body) < 300_000]
+        return {}
+    bodies = {path.name.split(".")[0]: path.read_bytes() for path in sorted(CORPUS.iterdir())}
+    return {name: body for name, body in bodies.items() if body[:2] == b"\x1f\x8b" and 4000 < len(body) < 300_000}
+
+
+def known(bodies, seconds, tell):
+    with Agent() as agent:
+        send(agent, bodies, lambda i: i >= len(bodies))
+        end = time.monotonic() + seconds
+        tell(agent, send(agent, bodies, lambda i: time.monotonic() > end))
+
+
+def body_report(name, body, done):
+    requests, _, cpu, _ = done
+    inflate = inflating([body], int(2e6 / len(body)))
+    say("ingest-known-real", f"{name}.cpu_per_profile", 1e6 * cpu / requests, "microseconds", round(1e6 * inflate, 1))
+    say("ingest-known-real", f"{name}.cpu_over_inflating", cpu / requests / inflate, "times", 1)
 
 
 def main():
-    for name, bodies in (("ingest-known-real", real_bodies()), ("ingest-known", [made(seed) for seed in range(8)])):
-        if not bodies:
-            continue
-        with Agent() as agent:
-            send(agent, bodies, lambda i: i >= len(bodies))
-            end = time.monotonic() + SECONDS
-            report(name, agent, bodies, send(agent, bodies, lambda i: time.monotonic() > end))
+    real = real_bodies()
+    for name, bodies in (("ingest-known-real", list(real.values())), ("ingest-known", [made(seed) for seed in range(8)])):
+        if bodies:
+            known(bodies, SECONDS, lambda agent, done: report(name, agent, bodies, done))
+    for name, body in real.items():
+        known([body], SECONDS / 4, lambda agent, done: body_report(name, body, done))
     fresh = [made(seed) for seed in range(1000, 1160)]
     with Agent() as agent:
         report("ingest-new", agent, fresh, send(agent, fresh, lambda i: i >= len(fresh)))

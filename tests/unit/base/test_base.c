@@ -120,6 +120,52 @@ static void intern_in_steps_is_the_same(void **state)
 	intern_release(&intern);
 }
 
+/* Many or few, large or small: afterwards it is as new, within the same maximum. */
+static void intern_is_as_new_when_cleared(void **state)
+{
+	static const unsigned counts[] = {10, 40000, 3, 2000, 0, 5};
+	struct intern intern;
+	char text[200];
+	uint32_t id;
+
+	(void)state;
+	assert_int_equal(intern_init(&intern, 16 << 20), 0);
+	for (size_t round = 0; round < ARRAY_LEN(counts); round++) {
+		for (unsigned i = 0; i < counts[round]; i++) {
+			int n =
+			    snprintf(text, sizeof(text), "%zu-%0*u", round, (int)(1 + i % 150), i);
+
+			assert_int_equal(intern_put(&intern, text, (size_t)n, &id), 0);
+			assert_int_equal(id, i + 1);
+		}
+		assert_int_equal(intern_clear(&intern), 0);
+		assert_int_equal(intern.count, 1);
+		assert_int_equal(intern_find(&intern, text, strlen(text)), -1);
+		assert_int_equal(intern.arena.max, 16 << 20);
+	}
+	intern_release(&intern);
+}
+
+static void what_is_appended_is_never_found(void **state)
+{
+	struct intern intern;
+	uint32_t id;
+
+	(void)state;
+	assert_int_equal(intern_init(&intern, 4096), 0);
+	assert_int_equal(intern_append(&intern, STR("name"), &id), 0);
+	assert_int_equal(intern_append(&intern, STR("name"), &id), 0);
+	assert_int_equal(id, 2);
+	assert_int_equal(intern_find(&intern, "name", 4), -1);
+	assert_int_equal(intern_put(&intern, "name", 4, &id), 0);
+	assert_int_equal(id, 3);
+	assert_string_equal(intern_get(&intern, 1).ptr, "name");
+	while (intern_append(&intern, STR("name"), &id) == 0)
+		;
+	assert_in_range(intern.count, 100, 4096 / 5);
+	intern_release(&intern);
+}
+
 static void intern_keeps_its_maximum(void **state)
 {
 	struct intern intern;
@@ -239,6 +285,8 @@ int main(void)
 		cmocka_unit_test(arena_keeps_its_maximum),
 		cmocka_unit_test(intern_numbers_in_order),
 		cmocka_unit_test(intern_in_steps_is_the_same),
+		cmocka_unit_test(intern_is_as_new_when_cleared),
+		cmocka_unit_test(what_is_appended_is_never_found),
 		cmocka_unit_test(intern_keeps_its_maximum),
 		cmocka_unit_test(json_escapes),
 		cmocka_unit_test(clock_windows_below_zero),

@@ -121,6 +121,14 @@ static void test_totals(void **state)
 	assert_true(files >= 20);
 }
 
+static bool has_function(const struct profile *p, const char *name)
+{
+	for (size_t i = 1; i < p->frames_count; i++)
+		if (str_is(profile_string(p, p->frames[i].function), name))
+			return true;
+	return false;
+}
+
 /* The .NET client's functions have no ids; its names must come through all the same. */
 static void test_dotnet(void **state)
 {
@@ -131,9 +139,8 @@ static void test_dotnet(void **state)
 		printf("no corpus in %s\n", corpus_folder());
 		skip();
 	}
-	assert_true(intern_find(&p->strings, "WebApplication1.Controllers!CpuController.fib",
-				strlen("WebApplication1.Controllers!CpuController.fib")) > 0);
-	assert_true(intern_find(&p->strings, "[unknown]", strlen("[unknown]")) < 0);
+	assert_true(has_function(p, "WebApplication1.Controllers!CpuController.fib"));
+	assert_false(has_function(p, "[unknown]"));
 	profile_free(p);
 }
 

@@ -71,7 +71,10 @@ static void stacks_in_any_order_make_one_tree(void **state)
 
 			for (size_t k = 0; k < depth; k++)
 				stack[k] = frames[(seed >> (4 + 4 * k)) % NAMES];
-			assert_int_equal(profile_builder_stack(b[way], stack, depth, &node), 0);
+			assert_int_equal(
+			    way ? profile_builder_lone_stack(b[way], stack, depth, &node)
+				: profile_builder_stack(b[way], stack, depth, &node),
+			    0);
 			struct profile *p = profile_builder_profile(b[way]);
 
 			hashes[i][way] = p->node_hashes[node];
@@ -106,8 +109,9 @@ static struct profile *tree_of(struct profile_builder *b, int names)
 		stack[0] = frame_named(b, name);
 		(void)snprintf(name, sizeof(name), "f%d", i / names);
 		stack[1] = frame_named(b, name);
-		assert_int_equal(i % 2 ? profile_builder_stack(b, stack, 2, &node) :
-					 profile_builder_new_stack(b, stack, 2, &node),
+		assert_int_equal(i % 3 == 1 ? profile_builder_lone_stack(b, stack, 2, &node)
+				 : i % 3    ? profile_builder_stack(b, stack, 2, &node)
+					    : profile_builder_new_stack(b, stack, 2, &node),
 				 0);
 	}
 	assert_int_equal(profile_builder_context(b, &label, 1, &context), 0);
@@ -143,11 +147,103 @@ static void what_is_built_next_knows_nothing_of_the_last(void **state)
 		assert_int_equal(p->nodes_count, q->nodes_count);
 		assert_memory_equal(p->node_hashes, q->node_hashes,
 				    p->nodes_count * sizeof(*p->node_hashes));
-		profile_free(p);
+		if (i % 2)
+			profile_builder_give_back(one, p);
+		else
+			profile_free(p);
 		profile_free(q);
 		profile_builder_free(fresh);
 	}
 	profile_builder_free(one);
+}
+
+static uint32_t name_of(struct profile_builder *b, const char *text)
+{
+	uint32_t string;
+
+	assert_int_equal(profile_builder_name(b, (struct str){text, strlen(text)}, &string), 0);
+	return string;
+}
+
+/* Names are not looked for, so equal ones have several numbers; what they name is one frame all the
+ * same. */
+static void named_frames_are_known_by_what_they_say(void **state)
+{
+	struct profile_builder *b = NULL;
+	uint32_t ids[2], other, by_string;
+
+	(void)state;
+	assert_int_equal(profile_builder_new(NULL, &b), 0);
+	struct profile_frame frame = {.line = 7, .start_line = 3};
+
+	for (int i = 0; i < 2; i++) {
+		frame.function = name_of(b, "work");
+		frame.file = name_of(b, "work.c");
+		assert_int_equal(profile_builder_named_frame(b, &frame, &ids[i]), 0);
+	}
+	assert_int_equal(ids[0], ids[1]);
+	for (size_t i = 0; i < 5; i++) { /* each of these is another */
+		struct profile_frame changed = frame;
+
+		changed.line += i == 0;
+		changed.start_line += i == 1;
+		changed.flags |= i == 2 ? PROFILE_FRAME_INLINED : 0;
+		changed.function = i == 3 ? name_of(b, "play") : frame.function;
+		changed.file = i == 4 ? 0 : frame.file;
+		assert_int_equal(profile_builder_named_frame(b, &changed, &other), 0);
+		assert_int_equal(other, ids[0] + 1 + i);
+	}
+	const struct profile *p = profile_builder_profile(b);
+
+	assert_int_equal(profile_builder_string(b, STR("work"), &frame.function), 0);
+	assert_int_equal(profile_builder_string(b, STR("work.c"), &frame.file), 0);
+	assert_int_equal(profile_builder_frame(b, &frame, &by_string), 0);
+	struct hash128 one = profile_frame_identity(p, &p->frames[ids[0]], p->instance.owner);
+	struct hash128 same = profile_frame_identity(p, &p->frames[by_string], p->instance.owner);
+
+	assert_true(hash128_equal(one, same));
+	assert_int_equal(name_of(b, ""), 0);
+	profile_builder_free(b);
+}
+
+/* One name a million times is kept a few times only. */
+static void names_beyond_what_programs_have_are_looked_for(void **state)
+{
+	enum { NAMES = 200000 };
+	struct profile_builder *b = NULL;
+
+	(void)state;
+	assert_int_equal(profile_builder_new(NULL, &b), 0);
+	for (int i = 0; i < NAMES; i++)
+		(void)name_of(b, "again and again");
+	assert_in_range(profile_builder_profile(b)->strings.count, 2, NAMES / 2);
+	profile_builder_free(b);
+}
+
+/* Deep stacks are known as a whole, others by their way down: in both cases the same node. */
+static void a_stack_is_found_again_at_any_depth(void **state)
+{
+	enum { DEPTH = 200 };
+	struct profile_builder *b = NULL;
+	uint32_t frames[DEPTH], nodes[DEPTH + 1], node;
+
+	(void)state;
+	assert_int_equal(profile_builder_new(NULL, &b), 0);
+	for (uint32_t i = 0; i < DEPTH; i++) {
+		struct profile_frame frame = {.flags = PROFILE_FRAME_ADDRESS, .address = i};
+
+		assert_int_equal(profile_builder_frame(b, &frame, &frames[i]), 0);
+	}
+	for (size_t round = 0; round < 2; round++)
+		for (size_t depth = 0; depth <= DEPTH; depth++) {
+			const uint32_t *stack = frames + DEPTH - depth;
+
+			assert_int_equal(profile_builder_lone_stack(b, stack, depth, &node), 0);
+			nodes[depth] = round ? nodes[depth] : node;
+			assert_int_equal(node, nodes[depth]);
+		}
+	assert_int_equal(profile_builder_profile(b)->nodes_count, DEPTH + 1);
+	profile_builder_free(b);
 }
 
 static void identities_hold_between_batches(void **state)
@@ -275,14 +371,17 @@ static void records_keep_their_values(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(equal_stacks_are_one_node),
-		cmocka_unit_test(stacks_in_any_order_make_one_tree),
-		cmocka_unit_test(what_is_built_next_knows_nothing_of_the_last),
-		cmocka_unit_test(identities_hold_between_batches),
-		cmocka_unit_test(deep_stacks_keep_both_ends),
-		cmocka_unit_test(limits_are_named),
-		cmocka_unit_test(types_have_aliases),
-		cmocka_unit_test(records_keep_their_values),
+	    cmocka_unit_test(equal_stacks_are_one_node),
+	    cmocka_unit_test(stacks_in_any_order_make_one_tree),
+	    cmocka_unit_test(what_is_built_next_knows_nothing_of_the_last),
+	    cmocka_unit_test(named_frames_are_known_by_what_they_say),
+	    cmocka_unit_test(names_beyond_what_programs_have_are_looked_for),
+	    cmocka_unit_test(a_stack_is_found_again_at_any_depth),
+	    cmocka_unit_test(identities_hold_between_batches),
+	    cmocka_unit_test(deep_stacks_keep_both_ends),
+	    cmocka_unit_test(limits_are_named),
+	    cmocka_unit_test(types_have_aliases),
+	    cmocka_unit_test(records_keep_their_values),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -96,7 +96,10 @@ static void a_hold_keeps_nobody_waiting(void **state)
 
 	put(writer, 1);
 	writer_expect(writer);
-	assert_int_equal(writer_put_wait(writer, profile_make(), &err), 0);
+	struct profile *profile = profile_make();
+
+	assert_int_equal(writer_put_wait(writer, profile, &err), 0);
+	profile_free(profile);
 	done_wait(1);
 
 	writer_hold(writer);
@@ -107,10 +110,14 @@ static void a_hold_keeps_nobody_waiting(void **state)
 
 static void *put_expected(void *arg)
 {
+	struct profile *profile = profile_make();
 	struct err err = { 0 };
 
 	writer_expect(arg);
-	return writer_put_wait(arg, profile_make(), &err) < 0 ? arg : NULL;
+	int rc = writer_put_wait(arg, profile, &err);
+
+	profile_free(profile);
+	return rc < 0 ? arg : NULL;
 }
 
 /* A commit waits for what comes, but not for what never does. */

@@ -86,7 +86,8 @@ def prometheus():
         config.write_text("scrape_configs:\n" + "".join(
             f"- {{job_name: j{i}, scrape_interval: 5s, static_configs: [{{targets: ['{address}'], labels: {{n: '{i}'}}}}]}}\n"
             for i in range(60)), encoding="ascii")
-        p = subprocess.Popen(["prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder}/data", "--log.level=error",
+        # It ends with us, however we end.
+        p = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder}/data", "--log.level=error",
                               f"--web.listen-address={address}"], env=dict(os.environ, GOMAXPROCS="1"))
         asking = threading.Thread(target=ask, args=(address, stop))
         try:

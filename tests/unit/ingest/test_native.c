@@ -4,21 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "ingest/native.h"
-#include "tests/unit/ingest/native_ring.h"
-
-#define MS NS_PER_MS
-#define START (INT64_C(100) * NS_PER_S) /* CLOCK_MONOTONIC of the process's start */
-#define UTC (INT64_C(1767225600) * NS_PER_S)
-
-struct fixture {
-	struct ring_head head;
-	struct native_process *process;
-	struct ring_writer writer;
-	struct ring_counters counters;
-	struct native_sums sums;
-	struct native_vitals vitals;
-};
+#include "tests/unit/ingest/native_fixture.h"
 
 static void fixture_init(struct fixture *f, bool resumed)
 {
@@ -27,48 +13,8 @@ static void fixture_init(struct fixture *f, bool resumed)
 		.owner = 1000, .pid = 7, .executable = "x", .labels = labels, .labels_count = 1
 	};
 
-	memset(f, 0, sizeof(*f));
-	f->head = ring_head_make();
-	f->head.start_monotonic_ns = START;
-	f->counters.interval_us = 10000;
-	buf_init(&f->writer.bytes, BUF_UNLIMITED);
-	assert_int_equal(native_process_new(&f->head, &options, &f->process), 0);
+	fixture_begin(f, &options);
 	native_process_resume(f->process, resumed);
-}
-
-static void fixture_release(struct fixture *f)
-{
-	native_process_free(f->process);
-	buf_release(&f->writer.bytes);
-}
-
-/* Feed what was written and empty the ring. */
-static void feed(struct fixture *f)
-{
-	size_t consumed = 0;
-
-	assert_int_equal(native_process_records(f->process, 0, f->writer.start,
-						(const uint8_t *)f->writer.bytes.data,
-						f->writer.bytes.len, false, &consumed),
-			 0);
-	assert_int_equal(consumed, f->writer.bytes.len);
-	assert_int_equal(native_process_keep(f->process), 0);
-	f->writer.start += consumed;
-	f->writer.bytes.len = 0;
-}
-
-static struct profile *emit(struct fixture *f, const struct native_reading *readings, size_t count,
-			    int64_t after_ns, bool ended)
-{
-	const struct native_clock clock = { UTC + after_ns, START + after_ns };
-	struct profile_builder *builder = NULL;
-	struct err err = { 0 };
-
-	assert_int_equal(profile_builder_new(NULL, &builder), 0);
-	assert_int_equal(native_process_emit(f->process, &f->counters, &f->sums, &f->vitals, readings, count,
-					     &clock, ended, builder, &err),
-			 0);
-	return profile_builder_finish(builder);
 }
 
 /* Sum of one column over records of the kind whose name this is; `leaf` NULL: all. */
@@ -111,9 +57,9 @@ static void a_live_thread_adds_up_to_its_clock(void **state)
 	fixture_init(&f, false);
 	for (int i = 0; i < 9; i++)
 		(void)ring_writer_cpu(&f.writer, 7, START + i * 10 * MS, 10 * MS, 0x1000);
-	feed(&f);
+	fixture_feed(&f);
 	const struct native_reading readings[] = { reading(7, 97 * MS, 0) };
-	struct profile *p = emit(&f, readings, 1, 100 * MS, false);
+	struct profile *p = fixture_emit(&f, readings, 1, 100 * MS, false);
 
 	/* Nine samples stand for 90 ms; the clock says 97. */
 	assert_in_range(sum_of(p, "process_cpu", NULL), 97 * MS - 9, 97 * MS + 9);
@@ -131,10 +77,10 @@ static void what_is_kept_outlives_the_copy_of_the_ring(void **state)
 	fixture_init(&f, false);
 	for (int turn = 0; turn < 2; turn++) {
 		(void)ring_writer_cpu(&f.writer, 7, START, 10 * MS, 0x1000 + (uint64_t)turn);
-		feed(&f);
+		fixture_feed(&f);
 		memset(f.writer.bytes.data, 0xff, f.writer.bytes.capacity);
 	}
-	struct profile *p = emit(&f, NULL, 0, 100 * MS, false);
+	struct profile *p = fixture_emit(&f, NULL, 0, 100 * MS, false);
 	size_t seen[4] = { 0 };
 
 	for (size_t i = 1; i < p->frames_count; i++) {
@@ -159,11 +105,11 @@ static void who_was_heard_is_known_until_the_batch(void **state)
 	assert_false(native_process_heard(f.process, 7));
 	(void)ring_writer_cpu(&f.writer, 7, START, 10 * MS, 0x1000);
 	(void)ring_writer_cpu(&f.writer, UINT32_MAX, START, 10 * MS, 0x1000);
-	feed(&f);
+	fixture_feed(&f);
 	assert_true(native_process_heard(f.process, 7));
 	assert_true(native_process_heard(f.process, UINT32_MAX));
 	assert_false(native_process_heard(f.process, 8));
-	profile_free(emit(&f, readings, 1, 100 * MS, false));
+	profile_free(fixture_emit(&f, readings, 1, 100 * MS, false));
 	assert_false(native_process_heard(f.process, 7));
 	fixture_release(&f);
 }
@@ -194,9 +140,9 @@ static void threads_and_spans_by_turns_stay_apart(void **state)
 
 		record->span_id = i & 4 ? 0x5b : 0;
 	}
-	feed(&f);
+	fixture_feed(&f);
 	const struct native_reading readings[] = { reading(7, 320 * MS, 0), reading(8, 320 * MS, 0) };
-	struct profile *p = emit(&f, readings, 2, 100 * MS, false);
+	struct profile *p = fixture_emit(&f, readings, 2, 100 * MS, false);
 	int seen = 0;
 
 	for (size_t i = 0; i < p->records_count; i++) {
@@ -223,14 +169,14 @@ static void a_thread_without_samples_is_owed_until_it_has_one(void **state)
 
 	(void)state;
 	fixture_init(&f, false);
-	struct profile *p = emit(&f, readings, 1, 100 * MS, false);
+	struct profile *p = fixture_emit(&f, readings, 1, 100 * MS, false);
 
 	assert_int_equal(sum_of(p, "process_cpu", NULL), 0);
 	profile_free(p);
 	(void)ring_writer_cpu(&f.writer, 7, START + 150 * MS, 10 * MS, 0x1000);
-	feed(&f);
+	fixture_feed(&f);
 	readings[0] = reading(7, 11 * MS, 0);
-	p = emit(&f, readings, 1, 200 * MS, false);
+	p = fixture_emit(&f, readings, 1, 200 * MS, false);
 	assert_int_equal(sum_of(p, "process_cpu", NULL), 11 * MS);
 	profile_free(p);
 	fixture_release(&f);
@@ -244,7 +190,7 @@ static void a_thread_that_is_never_sampled_is_shown_as_such(void **state)
 
 	(void)state;
 	fixture_init(&f, false);
-	struct profile *p = emit(&f, readings, 1, 4000 * MS, false);
+	struct profile *p = fixture_emit(&f, readings, 1, 4000 * MS, false);
 
 	assert_int_equal(sum_of(p, "process_cpu", "[not sampled]"), 3000 * MS);
 	native_process_stats(f.process, &stats);
@@ -269,8 +215,8 @@ static void ended_threads_keep_the_total_exact(void **state)
 		(void)ring_writer_add(&f.writer, RING_THREAD_END, 1000 + i, START + i, &end,
 				      sizeof(end), NULL, 0);
 	}
-	feed(&f);
-	struct profile *p = emit(&f, NULL, 0, 1000 * MS, true);
+	fixture_feed(&f);
+	struct profile *p = fixture_emit(&f, NULL, 0, 1000 * MS, true);
 
 	total = sum_of(p, "process_cpu", NULL);
 	assert_in_range(total, 500 * MS - 100, 500 * MS + 100);
@@ -291,21 +237,21 @@ static void an_end_that_is_read_before_proc_forgets_the_thread(void **state)
 	for (int i = 0; i < 10; i++)
 		(void)ring_writer_cpu(&f.writer, 7, START + i * 10 * MS, 10 * MS, 0x1000);
 	(void)ring_writer_add(&f.writer, RING_THREAD_END, 7, START + 100 * MS, &end, sizeof(end), NULL, 0);
-	feed(&f);
-	struct profile *p = emit(&f, readings, 1, 1000 * MS, false);
+	fixture_feed(&f);
+	struct profile *p = fixture_emit(&f, readings, 1, 1000 * MS, false);
 
 	total += sum_of(p, "process_cpu", NULL);
 	profile_free(p);
 	/* It still stands in /proc, and is not owed its time once more. */
-	p = emit(&f, readings, 1, 2000 * MS, false);
+	p = fixture_emit(&f, readings, 1, 2000 * MS, false);
 	total += sum_of(p, "process_cpu", NULL);
 	profile_free(p);
 	assert_in_range(total, 105 * MS - 10, 105 * MS + 10);
 	/* Another thread has got its number. */
 	for (int i = 0; i < 3; i++)
 		(void)ring_writer_cpu(&f.writer, 7, START + (2000 + i * 10) * MS, 10 * MS, 0x1000);
-	feed(&f);
-	p = emit(&f, reused, 1, 3000 * MS, true);
+	fixture_feed(&f);
+	p = fixture_emit(&f, reused, 1, 3000 * MS, true);
 	assert_in_range(sum_of(p, "process_cpu", NULL), 30 * MS - 10, 30 * MS + 10);
 	profile_free(p);
 	fixture_release(&f);
@@ -319,15 +265,15 @@ static void after_the_agent_s_restart_waiting_samples_keep_their_weight(void **s
 	(void)state;
 	fixture_init(&f, true);
 	(void)ring_writer_cpu(&f.writer, 7, START + 10 * MS, 10 * MS, 0x1000);
-	feed(&f);
-	struct profile *p = emit(&f, readings, 1, 5000 * MS, false);
+	fixture_feed(&f);
+	struct profile *p = fixture_emit(&f, readings, 1, 5000 * MS, false);
 
 	assert_int_equal(sum_of(p, "process_cpu", NULL), 10 * MS);
 	profile_free(p);
 	(void)ring_writer_cpu(&f.writer, 7, START + 5010 * MS, 10 * MS, 0x1000);
-	feed(&f);
+	fixture_feed(&f);
 	readings[0] = reading(7, 5012 * MS, 0);
-	p = emit(&f, readings, 1, 6000 * MS, false);
+	p = fixture_emit(&f, readings, 1, 6000 * MS, false);
 	assert_int_equal(sum_of(p, "process_cpu", NULL), 12 * MS);
 	profile_free(p);
 	fixture_release(&f);
@@ -344,9 +290,9 @@ static void time_in_the_kernel_is_a_frame_of_its_own(void **state)
 	(void)ring_writer_cpu(&f.writer, 7, START + 10 * MS, 10 * MS, 0x1000);
 	record = ring_writer_cpu(&f.writer, 7, START + 20 * MS, 10 * MS, 0x1000);
 	record->flags = RING_IN_KERNEL;
-	feed(&f);
+	fixture_feed(&f);
 	const struct native_reading readings[] = { reading(7, 40 * MS, 0) };
-	struct profile *p = emit(&f, readings, 1, 100 * MS, false);
+	struct profile *p = fixture_emit(&f, readings, 1, 100 * MS, false);
 	struct native_stats stats;
 	size_t kernel = 0;
 
@@ -381,8 +327,8 @@ static void wall_time_is_explained_part_by_part(void **state)
 	(void)ring_writer_cpu(&f.writer, 7, START + 50 * MS, 300 * MS, 0x1000);
 	(void)ring_writer_add(&f.writer, RING_BLOCK, 7, START + 500 * MS, &block, sizeof(block),
 			      frames, 1);
-	feed(&f);
-	struct profile *p = emit(&f, readings, 1, 1000 * MS, false);
+	fixture_feed(&f);
+	struct profile *p = fixture_emit(&f, readings, 1, 1000 * MS, false);
 
 	assert_int_equal(sum_of(p, "wall", NULL), 1000 * MS);
 	assert_int_equal(sum_of(p, "wall", "nanosleep"), 400 * MS);
@@ -403,14 +349,14 @@ static void vitals_are_differences_of_two_readings(void **state)
 	readings[0].has_switches = true;
 	readings[0].voluntary = 100;
 	f.vitals = (struct native_vitals){ true, 1 << 20, 1000, 10 };
-	struct profile *p = emit(&f, readings, 1, 1000 * MS, false);
+	struct profile *p = fixture_emit(&f, readings, 1, 1000 * MS, false);
 
 	assert_int_equal(column_sum(p, "process", "[process]", 0), 1 << 20); /* the gauge alone */
 	profile_free(p);
 	readings[0].voluntary = 103;
 	readings[0].wait_ns = 47 * MS;
 	f.vitals = (struct native_vitals){ true, 3 << 20, 1500, 12 };
-	p = emit(&f, readings, 2, 2000 * MS, false); /* thread 8 is new: all of its wait counts */
+	p = fixture_emit(&f, readings, 2, 2000 * MS, false); /* thread 8 is new: all of its wait counts */
 	assert_int_equal(column_sum(p, "process", NULL, 0), (3 << 20) + 12 * MS);
 	assert_int_equal(column_sum(p, "process", NULL, 1), 500);
 	profile_free(p);
@@ -436,8 +382,8 @@ static uint64_t in_doubt(unsigned bursts)
 		readings[0].cpu_ns = (uint64_t)s * bursts * 2 * MS;
 		(void)ring_writer_add(&f.writer, RING_SAMPLE_CPU, 7, START + s * 1000 * MS, &cpu,
 				      sizeof(cpu), stack, 1);
-		feed(&f);
-		struct profile *p = emit(&f, readings, 1, s * 1000 * MS, false);
+		fixture_feed(&f);
+		struct profile *p = fixture_emit(&f, readings, 1, s * 1000 * MS, false);
 
 		for (size_t i = 0; i < p->losses_count; i++)
 			said = said || !strcmp(profile_string(p, p->losses[i].reason).ptr,
@@ -474,8 +420,8 @@ static void the_last_slots_tell_of_a_short_process(void **state)
 		slot.phases[1] = ring_phase_counted(slot.phases[1], 5);
 	native_process_last_slots(f.process, &slot, 1);
 	(void)ring_writer_cpu(&f.writer, 7, START + 10 * MS, 10 * MS, 0x1000);
-	feed(&f);
-	struct profile *p = emit(&f, NULL, 0, 100 * MS, true);
+	fixture_feed(&f);
+	struct profile *p = fixture_emit(&f, NULL, 0, 100 * MS, true);
 
 	assert_int_equal(p->losses_count, 1);
 	assert_string_equal(profile_string(p, p->losses[0].reason).ptr, "cpu.in_step_with_tick");
@@ -498,9 +444,9 @@ static void code_of_a_jit_has_the_names_of_its_map(void **state)
 	for (uint64_t address = 0; address < 4; address++)
 		(void)ring_writer_cpu(&f.writer, 7, START + 10 * MS, 10 * MS,
 				      (const uint64_t[]){ 0x1041, 0x1080, 0x1001, 0x3001 }[address]);
-	feed(&f);
+	fixture_feed(&f);
 	const struct native_reading readings[] = { reading(7, 40 * MS, 0) };
-	struct profile *p = emit(&f, readings, 1, 1000 * MS, false);
+	struct profile *p = fixture_emit(&f, readings, 1, 1000 * MS, false);
 
 	assert_int_equal(sum_of(p, "process_cpu", "Lazy:*short one"), 10 * MS);
 	assert_int_equal(sum_of(p, "process_cpu", "long_function"), 10 * MS);
@@ -522,11 +468,11 @@ static void a_call_that_has_not_returned_is_charged_once(void **state)
 	fixture_init(&f, false);
 	(void)ring_writer_add(&f.writer, RING_SITE, 7, START + 100 * MS, &block, sizeof(block), frames,
 			      1);
-	feed(&f);
+	fixture_feed(&f);
 	readings[0].slot = (struct ring_thread){
 		.tid = 7, .call = RING_CALL_poll, .since_ns = START + 100 * MS, .site = 77
 	};
-	struct profile *p = emit(&f, readings, 1, 1000 * MS, false);
+	struct profile *p = fixture_emit(&f, readings, 1, 1000 * MS, false);
 
 	assert_int_equal(sum_of(p, "block", "poll"), 900 * MS);
 	profile_free(p);
@@ -534,10 +480,10 @@ static void a_call_that_has_not_returned_is_charged_once(void **state)
 	block.duration_ns = 3000 * MS;
 	(void)ring_writer_add(&f.writer, RING_BLOCK, 7, START + 3100 * MS, &block, sizeof(block), frames,
 			      1);
-	feed(&f);
+	fixture_feed(&f);
 	readings[0].slot.call = 0;
 	readings[0].slot.blocked_ns = f.sums.blocked_ns = 3000 * MS;
-	p = emit(&f, readings, 1, 3100 * MS, false);
+	p = fixture_emit(&f, readings, 1, 3100 * MS, false);
 	assert_int_equal(sum_of(p, "block", "poll"), 2100 * MS);
 	assert_int_equal(sum_of(p, "wall", "[off CPU, not explained]"), 0);
 	profile_free(p);
@@ -555,18 +501,18 @@ static void an_open_call_of_a_process_that_ends(bool returned)
 	fixture_init(&f, false);
 	readings[0].slot =
 		(struct ring_thread){ .tid = 7, .call = RING_CALL_poll, .since_ns = START + 100 * MS };
-	profile_free(emit(&f, readings, 1, 1000 * MS, false)); /* 900 of poll */
+	profile_free(fixture_emit(&f, readings, 1, 1000 * MS, false)); /* 900 of poll */
 	block.duration_ns = (returned ? 3000 : 50) * MS;
 	block.since_ns = START + (returned ? 100 : 3040) * MS;
 	block.call = returned ? RING_CALL_poll : RING_CALL_read; /* of another thread */
 	(void)ring_writer_add(&f.writer, RING_BLOCK, returned ? 7 : 8, START + 3100 * MS, &block,
 			      sizeof(block), frames, 1);
-	feed(&f);
+	fixture_feed(&f);
 	f.sums.blocked_ns = block.duration_ns;
 	if (returned)
 		readings[0].slot.call = 0;
 	native_process_last_slots(f.process, &readings[0].slot, 1);
-	struct profile *p = emit(&f, NULL, 0, 3100 * MS, true);
+	struct profile *p = fixture_emit(&f, NULL, 0, 3100 * MS, true);
 
 	assert_int_equal(sum_of(p, "block", "poll"), returned ? 2100 * MS : 0);
 	assert_int_equal(sum_of(p, "block", "read"), returned ? 0 : 50 * MS);
@@ -603,9 +549,9 @@ static void sampled_calls_add_up_to_the_exact_sum(void **state)
 	for (int i = 0; i < 20; i++)
 		(void)ring_writer_add(&f.writer, RING_BLOCK, 7, START + 20 * MS * (i + 1), &block,
 				      sizeof(block), frames, 1);
-	feed(&f);
+	fixture_feed(&f);
 	readings[0].slot.blocked_ns = f.sums.blocked_ns = 900 * MS;
-	struct profile *p = emit(&f, readings, 1, 1000 * MS, false);
+	struct profile *p = fixture_emit(&f, readings, 1, 1000 * MS, false);
 
 	assert_in_range(sum_of(p, "block", "read"), 900 * MS - 20, 900 * MS + 20);
 	assert_in_range(column_sum(p, "block", NULL, 1), 49, 51); /* 20 / (1 - exp(-1/2)) = 50.8 */
@@ -613,7 +559,7 @@ static void sampled_calls_add_up_to_the_exact_sum(void **state)
 	profile_free(p);
 	/* What no sample carried by the end is said. */
 	f.sums.blocked_ns = 950 * MS;
-	p = emit(&f, NULL, 0, 1100 * MS, true);
+	p = fixture_emit(&f, NULL, 0, 1100 * MS, true);
 	assert_in_range(sum_of(p, "block", "[not sampled]"), 50 * MS - 20, 50 * MS + 20);
 	profile_free(p);
 	fixture_release(&f);
@@ -637,21 +583,21 @@ static void an_end_that_comes_a_drain_later_is_not_owed_again(void **state)
 	(void)state;
 	fixture_init(&f, false);
 	(void)ring_writer_cpu(&f.writer, 7, START + 10 * MS, 10 * MS, 0x1000);
-	feed(&f);
-	struct profile *p = emit(&f, readings, 1, 6000 * MS, false);
+	fixture_feed(&f);
+	struct profile *p = fixture_emit(&f, readings, 1, 6000 * MS, false);
 
 	total += sum_of(p, "process_cpu", NULL);
 	profile_free(p);
 	/* Gone from /proc, and its last record stands behind a claim that is still open. */
 	(void)ring_writer_cpu(&f.writer, 7, START + 6100 * MS, 10 * MS, 0x1000);
-	feed(&f);
-	p = emit(&f, NULL, 0, 7000 * MS, false);
+	fixture_feed(&f);
+	p = fixture_emit(&f, NULL, 0, 7000 * MS, false);
 	total += sum_of(p, "process_cpu", NULL);
 	profile_free(p);
 	end_write(&f, 6200 * MS, 5012 * MS);
 	(void)ring_writer_cpu(&f.writer, 8, START + 7100 * MS, 10 * MS, 0x1000);
-	feed(&f);
-	p = emit(&f, NULL, 0, 8000 * MS, true);
+	fixture_feed(&f);
+	p = fixture_emit(&f, NULL, 0, 8000 * MS, true);
 	total += sum_of(p, "process_cpu", NULL);
 	assert_in_range(total, 5022 * MS - 10, 5022 * MS + 10);
 	profile_free(p);
@@ -666,17 +612,17 @@ static void a_sample_that_comes_late_is_not_counted_twice(void **state)
 
 	(void)state;
 	fixture_init(&f, false);
-	struct profile *p = emit(&f, readings, 1, 1000 * MS, false);
+	struct profile *p = fixture_emit(&f, readings, 1, 1000 * MS, false);
 
 	assert_int_equal(sum_of(p, "process_cpu", "[not sampled]"), 270 * MS);
 	profile_free(p);
 	(void)ring_writer_cpu(&f.writer, 7, START + 1600 * MS, 390 * MS, 0x1000);
 	end_write(&f, 1600 * MS, 400 * MS);
-	feed(&f);
-	p = emit(&f, NULL, 0, 1700 * MS, false);
+	fixture_feed(&f);
+	p = fixture_emit(&f, NULL, 0, 1700 * MS, false);
 	assert_int_equal(sum_of(p, "process_cpu", NULL), 130 * MS); /* 400 in all */
 	profile_free(p);
-	p = emit(&f, NULL, 0, 1800 * MS, true);
+	p = fixture_emit(&f, NULL, 0, 1800 * MS, true);
 	assert_int_equal(sum_of(p, "process_cpu", NULL), 0);
 	profile_free(p);
 	fixture_release(&f);
@@ -690,11 +636,11 @@ static void a_late_sample_of_a_killed_process_is_not_counted_twice(void **state)
 
 	(void)state;
 	fixture_init(&f, false);
-	profile_free(emit(&f, readings, 1, 1000 * MS, false)); /* 270 not sampled */
+	profile_free(fixture_emit(&f, readings, 1, 1000 * MS, false)); /* 270 not sampled */
 	(void)ring_writer_cpu(&f.writer, 7, START + 1600 * MS, 390 * MS, 0x1000);
 	(void)ring_writer_cpu(&f.writer, 8, START + 1600 * MS, 10 * MS, 0x1000);
-	feed(&f);
-	struct profile *p = emit(&f, NULL, 0, 1700 * MS, true);
+	fixture_feed(&f);
+	struct profile *p = fixture_emit(&f, NULL, 0, 1700 * MS, true);
 
 	assert_int_equal(sum_of(p, "process_cpu", NULL), 130 * MS);
 	profile_free(p);
@@ -710,16 +656,16 @@ static void a_sample_behind_the_end_stands_for_nothing_more(void **state)
 
 	(void)state;
 	fixture_init(&f, false);
-	profile_free(emit(&f, readings, 1, 1000 * MS, false));
+	profile_free(fixture_emit(&f, readings, 1, 1000 * MS, false));
 	end_write(&f, 1600 * MS, 400 * MS);
-	feed(&f);
-	struct profile *p = emit(&f, late, 1, 1700 * MS, false);
+	fixture_feed(&f);
+	struct profile *p = fixture_emit(&f, late, 1, 1700 * MS, false);
 
 	total += sum_of(p, "process_cpu", NULL);
 	profile_free(p);
 	(void)ring_writer_cpu(&f.writer, 7, START + 1701 * MS, 400 * MS, 0x1000);
-	feed(&f);
-	p = emit(&f, NULL, 0, 1800 * MS, true);
+	fixture_feed(&f);
+	p = fixture_emit(&f, NULL, 0, 1800 * MS, true);
 	total += sum_of(p, "process_cpu", NULL);
 	assert_int_equal(total, 400 * MS);
 	profile_free(p);
@@ -745,8 +691,8 @@ static void a_thread_that_ends_while_it_is_listed_counts_once(void **state)
 			(void)ring_writer_cpu(&f.writer, 8, START + round * 1000 * MS, 10 * MS, 0x1000);
 		readings[0].slot.tid = round ? 0 : 7;
 		readings[1].cpu_ns = (uint64_t)(round * 10 * MS);
-		feed(&f);
-		struct profile *p = emit(&f, readings, 2, 1000 * MS * (round + 1), round == 3);
+		fixture_feed(&f);
+		struct profile *p = fixture_emit(&f, readings, 2, 1000 * MS * (round + 1), round == 3);
 
 		total += sum_of(p, "process_cpu", NULL);
 		profile_free(p);
@@ -763,13 +709,13 @@ static void a_number_that_is_used_again_is_another_thread(void **state)
 	(void)state;
 	fixture_init(&f, false);
 	(void)ring_writer_cpu(&f.writer, 7, START + 10 * MS, 10 * MS, 0x1000);
-	feed(&f);
-	profile_free(emit(&f, readings, 1, 6000 * MS, false));
+	fixture_feed(&f);
+	profile_free(fixture_emit(&f, readings, 1, 6000 * MS, false));
 	(void)ring_writer_cpu(&f.writer, 7, START + 6010 * MS, 10 * MS, 0x1000);
-	feed(&f);
+	fixture_feed(&f);
 	readings[0] = reading(7, 12 * MS, 0);
 	readings[0].slot.generation = 1;
-	struct profile *p = emit(&f, readings, 1, 7000 * MS, false);
+	struct profile *p = fixture_emit(&f, readings, 1, 7000 * MS, false);
 
 	assert_int_equal(sum_of(p, "process_cpu", NULL), 12 * MS);
 	profile_free(p);
@@ -785,8 +731,8 @@ static void more_threads_than_there_can_be_are_one(void **state)
 	fixture_init(&f, false);
 	for (uint32_t i = 0; i < threads; i++)
 		(void)ring_writer_cpu(&f.writer, 1000 + i, START, 10 * MS, 0x1000);
-	feed(&f);
-	struct profile *p = emit(&f, NULL, 0, 1000 * MS, false);
+	fixture_feed(&f);
+	struct profile *p = fixture_emit(&f, NULL, 0, 1000 * MS, false);
 
 	assert_int_equal(sum_of(p, "process_cpu", NULL), threads * 10 * MS);
 	profile_free(p);
@@ -819,8 +765,8 @@ static void values_at_their_ends_stay_sums(void **state)
 				(void)ring_writer_add(&f.writer, RING_THREAD_END, i, 0, &end,
 						      sizeof(end), NULL, 0);
 		}
-		feed(&f);
-		struct profile *p = emit(&f, readings, 1, 1000 * MS * (round + 1), round == 49);
+		fixture_feed(&f);
+		struct profile *p = fixture_emit(&f, readings, 1, 1000 * MS * (round + 1), round == 49);
 
 		for (size_t i = 0; i < p->values_count; i++)
 			assert_true(p->values[i] >= 0);
@@ -841,17 +787,17 @@ static void an_open_call_is_not_charged_again_after_the_agent_s_restart(void **s
 	readings[0].slot = (struct ring_thread){
 		.tid = 7, .call = RING_CALL_poll, .since_ns = START + 100 * MS, .site = 77
 	};
-	struct profile *p = emit(&f, readings, 1, 10000 * MS, false);
+	struct profile *p = fixture_emit(&f, readings, 1, 10000 * MS, false);
 
 	total += sum_of(p, "block", "poll");
 	profile_free(p);
 	block.duration_ns = 12000 * MS;
 	(void)ring_writer_add(&f.writer, RING_BLOCK, 7, START + 12100 * MS, &block, sizeof(block), NULL,
 			      0);
-	feed(&f);
+	fixture_feed(&f);
 	readings[0].slot.call = 0;
 	readings[0].slot.blocked_ns = f.sums.blocked_ns = 12000 * MS;
-	p = emit(&f, readings, 1, 13000 * MS, false);
+	p = fixture_emit(&f, readings, 1, 13000 * MS, false);
 	total += sum_of(p, "block", "poll");
 	assert_int_equal(total, 2100 * MS); /* since the new agent came */
 	profile_free(p);
@@ -940,13 +886,13 @@ static void spans_are_taken_and_counted(void **state)
 	(void)ring_writer_cpu(&f.writer, 7, START + 1 * MS, 10 * MS, 0x1000);
 	(void)ring_writer_add(&f.writer, RING_SPAN, 7, START + 2 * MS, &span, sizeof(span), NULL, 0);
 	(void)ring_writer_cpu(&f.writer, 7, START + 3 * MS, 10 * MS, 0x1000);
-	feed(&f);
+	fixture_feed(&f);
 	native_process_stats(f.process, &stats);
 	assert_int_equal(stats.spans, 1);
 	assert_int_equal(stats.samples, 2);
 	assert_int_equal(stats.others, 0);
 	assert_int_equal(stats.bad_records, 0);
-	struct profile *p = emit(&f, NULL, 0, 100 * MS, true);
+	struct profile *p = fixture_emit(&f, NULL, 0, 100 * MS, true);
 
 	assert_int_equal(sum_of(p, "process_cpu", NULL), 20 * MS);
 	profile_free(p);
@@ -972,8 +918,8 @@ static void a_trace_id_is_bytes_in_order(void **state)
 
 	memcpy(record->trace_id, "0123456789abcdef", 16);
 	record->span_id = 9;
-	feed(&f);
-	struct profile *p = emit(&f, NULL, 0, 100 * MS, true);
+	fixture_feed(&f);
+	struct profile *p = fixture_emit(&f, NULL, 0, 100 * MS, true);
 
 	assert_string_equal(label_of(p, "trace id"), "30313233343536373839616263646566");
 	profile_free(p);
@@ -992,8 +938,8 @@ static void calls_that_stand_for_more_than_time_are_bounded(void **state)
 		fixture_init(&f, resumed);
 		for (int i = 0; i < 2; i++)
 			(void)ring_writer_add(&f.writer, RING_BLOCK, 7, START, &block, sizeof(block), &leaf, 1);
-		feed(&f);
-		struct profile *p = emit(&f, NULL, 0, 100000 * MS, false);
+		fixture_feed(&f);
+		struct profile *p = fixture_emit(&f, NULL, 0, 100000 * MS, false);
 
 		/* Each for its 100 s and an hour, at most twice that. */
 		assert_in_range(sum_of(p, "block", NULL), 1, 4 * 3700 * NS_PER_S);

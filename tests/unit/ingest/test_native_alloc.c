@@ -5,51 +5,29 @@
 #include <math.h>
 #include <string.h>
 
-#include "ingest/native.h"
 #include "ingest/native_heap.h"
-#include "tests/unit/ingest/native_ring.h"
+#include "tests/unit/ingest/native_fixture.h"
 
-#define START (INT64_C(100) * NS_PER_S)
-#define UTC (INT64_C(1767225600) * NS_PER_S)
 #define MEAN (UINT64_C(512) << 10)
 #define HEAP_BYTES ((size_t)16 << 10)
 
-struct fixture {
-	struct ring_head head;
-	struct native_process *process;
-	struct ring_writer writer;
-	struct ring_counters counters;
-	struct native_totals totals;
-	struct native_vitals vitals;
-	int64_t now_ns; /* since the start */
-	uint64_t random;
-};
+static uint64_t random_state;
 
 static void fixture_init(struct fixture *f, bool resumed)
 {
 	const struct native_options options = {.executable = "x"};
 
-	memset(f, 0, sizeof(*f));
-	f->head = ring_head_make();
-	f->head.start_monotonic_ns = START;
-	f->random = 88172645463325252;
-	buf_init(&f->writer.bytes, BUF_UNLIMITED);
-	assert_int_equal(native_process_new(&f->head, &options, &f->process), 0);
+	fixture_begin(f, &options);
+	random_state = 88172645463325252;
 	native_process_resume(f->process, resumed);
 }
 
-static void fixture_release(struct fixture *f)
+static double uniform(void)
 {
-	native_process_free(f->process);
-	buf_release(&f->writer.bytes);
-}
-
-static double uniform(struct fixture *f)
-{
-	f->random ^= f->random << 13;
-	f->random ^= f->random >> 7;
-	f->random ^= f->random << 17;
-	return (double)(f->random >> 11) * 0x1p-53;
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return (double)(random_state >> 11) * 0x1p-53;
 }
 
 /* An allocation at the site `leaf`: counted, and sampled with its chance. */
@@ -60,33 +38,19 @@ static void allocate(struct fixture *f, uint64_t leaf, uint64_t size)
 
 	f->totals.alloc_calls++;
 	f->totals.alloc_bytes += size;
-	if (uniform(f) < -expm1(-(double)size / (double)MEAN))
-		(void)ring_writer_add(&f->writer, RING_SAMPLE_ALLOC, 7, START + f->now_ns, &alloc,
+	if (uniform() < -expm1(-(double)size / (double)MEAN))
+		(void)ring_writer_add(&f->writer, RING_SAMPLE_ALLOC, 7, START + f->after_ns, &alloc,
 				      sizeof(alloc), frames, 2);
 }
 
 static struct profile *drain(struct fixture *f, bool ended)
 {
-	const struct native_clock clock = {UTC + f->now_ns, START + f->now_ns};
-	const struct native_sums sums = {0};
-	struct profile_builder *builder = NULL;
-	struct err err = {0};
-	size_t consumed = 0;
-
-	assert_int_equal(native_process_records(f->process, 0, f->writer.start,
-						(const uint8_t *)f->writer.bytes.data,
-						f->writer.bytes.len, false, &consumed),
-			 0);
-	assert_int_equal(consumed, f->writer.bytes.len);
-	f->writer.start += consumed;
-	f->writer.bytes.len = 0;
+	fixture_take(f);
 	native_process_totals(f->process, &f->totals);
-	assert_int_equal(profile_builder_new(NULL, &builder), 0);
-	assert_int_equal(
-	    native_process_emit(f->process, &f->counters, &sums, &f->vitals, NULL, 0, &clock, ended, builder, &err),
-	    0);
-	f->now_ns += NS_PER_S;
-	return profile_builder_finish(builder);
+	struct profile *profile = fixture_emit(f, NULL, 0, f->after_ns, ended);
+
+	f->after_ns += NS_PER_S;
+	return profile;
 }
 
 /* The column's sum of a memory kind over all records, or over those of one leaf address. */
@@ -120,7 +84,7 @@ static void test_totals_are_exact_and_sites_unbiased(void **state)
 		int64_t total = 0;
 
 		fixture_init(&f, false);
-		f.random += (uint64_t)run * UINT64_C(0x9e3779b97f4a7c15);
+		random_state += (uint64_t)run * UINT64_C(0x9e3779b97f4a7c15);
 		for (int second = 0; second < 60; second++) {
 			for (int s = 0; s < 4; s++) {
 				/* Bytes a second: half a mean, one, two, and a large block now and
@@ -185,7 +149,7 @@ static void sample_add(struct fixture *f, uint64_t size)
 	const struct ring_alloc alloc = {size, MEAN, 0x1000};
 	const uint64_t frames[1] = {0x100};
 
-	(void)ring_writer_add(&f->writer, RING_SAMPLE_ALLOC, 7, START + f->now_ns, &alloc,
+	(void)ring_writer_add(&f->writer, RING_SAMPLE_ALLOC, 7, START + f->after_ns, &alloc,
 			      sizeof(alloc), frames, 1);
 }
 
@@ -305,7 +269,7 @@ static void test_a_snapshot_is_summed_by_stack_and_age(void **state)
 
 	(void)state;
 	fixture_init(&f, false);
-	f.now_ns = 100 * NS_PER_S;
+	f.after_ns = 100 * NS_PER_S;
 	for (size_t i = 0; i < 8; i++) /* two sites; four are old */
 		table_put(&t, i, UINT64_C(1) << 40, START + (i < 4 ? 10 : 95) * NS_PER_S);
 	table_give(&f, &t);
@@ -369,23 +333,23 @@ static void test_fragmentation_is_what_live_heap_leaves(void **state)
 	for (size_t i = 0; i < 4; i++) /* sampled for certain: each stands for itself */
 		table_put(&t, i, UINT64_C(16) << 20, START);
 	table_give(&f, &t);
-	f.now_ns = 20 * NS_PER_S;
+	f.after_ns = 20 * NS_PER_S;
 	p = drain(&f, false);
 	assert_int_equal(sum_of(p, "fragmentation", 0), INT64_C(36) << 20);
 	profile_free(p);
-	f.now_ns = 40 * NS_PER_S; /* no new snapshot: the last one holds */
+	f.after_ns = 40 * NS_PER_S; /* no new snapshot: the last one holds */
 	p = drain(&f, false);
 	assert_int_equal(sum_of(p, "fragmentation", 0), INT64_C(36) << 20);
 	profile_free(p);
 	f.vitals.resident_bytes = 1 << 20; /* live blocks that were never touched */
-	f.now_ns = 60 * NS_PER_S;
+	f.after_ns = 60 * NS_PER_S;
 	p = drain(&f, false);
 	assert_int_equal(sum_of(p, "fragmentation", 0), 0);
 	profile_free(p);
 	f.vitals.resident_bytes = UINT64_C(100) << 20;
 	f.counters.off[RING_HEAP] = 5; /* switched off: the table is laid out, and stays empty */
 	table_give(&f, &(struct table){.head = {.entries_max = 16, .blocks_max = 32}});
-	f.now_ns = 80 * NS_PER_S;
+	f.after_ns = 80 * NS_PER_S;
 	p = drain(&f, false);
 	assert_int_equal(sum_of(p, "resident", 0), INT64_C(100) << 20);
 	assert_int_equal(sum_of(p, "fragmentation", 0), 0);
@@ -491,7 +455,7 @@ static void test_garbage(void **state)
 		struct native_heap heap = {0};
 
 		for (size_t i = 0; i + 8 <= sizeof(t.bytes); i += 8) {
-			uint64_t word = (uint64_t)(uniform(&f) * 0x1p53);
+			uint64_t word = (uint64_t)(uniform() * 0x1p53);
 
 			word = round % 3 ? word : word & 0xff;
 			memcpy(t.bytes + i, &word, sizeof(word));

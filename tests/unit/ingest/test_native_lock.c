@@ -6,21 +6,8 @@
 #include <string.h>
 
 #include "client/draw.h"
-#include "ingest/native.h"
 #include "ingest/native_account.h"
-#include "tests/unit/ingest/native_ring.h"
-
-#define MS NS_PER_MS
-#define START (INT64_C(100) * NS_PER_S) /* CLOCK_MONOTONIC of the process's start */
-#define UTC (INT64_C(1767225600) * NS_PER_S)
-
-struct fixture {
-	struct ring_head head;
-	struct native_process *process;
-	struct ring_writer writer;
-	struct ring_counters counters;
-	int64_t after_ns;
-};
+#include "tests/unit/ingest/native_fixture.h"
 
 static void fixture_init(struct fixture *f, bool resumed)
 {
@@ -29,50 +16,16 @@ static void fixture_init(struct fixture *f, bool resumed)
 					    .build_id = { 1 },
 					    .build_id_len = 1 };
 
-	memset(f, 0, sizeof(*f));
-	f->head = ring_head_make();
-	f->head.start_monotonic_ns = START;
-	f->counters.interval_us = 10000;
-	buf_init(&f->writer.bytes, BUF_UNLIMITED);
-	assert_int_equal(native_process_new(&f->head, &options, &f->process), 0);
+	fixture_begin(f, &options);
 	assert_int_equal(native_process_module(f->process, &module), 0);
 	native_process_resume(f->process, resumed);
-}
-
-static void fixture_release(struct fixture *f)
-{
-	native_process_free(f->process);
-	buf_release(&f->writer.bytes);
-}
-
-static void feed(struct fixture *f)
-{
-	size_t consumed = 0;
-
-	assert_int_equal(native_process_records(f->process, 0, f->writer.start,
-						(const uint8_t *)f->writer.bytes.data,
-						f->writer.bytes.len, false, &consumed),
-			 0);
-	assert_int_equal(native_process_keep(f->process), 0);
-	f->writer.start += consumed;
-	f->writer.bytes.len = 0;
 }
 
 static struct profile *emit(struct fixture *f, bool ended)
 {
 	f->after_ns += NS_PER_S;
-
-	const struct native_clock clock = { UTC + f->after_ns, START + f->after_ns };
-	struct profile_builder *builder = NULL;
-	struct err err = { 0 };
-
-	feed(f);
-	assert_int_equal(profile_builder_new(NULL, &builder), 0);
-	assert_int_equal(native_process_emit(f->process, &f->counters, &(struct native_sums){ 0 },
-					     &(struct native_vitals){ 0 }, NULL, 0, &clock, ended, builder,
-					     &err),
-			 0);
-	return profile_builder_finish(builder);
+	fixture_feed(f);
+	return fixture_emit(f, NULL, 0, f->after_ns, ended);
 }
 
 /* Sum of a column of a type ("delay"); `leaf` 0: all, else the leaf's address. */
@@ -260,7 +213,7 @@ static void names_are_asked_for_once(void **state)
 	fixture_init(&f, false);
 	lock_add(&f, RING_LOCK_WAIT, MS, MS, 0x2000);
 	lock_add(&f, RING_LOCK_HOLD, MS, 100, 0x2000);
-	feed(&f);
+	fixture_feed(&f);
 	assert_int_equal(native_process_questions(f.process, questions, 4), 1);
 	assert_true(native_process_place(f.process, questions[0].lock, &module, &address));
 	assert_int_equal(module, 0);
@@ -314,7 +267,7 @@ static void exceptions_have_their_type_and_their_count(void **state)
 	f.counters.exceptions = 180;
 	exception_add(&f, "St13runtime_error");
 	exception_add(&f, "N4shop5OrderE");
-	feed(&f);
+	fixture_feed(&f);
 	assert_int_equal(native_process_questions(f.process, questions, 4), 2);
 	assert_string_equal(questions[0].type, "St13runtime_error");
 	assert_int_equal(native_process_answer(f.process, &questions[0], "std::runtime_error"), 0);

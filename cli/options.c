@@ -57,11 +57,11 @@ const struct option options_known[] = {
 	{ 0 },
 };
 
-/* Where an option's text goes; several may go to one place. */
+/* Where an option's text goes, and what one without a text sets; several may go to one place. */
 static const struct {
 	int option;
 	size_t at;
-} texts[] = {
+} places[] = {
 	{ SERVER, offsetof(struct options, server) },
 	{ 's', offsetof(struct options, select) },
 	{ 'S', offsetof(struct options, service) },
@@ -94,13 +94,6 @@ static const struct {
 	{ FAIL_ABOVE, offsetof(struct options, fail_above) },
 	{ INTERVAL, offsetof(struct options, interval) },
 	{ ID, offsetof(struct options, id) },
-};
-
-/* What an option without a text sets. */
-static const struct {
-	int option;
-	size_t at;
-} flags[] = {
 	{ JSON, offsetof(struct options, json) },
 	{ 'q', offsetof(struct options, quiet) },
 	{ ALL, offsetof(struct options, all) },
@@ -111,23 +104,20 @@ static const struct {
 	{ LOCK, offsetof(struct options, lock) },
 };
 
-static bool option_set(struct options *o, int option, const char *text)
+static bool option_set(struct options *o, const struct option *known, const char *text)
 {
-	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-		if (texts[i].option == option) {
-			*(const char **)((char *)o + texts[i].at) = text;
-			return true;
-		}
-	}
-	for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
-		if (flags[i].option == option) {
-			*(bool *)((char *)o + flags[i].at) = true;
-			return true;
-		}
-	}
-	if (option == LABEL)
+	if (known->val == LABEL)
 		o->labels[o->labels_count++] = text;
-	return option == LABEL || option == NO_PAGER;
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		if (places[i].option != known->val)
+			continue;
+		if (known->has_arg)
+			*(const char **)((char *)o + places[i].at) = text;
+		else
+			*(bool *)((char *)o + places[i].at) = true;
+		return true;
+	}
+	return known->val == LABEL || known->val == NO_PAGER;
 }
 
 /* Whether `text` stands in `usage` as a word of its own, so that --show is not --show-from. */
@@ -185,7 +175,7 @@ int options_parse(const struct verb *verb, int argc, char **argv, struct options
 			(void)fputs(verb->usage, stdout);
 			return EXIT_OK;
 		}
-		if (option_set(ret_options, option, optarg))
+		if (known && option_set(ret_options, known, optarg))
 			continue;
 		(void)fputs(verb->usage, stderr);
 		return EXIT_USAGE;

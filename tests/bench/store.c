@@ -270,7 +270,7 @@ static int ask(struct storage *store, unsigned rate, struct err *err)
 static void report_size(const struct storage_stats *stats, unsigned rate)
 {
 	double windows = hours * 360.0, samples = windows * rate * services, days = hours / 24.0;
-	double entropy = 0, names = 0, zstd = 0, bound = 0;
+	double entropy = 0, names = 0, zstd = 0, bound = 0, record = 0;
 	double upper = (double)(stats->l1_bytes + stats->l2_bytes);
 
 	for (unsigned s = 0; s < services; s++) {
@@ -278,6 +278,7 @@ static void report_size(const struct storage_stats *stats, unsigned rate)
 		names += model_dictionary_entropy(&model[s], &streams[s]);
 		zstd += model_stream_zstd19(&streams[s]);
 		bound += model_bound(&model[s], rate) * windows;
+		record += model_record_entropy(&model[s], rate, WINDOW_NS) / services;
 	}
 	print("MB a host and day, L0", rate, (double)stats->l0_bytes / 1e6 / days * 10 / services,
 	      "MB", NULL, 0);
@@ -286,6 +287,7 @@ static void report_size(const struct storage_stats *stats, unsigned rate)
 	print("MB a host and day, L2", rate, (double)stats->l2_bytes / 1e6 / days * 10 / services,
 	      "MB", NULL, 0);
 	print("L0 bytes a record", rate, (double)stats->l0_bytes / samples, "B", "to reach", 3);
+	print("a record's entropy: time, stack and thread", rate, record, "B", NULL, 0);
 	print("L1+L2 bytes a sample", rate, upper / samples, "B", "to reach at 4000", 0.30);
 	print("the stream's order-0 entropy", rate, entropy / samples, "B", "zstd -19 of it",
 	      zstd / samples);

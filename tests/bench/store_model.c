@@ -240,7 +240,7 @@ const struct profile *model_batch(struct model_service *m, size_t count, int64_t
 		if (drawn)
 			drawn[i] = stack;
 		b->records[i] = (struct profile_record){.node = node_of(m, m->leaves[stack]),
-							.context = m->contexts[below(m, 8)],
+							.context = m->contexts[below(m, MODEL_THREADS)],
 							.count = 1,
 							.values_at = (uint32_t)(2 * i),
 							.time_ns = at};
@@ -316,6 +316,16 @@ static double entropy_of(const uint8_t *at, size_t len)
 double model_stream_entropy(const struct model_stream *s)
 {
 	return entropy_of(s->deltas, s->deltas_len) + entropy_of(s->counts, s->counts_len);
+}
+
+double model_record_entropy(const struct model_service *m, unsigned count, int64_t width_ns)
+{
+	double bits = log2((double)(width_ns / 1000)) - lgamma(count + 1.0) / log(2) / count + log2(MODEL_THREADS);
+
+	for (size_t i = 0; i < m->stacks; i++)
+		if (m->probability[i] > 0)
+			bits -= m->probability[i] * log2(m->probability[i]);
+	return bits / 8;
 }
 
 static double zstd19(const uint8_t *bytes, size_t len)

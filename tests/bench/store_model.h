@@ -72,6 +72,10 @@ void model_stream_release(struct model_stream *s);
 /* Entropy of a window of `count` samples of known probabilities, in bytes: nothing can be below. */
 double model_bound(const struct model_service *m, double count);
 
+/* Of one record of L0, of which `count` come in a window: its time to the microsecond, in order, its stack and its
+ * thread, in bytes.  What they are called is not in it. */
+double model_record_entropy(const struct model_service *m, unsigned count, int64_t width_ns);
+
 /* Order-0 entropy of the stacks that were seen, in bytes: parents and frames, as deltas, and the
  * names of their functions. */
 double model_dictionary_entropy(const struct model_service *m, const struct model_stream *s);

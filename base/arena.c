@@ -14,7 +14,7 @@ struct arena_chunk {
 
 void arena_init(struct arena *arena, size_t max_bytes)
 {
-	*arena = (struct arena){ .max = max_bytes };
+	*arena = (struct arena){.max = max_bytes};
 }
 
 static void chunks_free(struct arena_chunk *chunk)
@@ -30,7 +30,7 @@ static void chunks_free(struct arena_chunk *chunk)
 void arena_release(struct arena *arena)
 {
 	chunks_free(arena->chunks);
-	*arena = (struct arena){ 0 };
+	*arena = (struct arena){0};
 }
 
 void arena_clear(struct arena *arena)

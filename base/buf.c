@@ -8,13 +8,13 @@
 
 void buf_init(struct buf *buf, size_t max)
 {
-	*buf = (struct buf){ .max = max };
+	*buf = (struct buf){.max = max};
 }
 
 void buf_release(struct buf *buf)
 {
 	free(buf->data);
-	*buf = (struct buf){ 0 };
+	*buf = (struct buf){0};
 }
 
 void buf_clear(struct buf *buf)

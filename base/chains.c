@@ -3,7 +3,8 @@
 
 #include <errno.h>
 
-#define ROOM 2 /* times what is filled now: tables grow a little, and what is not used is no memory */
+/* times what is filled now: tables grow a little, and what is not used is no memory */
+#define ROOM 2
 
 void chains_release(struct chains *c)
 {
@@ -83,7 +84,8 @@ int chains_add(struct chains *c, uint32_t parent, uint32_t key)
 
 int chains_hang(struct chains *c, size_t node, uint32_t parent)
 {
-	int rc = array_grow(&c->parents, sizeof(*c->parents), &c->parents_capacity, c->parents_count + 1);
+	int rc = array_grow(&c->parents, sizeof(*c->parents), &c->parents_capacity,
+			    c->parents_count + 1);
 
 	if (rc)
 		return rc;

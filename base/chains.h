@@ -2,10 +2,11 @@
 /*
  * base/chains.h - trees of stacks: nodes that have a parent, numbered below them, and a key.
  *
- * Stacks are deep and mostly go on in one way, and a stack's nodes are numbered as they come: nine nodes of ten have
- * the node before them as their parent.  So a bit says which have another, and only these have one written down.
- * Keys are few: two bytes each, four as soon as one does not fit.  A quarter of what two numbers take, of which a
- * first question has to get and fill millions.  Node 0 is the root.
+ * Stacks are deep and mostly go on in one way, and a stack's nodes are numbered as they come: nine
+ * nodes of ten have the node before them as their parent.  So a bit says which have another, and
+ * only these have one written down. Keys are few: two bytes each, four as soon as one does not fit.
+ *  A quarter of what two numbers take, of which a first question has to get and fill millions.
+ * Node 0 is the root.
  *
  * One thread adds; others may read what was there before.
  */
@@ -15,10 +16,11 @@
 #include "base/util.h"
 
 struct chains {
-	uint64_t *heads;   /* by node, a bit: its parent stands in `parents`; it is the node before otherwise */
+	/* by node, a bit: its parent stands in `parents`; it is the node before otherwise */
+	uint64_t *heads;
 	uint32_t *before;  /* how many were set before each 64 */
 	uint32_t *parents; /* of heads, in their order */
-	uint16_t *keys;	   /* by node; NULL: they are in `wide` */
+	uint16_t *keys;    /* by node; NULL: they are in `wide` */
 	uint32_t *wide;
 	size_t nodes_count, parents_count;
 	size_t heads_capacity, before_capacity, parents_capacity, capacity;
@@ -26,15 +28,16 @@ struct chains {
 
 void chains_release(struct chains *chains);
 
-/* Room for so many nodes whose keys are up to `key`, and for some times more that is no memory yet.  The first time it
- * adds the root, whose key is 0. Returns 0 or -ENOMEM. */
+/* Room for so many nodes whose keys are up to `key`, and for some times more that is no memory yet.
+ *  The first time it adds the root, whose key is 0. Returns 0 or -ENOMEM. */
 MUST_CHECK int chains_reserve(struct chains *chains, size_t nodes, uint32_t key);
 
 /* Add a node; parent < nodes_count. Returns 0 or -ENOMEM. */
 MUST_CHECK int chains_add(struct chains *chains, uint32_t parent, uint32_t key);
 
-/* Adding many at once, with room for them, behind nodes_count: keys, and the parents of those where that is not the node
- * before, in their order (0 or -ENOMEM).  They count when they are accepted. */
+/* Adding many at once, with room for them, behind nodes_count: keys, and the parents of those where
+ * that is not the node before, in their order (0 or -ENOMEM).  They count when they are
+ * accepted. */
 MUST_CHECK int chains_hang(struct chains *chains, size_t node, uint32_t parent);
 void chains_accept(struct chains *chains, size_t nodes);
 
@@ -87,7 +90,8 @@ static inline uint32_t chains_parent(const struct chains *chains, uint32_t node)
 
 	if (!(heads & bit))
 		return node - 1;
-	return chains->parents[chains->before[node / 64] + (uint32_t)__builtin_popcountll(heads & (bit - 1))];
+	return chains->parents[chains->before[node / 64] +
+			       (uint32_t)__builtin_popcountll(heads & (bit - 1))];
 }
 
 #endif

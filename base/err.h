@@ -25,7 +25,7 @@ int err_prefix(struct err *err, int code, const char *fmt, ...) PRINTF(3, 4);
 static inline void err_clear(struct err *err)
 {
 	if (err)
-		*err = (struct err){ 0 };
+		*err = (struct err){0};
 }
 
 #endif

@@ -80,7 +80,8 @@ int fd_replace_file(const char *path, const void *bytes, size_t len, mode_t mode
 {
 	char beside[4096];
 
-	if (snprintf(beside, sizeof(beside), "%s.%d.tmp", path, (int)getpid()) >= (int)sizeof(beside))
+	if (snprintf(beside, sizeof(beside), "%s.%d.tmp", path, (int)getpid()) >=
+	    (int)sizeof(beside))
 		return err_set(err, -ENAMETOOLONG, "%s: path too long", path);
 	int CLOSING fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
 
@@ -104,12 +105,12 @@ int fd_send(int socket, const void *bytes, size_t len, const int *fds, size_t fd
 	union {
 		struct cmsghdr header;
 		char space[CMSG_SPACE(sizeof(int) * FDS_MAX)];
-	} control = { 0 };
+	} control = {0};
 	char *data = NULL;
 
 	memcpy(&data, &bytes, sizeof(data)); /* iovec has no const; sendmsg only reads */
-	struct iovec part = { .iov_base = data, .iov_len = len };
-	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+	struct iovec part = {.iov_base = data, .iov_len = len};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
 
 	if (fds_count > FDS_MAX)
 		return -EINVAL;
@@ -139,11 +140,11 @@ ssize_t fd_receive(int socket, void *to, size_t max, int *fds, size_t *fds_count
 		struct cmsghdr header;
 		char space[CMSG_SPACE(sizeof(int) * FDS_MAX)];
 	} control;
-	struct iovec part = { .iov_base = to, .iov_len = max };
-	struct msghdr message = { .msg_iov = &part,
-				  .msg_iovlen = 1,
-				  .msg_control = control.space,
-				  .msg_controllen = sizeof(control.space) };
+	struct iovec part = {.iov_base = to, .iov_len = max};
+	struct msghdr message = {.msg_iov = &part,
+				 .msg_iovlen = 1,
+				 .msg_control = control.space,
+				 .msg_controllen = sizeof(control.space)};
 	size_t room = *fds_count, got = 0;
 	bool cut;
 	ssize_t n;

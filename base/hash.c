@@ -11,7 +11,7 @@ static pthread_once_t secret_once = PTHREAD_ONCE_INIT;
 
 static void secret_draw(void)
 {
-	uint8_t seed[64] = { 0 };
+	uint8_t seed[64] = {0};
 	ssize_t n = getrandom(seed, sizeof(seed), 0);
 
 	(void)n; /* Without randomness the table still works; only the defence is gone. */
@@ -34,12 +34,12 @@ struct hash128 hash128(const void *bytes, size_t len)
 {
 	XXH128_hash_t h = XXH3_128bits(bytes, len);
 
-	return (struct hash128){ h.low64, h.high64 };
+	return (struct hash128){h.low64, h.high64};
 }
 
 struct hash128 hash128_chain(struct hash128 parent, struct hash128 item)
 {
-	struct hash128 pair[2] = { parent, item };
+	struct hash128 pair[2] = {parent, item};
 
 	return hash128(pair, sizeof(pair));
 }

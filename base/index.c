@@ -9,8 +9,7 @@ void index_release(struct index *index)
 	*index = (struct index){0};
 }
 
-uint32_t index_find_among(const struct index *index, const struct hash128 *keys,
-			  struct hash128 key)
+uint32_t index_find_among(const struct index *index, const struct hash128 *keys, struct hash128 key)
 {
 	uint32_t tag = index_tag(index, key), number;
 	size_t at = slots_first(&index->slots, tag);

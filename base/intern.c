@@ -10,7 +10,7 @@ int intern_init(struct intern *intern, size_t max_bytes)
 {
 	uint32_t id;
 
-	*intern = (struct intern){ 0 };
+	*intern = (struct intern){0};
 	arena_init(&intern->arena, max_bytes);
 	int rc = intern_put(intern, "", 0, &id);
 
@@ -24,7 +24,7 @@ void intern_release(struct intern *intern)
 	arena_release(&intern->arena);
 	free(intern->strings);
 	slots_release(&intern->slots);
-	*intern = (struct intern){ 0 };
+	*intern = (struct intern){0};
 }
 
 #define KEEP_ENTRIES 16384
@@ -94,7 +94,7 @@ int intern_put(struct intern *intern, const char *bytes, size_t len, uint32_t *r
 {
 	if (!len)
 		bytes = ""; /* an empty run may stand nowhere */
-	return intern_put_tagged(intern, (uint32_t)hash_keyed(bytes, len), (struct str){ bytes, len },
+	return intern_put_tagged(intern, (uint32_t)hash_keyed(bytes, len), (struct str){bytes, len},
 				 ret_id);
 }
 
@@ -134,7 +134,7 @@ int intern_append(struct intern *intern, struct str text, uint32_t *ret_id)
 
 	if (!copy)
 		return -ENOMEM;
-	intern->strings[intern->count] = (struct str){ copy, text.len };
+	intern->strings[intern->count] = (struct str){copy, text.len};
 	*ret_id = (uint32_t)intern->count++;
 	return 0;
 }

@@ -30,7 +30,8 @@ MUST_CHECK int intern_reserve(struct intern *intern, size_t more);
 MUST_CHECK int intern_put(struct intern *intern, const char *bytes, size_t len, uint32_t *ret_id);
 
 /*
- * The same in steps, for who has many to put: the first two read what the third will, without waiting.
+ * The same in steps, for who has many to put: the first two read what the third will, without
+ * waiting.
  *
  *	for each: tags[i] = intern_tag(&in, text[i]);
  *	for each: intern_prefetch(&in, tags[i]);

@@ -9,7 +9,7 @@
 
 void json_init(struct json *json, struct buf *out)
 {
-	*json = (struct json){ .out = out };
+	*json = (struct json){.out = out};
 }
 
 static void before(struct json *json)
@@ -37,7 +37,7 @@ static void escape(struct buf *out, uint8_t c)
 	const char *named = strchr("\"\"\\\\\nn\rr\tt\bb\ff", c);
 
 	if (c && named) {
-		char pair[2] = { '\\', named[1] };
+		char pair[2] = {'\\', named[1]};
 
 		(void)buf_add(out, pair, 2);
 	} else {

@@ -26,7 +26,8 @@ void json_cstring(struct json *json, const char *text); /* NULL writes null */
 void json_int(struct json *json, int64_t value);
 void json_uint(struct json *json, uint64_t value);
 void json_double(struct json *json, double value); /* not finite writes null */
-void json_decimal(struct json *json, double value); /* to six digits behind the point, and quickly */
+/* to six digits behind the point, and quickly */
+void json_decimal(struct json *json, double value);
 void json_bool(struct json *json, bool value);
 
 /* A key and its value. */

@@ -10,7 +10,7 @@
 #define DOMAINS_MAX 16
 #define LINE_BYTES 1024
 
-static const char *const level_names[] = { "error", "warn", "info", "debug" };
+static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
 static struct {
 	enum log_level level;
@@ -20,7 +20,7 @@ static struct {
 		char name[24];
 		enum log_level level;
 	} domain[DOMAINS_MAX];
-} config = { .level = LOG_INFO };
+} config = {.level = LOG_INFO};
 
 static int level_parse(const char *text, size_t len)
 {
@@ -74,7 +74,7 @@ static enum log_level level_of(const char *domain)
 
 void log_write(enum log_level level, const char *domain, const char *fmt, ...)
 {
-	static const char *const journal_levels[] = { "<3>", "<4>", "<6>", "<7>" };
+	static const char *const journal_levels[] = {"<3>", "<4>", "<6>", "<7>"};
 
 	if (level > level_of(domain))
 		return;
@@ -86,9 +86,9 @@ void log_write(enum log_level level, const char *domain, const char *fmt, ...)
 	(void)vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
 
-	size_t n = (size_t)snprintf(line, 64, "%shearth: %s %s: ",
-				    config.journal ? journal_levels[level] : "",
-				    level_names[level], domain);
+	size_t n = (size_t)snprintf(
+	    line, 64, "%shearth: %s %s: ", config.journal ? journal_levels[level] : "",
+	    level_names[level], domain);
 
 	for (const char *c = text; *c && n < sizeof(line) - 8; c++) {
 		if ((unsigned char)*c < 0x20 || (unsigned char)*c == 0x7f)

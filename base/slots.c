@@ -36,7 +36,8 @@ static bool is_full(size_t count, size_t capacity)
 	return count * 3 > capacity * 2;
 }
 
-/* Places are read before they are written, so that each page of a large table would have two faults; few tables are large. */
+/* Places are read before they are written, so that each page of a large table would have two
+ * faults; few tables are large. */
 static void *zeroes(size_t bytes)
 {
 	void *p = NULL;

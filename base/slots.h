@@ -24,7 +24,7 @@ struct slots {
 		uint32_t tag, number; /* number + 1; 0 is free */
 	} * table;
 	size_t count, capacity; /* a power of two, or 0 */
-	unsigned shift;		/* 32 - log2 of it */
+	unsigned shift;         /* 32 - log2 of it */
 };
 
 void slots_release(struct slots *slots);

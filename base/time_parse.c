@@ -12,9 +12,10 @@
 
 static int wrong(struct str text, const char *what, struct err *err)
 {
-	return err_set(err, -EINVAL,
-		       "%s \"%.*s\" is not understood: write RFC 3339, Unix s/ms/us/ns, now, now-1h",
-		       what, (int)MIN(text.len, (size_t)TEXT_MAX), text.ptr);
+	return err_set(
+	    err, -EINVAL,
+	    "%s \"%.*s\" is not understood: write RFC 3339, Unix s/ms/us/ns, now, now-1h", what,
+	    (int)MIN(text.len, (size_t)TEXT_MAX), text.ptr);
 }
 
 /* One "90s": number and unit. Returns the place behind it, or NULL. */
@@ -24,9 +25,9 @@ static const char *duration_part(const char *p, const char *end, int64_t *sum)
 		const char *name;
 		int64_t ns;
 	} units[] = {
-		{ "ms", NS_PER_MS },	     { "us", NS_PER_US },	  { "ns", 1 },
-		{ "s", NS_PER_S },	     { "m", 60 * NS_PER_S },	  { "h", 3600 * NS_PER_S },
-		{ "d", 86400 * NS_PER_S }, { "w", 7 * 86400 * NS_PER_S },
+	    {"ms", NS_PER_MS},       {"us", NS_PER_US},           {"ns", 1},
+	    {"s", NS_PER_S},         {"m", 60 * NS_PER_S},        {"h", 3600 * NS_PER_S},
+	    {"d", 86400 * NS_PER_S}, {"w", 7 * 86400 * NS_PER_S},
 	};
 	int64_t number = 0;
 	const char *digits = p;
@@ -73,8 +74,9 @@ int duration_parse(struct str text, int64_t *ret_ns, struct err *err)
 	while (p && p < end)
 		p = duration_part(p, end, &sum);
 	if (!p)
-		return err_set(err, -EINVAL, "duration \"%.*s\" is not understood: write 90s, 15m, "
-					     "1h30m, 2d",
+		return err_set(err, -EINVAL,
+			       "duration \"%.*s\" is not understood: write 90s, 15m, "
+			       "1h30m, 2d",
 			       (int)MIN(text.len, (size_t)TEXT_MAX), text.ptr);
 	*ret_ns = sum;
 	return 0;
@@ -95,7 +97,7 @@ static int relative(struct str text, int64_t now_ns, int64_t *ret_ns, struct err
 		return 0;
 	}
 	bool minus = rest.ptr[0] == '-';
-	struct str duration = { rest.ptr + 1, rest.len - 1 };
+	struct str duration = {rest.ptr + 1, rest.len - 1};
 
 	if ((!minus && rest.ptr[0] != '+') || duration_parse(duration, &offset, NULL) < 0)
 		return wrong(text, "time", err);
@@ -109,7 +111,7 @@ static int unix_time(struct str text, int64_t *ret_ns, struct err *err)
 	static const struct {
 		size_t digits;
 		int64_t ns;
-	} units[] = { { 11, NS_PER_S }, { 14, NS_PER_MS }, { 17, NS_PER_US }, { 20, 1 } };
+	} units[] = {{11, NS_PER_S}, {14, NS_PER_MS}, {17, NS_PER_US}, {20, 1}};
 	size_t digits = 0;
 	int64_t number = 0, fraction = 0, scale = NS_PER_S;
 
@@ -142,7 +144,7 @@ static int unix_time(struct str text, int64_t *ret_ns, struct err *err)
 static int rfc3339(struct str text, int64_t *ret_ns, struct err *err)
 {
 	char copy[TEXT_MAX];
-	struct tm tm = { 0 };
+	struct tm tm = {0};
 	int used = 0, hours = 0, minutes = 0;
 	int64_t fraction = 0, scale = NS_PER_S;
 
@@ -165,15 +167,16 @@ static int rfc3339(struct str text, int64_t *ret_ns, struct err *err)
 		int sign = *p == '-' ? -1 : 1;
 
 		used = 0;
-		if (sscanf(p + 1, "%2d:%2d%n", &hours, &minutes, &used) != 2 || !used || p[1 + used])
+		if (sscanf(p + 1, "%2d:%2d%n", &hours, &minutes, &used) != 2 || !used ||
+		    p[1 + used])
 			return wrong(text, "time", err);
 		hours *= sign;
 		minutes *= sign;
 	} else if ((*p != 'Z' && *p != 'z') || p[1]) {
 		return wrong(text, "time", err);
 	}
-	if (tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour > 23 ||
-	    tm.tm_min > 59 || tm.tm_sec > 60 || tm.tm_year > 2260)
+	if (tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 ||
+	    tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60 || tm.tm_year > 2260)
 		return wrong(text, "time", err);
 	tm.tm_year -= 1900;
 	tm.tm_mon -= 1;

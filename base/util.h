@@ -42,7 +42,9 @@ static inline int64_t sum_sub(int64_t a, int64_t b)
 {
 	int64_t difference;
 
-	return !__builtin_sub_overflow(a, b, &difference) ? difference : b > 0 ? INT64_MIN : INT64_MAX;
+	return !__builtin_sub_overflow(a, b, &difference) ? difference
+	       : b > 0                                    ? INT64_MIN
+							  : INT64_MAX;
 }
 
 static inline void cleanup_free(void *p)
@@ -56,7 +58,7 @@ struct str {
 	size_t len;
 };
 
-#define STR(literal) ((struct str){ (literal), sizeof(literal) - 1 })
+#define STR(literal) ((struct str){(literal), sizeof(literal) - 1})
 
 /* A NUL-terminated string; NULL is empty. */
 static inline struct str str_of(const char *text)
@@ -74,12 +76,14 @@ static inline struct str str_trim(struct str s)
 {
 	while (s.len && (s.ptr[0] == ' ' || s.ptr[0] == '\t'))
 		s = (struct str){s.ptr + 1, s.len - 1};
-	while (s.len && (s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == '\t' || s.ptr[s.len - 1] == '\r'))
+	while (s.len &&
+	       (s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == '\t' || s.ptr[s.len - 1] == '\r'))
 		s.len--;
 	return s;
 }
 
-/* Cut `*s` behind the first `c`, which is in neither part. Returns the first part, all when there is none. */
+/* Cut `*s` behind the first `c`, which is in neither part. Returns the first part, all when there
+ * is none. */
 static inline struct str str_cut(struct str *s, char c)
 {
 	const char *at = s->len ? (const char *)memchr(s->ptr, c, s->len) : NULL;

@@ -43,7 +43,8 @@ static inline const uint8_t *varint_get(const uint8_t *p, const uint8_t *end, ui
 }
 
 /* The same, for runs of mostly small values. */
-static inline const uint8_t *varint_get_small(const uint8_t *p, const uint8_t *end, uint64_t *ret_value)
+static inline const uint8_t *varint_get_small(const uint8_t *p, const uint8_t *end,
+					      uint64_t *ret_value)
 {
 	if (p >= end || *p >= 0x80)
 		return varint_get(p, end, ret_value);

@@ -38,15 +38,16 @@ static bool directory_search(struct place *place)
 
 int place_find(const char *server, struct place *ret_place)
 {
-	*ret_place = (struct place){ 0 };
+	*ret_place = (struct place){0};
 	if (!server)
 		server = getenv("HEARTH_SERVER");
 	if (!server || !*server) {
 		if (directory_search(ret_place))
 			return 0;
-		return complain(EXIT_NO_AGENT,
-				"no agent found: start hearthd, or name it with --server unix:/run/hearth "
-				"or http://127.0.0.1:4040");
+		return complain(
+		    EXIT_NO_AGENT,
+		    "no agent found: start hearthd, or name it with --server unix:/run/hearth "
+		    "or http://127.0.0.1:4040");
 	}
 	if (!strncmp(server, "http://", 7) || !strncmp(server, "https://", 8)) {
 		(void)snprintf(ret_place->url, sizeof(ret_place->url), "%s", server);
@@ -59,8 +60,8 @@ int place_find(const char *server, struct place *ret_place)
 	if (!strncmp(server, "unix:", 5))
 		server += 5;
 	if (server[0] != '/')
-		return complain(EXIT_USAGE, "--server \"%s\": write unix:/path or http://address:port",
-				server);
+		return complain(EXIT_USAGE,
+				"--server \"%s\": write unix:/path or http://address:port", server);
 	/* Both the socket and its directory are understood. */
 	char directory[220];
 
@@ -92,7 +93,8 @@ static int url_build(CURL *curl, const struct place *place, const char *path,
 			continue;
 		char *escaped = curl_easy_escape(curl, parameters[i].value, 0);
 
-		(void)buf_printf(url, "%c%s=%s", separator, parameters[i].name, escaped ? escaped : "");
+		(void)buf_printf(url, "%c%s=%s", separator, parameters[i].name,
+				 escaped ? escaped : "");
 		curl_free(escaped);
 		separator = '&';
 	}
@@ -122,15 +124,16 @@ static int answer_complain(long status, struct buf *body)
 	char text[400];
 	size_t len = 0;
 
-	for (const char *c = detail ? detail : "no reason was given"; *c && len < sizeof(text) - 1; c++)
+	for (const char *c = detail ? detail : "no reason was given"; *c && len < sizeof(text) - 1;
+	     c++)
 		text[len++] = (unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c;
 	text[len] = '\0';
 	json_decref(problem);
 	return complain(EXIT_RUNTIME, "the agent answered %ld: %s", status, text);
 }
 
-int ask(const struct place *place, const char *path, const struct parameter *parameters, size_t count,
-	const void *body, size_t body_len, struct buf *ret_body)
+int ask(const struct place *place, const char *path, const struct parameter *parameters,
+	size_t count, const void *body, size_t body_len, struct buf *ret_body)
 {
 	char error[CURL_ERROR_SIZE] = "";
 	struct buf url;
@@ -213,20 +216,20 @@ int ask_selected(const struct options *options, const char *path, const struct p
 		return complain(EXIT_RUNTIME, "out of memory");
 	}
 	(void)snprintf(since, sizeof(since), "now-%s", options->since ? options->since : "1h");
-	parameters[count++] = (struct parameter){ "query", selector.len ? selector.data : NULL };
-	parameters[count++] = (struct parameter){ "from", options->from ? options->from : since };
-	parameters[count++] = (struct parameter){ "until", options->until };
-	parameters[count++] = (struct parameter){ "focus", options->focus };
-	parameters[count++] = (struct parameter){ "ignore", options->ignore };
-	parameters[count++] = (struct parameter){ "hide", options->hide };
-	parameters[count++] = (struct parameter){ "show", options->show };
-	parameters[count++] = (struct parameter){ "show_from", options->show_from };
-	parameters[count++] = (struct parameter){ "tagfocus", options->tagfocus };
-	parameters[count++] = (struct parameter){ "tagignore", options->tagignore };
-	parameters[count++] = (struct parameter){ "names", options->names };
-	parameters[count++] = (struct parameter){ "thread", options->thread };
-	parameters[count++] = (struct parameter){ "invert", options->invert ? "true" : NULL };
-	parameters[count++] = (struct parameter){ "collapse", options->collapse ? "true" : NULL };
+	parameters[count++] = (struct parameter){"query", selector.len ? selector.data : NULL};
+	parameters[count++] = (struct parameter){"from", options->from ? options->from : since};
+	parameters[count++] = (struct parameter){"until", options->until};
+	parameters[count++] = (struct parameter){"focus", options->focus};
+	parameters[count++] = (struct parameter){"ignore", options->ignore};
+	parameters[count++] = (struct parameter){"hide", options->hide};
+	parameters[count++] = (struct parameter){"show", options->show};
+	parameters[count++] = (struct parameter){"show_from", options->show_from};
+	parameters[count++] = (struct parameter){"tagfocus", options->tagfocus};
+	parameters[count++] = (struct parameter){"tagignore", options->tagignore};
+	parameters[count++] = (struct parameter){"names", options->names};
+	parameters[count++] = (struct parameter){"thread", options->thread};
+	parameters[count++] = (struct parameter){"invert", options->invert ? "true" : NULL};
+	parameters[count++] = (struct parameter){"collapse", options->collapse ? "true" : NULL};
 	for (size_t i = 0; i < extra_count && count < ARRAY_LEN(parameters); i++)
 		parameters[count++] = extra[i];
 	code = ask(&place, path, parameters, count, NULL, 0, ret_body);

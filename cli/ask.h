@@ -9,8 +9,8 @@
 
 /* Where the agent is: --server, HEARTH_SERVER, else the first run directory with an http.sock. */
 struct place {
-	char socket[256]; /* "": ask `url` */
-	char url[256];	  /* scheme and authority, no slash at the end */
+	char socket[256];    /* "": ask `url` */
+	char url[256];       /* scheme and authority, no slash at the end */
 	char directory[256]; /* the run directory, "" for a URL */
 };
 
@@ -27,7 +27,8 @@ struct parameter {
 int ask(const struct place *place, const char *path, const struct parameter *parameters,
 	size_t count, const void *body, size_t body_len, struct buf *ret_body);
 
-/* {service="name"}, where --service gave one, joined with the matchers of `select`. Returns 0 or not. */
+/* {service="name"}, where --service gave one, joined with the matchers of `select`. Returns 0 or
+ * not. */
 int selector_make(const struct options *options, const char *select, struct buf *selector);
 
 /* Ask with what `options` select, and read the JSON. *ret_json is the caller's. */

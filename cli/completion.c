@@ -49,7 +49,8 @@ static void bash_print(void)
 	for (size_t i = 0; verb_at(i, &about); i++)
 		(void)printf("%s%s", i ? " " : "", verb_at(i, &about)->name);
 	(void)printf("\"\n\telse\n\t\tcase $before in\n"
-		     "\t\t-S | --service | -p | --service-of-agent) words=$(hearth labels service 2>/dev/null) ;;\n"
+		     "\t\t-S | --service | -p | --service-of-agent) words=$(hearth labels service "
+		     "2>/dev/null) ;;\n"
 		     "\t\t-t | --type) words=\"%s\" ;;\n\t\t--format) words=\"",
 		     types);
 	formats_print();

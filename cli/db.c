@@ -19,15 +19,16 @@
 #define NAME_MAX_LEN 60
 
 static const char usage[] =
-	"usage: hearth db stats [--json] [--server unix:PATH]\n"
-	"       hearth db check            read every file and decode what is in it\n"
-	"       hearth db compact          write files anew without what they do not need\n"
-	"       hearth db backup DIR       copy every file into a new directory\n"
-	"       hearth db export FILE      the same as one tar archive\n"
-	"       hearth db import FILE      take in files of an export that the store does not have\n"
-	"\n"
-	"The agent goes on meanwhile. Root and the agent's user may; the store's periods are hours, days\n"
-	"and months, and import leaves alone what is there.  -q, --quiet shows no progress.\n";
+    "usage: hearth db stats [--json] [--server unix:PATH]\n"
+    "       hearth db check            read every file and decode what is in it\n"
+    "       hearth db compact          write files anew without what they do not need\n"
+    "       hearth db backup DIR       copy every file into a new directory\n"
+    "       hearth db export FILE      the same as one tar archive\n"
+    "       hearth db import FILE      take in files of an export that the store does not have\n"
+    "\n"
+    "The agent goes on meanwhile. Root and the agent's user may; the store's periods are hours, "
+    "days\n"
+    "and months, and import leaves alone what is there.  -q, --quiet shows no progress.\n";
 
 struct job {
 	const struct options *o;
@@ -39,14 +40,16 @@ struct job {
 static int db_ask(const struct job *job, const char *action, const char *name, struct str body,
 		  json_t **ret_json)
 {
-	const struct parameter parameters[] = { { "action", action }, { "name", name } };
+	const struct parameter parameters[] = {{"action", action}, {"name", name}};
 	struct buf answer;
 	int code = ask(&job->place, "/api/v1/db", parameters, action ? 2 : 0,
 		       action ? body.ptr : NULL, body.len, &answer);
 
 	*ret_json = code ? NULL : json_loadb(answer.data ? answer.data : "", answer.len, 0, NULL);
 	buf_release(&answer);
-	return code ? code : *ret_json ? 0 : complain(EXIT_RUNTIME, "the agent's answer is not JSON");
+	return code        ? code
+	       : *ret_json ? 0
+			   : complain(EXIT_RUNTIME, "the agent's answer is not JSON");
 }
 
 /* On a terminal alone; what comes after overwrites it. */
@@ -60,15 +63,17 @@ static void progress(const struct job *job, const char *what, const char *name)
 	(void)fflush(stderr);
 }
 
-static int each_file(struct job *job, const char *what, int (*fn)(struct job *, json_t *, const char *))
+static int each_file(struct job *job, const char *what,
+		     int (*fn)(struct job *, json_t *, const char *))
 {
 	json_t *answer, *files, *file;
-	int code = db_ask(job, NULL, NULL, (struct str){ 0 }, &answer);
+	int code = db_ask(job, NULL, NULL, (struct str){0}, &answer);
 	size_t i;
 
 	files = json_object_get(answer, "files");
 	job->count = json_array_size(files);
-	json_array_foreach(files, i, file) {
+	json_array_foreach(files, i, file)
+	{
 		const char *name = json_string_value(json_object_get(file, "name"));
 
 		job->at = i + 1;
@@ -98,7 +103,7 @@ static int stats(struct job *job)
 
 	if (!job->o->json)
 		return each_file(job, "", stats_one);
-	int code = db_ask(job, NULL, NULL, (struct str){ 0 }, &answer);
+	int code = db_ask(job, NULL, NULL, (struct str){0}, &answer);
 
 	if (!code) {
 		(void)json_dumpf(answer, stdout, JSON_COMPACT);
@@ -111,7 +116,7 @@ static int stats(struct job *job)
 static int check_one(struct job *job, json_t *file, const char *name)
 {
 	json_t *answer;
-	int code = db_ask(job, "check", name, (struct str){ "", 0 }, &answer);
+	int code = db_ask(job, "check", name, (struct str){"", 0}, &answer);
 
 	(void)file;
 	if (!code && !json_is_true(json_object_get(answer, "ok"))) {
@@ -137,7 +142,7 @@ static int check(struct job *job)
 static int compact_one(struct job *job, json_t *file, const char *name)
 {
 	json_t *answer;
-	int code = db_ask(job, "compact", name, (struct str){ "", 0 }, &answer);
+	int code = db_ask(job, "compact", name, (struct str){"", 0}, &answer);
 
 	(void)file;
 	json_decref(answer);
@@ -148,7 +153,7 @@ static int compact_one(struct job *job, json_t *file, const char *name)
 
 static int fetch(const struct job *job, const char *name, struct buf *to)
 {
-	const struct parameter parameter = { "name", name };
+	const struct parameter parameter = {"name", name};
 
 	return ask(&job->place, "/api/v1/db/file", &parameter, 1, NULL, 0, to);
 }
@@ -159,16 +164,16 @@ static bool is_name(const char *name)
 	size_t len = strlen(name);
 
 	return len > 3 && len < NAME_MAX_LEN && !strcmp(name + len - 3, ".db") &&
-	       strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789T/.") == len && !strstr(name, "..") &&
-	       name[0] != '/';
+	       strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789T/.") == len &&
+	       !strstr(name, "..") && name[0] != '/';
 }
 
 static int backup_one(struct job *job, json_t *file, const char *name)
 {
 	struct buf bytes;
 	char folder[NAME_MAX_LEN];
-	int code = is_name(name) ? fetch(job, name, &bytes) :
-				   complain(EXIT_RUNTIME, "the agent names a file \"%.80s\"", name);
+	int code = is_name(name) ? fetch(job, name, &bytes)
+				 : complain(EXIT_RUNTIME, "the agent names a file \"%.80s\"", name);
 
 	(void)file;
 	if (code)
@@ -215,7 +220,10 @@ static void tar_head(char head[TAR_BLOCK], const char *name, size_t len)
 	(void)snprintf(head + 136, 12, "%011o", 0);
 	memset(head + 148, ' ', 8);
 	head[156] = '0';
-	memcpy(head + 257, "ustar\0" "00", 8);
+	memcpy(head + 257,
+	       "ustar\0"
+	       "00",
+	       8);
 	for (int i = 0; i < TAR_BLOCK; i++)
 		sum += (unsigned char)head[i];
 	(void)snprintf(head + 148, 8, "%06o", sum);
@@ -266,12 +274,14 @@ static int import_one(struct job *job, json_t *known, const char *name, struct s
 	json_t *file, *answer;
 	size_t i;
 
-	json_array_foreach(json_object_get(known, "files"), i, file)
-		if (!strcmp(name, json_string_value(json_object_get(file, "name")) ?: "")) {
-			(void)fprintf(stderr, "hearth: %s is there already\n", name);
-			job->skipped++;
-			return 0;
-		}
+	json_array_foreach(
+	    json_object_get(known, "files"), i,
+	    file) if (!strcmp(name, json_string_value(json_object_get(file, "name")) ?: ""))
+	{
+		(void)fprintf(stderr, "hearth: %s is there already\n", name);
+		job->skipped++;
+		return 0;
+	}
 	if (!strcmp(name, "symbols.db"))
 		return 0; /* names are read from binaries again */
 	int code = db_ask(job, "import", name, bytes, &answer);
@@ -293,10 +303,10 @@ static int import_tar(struct job *job, json_t *known, struct str archive)
 		size_t len = strtoull(size, NULL, 8);
 
 		at += TAR_BLOCK;
-		if (memcmp(archive.ptr + at - TAR_BLOCK + 257, "ustar", 5) || len > archive.len - at ||
-		    !is_name(name))
+		if (memcmp(archive.ptr + at - TAR_BLOCK + 257, "ustar", 5) ||
+		    len > archive.len - at || !is_name(name))
 			return complain(EXIT_RUNTIME, "not an archive of `hearth db export`");
-		code = import_one(job, known, name, (struct str){ archive.ptr + at, len });
+		code = import_one(job, known, name, (struct str){archive.ptr + at, len});
 		at += (len + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
 	}
 	return code;
@@ -323,7 +333,7 @@ static int import_file(struct job *job, json_t *known, const char *path)
 	int code = read_whole(path, &bytes);
 
 	if (!code)
-		code = import_tar(job, known, (struct str){ bytes.data, bytes.len });
+		code = import_tar(job, known, (struct str){bytes.data, bytes.len});
 	buf_release(&bytes);
 	return code;
 }
@@ -331,7 +341,7 @@ static int import_file(struct job *job, json_t *known, const char *path)
 static int import(struct job *job, const char *path)
 {
 	json_t *known;
-	int code = db_ask(job, NULL, NULL, (struct str){ 0 }, &known);
+	int code = db_ask(job, NULL, NULL, (struct str){0}, &known);
 
 	if (!code)
 		code = import_file(job, known, path);
@@ -365,17 +375,17 @@ static const struct {
 	bool has_path;
 	int (*run)(struct job *job, const char *path);
 } actions[] = {
-	{ "stats", false, stats_of }, { "check", false, check_of }, { "compact", false, compact },
-	{ "backup", true, backup },   { "export", true, export },   { "import", true, import },
+    {"stats", false, stats_of}, {"check", false, check_of}, {"compact", false, compact},
+    {"backup", true, backup},   {"export", true, export},   {"import", true, import},
 };
 
 /* Options may stand behind what is to be done, and its path before or behind them. */
 static int run(int argc, char **argv)
 {
 	extern const struct verb verb_db;
-	const char *words[2] = { "", NULL };
+	const char *words[2] = {"", NULL};
 	struct options o;
-	struct job job = { .o = &o, .out = -1 };
+	struct job job = {.o = &o, .out = -1};
 	int count = 0, rest;
 
 	while (count < 2 && argc > 1 && argv[1][0] != '-') {
@@ -395,7 +405,8 @@ static int run(int argc, char **argv)
 		code = place_find(o.server, &job.place);
 		return code ? code : actions[i].run(&job, words[1]);
 	}
-	return complain(EXIT_USAGE, "db: write stats, check, compact, backup DIR, export FILE or import FILE");
+	return complain(EXIT_USAGE,
+			"db: write stats, check, compact, backup DIR, export FILE or import FILE");
 }
 
-const struct verb verb_db = { .name = "db", .usage = usage, .run = run };
+const struct verb verb_db = {.name = "db", .usage = usage, .run = run};

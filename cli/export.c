@@ -10,25 +10,25 @@
 #include "cli/selection_help.h"
 
 static const char export_usage[] =
-	"usage: hearth export [--format FORMAT] [-o FILE] [-t TYPE] [SELECTION]\n"
-	"\n"
-	"  --format FORMAT   folded (default), json, flamebearer, pprof, speedscope, svg, html, dot, text, csv,\n"
-	"                    autofdo (clang's sample profile, by line)\n"
-	"  -o, --output FILE where to (default: stdout)\n"
-	"  --max-nodes N     keep the N largest nodes (default 0: all)\n"
-	"  --granularity G   function (default; pprof, autofdo: line), line, address, file, library\n"
-	SELECTION_HELP SHAPE_HELP
-	"  -q, --quiet       do not say what was written\n";
+    "usage: hearth export [--format FORMAT] [-o FILE] [-t TYPE] [SELECTION]\n"
+    "\n"
+    "  --format FORMAT   folded (default), json, flamebearer, pprof, speedscope, svg, html, dot, "
+    "text, csv,\n"
+    "                    autofdo (clang's sample profile, by line)\n"
+    "  -o, --output FILE where to (default: stdout)\n"
+    "  --max-nodes N     keep the N largest nodes (default 0: all)\n"
+    "  --granularity G   function (default; pprof, autofdo: line), line, address, file, "
+    "library\n" SELECTION_HELP SHAPE_HELP "  -q, --quiet       do not say what was written\n";
 
 static const char flame_usage[] =
-	"usage: hearth flame -o FILE.svg [-t TYPE] [SELECTION]\n"
-	"\n"
-	"Writes a flame graph to a file; the name's ending says the format.\n"
-	"\n"
-	"  -o, --output FILE .svg, .html, .json, .folded, .pb.gz, .speedscope.json, .dot, .txt or .csv\n"
-	"  --max-nodes N     keep the N largest nodes (default 8192; 0: all)\n"
-	SELECTION_HELP SHAPE_HELP
-	"  -q, --quiet       do not say what was written\n";
+    "usage: hearth flame -o FILE.svg [-t TYPE] [SELECTION]\n"
+    "\n"
+    "Writes a flame graph to a file; the name's ending says the format.\n"
+    "\n"
+    "  -o, --output FILE .svg, .html, .json, .folded, .pb.gz, .speedscope.json, .dot, .txt or "
+    ".csv\n"
+    "  --max-nodes N     keep the N largest nodes (default 8192; 0: all)\n" SELECTION_HELP
+	SHAPE_HELP "  -q, --quiet       do not say what was written\n";
 
 const struct query_format *export_format_of(const char *path)
 {
@@ -50,11 +50,12 @@ const struct query_format *export_format_of(const char *path)
 int export_save(const struct options *o, const struct buf *body)
 {
 	const char *path = o->output;
-	struct err err = { 0 };
+	struct err err = {0};
 
 	if (!path) {
 		(void)fwrite(body->data, 1, body->len, stdout);
-		return fflush(stdout) ? complain(EXIT_RUNTIME, "stdout: %s", strerror(errno)) : EXIT_OK;
+		return fflush(stdout) ? complain(EXIT_RUNTIME, "stdout: %s", strerror(errno))
+				      : EXIT_OK;
 	}
 	if (fd_replace_file(path, body->data, body->len, 0644, &err))
 		return complain(EXIT_RUNTIME, "%s", err.message);
@@ -66,25 +67,26 @@ int export_save(const struct options *o, const struct buf *body)
 /* Whether there was anything: asked of the same selection, so that a file is never empty unsaid. */
 static int data_check(const struct options *o)
 {
-	const struct parameter extra[] = { { "type", o->type ? o->type : "cpu" }, { "limit", "1" } };
+	const struct parameter extra[] = {{"type", o->type ? o->type : "cpu"}, {"limit", "1"}};
 	json_t *answer = NULL;
 	int code = ask_json(o, "/api/v1/top", extra, ARRAY_LEN(extra), &answer);
 
 	if (!code && json_integer_value(json_object_get(answer, "samples")) == 0)
-		code = complain(EXIT_NO_DATA,
-				"no samples of %s in this selection; `hearth services` lists what there is",
-				o->type ? o->type : "cpu");
+		code = complain(
+		    EXIT_NO_DATA,
+		    "no samples of %s in this selection; `hearth services` lists what there is",
+		    o->type ? o->type : "cpu");
 	json_decref(answer);
 	return code;
 }
 
 int export_write(const struct options *o, const struct query_format *format, const char *max_nodes)
 {
-	const struct parameter extra[] = { { "type", o->type ? o->type : "cpu" },
-					   { "format", format->name },
-					   { "max_nodes", o->max_nodes ? o->max_nodes : max_nodes },
-					   { "granularity", o->granularity } };
-	struct buf body = { 0 };
+	const struct parameter extra[] = {{"type", o->type ? o->type : "cpu"},
+					  {"format", format->name},
+					  {"max_nodes", o->max_nodes ? o->max_nodes : max_nodes},
+					  {"granularity", o->granularity}};
+	struct buf body = {0};
 
 	if (format->binary && !o->output && isatty(STDOUT_FILENO))
 		return complain(EXIT_USAGE, "%s is binary; name a file with -o", format->name);
@@ -108,7 +110,7 @@ static int run_export(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	const char *name = o.format ? o.format : "folded";
-	const struct query_format *format = query_format_find((struct str){ name, strlen(name) });
+	const struct query_format *format = query_format_find((struct str){name, strlen(name)});
 
 	if (rest < argc || !format)
 		return complain(EXIT_USAGE, "export: \"%s\" is not understood",
@@ -129,10 +131,11 @@ static int run_flame(int argc, char **argv)
 	const struct query_format *format = export_format_of(o.output);
 
 	if (!format)
-		return complain(EXIT_USAGE, "flame: the ending of %s is none that `hearth flame --help` lists",
+		return complain(EXIT_USAGE,
+				"flame: the ending of %s is none that `hearth flame --help` lists",
 				o.output);
 	return export_write(&o, format, NULL);
 }
 
-const struct verb verb_export = { .name = "export", .usage = export_usage, .run = run_export };
-const struct verb verb_flame = { .name = "flame", .usage = flame_usage, .run = run_flame };
+const struct verb verb_export = {.name = "export", .usage = export_usage, .run = run_export};
+const struct verb verb_flame = {.name = "flame", .usage = flame_usage, .run = run_flame};

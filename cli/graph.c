@@ -101,7 +101,9 @@ static void records_note(time_t since)
 
 	if (gmtime_r(&since, &tm))
 		(void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	(void)fprintf(stderr, "hearth: what came before %s is not in here: its records are gone, sums have no labels\n",
+	(void)fprintf(stderr,
+		      "hearth: what came before %s is not in here: its records are gone, sums have "
+		      "no labels\n",
 		      text);
 }
 

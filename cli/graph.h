@@ -28,8 +28,8 @@ int graph_ask(const struct options *options, const struct parameter *extra, size
 	      struct graph *ret_graph);
 void graph_release(struct graph *graph);
 
-/* What is not whole about an answer, on stderr: loss, a deadline, records that are gone; of a graph, hidden
- * parts too. */
+/* What is not whole about an answer, on stderr: loss, a deadline, records that are gone; of a
+ * graph, hidden parts too. */
 void facts_notes(json_t *answer);
 void graph_notes(json_t *answer);
 

@@ -22,7 +22,8 @@ static const char usage[] =
     "  --since 1h, --from TIME, --to TIME                   between which moments (default: an "
     "hour ago, now)\n"
     "  --server unix:PATH|URL                               which agent\n"
-    "  --json             {\"schema\":\"hearth.leaks/1\",\"rows\":[...],\"ages\":[...]}\n" PAGER_HELP;
+    "  --json             "
+    "{\"schema\":\"hearth.leaks/1\",\"rows\":[...],\"ages\":[...]}\n" PAGER_HELP;
 
 struct row {
 	const char *name;

@@ -18,7 +18,8 @@ static const char usage[] =
     "holds by itself (flat) and with what it calls (cum).  Files are read where the debug "
     "information says\n"
     "that they are; where one is not there, the lines are shown without their text.\n"
-    "\n" SELECTION_HELP "  --json             {\"schema\":\"hearth.list/1\",\"functions\":[...]}\n" PAGER_HELP;
+    "\n" SELECTION_HELP
+    "  --json             {\"schema\":\"hearth.list/1\",\"functions\":[...]}\n" PAGER_HELP;
 
 struct line {
 	const char *name, *file;

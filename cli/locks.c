@@ -9,21 +9,24 @@
 #include "cli/value.h"
 
 static const char usage[] =
-	"usage: hearth locks [-n COUNT] [SELECTION] [--json]\n"
-	"\n"
-	"Prints which locks were waited for, who held them, and who waited.\n"
-	"\n"
-	"  LOCK     its name (hearth_lock_name), its symbol, or the function that created it, by the time\n"
-	"           that threads waited for it\n"
-	"  HOLDER   the function that let the lock go for which others waited: the same time, charged\n"
-	"           to the cause.  [holder not seen]: the lock was free by then, or the wait too short\n"
-	"  WAITER   the function that waited\n"
-	"\n"
-	"  -n, --limit COUNT  rows of each (default 10; 0: all)\n"
-	"  -S, --service NAME, -s, --select '{label=\"value\"}'   what to look at\n"
-	"  --since 1h, --from TIME, --to TIME                   when (default: the last hour)\n" FILTER_HELP
-	"  --server unix:PATH|URL                               which agent\n"
-	"  --json             {\"locks\":[...],\"holders\":[...],\"waiters\":[...]}, nanoseconds\n" PAGER_HELP;
+    "usage: hearth locks [-n COUNT] [SELECTION] [--json]\n"
+    "\n"
+    "Prints which locks were waited for, who held them, and who waited.\n"
+    "\n"
+    "  LOCK     its name (hearth_lock_name), its symbol, or the function that created it, by the "
+    "time\n"
+    "           that threads waited for it\n"
+    "  HOLDER   the function that let the lock go for which others waited: the same time, charged\n"
+    "           to the cause.  [holder not seen]: the lock was free by then, or the wait too "
+    "short\n"
+    "  WAITER   the function that waited\n"
+    "\n"
+    "  -n, --limit COUNT  rows of each (default 10; 0: all)\n"
+    "  -S, --service NAME, -s, --select '{label=\"value\"}'   what to look at\n"
+    "  --since 1h, --from TIME, --to TIME                   when (default: the last "
+    "hour)\n" FILTER_HELP "  --server unix:PATH|URL                               which agent\n"
+    "  --json             {\"locks\":[...],\"holders\":[...],\"waiters\":[...]}, "
+    "nanoseconds\n" PAGER_HELP;
 
 struct row {
 	char *name;
@@ -52,7 +55,7 @@ static struct row *row_of(struct rows *rows, const char *name, size_t len)
 		return NULL;
 	struct row *row = &rows->rows[rows->count];
 
-	*row = (struct row){ .name = strndup(name, len) };
+	*row = (struct row){.name = strndup(name, len)};
 	if (!row->name)
 		return NULL;
 	rows->count++;
@@ -74,19 +77,22 @@ enum column { WAITED, COUNT, HELD };
 
 static int locks_ask(const struct options *o, const char *type, enum column column, struct rows *to)
 {
-	const struct parameter extra[] = { { "type", type }, { "by", "lock name" }, { "limit", "0" } };
+	const struct parameter extra[] = {{"type", type}, {"by", "lock name"}, {"limit", "0"}};
 	json_t *answer = NULL, *row;
 	size_t i;
 	int code = ask_json(o, "/api/v1/top", extra, ARRAY_LEN(extra), &answer);
 
-	json_array_foreach(json_object_get(answer, "rows"), i, row) {
+	json_array_foreach(json_object_get(answer, "rows"), i, row)
+	{
 		const char *name = answer_text(row, "name");
 		double value = answer_number(row, "total");
 		struct row *at = row_of(to, name, strlen(name));
 
 		if (!at)
 			break;
-		*(column == WAITED ? &at->ns : column == COUNT ? &at->count : &at->held_ns) += value;
+		*(column == WAITED  ? &at->ns
+		  : column == COUNT ? &at->count
+				    : &at->held_ns) += value;
 		to->total += column == WAITED ? value : 0;
 	}
 	json_decref(answer);
@@ -98,7 +104,8 @@ static int locks_ask(const struct options *o, const char *type, enum column colu
 /* What stands between a program and its locks: the function that calls it is meant. */
 static bool is_wrapper(const char *name, size_t len)
 {
-	static const char *const prefixes[] = { "std::", "__gthread_", "__gthrw_", "boost::", "absl::" };
+	static const char *const prefixes[] = {"std::", "__gthread_", "__gthrw_",
+					       "boost::", "absl::"};
 
 	for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
 		if (len >= strlen(prefixes[i]) && !memcmp(name, prefixes[i], strlen(prefixes[i])))
@@ -129,7 +136,7 @@ static void stack_add(const char *line, size_t len, struct rows *to)
 
 static int functions_ask(const struct options *o, const char *type, struct rows *to)
 {
-	const struct parameter extra[] = { { "type", type }, { "format", "folded" }, { "max_nodes", "0" } };
+	const struct parameter extra[] = {{"type", type}, {"format", "folded"}, {"max_nodes", "0"}};
 	struct buf body;
 	int code = ask_selected(o, "/api/v1/flamegraph", extra, ARRAY_LEN(extra), &body);
 	const char *at = code ? NULL : buf_cstr(&body);
@@ -188,8 +195,8 @@ static json_t *rows_json(const struct rows *rows, size_t limit, bool locks)
 
 	for (size_t i = 0; i < rows->count && i < limit; i++) {
 		const struct row *row = &rows->rows[i];
-		json_t *one = json_pack("{s:s%, s:f}", "name", row->name, strlen(row->name), "waited_ns",
-					row->ns);
+		json_t *one = json_pack("{s:s%, s:f}", "name", row->name, strlen(row->name),
+					"waited_ns", row->ns);
 
 		if (locks && one) {
 			(void)json_object_set_new(one, "count", json_real(row->count));
@@ -224,7 +231,7 @@ static void all_print(const struct options *o, struct rows *locks, struct rows *
 static int run(int argc, char **argv)
 {
 	extern const struct verb verb_locks;
-	struct rows locks = { 0 }, holders = { 0 }, waiters = { 0 };
+	struct rows locks = {0}, holders = {0}, waiters = {0};
 	struct options o;
 	int rest, code = options_parse(&verb_locks, argc, argv, &o, &rest);
 
@@ -244,7 +251,7 @@ static int run(int argc, char **argv)
 	if (!code)
 		code = functions_ask(&o, "lock_delay", &waiters);
 	if (!code) {
-		struct rows *all[] = { &locks, &holders, &waiters };
+		struct rows *all[] = {&locks, &holders, &waiters};
 
 		for (size_t i = 0; i < ARRAY_LEN(all); i++)
 			if (all[i]->count)
@@ -257,4 +264,4 @@ static int run(int argc, char **argv)
 	return code;
 }
 
-const struct verb verb_locks = { .name = "locks", .usage = usage, .pages = true, .run = run };
+const struct verb verb_locks = {.name = "locks", .usage = usage, .pages = true, .run = run};

@@ -16,7 +16,7 @@ static const struct {
 	const struct verb *verb;
 	const char *about;
 } verbs[] = {
-#define VERB(name, about) { &verb_##name, about },
+#define VERB(name, about) {&verb_##name, about},
 #include "cli/verbs.def"
 #undef VERB
 };
@@ -83,5 +83,6 @@ int main(int argc, char **argv)
 				pager_start();
 			return verbs[i].verb->run(argc - 1, argv + 1);
 		}
-	return complain(EXIT_USAGE, "there is no verb \"%.40s\"; `hearth --help` lists them", argv[1]);
+	return complain(EXIT_USAGE, "there is no verb \"%.40s\"; `hearth --help` lists them",
+			argv[1]);
 }

@@ -9,7 +9,8 @@
 
 static void rule_print(json_t *rule)
 {
-	double interval = answer_number(rule, "cpu_interval_us"), left = answer_number(rule, "ends_in_ns");
+	double interval = answer_number(rule, "cpu_interval_us"),
+	       left = answer_number(rule, "ends_in_ns");
 
 	(void)fprintf(stderr, "  %s", answer_text(rule, "action"));
 	if (answer_text(rule, "service")[0])
@@ -31,17 +32,16 @@ static void rules_print(json_t *answer)
 	if (json_is_true(json_object_get(answer, "paused_by_file")))
 		(void)fprintf(stderr, "hearth: everything is paused while %s exists\n",
 			      answer_text(answer, "switch_file"));
-	(void)fprintf(stderr, json_array_size(rules) ? "hearth: in force:\n" :
-						       "hearth: no orders are in force\n");
-	json_array_foreach(rules, i, rule)
-		rule_print(rule);
+	(void)fprintf(stderr, json_array_size(rules) ? "hearth: in force:\n"
+						     : "hearth: no orders are in force\n");
+	json_array_foreach(rules, i, rule) rule_print(rule);
 }
 
 int order_give(const struct verb *verb, int argc, char **argv)
 {
 	struct place place;
 	struct options o;
-	struct buf body = { 0 };
+	struct buf body = {0};
 	int rest, code;
 
 	/* `zoom SERVICE --cpu-hz ...`: the service may come first. */
@@ -57,18 +57,21 @@ int order_give(const struct verb *verb, int argc, char **argv)
 	if (rest < argc && !o.service)
 		o.service = argv[rest++];
 	if (rest < argc)
-		code = complain(EXIT_USAGE, "%s: \"%s\" is one word too many", verb->name, argv[rest]);
+		code =
+		    complain(EXIT_USAGE, "%s: \"%s\" is one word too many", verb->name, argv[rest]);
 	else if (!o.service && !o.pid && !o.all)
-		code = complain(EXIT_USAGE, "%s: say whom: a service, --pid N or --all", verb->name);
+		code =
+		    complain(EXIT_USAGE, "%s: say whom: a service, --pid N or --all", verb->name);
 	else
 		code = place_find(o.server, &place);
 	const struct parameter parameters[] = {
-		{ "action", verb->name }, { "service", o.service },  { "pid", o.pid },
-		{ "cpu_hz", o.cpu_hz },	  { "for", o.duration }, { "all", o.all ? "true" : NULL },
+	    {"action", verb->name}, {"service", o.service}, {"pid", o.pid},
+	    {"cpu_hz", o.cpu_hz},   {"for", o.duration},    {"all", o.all ? "true" : NULL},
 	};
 
 	if (!code)
-		code = ask(&place, "/api/v1/control", parameters, ARRAY_LEN(parameters), "", 0, &body);
+		code =
+		    ask(&place, "/api/v1/control", parameters, ARRAY_LEN(parameters), "", 0, &body);
 	json_t *answer = code ? NULL : json_loadb(body.data ? body.data : "", body.len, 0, NULL);
 
 	if (!code && o.json)

@@ -39,7 +39,8 @@ static void on_signal(int number)
 	(void)raise(number);
 }
 
-/* Whether the first word of a command can be executed; what only a shell understands is left to it. */
+/* Whether the first word of a command can be executed; what only a shell understands is left to
+ * it. */
 static bool is_there(const char *command)
 {
 	size_t len = strcspn(command, " \t");

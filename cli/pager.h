@@ -8,9 +8,10 @@
 #include <stdbool.h>
 
 /*
- * When standard output is a terminal, let $HEARTH_PAGER, $PAGER or less show it from now on; "" and "cat" are no
- * pager, and a command that is not there is none either.  less gets LESS=FRX unless the environment has another:
- * what fits on the screen is just printed.  The process ends with the pager.
+ * When standard output is a terminal, let $HEARTH_PAGER, $PAGER or less show it from now on; "" and
+ * "cat" are no pager, and a command that is not there is none either.  less gets LESS=FRX unless
+ * the environment has another: what fits on the screen is just printed.  The process ends with the
+ * pager.
  */
 void pager_start(void);
 

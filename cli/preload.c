@@ -11,8 +11,9 @@
 
 bool preload_find(const char *name, char *path, size_t max)
 {
-	static const char *const beside[] = { "../lib", "../lib/hearth", "../lib/x86_64-linux-gnu/hearth",
-					      "../lib/aarch64-linux-gnu/hearth", "." };
+	static const char *const beside[] = {"../lib", "../lib/hearth",
+					     "../lib/x86_64-linux-gnu/hearth",
+					     "../lib/aarch64-linux-gnu/hearth", "."};
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 

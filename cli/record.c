@@ -44,9 +44,8 @@ static const char usage[] =
     "  --heap, --lock      alloc_space, lock_delay too: out.html has out.heap.html beside it\n"
     "  -S, --service NAME  how the profile is called (default: the command's name)\n"
     "  -p, --service-of-agent NAME   that service, and no command; --server says which agent\n"
-    "  -n, --limit COUNT, --max-nodes N, --granularity G   as in `hearth top` and `hearth export`\n"
-    FILTER_HELP SHAPE_HELP
-    "  -q, --quiet         say nothing of our own\n";
+    "  -n, --limit COUNT, --max-nodes N, --granularity G   as in `hearth top` and `hearth "
+    "export`\n" FILTER_HELP SHAPE_HELP "  -q, --quiet         say nothing of our own\n";
 
 /* `hearth run` knows what can be preloaded and says what cannot. */
 static void command_exec(const struct own_agent *agent, const struct options *o, char **command,

@@ -21,23 +21,24 @@
 #define LIBRARY "libhearth-preload.so"
 
 static const char usage[] =
-	"usage: hearth run [--service NAME] [--server unix:PATH] [-q] -- COMMAND [ARGUMENT...]\n"
-	"\n"
-	"Starts COMMAND with the profiler preloaded and ends with COMMAND's own status.\n"
-	"\n"
-	"  -S, --service NAME  how the profile is called (default: the command's name)\n"
-	"  --server unix:PATH  the agent's run directory or socket\n"
-	"  -q, --quiet         say nothing\n"
-	"\n"
-	"HEARTH_ENV, HEARTH_VERSION and HEARTH_TAGS=key:value,... add labels; every setting of\n"
-	"libhearth(3) may stand in the environment.\n";
+    "usage: hearth run [--service NAME] [--server unix:PATH] [-q] -- COMMAND [ARGUMENT...]\n"
+    "\n"
+    "Starts COMMAND with the profiler preloaded and ends with COMMAND's own status.\n"
+    "\n"
+    "  -S, --service NAME  how the profile is called (default: the command's name)\n"
+    "  --server unix:PATH  the agent's run directory or socket\n"
+    "  -q, --quiet         say nothing\n"
+    "\n"
+    "HEARTH_ENV, HEARTH_VERSION and HEARTH_TAGS=key:value,... add labels; every setting of\n"
+    "libhearth(3) may stand in the environment.\n";
 
 /* A name that stands alone in a table of names. */
 static bool has_name(const char *table, size_t len, const char *name)
 {
 	size_t bytes = strlen(name) + 1;
 
-	for (const char *at = table; (at = memmem(at, len - (size_t)(at - table), name, bytes)); at++)
+	for (const char *at = table; (at = memmem(at, len - (size_t)(at - table), name, bytes));
+	     at++)
 		if (at > table && at[-1] == '\0')
 			return true;
 	return false;
@@ -46,10 +47,10 @@ static bool has_name(const char *table, size_t len, const char *name)
 /* A sanitizer's runtime, in the program or beside it, by the names in a table. */
 static bool names_sanitizer(const char *table, size_t len)
 {
-	static const char *const names[] = { "__asan_init", "__tsan_init", "__msan_init", "__hwasan_init",
-					     "__lsan_init" };
-	static const char *const libraries[] = { "libasan.so", "libtsan.so", "liblsan.so",
-						 "libhwasan.so", "libclang_rt." };
+	static const char *const names[] = {"__asan_init", "__tsan_init", "__msan_init",
+					    "__hwasan_init", "__lsan_init"};
+	static const char *const libraries[] = {"libasan.so", "libtsan.so", "liblsan.so",
+						"libhwasan.so", "libclang_rt."};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (has_name(table, len, names[i]) ||
@@ -59,8 +60,9 @@ static bool names_sanitizer(const char *table, size_t len)
 }
 
 /*
- * Only tables of names are looked at: a compiler or a debugger has the same words among its constants.
- * Without section headers the whole file is, which errs on the side of leaving a program alone.
+ * Only tables of names are looked at: a compiler or a debugger has the same words among its
+ * constants. Without section headers the whole file is, which errs on the side of leaving a program
+ * alone.
  */
 static bool is_sanitized(const char *file, size_t len)
 {
@@ -98,10 +100,12 @@ static const char *objection(const char *file, size_t len)
 
 		if (at > len || len - at < sizeof(Elf64_Phdr))
 			break;
-		dynamic = dynamic || ((const Elf64_Phdr *)(const void *)(file + at))->p_type == PT_INTERP;
+		dynamic =
+		    dynamic || ((const Elf64_Phdr *)(const void *)(file + at))->p_type == PT_INTERP;
 	}
 	if (!dynamic)
-		return "is statically linked, so nothing can be preloaded; link libhearth.a instead";
+		return "is statically linked, so nothing can be preloaded; link libhearth.a "
+		       "instead";
 	if (is_sanitized(file, len))
 		return "was built with a sanitizer, whose own hooks come first";
 	return NULL;
@@ -140,9 +144,9 @@ static const char *program_check(const char *path, bool follow)
 
 	if (file == MAP_FAILED)
 		return NULL;
-	const char *why = follow && file[0] == '#' && file[1] == '!' ?
-				  script_check(file, (size_t)st.st_size) :
-				  objection(file, (size_t)st.st_size);
+	const char *why = follow && file[0] == '#' && file[1] == '!'
+			      ? script_check(file, (size_t)st.st_size)
+			      : objection(file, (size_t)st.st_size);
 
 	(void)munmap(file, (size_t)st.st_size);
 	return why;
@@ -167,7 +171,8 @@ static bool command_find(const char *name, char *path, size_t max)
 	return false;
 }
 
-/* `library` NULL: none is preloaded; the settings hold for a program that has the library in itself. */
+/* `library` NULL: none is preloaded; the settings hold for a program that has the library in
+ * itself. */
 static int environment_set(const char *library, const struct options *o)
 {
 	const char *preload = getenv("LD_PRELOAD");
@@ -206,22 +211,25 @@ static int run(int argc, char **argv)
 		return code;
 	if (rest == argc)
 		return complain(EXIT_USAGE, "run: name a command behind --");
-	const char *why = command_find(argv[rest], path, sizeof(path)) ? program_check(path, true) : NULL;
+	const char *why =
+	    command_find(argv[rest], path, sizeof(path)) ? program_check(path, true) : NULL;
 	bool preload = !why && preload_find(LIBRARY, library, sizeof(library));
 
 	if (why)
 		(void)complain(0, "%s %s; it runs without the profiler", argv[rest], why);
 	else if (!preload)
-		(void)complain(0, LIBRARY " is not beside this program; the command runs without it");
+		(void)complain(0,
+			       LIBRARY " is not beside this program; the command runs without it");
 	code = environment_set(preload ? library : NULL, &o);
 	if (code)
 		return code;
 	if (preload && !o.quiet)
-		(void)fprintf(stderr, "hearth: profiling %s; see it with `hearth top`, `hearth ui`\n",
+		(void)fprintf(stderr,
+			      "hearth: profiling %s; see it with `hearth top`, `hearth ui`\n",
 			      argv[rest]);
 	(void)execvp(argv[rest], argv + rest);
 	code = errno == ENOENT ? 127 : 126;
 	return complain(code, "%s: %s", argv[rest], strerror(errno));
 }
 
-const struct verb verb_run = { .name = "run", .usage = usage, .run = run };
+const struct verb verb_run = {.name = "run", .usage = usage, .run = run};

@@ -8,9 +8,9 @@
 #include "cli/value.h"
 
 static const char usage[] =
-	"usage: hearth services [--since 1h] [--json] [--server unix:PATH|URL]\n"
-	"\n"
-	"Lists the services that have profiles in the range, and which types.\n" PAGER_HELP;
+    "usage: hearth services [--since 1h] [--json] [--server unix:PATH|URL]\n"
+    "\n"
+    "Lists the services that have profiles in the range, and which types.\n" PAGER_HELP;
 
 static void time_print(json_t *ns)
 {
@@ -33,7 +33,8 @@ static void service_print(json_t *service)
 	(void)printf("  last ");
 	time_print(json_object_get(service, "last"));
 	(void)putchar('\n');
-	json_array_foreach(types, i, type) {
+	json_array_foreach(types, i, type)
+	{
 		(void)printf("  ");
 		name_print(json_string_value(type));
 		(void)putchar('\n');
@@ -57,14 +58,14 @@ static int run(int argc, char **argv)
 		(void)json_dumpf(answer, stdout, JSON_COMPACT);
 		(void)putchar('\n');
 	} else if (!code) {
-		json_array_foreach(services, i, service)
-			service_print(service);
+		json_array_foreach(services, i, service) service_print(service);
 	}
 	if (!code && !json_array_size(services))
-		code = complain(EXIT_NO_DATA,
-				"nothing was profiled in this range; start with: hearth run -- COMMAND");
+		code = complain(
+		    EXIT_NO_DATA,
+		    "nothing was profiled in this range; start with: hearth run -- COMMAND");
 	json_decref(answer);
 	return code;
 }
 
-const struct verb verb_services = { .name = "services", .usage = usage, .pages = true, .run = run };
+const struct verb verb_services = {.name = "services", .usage = usage, .pages = true, .run = run};

@@ -12,10 +12,11 @@
 #include "cli/ask.h"
 
 static const char usage[] =
-	"usage: hearth symbols add FILE... [--json] [--server unix:PATH]\n"
-	"\n"
-	"Gives the agent a binary or a debug file; frames that it could not name get their names, also in\n"
-	"profiles that are already stored.  The file is found by its build id.\n";
+    "usage: hearth symbols add FILE... [--json] [--server unix:PATH]\n"
+    "\n"
+    "Gives the agent a binary or a debug file; frames that it could not name get their names, also "
+    "in\n"
+    "profiles that are already stored.  The file is found by its build id.\n";
 
 /* The GNU build id note (ELF gABI, note section; type 3, name \"GNU\") in a run of notes. */
 static bool note_find(const char *notes, size_t len, char hex[2 * 32 + 1])
@@ -32,7 +33,8 @@ static bool note_find(const char *notes, size_t len, char hex[2 * 32 + 1])
 		if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 &&
 		    !memcmp(notes + name, "GNU", 4) && note.n_descsz >= 4 && note.n_descsz <= 32) {
 			for (size_t i = 0; i < note.n_descsz; i++)
-				(void)snprintf(hex + 2 * i, 3, "%02x", (unsigned char)notes[bytes + i]);
+				(void)snprintf(hex + 2 * i, 3, "%02x",
+					       (unsigned char)notes[bytes + i]);
 			return true;
 		}
 		at = next;
@@ -66,24 +68,25 @@ static bool build_id_find(const char *file, size_t len, char hex[2 * 32 + 1])
 static int file_add(const struct place *place, const char *path, bool json)
 {
 	char hex[2 * 32 + 1];
-	struct buf body = { 0 };
+	struct buf body = {0};
 	struct stat st;
 	int CLOSING fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return complain(EXIT_RUNTIME, "%s: %s", path, strerror(errno));
-	char *file = st.st_size > 0 ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0) :
-				      MAP_FAILED;
+	char *file = st.st_size > 0 ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0)
+				    : MAP_FAILED;
 
 	if (file == MAP_FAILED)
 		return complain(EXIT_RUNTIME, "%s: cannot be read", path);
-	int code = build_id_find(file, (size_t)st.st_size, hex) ?
-			   0 :
-			   complain(EXIT_RUNTIME, "%s: not a 64-bit ELF file with a build id", path);
-	const struct parameter parameter = { "build_id", hex };
+	int code = build_id_find(file, (size_t)st.st_size, hex)
+		       ? 0
+		       : complain(EXIT_RUNTIME, "%s: not a 64-bit ELF file with a build id", path);
+	const struct parameter parameter = {"build_id", hex};
 
 	if (!code)
-		code = ask(place, "/api/v1/symbols", &parameter, 1, file, (size_t)st.st_size, &body);
+		code =
+		    ask(place, "/api/v1/symbols", &parameter, 1, file, (size_t)st.st_size, &body);
 	if (!code && json)
 		(void)printf("{\"schema\":\"hearth.symbols/1\",\"build_id\":\"%s\"}\n", hex);
 	else if (!code)
@@ -110,4 +113,4 @@ static int run(int argc, char **argv)
 	return code;
 }
 
-const struct verb verb_symbols = { .name = "symbols", .usage = usage, .run = run };
+const struct verb verb_symbols = {.name = "symbols", .usage = usage, .run = run};

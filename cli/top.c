@@ -10,15 +10,14 @@
 #include "cli/value.h"
 
 static const char usage[] =
-	"usage: hearth top [-t TYPE] [--by WHAT] [-n COUNT] [SELECTION] [--json]\n"
-	"\n"
-	"Prints what costs most, in pprof's columns: flat is a row's own, cum includes what it calls.\n"
-	"\n"
-	"  --by WHAT          function (default), line, file, library, thread, or a label's name\n"
-	"  -n, --limit COUNT  rows (default 20; 0: all)\n"
-	"  --cum              by what a row holds with what it calls\n"
-	SELECTION_HELP
-	"  --json             the agent's answer as it is\n" PAGER_HELP;
+    "usage: hearth top [-t TYPE] [--by WHAT] [-n COUNT] [SELECTION] [--json]\n"
+    "\n"
+    "Prints what costs most, in pprof's columns: flat is a row's own, cum includes what it calls.\n"
+    "\n"
+    "  --by WHAT          function (default), line, file, library, thread, or a label's name\n"
+    "  -n, --limit COUNT  rows (default 20; 0: all)\n"
+    "  --cum              by what a row holds with what it calls\n" SELECTION_HELP
+    "  --json             the agent's answer as it is\n" PAGER_HELP;
 
 static void row_print(json_t *row, const char *unit, double total, double *sum)
 {
@@ -47,7 +46,8 @@ static void notes_print(json_t *answer, size_t shown)
 	double hidden = answer_number(json_object_get(answer, "hidden"), "rows");
 
 	if (hidden > 0)
-		(void)fprintf(stderr, "hearth: %zu rows shown, %.0f more with -n 0\n", shown, hidden);
+		(void)fprintf(stderr, "hearth: %zu rows shown, %.0f more with -n 0\n", shown,
+			      hidden);
 	facts_notes(answer);
 }
 
@@ -60,15 +60,15 @@ int rows_print(json_t *answer)
 	size_t i;
 
 	if (!json_array_size(rows) || total == 0)
-		return complain(EXIT_NO_DATA,
-				"no samples of %s in this selection; `hearth services` lists what there is",
-				answer_text(answer, "type"));
+		return complain(
+		    EXIT_NO_DATA,
+		    "no samples of %s in this selection; `hearth services` lists what there is",
+		    answer_text(answer, "type"));
 	value_format(total, unit, text, sizeof(text));
 	(void)printf("Type: %s\nTotal: %s, %.0f samples\n", answer_text(answer, "type"), text,
 		     answer_number(answer, "samples"));
 	(void)printf("%10s %6s %7s %10s %7s\n", "flat", "flat%", "sum%", "cum", "cum%");
-	json_array_foreach(rows, i, row)
-		row_print(row, unit, total, &sum);
+	json_array_foreach(rows, i, row) row_print(row, unit, total, &sum);
 	notes_print(answer, json_array_size(rows));
 	return EXIT_OK;
 }
@@ -93,14 +93,14 @@ static void sort_by_total(json_t *answer, size_t limit)
 		json_decref(sorted);
 		return;
 	}
-	json_array_foreach(rows, i, row)
-		order[i] = row;
+	json_array_foreach(rows, i, row) order[i] = row;
 	if (count)
 		qsort(order, count, sizeof(json_t *), by_total);
 	for (i = 0; i < count && (!limit || i < limit); i++)
 		(void)json_array_append(sorted, order[i]);
 	(void)json_object_set_new(answer, "rows", sorted);
-	(void)json_object_set_new(answer, "hidden", json_pack("{s:I}", "rows", (json_int_t)(count - i)));
+	(void)json_object_set_new(answer, "hidden",
+				  json_pack("{s:I}", "rows", (json_int_t)(count - i)));
 	free(order);
 }
 
@@ -115,9 +115,11 @@ static int run(int argc, char **argv)
 		return code;
 	if (rest < argc)
 		return complain(EXIT_USAGE, "top: \"%s\" is not understood", argv[rest]);
-	const struct parameter extra[] = { { "type", o.type ? o.type : "cpu" },
-					   { "by", o.by },
-					   { "limit", o.cum ? "0" : o.limit ? o.limit : "20" } };
+	const struct parameter extra[] = {{"type", o.type ? o.type : "cpu"},
+					  {"by", o.by},
+					  {"limit", o.cum     ? "0"
+						    : o.limit ? o.limit
+							      : "20"}};
 	code = ask_selected(&o, "/api/v1/top", extra, ARRAY_LEN(extra), &body);
 	json_t *answer = code ? NULL : json_loadb(body.data ? body.data : "", body.len, 0, NULL);
 
@@ -137,4 +139,4 @@ static int run(int argc, char **argv)
 	return code;
 }
 
-const struct verb verb_top = { .name = "top", .usage = usage, .pages = true, .run = run };
+const struct verb verb_top = {.name = "top", .usage = usage, .pages = true, .run = run};

@@ -13,9 +13,8 @@ static const char usage[] =
     "\n"
     "  -n, --limit PERCENT  leave out what holds less (default 1; 0: nothing)\n"
     "  --max-nodes N        the N largest nodes alone (default 0: all)\n"
-    "  --granularity G      function (default), line, address, file, library\n"
-    SELECTION_HELP SHAPE_HELP
-    "  --json               the agent's flame graph as it is\n" PAGER_HELP;
+    "  --granularity G      function (default), line, address, file, library\n" SELECTION_HELP
+	SHAPE_HELP "  --json               the agent's flame graph as it is\n" PAGER_HELP;
 
 static void node_print(const struct graph *graph, const struct graph_node *node)
 {

@@ -27,13 +27,13 @@ static void scaled(double value, const struct scale *scales, size_t count, char 
 
 void value_format(double value, const char *unit, char *to, size_t max)
 {
-	static const struct scale times[] = { { 3600e9, "hrs" }, { 60e9, "mins" }, { 1e9, "s" },
-					      { 1e6, "ms" },	 { 1e3, "us" },	   { 1, "ns" } };
-	static const struct scale bytes[] = { { 1099511627776.0, "TB" },
-					      { 1073741824.0, "GB" },
-					      { 1048576.0, "MB" },
-					      { 1024.0, "kB" },
-					      { 1, "B" } };
+	static const struct scale times[] = {{3600e9, "hrs"}, {60e9, "mins"}, {1e9, "s"},
+					     {1e6, "ms"},     {1e3, "us"},    {1, "ns"}};
+	static const struct scale bytes[] = {{1099511627776.0, "TB"},
+					     {1073741824.0, "GB"},
+					     {1048576.0, "MB"},
+					     {1024.0, "kB"},
+					     {1, "B"}};
 
 	if (!value)
 		(void)snprintf(to, max, "0");
@@ -61,9 +61,13 @@ static const char *colour_of(double share)
 {
 	const char *refused = getenv("NO_COLOR"), *terminal = getenv("TERM");
 
-	if ((refused && *refused) || !terminal || !strcmp(terminal, "dumb") || !output_is_terminal())
+	if ((refused && *refused) || !terminal || !strcmp(terminal, "dumb") ||
+	    !output_is_terminal())
 		return NULL;
-	return share >= 0.1 ? "\033[1;31m" : share >= 0.05 ? "\033[33m" : share < 0.005 ? "\033[2m" : NULL;
+	return share >= 0.1    ? "\033[1;31m"
+	       : share >= 0.05 ? "\033[33m"
+	       : share < 0.005 ? "\033[2m"
+			       : NULL;
 }
 
 void share_begin(double share)
@@ -86,8 +90,8 @@ void name_print(const char *name)
 		unsigned char u = (unsigned char)*c;
 
 		/* C1 controls reach a terminal as UTF-8: 0xc2 and 0x80 to 0x9f. */
-		if (u < 0x20 || u == 0x7f || (u == 0xc2 && (unsigned char)c[1] >= 0x80 &&
-					      (unsigned char)c[1] < 0xa0))
+		if (u < 0x20 || u == 0x7f ||
+		    (u == 0xc2 && (unsigned char)c[1] >= 0x80 && (unsigned char)c[1] < 0xa0))
 			(void)printf("\\x%02x", u);
 		else
 			(void)putchar(u);

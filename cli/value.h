@@ -16,8 +16,9 @@ double answer_number(json_t *object, const char *key);
 const char *answer_text(json_t *object, const char *key);
 
 /*
- * Begin and end what holds this share (0 to 1) of a whole: what is large stands out, what is small steps back.
- * Nothing is printed unless standard output is a terminal and NO_COLOR is not set (https://no-color.org).
+ * Begin and end what holds this share (0 to 1) of a whole: what is large stands out, what is small
+ * steps back. Nothing is printed unless standard output is a terminal and NO_COLOR is not set
+ * (https://no-color.org).
  */
 void share_begin(double share);
 void share_end(double share);

@@ -29,7 +29,7 @@ enum exit_code {
 struct verb {
 	const char *name;
 	const char *usage; /* whole text of --help */
-	bool pages;	   /* what it prints can be long, and goes through a pager on a terminal */
+	bool pages;        /* what it prints can be long, and goes through a pager on a terminal */
 	int (*run)(int argc, char **argv); /* argv[0] is the verb */
 };
 
@@ -42,9 +42,9 @@ struct options {
 	const char *focus, *ignore, *hide, *show, *show_from, *tagfocus, *tagignore;
 	const char *names, *thread;
 	const char *normalize, *fail_above; /* of diff */
-	const char *interval;		    /* of tail */
-	const char *id;			    /* of import */
-	const char *service_of_agent;	    /* of record */
+	const char *interval;               /* of tail */
+	const char *id;                     /* of import */
+	const char *service_of_agent;       /* of record */
 	const char *labels[OPTION_LABELS_MAX];
 	size_t labels_count;
 	bool json, quiet, all, cum, invert, collapse, heap, lock;
@@ -66,8 +66,8 @@ int options_parse(const struct verb *verb, int argc, char **argv, struct options
 		  int *ret_rest);
 
 /* The same for verbs whose operands may stand before their options: `diff 1h..30m now --json`. */
-int options_with_operands(const struct verb *verb, int argc, char **argv, struct options *ret_options,
-			  int *ret_rest);
+int options_with_operands(const struct verb *verb, int argc, char **argv,
+			  struct options *ret_options, int *ret_rest);
 
 /* Print "hearth: ..." on stderr and return `code`. */
 int complain(int code, const char *fmt, ...) PRINTF(2, 3);

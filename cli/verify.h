@@ -3,8 +3,8 @@
  * cli/verify.h - `hearth verify`: what its files share.
  *
  * Private to cli/verify*.c.  An agent, the user's or a private one; loads that know what they did
- * (cli/known/) under the preload; and a list of checks: what was true, what was shown, how far that may
- * be off by chance, and the verdict.
+ * (cli/known/) under the preload; and a list of checks: what was true, what was shown, how far that
+ * may be off by chance, and the verdict.
  */
 #ifndef CLI_VERIFY_H
 #define CLI_VERIFY_H
@@ -21,18 +21,19 @@
 
 struct verify {
 	struct place place;
-	struct own_agent own;	  /* zeroed: the user's is asked */
+	struct own_agent own; /* zeroed: the user's is asked */
 	char library[PATH_MAX], known[PATH_MAX];
-	double seconds;		  /* of each load */
+	double seconds; /* of each load */
 	bool progress;
-	json_t *checks;		  /* array */
-	json_t *process;	  /* status of the last load, as it was at its end */
+	json_t *checks;  /* array */
+	json_t *process; /* status of the last load, as it was at its end */
 	int failures;
 };
 
 /* ---- verify_agent.c ---- */
 
-/* Find the agent, or start one in a temporary directory.  Returns 0 or an exit code, having complained. */
+/* Find the agent, or start one in a temporary directory.  Returns 0 or an exit code, having
+ * complained. */
 int verify_agent_find(struct verify *v, const char *server);
 
 /* End it, if it is ours, and remove its directory. */
@@ -53,7 +54,7 @@ struct load {
 	pid_t pid;
 	int in, out;
 	char version[64]; /* its label, by which it is asked for */
-	char from[24];	  /* the begin of what is asked for */
+	char from[24];    /* the begin of what is asked for */
 	struct line lines[VERIFY_LINES_MAX];
 	size_t lines_count;
 	struct buf text;
@@ -61,21 +62,24 @@ struct load {
 };
 
 /* Start a load under the preload.  Returns 0 or an exit code, having complained. */
-int verify_load_start(const struct verify *v, const char *name, double seconds, struct load *ret_load);
+int verify_load_start(const struct verify *v, const char *name, double seconds,
+		      struct load *ret_load);
 
 /* Read what it says until its end, or for `timeout_ms`. */
 void verify_load_read(struct load *load, int timeout_ms);
 /* Likewise, with the patience that a load of `seconds` wants on a busy machine. */
 void verify_load_wait(struct load *load, double seconds);
 
-/* Take its status (v->process), let it go, wait until all of it is stored.  Returns 0 or an exit code. */
+/* Take its status (v->process), let it go, wait until all of it is stored.  Returns 0 or an exit
+ * code. */
 int verify_load_finish(struct verify *v, struct load *load);
 void verify_load_release(struct load *load);
 
 /* Start, read, finish. */
 int verify_load_run(struct verify *v, const char *name, double seconds, struct load *ret_load);
 
-/* What the profile of a load says of a function, or of everything (NULL); *ret_samples may be NULL. */
+/* What the profile of a load says of a function, or of everything (NULL); *ret_samples may be
+ * NULL. */
 double verify_shown(const struct verify *v, const struct load *load, const char *type,
 		    const char *function, double *ret_samples);
 

@@ -11,7 +11,7 @@
 json_t *verify_ask(const struct verify *v, const char *path, const struct parameter *parameters,
 		   size_t count)
 {
-	struct buf body = { 0 };
+	struct buf body = {0};
 	json_t *answer = NULL;
 
 	if (!ask(&v->place, path, parameters, count, NULL, 0, &body)) {
@@ -26,7 +26,7 @@ json_t *verify_ask(const struct verify *v, const char *path, const struct parame
 /* A socket may be left of an agent that is gone. */
 static bool listens(const char *path)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int CLOSING fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0 || strlen(path) >= sizeof(address.sun_path))
@@ -39,7 +39,7 @@ static bool running_find(struct verify *v)
 {
 	const char *runtime = getenv("XDG_RUNTIME_DIR"), *server = getenv("HEARTH_SERVER");
 	char own[64], theirs[220], socket_path[256];
-	const char *const directories[] = { "/run/hearth", runtime ? theirs : NULL, own };
+	const char *const directories[] = {"/run/hearth", runtime ? theirs : NULL, own};
 
 	if (server && *server)
 		return place_find(NULL, &v->place) == 0;
@@ -66,8 +66,9 @@ int verify_agent_find(struct verify *v, const char *server)
 		v->place = v->own.place;
 	}
 	if (!code && !v->place.directory[0])
-		return complain(EXIT_USAGE, "verify: a ring cannot cross TCP; name the agent with --server "
-					    "unix:DIRECTORY");
+		return complain(EXIT_USAGE,
+				"verify: a ring cannot cross TCP; name the agent with --server "
+				"unix:DIRECTORY");
 	return code;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What profiling costs a program: CPU time of one operation while it samples over that while it is
- * paused through the control page, in slices of one process by turns, and the interval of that ratio
- * by bootstrap over pairs of slices.  Beside it the cost that the client counted itself.
+ * paused through the control page, in slices of one process by turns, and the interval of that
+ * ratio by bootstrap over pairs of slices.  Beside it the cost that the client counted itself.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,8 +24,8 @@ struct pairs {
 static int order(const struct verify *v, const struct load *load, const char *action)
 {
 	char pid[16];
-	const struct parameter parameters[] = { { "action", action }, { "pid", pid }, { "for", "60s" } };
-	struct buf body = { 0 };
+	const struct parameter parameters[] = {{"action", action}, {"pid", pid}, {"for", "60s"}};
+	struct buf body = {0};
 	bool pause = !strcmp(action, "pause");
 
 	(void)snprintf(pid, sizeof(pid), "%d", load->pid);

@@ -27,13 +27,15 @@ static void environment_clear(void)
 	for (size_t i = 0; environ[i];) {
 		char name[128];
 
-		(void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(environ[i], "="), environ[i]);
+		(void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(environ[i], "="),
+			       environ[i]);
 		if ((strncmp(name, "HEARTH_", 7) && strncmp(name, "DD_", 3)) || unsetenv(name))
 			i++;
 	}
 }
 
-static void load_exec(const struct verify *v, const struct load *load, const char *name, double seconds)
+static void load_exec(const struct verify *v, const struct load *load, const char *name,
+		      double seconds)
 {
 	char agent[300], number[32], seed[32];
 
@@ -49,11 +51,12 @@ static void load_exec(const struct verify *v, const struct load *load, const cha
 	_exit(127);
 }
 
-int verify_load_start(const struct verify *v, const char *name, double seconds, struct load *ret_load)
+int verify_load_start(const struct verify *v, const char *name, double seconds,
+		      struct load *ret_load)
 {
 	int in[2], out[2];
 
-	*ret_load = (struct load){ .in = -1, .out = -1 };
+	*ret_load = (struct load){.in = -1, .out = -1};
 	buf_init(&ret_load->text, TEXT_MAX);
 	(void)snprintf(ret_load->from, sizeof(ret_load->from), "now-1h");
 	if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
@@ -82,7 +85,7 @@ static void lines_parse(struct load *load)
 	while (text && *text && strchr(text, '\n') && load->lines_count < VERIFY_LINES_MAX) {
 		struct line *line = &load->lines[load->lines_count];
 
-		*line = (struct line){ 0 };
+		*line = (struct line){0};
 		if (sscanf(text, "%15s %47s %lf %lf %lf", line->what, line->name, &line->number[0],
 			   &line->number[1], &line->number[2]) >= 3)
 			load->lines_count++;
@@ -100,7 +103,7 @@ void verify_load_read(struct load *load, int timeout_ms)
 
 	while (load->out >= 0 && !load->ended) {
 		int64_t left = (until - clock_monotonic_ns()) / 1000000;
-		struct pollfd p = { load->out, POLLIN, 0 };
+		struct pollfd p = {load->out, POLLIN, 0};
 
 		if (left <= 0)
 			return;
@@ -130,9 +133,8 @@ static json_t *process_find(const struct verify *v, pid_t pid, json_t **ret_stat
 	size_t i;
 
 	*ret_status = status;
-	json_array_foreach(json_object_get(status, "processes"), i, p)
-		if ((pid_t)answer_number(p, "pid") == pid)
-			return p;
+	json_array_foreach(json_object_get(status, "processes"), i,
+			   p) if ((pid_t)answer_number(p, "pid") == pid) return p;
 	return NULL;
 }
 
@@ -179,7 +181,8 @@ int verify_load_finish(struct verify *v, struct load *load)
 	if (!v->process)
 		return complain(EXIT_RUNTIME,
 				"verify: %s never attached to the agent at %s: may this user "
-				"connect to it?", load->version, v->place.directory);
+				"connect to it?",
+				load->version, v->place.directory);
 	return stored_wait(v, pid);
 }
 
@@ -194,7 +197,7 @@ void verify_load_release(struct load *load)
 	if (load->out >= 0)
 		(void)close(load->out);
 	buf_release(&load->text);
-	*load = (struct load){ .in = -1, .out = -1 };
+	*load = (struct load){.in = -1, .out = -1};
 }
 
 int verify_load_run(struct verify *v, const char *name, double seconds, struct load *ret_load)
@@ -214,9 +217,9 @@ double verify_shown(const struct verify *v, const struct load *load, const char 
 		    const char *function, double *ret_samples)
 {
 	char query[160];
-	const struct parameter parameters[] = { { "type", type },      { "query", query },
-						{ "from", load->from }, { "until", "now+1m" },
-						{ "by", "function" }, { "limit", "0" } };
+	const struct parameter parameters[] = {{"type", type},       {"query", query},
+					       {"from", load->from}, {"until", "now+1m"},
+					       {"by", "function"},   {"limit", "0"}};
 
 	(void)snprintf(query, sizeof(query), "{service=\"" VERIFY_SERVICE "\",version=\"%s\"}",
 		       load->version);
@@ -225,7 +228,8 @@ double verify_shown(const struct verify *v, const struct load *load, const char 
 	double samples = function ? 0 : answer_number(answer, "samples");
 	size_t i;
 
-	json_array_foreach(json_object_get(answer, "rows"), i, row) {
+	json_array_foreach(json_object_get(answer, "rows"), i, row)
+	{
 		if (!function || strcmp(answer_text(row, "name"), function) != 0)
 			continue;
 		sum += answer_number(row, "total");

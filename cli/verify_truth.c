@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The known answers.  Where a figure comes from samples its standard error is computed from what was
- * sampled; where it comes from exact counters the truth itself is asked for.
+ * The known answers.  Where a figure comes from samples its standard error is computed from what
+ * was sampled; where it comes from exact counters the truth itself is asked for.
  */
 #include <math.h>
 #include <stdio.h>
@@ -14,7 +14,8 @@
 
 #define ALLOC_MEAN_BYTES 524288.0
 #define DRAWN_MEAN_NS 500000.0 /* times how much further apart samples are */
-#define SNAPSHOT_POLLS 150 /* of 200 ms: the live heap of what is old is looked at every ten seconds */
+/* of 200 ms: the live heap of what is old is looked at every ten seconds */
+#define SNAPSHOT_POLLS 150
 #define COARSE_HZ 250.0 /* of most kernels, where the agent does not say */
 
 static const struct line *line_find(const struct load *load, const char *what, const char *name)
@@ -22,7 +23,8 @@ static const struct line *line_find(const struct load *load, const char *what, c
 	static const struct line none;
 
 	for (size_t i = 0; i < load->lines_count; i++)
-		if (!strcmp(load->lines[i].what, what) && (!name || !strcmp(load->lines[i].name, name)))
+		if (!strcmp(load->lines[i].what, what) &&
+		    (!name || !strcmp(load->lines[i].name, name)))
 			return &load->lines[i];
 	return &none;
 }
@@ -66,14 +68,15 @@ static void cpu_check(struct verify *v, const struct load *load)
 }
 
 /*
- * Begun and ended anywhere between two ticks, a call is seen for as many ticks as it crossed.  Where the
- * budget had fewer taken, each was drawn with the chance 1 - exp(-duration / mean), the mean of decision 0014.
+ * Begun and ended anywhere between two ticks, a call is seen for as many ticks as it crossed.
+ * Where the budget had fewer taken, each was drawn with the chance 1 - exp(-duration / mean), the
+ * mean of decision 0014.
  */
 static double block_error(const struct verify *v, const struct line *line)
 {
 	double tick = tick_ns(v), count = line->number[1], each = line->number[0] / fmax(count, 1);
-	double apart = answer_number(json_object_get(json_object_get(v->process, "budget"),
-						     "times_as_far_apart"), "wall");
+	double apart = answer_number(
+	    json_object_get(json_object_get(v->process, "budget"), "times_as_far_apart"), "wall");
 	double chance = apart > 1 ? -expm1(-each / (DRAWN_MEAN_NS * apart)) : 1;
 
 	return sqrt(tick * tick * count / 6 + count * each * each * (1 - chance) / chance);
@@ -131,7 +134,8 @@ static void lock_check(struct verify *v, const struct load *load)
 		     0.01 * total->number[0] + 2 * tick_ns(v));
 	verify_check(v, "lock", "contended waits", "count", total->number[1],
 		     verify_shown(v, load, "lock_contentions", NULL, NULL), 0, 0);
-	/* The mean between two stacks doubles while they are many: the error is what their number says. */
+	/* The mean between two stacks doubles while they are many: the error is what their number
+	 * says. */
 	for (size_t i = 0; (site = site_next(load, &i));) {
 		double n, shown = verify_shown(v, load, "lock_blame", site->name, &n);
 
@@ -142,7 +146,8 @@ static void lock_check(struct verify *v, const struct load *load)
 
 static void exception_check(struct verify *v, const struct load *load)
 {
-	verify_check(v, "exception", "thrown", "count", line_find(load, "total", "exception")->number[0],
+	verify_check(v, "exception", "thrown", "count",
+		     line_find(load, "total", "exception")->number[0],
 		     verify_shown(v, load, "exceptions", NULL, NULL), 0, 0);
 }
 
@@ -211,7 +216,7 @@ int verify_heap(struct verify *v)
 	struct load load;
 	int code = verify_load_start(v, "heap", v->seconds, &load);
 	double leaked = 0, tidy = 0;
-	char *const names[] = { "known_leaks", "known_tidies" };
+	char *const names[] = {"known_leaks", "known_tidies"};
 
 	if (!code)
 		verify_load_wait(&load, v->seconds);
@@ -230,7 +235,8 @@ int verify_heap(struct verify *v)
 	if (!code && why) {
 		verify_off(v, "heap", why);
 	} else if (!code) {
-		/* The mean grew while the blocks came in: the agent knows what each was taken with. */
+		/* The mean grew while the blocks came in: the agent knows what each was taken
+		 * with. */
 		verify_check(v, "heap", names[0], "bytes", line->number[0], leaked,
 			     answer_number(json_object_get(v->process, "heap"), "se_bytes"), 0);
 		verify_check(v, "heap", names[1], "bytes", 0, tidy, 0, 0);

@@ -12,12 +12,12 @@ static int run(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	if (o.json)
-		(void)printf("{\"schema\":\"hearth.version/1\",\"version\":\"%s\"}\n", HEARTH_VERSION);
+		(void)printf("{\"schema\":\"hearth.version/1\",\"version\":\"%s\"}\n",
+			     HEARTH_VERSION);
 	else
 		(void)printf("hearth %s\n", HEARTH_VERSION);
 	return EXIT_OK;
 }
 
-const struct verb verb_version = { .name = "version",
-				   .usage = "usage: hearth version [--json]\n",
-				   .run = run };
+const struct verb verb_version = {
+    .name = "version", .usage = "usage: hearth version [--json]\n", .run = run};

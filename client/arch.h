@@ -38,8 +38,8 @@ static inline uint64_t arch_code(uint64_t pc)
 static inline void arch_registers(const ucontext_t *uc, uint64_t reg[ARCH_REGS], uint64_t *ret_pc)
 {
 	static const uint8_t from[ARCH_REGS - 1] = {
-		REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI, REG_RBP, REG_RSP,
-		REG_R8,	 REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
+	    REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI, REG_RBP, REG_RSP,
+	    REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
 	};
 
 	for (int i = 0; i < ARCH_REGS - 1; i++)
@@ -51,7 +51,7 @@ static inline void arch_registers(const ucontext_t *uc, uint64_t reg[ARCH_REGS],
 #define ARCH_RESTORER_BYTES 9
 static inline bool arch_is_restorer(const unsigned char *code)
 {
-	static const unsigned char rt_sigreturn[] = { 0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05 };
+	static const unsigned char rt_sigreturn[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};
 
 	return !memcmp(code, rt_sigreturn, sizeof(rt_sigreturn));
 }
@@ -110,7 +110,7 @@ static inline void arch_registers(const ucontext_t *uc, uint64_t reg[ARCH_REGS],
 #define ARCH_RESTORER_BYTES 8
 static inline bool arch_is_restorer(const unsigned char *code)
 {
-	static const unsigned char rt_sigreturn[] = { 0x68, 0x11, 0x80, 0xd2, 0x01, 0, 0, 0xd4 };
+	static const unsigned char rt_sigreturn[] = {0x68, 0x11, 0x80, 0xd2, 0x01, 0, 0, 0xd4};
 
 	return !memcmp(code, rt_sigreturn, sizeof(rt_sigreturn));
 }

@@ -20,8 +20,8 @@
 #define replace(p, old, v)                                                                         \
 	__atomic_compare_exchange_n((p), (old), (v), false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)
 
-/* Stores before it are seen before stores after it.  ThreadSanitizer knows no fences; what it guards
- * is read by another process only. */
+/* Stores before it are seen before stores after it.  ThreadSanitizer knows no fences; what it
+ * guards is read by another process only. */
 static inline void store_fence(void)
 {
 #ifdef __SANITIZE_THREAD__

@@ -8,11 +8,11 @@
 #include "client/source.h"
 
 #define PPM 1000000
-#define WINDOWS_MIN 2		  /* seconds before anything is decided again */
+#define WINDOWS_MIN 2 /* seconds before anything is decided again */
 #define LOWER_AFTER_NS INT64_C(10000000000)
 #define SHIFT_STEP_MAX 3
 #define SLOTS_A_TICK 256 /* slots that are looked at in a second: one line of memory each */
-#define LOST_TIMES 8 /* see budget_believe */
+#define LOST_TIMES 8     /* see budget_believe */
 #define LOST_MIN_NS 100000
 #define LOST_STEP_NS 100
 #define CPU_STALE_NS INT64_C(3000000000) /* the agent reads the process's CPU time once a second */
@@ -20,16 +20,17 @@
 #define COARSE_READINGS 32
 
 /*
- * What cannot be measured one by one, in nanoseconds: least values of loops with and without the hooks on
- * the machine of docs/decisions/0013-own-cost.md, where a reading of the coarse clock takes 6.5 and one
- * of the thread's CPU clock 216.  On others they are scaled: a signal, which is the kernel's work, by the
- * latter, and the rest by the former.
+ * What cannot be measured one by one, in nanoseconds: least values of loops with and without the
+ * hooks on the machine of docs/decisions/0013-own-cost.md, where a reading of the coarse clock
+ * takes 6.5 and one of the thread's CPU clock 216.  On others they are scaled: a signal, which is
+ * the kernel's work, by the latter, and the rest by the former.
  */
-#define SIGNAL_NS 2000	  /* a timer's interrupt, delivery of the signal and the return from it */
-#define PASS_CALL_NS 24	  /* a blocking call that does not block: two readings of the coarse clock */
-#define PASS_ALLOC_NS 3	  /* malloc and its free */
-#define PASS_LOCK_NS 6	  /* lock, by trying it, and unlock */
-#define PASS_WAIT_NS 180  /* a contended lock: two readings of the clock, a mark, exact counters */
+#define SIGNAL_NS 2000 /* a timer's interrupt, delivery of the signal and the return from it */
+/* a blocking call that does not block: two readings of the coarse clock */
+#define PASS_CALL_NS 24
+#define PASS_ALLOC_NS 3  /* malloc and its free */
+#define PASS_LOCK_NS 6   /* lock, by trying it, and unlock */
+#define PASS_WAIT_NS 180 /* a contended lock: two readings of the clock, a mark, exact counters */
 #define PASS_THROW_NS 20
 #define REFERENCE_COARSE_PS 6500
 #define REFERENCE_THREAD_NS 216
@@ -44,7 +45,8 @@ static struct {
 	uint64_t signals_from; /* budget_public.taken wraps; this does not */
 	uint32_t signals_seen;
 	uint64_t usual_ns[BUDGET_KINDS]; /* of a piece of work */
-	uint32_t clock_ns, thread_clock_ns; /* of one reading of the monotonic and the thread's CPU clock */
+	/* of one reading of the monotonic and the thread's CPU clock */
+	uint32_t clock_ns, thread_clock_ns;
 	int64_t cpu_at_ns; /* the agent's reading of the process's CPU time that was taken */
 	uint32_t signal_scale, pass_scale; /* this machine's constants, in 1/SCALE of those above */
 	uint32_t busy;
@@ -89,7 +91,8 @@ static void take(struct budget *b, const struct budget_reading *r, uint32_t limi
 	b->allowed_ns = fade(b->allowed_ns, allowed > least ? allowed : least, 0);
 	b->cpu_ns = fade(b->cpu_ns, cpu, 0);
 	for (int i = 0; i < BUDGET_KINDS; i++) {
-		b->sampling_ns[i] = fade(b->sampling_ns[i], r->sampling_ns[i], b->seen.sampling_ns[i]);
+		b->sampling_ns[i] =
+		    fade(b->sampling_ns[i], r->sampling_ns[i], b->seen.sampling_ns[i]);
 		b->passing_ns[i] = fade(b->passing_ns[i], r->passing_ns[i], b->seen.passing_ns[i]);
 	}
 	b->seen = *r;
@@ -108,15 +111,14 @@ static uint64_t sampling_of(const struct budget *b, unsigned d)
 	return b->sampling_ns[d] + (d == RING_ALLOC ? b->sampling_ns[RING_HEAP] : 0);
 }
 
-/* What a stop of this dimension would save.  Its hooks stay: those of allocations and locks cost as much
- * when nothing is sampled, those of calls do not. */
+/* What a stop of this dimension would save.  Its hooks stay: those of allocations and locks cost as
+ * much when nothing is sampled, those of calls do not. */
 static uint64_t saved_by_stop(const struct budget *b, unsigned d)
 {
 	return sampling_of(b, d) + (d == RING_WALL ? b->passing_ns[d] : 0);
 }
 
-static unsigned dearest(const struct budget *b,
-			uint64_t (*cost)(const struct budget *, unsigned))
+static unsigned dearest(const struct budget *b, uint64_t (*cost)(const struct budget *, unsigned))
 {
 	unsigned most = RING_CPU;
 
@@ -131,7 +133,8 @@ static uint64_t sampling_to_lengthen(const struct budget *b, unsigned d)
 	return b->off_until_ns[d] || b->shift[d] >= BUDGET_SHIFT_MAX ? 0 : sampling_of(b, d);
 }
 
-/* At once as far as the excess asks for: a dimension at 8 times its limit needs one decision, not 3. */
+/* At once as far as the excess asks for: a dimension at 8 times its limit needs one decision, not
+ * 3. */
 static void lengthen(struct budget *b)
 {
 	unsigned d = dearest(b, sampling_to_lengthen);
@@ -335,7 +338,7 @@ static void obey(const struct budget *b)
 
 void budget_new_session(void)
 {
-	own.budget = (struct budget){ 0 };
+	own.budget = (struct budget){0};
 	for (int i = 0; i < BUDGET_KINDS; i++)
 		store(&own.measured_ns[i], 0);
 	own.cpu_at_ns = 0;
@@ -379,8 +382,8 @@ static void read_costs(struct budget_reading *r)
 	r->sampling_ns[RING_CPU] += own.signals_from * SIGNAL_NS * own.signal_scale / SCALE;
 	r->passing_ns[RING_WALL] = own.calls * PASS_CALL_NS;
 	r->passing_ns[RING_ALLOC] = (own.allocs + load(&c->alloc_calls)) * PASS_ALLOC_NS;
-	r->passing_ns[RING_LOCK] = load(&own.locks_passed) * PASS_LOCK_NS +
-				   load(&c->lock_contended) * PASS_WAIT_NS;
+	r->passing_ns[RING_LOCK] =
+	    load(&own.locks_passed) * PASS_LOCK_NS + load(&c->lock_contended) * PASS_WAIT_NS;
 	r->passing_ns[RING_EXCEPTION] = load(&c->exceptions) * PASS_THROW_NS;
 	for (int i = 0; i < BUDGET_KINDS; i++)
 		r->passing_ns[i] = r->passing_ns[i] * own.pass_scale / SCALE;
@@ -411,12 +414,13 @@ static void publish(const struct budget_reading *r)
 	store(&c->budget_retries, b->retries);
 	store(&c->budget_ppm, budget_ppm(b));
 	if (load(&session.running))
-		store(&c->state, (uint64_t)(off ? RING_OVER_BUDGET : shifted ? RING_THROTTLED :
-									       RING_RUNNING));
+		store(&c->state, (uint64_t)(off       ? RING_OVER_BUDGET
+					    : shifted ? RING_THROTTLED
+						      : RING_RUNNING));
 }
 
-/* The CPU time of the process and when it was that: as the agent wrote it, which is no system call, while
- * there is one.  False: nothing new. */
+/* The CPU time of the process and when it was that: as the agent wrote it, which is no system call,
+ * while there is one.  False: nothing new. */
 static bool read_cpu(struct budget_reading *r)
 {
 	int64_t at = load_acquire(&session.agent->cpu_at_ns);
@@ -438,7 +442,7 @@ static bool read_cpu(struct budget_reading *r)
 
 void budget_tick(int64_t now_ns)
 {
-	struct budget_reading r = { .now_ns = now_ns };
+	struct budget_reading r = {.now_ns = now_ns};
 	bool fresh;
 
 	if (load(&session.seccomp_set) || !try_take(&own.busy))
@@ -455,7 +459,7 @@ void budget_tick(int64_t now_ns)
 
 void budget_publish(void)
 {
-	struct budget_reading r = { 0 };
+	struct budget_reading r = {0};
 
 	if (!session_live() || !try_take(&own.busy))
 		return;

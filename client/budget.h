@@ -2,12 +2,12 @@
 /*
  * client/budget.h - what profiling costs the program, and what is done when that is too much.
  *
- * Private to client/.  Every fourth piece of work of a kind is measured with the monotonic clock, which is
- * no system call, and stands for four; what a hook does on its way past is counted and charged at a constant.
- * Once a second one thread compares the sum with the CPU time of the process, of which the agent tells:
- * above the limit the kind that costs
- * most is sampled half as often, and one that keeps the cost above twice the limit is stopped for five
- * minutes.  docs/decisions/0013-own-cost.md.  Any thread; async-signal-safe.
+ * Private to client/.  Every fourth piece of work of a kind is measured with the monotonic clock,
+ * which is no system call, and stands for four; what a hook does on its way past is counted and
+ * charged at a constant. Once a second one thread compares the sum with the CPU time of the
+ * process, of which the agent tells: above the limit the kind that costs most is sampled half as
+ * often, and one that keeps the cost above twice the limit is stopped for five minutes.
+ * docs/decisions/0013-own-cost.md.  Any thread; async-signal-safe.
  */
 #ifndef CLIENT_BUDGET_H
 #define CLIENT_BUDGET_H
@@ -26,14 +26,14 @@ enum { BUDGET_CHORES = RING_DIMENSIONS, BUDGET_KINDS };
 #define BUDGET_FLOOR_PPM 1000 /* of one core: what an idle program may be charged */
 #define BUDGET_WINDOW_NS INT64_C(1000000000)
 #define BUDGET_PATIENCE_NS INT64_C(10000000000) /* above twice the limit, before a stop */
-#define BUDGET_PAUSE_NS INT64_C(300000000000)	/* from a stop to the next try */
+#define BUDGET_PAUSE_NS INT64_C(300000000000)   /* from a stop to the next try */
 
 /* ---- the decision, which looks at numbers alone ---- */
 
 /* Sums since the start, and what they were measured at. */
 struct budget_reading {
 	int64_t now_ns;
-	uint64_t cpu_ns;		     /* of the whole process */
+	uint64_t cpu_ns;                    /* of the whole process */
 	uint64_t sampling_ns[BUDGET_KINDS]; /* becomes less when fewer samples are taken */
 	uint64_t passing_ns[BUDGET_KINDS];  /* each call through a hook */
 };
@@ -42,9 +42,9 @@ struct budget {
 	struct budget_reading seen;
 	/* Of the last seconds: each second counts three quarters of the next. */
 	uint64_t allowed_ns, cpu_ns, sampling_ns[BUDGET_KINDS], passing_ns[BUDGET_KINDS];
-	uint32_t windows; /* seconds since the last change */
-	int64_t changed_ns, over_ns; /* over twice the limit since; 0: it is not */
-	uint32_t shift[RING_DIMENSIONS]; /* samples are 2^shift times as far apart */
+	uint32_t windows;                      /* seconds since the last change */
+	int64_t changed_ns, over_ns;           /* over twice the limit since; 0: it is not */
+	uint32_t shift[RING_DIMENSIONS];       /* samples are 2^shift times as far apart */
 	int64_t off_until_ns[RING_DIMENSIONS]; /* 0: not stopped */
 	uint64_t raised, lowered, stops, retries;
 };
@@ -76,9 +76,9 @@ static inline bool budget_stopped(enum ring_dimension d)
 	return __builtin_expect(load(&budget_public.off[d]) != 0, 0);
 }
 
-/* Around a piece of work: what budget_begin returns goes to budget_end, which returns the nanoseconds
- * when this one was measured, else a negative number: also where the thread seems to have lost its CPU
- * meanwhile. */
+/* Around a piece of work: what budget_begin returns goes to budget_end, which returns the
+ * nanoseconds when this one was measured, else a negative number: also where the thread seems to
+ * have lost its CPU meanwhile. */
 int64_t budget_measure(int64_t began, unsigned kind, unsigned stands_for);
 
 /* The monotonic clock; -1 where the program's own filter of system calls may forbid to look. */
@@ -86,9 +86,9 @@ int64_t budget_clock(void);
 
 static inline int64_t budget_begin(unsigned kind)
 {
-	return add(&budget_public.taken[kind], 1) % BUDGET_EVERY == BUDGET_EVERY - 1 ?
-		       budget_clock() :
-		       -1;
+	return add(&budget_public.taken[kind], 1) % BUDGET_EVERY == BUDGET_EVERY - 1
+		   ? budget_clock()
+		   : -1;
 }
 
 static inline int64_t budget_end(int64_t began, unsigned kind)
@@ -103,7 +103,8 @@ static inline void budget_end_each(int64_t began, unsigned kind)
 		(void)budget_measure(began, kind, 1);
 }
 
-/* And for what is long, and makes system calls itself: each is measured, with the thread's CPU clock. */
+/* And for what is long, and makes system calls itself: each is measured, with the thread's CPU
+ * clock. */
 int64_t budget_begin_rare(void);
 void budget_end_rare(int64_t began, unsigned kind);
 

@@ -64,7 +64,7 @@ static void set_rule(struct machine *m, uint64_t reg, enum cfi_how how, int64_t 
 		m->c.bad = true;
 		return;
 	}
-	m->row->reg[reg] = (struct cfi_rule){ (int32_t)value, (uint8_t)how };
+	m->row->reg[reg] = (struct cfi_rule){(int32_t)value, (uint8_t)how};
 }
 
 static void set_cfa(struct machine *m, uint64_t reg, int64_t offset)
@@ -178,7 +178,8 @@ static void step_rule(struct machine *m, uint8_t op)
 	}
 }
 
-/* Read one instruction that has no operand in its opcode.  Returns how far it moves the location. */
+/* Read one instruction that has no operand in its opcode.  Returns how far it moves the
+ * location. */
 static uint64_t step_extended(struct machine *m, uint8_t op, uint64_t header)
 {
 	struct cursor *c = &m->c;
@@ -219,7 +220,7 @@ static uint64_t step_extended(struct machine *m, uint8_t op, uint64_t header)
 /* Run instructions until their end, or until the location passes `pc`. */
 static enum cfi_status run(struct machine *m, uint64_t from, uint64_t to, uint64_t pc)
 {
-	m->c = (struct cursor){ from, to, m->section->memory.shift, false };
+	m->c = (struct cursor){from, to, m->section->memory.shift, false};
 	while (m->c.at < m->c.end && !m->c.bad) {
 		uint8_t byte = cursor_u8(&m->c), low = byte & 0x3f;
 		uint64_t moved = 0;
@@ -251,10 +252,8 @@ enum cfi_status cfi_find(const struct cfi_section *section, uint64_t pc, struct 
 {
 	struct cie cie;
 	struct fde fde;
-	struct machine m = { .section = section,
-			     .cie = &cie,
-			     .row = &work->row,
-			     .remembered = work->remembered };
+	struct machine m = {
+	    .section = section, .cie = &cie, .row = &work->row, .remembered = work->remembered};
 	enum cfi_status status = record_find(section, pc, &cie, &fde);
 
 	if (status != CFI_OK)

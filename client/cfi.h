@@ -30,11 +30,11 @@ struct cfi_section {
 enum cfi_how {
 	CFI_SAME,
 	CFI_UNDEFINED,
-	CFI_AT_CFA,	   /* stored at CFA + value */
-	CFI_CFA_PLUS,	   /* is CFA + value */
-	CFI_REGISTER,	   /* is register `value` */
+	CFI_AT_CFA,        /* stored at CFA + value */
+	CFI_CFA_PLUS,      /* is CFA + value */
+	CFI_REGISTER,      /* is register `value` */
 	CFI_AT_EXPRESSION, /* stored where the expression says; value: offset from memory.lo */
-	CFI_EXPRESSION	   /* is what the expression says */
+	CFI_EXPRESSION     /* is what the expression says */
 };
 
 struct cfi_rule {
@@ -45,7 +45,7 @@ struct cfi_rule {
 /* How to leave a function at one pc. */
 struct cfi_row {
 	struct cfi_rule reg[ARCH_REGS];
-	int32_t cfa_offset;   /* from cfa_register, or of the expression from memory.lo */
+	int32_t cfa_offset; /* from cfa_register, or of the expression from memory.lo */
 	uint8_t cfa_register;
 	bool cfa_expression;
 	uint8_t return_register;
@@ -67,7 +67,7 @@ enum cfi_status {
 struct cfi_work {
 	struct cfi_row remembered[CFI_REMEMBERED];
 	struct cfi_row initial; /* after the CIE's instructions */
-	struct cfi_row row;	/* the result */
+	struct cfi_row row;     /* the result */
 };
 
 /* Find the row for `pc` and leave it in work->row. */

@@ -25,11 +25,13 @@ struct setting {
 };
 
 static const struct setting settings[] = {
+/* clang-format off */
 #define NAMES(...) { __VA_ARGS__ }
 #define TEXT(option, names, what)
 #define SETTING(kind, field, option, names, preset, least, most, what)                             \
-	{ kind, #field, #option, offsetof(struct config, field), offsetof(struct hearth_options, option),   \
-	  names, preset, least, most },
+	{ kind, #field, #option, offsetof(struct config, field),                                   \
+	  offsetof(struct hearth_options, option), names, preset, least, most },
+/* clang-format on */
 #include "client/settings.def"
 #undef SETTING
 #undef TEXT
@@ -66,8 +68,8 @@ static void refuse(struct config *c, const char *name, const char *field, const 
 
 enum config_switch config_truth(const char *text)
 {
-	static const char *const yes[] = { "1", "true", "yes", "on", "auto" };
-	static const char *const no[] = { "0", "false", "no", "off" };
+	static const char *const yes[] = {"1", "true", "yes", "on", "auto"};
+	static const char *const no[] = {"0", "false", "no", "off"};
 
 	for (size_t i = 0; text && i < sizeof(yes) / sizeof(*yes); i++)
 		if (!strcasecmp(text, yes[i]))
@@ -114,10 +116,10 @@ static double number(const char *text)
 	return *p || p == text ? -1 : v;
 }
 
-/* Nonsense is -1, what is outside the range the nearest value inside.  0 is nonsense where the range is
- * above it. */
-static double bounded(struct config *c, const struct setting *s, const char *name,
-		      const char *text, double v)
+/* Nonsense is -1, what is outside the range the nearest value inside.  0 is nonsense where the
+ * range is above it. */
+static double bounded(struct config *c, const struct setting *s, const char *name, const char *text,
+		      double v)
 {
 	char reason[96];
 
@@ -153,8 +155,8 @@ static double read_number(struct config *c, const struct setting *s, double opti
 }
 
 static const char *const engines[] = {
-	[HEARTH_ENGINE_POSIX_TIMER] = "posix-timer",
-	[HEARTH_ENGINE_PERF] = "perf",
+    [HEARTH_ENGINE_POSIX_TIMER] = "posix-timer",
+    [HEARTH_ENGINE_PERF] = "perf",
 };
 
 static uint32_t read_engine(struct config *c, const struct setting *s, uint32_t option,
@@ -186,7 +188,9 @@ static void read_setting(struct config *c, const struct setting *s, const struct
 	case SWITCH:
 	case TRISTATE:
 		memcpy(&given, option, sizeof(given));
-		truth = given == HEARTH_ON ? CONFIG_YES : given == HEARTH_OFF ? CONFIG_NO : CONFIG_UNSET;
+		truth = given == HEARTH_ON    ? CONFIG_YES
+			: given == HEARTH_OFF ? CONFIG_NO
+					      : CONFIG_UNSET;
 		if (truth == CONFIG_UNSET)
 			truth = read_switch(c, s, env);
 		if (s->kind == TRISTATE)
@@ -324,8 +328,8 @@ static const char *socket_path(const char *text)
 }
 
 /*
- * Datadog's variable may well be an address of HTTP, which is no mistake and no place for a ring; of a
- * socket it names the one for HTTP, beside which hearthd has ours.
+ * Datadog's variable may well be an address of HTTP, which is no mistake and no place for a ring;
+ * of a socket it names the one for HTTP, beside which hearthd has ours.
  */
 static void read_hint(struct config *c, const char *url)
 {
@@ -344,7 +348,8 @@ static void read_hint(struct config *c, const char *url)
 static void read_agent(struct config *c, const struct hearth_options *o, config_env_fn env)
 {
 	const char *agent = o->agent ? o->agent : look(env, "HEARTH_AGENT");
-	const char *path = agent ? socket_path(agent) : NULL, *runtime = look(env, "XDG_RUNTIME_DIR");
+	const char *path = agent ? socket_path(agent) : NULL,
+		   *runtime = look(env, "XDG_RUNTIME_DIR");
 
 	if (path)
 		(void)snprintf(c->agent, sizeof(c->agent), "%s", path);
@@ -383,7 +388,7 @@ static void put_settings(struct config *c)
 void config_read(struct config *ret, const struct hearth_options *options, config_env_fn env,
 		 const char *executable)
 {
-	struct hearth_options o = { 0 };
+	struct hearth_options o = {0};
 
 	if (options && options->size)
 		memcpy(&o, options, options->size < sizeof(o) ? options->size : sizeof(o));

@@ -3,8 +3,8 @@
  * client/config.h - settings: options of the program, then HEARTH_*, then DD_*, then defaults.
  *
  * Private to client/.  settings.def is the table.  The environment is read once, outside signal
- * handlers, and copied.  A value that makes no sense counts as not set, and a number outside its range
- * becomes the nearest that is inside; either is noted, for the agent's status.
+ * handlers, and copied.  A value that makes no sense counts as not set, and a number outside its
+ * range becomes the nearest that is inside; either is noted, for the agent's status.
  */
 #ifndef CLIENT_CONFIG_H
 #define CLIENT_CONFIG_H
@@ -15,10 +15,10 @@
 
 struct hearth_options;
 
-#define CONFIG_TEXT_BYTES 4096 /* of service, env, version and tags, as the hello carries them */
-#define CONFIG_LABELS_MAX 24   /* the agent adds some and takes 32 */
+#define CONFIG_TEXT_BYTES 4096  /* of service, env, version and tags, as the hello carries them */
+#define CONFIG_LABELS_MAX 24    /* the agent adds some and takes 32 */
 #define CONFIG_NOTES_BYTES 2048 /* of the settings in force and those refused */
-#define CONFIG_PATH_BYTES 108  /* sockaddr_un */
+#define CONFIG_PATH_BYTES 108   /* sockaddr_un */
 
 enum config_switch { CONFIG_UNSET, CONFIG_YES, CONFIG_NO };
 
@@ -35,10 +35,10 @@ struct config {
 	uint32_t lock_capture_ppm;
 	uint32_t exception_interval;
 	uint32_t stop_timeout_ms;
-	char agent[CONFIG_PATH_BYTES];	 /* "": look in the three run directories */
+	char agent[CONFIG_PATH_BYTES];      /* "": look in the three run directories */
 	char agent_hint[CONFIG_PATH_BYTES]; /* "": none; looked at before those */
-	char runtime[CONFIG_PATH_BYTES]; /* $XDG_RUNTIME_DIR, "" */
-	char text[CONFIG_TEXT_BYTES];	 /* "key\0value\0", by turns */
+	char runtime[CONFIG_PATH_BYTES];    /* $XDG_RUNTIME_DIR, "" */
+	char text[CONFIG_TEXT_BYTES];       /* "key\0value\0", by turns */
 	uint32_t text_bytes, labels_count;
 	/* The same form: a RING_HELLO_REFUSED for each setting that was not taken as it stood, and
 	 * RING_HELLO_SETTINGS with those in force. */

@@ -19,7 +19,7 @@ static inline struct cursor cursor_at(const struct cfi_memory *m, uint64_t at)
 {
 	bool bad = at < m->lo || at > m->hi;
 
-	return (struct cursor){ bad ? m->hi : at, m->hi, m->shift, bad };
+	return (struct cursor){bad ? m->hi : at, m->hi, m->shift, bad};
 }
 
 /* Little-endian unsigned of 1..8 bytes. */

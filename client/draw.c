@@ -16,8 +16,8 @@ uint64_t draw_seed(uint64_t a, uint64_t b)
 }
 
 /*
- * u = m * 2^-e with m in [1, 2): ln u = ln m - e ln 2, and ln m = 2 artanh((m - 1) / (m + 1)) by its
- * series, whose argument is at most 1/3: eight terms leave less than 1e-8.
+ * u = m * 2^-e with m in [1, 2): ln u = ln m - e ln 2, and ln m = 2 artanh((m - 1) / (m + 1)) by
+ * its series, whose argument is at most 1/3: eight terms leave less than 1e-8.
  */
 uint64_t draw_exponential(uint64_t *state, uint64_t mean)
 {

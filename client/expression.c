@@ -227,8 +227,8 @@ static void constant(struct evaluation *e, uint8_t op)
 {
 	unsigned bytes = 1u << ((op - OP_CONST1U) / 2);
 
-	push(e, (op - OP_CONST1U) & 1 ? cursor_signed(&e->c, bytes) :
-					cursor_unsigned(&e->c, bytes));
+	push(e,
+	     (op - OP_CONST1U) & 1 ? cursor_signed(&e->c, bytes) : cursor_unsigned(&e->c, bytes));
 }
 
 static void operate(struct evaluation *e, uint8_t op)
@@ -300,7 +300,7 @@ enum cfi_status cfi_evaluate(const struct cfi_section *section, int32_t offset,
 			     const struct cfi_memory *stack, const uint64_t *initial,
 			     uint64_t *ret_value)
 {
-	struct evaluation e = { .reg = reg, .pc = pc, .memory = stack };
+	struct evaluation e = {.reg = reg, .pc = pc, .memory = stack};
 	uint64_t length;
 
 	e.c = cursor_at(&section->memory, section->memory.lo + (uint64_t)(int64_t)offset);

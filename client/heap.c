@@ -61,7 +61,8 @@ bool heap_format(struct ring_heap *h, size_t bytes)
 
 /* ---- chances ---- */
 
-/* exp(-x) = exp(-x / 64)^64; where x is small by the series of 1 - exp(-x), which cancels nothing. */
+/* exp(-x) = exp(-x / 64)^64; where x is small by the series of 1 - exp(-x), which cancels
+ * nothing. */
 double heap_chance(uint64_t size, uint64_t mean)
 {
 	double x = mean ? (double)size / (double)mean : 40, y = x / 64, sum = 0;

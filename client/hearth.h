@@ -36,19 +36,20 @@ extern "C" {
 /* What functions return: 0 or one of these. */
 enum hearth_code {
 	HEARTH_OK = 0,
-	HEARTH_E_ARGUMENT = -1,	 /* NULL, or a value that makes no sense */
-	HEARTH_E_MEMORY = -2,	 /* the shared memory could not be made */
-	HEARTH_E_ACTIVE = -3,	 /* another profiler of this process is running */
-	HEARTH_E_STOPPED = -4,	 /* the profiler is not running */
-	HEARTH_E_DISABLED = -5,	 /* switched off: HEARTH_ENABLED=0, or a set-uid program */
-	HEARTH_E_SIGNAL = -6,	 /* the program uses SIGPROF itself: no CPU samples */
-	HEARTH_E_TIMEOUT = -7,	 /* the agent did not answer in time; nothing was lost by that */
-	HEARTH_E_LIMIT = -8,	 /* too many threads, spans or labels, or too long a name */
-	HEARTH_E_NOT_YET = -9,	 /* this version of the library does not carry it to the agent */
-	HEARTH_E_SYSTEM = -10,	 /* a system call failed */
+	HEARTH_E_ARGUMENT = -1,  /* NULL, or a value that makes no sense */
+	HEARTH_E_MEMORY = -2,    /* the shared memory could not be made */
+	HEARTH_E_ACTIVE = -3,    /* another profiler of this process is running */
+	HEARTH_E_STOPPED = -4,   /* the profiler is not running */
+	HEARTH_E_DISABLED = -5,  /* switched off: HEARTH_ENABLED=0, or a set-uid program */
+	HEARTH_E_SIGNAL = -6,    /* the program uses SIGPROF itself: no CPU samples */
+	HEARTH_E_TIMEOUT = -7,   /* the agent did not answer in time; nothing was lost by that */
+	HEARTH_E_LIMIT = -8,     /* too many threads, spans or labels, or too long a name */
+	HEARTH_E_NOT_YET = -9,   /* this version of the library does not carry it to the agent */
+	HEARTH_E_SYSTEM = -10,   /* a system call failed */
 	HEARTH_E_NO_HOOKS = -11, /* only libhearth-preload or a --wrap build sees these calls */
 	HEARTH_E_SHADOWED = -12, /* the program's own allocator stands before our hooks */
-	HEARTH_E_SANITIZER = -13 /* the program was built with a sanitizer, which has hooks of its own */
+	HEARTH_E_SANITIZER =
+	    -13 /* the program was built with a sanitizer, which has hooks of its own */
 };
 
 /* A label of all of the process's samples. */
@@ -64,53 +65,64 @@ enum hearth_switch { HEARTH_DEFAULT, HEARTH_ON, HEARTH_OFF };
 
 /*
  * Settings.  A zeroed field means: the environment variable HEARTH_<NAME>, then the Datadog
- * variable of the same meaning, then the default.  What cannot be used is replaced by the default, or
- * by the nearest number in range, and said in the agent's status.  libhearth(3) has the whole table.
+ * variable of the same meaning, then the default.  What cannot be used is replaced by the default,
+ * or by the nearest number in range, and said in the agent's status.  libhearth(3) has the whole
+ * table.
  */
 struct hearth_options {
-	size_t size;		     /* sizeof(struct hearth_options) */
-	const char *service;	     /* HEARTH_SERVICE, DD_SERVICE; the executable's file name */
-	const char *env;	     /* HEARTH_ENV, DD_ENV; none */
-	const char *version;	     /* HEARTH_VERSION, DD_VERSION; none */
-	const struct hearth_tag *tags; /* before those of HEARTH_TAGS, or DD_TAGS and
-					* DD_PROFILING_TAGS: "key:value,key:value" */
+	size_t size;         /* sizeof(struct hearth_options) */
+	const char *service; /* HEARTH_SERVICE, DD_SERVICE; the executable's file name */
+	const char *env;     /* HEARTH_ENV, DD_ENV; none */
+	const char *version; /* HEARTH_VERSION, DD_VERSION; none */
+	/* before those of HEARTH_TAGS, or DD_TAGS and DD_PROFILING_TAGS: "key:value,key:value" */
+	const struct hearth_tag *tags;
 	size_t tags_count;
-	const char *agent;	     /* HEARTH_AGENT; "unix:/path/agent.sock".  By default the first of
-				      * /run/hearth, $XDG_RUNTIME_DIR/hearth and /tmp/hearth-<uid> whose
-				      * agent.sock belongs to root or to the caller */
-	uint32_t cpu_interval_us;    /* HEARTH_CPU_INTERVAL_US, or HEARTH_CPU_HZ; 9900.  1000..1000000 of
-				      * each thread's CPU time */
-	uint32_t max_frames;	     /* HEARTH_MAX_FRAMES, DD_PROFILING_MAX_FRAMES; 128, at most 512 */
-	double max_overhead_percent; /* HEARTH_MAX_OVERHEAD_PCT, DD_PROFILING_MAX_TIME_USAGE_PCT; 1.
-				      * When its own cost is above, the library samples less often */
-	enum hearth_switch cpu;	     /* HEARTH_CPU_ENABLED, DD_PROFILING_CPU_ENABLED */
-	/* With libhearth-preload only: blocking calls, allocations, live heap, locks, C++ exceptions. */
-	enum hearth_switch wall;     /* HEARTH_WALL_ENABLED, DD_PROFILING_WALLTIME_ENABLED */
-	enum hearth_switch alloc;    /* HEARTH_MEMORY_ENABLED, DD_PROFILING_MEMORY_ENABLED */
-	enum hearth_switch heap;     /* HEARTH_HEAP_ENABLED, DD_PROFILING_HEAP_ENABLED */
-	enum hearth_switch lock;     /* HEARTH_LOCK_ENABLED, DD_PROFILING_LOCK_ENABLED */
+	/* HEARTH_AGENT; "unix:/path/agent.sock". By default the first of /run/hearth,
+	 * $XDG_RUNTIME_DIR/hearth and /tmp/hearth-<uid> whose agent.sock belongs to root or to the
+	 * caller */
+	const char *agent;
+	/* HEARTH_CPU_INTERVAL_US, or HEARTH_CPU_HZ; 9900. 1000..1000000 of each thread's CPU
+	 * time */
+	uint32_t cpu_interval_us;
+	/* HEARTH_MAX_FRAMES, DD_PROFILING_MAX_FRAMES; 128, at most 512 */
+	uint32_t max_frames;
+	/* HEARTH_MAX_OVERHEAD_PCT, DD_PROFILING_MAX_TIME_USAGE_PCT; 1. When its own cost is above,
+	 * the library samples less often */
+	double max_overhead_percent;
+	enum hearth_switch cpu; /* HEARTH_CPU_ENABLED, DD_PROFILING_CPU_ENABLED */
+	/* With libhearth-preload only: blocking calls, allocations, live heap, locks, C++
+	 * exceptions. */
+	enum hearth_switch wall;      /* HEARTH_WALL_ENABLED, DD_PROFILING_WALLTIME_ENABLED */
+	enum hearth_switch alloc;     /* HEARTH_MEMORY_ENABLED, DD_PROFILING_MEMORY_ENABLED */
+	enum hearth_switch heap;      /* HEARTH_HEAP_ENABLED, DD_PROFILING_HEAP_ENABLED */
+	enum hearth_switch lock;      /* HEARTH_LOCK_ENABLED, DD_PROFILING_LOCK_ENABLED */
 	enum hearth_switch exception; /* HEARTH_EXCEPTION_ENABLED, DD_PROFILING_EXCEPTION_ENABLED */
-	uint32_t alloc_mean_bytes;   /* HEARTH_HEAP_SAMPLE_SIZE, DD_PROFILING_HEAP_SAMPLE_SIZE; 524288,
-				      * 65536..1073741824 bytes from one sample to the next */
-	uint32_t exception_interval; /* HEARTH_EXCEPTION_SAMPLING_INTERVAL, DD_PROFILING_EXCEPTION_
-				      * SAMPLING_INTERVAL; 100, 1..1000000 exceptions */
-	double lock_capture_percent; /* HEARTH_LOCK_CAPTURE_PCT, HEARTH_CAPTURE_PCT,
-				      * DD_PROFILING_CAPTURE_PCT; 1, at most 100: how many of the locks
-				      * taken have their hold timed */
-	double cpu_hz;		     /* HEARTH_CPU_HZ; where no interval is given */
-	enum hearth_switch endpoint_collection; /* HEARTH_ENDPOINT_COLLECTION_ENABLED,
-						 * DD_PROFILING_ENDPOINT_COLLECTION_ENABLED */
-	enum hearth_switch code_hotspots; /* HEARTH_CODE_HOTSPOTS_COLLECTION_ENABLED,
-					   * DD_PROFILING_CODE_HOTSPOTS_COLLECTION_ENABLED: span ids on
-					   * samples */
-	enum hearth_switch otel_context; /* HEARTH_OTEL_CONTEXT_ENABLED: publish the thread's and the
-					  * process's context as OpenTelemetry's profilers read them */
-	uint32_t stop_timeout_ms;    /* HEARTH_STOP_TIMEOUT_MS; 1000, at most 60000 */
+	/* HEARTH_HEAP_SAMPLE_SIZE, DD_PROFILING_HEAP_SAMPLE_SIZE; 524288, 65536..1073741824 bytes
+	 * from one sample to the next */
+	uint32_t alloc_mean_bytes;
+	/* HEARTH_EXCEPTION_SAMPLING_INTERVAL, DD_PROFILING_EXCEPTION_SAMPLING_INTERVAL; 100,
+	 * 1..1000000 exceptions */
+	uint32_t exception_interval;
+	/* HEARTH_LOCK_CAPTURE_PCT, HEARTH_CAPTURE_PCT, DD_PROFILING_CAPTURE_PCT; 1, at most 100:
+	 * how many of the locks taken have their hold timed */
+	double lock_capture_percent;
+	double cpu_hz; /* HEARTH_CPU_HZ; where no interval is given */
+	/* HEARTH_ENDPOINT_COLLECTION_ENABLED, DD_PROFILING_ENDPOINT_COLLECTION_ENABLED */
+	enum hearth_switch endpoint_collection;
+	/* HEARTH_CODE_HOTSPOTS_COLLECTION_ENABLED, DD_PROFILING_CODE_HOTSPOTS_COLLECTION_ENABLED:
+	 * span ids on samples */
+	enum hearth_switch code_hotspots;
+	/* HEARTH_OTEL_CONTEXT_ENABLED: publish the thread's and the process's context as
+	 * OpenTelemetry's profilers read them */
+	enum hearth_switch otel_context;
+	uint32_t stop_timeout_ms; /* HEARTH_STOP_TIMEOUT_MS; 1000, at most 60000 */
 	/* What struct hearth_start leaves open: HEARTH_STOP_ON_EXIT, DD_PROFILING_FLUSH_ON_EXIT;
 	 * HEARTH_PROFILE_CHILDREN. */
 	enum hearth_switch stop_on_exit, profile_children;
-	enum hearth_switch enabled;  /* HEARTH_ENABLED, DD_PROFILING_ENABLED; off: a start does nothing */
-	enum hearth_switch debug;    /* HEARTH_DEBUG; off.  Say on stderr which settings were refused */
+	/* HEARTH_ENABLED, DD_PROFILING_ENABLED; off: a start does nothing */
+	enum hearth_switch enabled;
+	/* HEARTH_DEBUG; off.  Say on stderr which settings were refused */
+	enum hearth_switch debug;
 	enum hearth_engine cpu_engine; /* HEARTH_CPU_ENGINE: posix-timer or perf */
 };
 
@@ -124,15 +136,15 @@ struct hearth_start {
 
 /* Totals since the process started to be profiled. */
 struct hearth_stats {
-	size_t size;		/* set by the caller to sizeof(struct hearth_stats) */
+	size_t size; /* set by the caller to sizeof(struct hearth_stats) */
 	uint64_t cpu_samples, blocked_samples;
-	uint64_t dropped;	/* samples lost, for whatever reason */
+	uint64_t dropped; /* samples lost, for whatever reason */
 	uint64_t stacks_complete, stacks_cut;
-	uint64_t cost_ns;	/* the library's own CPU time: measured, counted and scaled */
-	uint64_t interval_us;	/* the CPU sampling interval in force */
-	uint32_t attached;	/* 1: the agent is reading */
-	uint32_t cpu_off;	/* a hearth_code: why there are no CPU samples; 0: there are, as far as
-				 * this process runs */
+	uint64_t cost_ns;     /* the library's own CPU time: measured, counted and scaled */
+	uint64_t interval_us; /* the CPU sampling interval in force */
+	uint32_t attached;    /* 1: the agent is reading */
+	/* a hearth_code: why there are no CPU samples; 0: there are, as far as this process runs */
+	uint32_t cpu_off;
 };
 
 struct hearth_profiler;
@@ -162,7 +174,8 @@ int hearth_profiler_start(struct hearth_profiler *p, const struct hearth_start *
  */
 int hearth_profiler_stop(struct hearth_profiler *p, bool flush);
 
-/* Stop if needed and free.  Memory that signal handlers may be using stays until the process ends. */
+/* Stop if needed and free.  Memory that signal handlers may be using stays until the process
+ * ends. */
 void hearth_profiler_free(struct hearth_profiler *p);
 
 /* English words for a code; never NULL, static. */
@@ -172,8 +185,8 @@ const char *hearth_strerror(int code);
  * Begin a span on the calling thread, as a child of the one that is open there, if any: until it
  * ends, samples of this thread carry its ids.  `trace_id` is 16 bytes, NULL for the parent's or a
  * random one; `span_id` 0 is replaced by a random one.  `endpoint` may be NULL.  Spans are ended on
- * the thread that began them, in reverse order.  Returns NULL when no profiler runs or memory is out;
- * the other functions take that.
+ * the thread that began them, in reverse order.  Returns NULL when no profiler runs or memory is
+ * out; the other functions take that.
  */
 struct hearth_span *hearth_span_begin(const char *operation, const char *endpoint,
 				      const unsigned char trace_id[16], uint64_t span_id);
@@ -181,15 +194,16 @@ struct hearth_span *hearth_span_begin(const char *operation, const char *endpoin
 /* End a span and those inside it that are still open.  Returns 0 or HEARTH_E_ARGUMENT. */
 int hearth_span_end(struct hearth_span *span);
 
-/* Name the endpoint that the outermost span of `span` serves, 200 bytes at most: samples carry it from
- * then on, and the span says it at its end.  The first span to name one in hearth_span_begin does the
- * same.  Returns 0, HEARTH_E_ARGUMENT (also on a thread where the span is not open) or HEARTH_E_LIMIT. */
+/* Name the endpoint that the outermost span of `span` serves, 200 bytes at most: samples carry it
+ * from then on, and the span says it at its end.  The first span to name one in hearth_span_begin
+ * does the same.  Returns 0, HEARTH_E_ARGUMENT (also on a thread where the span is not open) or
+ * HEARTH_E_LIMIT. */
 int hearth_span_endpoint(struct hearth_span *span, const char *endpoint);
 
 /*
  * Write "trace_id=<32 hex> span_id=<16 hex> service=... env=... version=..." into `buffer`, for log
- * lines: the calling thread's span, if it has one, and what of the others is set.  A value with spaces
- * is quoted.  Always terminates.  Returns the length that was needed, as snprintf does, or
+ * lines: the calling thread's span, if it has one, and what of the others is set.  A value with
+ * spaces is quoted.  Always terminates.  Returns the length that was needed, as snprintf does, or
  * HEARTH_E_ARGUMENT.
  */
 int hearth_log_context(char *buffer, size_t size);
@@ -198,22 +212,22 @@ int hearth_log_context(char *buffer, size_t size);
  * HEARTH_E_STOPPED or HEARTH_E_LIMIT (too long, or no free slot). */
 int hearth_thread_name(const char *name);
 
-/* Name a lock, up to 63 bytes, or name it anew; "" forgets the name.  At most 1,024 locks have one at
- * a time.  Returns 0, HEARTH_E_ARGUMENT or HEARTH_E_LIMIT. */
+/* Name a lock, up to 63 bytes, or name it anew; "" forgets the name.  At most 1,024 locks have one
+ * at a time.  Returns 0, HEARTH_E_ARGUMENT or HEARTH_E_LIMIT. */
 int hearth_lock_name(const void *lock, const char *name);
 
 /* Name the task that the calling thread works on, up to 200 bytes; NULL: none.  Returns as
  * hearth_label_set. */
 int hearth_task_name(const char *name);
 
-/* Set a label of the calling thread's samples, until it is set again; NULL takes it away.  At most 10,
- * a key of 64 and a value of 200 bytes, 768 bytes together with endpoint and task.  Returns 0,
- * HEARTH_E_ARGUMENT (keys that samples have anyway: "span id", "thread name"...), HEARTH_E_STOPPED when
- * no profiler ever ran, or HEARTH_E_LIMIT. */
+/* Set a label of the calling thread's samples, until it is set again; NULL takes it away.  At most
+ * 10, a key of 64 and a value of 200 bytes, 768 bytes together with endpoint and task.  Returns 0,
+ * HEARTH_E_ARGUMENT (keys that samples have anyway: "span id", "thread name"...), HEARTH_E_STOPPED
+ * when no profiler ever ran, or HEARTH_E_LIMIT. */
 int hearth_label_set(const char *key, const char *value);
 
-/* Fill in `stats`, whose size the caller has set.  Returns 0, HEARTH_E_ARGUMENT, or HEARTH_E_STOPPED
- * when no profiler ever ran (all zero then). */
+/* Fill in `stats`, whose size the caller has set.  Returns 0, HEARTH_E_ARGUMENT, or
+ * HEARTH_E_STOPPED when no profiler ever ran (all zero then). */
 int hearth_stats(struct hearth_stats *stats);
 
 #pragma GCC visibility pop

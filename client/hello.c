@@ -21,23 +21,23 @@
 #define ATTACH_LIFE_NS SECOND
 #define BACKOFF_MAX_NS (60 * SECOND)
 #define BACKOFF_KNOWN_NS (2 * SECOND) /* in the first minute after an agent went away */
-#define RETRY_NS (SECOND / 10)	     /* in the first seconds after it said goodbye */
+#define RETRY_NS (SECOND / 10)        /* in the first seconds after it said goodbye */
 #define RETRIES 30
 #define LAST_TRIES 10 /* at exit, while another thread is sending */
 #define LAST_PAUSE_NS 200000
 #define MAP_LOOK_NS (10 * SECOND)
-#define MODULES_A_HELLO 64	      /* descriptors that are open at once */
+#define MODULES_A_HELLO 64 /* descriptors that are open at once */
 
 static struct {
 	uint32_t sending;  /* taken by the one that sends */
 	uint32_t disabled; /* the memfd is no longer ours, or a filter forbids */
 	int64_t next_ns, backoff_ns;
-	int64_t lost_ns; /* since when a known agent is silent; 0: it is not */
+	int64_t lost_ns;  /* since when a known agent is silent; 0: it is not */
 	uint32_t retries; /* since an agent said goodbye */
 	uint64_t offered; /* how far the rings were filled at the last hello_offer */
 	uint32_t modules_sent;
 	uint32_t map_sent; /* the perf map of a JIT's code */
-	int64_t map_ns;	   /* when it is looked for again */
+	int64_t map_ns;    /* when it is looked for again */
 } hello;
 
 void hello_reset(void)
@@ -151,7 +151,7 @@ static bool find_socket(char path[CONFIG_PATH_BYTES])
 
 static int connect_agent(void)
 {
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	int fd;
 
 	if (!find_socket(a.sun_path))
@@ -178,15 +178,15 @@ struct parcel {
 	} control;
 };
 
-/* Open the files of modules [from, from + count).  A path may lead to another file by now: the agent
- * compares build ids. */
+/* Open the files of modules [from, from + count).  A path may lead to another file by now: the
+ * agent compares build ids. */
 static void pack_modules(struct parcel *p, struct ring_hello *h)
 {
 	for (uint32_t i = 0; i < h->modules_count; i++) {
 		const struct ring_module *m = &session.modules[h->modules_from + i];
-		int fd = m->path[0] == '/' ?
-				 sys_open(m->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK) :
-				 -1;
+		int fd = m->path[0] == '/'
+			     ? sys_open(m->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
+			     : -1;
 
 		if (fd < 0)
 			h->no_file[i / 64] |= UINT64_C(1) << i % 64;
@@ -201,8 +201,9 @@ static int open_map(void)
 	char path[40];
 	const char *end = path + sizeof(path) - 1;
 
-	(void)append(append_number(append(path, end, "/tmp/perf-"), end, (unsigned)session.head->pid), end,
-		     ".map");
+	(void)append(
+	    append_number(append(path, end, "/tmp/perf-"), end, (unsigned)session.head->pid), end,
+	    ".map");
 	return sys_open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
 }
 
@@ -220,14 +221,14 @@ static bool deliver(int to, struct parcel *p, const struct ring_hello *h)
 {
 	const struct config *c = profiler_config();
 	struct iovec part[3] = {
-		{ (void *)(uintptr_t)h, sizeof(*h) },
-		{ (void *)(uintptr_t)c->text, c->text_bytes },
-		{ (void *)(uintptr_t)c->notes, c->notes_bytes },
+	    {(void *)(uintptr_t)h, sizeof(*h)},
+	    {(void *)(uintptr_t)c->text, c->text_bytes},
+	    {(void *)(uintptr_t)c->notes, c->notes_bytes},
 	};
-	struct msghdr m = { .msg_iov = part,
-			    .msg_iovlen = 3,
-			    .msg_control = &p->control,
-			    .msg_controllen = CMSG_SPACE(sizeof(int) * p->count) };
+	struct msghdr m = {.msg_iov = part,
+			   .msg_iovlen = 3,
+			   .msg_control = &p->control,
+			   .msg_controllen = CMSG_SPACE(sizeof(int) * p->count)};
 
 	p->control.header.cmsg_level = SOL_SOCKET;
 	p->control.header.cmsg_type = SCM_RIGHTS;
@@ -353,8 +354,8 @@ static bool early(int64_t now_ns)
 {
 	return load(&hello.next_ns) == 0 && now_ns - session.start_ns < ATTACH_LIFE_NS &&
 	       (int64_t)load(&session.counters->samples[RING_CPU]) *
-			       profiler_config()->cpu_interval_us * 1000 <
-		       ATTACH_CPU_NS;
+		       profiler_config()->cpu_interval_us * 1000 <
+		   ATTACH_CPU_NS;
 }
 
 static int64_t next_backoff(int64_t now_ns)

@@ -14,7 +14,8 @@
 /* Look whether it is time to attach, to attach again or to show new modules, and do it. */
 void hello_poll(int64_t now_ns);
 
-/* Send one now whatever the time (ring_hello_flags).  False: no agent, or another thread is at it. */
+/* Send one now whatever the time (ring_hello_flags).  False: no agent, or another thread is at
+ * it. */
 bool hello_send(uint32_t flags);
 
 /* Sampling has stopped: show the rings to the agent if they hold what it has not stored, for its
@@ -28,7 +29,8 @@ bool hello_attached(int64_t now_ns);
 /* A new session, or new settings: attach anew. */
 void hello_reset(void);
 
-/* Let nobody send until hello_reset: the settings change.  Waits 2 ms at most for one who is at it. */
+/* Let nobody send until hello_reset: the settings change.  Waits 2 ms at most for one who is at
+ * it. */
 void hello_hold(void);
 
 /* Note the seccomp mode that the process starts with (a container's), as no reason to be silent. */

@@ -3,9 +3,9 @@
  * client/hook.h - how the preload stands in front of a function of libc and times it.
  *
  * Private to client/preload_*.c.  A hook gives the call's own result and errno.  It holds nothing
- * while it waits, so that the call stays a cancellation point and may be left by longjmp.  Files that
- * include this are compiled without sibling calls: dlsym with RTLD_NEXT asks who its caller is, and the
- * hook's frame is where source_wall.c starts from.
+ * while it waits, so that the call stays a cancellation point and may be left by longjmp.  Files
+ * that include this are compiled without sibling calls: dlsym with RTLD_NEXT asks who its caller
+ * is, and the hook's frame is where source_wall.c starts from.
  */
 #ifndef CLIENT_HOOK_H
 #define CLIENT_HOOK_H
@@ -31,10 +31,10 @@ enum {
  */
 #define NEXT(name, result, parameters, version_)                                                   \
 	static result(*next_##name) parameters;                                                    \
-	static const struct preload_symbol symbol_##name = { #name, version_,                      \
-							     (void **)(void *)&next_##name };      \
+	static const struct preload_symbol symbol_##name = {#name, version_,                       \
+							    (void **)(void *)&next_##name};        \
 	static const struct preload_symbol *const listed_##name                                    \
-		__attribute__((section("hearth_next"), used)) = &symbol_##name;                    \
+	    __attribute__((section("hearth_next"), used)) = &symbol_##name;                        \
 	static inline result(*find_##name(void)) parameters                                        \
 	{                                                                                          \
 		result(*next_) parameters = load(&next_##name);                                    \
@@ -54,13 +54,12 @@ enum {
 		(b).from = (struct call_site)CALL_SITE;                                            \
 	} while (0)
 
-/* Do `statement`, which waits for `target_` perhaps, and charge its time to `charged`.  What a call that
- * does not block has no need of is set only where it turns out to. */
+/* Do `statement`, which waits for `target_` perhaps, and charge its time to `charged`.  What a call
+ * that does not block has no need of is set only where it turns out to. */
 #define WAITS(charged, target_, statement)                                                         \
 	do {                                                                                       \
-		struct wall_pass pass_ =                                                           \
-			wall_pass_begin(RING_CALL_##charged, (uint64_t)(target_),                  \
-					&(struct call_site)CALL_SITE);                             \
+		struct wall_pass pass_ = wall_pass_begin(RING_CALL_##charged, (uint64_t)(target_), \
+							 &(struct call_site)CALL_SITE);            \
 		struct blocked blocked_;                                                           \
                                                                                                    \
 		if (__builtin_expect(!pass_.thread, 0)) {                                          \
@@ -77,7 +76,8 @@ enum {
 		source_wall_end(&blocked_);                                                        \
 	} while (0)
 
-/* Define `name`, which calls `call` and charges the time to `charged`; `after` is done at the end. */
+/* Define `name`, which calls `call` and charges the time to `charged`; `after` is done at the
+ * end. */
 #define HOOK_CALL(result, name, parameters, call, charged, target_, after)                         \
 	EXPORT result name parameters;                                                             \
 	result name parameters                                                                     \

@@ -10,9 +10,9 @@
 #define KEY_MAX 64
 
 /* Keys that records have from elsewhere. */
-static const char *const reserved[] = { LABEL_ENDPOINT, LABEL_TASK, "thread id", "thread name",
-					"trace id",	"span id",  "local root span id", "lock name",
-					"exception type" };
+static const char *const reserved[] = {LABEL_ENDPOINT,       LABEL_TASK,  "thread id",
+				       "thread name",        "trace id",  "span id",
+				       "local root span id", "lock name", "exception type"};
 
 static bool is_reserved(const char *key)
 {
@@ -23,7 +23,8 @@ static bool is_reserved(const char *key)
 }
 
 /* The text without `key`, into `to`; how many labels of the program are in it. */
-static uint32_t copy_without(const struct thread *t, const char *key, char *to, unsigned *ret_labels)
+static uint32_t copy_without(const struct thread *t, const char *key, char *to,
+			     unsigned *ret_labels)
 {
 	uint32_t bytes = 0, at = 0;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * client/label.h - the text that all records of a thread carry: endpoint, task and the program's labels.
+ * client/label.h - the text that all records of a thread carry: endpoint, task and the program's
+ * labels.
  *
  * Private to client/.  Changed by its own thread; a handler that interrupts a change sees no text.
  */

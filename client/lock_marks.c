@@ -10,10 +10,10 @@
 #define PROBES 64 /* places where a lock's marks may stand: as many waiters can be told apart */
 
 /*
- * FREE -> CLAIMED -> WAITING -> FREE by the waiter; WAITING -> FILLING -> FILLED by the one who lets
- * go, and then the waiter frees it.  A waiter that finds FILLING does not wait: it leaves ORPHAN, and
- * the other one frees.  The upper bits count uses, so that nobody takes a later mark for the one that
- * it saw.
+ * FREE -> CLAIMED -> WAITING -> FREE by the waiter; WAITING -> FILLING -> FILLED by the one who
+ * lets go, and then the waiter frees it.  A waiter that finds FILLING does not wait: it leaves
+ * ORPHAN, and the other one frees.  The upper bits count uses, so that nobody takes a later mark
+ * for the one that it saw.
  */
 enum { FREE, CLAIMED, WAITING, FILLING, FILLED, ORPHAN, STATES = 8 };
 
@@ -117,7 +117,7 @@ bool lock_mark_leave(uint32_t mark, uint64_t state, struct lock_mark_stack *ret_
 	if (expected != with(state, FILLED))
 		return false; /* taken back meanwhile */
 	(void)load_acquire(&m->state);
-	*ret_stack = (struct lock_mark_stack){ m->frames, (uint16_t)m->frames_count };
+	*ret_stack = (struct lock_mark_stack){m->frames, (uint16_t)m->frames_count};
 	return true;
 }
 
@@ -167,7 +167,8 @@ void lock_marks_answer(const void *lock, struct thread *t, const struct call_sit
 
 void lock_marks_clear(void)
 {
-	/* A mark that was never used is left alone: half a megabyte that most programs never touch. */
+	/* A mark that was never used is left alone: half a megabyte that most programs never
+	 * touch. */
 	for (uint32_t i = 0; i < MARKS; i++) {
 		if (!load(&table.marks[i].state))
 			continue;

@@ -2,10 +2,11 @@
 /*
  * client/lock_marks.h - the marks that waiters put on a lock, for the one who lets it go to see.
  *
- * Private to client/.  A waiter whose wait will be sampled if it lasts until `deadline` says so here;
- * whoever lets the lock go after that leaves a stack.  A fixed table, no lock, async-signal-safe:
- * nobody ever waits for anybody.  A mark whose waiter went away (longjmp, cancellation, its thread's
- * end) is taken back when its thread waits again, or when the table is full and its thread is gone.
+ * Private to client/.  A waiter whose wait will be sampled if it lasts until `deadline` says so
+ * here; whoever lets the lock go after that leaves a stack.  A fixed table, no lock,
+ * async-signal-safe: nobody ever waits for anybody.  A mark whose waiter went away (longjmp,
+ * cancellation, its thread's end) is taken back when its thread waits again, or when the table is
+ * full and its thread is gone.
  */
 #ifndef CLIENT_LOCK_MARKS_H
 #define CLIENT_LOCK_MARKS_H

@@ -20,7 +20,7 @@ static struct {
 	pthread_mutex_t lock; /* of those who write */
 	uint32_t count;
 	struct entry entries[LOCK_NAMES_MAX];
-} names = { .lock = PTHREAD_MUTEX_INITIALIZER };
+} names = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* By hash, the later one wins: a program may make any number of locks. */
 static struct {
@@ -30,7 +30,7 @@ static struct {
 
 static void change(struct entry *e, const void *lock, const char *name, size_t bytes)
 {
-	uint64_t words[LOCK_NAME_BYTES / sizeof(uint64_t)] = { 0 };
+	uint64_t words[LOCK_NAME_BYTES / sizeof(uint64_t)] = {0};
 
 	memcpy(words, name, bytes);
 	store(&e->sequence, e->sequence + 1);

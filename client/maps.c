@@ -11,9 +11,9 @@ static const char *hex(const char *p, const char *end, uint64_t *ret)
 {
 	*ret = 0;
 	for (; p < end; p++) {
-		unsigned digit = *p >= '0' && *p <= '9' ? (unsigned)(*p - '0') :
-				 *p >= 'a' && *p <= 'f' ? (unsigned)(*p - 'a') + 10 :
-							  16;
+		unsigned digit = *p >= '0' && *p <= '9'   ? (unsigned)(*p - '0')
+				 : *p >= 'a' && *p <= 'f' ? (unsigned)(*p - 'a') + 10
+							  : 16;
 
 		if (digit == 16)
 			break;

@@ -23,7 +23,7 @@ struct known {
 static struct {
 	struct known known[MODULES_MAX];
 	uint64_t biases[MODULES_MAX + 1];
-	uint32_t count;	 /* valid entries */
+	uint32_t count;  /* valid entries */
 	uint32_t adding; /* taken by the one that adds */
 	char main_path[RING_PATH_MAX];
 	uint64_t vdso_start, vdso_end;
@@ -72,7 +72,7 @@ static void copy_path(char to[RING_PATH_MAX], const char *from)
 /* Everything that the ELF header in memory says about a module. */
 struct image {
 	uint64_t start, end, bias;
-	const ElfW(Phdr) *ph;
+	const ElfW(Phdr) * ph;
 	unsigned phnum;
 	bool inside_file; /* segments lie at bias + p_vaddr */
 };
@@ -86,9 +86,9 @@ static bool image_open(struct image *image, uint64_t start, uint64_t end, uint64
 	    eh->e_phoff > RING_PAGE || eh->e_phnum > 64 ||
 	    eh->e_phoff + eh->e_phnum * sizeof(ElfW(Phdr)) > RING_PAGE)
 		return false;
-	*image = (struct image){ start, end, bias,
-				 (const ElfW(Phdr) *)(uintptr_t)(start + eh->e_phoff),
-				 eh->e_phnum, true };
+	*image = (struct image){start,       end,
+				bias,        (const ElfW(Phdr) *)(uintptr_t)(start + eh->e_phoff),
+				eh->e_phnum, true};
 	return true;
 }
 
@@ -105,8 +105,8 @@ static bool segment_of(const struct image *image, uint64_t address, uint64_t *re
 		const ElfW(Phdr) *ph = &image->ph[i];
 		uint64_t lo = image->bias + ph->p_vaddr;
 
-		if (ph->p_type == PT_LOAD && ph->p_flags & PF_R && in_image(image, lo, ph->p_memsz) &&
-		    address - lo < ph->p_memsz) {
+		if (ph->p_type == PT_LOAD && ph->p_flags & PF_R &&
+		    in_image(image, lo, ph->p_memsz) && address - lo < ph->p_memsz) {
 			*ret_lo = lo;
 			*ret_hi = lo + ph->p_memsz;
 			return true;
@@ -140,7 +140,7 @@ static void view_sections(const struct image *image, uint64_t pc, struct unwind_
 	}
 }
 
-static bool note_build_id(const struct image *image, const ElfW(Phdr) *ph, struct ring_module *out)
+static bool note_build_id(const struct image *image, const ElfW(Phdr) * ph, struct ring_module *out)
 {
 	uint64_t at = image->bias + ph->p_vaddr, left = ph->p_memsz, lo, hi;
 
@@ -150,7 +150,8 @@ static bool note_build_id(const struct image *image, const ElfW(Phdr) *ph, struc
 		const ElfW(Nhdr) *note = (const ElfW(Nhdr) *)(uintptr_t)at;
 		const char *name = (const char *)(note + 1);
 		uint64_t name_bytes = (note->n_namesz + 3u) & ~UINT64_C(3),
-			 bytes = sizeof(*note) + name_bytes + ((note->n_descsz + 3u) & ~UINT64_C(3));
+			 bytes =
+			     sizeof(*note) + name_bytes + ((note->n_descsz + 3u) & ~UINT64_C(3));
 
 		if (bytes > left)
 			return false;
@@ -170,7 +171,7 @@ static bool note_build_id(const struct image *image, const ElfW(Phdr) *ph, struc
 /* FNV-1a, twice: sixteen bytes that tell files apart which carry no build id. */
 static void hash_text(const struct unwind_module *view, struct ring_module *out)
 {
-	uint64_t h[2] = { UINT64_C(0xcbf29ce484222325), UINT64_C(0x84222325cbf29ce4) };
+	uint64_t h[2] = {UINT64_C(0xcbf29ce484222325), UINT64_C(0x84222325cbf29ce4)};
 	uint64_t bytes = view->text_hi - view->text_lo;
 	const unsigned char *p = (const unsigned char *)(uintptr_t)view->text_lo;
 
@@ -206,7 +207,7 @@ static bool look_up(uint64_t pc, struct found *ret)
 		const ElfW(Ehdr) *eh = (const ElfW(Ehdr) *)(uintptr_t)table.vdso_start;
 		const ElfW(Phdr) *ph = (const ElfW(Phdr) *)(table.vdso_start + eh->e_phoff);
 
-		*ret = (struct found){ table.vdso_start, table.vdso_end, table.vdso_start, NULL };
+		*ret = (struct found){table.vdso_start, table.vdso_end, table.vdso_start, NULL};
 		for (unsigned i = 0; i < eh->e_phnum; i++)
 			if (ph[i].p_type == PT_LOAD)
 				ret->bias = table.vdso_start + ph[i].p_offset - ph[i].p_vaddr;
@@ -214,9 +215,9 @@ static bool look_up(uint64_t pc, struct found *ret)
 	}
 	if (_dl_find_object((void *)(uintptr_t)pc, &o))
 		return false;
-	*ret = (struct found){ (uint64_t)(uintptr_t)o.dlfo_map_start,
-			       (uint64_t)(uintptr_t)o.dlfo_map_end,
-			       o.dlfo_link_map ? o.dlfo_link_map->l_addr : 0, o.dlfo_link_map };
+	*ret = (struct found){(uint64_t)(uintptr_t)o.dlfo_map_start,
+			      (uint64_t)(uintptr_t)o.dlfo_map_end,
+			      o.dlfo_link_map ? o.dlfo_link_map->l_addr : 0, o.dlfo_link_map};
 	return true;
 }
 
@@ -248,7 +249,7 @@ static const struct known *append(const struct found *f, uint64_t pc)
 		drop(RING_CPU, RING_DROP_MODULES);
 		return NULL;
 	}
-	*k = (struct known){ .start = f->start, .end = f->end, .map = f->map };
+	*k = (struct known){.start = f->start, .end = f->end, .map = f->map};
 	k->view.bias = f->bias;
 	k->view.number = n + 1;
 	memset(out, 0, sizeof(*out));
@@ -268,9 +269,9 @@ static const struct known *recall(const struct found *f)
 	/* The newest first: a later file may have taken an earlier one's place. */
 	for (uint32_t i = load_acquire(&table.count); i-- > 0;)
 		if (table.known[i].start == f->start)
-			return table.known[i].end == f->end && table.known[i].map == f->map ?
-				       &table.known[i] :
-				       NULL;
+			return table.known[i].end == f->end && table.known[i].map == f->map
+				   ? &table.known[i]
+				   : NULL;
 	return NULL;
 }
 
@@ -292,10 +293,11 @@ bool module_find(const struct unwind_space *space, uint64_t pc, struct unwind_mo
 		give_back(&table.adding);
 	}
 	if (!k) {
-		/* The table is full, or another thread is adding to it: an address without a name. */
+		/* The table is full, or another thread is adding to it: an address without a
+		 * name. */
 		struct image image;
 
-		*ret = (struct unwind_module){ .bias = f.bias };
+		*ret = (struct unwind_module){.bias = f.bias};
 		if (image_open(&image, f.start, f.end, f.bias))
 			view_sections(&image, pc, ret);
 		return true;

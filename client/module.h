@@ -27,8 +27,8 @@ uint64_t module_frame(uint64_t address);
 /* By module number. */
 const uint64_t *module_biases(void);
 
-/* Has a known module gone, or another one come in its place?  Then forget the rules.  Costs some 50 ns
- * a module; done once a second, and after each dlclose that the preload sees. */
+/* Has a known module gone, or another one come in its place?  Then forget the rules.  Costs some 50
+ * ns a module; done once a second, and after each dlclose that the preload sees. */
 void module_check_unloaded(struct rule *rules);
 
 #endif

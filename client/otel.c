@@ -22,9 +22,11 @@
 #define PR_SET_VMA_ANON_NAME 0
 #endif
 
-/* Weak, and found by name: every tracer of the process shares the first one that the loader finds. */
-extern __attribute__((visibility("default"), weak, tls_model("initial-exec")))
-__thread const struct otel_record *otel_thread_ctx_v1;
+/* Weak, and found by name: every tracer of the process shares the first one that the loader
+ * finds. */
+extern __attribute__((
+    visibility("default"), weak,
+    tls_model("initial-exec"))) __thread const struct otel_record *otel_thread_ctx_v1;
 __thread const struct otel_record *otel_thread_ctx_v1;
 
 static uint32_t enabled;
@@ -49,7 +51,8 @@ void otel_show(struct thread *t, const uint64_t trace_id[2], uint64_t span_id,
 	const struct otel_record *now = load(&otel_thread_ctx_v1);
 	uint64_t big_endian = htobe64(span_id);
 
-	/* Readers stop this thread or are its signal handlers: the order of its own stores is enough. */
+	/* Readers stop this thread or are its signal handlers: the order of its own stores is
+	 * enough. */
 	store(&r->valid, 0);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	if (!span_id || !load(&enabled)) {
@@ -167,10 +170,10 @@ static void put_attribute(struct message *m, unsigned field, const char *key, co
 
 static const char *semantic_key(const char *key)
 {
-	return !strcmp(key, "service") ? "service.name" :
-	       !strcmp(key, "env")     ? "deployment.environment.name" :
-	       !strcmp(key, "version") ? "service.version" :
-					 key;
+	return !strcmp(key, "service")   ? "service.name"
+	       : !strcmp(key, "env")     ? "deployment.environment.name"
+	       : !strcmp(key, "version") ? "service.version"
+					 : key;
 }
 
 static void put_resource(struct message *m)
@@ -197,11 +200,11 @@ static void put_resource(struct message *m)
 	put_attribute(m, 1, "telemetry.sdk.version", HEARTH_VERSION, false);
 }
 
-/* ProcessContext { resource = 1 { attributes = 1 }, attributes = 2 }.  Written twice, the first time to
- * learn the resource's length.  Returns 0 when it does not fit. */
+/* ProcessContext { resource = 1 { attributes = 1 }, attributes = 2 }.  Written twice, the first
+ * time to learn the resource's length.  Returns 0 when it does not fit. */
 static uint32_t put_payload(uint8_t *to, size_t bytes)
 {
-	struct message m = { to, to + bytes, false };
+	struct message m = {to, to + bytes, false};
 	size_t resource;
 
 	put_resource(&m);
@@ -257,7 +260,8 @@ void otel_publish_process(void)
 	store(&context->published_ns, (uint64_t)now);
 	store_fence();
 	memcpy(context->signature, "OTEL_CTX", sizeof(context->signature));
-	(void)syscall(SYS_prctl, PR_SET_VMA, PR_SET_VMA_ANON_NAME, context, CONTEXT_BYTES, "OTEL_CTX");
+	(void)syscall(SYS_prctl, PR_SET_VMA, PR_SET_VMA_ANON_NAME, context, CONTEXT_BYTES,
+		      "OTEL_CTX");
 }
 
 void otel_forget_process(void)

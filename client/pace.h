@@ -2,8 +2,9 @@
 /*
  * client/pace.h - keeps a kind of sample to about a hundred a second in the whole process.
  *
- * Private to client/.  The mean of what is sampled is shifted left by pace_shift(); every sample carries
- * the mean that it was drawn with, so that changing it makes nothing wrong.  Async-signal-safe.
+ * Private to client/.  The mean of what is sampled is shifted left by pace_shift(); every sample
+ * carries the mean that it was drawn with, so that changing it makes nothing wrong.
+ * Async-signal-safe.
  */
 #ifndef CLIENT_PACE_H
 #define CLIENT_PACE_H

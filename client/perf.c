@@ -15,14 +15,15 @@
 #include "client/syscalls.h"
 #include "client/thread.h"
 
-#define FD_FLOOR 100	 /* as that of the shared memory */
-#define FILES_SHARE 4	 /* of RLIMIT_NOFILE, which the program needs itself */
-#define FIRST_SHARE 8	 /* a first period is no shorter than this part of the interval */
+#define FD_FLOOR 100  /* as that of the shared memory */
+#define FILES_SHARE 4 /* of RLIMIT_NOFILE, which the program needs itself */
+#define FIRST_SHARE 8 /* a first period is no shorter than this part of the interval */
 
-/* Not with the threads' state: that is wiped in a forked child, which has to close what it inherited. */
+/* Not with the threads' state: that is wiped in a forked child, which has to close what it
+ * inherited. */
 static struct {
 	struct {
-		int fd; /* 0: none */
+		int fd;      /* 0: none */
 		uint64_t id; /* the kernel's number of the event */
 	} held[RING_THREADS_MAX];
 	uint32_t high; /* slots that ever had one */
@@ -34,13 +35,13 @@ static struct {
 
 static int event_open(int32_t tid, uint64_t period_ns)
 {
-	struct perf_event_attr attr = { .type = PERF_TYPE_SOFTWARE,
-					.size = sizeof(attr),
-					.config = PERF_COUNT_SW_TASK_CLOCK,
-					.sample_period = period_ns,
-					.exclude_kernel = 1,
-					.exclude_hv = 1,
-					.wakeup_events = 1 };
+	struct perf_event_attr attr = {.type = PERF_TYPE_SOFTWARE,
+				       .size = sizeof(attr),
+				       .config = PERF_COUNT_SW_TASK_CLOCK,
+				       .sample_period = period_ns,
+				       .exclude_kernel = 1,
+				       .exclude_hv = 1,
+				       .wakeup_events = 1};
 	int low = (int)syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC), fd;
 
 	if (low < 0)
@@ -93,15 +94,15 @@ static bool is_event(int fd, uint64_t id)
 /* Its signals go to the thread alone, and have the descriptor in them. */
 static bool direct(int fd, int32_t tid, uint64_t *ret_id)
 {
-	struct f_owner_ex owner = { F_OWNER_TID, tid };
+	struct f_owner_ex owner = {F_OWNER_TID, tid};
 
 	return !sys_ioctl(fd, PERF_EVENT_IOC_ID, ret_id) && !sys_fcntl(fd, F_SETSIG, SIGPROF) &&
 	       !sys_fcntl(fd, F_SETOWN_EX, (long)(intptr_t)&owner) &&
 	       !sys_fcntl(fd, F_SETFL, O_ASYNC | O_NONBLOCK);
 }
 
-/* Uniform in (0, interval], as a timer's first: but where a thread is in the kernel for long no signal
- * comes to draw the next, and a period that is too short would be an interrupt's storm. */
+/* Uniform in (0, interval], as a timer's first: but where a thread is in the kernel for long no
+ * signal comes to draw the next, and a period that is too short would be an interrupt's storm. */
 static uint64_t first_ns(uint32_t interval_us, uint64_t draw)
 {
 	uint64_t interval = (uint64_t)interval_us * 1000, first = draw % interval + 1;
@@ -115,7 +116,8 @@ bool perf_open(const struct thread *t, uint32_t interval_us, uint64_t draw)
 	uint64_t id;
 	int fd;
 
-	fd = add(&perf.count, 1) < perf.max ? event_open(t->tid, first_ns(interval_us, draw)) : -EMFILE;
+	fd = add(&perf.count, 1) < perf.max ? event_open(t->tid, first_ns(interval_us, draw))
+					    : -EMFILE;
 	if (fd >= 0 && !direct(fd, t->tid, &id)) {
 		sys_close(fd);
 		fd = -EINVAL;
@@ -170,7 +172,8 @@ void perf_next(const struct thread *t, uint32_t interval_us, uint64_t draw)
 	uint64_t interval = (uint64_t)interval_us * 1000, period = interval / 2 + draw % interval;
 
 	if (perf_works(t))
-		(void)sys_ioctl(load(&perf.held[thread_slot(t)].fd), PERF_EVENT_IOC_PERIOD, &period);
+		(void)sys_ioctl(load(&perf.held[thread_slot(t)].fd), PERF_EVENT_IOC_PERIOD,
+				&period);
 }
 
 bool perf_owns(const struct thread *t, int fd)

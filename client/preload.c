@@ -29,20 +29,21 @@ void *preload_next(const char *name, const char *version)
 
 void preload_look_up(const struct preload_symbol *symbol)
 {
-	__atomic_store_n(symbol->next, preload_next(symbol->name, symbol->version), __ATOMIC_RELAXED);
+	__atomic_store_n(symbol->next, preload_next(symbol->name, symbol->version),
+			 __ATOMIC_RELAXED);
 }
 
 extern const struct preload_symbol *const __start_hearth_next[], *const __stop_hearth_next[];
 
 void preload_look_up_all(void)
 {
-	for (const struct preload_symbol *const *s = __start_hearth_next; s < __stop_hearth_next; s++)
+	for (const struct preload_symbol *const *s = __start_hearth_next; s < __stop_hearth_next;
+	     s++)
 		preload_look_up(*s);
 }
 
-__attribute__((visibility("default"))) int pthread_create(pthread_t *ret,
-							   const pthread_attr_t *attr,
-							   void *(*start)(void *), void *argument);
+__attribute__((visibility("default"))) int
+pthread_create(pthread_t *ret, const pthread_attr_t *attr, void *(*start)(void *), void *argument);
 
 int pthread_create(pthread_t *ret, const pthread_attr_t *attr, void *(*start)(void *),
 		   void *argument)
@@ -69,8 +70,8 @@ int pthread_create(pthread_t *ret, const pthread_attr_t *attr, void *(*start)(vo
 }
 
 /*
- * Another library may be mapped to the same place at once, with other rules.  dlclose does not look at
- * who called it, so that a plain call will do; dlopen does, and is left alone.
+ * Another library may be mapped to the same place at once, with other rules.  dlclose does not look
+ * at who called it, so that a plain call will do; dlopen does, and is left alone.
  */
 __attribute__((visibility("default"))) int dlclose(void *handle);
 
@@ -89,7 +90,8 @@ int dlclose(void *handle)
 	return r;
 }
 
-/* The kernel's function is what libc's calls, behind ten instructions of its own, twice in every hook. */
+/* The kernel's function is what libc's calls, behind ten instructions of its own, twice in every
+ * hook. */
 static void find_clock(void)
 {
 #ifdef __x86_64__

@@ -19,8 +19,8 @@ struct preload_symbol {
 void preload_look_up(const struct preload_symbol *symbol);
 void preload_look_up_all(void);
 
-/* First function of a thread: fill in its slot, then go on to the program's function with a jump, so
- * that no frame of ours is in its stacks. */
+/* First function of a thread: fill in its slot, then go on to the program's function with a jump,
+ * so that no frame of ours is in its stacks. */
 void *preload_thread(void *thread);
 
 /* Look up the allocator behind ours, and find out whether the program's calls come to us. */

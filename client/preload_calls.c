@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client/preload_calls.c - the blocking calls of libc on descriptors, processes and time: see hook.h. */
+/* client/preload_calls.c - the blocking calls of libc on descriptors, processes and time: see
+ * hook.h. */
 #include <aio.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -34,14 +35,15 @@
 
 HOOK(ssize_t, pread64, (int fd, void *p, size_t n, off64_t at), (fd, p, n, at), FD(fd))
 HOOK(ssize_t, pwrite64, (int fd, const void *p, size_t n, off64_t at), (fd, p, n, at), FD(fd))
-HOOK_AS(ssize_t, pread, (int fd, void *p, size_t n, off_t at), (fd, p, n, at), pread64,
-	FD(fd), NULL)
+HOOK_AS(ssize_t, pread, (int fd, void *p, size_t n, off_t at), (fd, p, n, at), pread64, FD(fd),
+	NULL)
 HOOK_AS(ssize_t, pwrite, (int fd, const void *p, size_t n, off_t at), (fd, p, n, at), pwrite64,
 	FD(fd), NULL)
 HOOK(int, ppoll, (struct pollfd * p, nfds_t n, const struct timespec *t, const sigset_t *s),
      (p, n, t, s), 0)
 HOOK(int, select,
-     (int n, fd_set *restrict r, fd_set *restrict w, fd_set *restrict e, struct timeval *restrict t),
+     (int n, fd_set *restrict r, fd_set *restrict w, fd_set *restrict e,
+      struct timeval *restrict t),
      (n, r, w, e, t), 0)
 HOOK(int, pselect,
      (int n, fd_set *restrict r, fd_set *restrict w, fd_set *restrict e,
@@ -121,13 +123,16 @@ HOOK_OPEN(openat64, (int at, const char *path, int flags, ...), at, path, flags)
 HOOK_AS(int, __open_2, (const char *path, int flags), (path, flags), open, 0, NULL)
 HOOK_AS(int, __open64_2, (const char *path, int flags), (path, flags), open64, 0, NULL)
 HOOK_AS(int, __openat_2, (int at, const char *path, int flags), (at, path, flags), openat, 0, NULL)
-HOOK_AS(int, __openat64_2, (int at, const char *path, int flags), (at, path, flags), openat64, 0, NULL)
+HOOK_AS(int, __openat64_2, (int at, const char *path, int flags), (at, path, flags), openat64, 0,
+	NULL)
 HOOK(int, creat, (const char *path, mode_t mode), (path, mode), 0)
 HOOK(int, creat64, (const char *path, mode_t mode), (path, mode), 0)
 
-/* A number may be another file's from here on, in another thread before the call is back: target.h. */
+/* A number may be another file's from here on, in another thread before the call is back:
+ * target.h. */
 NEXT(close, int, (int fd), NULL)
-HOOK_CALL(int, close, (int fd), (target_closing(fd), find_close()(fd)), close, FD(fd), target_forget(fd))
+HOOK_CALL(int, close, (int fd), (target_closing(fd), find_close()(fd)), close, FD(fd),
+	  target_forget(fd))
 
 #define CLOSES(result, name, parameters, arguments, closing, forget)                               \
 	NEXT(name, result, parameters, NULL)                                                       \
@@ -170,10 +175,11 @@ HOOK(int, syncfs, (int fd), (fd), FD(fd))
 HOOK(int, msync, (void *p, size_t n, int f), (p, n, f), ADDRESS(p))
 HOOK(int, sync_file_range, (int fd, off64_t at, off64_t n, unsigned f), (fd, at, n, f), FD(fd))
 HOOK(int, fallocate64, (int fd, int mode, off64_t at, off64_t n), (fd, mode, at, n), FD(fd))
-HOOK_AS(int, fallocate, (int fd, int mode, off_t at, off_t n), (fd, mode, at, n), fallocate64, FD(fd),
-	NULL)
+HOOK_AS(int, fallocate, (int fd, int mode, off_t at, off_t n), (fd, mode, at, n), fallocate64,
+	FD(fd), NULL)
 HOOK(int, posix_fallocate64, (int fd, off64_t at, off64_t n), (fd, at, n), FD(fd))
-HOOK_AS(int, posix_fallocate, (int fd, off_t at, off_t n), (fd, at, n), posix_fallocate64, FD(fd), NULL)
+HOOK_AS(int, posix_fallocate, (int fd, off_t at, off_t n), (fd, at, n), posix_fallocate64, FD(fd),
+	NULL)
 HOOK(int, ftruncate64, (int fd, off64_t n), (fd, n), FD(fd))
 HOOK_AS(int, ftruncate, (int fd, off_t n), (fd, n), ftruncate64, FD(fd), NULL)
 HOOK(int, truncate64, (const char *path, off64_t n), (path, n), 0)
@@ -192,7 +198,8 @@ HOOK_AS(ssize_t, sendfile, (int to, int from, off_t *at, size_t n), (to, from, a
 HOOK(ssize_t, splice, (int from, off64_t *a, int to, off64_t *b, size_t n, unsigned f),
      (from, a, to, b, n, f), FD(from))
 HOOK(ssize_t, tee, (int from, int to, size_t n, unsigned f), (from, to, n, f), FD(from))
-HOOK(ssize_t, vmsplice, (int fd, const struct iovec *v, size_t n, unsigned f), (fd, v, n, f), FD(fd))
+HOOK(ssize_t, vmsplice, (int fd, const struct iovec *v, size_t n, unsigned f), (fd, v, n, f),
+     FD(fd))
 HOOK(ssize_t, copy_file_range, (int from, off64_t *a, int to, off64_t *b, size_t n, unsigned f),
      (from, a, to, b, n, f), FD(from))
 HOOK(ssize_t, getrandom, (void *p, size_t n, unsigned f), (p, n, f), 0)
@@ -244,13 +251,16 @@ HOOK_COMMAND(ioctl, ioctl, unsigned long, command != FIONBIO, ioctl_done(fd, com
 HOOK(ssize_t, msgrcv, (int q, void *p, size_t n, long type, int f), (q, p, n, type, f), 0)
 HOOK(int, msgsnd, (int q, const void *p, size_t n, int f), (q, p, n, f), 0)
 HOOK(int, semop, (int s, struct sembuf *op, size_t n), (s, op, n), 0)
-HOOK(int, semtimedop, (int s, struct sembuf *op, size_t n, const struct timespec *t), (s, op, n, t), 0)
-HOOK(ssize_t, mq_receive, (mqd_t q, char *p, size_t n, unsigned *priority), (q, p, n, priority), FD(q))
+HOOK(int, semtimedop, (int s, struct sembuf *op, size_t n, const struct timespec *t), (s, op, n, t),
+     0)
+HOOK(ssize_t, mq_receive, (mqd_t q, char *p, size_t n, unsigned *priority), (q, p, n, priority),
+     FD(q))
 HOOK(ssize_t, mq_timedreceive,
      (mqd_t q, char *restrict p, size_t n, unsigned *restrict priority,
       const struct timespec *restrict t),
      (q, p, n, priority, t), FD(q))
-HOOK(int, mq_send, (mqd_t q, const char *p, size_t n, unsigned priority), (q, p, n, priority), FD(q))
+HOOK(int, mq_send, (mqd_t q, const char *p, size_t n, unsigned priority), (q, p, n, priority),
+     FD(q))
 HOOK(int, mq_timedsend,
      (mqd_t q, const char *p, size_t n, unsigned priority, const struct timespec *t),
      (q, p, n, priority, t), FD(q))
@@ -262,7 +272,8 @@ HOOK_AS(int, aio_suspend, (const struct aiocb *const list[], int n, const struct
 
 /* ---- threads ---- */
 
-HOOK(int, pthread_timedjoin_np, (pthread_t t, void **r, const struct timespec *until), (t, r, until), t)
+HOOK(int, pthread_timedjoin_np, (pthread_t t, void **r, const struct timespec *until),
+     (t, r, until), t)
 HOOK(int, pthread_clockjoin_np, (pthread_t t, void **r, clockid_t c, const struct timespec *until),
      (t, r, c, until), t)
 HOOK(int, pthread_barrier_wait, (pthread_barrier_t * p), (p), ADDRESS(p))
@@ -270,9 +281,9 @@ HOOK(int, thrd_join, (thrd_t t, int *r), (t, r), t)
 HOOK(int, thrd_sleep, (const struct timespec *t, struct timespec *left), (t, left), 0)
 
 /*
- * Code with locks of its own (Abseil, Rust's library, Go's through C) asks the kernel to wait.  Other
- * calls by number pass through; an argument that was not given is passed on as it is found, as libc
- * does.
+ * Code with locks of its own (Abseil, Rust's library, Go's through C) asks the kernel to wait.
+ * Other calls by number pass through; an argument that was not given is passed on as it is found,
+ * as libc does.
  */
 NEXT(syscall, long, (long number, ...), NULL)
 EXPORT long syscall(long number, ...);
@@ -291,8 +302,8 @@ long syscall(long number, ...)
 	if (number == SYS_seccomp && a[0] == 0) /* SECCOMP_SET_MODE_STRICT */
 		store(&session.counter_forbidden, 1);
 	command = (int)a[1] & FUTEX_CMD_MASK;
-	if (number != SYS_futex || (command != FUTEX_WAIT && command != FUTEX_WAIT_BITSET &&
-				    command != FUTEX_LOCK_PI))
+	if (number != SYS_futex ||
+	    (command != FUTEX_WAIT && command != FUTEX_WAIT_BITSET && command != FUTEX_LOCK_PI))
 		return find_syscall()(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 	WAITS(syscall, a[0], r = find_syscall()(number, a[0], a[1], a[2], a[3], a[4], a[5]));
 	return r;

@@ -3,8 +3,8 @@
  * client/preload_locks.c - the locks of libc: the half of the hooks that runs all the time.
  *
  * A lock is tried first, and only EBUSY is contention.  Every other answer is the answer: a robust
- * mutex whose owner died, say, is ours by then and must not be locked again.  Each function counts in
- * instructions (a test does): it is compiled without a frame and leaves by a jump.
+ * mutex whose owner died, say, is ours by then and must not be locked again.  Each function counts
+ * in instructions (a test does): it is compiled without a frame and leaves by a jump.
  */
 #include "client/preload_locks.h"
 
@@ -36,7 +36,7 @@ PRELOAD_LOCKS(NEXT)
 
 struct preload_locks next_lock = {
 #define NEXT(name, version, parameters, arguments) .name = first_##name,
-	PRELOAD_LOCKS(NEXT)
+    PRELOAD_LOCKS(NEXT)
 #undef NEXT
 };
 
@@ -78,7 +78,7 @@ void preload_locks_start(void)
 	{                                                                                          \
 		ARCH_UNLESS_ZERO(source_lock_marks, slow);                                         \
 		return next_lock.name(l);                                                          \
-slow:                                                                                              \
+	slow:                                                                                      \
 		return slow_unlock(l);                                                             \
 	}
 

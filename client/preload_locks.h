@@ -2,9 +2,10 @@
 /*
  * client/preload_locks.h - what the two halves of the lock hooks share.
  *
- * Private to client/preload*.c.  preload_locks.c is the half that a program runs all the time: it tries
- * the lock, and jumps to the other half, preload_locks_slow.c, when there is something to do.  By that
- * jump, which leaves no frame, the slow half is called by the program itself and finds its call site.
+ * Private to client/preload*.c.  preload_locks.c is the half that a program runs all the time: it
+ * tries the lock, and jumps to the other half, preload_locks_slow.c, when there is something to do.
+ *  By that jump, which leaves no frame, the slow half is called by the program itself and finds its
+ * call site.
  */
 #ifndef CLIENT_PRELOAD_LOCKS_H
 #define CLIENT_PRELOAD_LOCKS_H
@@ -16,7 +17,8 @@
 
 /* NEXT(name, version that has the meaning of today or NULL, parameters, arguments) */
 #define PRELOAD_LOCKS(NEXT)                                                                        \
-	NEXT(pthread_mutex_init, NULL, (pthread_mutex_t * l, const pthread_mutexattr_t *a), (l, a))\
+	NEXT(pthread_mutex_init, NULL, (pthread_mutex_t * l, const pthread_mutexattr_t *a),        \
+	     (l, a))                                                                               \
 	NEXT(pthread_mutex_lock, NULL, (pthread_mutex_t * l), (l))                                 \
 	NEXT(pthread_mutex_trylock, NULL, (pthread_mutex_t * l), (l))                              \
 	NEXT(pthread_mutex_timedlock, NULL, (pthread_mutex_t * l, const struct timespec *t),       \
@@ -65,7 +67,7 @@
 
 /* Before they were looked up each points to a function that does so and goes on. */
 struct preload_locks {
-#define NEXT(name, version, parameters, arguments) int (*name) parameters;
+#define NEXT(name, version, parameters, arguments) int(*name) parameters;
 	PRELOAD_LOCKS(NEXT)
 #undef NEXT
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * client/preload_locks_slow.c - the locks of libc: waiting, waiting with a limit, conditions, and what
- * is marked or sampled.
+ * client/preload_locks_slow.c - the locks of libc: waiting, waiting with a limit, conditions, and
+ * what is marked or sampled.
  *
  * A hook gives the call's own result and errno, and holds nothing of ours while it waits.
  */
@@ -16,12 +16,14 @@
 #define NS_PER_S 1000000000
 #define LOCK(l) ((const void *)(uintptr_t)(l))
 
+/* clang-format off */
 #define BLOCKED(call_, object)                                                                     \
 	{ .call = RING_CALL_##call_, .target_kind = RING_TARGET_ADDRESS,                           \
 	  .target = (uint64_t)(uintptr_t)(object), .from = CALL_SITE }
 #define WAIT(call_, object, kind_)                                                                 \
 	{ .blocked = BLOCKED(call_, object), .kind = RING_LOCK_##kind_ }
 
+/* clang-format on */
 static bool is_ours(int r)
 {
 	return r == 0 || r == EOWNERDEAD;
@@ -156,8 +158,8 @@ static bool is_time(const struct timespec *t)
 }
 
 /*
- * TIMED(...): `sane` says whether libc looks at the lock at all; where it first refuses a clock or a
- * time, it is left to refuse it.
+ * TIMED(...): `sane` says whether libc looks at the lock at all; where it first refuses a clock or
+ * a time, it is left to refuse it.
  */
 #define TIMED(name, type, parameters, arguments, sane, try_name, kind, nested)                     \
 	EXPORT int name parameters;                                                                \
@@ -279,8 +281,8 @@ LET_GO(spin_unlock, pthread_spinlock_t, false)
 LET_GO(post, sem_t, false)
 
 /*
- * Waiting for a condition is no contention: it is a blocked call, whose target is the condition.  But
- * the mutex is let go meanwhile.  What is waited for it afterwards libc does inside the call.
+ * Waiting for a condition is no contention: it is a blocked call, whose target is the condition.
+ * But the mutex is let go meanwhile.  What is waited for it afterwards libc does inside the call.
  */
 static void let_go_for_condition(const void *lock, const struct call_site *from)
 {
@@ -316,6 +318,6 @@ CONDITION(pthread_cond_clockwait,
 	  (pthread_cond_t *restrict d, pthread_mutex_t *restrict l, clockid_t c,
 	   const struct timespec *restrict t),
 	  (d, l, c, t), is_nested(l))
-CONDITION(cnd_wait, (cnd_t *d, mtx_t *l), (d, l), is_nested_mtx(l))
+CONDITION(cnd_wait, (cnd_t * d, mtx_t *l), (d, l), is_nested_mtx(l))
 CONDITION(cnd_timedwait, (cnd_t *restrict d, mtx_t *restrict l, const struct timespec *restrict t),
 	  (d, l, t), is_nested_mtx(l))

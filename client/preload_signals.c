@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * client/preload_signals.c - keeps the program's view of SIGPROF as it would be without us, and sees
- * when the program restricts itself by seccomp.
+ * client/preload_signals.c - keeps the program's view of SIGPROF as it would be without us, and
+ * sees when the program restricts itself by seccomp.
  */
 #include <errno.h>
 #include <signal.h>
@@ -19,8 +19,8 @@
 #define AT_MINSIGSTKSZ 51
 #endif
 #define HANDLER_STACK_BYTES 8192 /* what the handler uses itself, and then some */
-#define PR_SET_SECCOMP 22 /* <sys/prctl.h> declares prctl with variable arguments */
-#define STRICT 1	  /* a mode of it, in which the kernel forbids the counter, too */
+#define PR_SET_SECCOMP 22        /* <sys/prctl.h> declares prctl with variable arguments */
+#define STRICT 1                 /* a mode of it, in which the kernel forbids the counter, too */
 #define PR_SET_TSC 26
 #define TSC_SIGSEGV 2
 
@@ -50,18 +50,20 @@ static struct sigaction *ours(int signal)
 
 static bool plain(const struct sigaction *a)
 {
-	return !(a->sa_flags & SA_SIGINFO) && (a->sa_handler == SIG_DFL || a->sa_handler == SIG_IGN);
+	return !(a->sa_flags & SA_SIGINFO) &&
+	       (a->sa_handler == SIG_DFL || a->sa_handler == SIG_IGN);
 }
 
 /*
- * Small alternate stacks.  The kernel needs some 3 KB of stack for a signal, and more for ours while a
- * handler of the program runs there does not fit on a stack of 8 KB.  So where a thread has set such a
- * stack, SIGPROF waits until those handlers end: it is put into the masks of all that run on alternate
- * stacks, and taken out again when the program asks what it set.
+ * Small alternate stacks.  The kernel needs some 3 KB of stack for a signal, and more for ours
+ * while a handler of the program runs there does not fit on a stack of 8 KB.  So where a thread has
+ * set such a stack, SIGPROF waits until those handlers end: it is put into the masks of all that
+ * run on alternate stacks, and taken out again when the program asks what it set.
  */
 static struct {
 	uint32_t any; /* a small stack was set */
-	uint64_t on_stack, masked; /* signals, by number - 1: SA_ONSTACK handlers; we changed the mask */
+	/* signals, by number - 1: SA_ONSTACK handlers; we changed the mask */
+	uint64_t on_stack, masked;
 } small;
 
 static uint64_t bit_of(int signal)
@@ -104,7 +106,8 @@ static int act_on_stack(int signal, const struct sigaction *act, struct sigactio
 	return 0;
 }
 
-/* The first small stack: handlers that are there already get the mask, and ours stays off such stacks. */
+/* The first small stack: handlers that are there already get the mask, and ours stays off such
+ * stacks. */
 static void small_stack_appeared(void)
 {
 	int saved = errno;
@@ -114,8 +117,9 @@ static void small_stack_appeared(void)
 	for (int signal = 1; signal <= 64; signal++) {
 		struct sigaction now;
 
-		if (load(&small.on_stack) & bit_of(signal) && !find_sigaction()(signal, NULL, &now) &&
-		    now.sa_flags & SA_ONSTACK && !plain(&now))
+		if (load(&small.on_stack) & bit_of(signal) &&
+		    !find_sigaction()(signal, NULL, &now) && now.sa_flags & SA_ONSTACK &&
+		    !plain(&now))
 			(void)act_on_stack(signal, &now, NULL);
 	}
 	errno = saved;
@@ -125,7 +129,7 @@ NEXT(sigaltstack, int, (const stack_t *restrict new, stack_t *restrict old), NUL
 EXPORT int sigaltstack(const stack_t *restrict new, stack_t *restrict old);
 int sigaltstack(const stack_t *restrict new, stack_t *restrict old)
 {
-	if (new && !(new->ss_flags & SS_DISABLE) && !load(&small.any) && load(&session.preloaded) &&
+	if (new && !(new->ss_flags &SS_DISABLE) && !load(&small.any) && load(&session.preloaded) &&
 	    new->ss_size < 2 * getauxval(AT_MINSIGSTKSZ) + HANDLER_STACK_BYTES)
 		small_stack_appeared();
 	return find_sigaltstack()(new, old);
@@ -155,7 +159,7 @@ int sigaction(int signal, const struct sigaction *restrict act, struct sigaction
 EXPORT sighandler_t signal(int number, sighandler_t handler);
 sighandler_t signal(int number, sighandler_t handler)
 {
-	struct sigaction act = { .sa_flags = SA_RESTART }, old;
+	struct sigaction act = {.sa_flags = SA_RESTART}, old;
 
 	if (!ours(number)) {
 		if (!load(&next_signal))
@@ -173,7 +177,8 @@ int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigne
 {
 	if (!load(&next_prctl))
 		store(&next_prctl, (prctl_fn)preload_next("prctl", NULL));
-	/* From here on no system call of ours: what its filter does to us it would do to the program. */
+	/* From here on no system call of ours: what its filter does to us it would do to the
+	 * program. */
 	if (option == PR_SET_SECCOMP)
 		store(&session.seccomp_set, 1);
 	if ((option == PR_SET_SECCOMP && a == STRICT) || (option == PR_SET_TSC && a == TSC_SIGSEGV))

@@ -2,8 +2,8 @@
 /*
  * client/preload_sockets.c - the calls that an event loop makes without waiting: see hook.h.
  *
- * Compiled with sibling calls and without a frame pointer: where a call is known not to wait, on a socket that
- * does not block or with a timeout of 0, its hook is a comparison and a jump.
+ * Compiled with sibling calls and without a frame pointer: where a call is known not to wait, on a
+ * socket that does not block or with a timeout of 0, its hook is a comparison and a jump.
  */
 #include <poll.h>
 #include <sys/epoll.h>
@@ -15,8 +15,8 @@
 #include "client/hook.h"
 #include "client/target.h"
 
-/* `name`, which does not wait where `at_once` holds.  Who waits is jumped to, with the arguments where they
- * are and the caller of the hook as its own. */
+/* `name`, which does not wait where `at_once` holds.  Who waits is jumped to, with the arguments
+ * where they are and the caller of the hook as its own. */
 #define HOOK_UNLESS(at_once, result, name, parameters, arguments, target_)                         \
 	NEXT(name, result, parameters, NULL)                                                       \
 	static __attribute__((noinline)) result name##_waits parameters                            \
@@ -31,7 +31,7 @@
 	{                                                                                          \
 		result(*next_) parameters = load(&next_##name);                                    \
                                                                                                    \
-		return (at_once) && next_ ? next_ arguments : name##_waits arguments;                \
+		return (at_once) && next_ ? next_ arguments : name##_waits arguments;              \
 	}
 
 /* On a descriptor, perhaps a socket that does not block.  Without flags, and with them. */
@@ -76,7 +76,7 @@ ON_SOCKET(int, connect, (int fd, const struct sockaddr *a, socklen_t l), (fd, a,
 
 HOOK_ACCEPT(accept, (int fd, struct sockaddr *restrict a, socklen_t *restrict l), (fd, a, l), false)
 HOOK_ACCEPT(accept4, (int fd, struct sockaddr *restrict a, socklen_t *restrict l, int f),
-	    (fd, a, l, f), f & SOCK_NONBLOCK)
+	    (fd, a, l, f), f &SOCK_NONBLOCK)
 
 NEXT(socket, int, (int family, int type, int protocol), NULL)
 EXPORT int socket(int family, int type, int protocol);
@@ -102,8 +102,8 @@ int socketpair(int family, int type, int protocol, int fds[2])
 /* ---- what does not wait when it is told to come back at once ---- */
 
 HOOK_UNLESS(ms == 0, int, poll, (struct pollfd * p, nfds_t n, int ms), (p, n, ms), 0)
-HOOK_UNLESS(ms == 0, int, epoll_wait, (int fd, struct epoll_event *e, int n, int ms), (fd, e, n, ms),
-	    FD(fd))
+HOOK_UNLESS(ms == 0, int, epoll_wait, (int fd, struct epoll_event *e, int n, int ms),
+	    (fd, e, n, ms), FD(fd))
 HOOK_UNLESS(ms == 0, int, epoll_pwait,
 	    (int fd, struct epoll_event *e, int n, int ms, const sigset_t *s), (fd, e, n, ms, s),
 	    FD(fd))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * client/preload_stdio.c - libc functions that block inside libc, where the hooks on read and write do
- * not see them: streams, name look-ups, processes.  See hook.h.
+ * client/preload_stdio.c - libc functions that block inside libc, where the hooks on read and write
+ * do not see them: streams, name look-ups, processes.  See hook.h.
  */
 #include <netdb.h>
 #include <stdarg.h>
@@ -32,14 +32,15 @@ HOOK(ssize_t, getdelim, (char **restrict p, size_t *restrict n, int end, FILE *r
      (p, n, end, f), ADDRESS(f))
 HOOK_AS(ssize_t, __getdelim, (char **restrict p, size_t *restrict n, int end, FILE *restrict f),
 	(p, n, end, f), getdelim, ADDRESS(f), NULL)
-HOOK_AS(ssize_t, getline, (char **restrict p, size_t *restrict n, FILE *restrict f), (p, n, f), getdelim,
-	ADDRESS(f), NULL)
+HOOK_AS(ssize_t, getline, (char **restrict p, size_t *restrict n, FILE *restrict f), (p, n, f),
+	getdelim, ADDRESS(f), NULL)
 HOOK(int, fputs, (const char *restrict s, FILE *restrict f), (s, f), ADDRESS(f))
-HOOK_AS(int, fputs_unlocked, (const char *restrict s, FILE *restrict f), (s, f), fputs, ADDRESS(f), NULL)
+HOOK_AS(int, fputs_unlocked, (const char *restrict s, FILE *restrict f), (s, f), fputs, ADDRESS(f),
+	NULL)
 HOOK(int, puts, (const char *s), (s), 0)
 HOOK(FILE *, fopen64, (const char *restrict path, const char *restrict mode), (path, mode), 0)
-HOOK_AS(FILE *, fopen, (const char *restrict path, const char *restrict mode), (path, mode), fopen64, 0,
-	NULL)
+HOOK_AS(FILE *, fopen, (const char *restrict path, const char *restrict mode), (path, mode),
+	fopen64, 0, NULL)
 
 /* ---- a byte at a time: only when the buffer is at its end is there anything to wait for ---- */
 
@@ -77,8 +78,8 @@ HOOK(int, __overflow, (FILE * f, int c), (f, c), ADDRESS(f))
 
 HOOK(int, vfprintf, (FILE *restrict f, const char *restrict format, va_list a), (f, format, a),
      ADDRESS(f))
-HOOK_AS(int, vprintf, (const char *restrict format, va_list a), (format, a), vfprintf, ADDRESS(stdout),
-	NULL)
+HOOK_AS(int, vprintf, (const char *restrict format, va_list a), (format, a), vfprintf,
+	ADDRESS(stdout), NULL)
 HOOK_AS(int, __vfprintf_chk, (FILE *restrict f, int flag, const char *restrict format, va_list a),
 	(f, flag, format, a), vfprintf, ADDRESS(f), NULL)
 HOOK_AS(int, __vprintf_chk, (int flag, const char *restrict format, va_list a), (flag, format, a),
@@ -104,12 +105,12 @@ HOOK_FORMAT(fprintf, (FILE *restrict f, const char *restrict format, ...), vfpri
 	    find_vfprintf()(f, format, a))
 HOOK_FORMAT(printf, (const char *restrict format, ...), vfprintf, stdout,
 	    find_vfprintf()(stdout, format, a))
-HOOK_FORMAT(__fprintf_chk, (FILE *restrict f, int flag, const char *restrict format, ...), vfprintf, f,
-	    find___vfprintf_chk()(f, flag, format, a))
+HOOK_FORMAT(__fprintf_chk, (FILE *restrict f, int flag, const char *restrict format, ...), vfprintf,
+	    f, find___vfprintf_chk()(f, flag, format, a))
 HOOK_FORMAT(__printf_chk, (int flag, const char *restrict format, ...), vfprintf, stdout,
 	    find___vfprintf_chk()(stdout, flag, format, a))
-HOOK_FORMAT(__isoc99_fscanf, (FILE *restrict f, const char *restrict format, ...), __isoc99_vfscanf, f,
-	    find___isoc99_vfscanf()(f, format, a))
+HOOK_FORMAT(__isoc99_fscanf, (FILE *restrict f, const char *restrict format, ...), __isoc99_vfscanf,
+	    f, find___isoc99_vfscanf()(f, format, a))
 HOOK_FORMAT(__isoc99_scanf, (const char *restrict format, ...), __isoc99_vfscanf, stdin,
 	    find___isoc99_vfscanf()(stdin, format, a))
 
@@ -136,8 +137,8 @@ HOOK_CLOSE(pclose)
 HOOK(FILE *, popen, (const char *command, const char *mode), (command, mode), 0)
 HOOK(int, system, (const char *command), (command), 0)
 HOOK(int, getaddrinfo,
-     (const char *restrict node, const char *restrict service, const struct addrinfo *restrict hints,
-      struct addrinfo **restrict r),
+     (const char *restrict node, const char *restrict service,
+      const struct addrinfo *restrict hints, struct addrinfo **restrict r),
      (node, service, hints, r), 0)
 HOOK(int, getnameinfo,
      (const struct sockaddr *restrict a, socklen_t n, char *restrict host, socklen_t host_bytes,

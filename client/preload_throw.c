@@ -3,8 +3,8 @@
  * client/preload_throw.c - sees C++ exceptions being thrown.
  *
  * The hook leaves by a jump (compiled with sibling calls), so that no frame of ours is on the stack
- * that is unwound.  A rethrow (`throw;`, std::rethrow_exception) is the same exception on its way, and
- * not counted again.
+ * that is unwound.  A rethrow (`throw;`, std::rethrow_exception) is the same exception on its way,
+ * and not counted again.
  */
 #include <dlfcn.h>
 #include <link.h>
@@ -33,8 +33,8 @@ static throw_fn find_in(const char *path)
 }
 
 /*
- * Usually the next one in order.  A program that opened a C++ library with RTLD_LOCAL has none in that
- * order: then it is what the thrower depends on.
+ * Usually the next one in order.  A program that opened a C++ library with RTLD_LOCAL has none in
+ * that order: then it is what the thrower depends on.
  */
 static __attribute__((noinline)) throw_fn find_for(const void *thrower)
 {
@@ -60,7 +60,7 @@ static __attribute__((noinline)) throw_fn find_for(const void *thrower)
 /* By value: the address of a local would keep the hook's frame alive. */
 static __attribute__((noinline)) void see(const void *type, uint64_t pc, uint64_t sp, uint64_t fp)
 {
-	const struct call_site from = { pc, sp, fp };
+	const struct call_site from = {pc, sp, fp};
 
 	source_exception_thrown(type, &from);
 }

@@ -27,7 +27,7 @@ struct hearth_profiler {
 };
 
 static struct {
-	pthread_mutex_t lock;		  /* of start, stop and free; never taken by a handler */
+	pthread_mutex_t lock; /* of start, stop and free; never taken by a handler */
 	struct hearth_profiler *running, *last; /* `last` is compared, never followed */
 	struct config config;
 	uint32_t config_sequence; /* odd while it changes */
@@ -35,7 +35,7 @@ static struct {
 	bool prepared;
 	bool automatic; /* started by the preload: gives way to one that the program starts */
 	int off[RING_DIMENSIONS]; /* hearth_code: why a dimension is off */
-} active = { .lock = PTHREAD_MUTEX_INITIALIZER };
+} active = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 const struct config *profiler_config(void)
 {
@@ -120,7 +120,7 @@ static bool forbidden(const struct config *c)
 /* How to start: what the caller leaves open is as the settings say. */
 static struct hearth_start read_start(const struct hearth_start *how, const struct config *c)
 {
-	struct hearth_start s = { 0 };
+	struct hearth_start s = {0};
 
 	if (how && how->size)
 		memcpy(&s, how, how->size < sizeof(s) ? how->size : sizeof(s));
@@ -171,8 +171,8 @@ static bool same_labels(const struct config *a, const struct config *b)
 	return a->text_bytes == b->text_bytes && !memcmp(a->text, b->text, a->text_bytes);
 }
 
-/* A session for these settings: the one that was stopped goes on when its labels are the same, for an
- * agent keeps the labels that a session came with. */
+/* A session for these settings: the one that was stopped goes on when its labels are the same, for
+ * an agent keeps the labels that a session came with. */
 static int open_for(const struct config *c)
 {
 	bool renew = session_live() && !same_labels(c, &active.config);
@@ -359,7 +359,7 @@ static void read_stats(struct hearth_stats *s)
 
 int hearth_stats(struct hearth_stats *stats)
 {
-	struct hearth_stats s = { 0 };
+	struct hearth_stats s = {0};
 	size_t size;
 
 	if (!stats || stats->size < sizeof(stats->size))

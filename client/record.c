@@ -91,8 +91,8 @@ static uint64_t table_search(const struct cfi_section *s, uint64_t table, uint64
 }
 
 /*
- * .eh_frame_hdr: u8 version (1), u8 encodings of the three that follow: pointer to .eh_frame, number
- * of entries, then the entries, sorted: (function start, FDE).  All linkers write entries as
+ * .eh_frame_hdr: u8 version (1), u8 encodings of the three that follow: pointer to .eh_frame,
+ * number of entries, then the entries, sorted: (function start, FDE).  All linkers write entries as
  * DW_EH_PE_datarel | DW_EH_PE_sdata4; nothing else can be searched.
  */
 static enum cfi_status find_fde(const struct cfi_section *s, uint64_t pc, uint64_t *ret_fde)
@@ -185,7 +185,7 @@ static enum cfi_status read_cie(const struct cfi_section *s, uint64_t at, struct
 			return CFI_BAD;
 		letters[count++] = (char)letter;
 	}
-	*ret = (struct cie){ .end = c.end };
+	*ret = (struct cie){.end = c.end};
 	ret->code_align = cursor_uleb(&c);
 	ret->data_align = cursor_sleb(&c);
 	ret->return_register = version == 1 ? cursor_u8(&c) : cursor_uleb(&c);

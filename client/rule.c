@@ -24,7 +24,7 @@ bool rule_is_restorer(const struct unwind_module *m, uint64_t pc)
 static bool expression_is_sp_plus(const struct unwind_module *m, const struct cfi_row *row,
 				  uint64_t pc, int64_t *ret_offset)
 {
-	uint64_t reg[ARCH_REGS] = { 0 }, first, second;
+	uint64_t reg[ARCH_REGS] = {0}, first, second;
 	const uint64_t base = UINT64_C(1) << 40, step = 0x10008;
 
 	reg[ARCH_SP] = base;
@@ -45,7 +45,7 @@ static bool expression_is_fp(const struct unwind_module *m, int32_t offset, bool
 	const struct cfi_memory *memory = &m->section.memory;
 	uint64_t at = memory->lo + (uint64_t)(int64_t)offset;
 	unsigned want = deref ? 3 : 2;
-	unsigned char p[4] = { 0 };
+	unsigned char p[4] = {0};
 
 	if (at >= memory->hi || memory->hi - at < want + 1)
 		return false;
@@ -120,7 +120,7 @@ static bool pack_ra(const struct cfi_row *row, struct rule_parts *p, int64_t *fp
 
 static uint64_t of_row(const struct unwind_module *m, const struct cfi_row *row, uint64_t pc)
 {
-	struct rule_parts p = { .module = m->number };
+	struct rule_parts p = {.module = m->number};
 	int64_t cfa = 0, fp = 0;
 
 	if (row->signal_frame)
@@ -129,7 +129,7 @@ static uint64_t of_row(const struct unwind_module *m, const struct cfi_row *row,
 		p.kind = RULE_ROOT;
 	else if (!pack_cfa(m, row, pc, &p, &cfa) || !pack_fp(m, row, &p, &fp) ||
 		 !pack_ra(row, &p, &fp) || !rule_fits(fp, cfa))
-		p = (struct rule_parts){ .module = m->number, .kind = RULE_SLOW };
+		p = (struct rule_parts){.module = m->number, .kind = RULE_SLOW};
 	else
 		p.fp_offset = (int32_t)fp, p.cfa_offset = (int32_t)cfa;
 	return rule_pack(&p);
@@ -137,7 +137,7 @@ static uint64_t of_row(const struct unwind_module *m, const struct cfi_row *row,
 
 static uint64_t of_kind(uint32_t module, enum rule_kind kind)
 {
-	struct rule_parts p = { .module = module, .kind = kind };
+	struct rule_parts p = {.module = module, .kind = kind};
 
 	return rule_pack(&p);
 }
@@ -146,8 +146,8 @@ uint64_t rule_make(const struct unwind_module *m, uint64_t at, uint64_t pc, stru
 		   enum cfi_status *ret_status)
 {
 	enum cfi_status status = cfi_find(&m->section, at, work);
-	struct rule_parts syscall = { .after_syscall = code_readable(m, at, ARCH_SYSCALL_BYTES, 0) &&
-						       arch_is_syscall(code_at(m, at)) };
+	struct rule_parts syscall = {.after_syscall = code_readable(m, at, ARCH_SYSCALL_BYTES, 0) &&
+						      arch_is_syscall(code_at(m, at))};
 
 	*ret_status = status;
 	if (status == CFI_OK)

@@ -31,7 +31,7 @@ struct rule_parts {
 	enum rule_kind kind;
 	enum rule_fp fp;
 	enum rule_ra ra;
-	bool after_syscall; /* the instruction before enters the kernel */
+	bool after_syscall;            /* the instruction before enters the kernel */
 	int32_t fp_offset, cfa_offset; /* bytes */
 };
 
@@ -92,8 +92,9 @@ static inline bool rule_fits(int64_t fp_offset, int64_t cfa_offset)
 }
 
 /*
- * The rule for the code at `at` of a module; `pc` is the frame's own address, which differs by one in a
- * caller.  *ret_status says how the module's rules were found; after CFI_LONG the word is not to be kept.
+ * The rule for the code at `at` of a module; `pc` is the frame's own address, which differs by one
+ * in a caller.  *ret_status says how the module's rules were found; after CFI_LONG the word is not
+ * to be kept.
  */
 uint64_t rule_make(const struct unwind_module *m, uint64_t at, uint64_t pc, struct cfi_work *work,
 		   enum cfi_status *ret_status);
@@ -112,7 +113,8 @@ static inline size_t rule_place(uint64_t pc)
 static inline uint64_t rule_get(const struct rule *rules, uint64_t pc)
 {
 	const struct rule *r = &rules[rule_place(pc)];
-	uint64_t word = __atomic_load_n(&r->word, __ATOMIC_ACQUIRE); /* and its module's bias with it */
+	/* and its module's bias with it */
+	uint64_t word = __atomic_load_n(&r->word, __ATOMIC_ACQUIRE);
 	uint64_t key = __atomic_load_n(&r->key, __ATOMIC_RELAXED);
 
 	return (key ^ word * RULE_MIX) == pc ? word : 0;

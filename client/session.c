@@ -24,13 +24,14 @@
 
 #define MIB (UINT64_C(1) << 20)
 #define FD_FLOOR 100 /* above what a program closes by number when it becomes a daemon */
-#define FD_LIMIT_MAX 4096 /* above this a number beyond the limit would cost the kernel's table more than 64 KB */
+/* above this a number beyond the limit would cost the kernel's table more than 64 KB */
+#define FD_LIMIT_MAX 4096
 #define SETTLE_TRIES 10
 #define SETTLE_PAUSE_NS 200000
 #define RING_BYTES_MIN (32u << 10)
 #define HEAP_SHARE 4 /* of the memory for live heap, at least */
 
-struct session session = { .fd = -1 };
+struct session session = {.fd = -1};
 const uint64_t session_closed;
 
 int64_t clock_ns(clockid_t clock)
@@ -50,7 +51,8 @@ int64_t clock_coarse_ns(void)
 /* Where reading the processor's counter would be a SIGSEGV, the coarse clock has to do. */
 int64_t clock_exact_ns(void)
 {
-	return clock_ns(load(&session.counter_forbidden) ? CLOCK_MONOTONIC_COARSE : CLOCK_MONOTONIC);
+	return clock_ns(load(&session.counter_forbidden) ? CLOCK_MONOTONIC_COARSE
+							 : CLOCK_MONOTONIC);
 }
 
 int64_t clock_thread_cpu_ns(void)
@@ -97,10 +99,10 @@ static void plan(struct ring_head *head, uint32_t processors)
 	head->modules_at = 3 * RING_PAGE;
 	head->modules_max = total >= 2 * MIB ? 1023 : 511;
 	head->threads_at = (uint32_t)round_up(
-		head->modules_at + head->modules_max * sizeof(struct ring_module), RING_PAGE);
+	    head->modules_at + head->modules_max * sizeof(struct ring_module), RING_PAGE);
 	head->threads_max = total >= 2 * MIB ? RING_THREADS_MAX : RING_THREADS_MAX / 4;
 	head->heap_at = (uint32_t)round_up(
-		head->threads_at + head->threads_max * sizeof(struct ring_thread), RING_PAGE);
+	    head->threads_at + head->threads_max * sizeof(struct ring_thread), RING_PAGE);
 	left = total - head->heap_at - (session.heap_wanted ? total / HEAP_SHARE : 0);
 	if (count > RING_RINGS_MAX)
 		count = RING_RINGS_MAX;
@@ -129,17 +131,17 @@ static struct ring_heap *heap_in(unsigned char *base, const struct ring_head *he
 }
 
 /*
- * Above the program's own limit for numbers, which is raised for the moment of one system call: there the
- * descriptor is neither counted by that limit, nor found by who tries all numbers below it, nor closed.
- * Only while no other thread can meet the higher limit.  -1: it is not to be had.
+ * Above the program's own limit for numbers, which is raised for the moment of one system call:
+ * there the descriptor is neither counted by that limit, nor found by who tries all numbers below
+ * it, nor closed. Only while no other thread can meet the higher limit.  -1: it is not to be had.
  */
 static int above_limit(int fd)
 {
 	struct rlimit limit, raised;
 	int above;
 
-	if (!__libc_single_threaded || sys_limit_files(NULL, &limit) || limit.rlim_cur > FD_LIMIT_MAX ||
-	    limit.rlim_cur >= limit.rlim_max)
+	if (!__libc_single_threaded || sys_limit_files(NULL, &limit) ||
+	    limit.rlim_cur > FD_LIMIT_MAX || limit.rlim_cur >= limit.rlim_max)
 		return -1;
 	raised = limit;
 	raised.rlim_cur = (limit.rlim_cur > FD_FLOOR ? limit.rlim_cur : FD_FLOOR) + 1;
@@ -225,11 +227,11 @@ static void set_views(unsigned char *base, const struct ring_head *plan_head)
 
 static void fill_head(struct ring_head *head)
 {
-	struct timespec t = { 0, 4000000 };
+	struct timespec t = {0, 4000000};
 
 	if (syscall(SYS_getrandom, head->runtime_id, sizeof(head->runtime_id), GRND_NONBLOCK) !=
 	    (long)sizeof(head->runtime_id)) {
-		int64_t seed[2] = { clock_exact_ns(), (int64_t)getpid() << 32 };
+		int64_t seed[2] = {clock_exact_ns(), (int64_t)getpid() << 32};
 
 		memcpy(head->runtime_id, seed, sizeof(seed));
 	}
@@ -256,7 +258,7 @@ static void close_inherited(void)
 
 int session_open(void)
 {
-	struct ring_head head = { 0 };
+	struct ring_head head = {0};
 	struct stat st;
 	unsigned char *base;
 	int fd = -1, r;
@@ -337,8 +339,8 @@ static unsigned char *prepare_memory(int fd, struct ring_head *head)
 	counters = (struct ring_counters *)(void *)(base + 2 * RING_PAGE);
 	(void)heap_in(base, head); /* blocks of the old session are not of this one */
 	counters->preloaded = session.preloaded;
-	counters->threads_high = thread_carry_over(
-		(struct ring_thread *)(void *)(base + head->threads_at));
+	counters->threads_high =
+	    thread_carry_over((struct ring_thread *)(void *)(base + head->threads_at));
 	if (!load(&session.counters->attaches))
 		inherit_losses(counters);
 	return base;
@@ -387,8 +389,7 @@ int session_renew(void)
 
 bool session_adopt_child(void)
 {
-	if (!load(&session.follow_forks) || !load(&session.running) ||
-	    load(&session.seccomp_set)) {
+	if (!load(&session.follow_forks) || !load(&session.running) || load(&session.seccomp_set)) {
 		store(&session.running, 0);
 		return false;
 	}

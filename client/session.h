@@ -4,9 +4,9 @@
  *
  * Private to client/.  Hides how the memory of ring.h is laid out, sealed, mapped and kept out of
  * forked children.  Opened outside or inside a signal handler: it makes system calls and nothing
- * else, because a forked child opens its own from its first timer signal.  Never unmapped, and a new
- * session of the same process takes the very place of the old: a handler on another thread may be
- * using it.
+ * else, because a forked child opens its own from its first timer signal.  Never unmapped, and a
+ * new session of the same process takes the very place of the old: a handler on another thread may
+ * be using it.
  */
 #ifndef CLIENT_SESSION_H
 #define CLIENT_SESSION_H
@@ -49,13 +49,14 @@ struct session {
 	uint32_t modules_max, threads_max;
 
 	/* Private memory, wiped in a forked child.  The page of the cookie also holds the gates. */
-	uint64_t *cookie;	 /* SESSION_COOKIE while this process owns the session */
-	struct thread *threads;	 /* beside `slots` */
+	uint64_t *cookie;        /* SESSION_COOKIE while this process owns the session */
+	struct thread *threads;  /* beside `slots` */
 	struct scratch *scratch; /* SESSION_SCRATCHES */
-	uint64_t scratch_used;	 /* a bit for each */
+	uint64_t scratch_used;   /* a bit for each */
 
-	uint64_t epoch;	  /* raised when a session opens: tells what an earlier one began */
-	uint64_t threads_epoch; /* raised when `threads` starts anew: tells stale pointers into it */
+	uint64_t epoch; /* raised when a session opens: tells what an earlier one began */
+	/* raised when `threads` starts anew: tells stale pointers into it */
+	uint64_t threads_epoch;
 	uint32_t opening; /* taken while one thread opens the session of a forked child */
 	uint32_t running; /* 1: take samples */
 	uint32_t preloaded;
@@ -67,9 +68,10 @@ struct session {
 	int64_t start_ns;
 	uint32_t processors;
 	uint32_t unknown_code; /* a stack led through code of no file: a JIT's, perhaps */
-	uint32_t seccomp_set; /* the program set a filter: no system call of ours any more */
+	uint32_t seccomp_set;  /* the program set a filter: no system call of ours any more */
 	int seccomp_at_start;
-	uint32_t counter_forbidden; /* strict seccomp or PR_SET_TSC: rdtsc, which the exact clock is, faults */
+	/* strict seccomp or PR_SET_TSC: rdtsc, which the exact clock is, faults */
+	uint32_t counter_forbidden;
 };
 
 extern struct session session;
@@ -96,10 +98,10 @@ static inline bool session_running(void)
 }
 
 /*
- * A gate is a word beside the cookie, which holds threads_epoch while hooks of a kind are to record,
- * and 0 otherwise: also in a forked child, where the page is wiped.  A thread that knows its own state
- * passes when its epoch is the same: one comparison tells that the session is live, of this process,
- * running, and that the thread's state belongs to it.
+ * A gate is a word beside the cookie, which holds threads_epoch while hooks of a kind are to
+ * record, and 0 otherwise: also in a forked child, where the page is wiped.  A thread that knows
+ * its own state passes when its epoch is the same: one comparison tells that the session is live,
+ * of this process, running, and that the thread's state belongs to it.
  */
 enum session_gate { SESSION_GATE_WALL = 1, SESSION_GATES };
 
@@ -114,10 +116,10 @@ static inline void session_gate_set(enum session_gate gate, bool open)
  * after which nothing is left behind. */
 int session_open(void);
 
-/* Sampling is stopped: close the live session and open another in its place, with the same layout, so
- * that a handler that is late writes into the new one at worst.  The agent keeps what it was shown of
- * the old memory; samples that no agent was shown are counted as dropped.  Returns 0 or a negative
- * errno, after which the old session goes on. */
+/* Sampling is stopped: close the live session and open another in its place, with the same layout,
+ * so that a handler that is late writes into the new one at worst.  The agent keeps what it was
+ * shown of the old memory; samples that no agent was shown are counted as dropped.  Returns 0 or a
+ * negative errno, after which the old session goes on. */
 int session_renew(void);
 
 /* In a forked child: open a session of its own when children are to be profiled, else switch off.

@@ -3,8 +3,8 @@
  * client/source.h - the sampling dimensions: what one is, and what the others ask of it.
  *
  * A dimension is one file that exports `const struct source source_<name>` and one line in
- * sources.def.  source_cpu.c: timers, the SIGPROF handler.  source_wall.c: blocking calls.  Private to
- * client/.
+ * sources.def.  source_cpu.c: timers, the SIGPROF handler.  source_wall.c: blocking calls.  Private
+ * to client/.
  */
 #ifndef CLIENT_SOURCE_H
 #define CLIENT_SOURCE_H
@@ -29,8 +29,8 @@ struct source {
 	/* Whether the settings ask for it. */
 	bool (*wanted)(const struct config *config);
 
-	/* Begin.  A session is open, sampling has not started.  Returns HEARTH_OK, or the hearth_code
-	 * that says why this dimension stays off; the others go on. */
+	/* Begin.  A session is open, sampling has not started.  Returns HEARTH_OK, or the
+	 * hearth_code that says why this dimension stays off; the others go on. */
 	int (*start)(void);
 
 	/* End; also called when it was not wanted or did not start.  Whoever still samples at this
@@ -46,10 +46,12 @@ struct source {
 void source_cpu_arm(struct thread *t);
 void source_cpu_disarm(struct thread *t);
 
-/* Record the exact CPU time of the calling thread, which ends (flags: RING_LAST) and is sampled no more. */
+/* Record the exact CPU time of the calling thread, which ends (flags: RING_LAST) and is sampled no
+ * more. */
 void source_cpu_thread_end(struct thread *t, uint8_t flags);
 
-/* The session closes for good: record for every thread what its clock showed when sampling stopped. */
+/* The session closes for good: record for every thread what its clock showed when sampling
+ * stopped. */
 void source_cpu_close(void);
 
 /* A session was opened: forget what was packed with an earlier one's module numbers. */
@@ -91,7 +93,8 @@ struct blocked {
 	struct thread *thread; /* NULL: nothing to do at the end */
 	uint64_t epoch, site;
 	int64_t since_ns;
-	bool exact; /* since_ns is by the exact clock, and so is the end; else both by the coarse one */
+	/* since_ns is by the exact clock, and so is the end; else both by the coarse one */
+	bool exact;
 	struct { /* a published call that this one interrupted: put back at the end */
 		uint32_t call;
 		int64_t since_ns;
@@ -99,12 +102,13 @@ struct blocked {
 	} outer;
 };
 
-/* Publish the call, and its stack when the site is new.  Both are async-signal-safe and keep errno. */
+/* Publish the call, and its stack when the site is new.  Both are async-signal-safe and keep
+ * errno. */
 void source_wall_begin(struct blocked *b);
 void source_wall_end(const struct blocked *b);
 
-/* The same for a call that is also a sample of another dimension: `also` is written with the same walk
- * of the stack.  `also` NULL: there is none. */
+/* The same for a call that is also a sample of another dimension: `also` is written with the same
+ * walk of the stack.  `also` NULL: there is none. */
 struct event;
 void source_wall_end_with(const struct blocked *b, struct event *also);
 

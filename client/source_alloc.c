@@ -281,7 +281,8 @@ static void note_running(const struct call_site *from, const void *p, size_t siz
 	}
 	s = alloc_self = &t->alloc;
 	if (load(&session.agent->kill) || (!alloc_wanted_now() && !heap_wanted_now())) {
-		/* Not counted, and not asked again at each call: where nothing is wanted nothing is paid. */
+		/* Not counted, and not asked again at each call: where nothing is wanted nothing is
+		 * paid. */
 		s->slot = &t->alloc_nowhere;
 		s->left = IDLE_BYTES;
 		s->round = 0;

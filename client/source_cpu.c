@@ -24,19 +24,19 @@
 #define INTERVAL_MAX_US 1000000
 #define CHILD_DELAY_NS 50000000
 #define CHECK_NS INT64_C(1000000000)
-/* Of RLIMIT_SIGPENDING, which all processes of a user share and a program's own timers and queued signals
- * need as well.  No lower fixed number: the threads above it would never be seen. */
+/* Of RLIMIT_SIGPENDING, which all processes of a user share and a program's own timers and queued
+ * signals need as well.  No lower fixed number: the threads above it would never be seen. */
 #define TIMERS_MAX_SHARE 8
 #define SIGPENDING_MIN 64 /* below, no timers at all */
 
 static struct {
 	struct sigaction previous;
 	uint32_t installed;
-	uint32_t perf; /* threads get an event as well */
-	uint32_t yielded; /* the program took SIGPROF after us */
+	uint32_t perf;      /* threads get an event as well */
+	uint32_t yielded;   /* the program took SIGPROF after us */
 	uint32_t off_stack; /* a thread has an alternate stack that is too small for the handler */
 	uint32_t timers, timers_max;
-	uint32_t rescan;   /* ring_agent.rescan as last obeyed */
+	uint32_t rescan; /* ring_agent.rescan as last obeyed */
 	int64_t checked_ns;
 	struct rule rules[RULES];
 } cpu;
@@ -80,8 +80,7 @@ void source_new_session(void)
 
 static bool killed(void)
 {
-	return load(&session.agent->kill) ||
-	       load(&session.agent->dimensions_off) & 1u << RING_CPU;
+	return load(&session.agent->kill) || load(&session.agent->dimensions_off) & 1u << RING_CPU;
 }
 
 static uint32_t wanted_interval(void)
@@ -100,12 +99,12 @@ static uint32_t wanted_interval(void)
 
 static struct timespec microseconds(uint64_t us)
 {
-	return (struct timespec){ (time_t)(us / 1000000), (long)(us % 1000000) * 1000 };
+	return (struct timespec){(time_t)(us / 1000000), (long)(us % 1000000) * 1000};
 }
 
 static void set_timer(struct thread *t, uint32_t interval_us, uint64_t first_us)
 {
-	struct itimerspec when = { microseconds(interval_us), microseconds(first_us) };
+	struct itimerspec when = {microseconds(interval_us), microseconds(first_us)};
 
 	store(&t->interval_us, interval_us);
 	store(&session.counters->interval_us, interval_us);
@@ -134,7 +133,7 @@ static clockid_t thread_clock(int32_t tid)
 
 static bool make_timer(int32_t tid, const void *value, int32_t *ret_timer)
 {
-	struct sigevent e = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGPROF };
+	struct sigevent e = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGPROF};
 
 	e.sigev_value.sival_ptr = (void *)(uintptr_t)value;
 	e._sigev_un._tid = tid;
@@ -191,14 +190,14 @@ void source_cpu_disarm(struct thread *t)
 
 void source_cpu_thread_end(struct thread *t, uint8_t flags)
 {
-	struct ring_cpu payload = { .samples = load(&session.slots[thread_slot(t)].cpu_base_ns) };
-	struct event e = { .type = RING_THREAD_END,
-			   .dimension = RING_CPU,
-			   .flags = flags,
-			   .payload = &payload,
-			   .payload_bytes = sizeof(payload),
-			   .time_ns = clock_coarse_ns(),
-			   .thread = t };
+	struct ring_cpu payload = {.samples = load(&session.slots[thread_slot(t)].cpu_base_ns)};
+	struct event e = {.type = RING_THREAD_END,
+			  .dimension = RING_CPU,
+			  .flags = flags,
+			  .payload = &payload,
+			  .payload_bytes = sizeof(payload),
+			  .time_ns = clock_coarse_ns(),
+			  .thread = t};
 
 	/* A signal that comes later would stand for time that this record has already. */
 	store_release(&t->timer_armed, 0);
@@ -214,8 +213,8 @@ void source_cpu_forked(void)
 
 void source_cpu_watch_child(void)
 {
-	struct itimerspec when = { .it_value = { 0, CHILD_DELAY_NS } };
-	struct sigevent e = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGPROF };
+	struct itimerspec when = {.it_value = {0, CHILD_DELAY_NS}};
+	struct sigevent e = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGPROF};
 	int32_t timer;
 
 	/* Two system calls, and no third to learn the thread's number: any thread will do. */
@@ -231,7 +230,8 @@ static void account(int64_t cost_ns)
 	int bucket = cost_ns > 0 ? 63 - __builtin_clzll((uint64_t)cost_ns) : 0;
 
 	if (cost_ns >= 0)
-		add(&session.counters->handler_ns[bucket < RING_HISTOGRAM ? bucket : RING_HISTOGRAM - 1],
+		add(&session.counters
+			 ->handler_ns[bucket < RING_HISTOGRAM ? bucket : RING_HISTOGRAM - 1],
 		    1);
 }
 
@@ -241,13 +241,14 @@ static struct cfi_memory current_stack(struct thread *t, const ucontext_t *uc, u
 {
 	uint64_t lo = (uint64_t)(uintptr_t)uc->uc_stack.ss_sp, hi = lo + uc->uc_stack.ss_size;
 
-	*ret_beyond = (struct cfi_memory){ t->stack_lo, t->stack_hi, 0 };
+	*ret_beyond = (struct cfi_memory){t->stack_lo, t->stack_hi, 0};
 	if (!(uc->uc_stack.ss_flags & SS_DISABLE) && sp >= lo && sp < hi)
 		return thread_stack_within(sp, lo, hi);
 	return thread_stack(t, sp);
 }
 
-/* What a signal is there to show: a thread that has an event has its timer for the kernel's part alone. */
+/* What a signal is there to show: a thread that has an event has its timer for the kernel's part
+ * alone. */
 enum part { PART_ALL, PART_USER, PART_KERNEL };
 
 static void write_sample(struct thread *t, const ucontext_t *uc, uint32_t samples, enum part part,
@@ -256,11 +257,9 @@ static void write_sample(struct thread *t, const ucontext_t *uc, uint32_t sample
 	uint64_t reg[ARCH_REGS], pc;
 	struct unwind_space space;
 	struct unwind_result r;
-	struct ring_cpu payload = { (uint64_t)t->interval_us * 1000 * samples, samples };
-	struct event e = { .type = RING_SAMPLE_CPU,
-			   .dimension = RING_CPU,
-			   .count = samples,
-			   .thread = t };
+	struct ring_cpu payload = {(uint64_t)t->interval_us * 1000 * samples, samples};
+	struct event e = {
+	    .type = RING_SAMPLE_CPU, .dimension = RING_CPU, .count = samples, .thread = t};
 
 	arch_registers(uc, reg, &pc);
 	source_wall_correct(t, reg[ARCH_SP]);
@@ -286,9 +285,9 @@ static bool of_event(const siginfo_t *si)
 }
 
 /*
- * What a signal stands for, in intervals.  A timer that no tick had a chance to look at comes late, with all
- * the intervals that passed meanwhile: beside an event those are user time, as far as the event was there to
- * see it, and what is left of them is a long system call.
+ * What a signal stands for, in intervals.  A timer that no tick had a chance to look at comes late,
+ * with all the intervals that passed meanwhile: beside an event those are user time, as far as the
+ * event was there to see it, and what is left of them is a long system call.
  */
 static uint32_t intervals_of(struct thread *t, const siginfo_t *si, enum part part)
 {
@@ -404,7 +403,8 @@ static void handle(int signal, siginfo_t *si, void *context)
 	int64_t began;
 
 	if (session_orphan()) {
-		if (si->si_code == SI_TIMER && si->si_value.sival_ptr == (const void *)&child_value) {
+		if (si->si_code == SI_TIMER &&
+		    si->si_value.sival_ptr == (const void *)&child_value) {
 			(void)syscall(SYS_timer_delete, si->si_timerid);
 			(void)session_adopt_child();
 		} else {
@@ -415,11 +415,12 @@ static void handle(int signal, siginfo_t *si, void *context)
 	}
 	t = session_live() ? owner(si) : NULL;
 	if (!t) {
-		/* One of our own timers that was deleted with its signal already on its way, or an event. */
+		/* One of our own timers that was deleted with its signal already on its way, or an
+		 * event. */
 		if (of_event(si) && perf_used())
 			errno = saved;
 		else if (si->si_code != SI_TIMER || !session_live() ||
-		    !thread_of_value(si->si_value.sival_ptr))
+			 !thread_of_value(si->si_value.sival_ptr))
 			foreign(signal, si, context);
 		errno = saved;
 		return;
@@ -444,7 +445,7 @@ static bool taken(const struct sigaction *a)
 
 static int install(struct sigaction *ret_previous)
 {
-	struct sigaction action = { .sa_flags = SA_RESTART | SA_SIGINFO };
+	struct sigaction action = {.sa_flags = SA_RESTART | SA_SIGINFO};
 
 	action.sa_flags |= load(&cpu.off_stack) ? 0 : SA_ONSTACK;
 	action.sa_sigaction = handle;
@@ -475,12 +476,13 @@ static int cpu_start(void)
 	if (sigaction(SIGPROF, NULL, &now) || taken(&now))
 		return HEARTH_E_SIGNAL;
 	cpu.timers_max = session.threads_max;
-	/* Timers and queued signals of a user share one budget, of which the program may want all. */
+	/* Timers and queued signals of a user share one budget, of which the program may want
+	 * all. */
 	if (!getrlimit(RLIMIT_SIGPENDING, &limit) &&
 	    limit.rlim_cur / TIMERS_MAX_SHARE < cpu.timers_max)
-		cpu.timers_max = limit.rlim_cur < SIGPENDING_MIN ?
-					 0 :
-					 (uint32_t)(limit.rlim_cur / TIMERS_MAX_SHARE);
+		cpu.timers_max = limit.rlim_cur < SIGPENDING_MIN
+				     ? 0
+				     : (uint32_t)(limit.rlim_cur / TIMERS_MAX_SHARE);
 	if (!load(&cpu.installed) && install(&cpu.previous))
 		return HEARTH_E_SIGNAL;
 	store(&cpu.yielded, 0);
@@ -499,7 +501,8 @@ static void cpu_stop(void)
 		struct thread *t = &session.threads[i];
 
 		if (load(&t->tid) && !load(&session.slots[i].cpu_stop_ns))
-			store(&session.slots[i].cpu_stop_ns, (uint64_t)clock_ns(thread_clock(t->tid)));
+			store(&session.slots[i].cpu_stop_ns,
+			      (uint64_t)clock_ns(thread_clock(t->tid)));
 		source_cpu_disarm(t);
 	}
 }
@@ -510,13 +513,13 @@ void source_cpu_close(void)
 
 	for (uint32_t i = 0; i < high; i++) {
 		const struct ring_thread *slot = &session.slots[i];
-		struct ring_cpu payload = { load(&slot->cpu_stop_ns), load(&slot->cpu_base_ns) };
-		struct event e = { .type = RING_THREAD_END,
-				   .dimension = RING_CPU,
-				   .payload = &payload,
-				   .payload_bytes = sizeof(payload),
-				   .time_ns = clock_coarse_ns(),
-				   .thread = &session.threads[i] };
+		struct ring_cpu payload = {load(&slot->cpu_stop_ns), load(&slot->cpu_base_ns)};
+		struct event e = {.type = RING_THREAD_END,
+				  .dimension = RING_CPU,
+				  .payload = &payload,
+				  .payload_bytes = sizeof(payload),
+				  .time_ns = clock_coarse_ns(),
+				  .thread = &session.threads[i]};
 
 		if (load(&session.threads[i].tid) && payload.weight_ns)
 			(void)event_write(&e);
@@ -543,10 +546,10 @@ static bool cpu_wanted(const struct config *config)
 }
 
 const struct source source_cpu = {
-	.name = "cpu",
-	.unit = "nanoseconds",
-	.dimension = RING_CPU,
-	.wanted = cpu_wanted,
-	.start = cpu_start,
-	.stop = cpu_stop,
+    .name = "cpu",
+    .unit = "nanoseconds",
+    .dimension = RING_CPU,
+    .wanted = cpu_wanted,
+    .start = cpu_start,
+    .stop = cpu_stop,
 };

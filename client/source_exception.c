@@ -51,15 +51,15 @@ static uint16_t type_text(const void *type, char *to)
 static void sample(struct thread *t, const void *type, uint32_t interval,
 		   const struct call_site *from)
 {
-	struct ring_exception payload = { .count = interval };
+	struct ring_exception payload = {.count = interval};
 	char text[sizeof(TYPE_KEY) + TYPE_BYTES];
-	struct event e = { .type = RING_SAMPLE_EXCEPTION,
-			   .dimension = RING_EXCEPTION,
-			   .payload = &payload,
-			   .payload_bytes = sizeof(payload),
-			   .time_ns = clock_coarse_ns(),
-			   .text = text,
-			   .thread = t };
+	struct event e = {.type = RING_SAMPLE_EXCEPTION,
+			  .dimension = RING_EXCEPTION,
+			  .payload = &payload,
+			  .payload_bytes = sizeof(payload),
+			  .time_ns = clock_coarse_ns(),
+			  .text = text,
+			  .thread = t};
 
 	e.text_bytes = type_text(type, text);
 	(void)stack_record(&e, from);
@@ -124,10 +124,10 @@ static void exception_stop(void)
 }
 
 const struct source source_exception = {
-	.name = "exception",
-	.unit = "count",
-	.dimension = RING_EXCEPTION,
-	.wanted = exception_wanted,
-	.start = exception_start,
-	.stop = exception_stop,
+    .name = "exception",
+    .unit = "count",
+    .dimension = RING_EXCEPTION,
+    .wanted = exception_wanted,
+    .start = exception_start,
+    .stop = exception_stop,
 };

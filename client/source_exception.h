@@ -9,8 +9,8 @@
 
 struct call_site;
 
-/* An exception is thrown at `from`.  `type` is its std::type_info, which no C can name: a pointer to
- * a table of functions, then the mangled name.  Keeps errno. */
+/* An exception is thrown at `from`.  `type` is its std::type_info, which no C can name: a pointer
+ * to a table of functions, then the mangled name.  Keeps errno. */
 void source_exception_thrown(const void *type, const struct call_site *from);
 
 /* Another definition of __cxa_throw stands before ours: the hook will not see anything. */

@@ -18,7 +18,7 @@
 
 #define WAIT_MEAN_NS UINT64_C(1000000)
 #define PPM 1000000
-#define HOLD_LATER 100	   /* acquisitions until a thread that may not sample looks again */
+#define HOLD_LATER 100 /* acquisitions until a thread that may not sample looks again */
 #define HOLD_MEAN_MAX (1u << 24)
 
 uint32_t source_lock_marks;
@@ -50,18 +50,18 @@ static void event_fill(struct lock_event *e, enum ring_lock_what what, uint32_t 
 {
 	uint64_t creator = lock_creator_get(lock);
 
-	e->payload = (struct ring_lock){ .what = what,
-					 .kind = kind,
-					 .lock = module_frame((uint64_t)(uintptr_t)lock),
-					 .creator = creator ? module_frame(creator - 1) : 0 };
-	e->event = (struct event){ .type = RING_SAMPLE_LOCK,
-				   .dimension = RING_LOCK,
-				   .payload = &e->payload,
-				   .payload_bytes = sizeof(e->payload),
-				   .time_ns = clock_coarse_ns(),
-				   .text = e->text,
-				   .text_bytes = lock_name_text(lock, e->text),
-				   .thread = t };
+	e->payload = (struct ring_lock){.what = what,
+					.kind = kind,
+					.lock = module_frame((uint64_t)(uintptr_t)lock),
+					.creator = creator ? module_frame(creator - 1) : 0};
+	e->event = (struct event){.type = RING_SAMPLE_LOCK,
+				  .dimension = RING_LOCK,
+				  .payload = &e->payload,
+				  .payload_bytes = sizeof(e->payload),
+				  .time_ns = clock_coarse_ns(),
+				  .text = e->text,
+				  .text_bytes = lock_name_text(lock, e->text),
+				  .thread = t};
 }
 
 /* ---- waits ---- */
@@ -241,8 +241,8 @@ static void hold(struct thread *t, const void *lock, uint32_t kind, uint32_t mea
 {
 	struct lock_held *h = place_of(t, lock);
 
-	/* One that it has already was never let go: the lock is gone.  When all places are taken, so
-	 * is probably the oldest. */
+	/* One that it has already was never let go: the lock is gone.  When all places are taken,
+	 * so is probably the oldest. */
 	if (!h)
 		h = place_of(t, NULL);
 	if (!h)
@@ -251,7 +251,7 @@ static void hold(struct thread *t, const void *lock, uint32_t kind, uint32_t mea
 		source_lock_filter_add(h->lock, -1);
 		h->lock = NULL;
 	}
-	*h = (struct lock_held){ .kind = kind, .mean = mean, .start_ns = clock_exact_ns() };
+	*h = (struct lock_held){.kind = kind, .mean = mean, .start_ns = clock_exact_ns()};
 	store(&h->lock, lock);
 	source_lock_filter_add(lock, 1);
 }
@@ -270,7 +270,8 @@ void source_lock_hold(const void *lock, uint32_t kind, bool nested)
 		errno = saved;
 		return;
 	}
-	/* The first one that a thread is seen to take is like any other: it counts against a new draw. */
+	/* The first one that a thread is seen to take is like any other: it counts against a new
+	 * draw. */
 	if (!t->lock_hold_mean) {
 		draw_hold(t);
 		source_lock_left--;
@@ -343,7 +344,7 @@ void source_lock_new_session(void)
 			store(&source_lock_filter[i], 0);
 	store(&source_lock_marks, 0);
 	lock_marks_clear();
-	locks.waits = locks.holds = (struct pace){ 0 };
+	locks.waits = locks.holds = (struct pace){0};
 }
 
 static bool lock_wanted(const struct config *config)
@@ -364,10 +365,10 @@ static void lock_stop(void)
 }
 
 const struct source source_lock = {
-	.name = "lock",
-	.unit = "nanoseconds",
-	.dimension = RING_LOCK,
-	.wanted = lock_wanted,
-	.start = lock_start,
-	.stop = lock_stop,
+    .name = "lock",
+    .unit = "nanoseconds",
+    .dimension = RING_LOCK,
+    .wanted = lock_wanted,
+    .start = lock_start,
+    .stop = lock_stop,
 };

@@ -2,9 +2,9 @@
 /*
  * client/source_lock.h - waiting for locks, holding them, and who is to blame for a wait.
  *
- * Private to client/.  The hooks of preload_locks*.c call this; docs/decisions/0012-locks.md gives the
- * reasons.  Any thread; async-signal-safe, since sem_post is.  A lock's memory is looked at only while
- * the caller has a claim to it, and never after it was let go.
+ * Private to client/.  The hooks of preload_locks*.c call this; docs/decisions/0012-locks.md gives
+ * the reasons.  Any thread; async-signal-safe, since sem_post is.  A lock's memory is looked at
+ * only while the caller has a claim to it, and never after it was let go.
  */
 #ifndef CLIENT_SOURCE_LOCK_H
 #define CLIENT_SOURCE_LOCK_H
@@ -13,8 +13,8 @@
 #include "client/source.h"
 
 /*
- * How many marks and sampled holds there are, in all and of locks with one hash: what an unlock looks
- * at.  Whoever finds 0, nearly always, has nothing to do.
+ * How many marks and sampled holds there are, in all and of locks with one hash: what an unlock
+ * looks at.  Whoever finds 0, nearly always, has nothing to do.
  */
 #define LOCK_FILTER_BITS 12
 #define LOCK_HIDDEN __attribute__((visibility("hidden"))) /* reached without a table of addresses */
@@ -40,8 +40,8 @@ static inline void source_lock_filter_add(const void *lock, int by)
 /* Acquisitions of the calling thread until one whose hold is sampled; that one takes it below 0. */
 extern LOCK_HIDDEN __thread int32_t source_lock_left;
 
-/* A wait for a lock that somebody else has.  The hook fills in `blocked` and `kind`; blocked.call none:
- * the thread does not sleep meanwhile, so that this is no blocked call (a spinlock). */
+/* A wait for a lock that somebody else has.  The hook fills in `blocked` and `kind`; blocked.call
+ * none: the thread does not sleep meanwhile, so that this is no blocked call (a spinlock). */
 struct lock_wait {
 	struct blocked blocked;
 	uint32_t kind; /* enum ring_lock_kind */
@@ -59,8 +59,8 @@ struct lock_wait {
 void source_lock_begin(struct lock_wait *w);
 void source_lock_end(struct lock_wait *w, bool waited);
 
-/* source_lock_left fell below 0 with this acquisition: follow how long the lock is held.  `nested`: the
- * thread had it before, and it is no acquisition. */
+/* source_lock_left fell below 0 with this acquisition: follow how long the lock is held.  `nested`:
+ * the thread had it before, and it is no acquisition. */
 void source_lock_hold(const void *lock, uint32_t kind, bool nested);
 
 /* A hold that was sampled and ends now. */
@@ -71,8 +71,8 @@ struct lock_held {
 };
 
 /*
- * The calling thread is about to let go of a marked lock at `from`: waiters whose time has come take
- * this stack, and a sampled hold of this thread ends.  True: *ret_held ended, to be handed to
+ * The calling thread is about to let go of a marked lock at `from`: waiters whose time has come
+ * take this stack, and a sampled hold of this thread ends.  True: *ret_held ended, to be handed to
  * source_lock_held once the lock is free.  Keeps errno.
  */
 bool source_lock_let_go(const void *lock, const struct call_site *from, struct lock_held *ret_held);

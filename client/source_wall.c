@@ -19,8 +19,8 @@
 #define WINDOW_NS INT64_C(100000000)
 #define SITE_ENTRIES 4 /* that a site may have */
 
-/* Calls whose stacks are taken in a window, for the whole process; where more block, the mean that they
- * are drawn with doubles until fewer are taken. */
+/* Calls whose stacks are taken in a window, for the whole process; where more block, the mean that
+ * they are drawn with doubles until fewer are taken. */
 #define CALLS_A_WINDOW 20
 #define MEAN_MIN_NS UINT64_C(1000000)
 #define MEAN_MAX_NS UINT64_C(64000000000)
@@ -37,7 +37,7 @@ static struct {
 	uint32_t on;
 	uint64_t mean_ns; /* of the draw; 0: every call of a tick or more is taken */
 	int64_t window_ns;
-	uint32_t taken; /* in this window */
+	uint32_t taken;    /* in this window */
 	int64_t chores_ns; /* the tick at which chores were last done: by one thread for all */
 } wall;
 
@@ -60,8 +60,8 @@ static uint64_t tick_ns(void)
 }
 
 /*
- * Make room for a site: an entry of the thread's, and a place at the agent's, which has fewer and goes by
- * four bits of the key.  Who had either is unknown from here on.
+ * Make room for a site: an entry of the thread's, and a place at the agent's, which has fewer and
+ * goes by four bits of the key.  Who had either is unknown from here on.
  */
 static uint64_t *site_room(struct thread *t, uint64_t hash, uint64_t *ret_key)
 {
@@ -82,19 +82,17 @@ static uint64_t *site_room(struct thread *t, uint64_t hash, uint64_t *ret_key)
 static bool record(const struct blocked *b, enum ring_type type, int64_t now_ns, uint64_t mean_ns,
 		   struct event *also)
 {
-	struct ring_block payload = { b->call,
-				      b->target_kind,
-				      b->target,
-				      type == RING_BLOCK ? (uint64_t)(now_ns - b->since_ns) : 0,
-				      b->site,
-				      b->since_ns,
-				      mean_ns };
-	struct event e = { .type = type,
-			   .dimension = RING_WALL,
-			   .payload = &payload,
-			   .payload_bytes = sizeof(payload),
-			   .time_ns = now_ns,
-			   .thread = b->thread };
+	struct ring_block payload = {
+	    b->call,   b->target_kind,
+	    b->target, type == RING_BLOCK ? (uint64_t)(now_ns - b->since_ns) : 0,
+	    b->site,   b->since_ns,
+	    mean_ns};
+	struct event e = {.type = type,
+			  .dimension = RING_WALL,
+			  .payload = &payload,
+			  .payload_bytes = sizeof(payload),
+			  .time_ns = now_ns,
+			  .thread = b->thread};
 	char text[TARGET_TEXT_MAX > LOCK_TEXT_BYTES ? TARGET_TEXT_MAX : LOCK_TEXT_BYTES];
 
 	e.text = text;
@@ -186,7 +184,8 @@ static __attribute__((noinline)) struct thread *enter_slowly(void)
 	return t;
 }
 
-static __attribute__((noinline)) void rare(struct blocked *b, int64_t coarse_ns, uint64_t agent, bool known)
+static __attribute__((noinline)) void rare(struct blocked *b, int64_t coarse_ns, uint64_t agent,
+					   bool known)
 {
 	int saved = errno;
 
@@ -215,7 +214,8 @@ void source_wall_begin(struct blocked *b)
 	moved = coarse != t->wall_tick_ns;
 	hash = wall_site(&b->from);
 	site = site_of(t, hash);
-	b->site = site ? *site | WALL_SITE_PASSES : hash; /* a hash: nobody's key, should it stay that */
+	/* a hash: nobody's key, should it stay that */
+	b->site = site ? *site | WALL_SITE_PASSES : hash;
 	/*
 	 * What is known before the call, so that how long it takes has no say in how it is
 	 * measured.  A site that is described now may have blocked before it had to give up its
@@ -258,8 +258,8 @@ static void adapt(int64_t now_ns)
 }
 
 /*
- * Where the budget asks for fewer, also calls of a program that blocks rarely are drawn; and those that took less
- * than a tick always, as many as the coarse clock would have seen cross one.
+ * Where the budget asks for fewer, also calls of a program that blocks rarely are drawn; and those
+ * that took less than a tick always, as many as the coarse clock would have seen cross one.
  */
 static uint64_t mean_for(uint64_t duration_ns)
 {
@@ -344,10 +344,11 @@ static int32_t phase_calls(int32_t calls, int64_t ns, int64_t left_ns)
 }
 
 /*
- * Count where between two ticks this thread runs: POSIX CPU timers see a thread that is always at the same
- * place in the same place only.  The next count is due a uniform draw from a tick after this one, so that a
- * thread with many calls is caught anywhere, and one with a call a tick where it is.  To look whether it is
- * due costs a reading of the exact clock, so most of the calls that are to be expected until then pass before.
+ * Count where between two ticks this thread runs: POSIX CPU timers see a thread that is always at
+ * the same place in the same place only.  The next count is due a uniform draw from a tick after
+ * this one, so that a thread with many calls is caught anywhere, and one with a call a tick where
+ * it is.  To look whether it is due costs a reading of the exact clock, so most of the calls that
+ * are to be expected until then pass before.
  */
 static __attribute__((noinline)) void count_phase(struct thread *t)
 {
@@ -362,7 +363,8 @@ static __attribute__((noinline)) void count_phase(struct thread *t)
 		store(word, ring_phase_counted(load(word), i));
 		t->phase_due_ns = now + (int64_t)(draw_next(&t->draws) % tick);
 	}
-	t->phase_calls = phase_calls(t->phase_calls, now - t->phase_looked_ns, t->phase_due_ns - now);
+	t->phase_calls =
+	    phase_calls(t->phase_calls, now - t->phase_looked_ns, t->phase_due_ns - now);
 	t->phase_looked_ns = now;
 	store(&t->phase_left, t->phase_calls);
 }
@@ -382,7 +384,8 @@ static inline __attribute__((always_inline)) bool end(const struct blocked *b, s
 	slot = t->slot;
 	store(&t->blocked_sp, b->outer.sp);
 	if (__builtin_expect(b->outer.call != 0, 0))
-		wall_publish(slot, b->outer.call, b->outer.since_ns, b->outer.site, b->outer.target);
+		wall_publish(slot, b->outer.call, b->outer.since_ns, b->outer.site,
+			     b->outer.target);
 	else
 		store_release(&slot->call, 0);
 	store(&slot->blocked_calls, load(&slot->blocked_calls) + 1);
@@ -435,10 +438,10 @@ static void wall_stop(void)
 }
 
 const struct source source_wall = {
-	.name = "wall",
-	.unit = "nanoseconds",
-	.dimension = RING_WALL,
-	.wanted = wall_wanted,
-	.start = wall_start,
-	.stop = wall_stop,
+    .name = "wall",
+    .unit = "nanoseconds",
+    .dimension = RING_WALL,
+    .wanted = wall_wanted,
+    .start = wall_start,
+    .stop = wall_stop,
 };

@@ -34,8 +34,8 @@ static uint64_t rotate(uint64_t v, int by)
 }
 
 /*
- * Never 0.  Each thread draws its own by xoroshiro128+ (Blackman and Vigna, 2018) from a state that the
- * kernel gave it once, so that spans cost no system call; a forked child finds the state wiped.
+ * Never 0.  Each thread draws its own by xoroshiro128+ (Blackman and Vigna, 2018) from a state that
+ * the kernel gave it once, so that spans cost no system call; a forked child finds the state wiped.
  */
 static uint64_t random_id(struct thread *t)
 {
@@ -174,22 +174,23 @@ static void record(struct thread *t, const struct hearth_span *s)
 {
 	char text[OPERATION_MAX + LABEL_VALUE_MAX + 32];
 	struct ring_span payload = {
-		.trace_id = { s->trace_id[0], s->trace_id[1] },
-		.span_id = s->span_id,
-		.parent_span_id = s->parent_span_id,
-		.root_span_id = s->root_span_id,
-		.start_ns = s->start_ns,
-		.duration_ns = (uint64_t)(clock_exact_ns() - s->start_ns),
+	    .trace_id = {s->trace_id[0], s->trace_id[1]},
+	    .span_id = s->span_id,
+	    .parent_span_id = s->parent_span_id,
+	    .root_span_id = s->root_span_id,
+	    .start_ns = s->start_ns,
+	    .duration_ns = (uint64_t)(clock_exact_ns() - s->start_ns),
 	};
-	struct event e = { .type = RING_SPAN,
-			   .payload = &payload,
-			   .payload_bytes = sizeof(payload),
-			   .text = text,
-			   .time_ns = clock_coarse_ns(),
-			   .thread = t };
+	struct event e = {.type = RING_SPAN,
+			  .payload = &payload,
+			  .payload_bytes = sizeof(payload),
+			  .text = text,
+			  .time_ns = clock_coarse_ns(),
+			  .thread = t};
 
 	e.text_bytes = put_pair(text, "operation", s->operation);
-	e.text_bytes = (uint16_t)(e.text_bytes + put_pair(text + e.text_bytes, "endpoint", s->endpoint));
+	e.text_bytes =
+	    (uint16_t)(e.text_bytes + put_pair(text + e.text_bytes, "endpoint", s->endpoint));
 	(void)event_write(&e);
 }
 
@@ -309,7 +310,7 @@ static void put_labels(struct line *l)
 
 int hearth_log_context(char *buffer, size_t size)
 {
-	struct line l = { buffer, size, 0 };
+	struct line l = {buffer, size, 0};
 	size_t ids;
 
 	if (!buffer || size == 0)
@@ -317,7 +318,8 @@ int hearth_log_context(char *buffer, size_t size)
 	if (session_live())
 		put_ids(&l);
 	ids = l.length;
-	/* Another thread may be starting a profiler with other labels: then these are tried again. */
+	/* Another thread may be starting a profiler with other labels: then these are tried
+	 * again. */
 	for (int i = 0; i < LABELS_TRIES; i++) {
 		uint32_t before = profiler_config_sequence();
 

@@ -9,17 +9,16 @@
 
 /* Two registers are enough for nearly all code; when they are not, walk again from here, where all
  * are known, and leave our own frames out. */
-static __attribute__((noinline)) struct unwind_result walk(struct thread *t,
-							   const struct call_site *from,
-							   struct scratch *s)
+static __attribute__((noinline)) struct unwind_result
+walk(struct thread *t, const struct call_site *from, struct scratch *s)
 {
-	uint64_t reg[ARCH_REGS] = { 0 }, pc;
+	uint64_t reg[ARCH_REGS] = {0}, pc;
 	struct unwind_space space;
 	struct unwind_result r;
 
 	source_space(&space, s);
 	space.stack = thread_stack(t, from->sp);
-	space.beyond = (struct cfi_memory){ t->stack_lo, t->stack_hi, 0 };
+	space.beyond = (struct cfi_memory){t->stack_lo, t->stack_hi, 0};
 	reg[ARCH_SP] = from->sp;
 	reg[ARCH_FP] = from->fp;
 	space.mode = UNWIND_FAST;
@@ -80,7 +79,8 @@ void stack_record_both(struct event *e, struct event *other, const struct call_s
 	(void)record(e, other, from);
 }
 
-uint32_t stack_walk(struct thread *t, const struct call_site *from, uint64_t *ret_frames, uint32_t max)
+uint32_t stack_walk(struct thread *t, const struct call_site *from, uint64_t *ret_frames,
+		    uint32_t max)
 {
 	struct scratch *s = scratch_take();
 	struct unwind_result r;

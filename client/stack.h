@@ -23,10 +23,12 @@ struct call_site {
 };
 
 /* Inside a hook, which is built with a frame pointer: the call site of the hook. */
+/* clang-format off */
 #define CALL_SITE                                                                                  \
 	{ .pc = (uint64_t)(uintptr_t)__builtin_return_address(0),                                  \
 	  .sp = (uint64_t)(uintptr_t)__builtin_dwarf_cfa(),                                        \
 	  .fp = *(const uint64_t *)__builtin_frame_address(0) }
+/* clang-format on */
 
 /*
  * Walk from `from` on the stack of `e->thread`, the calling one, and write `e` with those frames;
@@ -39,9 +41,11 @@ bool stack_record(struct event *e, const struct call_site *from);
 void stack_record_both(struct event *e, struct event *other, const struct call_site *from);
 
 /* The walk alone, into s->frames. */
-struct unwind_result stack_unwind(struct thread *t, const struct call_site *from, struct scratch *s);
+struct unwind_result stack_unwind(struct thread *t, const struct call_site *from,
+				  struct scratch *s);
 
 /* The same, and a copy: stores at most `max` frames, returns how many. */
-uint32_t stack_walk(struct thread *t, const struct call_site *from, uint64_t *ret_frames, uint32_t max);
+uint32_t stack_walk(struct thread *t, const struct call_site *from, uint64_t *ret_frames,
+		    uint32_t max);
 
 #endif

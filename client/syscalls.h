@@ -64,7 +64,7 @@ static inline int sys_limit_files(const struct rlimit *to, struct rlimit *ret_wa
 
 static inline void sys_pause_ns(long ns)
 {
-	struct timespec t = { 0, ns };
+	struct timespec t = {0, ns};
 
 	(void)syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &t, NULL);
 }

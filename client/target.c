@@ -24,7 +24,8 @@ static struct target {
 
 uint8_t target_sockets[TARGET_SOCKETS];
 
-/* Look-ups that are under way; one that was left by a jump counts for ever, which costs a close little. */
+/* Look-ups that are under way; one that was left by a jump counts for ever, which costs a close
+ * little. */
 static uint32_t looking;
 
 struct text {
@@ -130,7 +131,7 @@ static void put_inet(struct text *t, bool stream, const union address *name,
 
 static bool put_socket(struct text *t, int fd)
 {
-	union address name = { 0 }, peer = { 0 };
+	union address name = {0}, peer = {0};
 	socklen_t name_bytes = sizeof(name.room) - 1, peer_bytes = name_bytes, bytes = sizeof(int);
 	int type = 0;
 	bool connected;
@@ -151,9 +152,9 @@ static bool put_socket(struct text *t, int fd)
 /* Into name, which is cleared. */
 static void look_up(int fd, char name[TARGET_NAME_MAX])
 {
-	struct text t = { name, name + TARGET_NAME_MAX - 1 };
-	char path[32] = { 0 }, link[256];
-	struct text p = { path, path + sizeof(path) - 1 };
+	struct text t = {name, name + TARGET_NAME_MAX - 1};
+	char path[32] = {0}, link[256];
+	struct text p = {path, path + sizeof(path) - 1};
 	long n;
 
 	put(&p, "/proc/self/fd/");
@@ -239,9 +240,10 @@ void target_forget(int fd)
 {
 	struct target *place = place_of(fd);
 
-	/* What nobody is finding out, and nobody has found out, need not be forgotten.  In this order: who
-	 * finds out counts down when the place is filled. */
-	if (fd < 0 || (!__atomic_load_n(&looking, __ATOMIC_SEQ_CST) && load(&place->fd_plus_1) != fd + 1))
+	/* What nobody is finding out, and nobody has found out, need not be forgotten.  In this
+	 * order: who finds out counts down when the place is filled. */
+	if (fd < 0 ||
+	    (!__atomic_load_n(&looking, __ATOMIC_SEQ_CST) && load(&place->fd_plus_1) != fd + 1))
 		return;
 	add(&place->sequence, 2);
 	if (load(&place->fd_plus_1) == fd + 1)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * client/target.h - what is known of a descriptor: what it leads to, for the label "target" of blocked
- * calls, and whether it is a socket that nobody waits for.
+ * client/target.h - what is known of a descriptor: what it leads to, for the label "target" of
+ * blocked calls, and whether it is a socket that nobody waits for.
  *
- * Private to client/.  A descriptor is looked up once, by a few system calls, and remembered until the
- * program closes it or puts another in its place, which the preload's hooks tell.  A program that
- * closes descriptors by system calls of its own is shown the older name, and has the waits for what takes the
- * number of a socket among what is not explained.  Async-signal-safe, any thread.
+ * Private to client/.  A descriptor is looked up once, by a few system calls, and remembered until
+ * the program closes it or puts another in its place, which the preload's hooks tell.  A program
+ * that closes descriptors by system calls of its own is shown the older name, and has the waits for
+ * what takes the number of a socket among what is not explained.  Async-signal-safe, any thread.
  */
 #ifndef CLIENT_TARGET_H
 #define CLIENT_TARGET_H
@@ -20,18 +20,18 @@
 #define TARGET_TEXT_MAX (sizeof("target") + TARGET_NAME_MAX)
 
 /*
- * Write "target\0<name>\0" and return its length, 0 when nothing is known.  Names: a path; "pipe:[7]",
- * "anon_inode:[eventpoll]" and the like as /proc/self/fd has them; "tcp 10.1.2.3:5432" of a connection
- * that was made, "tcp :8080 from 10.1.2.3" of one that was accepted, "listen 0.0.0.0:8080";
- * "unix /run/x.sock".
+ * Write "target\0<name>\0" and return its length, 0 when nothing is known.  Names: a path;
+ * "pipe:[7]", "anon_inode:[eventpoll]" and the like as /proc/self/fd has them; "tcp 10.1.2.3:5432"
+ * of a connection that was made, "tcp :8080 from 10.1.2.3" of one that was accepted, "listen
+ * 0.0.0.0:8080"; "unix /run/x.sock".
  */
 uint16_t target_label(int fd, char to[TARGET_TEXT_MAX]);
 
 /*
- * Sockets that do not block: the program made them so in a call that is interposed, so that no system
- * call is needed to know it.  Calls on them are not timed.  One that becomes blocking through another
- * descriptor or in another process is not told to be, and its waits are among what is not explained;
- * higher numbers are never known.
+ * Sockets that do not block: the program made them so in a call that is interposed, so that no
+ * system call is needed to know it.  Calls on them are not timed.  One that becomes blocking
+ * through another descriptor or in another process is not told to be, and its waits are among what
+ * is not explained; higher numbers are never known.
  */
 #define TARGET_SOCKETS 65536
 

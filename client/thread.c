@@ -20,7 +20,7 @@
 #define KEYS_INLINE 32 /* keys below this have their value inside the thread's descriptor */
 
 /* No gate ever holds this epoch. */
-__thread struct thread_words thread_words = { NULL, UINT64_MAX };
+__thread struct thread_words thread_words = {NULL, UINT64_MAX};
 
 static pthread_key_t end_key;
 static bool end_key_made;
@@ -181,13 +181,13 @@ static void thread_end(void *value)
 	struct thread *t = thread_self();
 	int64_t began;
 
-	/* A value from before a fork, or of a thread that a scan took for gone, is not ours.  Under a
-	 * seccomp filter the slot and the timer are left to the process's end. */
+	/* A value from before a fork, or of a thread that a scan took for gone, is not ours.  Under
+	 * a seccomp filter the slot and the timer are left to the process's end. */
 	if (!session_live() || load(&session.seccomp_set) || t != value ||
 	    t->tid != (int32_t)syscall(SYS_gettid))
 		return;
 	began = budget_begin(BUDGET_CHORES);
-	thread_words = (struct thread_words){ NULL, UINT64_MAX };
+	thread_words = (struct thread_words){NULL, UINT64_MAX};
 	source_alloc_forget();
 	source_cpu_disarm(t);
 	if (load(&session.running))
@@ -279,7 +279,8 @@ void thread_child_started(void)
 	scanning = 0;
 	thread_scan();
 	(void)thread_self_make();
-	/* Clocks start with a process: what a child used until it was looked at is to be shown too. */
+	/* Clocks start with a process: what a child used until it was looked at is to be shown
+	 * too. */
 	for (uint32_t i = 0; i < load(&session.counters->threads_high); i++)
 		store(&session.slots[i].cpu_base_ns, 0);
 }
@@ -324,7 +325,7 @@ struct cfi_memory thread_stack_within(uint64_t sp, uint64_t lo, uint64_t hi)
 
 	if (from > sp)
 		from = 0;
-	return (struct cfi_memory){ from > lo ? from : lo, hi, 0 };
+	return (struct cfi_memory){from > lo ? from : lo, hi, 0};
 }
 
 struct thread *thread_of_value(const void *value)

@@ -24,22 +24,24 @@
 struct hearth_span;
 
 /*
- * Counting allocations: source_alloc.c.  The hooks find it through one TLS word and look at the first
- * two members only; wiped in a forked child it sends them to the slow path.
+ * Counting allocations: source_alloc.c.  The hooks find it through one TLS word and look at the
+ * first two members only; wiped in a forked child it sends them to the slow path.
  */
 struct alloc_state {
-	int64_t left;		  /* bytes to the next sample; 0 or less: not counting, or it is due */
-	struct ring_thread *slot; /* where calls and bytes are counted; good while left is above 0 */
-	uint64_t mean_bytes;	  /* of the draw that `left` came from */
-	uint32_t round;		  /* the start of sampling that it belongs to; 0: none */
-	uint64_t busy_sp;	  /* not 0: a sample is being taken by the hook called at this sp */
+	/* bytes to the next sample; 0 or less: not counting, or it is due */
+	int64_t left;
+	/* where calls and bytes are counted; good while left is above 0 */
+	struct ring_thread *slot;
+	uint64_t mean_bytes; /* of the draw that `left` came from */
+	uint32_t round;      /* the start of sampling that it belongs to; 0: none */
+	uint64_t busy_sp;    /* not 0: a sample is being taken by the hook called at this sp */
 };
 
 struct thread {
-	uint32_t claimed; /* 1: the slot is in use */
-	int32_t tid;	  /* 0: not yet known */
-	uint32_t seen;	  /* the last scan that found it alive */
-	uint32_t key_set; /* its end will be noticed by a thread-specific-data destructor */
+	uint32_t claimed;         /* 1: the slot is in use */
+	int32_t tid;              /* 0: not yet known */
+	uint32_t seen;            /* the last scan that found it alive */
+	uint32_t key_set;         /* its end will be noticed by a thread-specific-data destructor */
 	struct ring_thread *slot; /* its place in the shared memory */
 
 	/* The CPU timer, changed by its own thread or before its first signal. */
@@ -55,14 +57,14 @@ struct thread {
 	/* The span that samples are charged to. */
 	uint64_t trace_id[2], span_id, root_span_id;
 	struct hearth_span *span; /* the innermost one that is open: span.c */
-	uint64_t ids[2];	  /* from which it draws ids of spans; 0, 0: nothing yet */
+	uint64_t ids[2];          /* from which it draws ids of spans; 0, 0: nothing yet */
 
 	/* Labels that its records carry, as pairs of strings: span.c.  A handler may interrupt a
 	 * change: labels_bytes is 0 meanwhile. */
 	uint32_t labels_bytes;
 	char labels[THREAD_LABELS_BYTES];
 
-	struct otel_record otel;	      /* what it publishes */
+	struct otel_record otel;              /* what it publishes */
 	const struct otel_record *otel_other; /* what another tracer had published before */
 
 	uint64_t draws; /* state of draw.h; 0: not seeded */
@@ -70,25 +72,27 @@ struct thread {
 	struct alloc_state alloc;
 	struct ring_thread alloc_nowhere; /* what a paused thread counts into */
 	/* Locks: source_lock.c. */
-	uint64_t lock_wait_left, lock_wait_mean; /* ns of waiting until the next sample; mean 0: not drawn */
+	/* ns of waiting until the next sample; mean 0: not drawn */
+	uint64_t lock_wait_left, lock_wait_mean;
 	uint32_t lock_mark; /* of the wait that is on, 0: none */
 	uint64_t lock_mark_state;
-	uint32_t lock_hold_mean; /* that source_lock_left was drawn with, 0: was not drawn */
+	uint32_t lock_hold_mean;  /* that source_lock_left was drawn with, 0: was not drawn */
 	uint32_t locks_held_next; /* the place that the next one takes */
 	struct lock_held locks_held[THREAD_LOCKS_HELD]; /* lock NULL: free */
 
 	/* Blocking calls: source_wall.c. */
-	uint64_t blocked_sp; /* stack pointer of the published call; above it, the call is over */
+	uint64_t blocked_sp;  /* stack pointer of the published call; above it, the call is over */
 	int64_t wall_tick_ns; /* the coarse clock at its last call that did more than to pass */
-	int32_t phase_left, phase_calls; /* calls to the next look at the clock; to it from the last one */
+	/* calls to the next look at the clock; to it from the last one */
+	int32_t phase_left, phase_calls;
 	int64_t phase_looked_ns, phase_due_ns; /* when that was; when the next phase is counted */
-	uint64_t sites[THREAD_SITES]; /* keys whose RING_SITE record was written... */
-	uint64_t sites_agent;	      /* ...for the agent of this generation */
+	uint64_t sites[THREAD_SITES];          /* keys whose RING_SITE record was written... */
+	uint64_t sites_agent;                  /* ...for the agent of this generation */
 	int64_t sites_window_ns;
 	uint32_t sites_written, sites_next; /* in this window; the agent's place for the next */
 	uint32_t sites_short; /* calls from sites that block which did not, since one did */
 	uint64_t wall_left_ns, wall_mean_ns; /* to the next sampled call; how that was drawn */
-	uint32_t event_samples; /* of perf's event since the timer's last signal */
+	uint32_t event_samples;              /* of perf's event since the timer's last signal */
 
 	/* Between pthread_create and the thread's first instruction. */
 	void *(*start)(void *);
@@ -100,7 +104,8 @@ static inline uint32_t thread_slot(const struct thread *t)
 	return (uint32_t)(t - session.threads);
 }
 
-/* The calling thread's own words.  `epoch` is session.threads_epoch as it was when `thread` was taken. */
+/* The calling thread's own words.  `epoch` is session.threads_epoch as it was when `thread` was
+ * taken. */
 struct thread_words {
 	struct thread *thread;
 	uint64_t epoch;
@@ -141,7 +146,8 @@ void thread_adopt(struct thread *t);
 void thread_scan(void);
 
 /* Another session is about to take the place of this one: give the threads that `fresh`, its slots,
- * does not have the same slots there, with their names and spans.  Returns how many slots are in use. */
+ * does not have the same slots there, with their names and spans.  Returns how many slots are in
+ * use. */
 uint32_t thread_carry_over(struct ring_thread *fresh);
 
 /* In a forked child, before anything else. */

@@ -27,12 +27,11 @@ static enum step end(struct walk *w, enum ring_end why)
 }
 
 /* The rule of one address: from the cache, else from the module's sections. */
-static __attribute__((noinline)) uint64_t rule_of(struct walk *w, uint64_t pc,
-						   uint64_t *ret_bias)
+static __attribute__((noinline)) uint64_t rule_of(struct walk *w, uint64_t pc, uint64_t *ret_bias)
 {
 	const struct unwind_space *space = w->space;
 	struct unwind_module m;
-	const struct rule_parts none = { .kind = RULE_NO_CFI };
+	const struct rule_parts none = {.kind = RULE_NO_CFI};
 	enum cfi_status status;
 	uint64_t word = space->rules ? rule_get(space->rules, pc) : 0;
 
@@ -88,13 +87,13 @@ static __attribute__((noinline)) enum step step_signal(struct walk *w)
 
 #if defined(__x86_64__)
 	static const uint8_t from[ARCH_REGS] = {
-		REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI, REG_RBP, REG_RSP, REG_R8,
-		REG_R9,	 REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP,
+	    REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI, REG_RBP, REG_RSP, REG_R8,
+	    REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP,
 	};
 
 	for (int i = 0; i < ARCH_REGS; i++)
-		reg[i] = signal_register(w, offsetof(ucontext_t, uc_mcontext.gregs) + 8u * from[i],
-					 &ok);
+		reg[i] =
+		    signal_register(w, offsetof(ucontext_t, uc_mcontext.gregs) + 8u * from[i], &ok);
 	pc = reg[ARCH_RA];
 #else
 	for (unsigned i = 0; i < 31; i++)
@@ -135,7 +134,8 @@ static enum step step_frame_pointer(struct walk *w)
 static enum step step_packed(struct walk *w, uint64_t word)
 {
 	enum rule_kind kind = rule_kind(word);
-	uint64_t cfa = w->reg[kind == RULE_SP ? ARCH_SP : ARCH_FP] + (uint64_t)rule_cfa_offset(word);
+	uint64_t cfa =
+	    w->reg[kind == RULE_SP ? ARCH_SP : ARCH_FP] + (uint64_t)rule_cfa_offset(word);
 	uint64_t fp = w->reg[ARCH_FP], pc = w->reg[ARCH_RA];
 	int64_t offset = rule_fp_offset(word);
 	bool ok = true;
@@ -201,8 +201,8 @@ static void run_plain(struct walk *w)
 			break;
 		if (cfa <= sp || !cfi_load(&stack, cfa - 8, &next_pc) || next_pc == 0)
 			break;
-		w->frames[count++] = ring_frame(rule_module(word),
-						pc - 1 - space->biases[rule_module(word)]);
+		w->frames[count++] =
+		    ring_frame(rule_module(word), pc - 1 - space->biases[rule_module(word)]);
 		sp = cfa;
 		fp = next_fp;
 		pc = next_pc;
@@ -244,8 +244,8 @@ static enum step step_fast(struct walk *w)
 }
 
 /* What register `i` held in the caller. */
-static bool recover(const struct walk *w, const struct unwind_module *m, const struct cfi_rule *rule,
-		    unsigned i, uint64_t cfa, uint64_t *ret)
+static bool recover(const struct walk *w, const struct unwind_module *m,
+		    const struct cfi_rule *rule, unsigned i, uint64_t cfa, uint64_t *ret)
 {
 	uint64_t address;
 
@@ -280,14 +280,16 @@ static enum step apply(struct walk *w, const struct unwind_module *m, const stru
 	uint64_t reg[ARCH_REGS], cfa;
 
 	if (row->cfa_expression) {
-		if (cfi_evaluate(&m->section, row->cfa_offset, w->reg, w->pc, &w->stack, NULL, &cfa))
+		if (cfi_evaluate(&m->section, row->cfa_offset, w->reg, w->pc, &w->stack, NULL,
+				 &cfa))
 			return end(w, RING_END_BAD_CFI);
 	} else {
 		cfa = w->reg[row->cfa_register] + (uint64_t)(int64_t)row->cfa_offset;
 	}
 	for (unsigned i = 0; i < ARCH_REGS; i++) {
 		if (!recover(w, m, &row->reg[i], i, cfa, &reg[i])) {
-			/* What is lost may not matter: only sp, fp and the return address must be. */
+			/* What is lost may not matter: only sp, fp and the return address must
+			 * be. */
 			if (i == ARCH_SP || i == ARCH_FP || i == row->return_register)
 				return end(w, RING_END_BOUNDS);
 			reg[i] = 0;
@@ -314,23 +316,23 @@ static __attribute__((noinline)) enum step step_slow(struct walk *w)
 		return step_frame_pointer(w);
 	}
 	status = cfi_find(&m.section, at, w->space->work);
-	signal = status == CFI_OK ? row->signal_frame :
-				    status == CFI_NONE && rule_is_restorer(&m, w->pc);
+	signal = status == CFI_OK ? row->signal_frame
+				  : status == CFI_NONE && rule_is_restorer(&m, w->pc);
 	if (!add_frame(w, m.number, signal ? w->pc : at, m.bias))
 		return end(w, RING_END_DEPTH);
 	if (signal)
 		return step_signal(w);
 	if (status != CFI_OK)
-		return end(w, status == CFI_NONE ? RING_END_NO_CFI :
-			      status == CFI_LONG ? RING_END_BUDGET :
-						   RING_END_BAD_CFI);
+		return end(w, status == CFI_NONE   ? RING_END_NO_CFI
+			      : status == CFI_LONG ? RING_END_BUDGET
+						   : RING_END_BAD_CFI);
 	if (row->reg[row->return_register].how == CFI_UNDEFINED)
 		return end(w, RING_END_ROOT);
 	return apply(w, &m, row);
 }
 
-static void start(struct walk *w, const struct unwind_space *space, const uint64_t *reg, uint64_t pc,
-		  bool caller)
+static void start(struct walk *w, const struct unwind_space *space, const uint64_t *reg,
+		  uint64_t pc, bool caller)
 {
 	w->space = space;
 	w->stack = space->stack;
@@ -343,8 +345,8 @@ static void start(struct walk *w, const struct unwind_space *space, const uint64
 struct unwind_result unwind(const struct unwind_space *space, const uint64_t reg[ARCH_REGS],
 			    uint64_t pc, bool caller, uint64_t skip_below, uint64_t *ret_frames)
 {
-	struct unwind_result result = { .end = RING_END_BUDGET };
-	struct walk w = { .skip_below = skip_below, .frames = ret_frames, .result = &result };
+	struct unwind_result result = {.end = RING_END_BUDGET};
+	struct walk w = {.skip_below = skip_below, .frames = ret_frames, .result = &result};
 	enum step s = STEP_ON;
 
 	start(&w, space, reg, pc, caller);

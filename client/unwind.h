@@ -21,8 +21,8 @@ struct unwind_module {
 	uint32_t number; /* as ring_frame() wants it: place in the table + 1, 0: none */
 };
 
-/* Packed rules by pc.  Any thread, any handler reads and writes without a lock: an entry's two words
- * are checked against each other, and a torn one is a miss. */
+/* Packed rules by pc.  Any thread, any handler reads and writes without a lock: an entry's two
+ * words are checked against each other, and a torn one is a miss. */
 #define RULES 8192
 struct rule {
 	uint64_t key, word;
@@ -37,12 +37,12 @@ enum unwind_mode {
 struct unwind_space {
 	/* Find the module at pc: false when there is none. */
 	bool (*find)(const struct unwind_space *space, uint64_t pc, struct unwind_module *ret);
-	const uint64_t *biases;	  /* by module number; used for cached rules */
-	struct rule *rules;	  /* RULES of them, or NULL */
+	const uint64_t *biases;   /* by module number; used for cached rules */
+	struct rule *rules;       /* RULES of them, or NULL */
 	struct cfi_memory stack;  /* what the interrupted stack pointer is in */
 	struct cfi_memory beyond; /* a signal frame may lead here: the thread's own stack */
 	struct cfi_work *work;
-	void *arg;		  /* for find */
+	void *arg; /* for find */
 	uint32_t max_frames;
 	enum unwind_mode mode;
 };
@@ -50,8 +50,8 @@ struct unwind_space {
 struct unwind_result {
 	uint32_t count;
 	enum ring_end end;
-	bool leaf_in_kernel; /* the leaf's last instruction enters the kernel */
-	bool all_registers;  /* the slow walk was needed */
+	bool leaf_in_kernel;  /* the leaf's last instruction enters the kernel */
+	bool all_registers;   /* the slow walk was needed */
 	bool needs_registers; /* fast_only, and it was needed: the frames are not complete */
 };
 

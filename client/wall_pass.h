@@ -2,11 +2,11 @@
 /*
  * client/wall_pass.h - the way past a hook for a call that does not block.
  *
- * Private to client/.  Inlined into every hook: what source_wall_begin and source_wall_end do when there is
- * nothing to do but to publish the call and to count it.  Anything else is sent to them: no right to
- * record, another call open, a site that the thread has not described, the thread's first call since the
- * coarse clock moved, a call during which it moved, and one at whose end it is looked whether the place between
- * two ticks is to be counted.
+ * Private to client/.  Inlined into every hook: what source_wall_begin and source_wall_end do when
+ * there is nothing to do but to publish the call and to count it.  Anything else is sent to them:
+ * no right to record, another call open, a site that the thread has not described, the thread's
+ * first call since the coarse clock moved, a call during which it moved, and one at whose end it is
+ * looked whether the place between two ticks is to be counted.
  */
 #ifndef CLIENT_WALL_PASS_H
 #define CLIENT_WALL_PASS_H
@@ -32,9 +32,9 @@ struct wall_pass {
 };
 
 /*
- * The hash of a site.  Its key is that with the agent's place for it in bits 1 to 4, which source_wall.c
- * chooses.  The lowest bit is set; a thread keeps the key without it while calls from there block, so that they
- * do not pass.
+ * The hash of a site.  Its key is that with the agent's place for it in bits 1 to 4, which
+ * source_wall.c chooses.  The lowest bit is set; a thread keeps the key without it while calls from
+ * there block, so that they do not pass.
  */
 #define WALL_SITE_PLACE ((uint64_t)(RING_SITES - 1) << 1)
 #define WALL_SITE_PASSES UINT64_C(1)
@@ -60,7 +60,7 @@ static inline __attribute__((always_inline)) int64_t wall_now(void)
 {
 	struct timespec t;
 
-	(void)load(&wall_clock)(CLOCK_MONOTONIC_COARSE, &t);
+	(void)load (&wall_clock)(CLOCK_MONOTONIC_COARSE, &t);
 	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
 
@@ -86,7 +86,7 @@ static inline __attribute__((always_inline)) struct wall_pass
 wall_pass_begin(uint32_t call, uint64_t target, const struct call_site *from)
 {
 	struct thread *t = thread_pass(load(source_wall_gate_at));
-	struct wall_pass p = { NULL, 0, 0, 0 };
+	struct wall_pass p = {NULL, 0, 0, 0};
 	struct ring_thread *slot;
 	uint64_t hash = wall_site(from), site;
 	int64_t now;
@@ -98,7 +98,8 @@ wall_pass_begin(uint32_t call, uint64_t target, const struct call_site *from)
 		return p;
 	now = wall_now();
 	slot = t->slot;
-	if (__builtin_expect(now != t->wall_tick_ns, 0) || __builtin_expect(load(&slot->call) != 0, 0))
+	if (__builtin_expect(now != t->wall_tick_ns, 0) ||
+	    __builtin_expect(load(&slot->call) != 0, 0))
 		return p;
 	store(&t->blocked_sp, from->sp);
 	wall_publish(slot, call, now, site, target);
@@ -109,8 +110,8 @@ wall_pass_begin(uint32_t call, uint64_t target, const struct call_site *from)
 	return p;
 }
 
-/* False: it is up to source_wall_end.  The call may have been where a new process began, and its slot's
- * memory is not there then. */
+/* False: it is up to source_wall_end.  The call may have been where a new process began, and its
+ * slot's memory is not there then. */
 static inline __attribute__((always_inline)) bool wall_pass_end(const struct wall_pass *p)
 {
 	struct thread *t = p->thread;
@@ -118,8 +119,7 @@ static inline __attribute__((always_inline)) bool wall_pass_end(const struct wal
 
 	if (__builtin_expect(!t, 0) ||
 	    __builtin_expect(thread_pass(load(source_wall_gate_at)) != t, 0) ||
-	    __builtin_expect(wall_now() != p->since_ns, 0) ||
-	    __builtin_expect(phase_passes(t), 0))
+	    __builtin_expect(wall_now() != p->since_ns, 0) || __builtin_expect(phase_passes(t), 0))
 		return false;
 	slot = t->slot;
 	store_release(&slot->call, 0);

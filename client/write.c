@@ -16,11 +16,11 @@ struct ring_writer ring_writer_at(uint32_t ring)
 	unsigned char *at = session.rings + (size_t)ring * session.ring_stride;
 
 	return (struct ring_writer){
-		.control = (struct ring_control *)(void *)at,
-		.data = at + RING_HEAD_BYTES,
-		.bytes = session.ring_bytes,
-		.tail_a = &session.agent->tail[ring].a,
-		.tail_b = &session.agent->tail[ring].b,
+	    .control = (struct ring_control *)(void *)at,
+	    .data = at + RING_HEAD_BYTES,
+	    .bytes = session.ring_bytes,
+	    .tail_a = &session.agent->tail[ring].a,
+	    .tail_b = &session.agent->tail[ring].b,
 	};
 }
 
@@ -57,7 +57,8 @@ struct ring_record *ring_claim(const struct ring_writer *w, uint32_t bytes, uint
 static uint32_t text_bytes(const struct event *e)
 {
 	/* The end of a thread may be told by another. */
-	uint32_t more = e->thread && e->type != RING_THREAD_END ? load(&e->thread->labels_bytes) : 0;
+	uint32_t more =
+	    e->thread && e->type != RING_THREAD_END ? load(&e->thread->labels_bytes) : 0;
 
 	return e->text_bytes + more > RING_TEXT_MAX ? e->text_bytes : e->text_bytes + more;
 }
@@ -122,7 +123,8 @@ bool event_write(const struct event *e)
 {
 	uint32_t text = text_bytes(e);
 	uint32_t bytes = (uint32_t)(sizeof(struct ring_record) + e->payload_bytes +
-				    e->frames_count * sizeof(uint64_t)) + text;
+				    e->frames_count * sizeof(uint64_t)) +
+			 text;
 	uint32_t rings = session.rings_count, tried = rings < RINGS_TRIED ? rings : RINGS_TRIED;
 	int cpu = sched_getcpu();
 
@@ -130,7 +132,8 @@ bool event_write(const struct event *e)
 	for (uint32_t i = 0; i < tried; i++) {
 		struct ring_writer w = ring_writer_at(((cpu < 0 ? 0 : (uint32_t)cpu) + i) % rings);
 		uint64_t position;
-		struct ring_record *r = leaves_room(e, &w) ? ring_claim(&w, bytes, &position) : NULL;
+		struct ring_record *r =
+		    leaves_room(e, &w) ? ring_claim(&w, bytes, &position) : NULL;
 
 		if (!r)
 			continue;

@@ -2,9 +2,9 @@
 /*
  * client/write.h - puts records into the rings.
  *
- * Private to client/.  Many producers, handlers and hooks alike, without a lock: a record is claimed
- * by compare-and-swap, filled and committed.  A producer that dies or jumps away between the two
- * leaves a claim that the reader lets expire (ring.h).
+ * Private to client/.  Many producers, handlers and hooks alike, without a lock: a record is
+ * claimed by compare-and-swap, filled and committed.  A producer that dies or jumps away between
+ * the two leaves a claim that the reader lets expire (ring.h).
  */
 #ifndef CLIENT_WRITE_H
 #define CLIENT_WRITE_H
@@ -26,8 +26,7 @@ struct ring_writer ring_writer_at(uint32_t ring);
  * when they do not fit before it.  Returns the record, whose position stands in *ret_position, or
  * NULL when the reader is too far behind.  `commit` still holds what an earlier lap left there.
  */
-struct ring_record *ring_claim(const struct ring_writer *w, uint32_t bytes,
-			       uint64_t *ret_position);
+struct ring_record *ring_claim(const struct ring_writer *w, uint32_t bytes, uint64_t *ret_position);
 
 static inline void ring_commit(struct ring_record *r, uint64_t position)
 {
@@ -45,7 +44,8 @@ struct event {
 	const uint64_t *frames;
 	uint16_t frames_count;
 	uint16_t text_bytes;
-	const char *text; /* labels of this record, pairs of strings; those of its thread are added */
+	/* labels of this record, pairs of strings; those of its thread are added */
+	const char *text;
 	int64_t time_ns;
 	const struct thread *thread; /* NULL: a thread without a slot */
 };

@@ -2,7 +2,8 @@
 //
 // hearth-demo: a small shop, with facts planted for a profiler to find.
 //
-//   hot function   checksum_orders takes six tenths of the CPU time, price_cart three, render_page one
+//   hot function   checksum_orders takes six tenths of the CPU time, price_cart three,
+//                  render_page one
 //   lock           two clerks wait for inventory_lock, which restock holds while it sleeps
 //   leak           remember_session keeps 64 KiB every 100 ms and never gives it back
 //   sleeper        janitor sleeps all of its time
@@ -22,11 +23,12 @@
 #include <thread>
 #include <vector>
 
-namespace shop {
+namespace shop
+{
 
 using std::chrono::milliseconds;
 
-std::atomic<bool> closing{ false };
+std::atomic<bool> closing{false};
 std::mutex inventory_lock;
 volatile std::uint64_t sink;
 
@@ -157,10 +159,10 @@ int main(int argc, char **argv)
 	threads.emplace_back(shop::sessions);
 	threads.emplace_back(shop::janitor);
 	if (seconds > 0) {
-		timespec wait = { static_cast<time_t>(seconds),
-				  static_cast<long>((seconds - static_cast<double>(
-								       static_cast<time_t>(seconds))) *
-						    1e9) };
+		timespec wait = {
+		    static_cast<time_t>(seconds),
+		    static_cast<long>(
+			(seconds - static_cast<double>(static_cast<time_t>(seconds))) * 1e9)};
 
 		sigtimedwait(&stop, nullptr, &wait);
 	} else {

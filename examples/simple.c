@@ -20,9 +20,9 @@ static unsigned collatz_steps(unsigned long n)
 
 int main(void)
 {
-	struct hearth_options options = { .size = sizeof(options), .service = "simple" };
+	struct hearth_options options = {.size = sizeof(options), .service = "simple"};
 	struct hearth_profiler *profiler = hearth_profiler_new(&options);
-	struct hearth_stats stats = { .size = sizeof(stats) };
+	struct hearth_stats stats = {.size = sizeof(stats)};
 	unsigned most = 0;
 	int code = hearth_profiler_start(profiler, NULL);
 

@@ -10,10 +10,14 @@
 
 #include <hearth.h>
 
-namespace {
+namespace
+{
 
 struct free_profiler {
-	void operator()(hearth_profiler *p) const { hearth_profiler_free(p); }
+	void operator()(hearth_profiler *p) const
+	{
+		hearth_profiler_free(p);
+	}
 };
 
 double harmonic(std::size_t terms)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * examples/spans.c - samples that belong to requests: each carries the ids of the span it fell into.
+ * examples/spans.c - samples that belong to requests: each carries the ids of the span it fell
+ * into.
  *
  *	cc spans.c -lhearth && ./a.out
  */
@@ -32,7 +33,7 @@ static void handle_request(unsigned number)
 
 int main(void)
 {
-	struct hearth_options options = { .size = sizeof(options), .service = "spans" };
+	struct hearth_options options = {.size = sizeof(options), .service = "spans"};
 	struct hearth_profiler *profiler = hearth_profiler_new(&options);
 
 	(void)hearth_profiler_start(profiler, NULL);

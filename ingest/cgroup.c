@@ -17,8 +17,8 @@ static size_t hex_digits(const char *at, const char *end)
 	return n;
 }
 
-/* A run of 64 digits, or 32 digits, a dash and a number, that ends where the segment or its ".scope"
- * does. */
+/* A run of 64 digits, or 32 digits, a dash and a number, that ends where the segment or its
+ * ".scope" does. */
 static size_t container_id(const char *at, const char *end)
 {
 	size_t n = hex_digits(at, end), total = n;
@@ -55,17 +55,18 @@ static bool ends_with(const char *at, const char *end, const char *suffix)
 }
 
 /* The path up to the last segment that stays the same when the program is started again. */
-static void path_keep(const char *at, const char *end, const struct cgroup *found, char *to, size_t max)
+static void path_keep(const char *at, const char *end, const struct cgroup *found, char *to,
+		      size_t max)
 {
 	while (end > at) {
 		const char *slash = end;
 
 		while (slash > at && slash[-1] != '/')
 			slash--;
-		bool passing = slash == end || ends_with(slash, end, ".scope") ||
-			       (found->container[0] &&
-				memmem(slash, (size_t)(end - slash), found->container,
-				       strlen(found->container)));
+		bool passing =
+		    slash == end || ends_with(slash, end, ".scope") ||
+		    (found->container[0] && memmem(slash, (size_t)(end - slash), found->container,
+						   strlen(found->container)));
 
 		if (!passing)
 			break;
@@ -84,17 +85,20 @@ void cgroup_parse(struct str text, struct cgroup *ret)
 {
 	const char *at = text.ptr, *end = at + text.len;
 
-	*ret = (struct cgroup){ 0 };
+	*ret = (struct cgroup){0};
 	while (at < end) {
-		const char *newline = memchr(at, '\n', (size_t)(end - at)), *line_end = newline ? newline : end;
+		const char *newline = memchr(at, '\n', (size_t)(end - at)),
+			   *line_end = newline ? newline : end;
 		const char *colon = memchr(at, ':', (size_t)(line_end - at));
-		const char *path = colon ? memchr(colon + 1, ':', (size_t)(line_end - colon - 1)) : NULL;
+		const char *path =
+		    colon ? memchr(colon + 1, ':', (size_t)(line_end - colon - 1)) : NULL;
 
 		if (path) {
 			if (!ret->container[0])
 				container_find(path + 1, line_end, ret);
-			/* Version 2 and systemd's own hierarchy have units; others may have anything. */
-			struct str name = { colon + 1, (size_t)(path - colon - 1) };
+			/* Version 2 and systemd's own hierarchy have units; others may have
+			 * anything. */
+			struct str name = {colon + 1, (size_t)(path - colon - 1)};
 			bool units = !name.len || str_is(name, "name=systemd");
 
 			if (units && !ret->path[0])

@@ -44,10 +44,12 @@ int connect_message(const struct ingest_request *request, const struct wire_mess
 		return 0;
 	if (type_is(request, "application/json"))
 		rc = connect_of_json(request, message, ret_binary, err);
-	else if (!type_is(request, "application/proto") && !type_is(request, "application/x-protobuf"))
-		rc = err_set(err, -EOPNOTSUPP,
-			     "Content-Type \"%.*s\": application/proto or application/json is read here",
-			     (int)MIN(request->content_type.len, (size_t)60), request->content_type.ptr);
+	else if (!type_is(request, "application/proto") &&
+		 !type_is(request, "application/x-protobuf"))
+		rc = err_set(
+		    err, -EOPNOTSUPP,
+		    "Content-Type \"%.*s\": application/proto or application/json is read here",
+		    (int)MIN(request->content_type.len, (size_t)60), request->content_type.ptr);
 	else if (buf_add(ret_binary, request->body.ptr, request->body.len))
 		rc = err_set(err, -ENOMEM, "out of memory");
 	if (rc)
@@ -55,8 +57,8 @@ int connect_message(const struct ingest_request *request, const struct wire_mess
 	return rc;
 }
 
-void connect_answer_empty(const struct ingest_request *request, const struct ingest_outcome *outcome,
-			  struct ingest_answer *answer)
+void connect_answer_empty(const struct ingest_request *request,
+			  const struct ingest_outcome *outcome, struct ingest_answer *answer)
 {
 	if (!outcome->code) {
 		bool as_json = type_is(request, "application/json");

@@ -2,13 +2,13 @@
 /*
  * Datadog's profile intake, as tracers and ddprof send it to an agent: multipart/form-data with
  *
- *	event          event.json, anywhere among the parts: start, end, tags_profiler, endpoint_counts,
- *	               info.application {service, env, version}
- *	attachments    pprof or JFR, each raw, gzip, zstd or lz4; beside them files that are no profiles
- *	               (metrics.json, code-provenance.json, go.trace...), which are passed over
+ *	event          event.json, anywhere among the parts: start, end, tags_profiler,
+ *	               endpoint_counts, info.application {service, env, version}
+ *	attachments    pprof or JFR, each raw, gzip, zstd or lz4; beside them files that are no
+ *	               profiles (metrics.json, code-provenance.json, go.trace...): passed over
  *
- * and, before 2022 (version 3), fields of a form instead of event.json: version, start, end, tags[],
- * and attachments called data[NAME].
+ * and, before 2022 (version 3), fields of a form instead of event.json: version, start, end,
+ * tags[], and attachments called data[NAME].
  */
 #include <errno.h>
 #include <string.h>
@@ -51,7 +51,8 @@ static int parts_read(struct job *job)
 	int rc = multipart_init(&m, job->request->content_type, job->request->body, job->err);
 
 	while (!rc) {
-		rc = multipart_next(&m, &job->parts[job->parts_count % MULTIPART_PARTS_MAX], job->err);
+		rc = multipart_next(&m, &job->parts[job->parts_count % MULTIPART_PARTS_MAX],
+				    job->err);
 		if (rc != 1)
 			break;
 		job->parts_count++;
@@ -87,7 +88,8 @@ static void application_read(struct job *job)
 
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
 		if (!ingest_tag(&job->tags, keys[i]).len)
-			ingest_tag_add(&job->tags, str_of(keys[i]), wire_json_text(application, keys[i]));
+			ingest_tag_add(&job->tags, str_of(keys[i]),
+				       wire_json_text(application, keys[i]));
 }
 
 static int event_read(struct job *job, const struct multipart_part *part)
@@ -101,8 +103,8 @@ static int event_read(struct job *job, const struct multipart_part *part)
 
 	if (!rc)
 		rc = wire_json_parse((struct str){job->event.data, job->event.len},
-				     limits->decompressed_bytes / 2, "half of limits.decompressed_bytes",
-				     &job->json, job->err);
+				     limits->decompressed_bytes / 2,
+				     "half of limits.decompressed_bytes", &job->json, job->err);
 	if (rc)
 		return err_prefix(job->err, rc, "datadog: event.json");
 	if (!json_is_object(job->json))
@@ -123,9 +125,10 @@ static int form_read(struct job *job)
 	const struct multipart_part *start = part_find(job, "start"), *end = part_find(job, "end");
 
 	if (!version || !str_is(version->data, "3"))
-		return err_set(job->err, -EINVAL,
-			       "datadog: no part \"event\" (event.json), and no field version=3: an older "
-			       "tracer's format is not read here");
+		return err_set(
+		    job->err, -EINVAL,
+		    "datadog: no part \"event\" (event.json), and no field version=3: an older "
+		    "tracer's format is not read here");
 	int rc = start ? time_read(job, "start", start->data, &job->from_ns) : 0;
 
 	if (!rc && end)
@@ -165,7 +168,8 @@ static int instance_set(struct job *job)
 
 static struct str attachment_name(const struct multipart_part *part)
 {
-	return part->filename.len && !str_is(part->filename, "pprof-data") ? part->filename : part->name;
+	return part->filename.len && !str_is(part->filename, "pprof-data") ? part->filename
+									   : part->name;
 }
 
 static bool ends_with(struct str a, const char *b)
@@ -178,8 +182,9 @@ static bool ends_with(struct str a, const char *b)
 /* Files that tracers attach for Datadog's own pages. */
 static bool is_no_profile(const struct multipart_part *part)
 {
-	static const char *const names[] = {"version", "family", "start",	"end",	   "tags[]",
-					    "format",  "runtime", "internal", "code-provenance"};
+	static const char *const names[] = {"version", "family",   "start",
+					    "end",     "tags[]",   "format",
+					    "runtime", "internal", "code-provenance"};
 	static const char *const endings[] = {".json", ".trace", ".balloc", ".txt", ".csv"};
 	struct str name = attachment_name(part);
 
@@ -219,7 +224,9 @@ static int attachment_read(struct job *job, const struct multipart_part *part)
 
 	if (rc == -EOPNOTSUPP)
 		return attachment_left_out(job, name);
-	return rc ? err_prefix(job->err, rc, "datadog: %.*s", (int)MIN(name.len, (size_t)80), name.ptr) : 0;
+	return rc ? err_prefix(job->err, rc, "datadog: %.*s", (int)MIN(name.len, (size_t)80),
+			       name.ptr)
+		  : 0;
 }
 
 /* ---- how often each endpoint was asked for ---- */
@@ -268,7 +275,8 @@ static int endpoints_add(struct job *job)
 	bool made = false;
 	int rc = 0;
 
-	json_object_foreach(counts, name, value) {
+	json_object_foreach(counts, name, value)
+	{
 		int64_t calls;
 
 		if (rc || !wire_json_int(value, &calls) || calls <= 0)

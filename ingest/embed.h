@@ -9,12 +9,11 @@
 #include "ingest/protocol.h"
 
 /*
- * Decode one body of a request into `out`, beside what is there already.  `part` is the request as the
- * body's format is to see it: its body as it came (raw, gzip, zstd or lz4 by magic), its labels, name
- * and time.  `format` NULL: sniffed.  *left is what the request's bodies together may still have
- * decompressed; it starts at limits.decompressed_bytes and shrinks here, so that many small bombs are
- * one large one.
- * Returns as decode does.
+ * Decode one body of a request into `out`, beside what is there already.  `part` is the request as
+ * the body's format is to see it: its body as it came (raw, gzip, zstd or lz4 by magic), its
+ * labels, name and time.  `format` NULL: sniffed.  *left is what the request's bodies together may
+ * still have decompressed; it starts at limits.decompressed_bytes and shrinks here, so that many
+ * small bombs are one large one. Returns as decode does.
  */
 MUST_CHECK int ingest_embedded(const struct ingest_request *part,
 			       const struct ingest_protocol *format, size_t *left,

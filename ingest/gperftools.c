@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * gperftools' own profiles: CPU (binary), and heap, growth and contention (text).  Source of the formats
- * and of what is done with them: google/pprof, legacy_profile.go, with whose totals ours agree.
+ * gperftools' own profiles: CPU (binary), and heap, growth and contention (text).  Source of the
+ * formats and of what is done with them: google/pprof, legacy_profile.go, with whose totals ours
+ * agree.
  */
 #include "ingest/gperftools.h"
 
@@ -86,8 +87,10 @@ int gperftools_maps_read(struct gperftools *job, struct str text)
 		if (!map_parse(str_cut(&text, '\n'), &map, &file) || !file.len)
 			continue;
 		if (job->maps_count == MAPS_MAX)
-			return err_set(job->err, -E2BIG, "gperftools: more than %d maps (fixed limit)", MAPS_MAX);
-		if (array_grow(&job->maps, sizeof(*job->maps), &job->maps_capacity, job->maps_count + 1))
+			return err_set(job->err, -E2BIG,
+				       "gperftools: more than %d maps (fixed limit)", MAPS_MAX);
+		if (array_grow(&job->maps, sizeof(*job->maps), &job->maps_capacity,
+			       job->maps_count + 1))
 			return err_set(job->err, -ENOMEM, "gperftools: out of memory");
 		int rc = ingest_string(job->out, file, &module.path);
 
@@ -117,13 +120,15 @@ static const struct gperftools_map *map_of(const struct gperftools *job, uint64_
 	return low && address < job->maps[low - 1].end ? &job->maps[low - 1] : NULL;
 }
 
-int gperftools_add(struct gperftools *job, const uint64_t *addresses, size_t count, const int64_t *values)
+int gperftools_add(struct gperftools *job, const uint64_t *addresses, size_t count,
+		   const int64_t *values)
 {
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < count; i++) {
 		const struct gperftools_map *map = map_of(job, addresses[i]);
-		struct profile_frame frame = {.flags = PROFILE_FRAME_ADDRESS, .address = addresses[i]};
+		struct profile_frame frame = {.flags = PROFILE_FRAME_ADDRESS,
+					      .address = addresses[i]};
 
 		if (map) {
 			frame.module = map->module;
@@ -159,7 +164,8 @@ static int gperftools_decode(const struct ingest_request *request, struct profil
 	else if (gperftools_text_looks(request->body))
 		rc = gperftools_text_read(&job, request->body);
 	else
-		rc = err_set(err, -EINVAL, "gperftools: neither a CPU, heap, growth nor contention profile");
+		rc = err_set(err, -EINVAL,
+			     "gperftools: neither a CPU, heap, growth nor contention profile");
 	free(job.frames);
 	free(job.maps);
 	findings->profiles += !rc;

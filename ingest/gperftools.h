@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ingest/gperftools.h - what gperftools' profiles share: addresses, and the maps behind them.  Private to
- * ingest/.
+ * ingest/gperftools.h - what gperftools' profiles share: addresses, and the maps behind them.
+ * Private to ingest/.
  */
 #ifndef INGEST_GPERFTOOLS_H
 #define INGEST_GPERFTOOLS_H
@@ -25,8 +25,8 @@ struct gperftools {
 	struct profile_record record;
 };
 
-/* Read the lines of /proc/self/maps, or of its short form "start-end: file"; others are passed over.
- * Only code counts.  Returns 0, -E2BIG or -ENOMEM with the reason. */
+/* Read the lines of /proc/self/maps, or of its short form "start-end: file"; others are passed
+ * over. Only code counts.  Returns 0, -E2BIG or -ENOMEM with the reason. */
 MUST_CHECK int gperftools_maps_read(struct gperftools *job, struct str text);
 
 /* Add the stack of these addresses, leaf first, with one value for each column.  A caller's address

@@ -35,10 +35,12 @@ static uint64_t word(const struct words *w, size_t i)
 static bool words_of(struct str body, struct words *ret)
 {
 	for (int i = 0; i < 4; i++) {
-		*ret = (struct words){.bytes = (const uint8_t *)body.ptr, .size = i & 1 ? 4 : 8, .big = i & 2};
+		*ret = (struct words){
+		    .bytes = (const uint8_t *)body.ptr, .size = i & 1 ? 4 : 8, .big = i & 2};
 		ret->count = body.len / ret->size;
 		if (ret->count >= HEAD_WORDS + 3 && word(ret, 0) == 0 && word(ret, 1) == 3 &&
-		    word(ret, 2) == 0 && word(ret, 3) > 0 && word(ret, 3) < 1000000000 && word(ret, 4) == 0)
+		    word(ret, 2) == 0 && word(ret, 3) > 0 && word(ret, 3) < 1000000000 &&
+		    word(ret, 4) == 0)
 			return true;
 	}
 	return false;
@@ -51,8 +53,10 @@ bool gperftools_cpu_looks(struct str body)
 	return words_of(body, &w);
 }
 
-/* The next sample: its first address in *at, which is moved behind it. Returns 1, 0 at the end, -EINVAL. */
-static int sample_next(const struct words *w, size_t *at, uint64_t *ret_count, size_t *ret_from, size_t *ret_n)
+/* The next sample: its first address in *at, which is moved behind it. Returns 1, 0 at the end,
+ * -EINVAL. */
+static int sample_next(const struct words *w, size_t *at, uint64_t *ret_count, size_t *ret_from,
+		       size_t *ret_n)
 {
 	if (w->count - *at < 3)
 		return -EINVAL;
@@ -69,8 +73,8 @@ static int sample_next(const struct words *w, size_t *at, uint64_t *ret_count, s
 }
 
 /*
- * The second address of nearly all stacks is where the signal's handler returns to, which is no caller.
- * *ret_handler is 0 when there is none.  Also finds the end.
+ * The second address of nearly all stacks is where the signal's handler returns to, which is no
+ * caller. *ret_handler is 0 when there is none.  Also finds the end.
  */
 static int survey(const struct words *w, uint64_t *ret_handler, size_t *ret_end)
 {
@@ -127,13 +131,15 @@ int gperftools_cpu_read(struct gperftools *job, struct str body)
 	uint32_t kind;
 
 	if (!words_of(body, &w) || survey(&w, &handler, &end) < 0)
-		return err_set(job->err, -EINVAL, "gperftools: the CPU profile is cut short: no end (0 1 0)");
+		return err_set(job->err, -EINVAL,
+			       "gperftools: the CPU profile is cut short: no end (0 1 0)");
 	int rc = gperftools_maps_read(
-		job, (struct str){body.ptr + end * w.size, body.len - end * w.size});
+	    job, (struct str){body.ptr + end * w.size, body.len - end * w.size});
 
 	if (rc)
 		return rc;
-	rc = profile_builder_known_kind(job->out, PROFILE_KIND_CPU, (int64_t)word(&w, 3) * 1000, &kind);
+	rc = profile_builder_known_kind(job->out, PROFILE_KIND_CPU, (int64_t)word(&w, 3) * 1000,
+					&kind);
 	if (!rc)
 		rc = ingest_series(job->request, job->out, kind, NULL, &job->record.series);
 	return rc ? ingest_failed(job->out, rc, job->err) : samples_read(job, &w, handler);

@@ -8,9 +8,10 @@
  *	sampling period = 100
  *	  cycles count @ address...
  *
- * "growthz" and "fragmentationz" are heaps that were not sampled.  A sampled heap's numbers are those of the sample: an object of
- * `size` bytes was taken with the chance 1 - exp(-size / rate), and stands for one over that.  Where what
- * is live is all that was ever allocated, only the live columns are kept, as pprof does.
+ * "growthz" and "fragmentationz" are heaps that were not sampled.  A sampled heap's numbers are
+ * those of the sample: an object of `size` bytes was taken with the chance 1 - exp(-size / rate),
+ * and stands for one over that.  Where what is live is all that was ever allocated, only the live
+ * columns are kept, as pprof does.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -27,7 +28,7 @@
 
 struct text {
 	bool is_heap, v2, allocated; /* v2: to be scaled; allocated: has columns of its own */
-	double rate;		     /* mean bytes between samples; 0: all were taken */
+	double rate;                 /* mean bytes between samples; 0: all were taken */
 	double cycles_per_second, period;
 };
 
@@ -83,14 +84,15 @@ static ssize_t addresses_read(struct str s, uint64_t *to)
 			s = (struct str){s.ptr + 1, s.len - 1};
 		if (!s.len)
 			break;
-		if (s.len < 3 || s.ptr[0] != '0' || (s.ptr[1] | 0x20) != 'x' || count == GPERFTOOLS_FRAMES_MAX)
+		if (s.len < 3 || s.ptr[0] != '0' || (s.ptr[1] | 0x20) != 'x' ||
+		    count == GPERFTOOLS_FRAMES_MAX)
 			return -1;
 		s = (struct str){s.ptr + 2, s.len - 2};
 		for (; digits < s.len && digits < 16; digits++) {
 			char c = s.ptr[digits];
-			int d = c >= '0' && c <= '9'		     ? c - '0' :
-				(c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 :
-									 -1;
+			int d = c >= '0' && c <= '9'                     ? c - '0'
+				: (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
+									 : -1;
 
 			if (d < 0)
 				break;
@@ -110,7 +112,8 @@ static double decimal(struct str s)
 {
 	char text[32];
 
-	(void)snprintf(text, sizeof(text), "%.*s", (int)MIN(s.len, sizeof(text) - 1), s.len ? s.ptr : "");
+	(void)snprintf(text, sizeof(text), "%.*s", (int)MIN(s.len, sizeof(text) - 1),
+		       s.len ? s.ptr : "");
 	double value = strtod(text, NULL);
 
 	return isfinite(value) && value > 0 ? value : 0;
@@ -125,21 +128,24 @@ static bool has(struct str s, const char *what)
 static void heap_head(struct str line, struct text *t)
 {
 	const char *slash = line.len ? memrchr(line.ptr, '/', line.len) : NULL;
-	struct str behind = slash ? (struct str){slash + 1, (size_t)(line.ptr + line.len - slash - 1)} :
-				    (struct str){0};
+	struct str behind = slash
+				? (struct str){slash + 1, (size_t)(line.ptr + line.len - slash - 1)}
+				: (struct str){0};
 
 	t->is_heap = true;
 	t->v2 = has(line, "heap_v2") || has(line, "heapz_v2");
 	t->rate = t->v2 || has(line, "heapprofile") ? decimal(behind) : 0;
 	if (!t->v2)
-		t->rate = 0; /* "heapprofile" counts all; an older sampling is not known by its rate alone */
+		/* "heapprofile" counts all; an older sampling is not known by its rate alone */
+		t->rate = 0;
 }
 
 static bool contention_head(struct str line, struct text *t)
 {
 	const char *equals = line.len ? memchr(line.ptr, '=', line.len) : NULL;
-	struct str value = equals ? (struct str){equals + 1, (size_t)(line.ptr + line.len - equals - 1)} :
-				    (struct str){0};
+	struct str value =
+	    equals ? (struct str){equals + 1, (size_t)(line.ptr + line.len - equals - 1)}
+		   : (struct str){0};
 
 	if (!equals)
 		return false;
@@ -175,13 +181,15 @@ static bool heap_numbers(struct str *line, int64_t n[4])
 	return true;
 }
 
-static int heap_kind(struct gperftools *job, bool allocated, const struct text *t, uint32_t series[2])
+static int heap_kind(struct gperftools *job, bool allocated, const struct text *t,
+		     uint32_t series[2])
 {
 	static const enum profile_kind_id ids[2] = {PROFILE_KIND_INUSE, PROFILE_KIND_ALLOC};
 
 	for (int i = 0; i < 1 + allocated; i++) {
 		uint32_t kind;
-		int rc = profile_builder_known_kind(job->out, ids[i], whole(MAX(t->rate, 1)), &kind);
+		int rc =
+		    profile_builder_known_kind(job->out, ids[i], whole(MAX(t->rate, 1)), &kind);
 
 		if (!rc)
 			rc = ingest_series(job->request, job->out, kind, NULL, &series[i]);
@@ -191,8 +199,8 @@ static int heap_kind(struct gperftools *job, bool allocated, const struct text *
 	return 0;
 }
 
-static int heap_line(struct gperftools *job, struct str line, const struct text *t, uint32_t series[2],
-		     uint64_t *stack)
+static int heap_line(struct gperftools *job, struct str line, const struct text *t,
+		     uint32_t series[2], uint64_t *stack)
 {
 	int64_t n[4];
 
@@ -229,7 +237,8 @@ static int contention_kind(struct gperftools *job, const struct text *t, uint32_
 	return rc ? ingest_failed(job->out, rc, job->err) : 0;
 }
 
-static int contention_line(struct gperftools *job, struct str line, const struct text *t, uint64_t *stack)
+static int contention_line(struct gperftools *job, struct str line, const struct text *t,
+			   uint64_t *stack)
 {
 	int64_t cycles, count;
 
@@ -250,12 +259,14 @@ static int contention_line(struct gperftools *job, struct str line, const struct
 
 static bool is_maps(struct str line)
 {
-	return starts(line, "MAPPED_LIBRARIES") || starts(line, "--- Memory map") || starts(line, "build=");
+	return starts(line, "MAPPED_LIBRARIES") || starts(line, "--- Memory map") ||
+	       starts(line, "build=");
 }
 
 static bool is_sample(struct str line)
 {
-	return line.len && line.ptr[0] >= '0' && line.ptr[0] <= '9' && memchr(line.ptr, '@', line.len);
+	return line.len && line.ptr[0] >= '0' && line.ptr[0] <= '9' &&
+	       memchr(line.ptr, '@', line.len);
 }
 
 /* Where the maps begin; and whether a heap has columns of what was ever allocated. */
@@ -294,9 +305,11 @@ static int lines_read(struct gperftools *job, struct str body, struct text *t, u
 			break;
 		if (!is_sample(line))
 			continue;
-		rc = t->is_heap ? heap_line(job, line, t, series, stack) : contention_line(job, line, t, stack);
+		rc = t->is_heap ? heap_line(job, line, t, series, stack)
+				: contention_line(job, line, t, stack);
 		if (rc == -EINVAL && !job->err->code)
-			rc = err_set(job->err, -EINVAL, "gperftools: line %zu is malformed", number);
+			rc =
+			    err_set(job->err, -EINVAL, "gperftools: line %zu is malformed", number);
 	}
 	return rc;
 }

@@ -6,17 +6,18 @@
 #include "base/base.h"
 
 /*
- * Rayleigh's test on the phases (Mardia and Jupp, "Directional statistics", 6.3): n phases that are even
- * have n R^2 above z with the chance exp(-z).  The harmonics are for bursts that begin at 2, 3 or 4
- * places by turns, as those that come every 10 ms do with a tick of 4 ms.
+ * Rayleigh's test on the phases (Mardia and Jupp, "Directional statistics", 6.3): n phases that are
+ * even have n R^2 above z with the chance exp(-z).  The harmonics are for bursts that begin at 2, 3
+ * or 4 places by turns, as those that come every 10 ms do with a tick of 4 ms.
  */
 #define HARMONICS 4
 #define COUNTS_MIN 64
-#define COUNTS_MAX 512	/* then all are halved: what was is forgotten */
-#define CHANCE 20.0	/* z: exp(-20) is 2 in 10^9 */
-#define R_MIN 0.25	/* of what is even up to this, samples are wrong by a tenth at most */
-#define BURST_TICKS 4	/* of longer bursts a tick's place is too small a part to matter */
-#define CPU_TICKS_MIN 10 /* of CPU time: a clock that wakes up now and then has no samples to be wrong */
+#define COUNTS_MAX 512 /* then all are halved: what was is forgotten */
+#define CHANCE 20.0    /* z: exp(-20) is 2 in 10^9 */
+#define R_MIN 0.25     /* of what is even up to this, samples are wrong by a tenth at most */
+#define BURST_TICKS 4  /* of longer bursts a tick's place is too small a part to matter */
+/* of CPU time: a clock that wakes up now and then has no samples to be wrong */
+#define CPU_TICKS_MIN 10
 
 /*
  * By pace alone: so many bursts a second that they keep their place between two ticks.
@@ -105,7 +106,8 @@ static void judge_pace(struct in_step *s, int64_t now_ns, uint64_t bursts, uint6
 void in_step_bursts(struct in_step *s, int64_t now_ns, uint64_t bursts, uint64_t cpu_ns,
 		    double tick_ns)
 {
-	double cpu = (double)(cpu_ns - s->brief_cpu_from_ns), count = (double)(bursts - s->brief_from);
+	double cpu = (double)(cpu_ns - s->brief_cpu_from_ns),
+	       count = (double)(bursts - s->brief_from);
 
 	if (cpu_ns > s->brief_cpu_from_ns && bursts > s->brief_from)
 		s->brief = cpu > CPU_TICKS_MIN * tick_ns && cpu < BURST_TICKS * tick_ns * count;

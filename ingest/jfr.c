@@ -123,7 +123,8 @@ static int jfr_ingest(const struct ingest_request *request, struct profile_build
 {
 	const struct ingest_limits *limits =
 	    request->limits ? request->limits : &ingest_limits_default;
-	/* Constants of real recordings take a third of their bytes here; of hostile ones eight times. */
+	/* Constants of real recordings take a third of their bytes here; of hostile ones eight
+	 * times. */
 	const struct jfr_limits of_wire = {
 	    .memory_bytes = limits->decompressed_bytes / 2,
 	    .memory_setting = "half of limits.decompressed_bytes",

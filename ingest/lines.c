@@ -6,8 +6,8 @@
 #include "ingest/stacks.h"
 
 /*
- * Pyroscope's format=lines: one sample a line, "root;...;leaf", no number.  Empty lines are skipped.
- * What is counted: ingest/stacks.h.
+ * Pyroscope's format=lines: one sample a line, "root;...;leaf", no number.  Empty lines are
+ * skipped. What is counted: ingest/stacks.h.
  */
 
 static int lines_decode(const struct ingest_request *request, struct profile_builder *out,

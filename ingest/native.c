@@ -11,7 +11,7 @@ static int label_text(const char **at, const char *end, struct str *ret_text)
 
 	if (!nul)
 		return -EINVAL;
-	*ret_text = (struct str){ *at, (size_t)(nul - *at) };
+	*ret_text = (struct str){*at, (size_t)(nul - *at)};
 	*at = nul + 1;
 	return 0;
 }
@@ -20,7 +20,7 @@ int native_hello_parse(const void *bytes, size_t len, struct native_hello *ret_h
 		       struct err *err)
 {
 	struct ring_hello hello;
-	struct native_hello parsed = { 0 };
+	struct native_hello parsed = {0};
 
 	if (len < sizeof(hello) || len > RING_HELLO_MAX)
 		return err_set(err, -EINVAL, "hello: %zu bytes, expected %zu to %d", len,
@@ -30,8 +30,8 @@ int native_hello_parse(const void *bytes, size_t len, struct native_hello *ret_h
 		return err_set(err, -EINVAL, "hello: this is not a hearth client (magic %08x)",
 			       hello.magic);
 	if (hello.version != RING_VERSION)
-		return err_set(err, -EINVAL, "hello: version %u, this agent speaks %d", hello.version,
-			       RING_VERSION);
+		return err_set(err, -EINVAL, "hello: version %u, this agent speaks %d",
+			       hello.version, RING_VERSION);
 	if (hello.text_bytes != len - sizeof(hello))
 		return err_set(err, -EINVAL, "hello: %u bytes of text announced, %zu came",
 			       hello.text_bytes, len - sizeof(hello));
@@ -59,7 +59,8 @@ int native_hello_parse(const void *bytes, size_t len, struct native_hello *ret_h
 			continue;
 		}
 		if (parsed.labels_count == NATIVE_LABELS_MAX)
-			return err_set(err, -EINVAL, "hello: more than %d labels", NATIVE_LABELS_MAX);
+			return err_set(err, -EINVAL, "hello: more than %d labels",
+				       NATIVE_LABELS_MAX);
 		parsed.labels[parsed.labels_count++] = label;
 	}
 	*ret_hello = parsed;
@@ -95,7 +96,8 @@ int native_head_check(const struct ring_head *head, uint64_t file_bytes, struct 
 	else if (!head->rings_count || head->rings_count > RING_RINGS_MAX ||
 		 head->ring_bytes < 4096 || (head->ring_bytes & (head->ring_bytes - 1)) ||
 		 !inside(head->rings_at,
-			 (uint64_t)head->rings_count * (RING_HEAD_BYTES + (uint64_t)head->ring_bytes),
+			 (uint64_t)head->rings_count *
+			     (RING_HEAD_BYTES + (uint64_t)head->ring_bytes),
 			 file_bytes))
 		wrong = "the rings do not fit";
 	else if (!head->hz || head->hz > 10000)
@@ -105,8 +107,8 @@ int native_head_check(const struct ring_head *head, uint64_t file_bytes, struct 
 
 int native_process_module(struct native_process *process, const struct ring_module *module)
 {
-	int rc = array_grow(&process->modules, sizeof(*process->modules), &process->modules_capacity,
-			    process->modules_count + 1);
+	int rc = array_grow(&process->modules, sizeof(*process->modules),
+			    &process->modules_capacity, process->modules_count + 1);
 
 	if (rc)
 		return rc;
@@ -114,7 +116,7 @@ int native_process_module(struct native_process *process, const struct ring_modu
 	const char *nul = memchr(module->path, '\0', sizeof(module->path));
 	size_t len = nul ? (size_t)(nul - module->path) : sizeof(module->path) - 1;
 
-	*m = (struct native_module){ .is_hash = module->flags & RING_MODULE_BUILD_ID_HASH };
+	*m = (struct native_module){.is_hash = module->flags & RING_MODULE_BUILD_ID_HASH};
 	m->build_id_len = (uint8_t)MIN(module->build_id_len, (uint32_t)RING_BUILD_ID_MAX);
 	memcpy(m->build_id, module->build_id, m->build_id_len);
 	memcpy(m->path, module->path, len);
@@ -164,7 +166,8 @@ static int text_add(struct native_process *process, const char *from, uint16_t b
 		strings += !from[i];
 	if (!bytes || from[bytes - 1] || strings % 2)
 		return 0;
-	int rc = array_grow(&process->text, 1, &process->text_capacity, process->text_count + bytes);
+	int rc =
+	    array_grow(&process->text, 1, &process->text_capacity, process->text_count + bytes);
 
 	if (rc)
 		return rc;
@@ -217,20 +220,21 @@ static int record_take(struct native_process *process, const struct ring_record 
 	struct native_pending *pending = &process->pending[process->pending_count];
 
 	*pending = (struct native_pending){
-		.type = record->type,
-		.tid = record->tid,
-		.time_ns = record->time_ns,
-		.span_id = record->span_id,
-		.root_span_id = record->root_span_id,
-		.trace_id = { record->trace_id[0], record->trace_id[1] },
-		.frames_count = record->frames,
-		.in_kernel = record->flags & RING_IN_KERNEL,
-		.holder_seen = record->flags & RING_HOLDER_SEEN,
+	    .type = record->type,
+	    .tid = record->tid,
+	    .time_ns = record->time_ns,
+	    .span_id = record->span_id,
+	    .root_span_id = record->root_span_id,
+	    .trace_id = {record->trace_id[0], record->trace_id[1]},
+	    .frames_count = record->frames,
+	    .in_kernel = record->flags & RING_IN_KERNEL,
+	    .holder_seen = record->flags & RING_HOLDER_SEEN,
 	};
 	/* Records and what stands before their frames come in multiples of eight bytes. */
 	if (record->frames)
 		pending->frames = (const uint64_t *)(const void *)frames;
-	_Static_assert(sizeof(struct ring_lock) <= sizeof(pending->payload), "see ring_payload_bytes");
+	_Static_assert(sizeof(struct ring_lock) <= sizeof(pending->payload),
+		       "see ring_payload_bytes");
 	memcpy(pending->payload, payload, payload_len);
 	rc = text_add(process, (const char *)frames + record->frames * sizeof(uint64_t),
 		      record->text_bytes, pending);
@@ -273,8 +277,9 @@ int native_process_records(struct native_process *process, uint32_t ring, uint64
 	int rc = 0;
 
 	while (!rc && at + RING_UNIT <= len) {
-		const struct ring_record *record = (const struct ring_record *)(const void *)(bytes + at);
-		struct ring_record cut = { 0 };
+		const struct ring_record *record =
+		    (const struct ring_record *)(const void *)(bytes + at);
+		struct ring_record cut = {0};
 
 		if (len - at < sizeof(cut)) { /* a pad has no more than its first words */
 			memcpy(&cut, bytes + at, len - at);

@@ -2,9 +2,9 @@
 /*
  * ingest/native_account.h - an exact counter, and samples that say where it came from.
  *
- * Private to ingest/native*.c.  What a drain's samples stand for is written as far as the counter covers
- * it.  So the total never passes the counter, and what is owed when the process ends stands under a
- * name of its own: the sum is exact.
+ * Private to ingest/native*.c.  What a drain's samples stand for is written as far as the counter
+ * covers it.  So the total never passes the counter, and what is owed when the process ends stands
+ * under a name of its own: the sum is exact.
  */
 #ifndef INGEST_NATIVE_ACCOUNT_H
 #define INGEST_NATIVE_ACCOUNT_H
@@ -12,9 +12,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a drain's samples may be stretched by to meet the counter: a hundredth for each, by half at most.
- * Where they are few and of unequal weight, stretching favours the heavy ones (by 2.4 points of a half
- * with two samples a drain and no bound, by 0.3 so); what is left over stands under its own name. */
+/* What a drain's samples may be stretched by to meet the counter: a hundredth for each, by half at
+ * most. Where they are few and of unequal weight, stretching favours the heavy ones (by 2.4 points
+ * of a half with two samples a drain and no bound, by 0.3 so); what is left over stands under its
+ * own name. */
 #define ACCOUNT_STRETCH_EACH 0.01
 #define ACCOUNT_STRETCH_MAX 0.5
 

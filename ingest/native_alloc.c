@@ -130,11 +130,10 @@ static void samples_write(struct emitter *e, struct spread *s)
 					   round_carried(w.objects, &s->carry[1])};
 
 		p->alloc.written = add_bounded(p->alloc.written, values[0]);
-		emit_values(
-		    e, SERIES_ALLOC,
-		    emit_stack(e, pending->frames, pending->frames_count, false, NULL),
-		    emit_context(e, thread, pending, NULL), emit_real_time(e, pending->time_ns),
-		    values, 1);
+		emit_values(e, SERIES_ALLOC,
+			    emit_stack(e, pending->frames, pending->frames_count, false, NULL),
+			    emit_context(e, thread, pending, NULL),
+			    emit_real_time(e, pending->time_ns), values, 1);
 		if (!e->rc && seen++ % stride == 0)
 			recent_keep(p, pending, values[0]);
 	}

@@ -2,22 +2,22 @@
 /*
  * CPU: a live thread's samples of a drain are scaled to what its clock says it is owed; an ended
  * thread's keep their weight and the difference goes to the process, which spreads it over all
- * samples of the drain.  With a random first expiry that difference has the mean 0, so short threads
- * are neither lost nor favoured, and the process's total is exact.
+ * samples of the drain.  With a random first expiry that difference has the mean 0, so short
+ * threads are neither lost nor favoured, and the process's total is exact.
  */
 #include <errno.h>
 
 #include "ingest/native_emit.h"
 
 #define UNSAMPLED_PERIODS 20 /* a thread owed more than this many intervals is not being sampled */
-#define DEPARTS_SAMPLES 100 /* samples before a thread's share is judged */
+#define DEPARTS_SAMPLES 100  /* samples before a thread's share is judged */
 #define DEPARTS_PERCENT 10
 #define CLOCK_SLACK_NS ((uint64_t)20 * NS_PER_MS) /* schedstat stands still between two ticks */
 
 struct share {
-	int64_t raw_ns; /* sample weights of the thread in this drain */
+	int64_t raw_ns;    /* sample weights of the thread in this drain */
 	int64_t scaled_ns; /* what they shall add up to */
-	bool settled;	   /* against a clock */
+	bool settled;      /* against a clock */
 };
 
 /* Weights are bounded: a sample cannot stand for more than an hour. */
@@ -53,8 +53,8 @@ static void departure_judge(struct native_thread *thread, uint64_t cpu_ns, int64
 static uint64_t sampled_until(struct native_thread *thread, const struct native_reading *reading)
 {
 	const struct ring_thread *slot = &reading->slot;
-	uint64_t until = slot->cpu_stop_ns ? MIN(slot->cpu_stop_ns, reading->cpu_ns) :
-					     reading->cpu_ns;
+	uint64_t until =
+	    slot->cpu_stop_ns ? MIN(slot->cpu_stop_ns, reading->cpu_ns) : reading->cpu_ns;
 
 	if (!slot->tid)
 		return until;
@@ -92,7 +92,7 @@ static void thread_renew(struct native_thread *thread, int64_t now_ns)
 	uint32_t tid = thread->tid;
 
 	free(thread->sites);
-	*thread = (struct native_thread){ .tid = tid, .live = true, .seen_ns = now_ns };
+	*thread = (struct native_thread){.tid = tid, .live = true, .seen_ns = now_ns};
 }
 
 static void not_sampled(struct emitter *e, const struct native_thread *thread, int64_t value)
@@ -120,8 +120,9 @@ static void share_live(struct emitter *e, struct native_thread *thread, struct s
 
 	share->settled = true;
 	if (!thread->known) {
-		/* Resumed after the agent's own restart: what was written before is not known, so the
-		 * samples that waited in the ring keep their weights and the account starts here. */
+		/* Resumed after the agent's own restart: what was written before is not known, so
+		 * the samples that waited in the ring keep their weights and the account starts
+		 * here. */
 		thread->known = true;
 		thread->cpu_base_ns = p->resumed ? cpu_ns : base_of(p, reading, cpu_ns);
 		thread->raw_from_ns = thread->cpu_base_ns;
@@ -164,10 +165,11 @@ static void share_ended(struct native_process *p, struct native_thread *thread, 
 }
 
 /*
- * Samples that no clock has covered yet: what comes later must know of them.  Those of a thread whose end
- * was seen have been covered: the process has to give them back.
+ * Samples that no clock has covered yet: what comes later must know of them.  Those of a thread
+ * whose end was seen have been covered: the process has to give them back.
  */
-static void share_unsettled(struct native_process *p, struct native_thread *thread, struct share *share)
+static void share_unsettled(struct native_process *p, struct native_thread *thread,
+			    struct share *share)
 {
 	if (thread->ended) {
 		p->owed_ns = add_bounded(p->owed_ns, -share->raw_ns);
@@ -206,8 +208,9 @@ static struct share *shares_make(struct emitter *e, const struct native_reading 
 }
 
 /*
- * Spread what ended threads are owed over the samples of this drain, at most half of them; but with the
- * last drain, what was written too much is taken back whole: one sample that came late stands for much.
+ * Spread what ended threads are owed over the samples of this drain, at most half of them; but with
+ * the last drain, what was written too much is taken back whole: one sample that came late stands
+ * for much.
  */
 static double pool_factor(struct native_process *p, const struct share *shares, bool last)
 {
@@ -235,7 +238,7 @@ static void cpu_records(struct emitter *e, const struct share *shares, double fa
 		size_t t = thread_index(p, pending->tid);
 		const struct share *share = &shares[t];
 		int64_t value = (int64_t)((double)weight_of(pending) * (double)share->scaled_ns /
-						  (double)MAX(share->raw_ns, (int64_t)1) * factor +
+					      (double)MAX(share->raw_ns, (int64_t)1) * factor +
 					  0.5);
 		uint32_t node = emit_sample_stack(e, pending);
 		uint32_t context = emit_context(e, &p->threads[t], pending, NULL);
@@ -249,8 +252,8 @@ static void cpu_records(struct emitter *e, const struct share *shares, double fa
 }
 
 /*
- * Ends first: a thread that is ending is often still listed, and its own last word counts.  A number
- * that is used again within the drain is taken up with the next.
+ * Ends first: a thread that is ending is often still listed, and its own last word counts.  A
+ * number that is used again within the drain is taken up with the next.
  */
 static void threads_settle(struct emitter *e, struct share *shares,
 			   const struct native_reading *readings, size_t count)
@@ -272,7 +275,8 @@ static void threads_settle(struct emitter *e, struct share *shares,
 	for (size_t i = 0; !e->rc && i < count; i++) {
 		struct native_thread *thread = native_thread_get(p, readings[i].tid);
 
-		if (!readings[i].has_schedstat || !thread->tid || shares[thread - p->threads].settled)
+		if (!readings[i].has_schedstat || !thread->tid ||
+		    shares[thread - p->threads].settled)
 			continue;
 		if (is_another(thread, &readings[i]))
 			thread_renew(thread, e->clock->monotonic_ns);
@@ -280,8 +284,8 @@ static void threads_settle(struct emitter *e, struct share *shares,
 			share_live(e, thread, &shares[thread - p->threads], &readings[i]);
 		thread->cpu_seen_ns = readings[i].cpu_ns;
 		thread->has_slot = thread->has_slot || readings[i].slot.tid;
-		thread->generation = readings[i].slot.tid ? readings[i].slot.generation :
-							    thread->generation;
+		thread->generation =
+		    readings[i].slot.tid ? readings[i].slot.generation : thread->generation;
 	}
 	for (size_t i = 0; i < p->threads_count; i++)
 		if (!shares[i].settled)
@@ -308,9 +312,10 @@ void native_cpu_emit(struct emitter *e, const struct native_reading *readings, s
 	}
 }
 
-/* What is in step with the tick deceives timers, which are where all samples come from, or with events
- * those of the kernel's part. */
-uint64_t native_cpu_doubted(const struct native_process *p, const struct ring_counters *counters, bool due)
+/* What is in step with the tick deceives timers, which are where all samples come from, or with
+ * events those of the kernel's part. */
+uint64_t native_cpu_doubted(const struct native_process *p, const struct ring_counters *counters,
+			    bool due)
 {
 	bool timers = counters->engine != RING_ENGINE_PERF || counters->engine_why;
 	uint64_t doubted = 0;

@@ -10,7 +10,7 @@
 
 #include "ingest/native_emit.h"
 
-#define YOUNG_NS (INT64_C(20) * NS_PER_S) /* wall is accounted at every drain until then */
+#define YOUNG_NS (INT64_C(20) * NS_PER_S)  /* wall is accounted at every drain until then */
 #define FORGET_NS (INT64_C(10) * NS_PER_S) /* an end record may stand behind an open claim */
 #define CONTEXT_LABELS_MAX 24
 #define KEEP_BYTES ((size_t)256 << 10) /* of buffers between drains */
@@ -33,13 +33,13 @@ int64_t emit_real_time(const struct emitter *e, int64_t monotonic_ns)
 static uint32_t module_number(struct emitter *e, uint32_t number)
 {
 	const struct native_module *from = &e->process->modules[number];
-	struct profile_module module = { .build_id_len = from->build_id_len,
-					 .is_hash = from->is_hash };
+	struct profile_module module = {.build_id_len = from->build_id_len,
+					.is_hash = from->is_hash};
 
 	if (e->modules[number])
 		return e->modules[number];
 	memcpy(module.build_id, from->build_id, sizeof(from->build_id));
-	e->rc = profile_builder_string(e->out, (struct str){ from->path, strlen(from->path) },
+	e->rc = profile_builder_string(e->out, (struct str){from->path, strlen(from->path)},
 				       &module.path);
 	if (!e->rc)
 		e->rc = profile_builder_module(e->out, &module, &e->modules[number]);
@@ -48,7 +48,7 @@ static uint32_t module_number(struct emitter *e, uint32_t number)
 
 static uint32_t frame_text(struct emitter *e, struct str name, uint32_t flags)
 {
-	struct profile_frame frame = { .flags = flags };
+	struct profile_frame frame = {.flags = flags};
 	uint32_t id = 0;
 
 	if (!e->rc)
@@ -61,10 +61,10 @@ static uint32_t frame_text(struct emitter *e, struct str name, uint32_t flags)
 static uint32_t frame_make(struct emitter *e, uint64_t word)
 {
 	uint32_t number = (uint32_t)(word >> RING_FRAME_ADDRESS_BITS), id = 0;
-	struct profile_frame frame = { .flags = PROFILE_FRAME_ADDRESS,
-				       .address = word & RING_FRAME_ADDRESS };
+	struct profile_frame frame = {.flags = PROFILE_FRAME_ADDRESS,
+				      .address = word & RING_FRAME_ADDRESS};
 
-	struct str made = number ? (struct str){ 0 } : native_jit_name(e->process, frame.address);
+	struct str made = number ? (struct str){0} : native_jit_name(e->process, frame.address);
 
 	if (made.len)
 		return frame_text(e, made, 0);
@@ -79,14 +79,14 @@ static uint32_t frame_make(struct emitter *e, uint64_t word)
 static uint32_t frame_address(struct emitter *e, uint64_t word)
 {
 	struct emit_frame *kept =
-		&e->kept->frames[word * UINT64_C(0x9e3779b97f4a7c15) >> 32 & (EMIT_FRAMES - 1)];
+	    &e->kept->frames[word * UINT64_C(0x9e3779b97f4a7c15) >> 32 & (EMIT_FRAMES - 1)];
 
 	if (kept->frame && kept->word == word)
 		return kept->frame - 1;
 	uint32_t frame = frame_make(e, word);
 
 	if (!e->rc)
-		*kept = (struct emit_frame){ word, frame + 1 };
+		*kept = (struct emit_frame){word, frame + 1};
 	return frame;
 }
 
@@ -97,18 +97,19 @@ static uint32_t stack_make(struct emitter *e, const uint64_t *words, size_t coun
 	size_t used = 0;
 
 	if (leaf)
-		frames[used++] = frame_text(e, (struct str){ leaf, strlen(leaf) }, 0);
+		frames[used++] = frame_text(e, (struct str){leaf, strlen(leaf)}, 0);
 	if (in_kernel)
 		frames[used++] = frame_text(e, STR(NATIVE_KERNEL), PROFILE_FRAME_KERNEL);
 	for (size_t i = 0; !e->rc && i < count && i < RING_FRAMES_MAX; i++)
 		frames[used++] = frame_address(e, words[i]);
 	if (!e->rc)
-		e->rc = is_new ? profile_builder_new_stack(e->out, frames, used, &node) :
-				 profile_builder_stack(e->out, frames, used, &node);
+		e->rc = is_new ? profile_builder_new_stack(e->out, frames, used, &node)
+			       : profile_builder_stack(e->out, frames, used, &node);
 	return node;
 }
 
-/* A batch has few stacks and many samples of them: one that was there costs one hash of its words. */
+/* A batch has few stacks and many samples of them: one that was there costs one hash of its
+ * words. */
 uint32_t emit_stack(struct emitter *e, const uint64_t *words, size_t count, bool in_kernel,
 		    const char *leaf)
 {
@@ -139,13 +140,14 @@ uint32_t emit_sample_stack(struct emitter *e, const struct native_pending *pendi
 			 UINT64_C(0x9e3779b97f4a7c15);
 	struct emit_sample *kept = &e->kept->samples[mixed >> 32 & (EMIT_SAMPLES - 1)];
 
-	if (kept->of && kept->of->frames_count == count && kept->of->in_kernel == pending->in_kernel &&
+	if (kept->of && kept->of->frames_count == count &&
+	    kept->of->in_kernel == pending->in_kernel &&
 	    !memcmp(kept->of->frames, words, count * sizeof(*words)))
 		return kept->node;
 	uint32_t node = emit_stack(e, words, count, pending->in_kernel, NULL);
 
 	if (!e->rc)
-		*kept = (struct emit_sample){ pending, node };
+		*kept = (struct emit_sample){pending, node};
 	return node;
 }
 
@@ -165,7 +167,7 @@ static void label_number(struct emitter *e, struct profile_label *labels, size_t
 {
 	if (e->rc || !value)
 		return;
-	labels[*count] = (struct profile_label){ .is_number = true, .number = (int64_t)value };
+	labels[*count] = (struct profile_label){.is_number = true, .number = (int64_t)value};
 	e->rc = profile_builder_string(e->out, key, &labels[*count].key);
 	(*count)++;
 }
@@ -173,7 +175,7 @@ static void label_number(struct emitter *e, struct profile_label *labels, size_t
 static void label_target(struct emitter *e, struct profile_label *labels, size_t *count,
 			 const struct ring_block *block)
 {
-	static const char *const kinds[] = { "", "fd ", "0x", "pid ", "timer" };
+	static const char *const kinds[] = {"", "fd ", "0x", "pid ", "timer"};
 	char text[40];
 
 	if (block->target_kind == RING_TARGET_NONE || block->target_kind >= ARRAY_LEN(kinds))
@@ -186,11 +188,12 @@ static void label_target(struct emitter *e, struct profile_label *labels, size_t
 			 block->target_kind == RING_TARGET_ADDRESS ? "%s%llx" : "%s%lld",
 			 kinds[block->target_kind], (unsigned long long)block->target);
 
-	label_text(e, labels, count, STR("target"), (struct str){ text, (size_t)n });
+	label_text(e, labels, count, STR("target"), (struct str){text, (size_t)n});
 }
 
 /* Whether the record's own labels have this key; without any there may be no text to point into. */
-static bool has_label(const struct emitter *e, const struct native_pending *pending, const char *key)
+static bool has_label(const struct emitter *e, const struct native_pending *pending,
+		      const char *key)
 {
 	if (!pending || !pending->text_bytes)
 		return false;
@@ -214,11 +217,12 @@ static void labels_text(struct emitter *e, struct profile_label *labels, size_t 
 	const char *at = e->process->text + pending->text_at, *end = at + pending->text_bytes;
 
 	while (at < end && *count < CONTEXT_LABELS_MAX - 1) {
-		struct str key = { at, strlen(at) }, value = { at + key.len + 1, 0 };
+		struct str key = {at, strlen(at)}, value = {at + key.len + 1, 0};
 
 		value.len = strlen(value.ptr);
 		at = value.ptr + value.len + 1;
-		if (key.len == strlen("exception type") && !memcmp(key.ptr, "exception type", key.len))
+		if (key.len == strlen("exception type") &&
+		    !memcmp(key.ptr, "exception type", key.len))
 			value = native_type_name(e->process, value);
 		if (key.len)
 			label_text(e, labels, count, key, value);
@@ -236,7 +240,7 @@ static uint32_t context_make(struct emitter *e, const struct native_thread *thre
 
 	label_number(e, labels, &count, STR("thread id"), thread->tid);
 	label_text(e, labels, &count, STR("thread name"),
-		   (struct str){ thread->name, strlen(thread->name) });
+		   (struct str){thread->name, strlen(thread->name)});
 	if (pending) {
 		label_number(e, labels, &count, STR("span id"), pending->span_id);
 		label_number(e, labels, &count, STR("local root span id"), pending->root_span_id);
@@ -245,7 +249,7 @@ static uint32_t context_make(struct emitter *e, const struct native_thread *thre
 			(void)snprintf(trace, sizeof(trace), "%016llx%016llx",
 				       (unsigned long long)be64toh(pending->trace_id[0]),
 				       (unsigned long long)be64toh(pending->trace_id[1]));
-			label_text(e, labels, &count, STR("trace id"), (struct str){ trace, 32 });
+			label_text(e, labels, &count, STR("trace id"), (struct str){trace, 32});
 		}
 	}
 	for (size_t i = 0; i < more_count; i++)
@@ -263,10 +267,10 @@ static uint32_t context_make(struct emitter *e, const struct native_thread *thre
 uint32_t emit_context(struct emitter *e, const struct native_thread *thread,
 		      const struct native_pending *pending, const struct ring_block *block)
 {
-	bool plain = thread->tid && !block &&
-		     (!pending ||
-		      (!pending->span_id && !pending->root_span_id && !pending->trace_id[0] &&
-		       !pending->trace_id[1] && !pending->text_bytes));
+	bool plain =
+	    thread->tid && !block &&
+	    (!pending || (!pending->span_id && !pending->root_span_id && !pending->trace_id[0] &&
+			  !pending->trace_id[1] && !pending->text_bytes));
 
 	if (plain && e->plain_known && e->plain_tid == thread->tid)
 		return e->plain_context;
@@ -291,7 +295,7 @@ static uint32_t series_number(struct emitter *e, enum native_series series)
 {
 	static const enum profile_kind_id kinds[SERIES_COUNT] = {
 #define SERIES(kind) PROFILE_KIND_##kind,
-		NATIVE_SERIES(SERIES)
+	    NATIVE_SERIES(SERIES)
 #undef SERIES
 	};
 	uint32_t kind, number = 0;
@@ -299,8 +303,8 @@ static uint32_t series_number(struct emitter *e, enum native_series series)
 	if (e->series[series])
 		return e->series[series] - 1;
 	if (!e->rc)
-		e->rc = profile_builder_known_kind(e->out, kinds[series],
-						   series == SERIES_CPU ? e->interval_ns : 0, &kind);
+		e->rc = profile_builder_known_kind(
+		    e->out, kinds[series], series == SERIES_CPU ? e->interval_ns : 0, &kind);
 	if (!e->rc)
 		e->rc = profile_builder_series(e->out, kind, e->labels, e->process->labels_count,
 					       &number);
@@ -312,11 +316,11 @@ void emit_values(struct emitter *e, enum native_series series, uint32_t node, ui
 		 int64_t time_ns, const int64_t *values, uint64_t count)
 {
 	const struct profile_record record = {
-		.series = series_number(e, series),
-		.node = node,
-		.context = context,
-		.count = (uint32_t)MIN(MAX(count, (uint64_t)1), (uint64_t)UINT32_MAX),
-		.time_ns = time_ns,
+	    .series = series_number(e, series),
+	    .node = node,
+	    .context = context,
+	    .count = (uint32_t)MIN(MAX(count, (uint64_t)1), (uint64_t)UINT32_MAX),
+	    .time_ns = time_ns,
 	};
 
 	if (!e->rc)
@@ -326,7 +330,7 @@ void emit_values(struct emitter *e, enum native_series series, uint32_t node, ui
 void emit_record(struct emitter *e, enum native_series series, uint32_t node, uint32_t context,
 		 int64_t time_ns, int64_t value, uint64_t count)
 {
-	const int64_t values[2] = { value, (int64_t)count };
+	const int64_t values[2] = {value, (int64_t)count};
 
 	if (!e->rc && value > 0)
 		emit_values(e, series, node, context, time_ns, values, count);
@@ -342,8 +346,8 @@ static void threads_update(struct emitter *e, const struct native_reading *readi
 		p->threads[i].live = false;
 	for (size_t i = 0; i < count; i++) {
 		struct native_thread *thread = native_thread_get(p, readings[i].tid);
-		const char *name = readings[i].slot.name[0] ? readings[i].slot.name :
-							      readings[i].comm;
+		const char *name =
+		    readings[i].slot.name[0] ? readings[i].slot.name : readings[i].comm;
 
 		if (!thread) {
 			e->rc = -ENOMEM;
@@ -379,7 +383,8 @@ static void threads_forget(struct native_process *p, int64_t now_ns, bool listed
 		struct native_thread *thread = &p->threads[i];
 
 		/* A leader that has ended stays in the list until its process does. */
-		bool over = thread->ended || ((listed || !roomy) && now_ns - thread->seen_ns > FORGET_NS);
+		bool over =
+		    thread->ended || ((listed || !roomy) && now_ns - thread->seen_ns > FORGET_NS);
 
 		thread->forget = !thread->tid || (over && !thread->live);
 	}
@@ -408,12 +413,12 @@ static int sizes_expect(struct emitter *e)
 {
 	const struct profile_counts *was = &e->process->sizes;
 	const struct profile_counts counts = {
-		.strings = was->strings + was->strings / 8,
-		.frames = was->frames + was->frames / 8,
-		.nodes = was->nodes + was->nodes / 8,
-		.records = 2 * e->process->pending_count + 16, /* CPU time is wall time, too */
-		.columns = 2,
-		.stacks = 16, /* not those of words */
+	    .strings = was->strings + was->strings / 8,
+	    .frames = was->frames + was->frames / 8,
+	    .nodes = was->nodes + was->nodes / 8,
+	    .records = 2 * e->process->pending_count + 16, /* CPU time is wall time, too */
+	    .columns = 2,
+	    .stacks = 16, /* not those of words */
 	};
 	int rc = profile_builder_expect(e->out, &counts);
 
@@ -424,11 +429,11 @@ static void sizes_keep(struct emitter *e)
 {
 	const struct profile *made = profile_builder_profile(e->out);
 
-	e->process->sizes = (struct profile_counts){ .strings = made->strings.count,
-						     .frames = made->frames_count,
-						     .nodes = made->nodes_count,
-						     .records = e->process->pending_count,
-						     .stacks = e->stacks.slots.count };
+	e->process->sizes = (struct profile_counts){.strings = made->strings.count,
+						    .frames = made->frames_count,
+						    .nodes = made->nodes_count,
+						    .records = e->process->pending_count,
+						    .stacks = e->stacks.slots.count};
 }
 
 static void labels_make(struct emitter *e)
@@ -442,8 +447,8 @@ static void labels_make(struct emitter *e)
 
 /* The series that stands for a dimension's losses. */
 static const enum native_series series_of[RING_DIMENSIONS] = {
-	[RING_CPU] = SERIES_CPU,   [RING_WALL] = SERIES_WALL, [RING_ALLOC] = SERIES_ALLOC,
-	[RING_HEAP] = SERIES_INUSE, [RING_LOCK] = SERIES_LOCK, [RING_EXCEPTION] = SERIES_EXCEPTION,
+    [RING_CPU] = SERIES_CPU,    [RING_WALL] = SERIES_WALL, [RING_ALLOC] = SERIES_ALLOC,
+    [RING_HEAP] = SERIES_INUSE, [RING_LOCK] = SERIES_LOCK, [RING_EXCEPTION] = SERIES_EXCEPTION,
 };
 
 static void loss_add(struct emitter *e, enum native_series series, struct str reason, uint64_t lost)
@@ -462,7 +467,8 @@ static void losses_add(struct emitter *e, const struct ring_counters *now)
 	for (size_t d = 0; d < RING_DIMENSIONS; d++) {
 		for (size_t r = 0; !e->rc && r < RING_DROPS; r++) {
 			/* No client loses more between two batches, whatever it says. */
-			uint64_t lost = MIN(now->drops[d][r] - was->drops[d][r], (uint64_t)UINT32_MAX);
+			uint64_t lost =
+			    MIN(now->drops[d][r] - was->drops[d][r], (uint64_t)UINT32_MAX);
 			char reason[48];
 
 			if (!lost || now->drops[d][r] < was->drops[d][r])
@@ -470,7 +476,7 @@ static void losses_add(struct emitter *e, const struct ring_counters *now)
 			int n = snprintf(reason, sizeof(reason), "%s.%s", dimension_names[d],
 					 drop_names[r]);
 
-			loss_add(e, series_of[d], (struct str){ reason, (size_t)n }, lost);
+			loss_add(e, series_of[d], (struct str){reason, (size_t)n}, lost);
 		}
 	}
 }
@@ -482,7 +488,7 @@ static void doubts_add(struct emitter *e, const struct ring_counters *counters, 
 	uint64_t doubted = native_cpu_doubted(e->process, counters, due);
 
 	if (!e->rc && doubted)
-		loss_add(e, SERIES_CPU, (struct str){ reason, sizeof(reason) - 1 }, doubted);
+		loss_add(e, SERIES_CPU, (struct str){reason, sizeof(reason) - 1}, doubted);
 }
 
 static void instance_set(struct emitter *e, bool ended)
@@ -495,7 +501,7 @@ static void instance_set(struct emitter *e, bool ended)
 	profile->instance.start_ns = p->head.start_real_ns;
 	profile->instance.owner = p->owner;
 	profile->instance.ended = ended;
-	e->rc = profile_builder_string(e->out, (struct str){ p->executable, strlen(p->executable) },
+	e->rc = profile_builder_string(e->out, (struct str){p->executable, strlen(p->executable)},
 				       &profile->instance.executable);
 	profile->arrived_ns = e->clock->real_ns;
 	profile->until_ns = e->clock->real_ns;
@@ -507,7 +513,7 @@ static void instance_set(struct emitter *e, bool ended)
 static void cursors_add(struct emitter *e)
 {
 	for (uint32_t i = 0; !e->rc && i < e->process->head.rings_count; i++) {
-		struct profile_cursor cursor = { .ring = i, .position = e->process->cursors[i] };
+		struct profile_cursor cursor = {.ring = i, .position = e->process->cursors[i]};
 
 		memcpy(cursor.runtime_id, e->process->head.runtime_id, 16);
 		e->rc = profile_builder_cursor(e->out, &cursor);
@@ -528,19 +534,19 @@ int native_process_emit(struct native_process *p, const struct ring_counters *co
 	uint32_t *CLEANUP(cleanup_free) modules = calloc(p->modules_count + 1, sizeof(*modules));
 	struct emit_kept *CLEANUP(cleanup_free) kept = calloc(1, sizeof(*kept));
 	struct emitter e = {
-		.process = p,
-		.out = out,
-		.clock = clock,
-		.sums = sums,
-		.vitals = vitals,
-		.ended = ended,
-		.interval_ns = (int64_t)MIN(MAX(counters->interval_us, (uint64_t)100),
-					    (uint64_t)1000000) *
-			       NS_PER_US,
-		.stopped = counters->state == RING_STOPPED,
-		.modules = modules,
-		.kept = kept,
-		.rc = modules && kept ? 0 : -ENOMEM,
+	    .process = p,
+	    .out = out,
+	    .clock = clock,
+	    .sums = sums,
+	    .vitals = vitals,
+	    .ended = ended,
+	    .interval_ns =
+		(int64_t)MIN(MAX(counters->interval_us, (uint64_t)100), (uint64_t)1000000) *
+		NS_PER_US,
+	    .stopped = counters->state == RING_STOPPED,
+	    .modules = modules,
+	    .kept = kept,
+	    .rc = modules && kept ? 0 : -ENOMEM,
 	};
 	bool due = ended || native_process_accounts(p, clock);
 

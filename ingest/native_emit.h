@@ -12,20 +12,22 @@
 #include "ingest/native_process.h"
 
 /* A series of each of these kinds, made when its first record is written. */
+/* clang-format off */
 #define NATIVE_SERIES(SERIES)                                                                      \
 	SERIES(CPU) SERIES(WALL) SERIES(BLOCK) SERIES(ALLOC) SERIES(INUSE) SERIES(LOCK)            \
 	SERIES(HOLD) SERIES(BLAME) SERIES(EXCEPTION) SERIES(PROCESS) SERIES(RESIDENT)
+/* clang-format on */
 
 enum native_series {
 #define SERIES(kind) SERIES_##kind,
 	NATIVE_SERIES(SERIES)
 #undef SERIES
-	SERIES_COUNT
+	    SERIES_COUNT
 };
 
 /*
- * What was asked last, for most is asked again: frames of words that have the same place, likewise stacks of samples, and
- * the context of the last thread without ids and labels of its own.
+ * What was asked last, for most is asked again: frames of words that have the same place, likewise
+ * stacks of samples, and the context of the last thread without ids and labels of its own.
  */
 #define EMIT_FRAMES 1024 /* a power of two */
 #define EMIT_SAMPLES 256 /* likewise */
@@ -53,15 +55,15 @@ struct emitter {
 	const struct native_vitals *vitals;
 	bool ended; /* the process is gone: this is its last batch */
 	int64_t interval_ns;
-	bool stopped; /* the client takes no samples now */
+	bool stopped;                                   /* the client takes no samples now */
 	struct profile_label labels[NATIVE_LABELS_MAX]; /* of every series */
-	uint32_t series[SERIES_COUNT];			/* number + 1; 0: not made yet */
-	uint32_t *modules; /* builder's numbers by ours, 0: not added yet */
+	uint32_t series[SERIES_COUNT];                  /* number + 1; 0: not made yet */
+	uint32_t *modules;   /* builder's numbers by ours, 0: not added yet */
 	struct index stacks; /* builder's nodes, by the hash of a stack's words */
 	struct emit_kept *kept;
 	bool plain_known; /* of what follows: the last thread without more to say */
 	uint32_t plain_tid, plain_context;
-	int rc;		   /* first failure; every step checks it */
+	int rc; /* first failure; every step checks it */
 };
 
 /* Sums of what a client says: at the end of the range they stay there. */
@@ -106,8 +108,8 @@ uint32_t emit_context_with(struct emitter *e, const struct native_thread *thread
 			   const struct native_pending *pending, const struct emit_label *more,
 			   size_t more_count);
 
-/* A record of any kind: `values` are its columns, `count` the samples behind it.  One whose first value
- * is 0 or less is not written. */
+/* A record of any kind: `values` are its columns, `count` the samples behind it.  One whose first
+ * value is 0 or less is not written. */
 void emit_values(struct emitter *e, enum native_series series, uint32_t node, uint32_t context,
 		 int64_t time_ns, const int64_t *values, uint64_t count);
 
@@ -119,8 +121,8 @@ void emit_record(struct emitter *e, enum native_series series, uint32_t node, ui
 void native_cpu_emit(struct emitter *e, const struct native_reading *readings, size_t count);
 
 /* Samples of threads that may be seen wrongly; `due`: and those threads themselves, once. */
-uint64_t native_cpu_doubted(const struct native_process *process, const struct ring_counters *counters,
-			    bool due);
+uint64_t native_cpu_doubted(const struct native_process *process,
+			    const struct ring_counters *counters, bool due);
 void native_lock_emit(struct emitter *e, const struct ring_counters *counters, bool ended);
 void native_exception_emit(struct emitter *e, const struct ring_counters *counters, bool ended);
 void native_wall_emit(struct emitter *e, const struct native_reading *readings, size_t count,

@@ -6,9 +6,9 @@
 
 static double count_of(const struct native_pending *pending)
 {
-	return pending->type == RING_SAMPLE_EXCEPTION ?
-		       (double)MIN(pending->exception.count, (uint64_t)UINT32_MAX) :
-		       0;
+	return pending->type == RING_SAMPLE_EXCEPTION
+		   ? (double)MIN(pending->exception.count, (uint64_t)UINT32_MAX)
+		   : 0;
 }
 
 static void record(struct emitter *e, const struct native_pending *pending, double factor)

@@ -39,7 +39,7 @@ static int name_add(struct native_jit *jit, const char *name, size_t len)
 
 static int line_take(struct native_jit *jit, const char *at, const char *end)
 {
-	struct native_code code = { .order = (uint32_t)jit->count };
+	struct native_code code = {.order = (uint32_t)jit->count};
 	uint64_t size;
 
 	at = hex_parse(at, end, &code.start);
@@ -111,5 +111,5 @@ struct str native_jit_name(struct native_process *process, uint64_t address)
 		if (address < code->end && (!best || code->order > best->order))
 			best = code;
 	}
-	return best ? (struct str){ jit->names + best->name_at, best->name_len } : (struct str){ 0 };
+	return best ? (struct str){jit->names + best->name_at, best->name_len} : (struct str){0};
 }

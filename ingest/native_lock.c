@@ -25,8 +25,8 @@ static struct weight weight_of(const struct emitter *e, const struct ring_lock *
 	double p = mean > 0 ? -expm1(-ns / mean) : 1;
 
 	if (!(p > 0))
-		return (struct weight){ 0, 0 };
-	return (struct weight){ ns / p, 1 / p };
+		return (struct weight){0, 0};
+	return (struct weight){ns / p, 1 / p};
 }
 
 static uint32_t lock_context(struct emitter *e, const struct native_pending *pending)
@@ -34,25 +34,25 @@ static uint32_t lock_context(struct emitter *e, const struct native_pending *pen
 	const struct ring_lock *lock = &pending->lock;
 	struct native_thread *thread = native_thread_get(e->process, pending->tid);
 	char name[NATIVE_NAME_MAX];
-	struct emit_label labels[2] = { { STR("lock kind"), STR("unknown") } };
+	struct emit_label labels[2] = {{STR("lock kind"), STR("unknown")}};
 
 	if (!thread) {
 		e->rc = -ENOMEM;
 		return 0;
 	}
 	if (lock->kind < RING_LOCK_KINDS)
-		labels[0].value = (struct str){ kind_names[lock->kind],
-						strlen(kind_names[lock->kind]) };
+		labels[0].value =
+		    (struct str){kind_names[lock->kind], strlen(kind_names[lock->kind])};
 	labels[1].key = STR("lock name");
 	native_lock_name(e->process, lock, name);
-	labels[1].value = (struct str){ name, strlen(name) };
+	labels[1].value = (struct str){name, strlen(name)};
 	return emit_context_with(e, thread, pending, labels, ARRAY_LEN(labels));
 }
 
 static void write_pair(struct emitter *e, enum native_series series, uint32_t node,
 		       uint32_t context, int64_t time_ns, int64_t ns, int64_t count)
 {
-	const int64_t values[2] = { ns, count };
+	const int64_t values[2] = {ns, count};
 
 	if (!e->rc && (ns > 0 || count > 0))
 		emit_values(e, series, node, context, time_ns, values, 1);
@@ -91,8 +91,7 @@ static void blame_record(struct emitter *e, const struct native_pending *pending
 			 const struct weight *factor)
 {
 	struct weight w = weight_of(e, &pending->lock);
-	uint32_t node = emit_stack(e, pending->frames, pending->frames_count, false,
-				   NULL);
+	uint32_t node = emit_stack(e, pending->frames, pending->frames_count, false, NULL);
 
 	blame(e, node, lock_context(e, pending), emit_real_time(e, pending->time_ns),
 	      w.ns * factor->ns, w.count * factor->count);
@@ -103,8 +102,7 @@ static void hold_record(struct emitter *e, const struct native_pending *pending)
 	const struct ring_lock *lock = &pending->lock;
 	uint64_t most = (uint64_t)(e->clock->monotonic_ns - e->process->head.start_monotonic_ns);
 	int64_t ns = (int64_t)MIN(lock->duration_ns, most), value;
-	uint32_t node = emit_stack(e, pending->frames, pending->frames_count, false,
-				   NULL);
+	uint32_t node = emit_stack(e, pending->frames, pending->frames_count, false, NULL);
 
 	if (__builtin_mul_overflow(ns, (int64_t)MIN(lock->mean, (uint64_t)UINT32_MAX), &value))
 		value = INT64_MAX / 4;
@@ -121,11 +119,11 @@ static bool is_lock(const struct native_pending *pending, uint32_t what)
 static struct weight factors(const struct emitter *e)
 {
 	const struct native_process *p = e->process;
-	struct weight sum = { 0, 0 };
+	struct weight sum = {0, 0};
 	size_t count = 0;
 
 	for (size_t i = 0; i < p->pending_count; i++) {
-		struct weight w = { 0, 0 };
+		struct weight w = {0, 0};
 
 		if (is_lock(&p->pending[i], RING_LOCK_WAIT))
 			w = weight_of(e, &p->pending[i].lock);
@@ -134,9 +132,9 @@ static struct weight factors(const struct emitter *e)
 		sum.count += w.count;
 	}
 	if (!(sum.count > 0))
-		return (struct weight){ 1, 1 };
-	return (struct weight){ account_factor(&p->locks.ns, sum.ns, count),
-				account_factor(&p->locks.count, sum.count, count) };
+		return (struct weight){1, 1};
+	return (struct weight){account_factor(&p->locks.ns, sum.ns, count),
+			       account_factor(&p->locks.count, sum.count, count)};
 }
 
 static void close_accounts(struct emitter *e)

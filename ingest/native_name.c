@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Names that only the agent can find, in the files of the process: of a static lock, of the function
- * that made a lock, of an exception's type.  They are asked for before a batch is made and kept.
+ * Names that only the agent can find, in the files of the process: of a static lock, of the
+ * function that made a lock, of an exception's type.  They are asked for before a batch is made and
+ * kept.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -49,7 +50,7 @@ static const struct native_name *name_find(const struct native_process *p,
 static bool question_of(const struct native_process *p, const struct native_pending *pending,
 			struct native_question *ret)
 {
-	*ret = (struct native_question){ .type = type_of(p, pending) };
+	*ret = (struct native_question){.type = type_of(p, pending)};
 	if (ret->type)
 		return true;
 	/* A name that the program gave comes with the record. */
@@ -91,7 +92,7 @@ void native_names_free(struct native_process *p)
 int native_process_answer(struct native_process *p, const struct native_question *question,
 			  const char *name)
 {
-	struct native_name kept = { .question = *question };
+	struct native_name kept = {.question = *question};
 
 	if (name_find(p, question))
 		return 0;
@@ -125,16 +126,16 @@ bool native_process_place(const struct native_process *p, uint64_t word, uint32_
 
 struct str native_type_name(const struct native_process *p, struct str mangled)
 {
-	const struct native_question question = { .type = mangled.ptr };
+	const struct native_question question = {.type = mangled.ptr};
 	const struct native_name *known = name_find(p, &question);
 
-	return known && known->name[0] ? (struct str){ known->name, strlen(known->name) } : mangled;
+	return known && known->name[0] ? (struct str){known->name, strlen(known->name)} : mangled;
 }
 
 void native_lock_name(const struct native_process *p, const struct ring_lock *lock,
 		      char to[NATIVE_NAME_MAX])
 {
-	const struct native_question question = { .lock = lock->lock, .creator = lock->creator };
+	const struct native_question question = {.lock = lock->lock, .creator = lock->creator};
 	const struct native_name *known = name_find(p, &question);
 	unsigned long long address = lock->lock & RING_FRAME_ADDRESS;
 	uint32_t number = (uint32_t)(lock->lock >> RING_FRAME_ADDRESS_BITS);

@@ -25,10 +25,10 @@ int native_process_new(const struct ring_head *head, const struct native_options
 		const struct ingest_label *from = &options->labels[i];
 		struct ingest_label *to = &p->labels[p->labels_count++];
 
-		to->key = (struct str){ arena_copy(&p->arena, from->key.ptr, from->key.len),
-					from->key.len };
-		to->value = (struct str){ arena_copy(&p->arena, from->value.ptr, from->value.len),
-					  from->value.len };
+		to->key = (struct str){arena_copy(&p->arena, from->key.ptr, from->key.len),
+				       from->key.len};
+		to->value = (struct str){arena_copy(&p->arena, from->value.ptr, from->value.len),
+					 from->value.len};
 		if (!to->key.ptr || !to->value.ptr) {
 			native_process_free(p);
 			return -ENOMEM;
@@ -114,9 +114,8 @@ const struct native_thread *native_thread_find(const struct native_process *p, u
 		return &p->threads[p->threads_last];
 	size_t at = p->threads_index_size ? index_place(p, tid) : 0;
 
-	return p->threads_index_size && p->threads_index[at] ?
-		       &p->threads[p->threads_index[at] - 1] :
-		       NULL;
+	return p->threads_index_size && p->threads_index[at] ? &p->threads[p->threads_index[at] - 1]
+							     : NULL;
 }
 
 void native_process_totals(struct native_process *process, const struct native_totals *totals)
@@ -141,7 +140,7 @@ struct native_thread *native_thread_get(struct native_process *p, uint32_t tid)
 		return NULL;
 	struct native_thread *thread = &p->threads[p->threads_count++];
 
-	*thread = (struct native_thread){ .tid = tid };
+	*thread = (struct native_thread){.tid = tid};
 	p->threads_index[index_place(p, tid)] = (uint32_t)p->threads_count;
 	return thread;
 }
@@ -194,7 +193,8 @@ void native_process_stats(const struct native_process *process, struct native_st
 		const struct native_thread *t = &process->threads[i];
 
 		ret_stats->threads += t->live;
-		ret_stats->threads_departing += t->live && ((t->departing && t->raw_samples) || t->in_step);
+		ret_stats->threads_departing +=
+		    t->live && ((t->departing && t->raw_samples) || t->in_step);
 		ret_stats->threads_in_step += t->live && t->in_step;
 		ret_stats->threads_unsampled += t->live && t->departing && !t->raw_samples;
 	}

@@ -23,7 +23,7 @@ struct native_module {
 struct native_code {
 	uint64_t start, end;
 	uint32_t name_at, name_len; /* in jit.names */
-	uint32_t order;		    /* of arrival */
+	uint32_t order;             /* of arrival */
 };
 
 struct native_jit {
@@ -45,7 +45,7 @@ struct native_pending {
 	int64_t time_ns;
 	uint64_t span_id, root_span_id, trace_id[2];
 	const uint64_t *frames; /* in the bytes that were handed in, or in native_process.kept */
-	size_t text_at; /* in native_process.text: pairs of strings, checked */
+	size_t text_at;         /* in native_process.text: pairs of strings, checked */
 	uint16_t text_bytes;
 	union {
 		uint8_t payload[sizeof(struct ring_block)]; /* the largest */
@@ -74,34 +74,35 @@ struct native_sites {
 struct native_thread {
 	uint32_t tid;
 	bool live, ended; /* in the readings of this drain; its end record was seen */
-	bool known;	  /* the baselines below were taken */
-	bool forget;	  /* goes with the next sweep */
+	bool known;       /* the baselines below were taken */
+	bool forget;      /* goes with the next sweep */
 	bool wall_closed; /* its wall time is accounted to its end */
-	bool has_slot;	  /* its slot was seen, with this generation */
+	bool has_slot;    /* its slot was seen, with this generation */
 	uint32_t generation;
-	int64_t seen_ns;  /* CLOCK_MONOTONIC of its last reading or record */
+	int64_t seen_ns; /* CLOCK_MONOTONIC of its last reading or record */
 	char name[NATIVE_COMM_MAX];
 
-	uint64_t cpu_base_ns;	/* the clock where our account starts */
-	uint64_t slot_base_ns;	/* ring_thread.cpu_base_ns as last seen: it grows by each stop */
-	int64_t emitted_ns;	/* CPU time written so far, since cpu_base_ns */
-	int64_t unsampled_ns;	/* of it, written as not sampled since the last sample */
-	uint64_t cpu_seen_ns;	/* the clock as last seen: it goes back where the tid is a new thread's */
-	int64_t raw_ns;		/* of samples, unscaled: to see a thread depart */
+	uint64_t cpu_base_ns;  /* the clock where our account starts */
+	uint64_t slot_base_ns; /* ring_thread.cpu_base_ns as last seen: it grows by each stop */
+	int64_t emitted_ns;    /* CPU time written so far, since cpu_base_ns */
+	int64_t unsampled_ns;  /* of it, written as not sampled since the last sample */
+	/* the clock as last seen: it goes back where the tid is a new thread's */
+	uint64_t cpu_seen_ns;
+	int64_t raw_ns; /* of samples, unscaled: to see a thread depart */
 	uint64_t raw_samples;
-	uint64_t raw_from_ns;	/* the clock when raw_ns was 0 */
+	uint64_t raw_from_ns; /* the clock when raw_ns was 0 */
 	bool departing;
 	bool in_step; /* it runs in short bursts that keep step with the tick */
 	struct in_step step;
 
-	int64_t wall_until_ns; /* CLOCK_MONOTONIC up to which wall time is accounted */
+	int64_t wall_until_ns;              /* CLOCK_MONOTONIC up to which wall time is accounted */
 	uint64_t wall_cpu_ns, wall_wait_ns; /* the clocks at wall_until_ns */
-	bool vitals_known; /* of what follows, as last seen */
+	bool vitals_known;                  /* of what follows, as last seen */
 	uint64_t wait_seen_ns, voluntary_seen, involuntary_seen;
 	int64_t explained_ns; /* blocked up to wall_until_ns, by the thread's own account */
-	int64_t rest_ns;    /* unexplained, below zero when too much was explained */
+	int64_t rest_ns;      /* unexplained, below zero when too much was explained */
 	int64_t open_since_ns, open_charged_ns; /* a call still blocked, and what it was charged */
-	bool open; /* it was in this reading */
+	bool open;                              /* it was in this reading */
 
 	struct native_sites *sites; /* NULL: none */
 };
@@ -149,17 +150,17 @@ struct native_process {
 	struct native_pending *pending;
 	size_t pending_count, pending_capacity;
 	uint64_t heard[NATIVE_HEARD_BITS / 64]; /* threads with pending records, and some more */
-	uint64_t *kept; /* frames of all that is pending, after native_process_keep */
+	uint64_t *kept;              /* frames of all that is pending, after native_process_keep */
 	struct profile_counts sizes; /* of the last batch */
 	char *text;
 	size_t text_count, text_capacity;
 	struct native_jit jit;
 	struct native_thread *threads;
 	size_t threads_count, threads_capacity;
-	uint64_t secret[2]; /* for places in it: a client may name any number */
-	uint32_t *threads_index; /* by tid: number + 1, 0 is free */
+	uint64_t secret[2];        /* for places in it: a client may name any number */
+	uint32_t *threads_index;   /* by tid: number + 1, 0 is free */
 	size_t threads_index_size; /* a power of two, or 0 */
-	size_t threads_last; /* the number that was found last */
+	size_t threads_last;       /* the number that was found last */
 
 	uint64_t cursors[RING_RINGS_MAX];
 	struct ring_counters counters; /* as of the last batch */
@@ -168,13 +169,14 @@ struct native_process {
 	struct native_account exceptions;
 	struct native_name *names;
 	size_t names_count, names_capacity;
-	int64_t blocked_ns; /* blocked time written */
+	int64_t blocked_ns;  /* blocked time written */
 	double blocked_left; /* of a count below one */
 	bool blocked_known;
-	int64_t owed_ns; /* CPU time of ended threads that no sample carried yet; may be below zero */
+	/* CPU time of ended threads that no sample carried yet; may be below zero */
+	int64_t owed_ns;
 	struct native_vitals vitals; /* as last seen */
-	int64_t wall_due_ns; /* CLOCK_MONOTONIC of the next wall account */
-	int64_t first_ns;    /* CLOCK_MONOTONIC of the first batch, 0: none yet */
+	int64_t wall_due_ns;         /* CLOCK_MONOTONIC of the next wall account */
+	int64_t first_ns;            /* CLOCK_MONOTONIC of the first batch, 0: none yet */
 	struct native_totals totals;
 	struct native_alloc_account alloc;
 	struct native_heap heap;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Wall: for each live thread, elapsed = CPU + waiting for a CPU + blocked, by call, + the rest, which
- * is shown as such.
+ * Wall: for each live thread, elapsed = CPU + waiting for a CPU + blocked, by call, + the rest,
+ * which is shown as such.
  */
 #include <math.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #define REST_MIN_NS (INT64_C(5) * NS_PER_MS) /* below, the coarse clock cannot tell */
 
 static const char *const call_names[RING_CALLS] = {
-	[RING_CALL_none] = "none",
+    [RING_CALL_none] = "none",
 #define CALL(name, target) [RING_CALL_##name] = #name,
 #include "client/calls.def"
 #undef CALL
@@ -26,7 +26,7 @@ static const uint8_t call_targets[RING_CALLS] = {
 static const struct native_site *site_find(const struct native_thread *thread, uint64_t key)
 {
 	const struct native_site *site =
-		thread->sites ? &thread->sites->sites[ring_site_place(key)] : NULL;
+	    thread->sites ? &thread->sites->sites[ring_site_place(key)] : NULL;
 
 	return site && key && site->key == key ? site : NULL;
 }
@@ -56,7 +56,8 @@ static const char *call_name(uint32_t call)
 /* A sampled call that returned stands for this much: see struct ring_block. */
 static double weight_of(struct emitter *e, const struct native_pending *pending, double *ret_calls)
 {
-	/* Nothing has lasted longer than the profiler, and a mean is at most an hour: the client's is a minute. */
+	/* Nothing has lasted longer than the profiler, and a mean is at most an hour: the client's
+	 * is a minute. */
 	int64_t most = e->clock->monotonic_ns - e->process->head.start_monotonic_ns;
 	double duration = (double)MIN(pending->block.duration_ns, (uint64_t)most);
 	double mean = fmin((double)pending->block.mean_ns, 3600e9);
@@ -109,11 +110,10 @@ static void open_call(struct emitter *e, struct native_thread *thread,
 	if (thread->open_since_ns != slot->since_ns) {
 		thread->open_since_ns = slot->since_ns;
 		/* After the agent's own restart nobody knows how far it was charged: not twice. */
-		thread->open_charged_ns = first_seen && e->process->resumed ?
-						  e->clock->monotonic_ns - slot->since_ns :
-						  0;
+		thread->open_charged_ns =
+		    first_seen && e->process->resumed ? e->clock->monotonic_ns - slot->since_ns : 0;
 		e->process->blocked_ns =
-			add_bounded(e->process->blocked_ns, thread->open_charged_ns);
+		    add_bounded(e->process->blocked_ns, thread->open_charged_ns);
 	}
 	int64_t from = slot->since_ns + thread->open_charged_ns;
 
@@ -123,13 +123,12 @@ static void open_call(struct emitter *e, struct native_thread *thread,
 
 	if (duration <= 0)
 		return;
-	const struct ring_block block = { .call = slot->call,
-					  .target_kind = slot->call < RING_CALLS ?
-								 call_targets[slot->call] :
-								 RING_TARGET_NONE,
-					  .target = slot->target };
-	uint32_t node = emit_stack(e, site ? site->frames : NULL, site ? site->frames_count : 0, false,
-				   call_name(slot->call));
+	const struct ring_block block = {
+	    .call = slot->call,
+	    .target_kind = slot->call < RING_CALLS ? call_targets[slot->call] : RING_TARGET_NONE,
+	    .target = slot->target};
+	uint32_t node = emit_stack(e, site ? site->frames : NULL, site ? site->frames_count : 0,
+				   false, call_name(slot->call));
 	uint32_t context = emit_context(e, thread, NULL, &block);
 
 	thread->open_charged_ns = e->clock->monotonic_ns - slot->since_ns;
@@ -143,7 +142,7 @@ static void named_record(struct emitter *e, const struct native_thread *thread, 
 {
 	if (value > 0)
 		emit_record(e, SERIES_WALL, emit_stack(e, NULL, 0, false, name),
-			   emit_context(e, thread, NULL, NULL), e->clock->real_ns, value, 1);
+			    emit_context(e, thread, NULL, NULL), e->clock->real_ns, value, 1);
 }
 
 static void wall_account(struct emitter *e, struct native_thread *thread,
@@ -157,16 +156,17 @@ static void wall_account(struct emitter *e, struct native_thread *thread,
 
 	if (!thread->wall_until_ns) {
 		thread->wall_until_ns = from_start ? e->process->head.start_monotonic_ns : now;
-		thread->wall_cpu_ns = from_start ? MIN(reading->slot.cpu_base_ns, reading->cpu_ns) :
-						   reading->cpu_ns;
+		thread->wall_cpu_ns =
+		    from_start ? MIN(reading->slot.cpu_base_ns, reading->cpu_ns) : reading->cpu_ns;
 		thread->wall_wait_ns = from_start ? 0 : reading->wait_ns;
 	}
 	int64_t elapsed = now - thread->wall_until_ns;
 	int64_t cpu = (int64_t)(reading->cpu_ns - thread->wall_cpu_ns);
 	/* The wait of a thread that is older than its profiler is not of this time. */
-	int64_t wait = MIN((int64_t)(reading->wait_ns - thread->wall_wait_ns),
-			   MAX(elapsed - cpu, (int64_t)0));
-	/* By the thread's own counter, whichever calls were sampled; an open call is not in it yet. */
+	int64_t wait =
+	    MIN((int64_t)(reading->wait_ns - thread->wall_wait_ns), MAX(elapsed - cpu, (int64_t)0));
+	/* By the thread's own counter, whichever calls were sampled; an open call is not in it
+	 * yet. */
 	int64_t returned = (int64_t)(reading->slot.blocked_ns - reading->slot.blocked_base_ns);
 
 	open_call(e, thread, reading, first_seen);
@@ -177,8 +177,8 @@ static void wall_account(struct emitter *e, struct native_thread *thread,
 	if (first_seen)
 		thread->explained_ns = explained; /* what it did before lies outside the account */
 	else
-		thread->rest_ns = add_bounded(thread->rest_ns, elapsed - cpu - wait -
-								       (explained - thread->explained_ns));
+		thread->rest_ns = add_bounded(
+		    thread->rest_ns, elapsed - cpu - wait - (explained - thread->explained_ns));
 	if (thread->rest_ns > REST_MIN_NS) {
 		named_record(e, thread, "[off CPU, not explained]", thread->rest_ns);
 		thread->rest_ns = 0;
@@ -189,9 +189,10 @@ static void wall_account(struct emitter *e, struct native_thread *thread,
 	thread->wall_wait_ns = reading->wait_ns;
 }
 
-/* What was charged to calls that have not returned: it comes back with their return.  Without readings the process
- * is gone, and its last slots have said which those are. */
-static int64_t open_charged(struct native_process *p, const struct native_reading *readings, size_t count)
+/* What was charged to calls that have not returned: it comes back with their return.  Without
+ * readings the process is gone, and its last slots have said which those are. */
+static int64_t open_charged(struct native_process *p, const struct native_reading *readings,
+			    size_t count)
 {
 	int64_t sum = 0;
 
@@ -209,8 +210,8 @@ static int64_t open_charged(struct native_process *p, const struct native_readin
 }
 
 /*
- * The exact counters say how long returned calls were blocked; the samples of the drain are scaled to
- * that, but not beyond twice or half their weight.
+ * The exact counters say how long returned calls were blocked; the samples of the drain are scaled
+ * to that, but not beyond twice or half their weight.
  */
 static double blocked_factor(struct emitter *e, const struct native_reading *readings, size_t count)
 {
@@ -280,4 +281,3 @@ void native_wall_emit(struct emitter *e, const struct native_reading *readings, 
 	}
 	blocked_rest(e, readings, count);
 }
-

@@ -74,19 +74,22 @@ static int head_read(struct job *job, struct proto_reader profile, struct head *
 		else if ((f.number == 7 || f.number == 8) && bytes && proto_left(&f.bytes) == 16)
 			head->id = proto_str(&f);
 	}
-	return rc < 0 ? err_set(job->err, -EINVAL, "otlp: a profile: %s", proto_wrong(&profile)) : 0;
+	return rc < 0 ? err_set(job->err, -EINVAL, "otlp: a profile: %s", proto_wrong(&profile))
+		      : 0;
 }
 
 static bool is_json(const struct ingest_request *request)
 {
-	return request->content_type.len >= 16 && !strncasecmp(request->content_type.ptr, "application/json", 16);
+	return request->content_type.len >= 16 &&
+	       !strncasecmp(request->content_type.ptr, "application/json", 16);
 }
 
 static int reject(struct job *job)
 {
 	if (!job->findings->rejected++)
-		(void)snprintf(job->findings->why, sizeof(job->findings->why),
-			       "profiles of opentelemetry-proto 1.7 and older are not read: 1.8 to 1.11 are");
+		(void)snprintf(
+		    job->findings->why, sizeof(job->findings->why),
+		    "profiles of opentelemetry-proto 1.7 and older are not read: 1.8 to 1.11 are");
 	return 0;
 }
 
@@ -128,9 +131,12 @@ static void resource_attribute(struct job *job, const struct otlp_attribute *a)
 	static const struct {
 		const char *theirs, *ours;
 	} names[] = {
-	    {"service.name", "service"},		{"service.version", "version"},
-	    {"deployment.environment.name", "env"}, {"deployment.environment", "env"},
-	    {"host.name", "host"},		{"container.id", "container_id"},
+	    {"service.name", "service"},
+	    {"service.version", "version"},
+	    {"deployment.environment.name", "env"},
+	    {"deployment.environment", "env"},
+	    {"host.name", "host"},
+	    {"container.id", "container_id"},
 	    {"service.instance.id", "runtime-id"},
 	};
 	const struct str key = a->key;
@@ -164,10 +170,12 @@ static int resource_read(struct job *job, struct proto_reader resource)
 		if (f.number != 1 || f.type != PROTO_BYTES)
 			continue;
 		if (otlp_key_value(&job->d, f.bytes, &a) < 0)
-			return err_set(job->err, -EINVAL, "otlp: a resource's attribute is malformed");
+			return err_set(job->err, -EINVAL,
+				       "otlp: a resource's attribute is malformed");
 		resource_attribute(job, &a);
 	}
-	return rc < 0 ? err_set(job->err, -EINVAL, "otlp: a resource: %s", proto_wrong(&resource)) : 0;
+	return rc < 0 ? err_set(job->err, -EINVAL, "otlp: a resource: %s", proto_wrong(&resource))
+		      : 0;
 }
 
 static int scope_read(struct job *job, struct proto_reader scope)
@@ -216,7 +224,8 @@ static int upload_id(struct job *job)
 
 	if (!job->profiles_seen || job->ids_count != job->profiles_seen)
 		return 0;
-	int n = snprintf(text, sizeof(text), "otlp/%016" PRIx64 "%016" PRIx64, job->ids.hi, job->ids.lo);
+	int n = snprintf(text, sizeof(text), "otlp/%016" PRIx64 "%016" PRIx64, job->ids.hi,
+			 job->ids.lo);
 
 	return profile_builder_string(job->out, (struct str){text, (size_t)n},
 				      &profile_builder_profile(job->out)->upload_id);
@@ -240,8 +249,8 @@ static int request_decode(struct job *job, struct str body)
 {
 	const struct ingest_limits *limits =
 	    job->request->limits ? job->request->limits : &ingest_limits_default;
-	int rc = otlp_dictionary_read(body, 2 * limits->decompressed_bytes, "2 x limits.decompressed_bytes",
-				      &job->d, job->err);
+	int rc = otlp_dictionary_read(body, 2 * limits->decompressed_bytes,
+				      "2 x limits.decompressed_bytes", &job->d, job->err);
 
 	if (rc)
 		return rc;

@@ -4,7 +4,8 @@
 #include "ingest/span.h"
 #include "profile/mapping.h"
 
-#define CPU_PERIOD_NS 10000000 /* where cpu samples come without a period: 100 Hz, as Pyroscope takes it */
+/* where cpu samples come without a period: 100 Hz, as Pyroscope takes it */
+#define CPU_PERIOD_NS 10000000
 
 static bool column_is(const struct column *c, const char *type, const char *unit)
 {
@@ -23,7 +24,8 @@ void ingest_otlp_column_classify(struct column *c)
 int ingest_otlp_column_kind(struct job *job)
 {
 	struct column *c = &job->column;
-	const struct profile_foreign column = {c->type, c->unit}, period = {c->period_type, c->period_unit};
+	const struct profile_foreign column = {c->type, c->unit},
+				     period = {c->period_type, c->period_unit};
 	struct profile_mapped mapped;
 	struct profile_kind kind = {.columns_count = 1, .period = c->period};
 

@@ -2,8 +2,8 @@
 /*
  * ingest/otlp_job.h - one OTLP request on its way to a profile.
  *
- * Private to ingest/otlp*.c: otlp.c walks requests, resources and profiles, otlp_column.c says what a
- * profile measures, and otlp_samples.c makes records of its samples.
+ * Private to ingest/otlp*.c: otlp.c walks requests, resources and profiles, otlp_column.c says what
+ * a profile measures, and otlp_samples.c makes records of its samples.
  */
 #ifndef INGEST_OTLP_JOB_H
 #define INGEST_OTLP_JOB_H
@@ -29,9 +29,9 @@ struct job {
 	struct err *err;
 	struct otlp_dictionary d;
 	struct ingest_tags tags; /* of the resource */
-	struct str executable;	 /* of the resource: names a service that has no name */
+	struct str executable;   /* of the resource: names a service that has no name */
 	struct ingest_otlp_stacks stacks;
-	struct hash128 ids;	 /* of all profiles' ids */
+	struct hash128 ids; /* of all profiles' ids */
 	size_t ids_count, profiles_seen;
 
 	/* Of the profile at hand. */
@@ -48,8 +48,9 @@ void ingest_otlp_column_classify(struct column *c);
 /* Make the kind of the column at hand. */
 MUST_CHECK int ingest_otlp_column_kind(struct job *job);
 
-/* Add one sample of the profile at hand; a failure has its reason in job->err, or in the builder. */
+/* Add one sample of the profile at hand; a failure has its reason in job->err, or in the
+ * builder. */
 MUST_CHECK int ingest_otlp_sample_add(struct job *job, struct proto_reader bytes,
-			       enum otlp_generation generation);
+				      enum otlp_generation generation);
 
 #endif

@@ -26,7 +26,8 @@ static int series_of(struct job *job, struct str service, struct str executable)
 	if (!executable.len)
 		executable = job->executable;
 	if (!service.len) {
-		int n = snprintf(unknown, sizeof(unknown), executable.len ? "unknown_service:%.*s" : "unknown_service",
+		int n = snprintf(unknown, sizeof(unknown),
+				 executable.len ? "unknown_service:%.*s" : "unknown_service",
 				 (int)MIN(executable.len, (size_t)120), executable.ptr);
 
 		service = (struct str){unknown, (size_t)n};
@@ -64,7 +65,9 @@ static int context_number(struct job *job, struct context *c, struct str key, in
 static int context_text(struct job *job, struct context *c, struct str key, struct str text)
 {
 	struct profile_label label;
-	int rc = c->count < LABELS_MAX && text.len ? profile_builder_label(job->out, key, text, &label) : 1;
+	int rc = c->count < LABELS_MAX && text.len
+		     ? profile_builder_label(job->out, key, text, &label)
+		     : 1;
 
 	if (!rc)
 		c->labels[c->count++] = label;
@@ -97,8 +100,9 @@ static int context_attribute(struct job *job, struct context *c, uint32_t index)
 		c->executable = a->value.text;
 	if (!a->key.len || a->value.kind == OTLP_NONE)
 		return 0;
-	return a->value.kind == OTLP_NUMBER ? context_number(job, c, label_name(a->key), a->value.number)
-					    : context_text(job, c, label_name(a->key), a->value.text);
+	return a->value.kind == OTLP_NUMBER
+		   ? context_number(job, c, label_name(a->key), a->value.number)
+		   : context_text(job, c, label_name(a->key), a->value.text);
 }
 
 static int context_link(struct job *job, struct context *c, uint32_t index)
@@ -132,13 +136,16 @@ static int context_of(struct job *job, const struct otlp_sample *sample, struct 
 	while (!rc && left.at && left.at < left.end) {
 		left.at = proto_number(left.at, left.end, left.end, &index);
 		if (!left.at)
-			return err_set(job->err, -EINVAL, "otlp: a sample's attributes are cut short");
+			return err_set(job->err, -EINVAL,
+				       "otlp: a sample's attributes are cut short");
 		rc = context_attribute(job, c, index > UINT32_MAX ? UINT32_MAX : (uint32_t)index);
 	}
 	if (!rc && sample->link)
 		rc = context_link(job, c, sample->link);
 	*ret_context = 0;
-	return rc || !c->count ? rc : profile_builder_context(job->out, c->labels, c->count, ret_context);
+	return rc || !c->count
+		   ? rc
+		   : profile_builder_context(job->out, c->labels, c->count, ret_context);
 }
 
 static int record_add(struct job *job, struct profile_record *record, int64_t value)
@@ -169,7 +176,8 @@ static int64_t event_time(const struct job *job, uint64_t time_ns)
 	return window && (t < r->accept_from_ns || t > r->accept_until_ns) ? job->time_ns : t;
 }
 
-static int records_add(struct job *job, const struct otlp_sample *sample, struct profile_record *record)
+static int records_add(struct job *job, const struct otlp_sample *sample,
+		       struct profile_record *record)
 {
 	struct proto_reader values = sample->values;
 	size_t times = proto_left(&sample->timestamps) / 8, i = 0;
@@ -205,7 +213,8 @@ static int records_add(struct job *job, const struct otlp_sample *sample, struct
 	return rc || !sum ? rc : record_add(job, record, sum);
 }
 
-int ingest_otlp_sample_add(struct job *job, struct proto_reader bytes, enum otlp_generation generation)
+int ingest_otlp_sample_add(struct job *job, struct proto_reader bytes,
+			   enum otlp_generation generation)
 {
 	struct profile_record record = {.time_ns = job->time_ns};
 	struct context context = {0};

@@ -9,14 +9,16 @@
 #include "ingest/span.h"
 
 #define UNSET UINT32_MAX
-#define HALF (PROFILE_STACK_DEPTH_MAX / 2 + 1u) /* of a stack, or of a location's lines, that is too deep */
+/* of a stack, or of a location's lines, that is too deep */
+#define HALF (PROFILE_STACK_DEPTH_MAX / 2 + 1u)
 
 int ingest_otlp_broken(struct err *err, const char *what, uint64_t index, size_t count)
 {
 	return err_set(err, -EINVAL, "otlp: %s %" PRIu64 " of %zu", what, index, count);
 }
 
-static struct str attribute_text(const struct ingest_otlp_stacks *s, struct otlp_run run, const char *key)
+static struct str attribute_text(const struct ingest_otlp_stacks *s, struct otlp_run run,
+				 const char *key)
 {
 	for (uint32_t i = 0; i < run.count; i++) {
 		uint32_t index = s->d->indexes[run.at + i];
@@ -59,15 +61,16 @@ static uint32_t small(int64_t value)
 	return value > 0 && value <= INT32_MAX ? (uint32_t)value : 0;
 }
 
-static int line_frame(struct ingest_otlp_stacks *s, const struct otlp_line *line, uint32_t module, bool inlined,
-		      uint32_t *ret_frame)
+static int line_frame(struct ingest_otlp_stacks *s, const struct otlp_line *line, uint32_t module,
+		      bool inlined, uint32_t *ret_frame)
 {
 	struct profile_frame frame = {.module = module,
 				      .line = small(line->line),
 				      .flags = inlined ? PROFILE_FRAME_INLINED : 0};
 
 	if (line->function >= s->d->functions_count)
-		return ingest_otlp_broken(s->err, "function", line->function, s->d->functions_count);
+		return ingest_otlp_broken(s->err, "function", line->function,
+					  s->d->functions_count);
 	const struct otlp_function *f = &s->d->functions[line->function];
 	struct str name = otlp_string(s->d, f->name);
 
@@ -82,8 +85,8 @@ static int line_frame(struct ingest_otlp_stacks *s, const struct otlp_line *line
 }
 
 /* An address inside the mapping is one of the process; any other is the file's own already. */
-static int address_frame(struct ingest_otlp_stacks *s, const struct otlp_location *location, uint32_t module,
-			 uint32_t *ret_frame)
+static int address_frame(struct ingest_otlp_stacks *s, const struct otlp_location *location,
+			 uint32_t module, uint32_t *ret_frame)
 {
 	const struct otlp_mapping *m = &s->d->mappings[location->mapping];
 	struct profile_frame frame = {
@@ -95,7 +98,8 @@ static int address_frame(struct ingest_otlp_stacks *s, const struct otlp_locatio
 
 		return rc ? rc : profile_builder_frame(s->out, &frame, ret_frame);
 	}
-	if (module && m->limit > m->start && location->address >= m->start && location->address < m->limit) {
+	if (module && m->limit > m->start && location->address >= m->start &&
+	    location->address < m->limit) {
 		frame.flags |= PROFILE_FRAME_FILE_OFFSET;
 		frame.address = location->address - m->start + m->file_offset;
 	}
@@ -137,8 +141,8 @@ static int location_frames(struct ingest_otlp_stacks *s, uint32_t index, size_t 
 }
 
 /*
- * A stack may name one location of many lines many times, so of a deep one only the ends are followed:
- * the builder cuts what is between, marks it and counts it.
+ * A stack may name one location of many lines many times, so of a deep one only the ends are
+ * followed: the builder cuts what is between, marks it and counts it.
  */
 int ingest_otlp_node(struct ingest_otlp_stacks *s, uint32_t stack, uint32_t *ret_node)
 {

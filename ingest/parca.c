@@ -21,7 +21,8 @@ static const struct wire_message set_message = {"LabelSet", set_fields, ARRAY_LE
 static const struct wire_field sample_fields[] = {
     {"rawProfile", "raw_profile", 1, WIRE_BASE64, false, NULL},
 };
-static const struct wire_message sample_message = {"RawSample", sample_fields, ARRAY_LEN(sample_fields)};
+static const struct wire_message sample_message = {"RawSample", sample_fields,
+						   ARRAY_LEN(sample_fields)};
 static const struct wire_field series_fields[] = {
     {"labels", "labels", 1, WIRE_MESSAGE, false, &set_message},
     {"samples", "samples", 2, WIRE_MESSAGE, true, &sample_message},
@@ -31,7 +32,8 @@ static const struct wire_message series_message = {"RawProfileSeries", series_fi
 static const struct wire_field write_fields[] = {
     {"series", "series", 2, WIRE_MESSAGE, true, &series_message},
 };
-static const struct wire_message write_message = {"WriteRawRequest", write_fields, ARRAY_LEN(write_fields)};
+static const struct wire_message write_message = {"WriteRawRequest", write_fields,
+						  ARRAY_LEN(write_fields)};
 
 struct series {
 	struct ingest_tags tags;
@@ -49,8 +51,8 @@ static int labels_read(struct proto_reader bytes, struct series *series, struct 
 	return !rc && next < 0 ? ingest_malformed("parca", &bytes, err) : rc;
 }
 
-static int sample_read(struct ingest_bodies *bodies, struct proto_reader bytes, const struct series *series,
-		       struct err *err)
+static int sample_read(struct ingest_bodies *bodies, struct proto_reader bytes,
+		       const struct series *series, struct err *err)
 {
 	struct proto_field f;
 	int rc = 0, next = 0;
@@ -104,8 +106,8 @@ static int parca_decode(const struct ingest_request *request, struct profile_bui
 	return rc;
 }
 
-static const char *const paths[] = {"/api/profiles/writeraw",
-				    "/parca.profilestore.v1alpha1.ProfileStoreService/WriteRaw", NULL};
+static const char *const paths[] = {
+    "/api/profiles/writeraw", "/parca.profilestore.v1alpha1.ProfileStoreService/WriteRaw", NULL};
 
 const struct ingest_protocol ingest_parca = {
     .name = "parca",

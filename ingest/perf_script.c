@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What `perf script` prints: blocks of lines with an empty line behind each, the leaf's frame first.
+ * What `perf script` prints: blocks of lines with an empty line behind each, the leaf's frame
+ * first.
  *
  *	comm pid[/tid] [cpu] seconds.micros: period event:      cpu, time and period may be missing
  *		address symbol+0xoffset (file)
  *
- * Lines that begin with # are passed over.  cpu-clock and task-clock with a period in ns are CPU time and
- * samples; any other event is a kind "perf" of its own, which counts its periods, or its samples where it
- * has none.  Times are of the machine's own clock, so that all samples stand at the upload's midpoint.
+ * Lines that begin with # are passed over.  cpu-clock and task-clock with a period in ns are CPU
+ * time and samples; any other event is a kind "perf" of its own, which counts its periods, or its
+ * samples where it has none.  Times are of the machine's own clock, so that all samples stand at
+ * the upload's midpoint.
  */
 #include <errno.h>
 #include <string.h>
@@ -88,7 +90,8 @@ static bool is_time(struct str word)
 	size_t len;
 
 	return number(word, '.', &n, &len) &&
-	       number((struct str){word.ptr + len + 1, word.len - len - 1}, ':', &n, &len) && word.len;
+	       number((struct str){word.ptr + len + 1, word.len - len - 1}, ':', &n, &len) &&
+	       word.len;
 }
 
 /* What stands behind the ids; false when it is not "[cpu] time: period event:". */
@@ -110,7 +113,8 @@ static bool rest_read(struct str rest, struct head *head)
 	return true;
 }
 
-/* A command's name may hold spaces: the ids are the first number with the rest of a head behind it. */
+/* A command's name may hold spaces: the ids are the first number with the rest of a head behind
+ * it. */
 static bool head_read(struct str line, struct head *ret)
 {
 	struct str rest = str_trim(line);
@@ -170,7 +174,8 @@ static int event_find(struct job *job, const struct head *head, struct event **r
 			return 0;
 	}
 	if (job->events_count == EVENTS_MAX)
-		return err_set(job->err, -E2BIG, "perf script: more than %d events (fixed limit)", EVENTS_MAX);
+		return err_set(job->err, -E2BIG, "perf script: more than %d events (fixed limit)",
+			       EVENTS_MAX);
 	made.is_clock = made.has_period &&
 			(event_is(made.name, "cpu-clock") || event_is(made.name, "task-clock"));
 	int rc = event_kind(job, &made, &kind);
@@ -229,7 +234,8 @@ static int frame_make(struct job *job, struct str symbol, struct str file, uint3
 	if (!rc && module.path)
 		rc = profile_builder_module(job->out, &module, &frame.module);
 	if (!rc)
-		rc = ingest_string(job->out, symbol.len ? symbol : STR("[unknown]"), &frame.function);
+		rc = ingest_string(job->out, symbol.len ? symbol : STR("[unknown]"),
+				   &frame.function);
 	return rc ? rc : profile_builder_frame(job->out, &frame, ret_frame);
 }
 
@@ -292,7 +298,8 @@ static int blocks_read(struct job *job, struct str text)
 			continue;
 		if (!head_read(words, &head))
 			return err_set(job->err, -EINVAL,
-				       "perf script: \"%.*s\" is no sample's first line (comm pid time: event:)",
+				       "perf script: \"%.*s\" is no sample's first line (comm pid "
+				       "time: event:)",
 				       (int)MIN(words.len, (size_t)60), words.ptr);
 		rc = sample_read(job, &head, &text);
 		samples++;

@@ -22,7 +22,7 @@
 #define LABELS_MAX 128 /* that a context can have; the builder's limit is not above */
 #define UNSET UINT32_MAX
 #define MANY_TYPES 8
-#define LONE_MAX 256 /* as many as a byte can say */
+#define LONE_MAX 256     /* as many as a byte can say */
 #define DROPPED SIZE_MAX /* the group of a column that is left out */
 
 /* The frames of a location, of which there mostly is one. */
@@ -107,8 +107,9 @@ static int types_map(struct job *job)
 }
 
 /*
- * Clients that declare every type they know (Datadog's Python tracer has 19) leave most of them 0.  Those
- * would be types that everybody is offered and nobody has; a few columns are kept as they are.
+ * Clients that declare every type they know (Datadog's Python tracer has 19) leave most of them 0.
+ * Those would be types that everybody is offered and nobody has; a few columns are kept as they
+ * are.
  */
 static void zeros_drop(struct job *job)
 {
@@ -397,8 +398,9 @@ static int stack_gather(struct job *job, const uint32_t *ids, size_t count, size
 }
 
 /*
- * The same for stacks that are not too deep, which nearly all are: as long as room is left nothing needs counting
- * before it is copied.  Sets *ret_count to more than may be when the stack has to be gathered with care.
+ * The same for stacks that are not too deep, which nearly all are: as long as room is left nothing
+ * needs counting before it is copied.  Sets *ret_count to more than may be when the stack has to be
+ * gathered with care.
  */
 static int stack_copy(struct job *job, const uint32_t *ids, size_t count, size_t *ret_count)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pyroscope's push.v1.PusherService/Push, by the Connect protocol: what Alloy, profilecli and the clients
- * for Rust, Python, Ruby and .NET send.
+ * Pyroscope's push.v1.PusherService/Push, by the Connect protocol: what Alloy, profilecli and the
+ * clients for Rust, Python, Ruby and .NET send.
  *
  *	PushRequest       series=1
  *	RawProfileSeries  labels=1 {name=1, value=2}, samples=2
@@ -23,7 +23,8 @@ static const struct wire_field sample_fields[] = {
     {"rawProfile", "raw_profile", 1, WIRE_BASE64, false, NULL},
     {"ID", "id", 2, WIRE_TEXT, false, NULL},
 };
-static const struct wire_message sample_message = {"RawSample", sample_fields, ARRAY_LEN(sample_fields)};
+static const struct wire_message sample_message = {"RawSample", sample_fields,
+						   ARRAY_LEN(sample_fields)};
 static const struct wire_field series_fields[] = {
     {"labels", "labels", 1, WIRE_MESSAGE, true, &ingest_label_message},
     {"samples", "samples", 2, WIRE_MESSAGE, true, &sample_message},
@@ -33,7 +34,8 @@ static const struct wire_message series_message = {"RawProfileSeries", series_fi
 static const struct wire_field push_fields[] = {
     {"series", "series", 1, WIRE_MESSAGE, true, &series_message},
 };
-static const struct wire_message push_message = {"PushRequest", push_fields, ARRAY_LEN(push_fields)};
+static const struct wire_message push_message = {"PushRequest", push_fields,
+						 ARRAY_LEN(push_fields)};
 
 static int sample_read(struct ingest_bodies *bodies, struct proto_reader bytes,
 		       const struct ingest_tags *tags, struct str name, struct err *err)

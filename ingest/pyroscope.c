@@ -2,14 +2,15 @@
 /*
  * Pyroscope's POST /ingest, as its clients for Go, Node.js and Java send it.
  *
- *	name=app.kind{k=v,k2=v2}   the application and its labels; no quotes.  For all but pprof and JFR
- *	                           the last dotted word chooses what is counted
+ *	name=app.kind{k=v,k2=v2}   the application and its labels; no quotes.  For all but pprof and
+ *	                           JFR the last dotted word chooses what is counted
  *	from, until                any time that base/time_parse.h reads, or YYYYMMDD
  *	sampleRate                 samples a second, 100
  *	units, spyName, format     groups (folded), lines, trie, tree, pprof, speedscope, jfr
  *
- * A pprof or JFR may be the body or, in multipart/form-data, the field "profile" or "jfr"; beside a JFR the
- * field "labels" has what its events' context ids stand for (ingest/jfr_labels.c).  The answer is an empty 200, on which its clients insist, or {"code","message"}.
+ * A pprof or JFR may be the body or, in multipart/form-data, the field "profile" or "jfr"; beside a
+ * JFR the field "labels" has what its events' context ids stand for (ingest/jfr_labels.c).  The
+ * answer is an empty 200, on which its clients insist, or {"code","message"}.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -31,26 +32,26 @@
 static const struct {
 	const char *word, *type;
 } words[] = {
-	{ "cpu", "cpu" },
-	{ "itimer", "cpu" },
-	{ "wall", "wall" },
-	{ "inuse_objects", "inuse_objects" },
-	{ "inuse_space", "inuse_space" },
-	{ "alloc_objects", "alloc_objects" },
-	{ "alloc_space", "alloc_space" },
-	{ "mutex_count", "lock_contentions" },
-	{ "mutex_duration", "lock_delay" },
-	{ "lock_count", "lock_contentions" },
-	{ "lock_duration", "lock_delay" },
-	{ "block_count", "block_count" },
-	{ "block_duration", "block_delay" },
-	{ "goroutines", "goroutines:goroutine:count:goroutine:count" },
-	{ "exceptions", "exceptions" },
-	{ "live", "memory:live:count:objects:count" },
-	{ "alloc_in_new_tlab_objects", "memory:alloc_in_new_tlab_objects:count:space:bytes" },
-	{ "alloc_in_new_tlab_bytes", "memory:alloc_in_new_tlab_bytes:bytes:space:bytes" },
-	{ "alloc_outside_tlab_objects", "memory:alloc_outside_tlab_objects:count:space:bytes" },
-	{ "alloc_outside_tlab_bytes", "memory:alloc_outside_tlab_bytes:bytes:space:bytes" },
+    {"cpu", "cpu"},
+    {"itimer", "cpu"},
+    {"wall", "wall"},
+    {"inuse_objects", "inuse_objects"},
+    {"inuse_space", "inuse_space"},
+    {"alloc_objects", "alloc_objects"},
+    {"alloc_space", "alloc_space"},
+    {"mutex_count", "lock_contentions"},
+    {"mutex_duration", "lock_delay"},
+    {"lock_count", "lock_contentions"},
+    {"lock_duration", "lock_delay"},
+    {"block_count", "block_count"},
+    {"block_duration", "block_delay"},
+    {"goroutines", "goroutines:goroutine:count:goroutine:count"},
+    {"exceptions", "exceptions"},
+    {"live", "memory:live:count:objects:count"},
+    {"alloc_in_new_tlab_objects", "memory:alloc_in_new_tlab_objects:count:space:bytes"},
+    {"alloc_in_new_tlab_bytes", "memory:alloc_in_new_tlab_bytes:bytes:space:bytes"},
+    {"alloc_outside_tlab_objects", "memory:alloc_outside_tlab_objects:count:space:bytes"},
+    {"alloc_outside_tlab_bytes", "memory:alloc_outside_tlab_bytes:bytes:space:bytes"},
 };
 
 struct job {
@@ -91,13 +92,16 @@ static int name_read(struct job *job)
 {
 	struct str name = ingest_parameter(job->request, "name");
 	const char *brace = name.len ? memchr(name.ptr, '{', name.len) : NULL;
-	struct str application = str_trim((struct str){name.ptr, brace ? (size_t)(brace - name.ptr) : name.len});
+	struct str application =
+	    str_trim((struct str){name.ptr, brace ? (size_t)(brace - name.ptr) : name.len});
 	const char *dot = application.len ? memrchr(application.ptr, '.', application.len) : NULL;
 
 	if (!application.len)
-		return err_set(job->err, -EINVAL, "pyroscope: the parameter name is asked for: app.cpu{k=v}");
+		return err_set(job->err, -EINVAL,
+			       "pyroscope: the parameter name is asked for: app.cpu{k=v}");
 	if (brace)
-		labels_read(job, (struct str){brace + 1, (size_t)(name.ptr + name.len - brace - 1)});
+		labels_read(job,
+			    (struct str){brace + 1, (size_t)(name.ptr + name.len - brace - 1)});
 	if (dot) {
 		size_t len = (size_t)(dot - application.ptr);
 
@@ -123,8 +127,8 @@ static int time_read(struct job *job, const char *name, int64_t *ret_ns)
 		return 0;
 	/* YYYYMMDD; as seconds it would be of 1970. */
 	if (text.len == 8 && !memcmp(text.ptr, "20", 2) && strspn(text.ptr, "0123456789") >= 8) {
-		int n = snprintf(day, sizeof(day), "%.4s-%.2s-%.2sT00:00:00Z", text.ptr, text.ptr + 4,
-				 text.ptr + 6);
+		int n = snprintf(day, sizeof(day), "%.4s-%.2s-%.2sT00:00:00Z", text.ptr,
+				 text.ptr + 4, text.ptr + 6);
 
 		text = (struct str){day, (size_t)n};
 	}
@@ -143,7 +147,8 @@ static int rate_read(struct job *job, int64_t *ret_rate)
 		return 0;
 	for (size_t i = 0; i < text.len && rate <= RATE_MAX; i++) {
 		if (text.ptr[i] < '0' || text.ptr[i] > '9')
-			return err_set(job->err, -EINVAL, "pyroscope: sampleRate is a whole number");
+			return err_set(job->err, -EINVAL,
+				       "pyroscope: sampleRate is a whole number");
 		rate = rate * 10 + text.ptr[i] - '0';
 	}
 	if (rate < 1 || rate > RATE_MAX)
@@ -218,7 +223,8 @@ static int part_read(struct job *job, struct str body, const struct ingest_proto
 
 	job->part.body = body;
 	if (says)
-		job->part.name = str_is(job->part.name, "block_delay") ? STR("block") : (struct str){0};
+		job->part.name =
+		    str_is(job->part.name, "block_delay") ? STR("block") : (struct str){0};
 	if (says)
 		job->part.sample_period_ns = 0;
 	return ingest_embedded(&job->part, format, &job->left, out, findings, job->err);
@@ -243,8 +249,8 @@ static int labels_part_read(struct job *job, struct buf *plain)
 	return rc;
 }
 
-static int form_read(struct job *job, const struct ingest_protocol *format, struct profile_builder *out,
-		     struct ingest_findings *findings)
+static int form_read(struct job *job, const struct ingest_protocol *format,
+		     struct profile_builder *out, struct ingest_findings *findings)
 {
 	struct multipart m;
 	struct multipart_part part;
@@ -255,15 +261,17 @@ static int form_read(struct job *job, const struct ingest_protocol *format, stru
 		if (next < 0)
 			return next;
 		if (str_is(part.name, "prev_profile"))
-			return err_set(job->err, -EINVAL,
-				       "pyroscope: prev_profile is not subtracted: send profiles of one span");
+			return err_set(
+			    job->err, -EINVAL,
+			    "pyroscope: prev_profile is not subtracted: send profiles of one span");
 		if (!str_is(part.name, "profile") && !str_is(part.name, "jfr"))
 			continue;
 		rc = part_read(job, part.data, format, out, findings);
 		read++;
 	}
 	if (!rc && !read)
-		return err_set(job->err, -EINVAL, "pyroscope: no field \"profile\" or \"jfr\" in the form");
+		return err_set(job->err, -EINVAL,
+			       "pyroscope: no field \"profile\" or \"jfr\" in the form");
 	return rc;
 }
 
@@ -274,7 +282,8 @@ static int pyroscope_decode(const struct ingest_request *request, struct profile
 	    request->limits ? request->limits : &ingest_limits_default;
 	struct job job = {.request = request,
 			  .part = *request,
-			  .left = limits->decompressed_bytes ? limits->decompressed_bytes : SIZE_MAX,
+			  .left =
+			      limits->decompressed_bytes ? limits->decompressed_bytes : SIZE_MAX,
 			  .err = err};
 	struct str name = format_choose(request);
 	const struct ingest_protocol *format = ingest_find(name);
@@ -298,8 +307,8 @@ static int pyroscope_decode(const struct ingest_request *request, struct profile
 	return rc;
 }
 
-static void pyroscope_answer(const struct ingest_request *request, const struct ingest_outcome *outcome,
-			     struct ingest_answer *answer)
+static void pyroscope_answer(const struct ingest_request *request,
+			     const struct ingest_outcome *outcome, struct ingest_answer *answer)
 {
 	struct json json;
 
@@ -311,7 +320,8 @@ static void pyroscope_answer(const struct ingest_request *request, const struct 
 	answer->content_type = "application/json";
 	json_init(&json, answer->body);
 	json_open(&json, '{');
-	json_key_text(&json, "code", answer->status == 413 ? "resource_exhausted" : "invalid_argument");
+	json_key_text(&json, "code",
+		      answer->status == 413 ? "resource_exhausted" : "invalid_argument");
 	json_key_text(&json, "message", outcome->err->message);
 	json_close(&json, '}');
 }

@@ -23,7 +23,8 @@ void ingest_bodies_init(struct ingest_bodies *bodies, const struct ingest_reques
 	};
 }
 
-void ingest_series_label(struct ingest_tags *tags, struct str key, struct str value, struct str *name)
+void ingest_series_label(struct ingest_tags *tags, struct str key, struct str value,
+			 struct str *name)
 {
 	if (str_is(key, "__name__"))
 		*name = value;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * speedscope's file format (www.speedscope.app/file-format-schema.json): frames shared by profiles that
- * are either lists of stacks with weights ("sampled") or of opened and closed frames ("evented").
+ * speedscope's file format (www.speedscope.app/file-format-schema.json): frames shared by profiles
+ * that are either lists of stacks with weights ("sampled") or of opened and closed frames
+ * ("evented").
  *
- * Units become types: seconds, milliseconds and microseconds are CPU time, as are nanoseconds; bytes are
- * allocated space; "none" counts samples.
+ * Units become types: seconds, milliseconds and microseconds are CPU time, as are nanoseconds;
+ * bytes are allocated space; "none" counts samples.
  */
 #include <errno.h>
 #include <math.h>
@@ -46,12 +47,12 @@ static int unit_apply(struct job *job, struct str unit, struct ingest_request *p
 		const char *unit, *type;
 		double scale;
 	} units[] = {
-		{ "nanoseconds", "process_cpu:cpu:nanoseconds:cpu:nanoseconds", 1 },
-		{ "microseconds", "process_cpu:cpu:nanoseconds:cpu:nanoseconds", 1e3 },
-		{ "milliseconds", "process_cpu:cpu:nanoseconds:cpu:nanoseconds", 1e6 },
-		{ "seconds", "process_cpu:cpu:nanoseconds:cpu:nanoseconds", 1e9 },
-		{ "bytes", "alloc_space", 1 },
-		{ "none", "", 1 },
+	    {"nanoseconds", "process_cpu:cpu:nanoseconds:cpu:nanoseconds", 1},
+	    {"microseconds", "process_cpu:cpu:nanoseconds:cpu:nanoseconds", 1e3},
+	    {"milliseconds", "process_cpu:cpu:nanoseconds:cpu:nanoseconds", 1e6},
+	    {"seconds", "process_cpu:cpu:nanoseconds:cpu:nanoseconds", 1e9},
+	    {"bytes", "alloc_space", 1},
+	    {"none", "", 1},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(units); i++) {
@@ -76,14 +77,14 @@ static int frames_make(struct job *job, const json_t *root)
 	job->frames = malloc((job->frames_count + 1) * sizeof(*job->frames));
 	if (!job->frames)
 		return err_set(job->err, -ENOMEM, "speedscope: out of memory");
-	json_array_foreach(frames, i, frame) {
+	json_array_foreach(frames, i, frame)
+	{
 		int64_t line = 0;
 
 		(void)wire_json_int(json_object_get(frame, "line"), &line);
-		int rc = ingest_stacks_frame(&job->stacks, wire_json_text(frame, "name"),
-					     wire_json_text(frame, "file"),
-					     line > 0 && line < INT32_MAX ? (uint32_t)line : 0,
-					     &job->frames[i]);
+		int rc = ingest_stacks_frame(
+		    &job->stacks, wire_json_text(frame, "name"), wire_json_text(frame, "file"),
+		    line > 0 && line < INT32_MAX ? (uint32_t)line : 0, &job->frames[i]);
 
 		if (rc)
 			return ingest_failed(job->out, rc, job->err);
@@ -130,14 +131,18 @@ static int sampled_read(struct job *job, const json_t *profile, size_t number)
 
 	if (weights && json_array_size(weights) != json_array_size(samples))
 		return wrong(job, number, "samples and weights are not as many");
-	json_array_foreach(samples, i, stack) {
+	json_array_foreach(samples, i, stack)
+	{
 		size_t depth = json_array_size(stack);
 
 		if (depth > INGEST_STACK_FRAMES_MAX)
-			return wrong(job, number, "a stack has more than 65536 frames (fixed limit)");
+			return wrong(job, number,
+				     "a stack has more than 65536 frames (fixed limit)");
 		for (size_t k = 0; k < depth; k++)
-			if (!frame_of(job, json_array_get(stack, depth - 1 - k), &job->stacks.frames[k]))
-				return wrong(job, number, "a frame's number is not in shared.frames");
+			if (!frame_of(job, json_array_get(stack, depth - 1 - k),
+				      &job->stacks.frames[k]))
+				return wrong(job, number,
+					     "a frame's number is not in shared.frames");
 		int rc = weight_add(job, job->stacks.frames, depth,
 				    weights ? json_number_value(json_array_get(weights, i)) : 1);
 
@@ -147,7 +152,8 @@ static int sampled_read(struct job *job, const json_t *profile, size_t number)
 	return 0;
 }
 
-/* Between two events what was open is what ran.  Open frames stand leaf first at the array's end. */
+/* Between two events what was open is what ran.  Open frames stand leaf first at the array's
+ * end. */
 static int evented_read(struct job *job, const json_t *profile, size_t number)
 {
 	const json_t *events = json_object_get(profile, "events"), *event;
@@ -155,7 +161,8 @@ static int evented_read(struct job *job, const json_t *profile, size_t number)
 	double last = json_number_value(json_object_get(profile, "startValue"));
 	size_t open = 0, i;
 
-	json_array_foreach(events, i, event) {
+	json_array_foreach(events, i, event)
+	{
 		double at = json_number_value(json_object_get(event, "at"));
 		struct str type = wire_json_text(event, "type");
 		uint32_t frame;
@@ -177,7 +184,8 @@ static int evented_read(struct job *job, const json_t *profile, size_t number)
 		else if (str_is(type, "C") && open && job->stacks.frames[max - open] == frame)
 			open--;
 		else
-			return wrong(job, number, "a frame is closed that is not the innermost open one");
+			return wrong(job, number,
+				     "a frame is closed that is not the innermost open one");
 	}
 	return 0;
 }

@@ -41,16 +41,18 @@ static int kind_make(struct ingest_stacks *stacks, const struct ingest_request *
 {
 	int64_t period = request->sample_period_ns;
 
-	if (!period || (request->name.len && !str_is(request->name, "cpu") && !str_is(request->name, "wall")))
+	if (!period ||
+	    (request->name.len && !str_is(request->name, "cpu") && !str_is(request->name, "wall")))
 		return type_kind(stacks, request, ret_kind);
 	stacks->period_ns = period;
 	return profile_builder_known_kind(
-	    stacks->out, str_is(request->name, "wall") ? PROFILE_KIND_WALL : PROFILE_KIND_CPU, period,
-	    ret_kind);
+	    stacks->out, str_is(request->name, "wall") ? PROFILE_KIND_WALL : PROFILE_KIND_CPU,
+	    period, ret_kind);
 }
 
 int ingest_stacks_init(struct ingest_stacks *stacks, const struct ingest_request *request,
-		       int64_t time_ns, int64_t duration_ns, struct profile_builder *out, struct err *err)
+		       int64_t time_ns, int64_t duration_ns, struct profile_builder *out,
+		       struct err *err)
 {
 	uint32_t kind;
 
@@ -62,7 +64,8 @@ int ingest_stacks_init(struct ingest_stacks *stacks, const struct ingest_request
 
 	if (!rc)
 		rc = ingest_series(request, out, kind, NULL, &stacks->record.series);
-	stacks->record.time_ns = ingest_span(request, time_ns, duration_ns, profile_builder_profile(out));
+	stacks->record.time_ns =
+	    ingest_span(request, time_ns, duration_ns, profile_builder_profile(out));
 	return rc ? ingest_failed(out, rc, err) : 0;
 }
 
@@ -72,8 +75,8 @@ void ingest_stacks_release(struct ingest_stacks *stacks)
 	stacks->frames = NULL;
 }
 
-int ingest_stacks_frame(struct ingest_stacks *stacks, struct str name, struct str file, uint32_t line,
-			uint32_t *ret_frame)
+int ingest_stacks_frame(struct ingest_stacks *stacks, struct str name, struct str file,
+			uint32_t line, uint32_t *ret_frame)
 {
 	struct profile_frame frame = {.line = line};
 	int rc = ingest_string(stacks->out, name.len ? name : STR("[unknown]"), &frame.function);
@@ -83,8 +86,8 @@ int ingest_stacks_frame(struct ingest_stacks *stacks, struct str name, struct st
 	return rc ? rc : profile_builder_frame(stacks->out, &frame, ret_frame);
 }
 
-int ingest_stacks_add_frames(struct ingest_stacks *stacks, const uint32_t *frames, size_t frames_count,
-			     int64_t count)
+int ingest_stacks_add_frames(struct ingest_stacks *stacks, const uint32_t *frames,
+			     size_t frames_count, int64_t count)
 {
 	struct profile_record *record = &stacks->record;
 	int64_t values[2] = {count, count};
@@ -94,9 +97,9 @@ int ingest_stacks_add_frames(struct ingest_stacks *stacks, const uint32_t *frame
 		return rc;
 	if (stacks->period_ns && __builtin_mul_overflow(count, stacks->period_ns, &values[0]))
 		values[0] = INT64_MAX;
-	record->count = stacks->period_ns || stacks->counts_samples ?
-				(uint32_t)MIN(MAX(count, 1), (int64_t)UINT32_MAX) :
-				1;
+	record->count = stacks->period_ns || stacks->counts_samples
+			    ? (uint32_t)MIN(MAX(count, 1), (int64_t)UINT32_MAX)
+			    : 1;
 	return profile_builder_record(stacks->out, record, values);
 }
 
@@ -112,7 +115,8 @@ int ingest_stacks_add(struct ingest_stacks *stacks, struct str stack, int64_t co
 
 		if (frames == INGEST_STACK_FRAMES_MAX)
 			return -EMSGSIZE;
-		int rc = ingest_stacks_frame(stacks, name, (struct str){0}, 0, &stacks->frames[frames]);
+		int rc =
+		    ingest_stacks_frame(stacks, name, (struct str){0}, 0, &stacks->frames[frames]);
 
 		if (rc)
 			return rc;

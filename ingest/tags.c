@@ -11,8 +11,7 @@ static int64_t number(struct str text)
 	int64_t n = 0;
 
 	for (size_t i = 0; i < text.len; i++)
-		if (text.ptr[i] < '0' || text.ptr[i] > '9' ||
-		    __builtin_mul_overflow(n, 10, &n) ||
+		if (text.ptr[i] < '0' || text.ptr[i] > '9' || __builtin_mul_overflow(n, 10, &n) ||
 		    __builtin_add_overflow(n, text.ptr[i] - '0', &n))
 			return 0;
 	return n;
@@ -20,7 +19,7 @@ static int64_t number(struct str text)
 
 void ingest_tag_add(struct ingest_tags *tags, struct str key, struct str value)
 {
-	static const char *const of_an_upload[] = { "snapshot", "format", "upload_id", "retry" };
+	static const char *const of_an_upload[] = {"snapshot", "format", "upload_id", "retry"};
 
 	if (!key.len)
 		return;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ingest/tags.h - the labels of a request's series, gathered from what its protocol says.  Private to
- * ingest/.
+ * ingest/tags.h - the labels of a request's series, gathered from what its protocol says.  Private
+ * to ingest/.
  *
- * What names one process or one upload is no label of a series, which would be a new one each time: it
- * goes to the instance, or is left out.
+ * What names one process or one upload is no label of a series, which would be a new one each time:
+ * it goes to the instance, or is left out.
  */
 #ifndef INGEST_TAGS_H
 #define INGEST_TAGS_H
@@ -17,7 +17,7 @@ struct ingest_tags {
 	struct ingest_label labels[INGEST_TAGS_MAX]; /* the last of equal keys counts */
 	size_t count, dropped;
 	struct str runtime_id, sequence; /* empty: not said */
-	int64_t pid;			 /* 0: not said */
+	int64_t pid;                     /* 0: not said */
 };
 
 /* Add one; both strings are borrowed. */
@@ -29,10 +29,12 @@ void ingest_tags_add(struct ingest_tags *tags, struct str text);
 /* The value of a key that was added, or an empty string. */
 struct str ingest_tag(const struct ingest_tags *tags, const char *key);
 
-/* Note the instance's runtime id (a UUID, or the hash of what it is instead) and pid in the profile. */
+/* Note the instance's runtime id (a UUID, or the hash of what it is instead) and pid in the
+ * profile. */
 void ingest_tags_instance(const struct ingest_tags *tags, struct profile *profile);
 
-/* The upload id "<runtime id>/<sequence>", when both are known. Returns as profile_builder_string. */
+/* The upload id "<runtime id>/<sequence>", when both are known. Returns as
+ * profile_builder_string. */
 MUST_CHECK int ingest_tags_upload_id(const struct ingest_tags *tags, struct profile_builder *out);
 
 #endif

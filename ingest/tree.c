@@ -20,7 +20,7 @@
 
 #define DEPTH_MAX 65536
 #define TEXT_MAX ((size_t)1 << 20) /* of one stack */
-#define WRITTEN_OUT 8 /* times limits.decompressed_bytes: of all stacks as text */
+#define WRITTEN_OUT 8              /* times limits.decompressed_bytes: of all stacks as text */
 
 /* An ancestor of the node that is read. */
 struct parent {
@@ -35,7 +35,7 @@ struct job {
 	struct parent *parents;
 	size_t depth, capacity;
 	struct buf text; /* "root;...;" */
-	size_t left;	 /* bytes of stacks that may still be written out */
+	size_t left;     /* bytes of stacks that may still be written out */
 	struct err *err;
 };
 
@@ -71,7 +71,8 @@ static int value_add(struct job *job, uint64_t value)
 	/* A few bytes of tree can name a long stack again and again. */
 	if (stack.len > job->left)
 		return err_set(job->err, -E2BIG,
-			       "tree: its stacks are longer than %d x limits.decompressed_bytes", WRITTEN_OUT);
+			       "tree: its stacks are longer than %d x limits.decompressed_bytes",
+			       WRITTEN_OUT);
 	job->left -= stack.len;
 	int rc = ingest_stacks_add(&job->stacks, stack, (int64_t)MIN(value, (uint64_t)INT64_MAX));
 
@@ -91,7 +92,8 @@ static int node_read(struct job *job)
 	if (!job->joined && job->text.len)
 		(void)buf_add_byte(&job->text, ';');
 	if (buf_add(&job->text, job->at, len))
-		return err_set(job->err, -E2BIG, "tree: a stack of more than %zu bytes (fixed limit)", TEXT_MAX);
+		return err_set(job->err, -E2BIG,
+			       "tree: a stack of more than %zu bytes (fixed limit)", TEXT_MAX);
 	job->at += len;
 	if (!number(job, &value) || !number(job, &children))
 		return cut_short(job);
@@ -118,15 +120,18 @@ static int nodes_read(struct job *job)
 		rc = node_read(job);
 	}
 	if (!rc && job->at != job->end)
-		rc = err_set(job->err, -EINVAL, "tree: %td bytes behind the last node", job->end - job->at);
+		rc = err_set(job->err, -EINVAL, "tree: %td bytes behind the last node",
+			     job->end - job->at);
 	return rc;
 }
 
-int ingest_tree_decode(const struct ingest_request *request, bool joined, struct profile_builder *out,
-		       struct ingest_findings *findings, struct err *err)
+int ingest_tree_decode(const struct ingest_request *request, bool joined,
+		       struct profile_builder *out, struct ingest_findings *findings,
+		       struct err *err)
 {
 	const uint8_t *body = (const uint8_t *)request->body.ptr;
-	const size_t most = (request->limits ? request->limits : &ingest_limits_default)->decompressed_bytes;
+	const size_t most =
+	    (request->limits ? request->limits : &ingest_limits_default)->decompressed_bytes;
 	struct job job = {.at = body,
 			  .end = body + request->body.len,
 			  .joined = joined,

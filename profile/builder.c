@@ -2,13 +2,13 @@
 #include "profile/builder_private.h"
 
 const struct profile_limits profile_limits_default = {
-	.string_bytes = (size_t)64 << 20,
-	.string_max = 4096,
-	.frames = 1 << 20,
-	.nodes = 1 << 22,
-	.records = 1 << 21,
-	.labels_per_context = 64,
-	.labels_per_series = 32,
+    .string_bytes = (size_t)64 << 20,
+    .string_max = 4096,
+    .frames = 1 << 20,
+    .nodes = 1 << 22,
+    .records = 1 << 21,
+    .labels_per_context = 64,
+    .labels_per_series = 32,
 };
 
 #define KEYS_BYTES_MAX ((size_t)512 << 20)
@@ -24,7 +24,7 @@ int builder_fail(struct profile_builder *b, int code, const char *what, size_t l
 /* The tables that are the builder's own, empty. */
 static int own_begin(struct profile_builder *b)
 {
-	struct intern *const keys[] = { &b->modules, &b->kinds, &b->series, &b->contexts };
+	struct intern *const keys[] = {&b->modules, &b->kinds, &b->series, &b->contexts};
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < ARRAY_LEN(keys); i++)
@@ -36,7 +36,7 @@ static int own_begin(struct profile_builder *b)
 		return rc;
 	b->lately_shift = 0;
 	b->nodes_expected = 0;
-	b->links[0] = (struct link){ 0 };
+	b->links[0] = (struct link){0};
 	return 0;
 }
 
@@ -90,12 +90,12 @@ static int profile_begin(struct profile_builder *b)
 				&b->capacity.frame_identities, 1);
 	if (rc)
 		return rc;
-	b->p->modules[b->p->modules_count++] = (struct profile_module){ 0 };
-	b->p->node_hashes[0] = (struct hash128){ 0 };
-	b->p->nodes[b->p->nodes_count++] = (struct profile_node){ 0 };
-	b->p->contexts[b->p->contexts_count++] = (struct profile_labels){ 0 };
-	b->p->frame_identities[0] = (struct hash128){ 0 };
-	b->p->frames[b->p->frames_count++] = (struct profile_frame){ 0 };
+	b->p->modules[b->p->modules_count++] = (struct profile_module){0};
+	b->p->node_hashes[0] = (struct hash128){0};
+	b->p->nodes[b->p->nodes_count++] = (struct profile_node){0};
+	b->p->contexts[b->p->contexts_count++] = (struct profile_labels){0};
+	b->p->frame_identities[0] = (struct hash128){0};
+	b->p->frames[b->p->frames_count++] = (struct profile_frame){0};
 	return 0;
 }
 
@@ -157,7 +157,8 @@ void profile_builder_free(struct profile_builder *b)
 
 static bool own_is_large(const struct profile_builder *b)
 {
-	return MAX(b->own.links, MAX(b->own.text_identities, b->stacks.slots.capacity)) > KEEP_ENTRIES ||
+	return MAX(b->own.links, MAX(b->own.text_identities, b->stacks.slots.capacity)) >
+		   KEEP_ENTRIES ||
 	       MAX(b->frames.capacity, b->nodes.capacity) > KEEP_ENTRIES;
 }
 
@@ -186,7 +187,7 @@ int profile_builder_again(struct profile_builder *b)
 		memset(b->text_identities, 0, b->texts_end * sizeof(*b->text_identities));
 	b->texts_end = 0;
 	b->failed = 0;
-	b->err = (struct err){ 0 };
+	b->err = (struct err){0};
 	b->cuts = (struct profile_cuts){0};
 	b->depth = 0;
 	slots_clear(&b->frames);
@@ -302,7 +303,7 @@ int profile_builder_cursor(struct profile_builder *b, const struct profile_curso
 int profile_builder_loss(struct profile_builder *b, uint32_t series, struct str reason,
 			 uint64_t count, int64_t time_ns)
 {
-	struct profile_loss loss = { .series = series, .count = count, .time_ns = time_ns };
+	struct profile_loss loss = {.series = series, .count = count, .time_ns = time_ns};
 	int rc = profile_builder_string(b, reason, &loss.reason);
 
 	if (rc)

@@ -40,8 +40,8 @@ const char *profile_builder_error(const struct profile_builder *builder);
 /* Finish: the profile is the caller's, and the builder is freed. NULL when an add failed. */
 struct profile *profile_builder_finish(struct profile_builder *builder);
 
-/* For who builds one after another: hand out the profile, or NULL, and keep the builder, which is good for
- * profile_builder_again and profile_builder_free alone. */
+/* For who builds one after another: hand out the profile, or NULL, and keep the builder, which is
+ * good for profile_builder_again and profile_builder_free alone. */
 struct profile *profile_builder_take(struct profile_builder *builder);
 
 /* Give back the one that was taken last, when nobody needs it any more: the next is built in its
@@ -51,7 +51,8 @@ void profile_builder_give_back(struct profile_builder *builder, struct profile *
 /* Begin the next one, with the same limits, in the memory of the last.  Returns 0 or -ENOMEM. */
 MUST_CHECK int profile_builder_again(struct profile_builder *builder);
 
-/* About how many a decoder will add, so that no table grows by and by.  Asks for memory; bind it to what was read. */
+/* About how many a decoder will add, so that no table grows by and by.  Asks for memory; bind it to
+ * what was read. */
 struct profile_counts {
 	size_t strings, frames, records, columns; /* columns: of a record */
 	size_t nodes;                             /* 0: as many as frames make likely */
@@ -82,7 +83,8 @@ MUST_CHECK int profile_builder_named_frame(struct profile_builder *builder,
 MUST_CHECK int profile_builder_stack(struct profile_builder *builder, const uint32_t *frames,
 				     size_t count, uint32_t *ret_node);
 
-/* The same for who keeps apart which stacks are new: what is there already is found, but not at once. */
+/* The same for who keeps apart which stacks are new: what is there already is found, but not at
+ * once. */
 MUST_CHECK int profile_builder_new_stack(struct profile_builder *builder, const uint32_t *frames,
 					 size_t count, uint32_t *ret_node);
 
@@ -96,9 +98,8 @@ void profile_builder_stack_was_cut(struct profile_builder *builder);
 
 MUST_CHECK int profile_builder_kind(struct profile_builder *builder,
 				    const struct profile_kind *kind, uint32_t *ret_kind);
-MUST_CHECK int profile_builder_known_kind(struct profile_builder *builder,
-					  enum profile_kind_id id, int64_t period,
-					  uint32_t *ret_kind);
+MUST_CHECK int profile_builder_known_kind(struct profile_builder *builder, enum profile_kind_id id,
+					  int64_t period, uint32_t *ret_kind);
 
 /* A series of `kind` with these labels, in any order; the last of equal keys counts.
  * Set the instance's owner before the first series: it is part of the identity. */

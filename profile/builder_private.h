@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * profile/builder_private.h - what the files of the builder share: builder.c its life and its records, builder_stacks.c
- * strings, frames, nodes and stacks, builder_series.c kinds, labels, series and contexts.
+ * profile/builder_private.h - what the files of the builder share: builder.c its life and its
+ * records, builder_stacks.c strings, frames, nodes and stacks, builder_series.c kinds, labels,
+ * series and contexts.
  *
  * Private to profile/builder*.c.
  */
@@ -15,10 +16,10 @@
 
 /*
  * For tables of a few entries one interner serves: a thing's bytes are its key, and the number that
- * it gets is the thing's place.  Number 0 is the empty key, which is the table's "none" where it has
- * one (modules, contexts) and is skipped where it has not (kinds, series).  Frames and nodes are
- * thousands and are found in their tables themselves; stacks by a hash that is long enough to be
- * what it stands for.
+ * it gets is the thing's place.  Number 0 is the empty key, which is the table's "none" where it
+ * has one (modules, contexts) and is skipped where it has not (kinds, series).  Frames and nodes
+ * are thousands and are found in their tables themselves; stacks by a hash that is long enough to
+ * be what it stands for.
  */
 struct profile_builder {
 	struct profile *p;
@@ -30,7 +31,7 @@ struct profile_builder {
 	struct slots frames, nodes; /* nodes: those that have no link */
 	struct link {
 		uint32_t child, sibling; /* the newest few children of a node; 0: no more */
-		uint32_t frame;		 /* its own, as in the table of nodes: one place to look */
+		uint32_t frame;          /* its own, as in the table of nodes: one place to look */
 	} * links;
 	/* Nodes by their path, as long as no other takes the place.  What is there may be of a
 	 * profile before. */
@@ -48,8 +49,8 @@ struct profile_builder {
 		size_t text_identities, lately, links;
 	} own;
 	struct {
-		size_t modules, frames, frame_identities, nodes, node_hashes, kinds, labels, series, contexts,
-		    records, values, cursors, losses;
+		size_t modules, frames, frame_identities, nodes, node_hashes, kinds, labels, series,
+		    contexts, records, values, cursors, losses;
 	} capacity; /* of the profile's tables */
 };
 

@@ -37,14 +37,14 @@ int profile_builder_known_kind(struct profile_builder *b, enum profile_kind_id i
 			       uint32_t *ret_kind)
 {
 	const struct profile_known_kind *known = profile_known_kind(id);
-	struct profile_kind kind = { .period = period,
-				     .columns_count = (uint32_t)known->columns_count };
+	struct profile_kind kind = {.period = period,
+				    .columns_count = (uint32_t)known->columns_count};
 	struct {
 		const char *text;
 		uint32_t *to;
-	} names[3 + 2 * PROFILE_COLUMNS_MAX] = { { known->name, &kind.name },
-						 { known->period_type, &kind.period_type },
-						 { known->period_unit, &kind.period_unit } };
+	} names[3 + 2 * PROFILE_COLUMNS_MAX] = {{known->name, &kind.name},
+						{known->period_type, &kind.period_type},
+						{known->period_unit, &kind.period_unit}};
 	size_t count = 3;
 
 	for (size_t i = 0; i < known->columns_count; i++) {
@@ -55,7 +55,7 @@ int profile_builder_known_kind(struct profile_builder *b, enum profile_kind_id i
 		names[count++].to = &kind.columns[i].unit;
 	}
 	for (size_t i = 0; i < count; i++) {
-		struct str text = { names[i].text, strlen(names[i].text) };
+		struct str text = {names[i].text, strlen(names[i].text)};
 		int rc = profile_builder_string(b, text, names[i].to);
 
 		if (rc)
@@ -71,7 +71,7 @@ static int labels_add(struct profile_builder *b, const struct profile_label *lab
 
 	if (rc)
 		return builder_fail(b, rc, "labels", b->p->labels_count);
-	*ret_run = (struct profile_labels){ (uint32_t)b->p->labels_count, (uint32_t)count };
+	*ret_run = (struct profile_labels){(uint32_t)b->p->labels_count, (uint32_t)count};
 	if (count)
 		memcpy(b->p->labels + b->p->labels_count, labels, count * sizeof(*labels));
 	b->p->labels_count += count;
@@ -123,8 +123,8 @@ static size_t label_insert(const struct profile *p, struct profile_label *run, s
 static struct hash128 series_identity(const struct profile *p, const struct profile_kind *kind,
 				      const struct profile_label *labels, size_t count)
 {
-	struct hash128 h = { p->instance.owner, 0x68656172 };
-	const uint32_t parts[] = { kind->name, kind->period_type, kind->period_unit };
+	struct hash128 h = {p->instance.owner, 0x68656172};
+	const uint32_t parts[] = {kind->name, kind->period_type, kind->period_unit};
 
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
 		struct str s = profile_string(p, parts[i]);
@@ -177,7 +177,7 @@ int profile_builder_series(struct profile_builder *b, uint32_t kind,
 	*ret_series = id - 1;
 	if (id <= b->p->series_count)
 		return 0;
-	struct profile_series series = { .kind = kind };
+	struct profile_series series = {.kind = kind};
 
 	rc = labels_add(b, key.labels, kept, &series.labels);
 	if (rc)
@@ -220,7 +220,7 @@ int profile_builder_context(struct profile_builder *b, const struct profile_labe
 int profile_builder_label(struct profile_builder *b, struct str key, struct str value,
 			  struct profile_label *ret_label)
 {
-	struct profile_label label = { 0 };
+	struct profile_label label = {0};
 	int rc = profile_builder_string(b, key, &label.key);
 
 	if (!rc)

@@ -6,7 +6,8 @@
 #define LATELY_BITS_MIN 11 /* of the places of nodes that were met lately */
 #define LATELY_BITS_MAX 16
 
-/* Places for so many nodes: more than there are, or one is found in the place of another too often. */
+/* Places for so many nodes: more than there are, or one is found in the place of another too
+ * often. */
 static int lately_begin(struct profile_builder *b, size_t nodes)
 {
 	size_t before = b->own.lately;
@@ -124,7 +125,7 @@ int profile_builder_name(struct profile_builder *b, struct str text, uint32_t *r
 static int frame_identity(struct profile_builder *b, const struct profile_frame *frame,
 			  struct hash128 *ret_identity)
 {
-	struct profile_frame_texts texts = { 0 };
+	struct profile_frame_texts texts = {0};
 	uint32_t module = frame->module < b->p->modules_count ? frame->module : 0;
 	int rc = text_identity(b, b->p->modules[module].path, &texts.module);
 
@@ -133,7 +134,8 @@ static int frame_identity(struct profile_builder *b, const struct profile_frame 
 	if (!rc && !(frame->flags & PROFILE_FRAME_ADDRESS))
 		rc = text_identity(b, frame->file, &texts.file);
 	if (!rc)
-		*ret_identity = profile_frame_identity_of(b->p, frame, b->p->instance.owner, &texts);
+		*ret_identity =
+		    profile_frame_identity_of(b->p, frame, b->p->instance.owner, &texts);
 	return rc;
 }
 
@@ -203,7 +205,8 @@ int profile_builder_named_frame(struct profile_builder *b, const struct profile_
 	return frame_add(b, frame, tag, ret_frame);
 }
 
-/* Stacks mostly go on in one way: the child is the next in memory.  What branches widely is in a table. */
+/* Stacks mostly go on in one way: the child is the next in memory.  What branches widely is in a
+ * table. */
 #define LINKED_CHILDREN 4
 
 /* *ret_linked: how many children of the parent have a link. */
@@ -259,7 +262,7 @@ static int node_add(struct profile_builder *b, struct profile_node node, unsigne
 /* Keep the leaf's half and the root's half of a stack that is too deep. */
 static int stack_cut(struct profile_builder *b, const uint32_t **frames, size_t *count)
 {
-	struct profile_frame mark = { 0 };
+	struct profile_frame mark = {0};
 	size_t half = PROFILE_STACK_DEPTH_MAX / 2;
 	int rc = profile_builder_string(b, STR("[truncated]"), &mark.function);
 

@@ -42,7 +42,7 @@ struct hash128 profile_frame_identity(const struct profile *profile,
 {
 	const struct profile_module *module = module_of(profile, frame);
 	bool address = frame->flags & PROFILE_FRAME_ADDRESS;
-	struct profile_frame_texts texts = { 0 };
+	struct profile_frame_texts texts = {0};
 
 	if (!address || !module->build_id_len)
 		texts.module = text_identity(profile, module->path);
@@ -63,25 +63,28 @@ struct hash128 profile_frame_identity_of(const struct profile *profile,
 		uint64_t tag, address, line;
 		struct hash128 module, function, file;
 		uint8_t instance[16];
-	} key = { 0 };
+	} key = {0};
 
 	if (frame->flags & PROFILE_FRAME_ADDRESS) {
-		key.tag = 1 | (uint64_t)(frame->flags & (PROFILE_FRAME_KERNEL | PROFILE_FRAME_FILE_OFFSET))
-				       << 8;
+		key.tag =
+		    1 |
+		    (uint64_t)(frame->flags & (PROFILE_FRAME_KERNEL | PROFILE_FRAME_FILE_OFFSET))
+			<< 8;
 		key.address = frame->address;
 		if (module->build_id_len)
 			key.module = hash128(module->build_id, module->build_id_len);
 		else
 			key.module = texts->module;
-		/* A hash of text, a bare path and code without a file say nothing beyond their owner;
-		 * the last not even beyond its process. */
+		/* A hash of text, a bare path and code without a file say nothing beyond their
+		 * owner; the last not even beyond its process. */
 		if (!module->build_id_len || module->is_hash)
 			key.line = (uint64_t)owner + 1;
 		if (!frame->module)
 			memcpy(key.instance, profile->instance.runtime_id, sizeof(key.instance));
 	} else {
-		key.tag = 2 | (uint64_t)(frame->flags & (PROFILE_FRAME_KERNEL | PROFILE_FRAME_INLINED))
-				       << 8;
+		key.tag =
+		    2 | (uint64_t)(frame->flags & (PROFILE_FRAME_KERNEL | PROFILE_FRAME_INLINED))
+			    << 8;
 		key.line = frame->line;
 		key.module = texts->module;
 		key.function = texts->function;
@@ -106,10 +109,10 @@ void profile_column_type(const struct profile *profile, const struct profile_kin
 			 size_t column, struct profile_type *ret_type)
 {
 	*ret_type = (struct profile_type){
-		.name = profile_string(profile, kind->name),
-		.type = profile_string(profile, kind->columns[column].type),
-		.unit = profile_string(profile, kind->columns[column].unit),
-		.period_type = profile_string(profile, kind->period_type),
-		.period_unit = profile_string(profile, kind->period_unit),
+	    .name = profile_string(profile, kind->name),
+	    .type = profile_string(profile, kind->columns[column].type),
+	    .unit = profile_string(profile, kind->columns[column].unit),
+	    .period_type = profile_string(profile, kind->period_type),
+	    .period_unit = profile_string(profile, kind->period_unit),
 	};
 }

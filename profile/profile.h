@@ -2,10 +2,10 @@
 /*
  * profile/profile.h - the data model that every room speaks (docs/formats/model.md).
  *
- * A `struct profile` is one batch: what one upload held, or what one drain of a process's rings gave.
- * It is a set of tables that name each other by number, and records on top.  Numbers are local to the
- * batch; what is the same in two batches has the same 128-bit identity.  A batch is built by one
- * thread through `profile/builder.h`, then handed over by ownership and never changed.
+ * A `struct profile` is one batch: what one upload held, or what one drain of a process's rings
+ * gave. It is a set of tables that name each other by number, and records on top.  Numbers are
+ * local to the batch; what is the same in two batches has the same 128-bit identity.  A batch is
+ * built by one thread through `profile/builder.h`, then handed over by ownership and never changed.
  *
  *	strings   text            0 is ""; a frame's name may be there more than once
  *	modules   build id, path  0 is unknown
@@ -39,9 +39,9 @@ struct profile_module {
 };
 
 enum profile_frame_flags {
-	PROFILE_FRAME_ADDRESS = 1, /* `address` in `module` counts; otherwise the names do */
-	PROFILE_FRAME_INLINED = 2, /* a name that was inlined into its parent frame */
-	PROFILE_FRAME_KERNEL = 4,  /* the leaf was interrupted on the kernel's side */
+	PROFILE_FRAME_ADDRESS = 1,     /* `address` in `module` counts; otherwise the names do */
+	PROFILE_FRAME_INLINED = 2,     /* a name that was inlined into its parent frame */
+	PROFILE_FRAME_KERNEL = 4,      /* the leaf was interrupted on the kernel's side */
 	PROFILE_FRAME_FILE_OFFSET = 8, /* `address` is an offset in the file, not an ELF address */
 };
 
@@ -49,7 +49,7 @@ enum profile_frame_flags {
 struct profile_frame {
 	uint32_t flags; /* enum profile_frame_flags */
 	uint32_t module;
-	uint64_t address; /* ELF virtual address (pc - load bias); raw pc when module is 0 */
+	uint64_t address;        /* ELF virtual address (pc - load bias); raw pc when module is 0 */
 	uint32_t function, file; /* strings */
 	uint32_t line, start_line;
 };
@@ -88,9 +88,9 @@ struct profile_series {
 
 struct profile_record {
 	uint32_t series, node, context;
-	uint32_t count;	   /* samples behind it, at least 1 */
-	int64_t time_ns;   /* UTC */
-	size_t values_at;  /* `values[values_at]`, as many as the kind has columns */
+	uint32_t count;   /* samples behind it, at least 1 */
+	int64_t time_ns;  /* UTC */
+	size_t values_at; /* `values[values_at]`, as many as the kind has columns */
 };
 
 /* How far a ring was read: committed in the transaction of the samples that it covers. */
@@ -112,9 +112,9 @@ struct profile_loss {
 struct profile_instance {
 	uint8_t runtime_id[16]; /* all zero: unknown */
 	int64_t pid, start_ns;
-	uint32_t owner; /* uid */
+	uint32_t owner;                 /* uid */
 	uint32_t container, executable; /* strings */
-	bool ended; /* closes the gauges of this instance */
+	bool ended;                     /* closes the gauges of this instance */
 };
 
 struct profile {
@@ -146,9 +146,9 @@ struct profile {
 
 	struct profile_instance instance;
 	int64_t from_ns, until_ns; /* the span that it covers, UTC */
-	int64_t arrived_ns;	   /* by the agent's clock; chooses the L0 file of a native batch */
-	uint32_t upload_id;	   /* string; "": none.  The same id within 24 h counts once */
-	bool clamped;		   /* its own time lay outside the accepted window */
+	int64_t arrived_ns;        /* by the agent's clock; chooses the L0 file of a native batch */
+	uint32_t upload_id;        /* string; "": none.  The same id within 24 h counts once */
+	bool clamped;              /* its own time lay outside the accepted window */
 };
 
 /* Free what a builder handed out. NULL is fine. */
@@ -159,7 +159,8 @@ void profile_free(struct profile *profile);
 struct hash128 profile_frame_identity(const struct profile *profile,
 				      const struct profile_frame *frame, uint32_t owner);
 
-/* The same, for who knows what the texts are: hash128 of each. Of an address only `module` counts. */
+/* The same, for who knows what the texts are: hash128 of each. Of an address only `module`
+ * counts. */
 struct profile_frame_texts {
 	struct hash128 module, function, file;
 };

@@ -6,11 +6,13 @@
 #include <string.h>
 
 static const struct profile_known_kind kinds[PROFILE_KINDS_COUNT] = {
+/* clang-format off */
 #define KIND(id, name_, period_type_, period_unit_)                                                \
 	[PROFILE_KIND_##id] = { .name = (name_),                                                   \
 				.period_type = (period_type_),                                     \
 				.period_unit = (period_unit_) },
 #define COLUMN(kind, index, alias_, type_, unit_, gauge_)
+/* clang-format on */
 #include "profile/kinds.def"
 #undef KIND
 #undef COLUMN
@@ -26,7 +28,7 @@ struct column {
 static const struct column columns[] = {
 #define KIND(id, name, period_type, period_unit)
 #define COLUMN(kind, index, alias, type, unit, gauge)                                              \
-	{ PROFILE_KIND_##kind, index, alias, type, unit, gauge },
+	{PROFILE_KIND_##kind, index, alias, type, unit, gauge},
 #include "profile/kinds.def"
 #undef KIND
 #undef COLUMN
@@ -59,10 +61,9 @@ int profile_type_parse(struct str text, struct profile_type *ret_type, struct er
 			continue;
 		const struct profile_known_kind *kind = &kinds[columns[i].kind];
 
-		*ret_type = (struct profile_type){ str_of(kind->name), str_of(columns[i].type),
-						   str_of(columns[i].unit),
-						   str_of(kind->period_type),
-						   str_of(kind->period_unit) };
+		*ret_type = (struct profile_type){
+		    str_of(kind->name), str_of(columns[i].type), str_of(columns[i].unit),
+		    str_of(kind->period_type), str_of(kind->period_unit)};
 		return 0;
 	}
 	struct str parts[5];
@@ -74,15 +75,16 @@ int profile_type_parse(struct str text, struct profile_type *ret_type, struct er
 
 		if (!colon)
 			break;
-		parts[count++] = (struct str){ at, (size_t)(colon - at) };
+		parts[count++] = (struct str){at, (size_t)(colon - at)};
 		at = colon + (colon < end);
 	}
 	if (count < 5 || memchr(parts[4].ptr, ':', parts[4].len) || text.len >= PROFILE_TYPE_ID_MAX)
-		return err_set(err, -EINVAL,
-			       "type \"%.*s\" is neither an alias (cpu, wall, alloc_space, ...) nor "
-			       "name:type:unit:period_type:period_unit",
-			       (int)MIN(text.len, (size_t)80), text.ptr);
-	*ret_type = (struct profile_type){ parts[0], parts[1], parts[2], parts[3], parts[4] };
+		return err_set(
+		    err, -EINVAL,
+		    "type \"%.*s\" is neither an alias (cpu, wall, alloc_space, ...) nor "
+		    "name:type:unit:period_type:period_unit",
+		    (int)MIN(text.len, (size_t)80), text.ptr);
+	*ret_type = (struct profile_type){parts[0], parts[1], parts[2], parts[3], parts[4]};
 	return 0;
 }
 
@@ -111,11 +113,9 @@ const char *profile_type_alias(const struct profile_type *t)
 
 bool profile_type_is_gauge(struct str type)
 {
-	static const char *const gauges[] = { "inuse_space",	   "inuse_objects",
-					      "inuse-space",	   "inuse-objects",
-					      "heap-space",	   "heap-live-samples",
-					      "heap-live-size",	   "goroutine",
-					      "live_space",	   "live_objects" };
+	static const char *const gauges[] = {
+	    "inuse_space",       "inuse_objects",  "inuse-space", "inuse-objects", "heap-space",
+	    "heap-live-samples", "heap-live-size", "goroutine",   "live_space",    "live_objects"};
 
 	for (size_t i = 0; i < ARRAY_LEN(gauges); i++)
 		if (str_is(type, gauges[i]))

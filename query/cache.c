@@ -9,7 +9,7 @@
 
 struct cache {
 	struct storage_companion base;
-	uint64_t epoch;			       /* of the names; 0: addresses stay addresses */
+	uint64_t epoch;                       /* of the names; 0: addresses stay addresses */
 	struct skeleton *kept[GRANULARITIES]; /* NULL: none, or borrowed */
 };
 

@@ -38,8 +38,8 @@ static int entry_touch(struct catalogue_call *call, struct str text,
 	if (rc)
 		return rc;
 	for (; call->count <= id; call->count++)
-		call->entries[call->count] = (struct entry){ .first_ns = INT64_MAX,
-							     .last_ns = INT64_MIN };
+		call->entries[call->count] =
+		    (struct entry){.first_ns = INT64_MAX, .last_ns = INT64_MIN};
 	struct entry *entry = &call->entries[id];
 
 	entry->series++;
@@ -53,9 +53,9 @@ static int entry_touch(struct catalogue_call *call, struct str text,
 static int type_text(const struct storage_series *series, size_t column,
 		     char type_id[PROFILE_TYPE_ID_MAX])
 {
-	const struct profile_type type = { series->name, series->columns[column].type,
-					   series->columns[column].unit, series->period_type,
-					   series->period_unit };
+	const struct profile_type type = {series->name, series->columns[column].type,
+					  series->columns[column].unit, series->period_type,
+					  series->period_unit};
 
 	return profile_type_format(&type, type_id);
 }
@@ -93,7 +93,8 @@ static int add_types(void *arg, const struct storage_series *series)
 		return 0;
 	for (size_t i = 0; !rc && i < series->columns_count; i++)
 		if (type_text(series, i, type_id) == 0)
-			rc = entry_touch(call, (struct str){ type_id, strlen(type_id) }, series, NULL);
+			rc =
+			    entry_touch(call, (struct str){type_id, strlen(type_id)}, series, NULL);
 	return rc;
 }
 
@@ -231,11 +232,11 @@ static void write_page(struct catalogue_call *call, const struct list *list,
 }
 
 /* No sample is read for a list: none stands behind it. */
-static int catalogue(const struct query *query, const struct list *list, const struct query_page *page,
-		     struct buf *out, struct err *err)
+static int catalogue(const struct query *query, const struct list *list,
+		     const struct query_page *page, struct buf *out, struct err *err)
 {
 	static const struct query_facts none;
-	struct catalogue_call call = { .query = query, .name = page->name };
+	struct catalogue_call call = {.query = query, .name = page->name};
 	size_t count = 0;
 	int rc = intern_init(&call.texts, TEXT_MAX_BYTES);
 
@@ -260,7 +261,8 @@ static int catalogue(const struct query *query, const struct list *list, const s
 int query_services_page(const struct query *query, const struct query_page *page, struct buf *out,
 			struct err *err)
 {
-	static const struct list list = { add_service, "hearth.services/1", "services", SHAPE_SERVICES };
+	static const struct list list = {add_service, "hearth.services/1", "services",
+					 SHAPE_SERVICES};
 
 	return catalogue(query, &list, page, out, err);
 }
@@ -268,7 +270,7 @@ int query_services_page(const struct query *query, const struct query_page *page
 int query_types_page(const struct query *query, const struct query_page *page, struct buf *out,
 		     struct err *err)
 {
-	static const struct list list = { add_types, "hearth.types/1", "types", SHAPE_TYPES };
+	static const struct list list = {add_types, "hearth.types/1", "types", SHAPE_TYPES};
 
 	return catalogue(query, &list, page, out, err);
 }
@@ -276,20 +278,21 @@ int query_types_page(const struct query *query, const struct query_page *page, s
 int query_labels_page(const struct query *query, const struct query_page *page, struct buf *out,
 		      struct err *err)
 {
-	static const struct list list = { add_label_names, "hearth.labels/1", "labels", SHAPE_NAMES };
+	static const struct list list = {add_label_names, "hearth.labels/1", "labels", SHAPE_NAMES};
 
 	return catalogue(query, &list, page, out, err);
 }
 
-int query_label_values_page(const struct query *query, const struct query_page *page, struct buf *out,
-			    struct err *err)
+int query_label_values_page(const struct query *query, const struct query_page *page,
+			    struct buf *out, struct err *err)
 {
-	static const struct list list = { add_label_value, "hearth.label_values/1", "values", SHAPE_NAMES };
+	static const struct list list = {add_label_value, "hearth.label_values/1", "values",
+					 SHAPE_NAMES};
 
 	return catalogue(query, &list, page, out, err);
 }
 
-static const struct query_page whole = { .name = { "", 0 }, .after = { "", 0 } };
+static const struct query_page whole = {.name = {"", 0}, .after = {"", 0}};
 
 int query_services(const struct query *query, struct buf *out, struct err *err)
 {
@@ -308,7 +311,7 @@ int query_labels(const struct query *query, struct buf *out, struct err *err)
 
 int query_label_values(const struct query *query, struct str name, struct buf *out, struct err *err)
 {
-	const struct query_page page = { .name = name, .after = { "", 0 } };
+	const struct query_page page = {.name = name, .after = {"", 0}};
 
 	return query_label_values_page(query, &page, out, err);
 }

@@ -48,7 +48,7 @@ void context_of_series(const struct query *query, const struct storage_series *s
 	const struct query_tags *ignore = query_filter_tagignore(query->filter);
 	bool focus_final = true, ignore_final = true;
 
-	*ret_verdict = (struct query_series_verdict){ .fate = QUERY_ALL_IN };
+	*ret_verdict = (struct query_series_verdict){.fate = QUERY_ALL_IN};
 	if (focus)
 		ret_verdict->focus = series_bits(focus, series, &focus_final);
 	if (ignore)
@@ -95,8 +95,8 @@ struct last {
 struct context_reader {
 	const struct query *query;
 	const struct query_series_set *set;
-	/* Verdicts by context, + 1, as far as they do not depend on time: of one series, and the tables of one
-	 * segment, which the next batch mostly has too. */
+	/* Verdicts by context, + 1, as far as they do not depend on time: of one series, and the
+	 * tables of one segment, which the next batch mostly has too. */
 	uint8_t *known;
 	size_t known_count, known_capacity, known_series;
 	uint64_t known_id;
@@ -159,7 +159,7 @@ static bool thread_is_wanted(const struct query_context *context, const struct p
 	if (label->is_number) {
 		int n = snprintf(number, sizeof(number), "%lld", (long long)label->number);
 
-		text = (struct str){ number, (size_t)n };
+		text = (struct str){number, (size_t)n};
 	}
 	return (str_is(key, "thread name") || str_is(key, "thread id")) &&
 	       str_equal(text, context->thread);
@@ -187,24 +187,25 @@ static void context_read(const struct query *query, const struct storage_records
 	bool trace = !context->trace_ids_count;
 	uint64_t id;
 
-	*said = (struct said){ 0 };
+	*said = (struct said){0};
 	for (uint32_t i = run.at; i < run.at + run.count; i++) {
 		const struct profile_label *label = &records->labels[i];
 		struct str key = text_at(records, label->key), text = text_at(records, label->text);
 		struct str unit = text_at(records, label->unit);
 
 		thread = thread || thread_is_wanted(context, label, key, text);
-		span = span || (context_label_span(label, key, text, &id) && span_is_wanted(context, id));
+		span = span ||
+		       (context_label_span(label, key, text, &id) && span_is_wanted(context, id));
 		trace = trace || ((str_is(key, "trace id") || str_is(key, "trace_id")) &&
 				  trace_is_wanted(context, text));
 		if (focus)
-			said->focus |= label->is_number ?
-					       query_tags_number(focus, key, label->number, unit) :
-					       query_tags_text(focus, key, text);
+			said->focus |= label->is_number
+					   ? query_tags_number(focus, key, label->number, unit)
+					   : query_tags_text(focus, key, text);
 		if (ignore)
-			said->ignore |= label->is_number ?
-						query_tags_number(ignore, key, label->number, unit) :
-						query_tags_text(ignore, key, text);
+			said->ignore |= label->is_number
+					    ? query_tags_number(ignore, key, label->number, unit)
+					    : query_tags_text(ignore, key, text);
 	}
 	said->passes = thread && span && trace;
 }
@@ -224,7 +225,7 @@ static bool record_passes(const struct query *query, const struct query_series_v
 static int last_number(struct context_reader *call, const struct storage_records *records,
 		       uint32_t series, uint32_t *ret_number)
 {
-	struct last last = { .series = series };
+	struct last last = {.series = series};
 
 	memcpy(last.runtime_id, records->runtime_id, sizeof(last.runtime_id));
 	int rc = intern_put(&call->lasts, (const char *)&last, sizeof(last), ret_number);
@@ -296,8 +297,10 @@ int context_record(struct context_reader *reader, const struct storage_records *
 	uint8_t *known = &reader->known[records->context[i]];
 	int rc;
 
-	/* Gauges are never summed over time: a snapshot that a later one replaced does not count. */
-	if (reader->set->verdicts[records->series].gauge && !record_is_last(reader, records, i, &rc))
+	/* Gauges are never summed over time: a snapshot that a later one replaced does not
+	 * count. */
+	if (reader->set->verdicts[records->series].gauge &&
+	    !record_is_last(reader, records, i, &rc))
 		return rc ? rc : CONTEXT_REPLACED;
 	if (!*known)
 		*known = (uint8_t)(verdict_find(reader, records, records->context[i]) + 1);
@@ -366,7 +369,7 @@ static int reach_part(void *arg, const struct storage_part *part)
 
 int context_reach(const struct query *query, struct query_facts *facts, struct err *err)
 {
-	struct reach reach = { query->range.until_ns, query->range.until_ns };
+	struct reach reach = {query->range.until_ns, query->range.until_ns};
 	int rc = storage_parts(query->reader, reach_part, &reach, err);
 
 	if (rc == -EOPNOTSUPP)
@@ -396,7 +399,7 @@ static int piece_keep(struct scan_call *call, const struct storage_records *reco
 	const uint8_t *known = reader->known;
 	const uint64_t *counts = records->counts;
 	const int64_t *values = records->values;
-	struct query_facts removed = { 0 };
+	struct query_facts removed = {0};
 	size_t count = 0;
 
 	for (size_t i = from; i < until; i++) {
@@ -443,7 +446,7 @@ static int records_add(void *arg, const struct storage_records *records)
 int context_scan(const struct query *query, const struct query_series_set *set,
 		 struct query_facts *facts, storage_segment_fn fn, void *arg, struct err *err)
 {
-	struct scan_call call = { .facts = facts, .fn = fn, .arg = arg };
+	struct scan_call call = {.facts = facts, .fn = fn, .arg = arg};
 	struct storage_scan scan = query_scan(query, set);
 	int rc = context_reader_new(query, set, &call.reader, err);
 

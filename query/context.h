@@ -2,8 +2,8 @@
 /*
  * query/context.h - restriction by labels: tag filters, thread, spans, traces.  Private to query/.
  *
- * What the labels of a series decide is decided without its records; for the rest records are read, which
- * L0 alone has.
+ * What the labels of a series decide is decided without its records; for the rest records are read,
+ * which L0 alone has.
  */
 #ifndef QUERY_CONTEXT_H
 #define QUERY_CONTEXT_H
@@ -48,7 +48,8 @@ void context_reader_free(struct context_reader *reader);
 /* Whether verdicts need the records' times: of gauges. */
 bool context_needs_times(const struct query_series_set *set);
 
-/* Say in the facts how far back records go, where the range goes further and there was something. */
+/* Say in the facts how far back records go, where the range goes further and there was
+ * something. */
 MUST_CHECK int context_reach(const struct query *query, struct query_facts *facts, struct err *err);
 
 /* Call with each batch before its records. */
@@ -58,8 +59,9 @@ MUST_CHECK int context_record(struct context_reader *reader, const struct storag
 			      size_t i);
 
 /*
- * Give the records of `set` that pass as segments with sums: what storage_scan gives of a set that needs
- * none, but that a stack may stand in it more than once, in no order.  What does not pass is counted in `facts`.
+ * Give the records of `set` that pass as segments with sums: what storage_scan gives of a set that
+ * needs none, but that a stack may stand in it more than once, in no order.  What does not pass is
+ * counted in `facts`.
  */
 MUST_CHECK int context_scan(const struct query *query, const struct query_series_set *set,
 			    struct query_facts *facts, storage_segment_fn fn, void *arg,

@@ -41,25 +41,25 @@ static struct query_delta side_value(const struct query_diff *diff, bool is_base
 
 	switch (diff->normal) {
 	case QUERY_NORMAL_SHARE:
-		return (struct query_delta){ 100 * share_of(value, side[0].total),
-					     100 * query_share_se(value, side[0].total,
-								  side[0].samples_total) };
+		return (struct query_delta){
+		    100 * share_of(value, side[0].total),
+		    100 * query_share_se(value, side[0].total, side[0].samples_total)};
 	case QUERY_NORMAL_TIME:
-		return (struct query_delta){ (double)value / seconds,
-					     query_value_se(value, samples) / seconds };
+		return (struct query_delta){(double)value / seconds,
+					    query_value_se(value, samples) / seconds};
 	case QUERY_NORMAL_NONE:
 		break;
 	}
-	return (struct query_delta){ (double)value, query_value_se(value, samples) };
+	return (struct query_delta){(double)value, query_value_se(value, samples)};
 }
 
-struct query_delta query_diff_delta(const struct query_diff *diff, int64_t now, uint64_t now_samples,
-				    int64_t base, uint64_t base_samples)
+struct query_delta query_diff_delta(const struct query_diff *diff, int64_t now,
+				    uint64_t now_samples, int64_t base, uint64_t base_samples)
 {
 	struct query_delta n = side_value(diff, false, now, now_samples);
 	struct query_delta b = side_value(diff, true, base, base_samples);
 
-	return (struct query_delta){ n.value - b.value, sqrt(n.se * n.se + b.se * b.se) };
+	return (struct query_delta){n.value - b.value, sqrt(n.se * n.se + b.se * b.se)};
 }
 
 /* ---- building ---- */
@@ -81,8 +81,8 @@ static void side_release(struct side *side)
 static int side_read(const struct skeleton_leaves *leaves, const struct skeleton_numbers *numbers,
 		     struct side *ret_side)
 {
-	struct side side = { calloc(numbers->count, sizeof(*side.self)),
-			     calloc(numbers->count, sizeof(*side.samples)), numbers->count };
+	struct side side = {calloc(numbers->count, sizeof(*side.self)),
+			    calloc(numbers->count, sizeof(*side.samples)), numbers->count};
 
 	if (!side.self || !side.samples) {
 		side_release(&side);
@@ -120,7 +120,7 @@ static void base_move(struct query_diff *diff, const struct side *base, const ui
 	for (size_t i = 0; i < base->count; i++) {
 		if (map[i] == RESHAPE_DROPPED) {
 			diff->base_facts.removed_value =
-				sum_add(diff->base_facts.removed_value, base->self[i]);
+			    sum_add(diff->base_facts.removed_value, base->self[i]);
 			diff->base_facts.removed_samples += base->samples[i];
 			diff->base_facts.samples -= base->samples[i];
 			continue;
@@ -196,9 +196,10 @@ static int side_settle(const struct skeleton_take *take, const struct skeleton_l
 	return rc;
 }
 
-/* The nodes that are largest with both sides together, with the values of now, whose totals are the ones that are there. */
-static int sides_tree(const struct skeleton_take *take, const struct sides *sides, struct query_tree *tree,
-		      struct skeleton_choice *ret_choice)
+/* The nodes that are largest with both sides together, with the values of now, whose totals are the
+ * ones that are there. */
+static int sides_tree(const struct skeleton_take *take, const struct sides *sides,
+		      struct query_tree *tree, struct skeleton_choice *ret_choice)
 {
 	int rc = skeleton_leaves_add(&sides->now, take->sums);
 
@@ -218,9 +219,9 @@ static int sides_tree(const struct skeleton_take *take, const struct sides *side
 static int diff_shaped(struct query_diff *diff, const struct query *now, struct skeleton *skeleton,
 		       struct skeleton_sums *sums, const struct sides *sides)
 {
-	struct side side CLEANUP(side_release) = { 0 };
-	struct skeleton_choice choice CLEANUP(skeleton_choice_release) = { 0 };
-	const struct skeleton_take take = { .skeleton = skeleton, .sums = sums };
+	struct side side CLEANUP(side_release) = {0};
+	struct skeleton_choice choice CLEANUP(skeleton_choice_release) = {0};
+	const struct skeleton_take take = {.skeleton = skeleton, .sums = sums};
 	int rc = sides_tree(&take, sides, &diff->tree, &choice);
 
 	if (!rc)
@@ -228,8 +229,8 @@ static int diff_shaped(struct query_diff *diff, const struct query *now, struct 
 	return rc ? rc : both_sides(diff, now, &side);
 }
 
-static void side_fill(const struct skeleton_sums *sums, const struct skeleton_numbers *numbers, size_t nodes,
-		      struct query_side_values *side)
+static void side_fill(const struct skeleton_sums *sums, const struct skeleton_numbers *numbers,
+		      size_t nodes, struct query_side_values *side)
 {
 	for (size_t word = 0, at = 0; word <= nodes / 64; word++) {
 		for (uint64_t bits = numbers->bits[word]; bits; bits &= bits - 1, at++) {
@@ -256,12 +257,12 @@ static void side_fill(const struct skeleton_sums *sums, const struct skeleton_nu
 static int diff_joined(struct query_diff *diff, const struct query *now, struct skeleton *skeleton,
 		       struct skeleton_sums *sums, const struct sides *sides)
 {
-	struct skeleton_choice choice CLEANUP(skeleton_choice_release) = { 0 };
+	struct skeleton_choice choice CLEANUP(skeleton_choice_release) = {0};
 	int rc = skeleton_join(skeleton);
-	const struct skeleton_take take = { .skeleton = skeleton,
-					    .sums = sums,
-					    .joined = skeleton->is_joined,
-					    .max_nodes = now->max_nodes };
+	const struct skeleton_take take = {.skeleton = skeleton,
+					   .sums = sums,
+					   .joined = skeleton->is_joined,
+					   .max_nodes = now->max_nodes};
 
 	if (!rc)
 		rc = sides_tree(&take, sides, &diff->tree, &choice);
@@ -284,7 +285,7 @@ static int diff_joined(struct query_diff *diff, const struct query *now, struct 
 static int sides_merge(const struct query *base, const struct query *now, struct query_diff *diff,
 		       struct skeleton *skeleton, struct skeleton_sums *sums, struct err *err)
 {
-	struct sides sides CLEANUP(sides_release) = { 0 };
+	struct sides sides CLEANUP(sides_release) = {0};
 	int rc_base = query_merge_leaves(base, skeleton, sums, &diff->base_facts, err);
 
 	if (rc_base && rc_base != -ENOENT)
@@ -295,8 +296,8 @@ static int sides_merge(const struct query *base, const struct query *now, struct
 	if (rc_now && rc_now != -ENOENT)
 		return rc_now;
 	skeleton_leaves_take(sums, &sides.now);
-	int rc = query_is_reshaped(now) ? diff_shaped(diff, now, skeleton, sums, &sides) :
-					  diff_joined(diff, now, skeleton, sums, &sides);
+	int rc = query_is_reshaped(now) ? diff_shaped(diff, now, skeleton, sums, &sides)
+					: diff_joined(diff, now, skeleton, sums, &sides);
 
 	return !rc && rc_base && rc_now ? -ENOENT : rc;
 }
@@ -305,13 +306,13 @@ int query_diff(const struct query *base, const struct query *now, enum query_nor
 	       struct query_diff *ret_diff, struct err *err)
 {
 	struct query alike = *now;
-	struct skeleton_sums sums = { 0 };
+	struct skeleton_sums sums = {0};
 	struct skeleton *skeleton = NULL;
 
 	alike.range = base->range;
 	alike.selector = base->selector;
 	alike.context = base->context;
-	*ret_diff = (struct query_diff){ .base_range = base->range, .normal = normal };
+	*ret_diff = (struct query_diff){.base_range = base->range, .normal = normal};
 	int rc = query_tree_init(&ret_diff->tree);
 
 	query_type_text(now, ret_diff->tree.type_id, ret_diff->tree.unit);
@@ -368,9 +369,10 @@ static int view_hidden(struct query_diff_view *v)
 	return 0;
 }
 
-int query_diff_view_init(struct query_diff_view *view, const struct query_diff *diff, size_t max_nodes)
+int query_diff_view_init(struct query_diff_view *view, const struct query_diff *diff,
+			 size_t max_nodes)
 {
-	*view = (struct query_diff_view){ .diff = diff, .sums = diff->tree };
+	*view = (struct query_diff_view){.diff = diff, .sums = diff->tree};
 	size_t count = diff->tree.nodes_count;
 
 	view->sums.nodes = malloc(count * sizeof(*view->sums.nodes));
@@ -396,5 +398,5 @@ void query_diff_view_release(struct query_diff_view *view)
 	free(view->sums.nodes);
 	free(view->hidden_now);
 	free(view->hidden_base);
-	*view = (struct query_diff_view){ 0 };
+	*view = (struct query_diff_view){0};
 }

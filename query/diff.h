@@ -2,14 +2,14 @@
 /*
  * query/diff.h - two selections side by side: one tree, or one table, with both values.
  *
- * Sides join by names: function and, by line, line.  File, library and first line may change between
- * two versions; the later key's are shown.
+ * Sides join by names: function and, by line, line.  File, library and first line may change
+ * between two versions; the later key's are shown.
  *
  * Errors.  A value v that n samples stand behind is n times their mean weight, and n is a Poisson
- * count: its standard error is |v| / sqrt(n).  A node's share p = v / V of a total that N samples stand
- * behind has sqrt(p (1 - p) / N).  A difference has the root of the sum of both sides' squares.  A side
- * without samples of a node has no error of its own: 9 samples against none are 9 +- 3.  Totals that a
- * client counts exactly are attributed by samples, and the errors are of that.
+ * count: its standard error is |v| / sqrt(n).  A node's share p = v / V of a total that N samples
+ * stand behind has sqrt(p (1 - p) / N).  A difference has the root of the sum of both sides'
+ * squares.  A side without samples of a node has no error of its own: 9 samples against none are 9
+ * +- 3.  Totals that a client counts exactly are attributed by samples, and the errors are of that.
  */
 #ifndef QUERY_DIFF_H
 #define QUERY_DIFF_H
@@ -34,7 +34,7 @@ struct query_side_values {
 };
 
 struct query_diff {
-	struct query_tree tree; /* values are the new side's; facts too */
+	struct query_tree tree;               /* values are the new side's; facts too */
 	struct query_side_values *base, *now; /* by node of the tree */
 	int64_t base_total;
 	struct query_facts base_facts;
@@ -47,17 +47,17 @@ struct query_delta {
 };
 
 /*
- * Merge both sides.  The base has its own range, selector and context; type, granularity, filter and
- * shape are those of `now`.  Returns as query_merge; after -ENOENT, when neither side has a series, the
- * diff is empty, but whole, and is to be released.
+ * Merge both sides.  The base has its own range, selector and context; type, granularity, filter
+ * and shape are those of `now`.  Returns as query_merge; after -ENOENT, when neither side has a
+ * series, the diff is empty, but whole, and is to be released.
  */
-MUST_CHECK int query_diff(const struct query *base, const struct query *now, enum query_normal normal,
-			  struct query_diff *ret_diff, struct err *err);
+MUST_CHECK int query_diff(const struct query *base, const struct query *now,
+			  enum query_normal normal, struct query_diff *ret_diff, struct err *err);
 void query_diff_release(struct query_diff *diff);
 
 /* New - base of a pair of values, by the diff's norm. */
-struct query_delta query_diff_delta(const struct query_diff *diff, int64_t now, uint64_t now_samples,
-				    int64_t base, uint64_t base_samples);
+struct query_delta query_diff_delta(const struct query_diff *diff, int64_t now,
+				    uint64_t now_samples, int64_t base, uint64_t base_samples);
 
 struct query_diff_row {
 	const char *name, *file, *library; /* in the table's arena */
@@ -88,8 +88,8 @@ MUST_CHECK int query_diff_view_init(struct query_diff_view *view, const struct q
 				    size_t max_nodes);
 void query_diff_view_release(struct query_diff_view *view);
 
-/* An output format: query/diff_<name>.c exports `const struct query_diff_format diff_<name>`, and has a
- * line in query/diffs.def. */
+/* An output format: query/diff_<name>.c exports `const struct query_diff_format diff_<name>`, and
+ * has a line in query/diffs.def. */
 struct query_diff_format {
 	const char *name, *content_type;
 	bool is_page; /* a document with a script, to be served in a sandbox */

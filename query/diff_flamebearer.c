@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pyroscope's double flamebearer, as /pyroscope/render-diff answers it: left is the base, right the new. */
+/* Pyroscope's double flamebearer, as /pyroscope/render-diff answers it: left is the base, right the
+ * new. */
 #include <errno.h>
 
 #include "query/diff.h"
@@ -8,10 +9,10 @@
 /* The diff's columns as a pair, whose tree is the view's. */
 static int pair_of(const struct query_diff_view *v, struct query_pair *pair)
 {
-	const struct query_side_values *sides[2] = { v->diff->base, v->diff->now };
+	const struct query_side_values *sides[2] = {v->diff->base, v->diff->now};
 	size_t count = v->sums.nodes_count;
 
-	*pair = (struct query_pair){ .tree = v->sums };
+	*pair = (struct query_pair){.tree = v->sums};
 	for (int s = 0; s < 2; s++) {
 		pair->self[s] = malloc((count + 1) * sizeof(int64_t));
 		pair->total[s] = malloc((count + 1) * sizeof(int64_t));
@@ -34,7 +35,8 @@ static void pair_free(struct query_pair *pair)
 	}
 }
 
-static void body_write(const struct query_diff *diff, const struct query_levels *levels, struct buf *out)
+static void body_write(const struct query_diff *diff, const struct query_levels *levels,
+		       struct buf *out)
 {
 	struct json json;
 
@@ -51,7 +53,7 @@ static void body_write(const struct query_diff *diff, const struct query_levels 
 
 static int write(const struct query_diff_view *v, struct buf *out)
 {
-	struct query_pair pair CLEANUP(pair_free) = { 0 };
+	struct query_pair pair CLEANUP(pair_free) = {0};
 	struct query_levels levels;
 	int rc = pair_of(v, &pair);
 
@@ -67,7 +69,7 @@ static int write(const struct query_diff_view *v, struct buf *out)
 }
 
 const struct query_diff_format diff_flamebearer = {
-	.name = "flamebearer",
-	.content_type = "application/json",
-	.write = write,
+    .name = "flamebearer",
+    .content_type = "application/json",
+    .write = write,
 };

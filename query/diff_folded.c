@@ -48,7 +48,7 @@ static int write(const struct query_diff_view *v, struct buf *out)
 }
 
 const struct query_diff_format diff_folded = {
-	.name = "folded",
-	.content_type = "text/plain; charset=utf-8",
-	.write = write,
+    .name = "folded",
+    .content_type = "text/plain; charset=utf-8",
+    .write = write,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A diff as one HTML file that fetches nothing (query/html.h): the tree, and the rows that changed most.  Its
- * changes are in points, whatever the question's norm: they colour the frames.
+ * A diff as one HTML file that fetches nothing (query/html.h): the tree, and the rows that changed
+ * most.  Its changes are in points, whatever the question's norm: they colour the frames.
  */
 #include "query/diff.h"
 #include "query/html.h"

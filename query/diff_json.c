@@ -2,17 +2,16 @@
 /*
  * hearth.diff/1: hearth.flamegraph/1 with both sides, and what the difference is worth.
  *
- * `node.self`, `hidden` and `samples` are the new side's, `base_…` the other's; `delta` is new - base of the
- * node's total by `normalize`, `se` its standard error (query/diff.h).
+ * `node.self`, `hidden` and `samples` are the new side's, `base_…` the other's; `delta` is new -
+ * base of the node's total by `normalize`, `se` its standard error (query/diff.h).
  */
 #include <errno.h>
 
 #include "query/diff.h"
 #include "query/format.h"
 
-static const char *const normals[] = { [QUERY_NORMAL_SHARE] = "share",
-				       [QUERY_NORMAL_TIME] = "time",
-				       [QUERY_NORMAL_NONE] = "none" };
+static const char *const normals[] = {
+    [QUERY_NORMAL_SHARE] = "share", [QUERY_NORMAL_TIME] = "time", [QUERY_NORMAL_NONE] = "none"};
 
 static void head_json(struct json *json, const struct query_diff *diff, const char *schema)
 {
@@ -42,7 +41,17 @@ static void tail_json(struct json *json, const struct query_diff *diff)
 /* ---- the tree ---- */
 
 enum column {
-	NAME, LIBRARY, FILE_NAME, LINE, DEPTH, SELF, HIDDEN, SAMPLES, BASE_SELF, BASE_HIDDEN, BASE_SAMPLES
+	NAME,
+	LIBRARY,
+	FILE_NAME,
+	LINE,
+	DEPTH,
+	SELF,
+	HIDDEN,
+	SAMPLES,
+	BASE_SELF,
+	BASE_HIDDEN,
+	BASE_SAMPLES
 };
 
 static int64_t cell(const struct query_diff_view *v, enum column column, size_t i)
@@ -79,7 +88,7 @@ static int64_t cell(const struct query_diff_view *v, enum column column, size_t 
 
 /* Strings of one column, renumbered densely in order of first use; 0 is "". */
 static void names_json(const struct query_diff_view *v, enum column column, const char *key,
-		      struct json *json, uint32_t *number)
+		       struct json *json, uint32_t *number)
 {
 	uint32_t count = 1;
 
@@ -121,8 +130,8 @@ static void deltas_json(const struct query_diff_view *v, struct json *json)
 			const struct query_side_values *now = &v->diff->now[v->view.order[i]];
 			const struct query_side_values *base = &v->diff->base[v->view.order[i]];
 			struct query_delta delta =
-				query_diff_delta(v->diff, now->total, now->samples_total,
-						 base->total, base->samples_total);
+			    query_diff_delta(v->diff, now->total, now->samples_total, base->total,
+					     base->samples_total);
 
 			json_decimal(json, error ? delta.se : delta.value);
 		}
@@ -135,10 +144,14 @@ static int write(const struct query_diff_view *v, struct buf *out)
 	static const struct {
 		const char *key;
 		enum column column;
-	} numbers[] = { { "line", LINE },		{ "depth", DEPTH },
-			{ "self", SELF },		{ "hidden", HIDDEN },
-			{ "samples", SAMPLES },		{ "base_self", BASE_SELF },
-			{ "base_hidden", BASE_HIDDEN }, { "base_samples", BASE_SAMPLES } };
+	} numbers[] = {{"line", LINE},
+		       {"depth", DEPTH},
+		       {"self", SELF},
+		       {"hidden", HIDDEN},
+		       {"samples", SAMPLES},
+		       {"base_self", BASE_SELF},
+		       {"base_hidden", BASE_HIDDEN},
+		       {"base_samples", BASE_SAMPLES}};
 	size_t strings = v->diff->tree.strings.count;
 	uint32_t *CLEANUP(cleanup_free) number = calloc(strings * 3, sizeof(*number));
 	struct json json;
@@ -168,9 +181,9 @@ static int write(const struct query_diff_view *v, struct buf *out)
 }
 
 const struct query_diff_format diff_json = {
-	.name = "json",
-	.content_type = "application/json",
-	.write = write,
+    .name = "json",
+    .content_type = "application/json",
+    .write = write,
 };
 
 /* ---- the table ---- */

@@ -6,7 +6,8 @@
 
 #include "query/diff.h"
 
-static void values_add(struct query_side_values *to, const struct query_side_values *node, bool is_open)
+static void values_add(struct query_side_values *to, const struct query_side_values *node,
+		       bool is_open)
 {
 	to->self = sum_add(to->self, node->self);
 	to->samples += node->samples;
@@ -83,7 +84,7 @@ static int by_delta(const void *a, const void *b)
 int query_diff_rows(const struct query_diff *diff, struct query_diff_table *ret_table)
 {
 	size_t keys = diff->tree.keys_count;
-	struct query_diff_table table = { .rows = calloc(keys, sizeof(*table.rows)) };
+	struct query_diff_table table = {.rows = calloc(keys, sizeof(*table.rows))};
 	int rc = table.rows ? sum_by_key(diff, table.rows) : -ENOMEM;
 
 	arena_init(&table.arena, (size_t)256 << 20);
@@ -108,5 +109,5 @@ void query_diff_table_release(struct query_diff_table *table)
 {
 	free(table->rows);
 	arena_release(&table->arena);
-	*table = (struct query_diff_table){ 0 };
+	*table = (struct query_diff_table){0};
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A differential flame graph as one SVG file.  A frame is as wide as its share of both sides together, each
- * side counting half, so that what vanished is seen too.  Red grew and blue shrank, paler the smaller the
- * change in points; what is within two standard errors is grey.
+ * A differential flame graph as one SVG file.  A frame is as wide as its share of both sides
+ * together, each side counting half, so that what vanished is seen too.  Red grew and blue shrank,
+ * paler the smaller the change in points; what is within two standard errors is grey.
  */
 #include <errno.h>
 #include <math.h>
@@ -49,10 +49,11 @@ static void frame_write(struct buf *out, const struct query_diff_view *v, size_t
 {
 	const struct query_diff *diff = v->diff;
 	uint32_t node = v->view.order[i];
-	struct str name = intern_get(&diff->tree.strings,
-				     diff->tree.keys[diff->tree.nodes[node].key].function);
+	struct str name =
+	    intern_get(&diff->tree.strings, diff->tree.keys[diff->tree.nodes[node].key].function);
 	struct query_delta points = points_of(diff, node);
-	double scale = SVG_WIDTH - 2 * SVG_MARGIN, pixels = width * scale, left = SVG_MARGIN + x * scale;
+	double scale = SVG_WIDTH - 2 * SVG_MARGIN, pixels = width * scale,
+	       left = SVG_MARGIN + x * scale;
 	double top = bottom - (v->view.depth[i] + 1.0) * SVG_ROW;
 
 	(void)buf_add_str(out, "<g><title>");
@@ -116,7 +117,7 @@ static int write(const struct query_diff_view *v, struct buf *out)
 }
 
 const struct query_diff_format diff_svg = {
-	.name = "svg",
-	.content_type = "image/svg+xml",
-	.write = write,
+    .name = "svg",
+    .content_type = "image/svg+xml",
+    .write = write,
 };

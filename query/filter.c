@@ -20,7 +20,7 @@ struct query_filter {
 static int pattern_new(struct query_filter *filter, enum pattern which, const char *text,
 		       struct err *err)
 {
-	static const char *const names[PATTERNS] = { "focus", "ignore", "hide", "show", "show_from" };
+	static const char *const names[PATTERNS] = {"focus", "ignore", "hide", "show", "show_from"};
 
 	if (!text || !*text)
 		return 0;
@@ -35,8 +35,8 @@ static bool is_empty(const struct query_filter *filter)
 int query_filter_new(const struct query_filter_text *text, struct query_filter **ret_filter,
 		     struct err *err)
 {
-	const char *const patterns[PATTERNS] = { text->focus, text->ignore, text->hide, text->show,
-						 text->show_from };
+	const char *const patterns[PATTERNS] = {text->focus, text->ignore, text->hide, text->show,
+						text->show_from};
 	struct query_filter *filter = calloc(1, sizeof(*filter));
 	int rc = filter ? 0 : err_set(err, -ENOMEM, "filter: out of memory");
 
@@ -76,8 +76,8 @@ bool query_filter_has_names(const struct query_filter *filter)
 
 bool query_filter_keeps_stacks(const struct query_filter *filter)
 {
-	return query_filter_has_names(filter) && !filter->patterns[HIDE] && !filter->patterns[SHOW] &&
-	       !filter->patterns[SHOW_FROM];
+	return query_filter_has_names(filter) && !filter->patterns[HIDE] &&
+	       !filter->patterns[SHOW] && !filter->patterns[SHOW_FROM];
 }
 
 const struct query_tags *query_filter_tagfocus(const struct query_filter *filter)
@@ -125,7 +125,8 @@ static void aliases_read(struct verdicts *v)
 	}
 }
 
-/* A library is matched by its paths, of which its name is the end; by its name where none is known. */
+/* A library is matched by its paths, of which its name is the end; by its name where none is
+ * known. */
 static uint8_t key_bits(struct verdicts *v, const struct query_key *key)
 {
 	uint8_t bits = string_bits(v, key->function) | string_bits(v, key->file) |
@@ -138,8 +139,8 @@ static uint8_t key_bits(struct verdicts *v, const struct query_key *key)
 
 static uint8_t *bits_by_key(const struct query_filter *filter, const struct query_tree *tree)
 {
-	struct verdicts v = { filter, tree, calloc(tree->strings.count, 1),
-			      calloc(tree->strings.count, 1) };
+	struct verdicts v = {filter, tree, calloc(tree->strings.count, 1),
+			     calloc(tree->strings.count, 1)};
 	uint8_t *bits = calloc(tree->keys_count, 1);
 
 	if (bits && v.strings && v.aliases) {
@@ -221,7 +222,8 @@ int query_filter_step(const struct query_filter *filter, struct reshape_step *st
 		return rc;
 	/* A sample without a stack, the root's, has no frame that could match: it is dropped. */
 	for (size_t i = 1; i < step->count; i++) {
-		state[i] = state_below(filter, state[step->from[i].parent], bits[step->from[i].key]);
+		state[i] =
+		    state_below(filter, state[step->from[i].parent], bits[step->from[i].key]);
 		needed[i] = step->live[i] && state[i] == wanted;
 	}
 	reshape_mark_ancestors(step, needed);

@@ -12,12 +12,12 @@
  * shown as stands for its function.
  *
  * A tag filter is [KEY=]VALUE.  VALUE is a range of numbers (32kb, :64kb, 4mb:, 12kb:64mb, units as
- * pprof knows them) or patterns with commas between.  With a KEY one pattern has to match its value,
- * without one each pattern has to match some "key:value".  Labels of the series count as those of the
- * sample, and win over them.
+ * pprof knows them) or patterns with commas between.  With a KEY one pattern has to match its
+ * value, without one each pattern has to match some "key:value".  Labels of the series count as
+ * those of the sample, and win over them.
  *
- * Patterns are PCRE2's under match limits; one that reaches them matches nothing.  A compiled filter
- * is read-only: any thread.
+ * Patterns are PCRE2's under match limits; one that reaches them matches nothing.  A compiled
+ * filter is read-only: any thread.
  */
 #ifndef QUERY_FILTER_H
 #define QUERY_FILTER_H
@@ -34,8 +34,8 @@ struct query_filter_text {
 	const char *focus, *ignore, *hide, *show, *show_from, *tagfocus, *tagignore;
 };
 
-/* *ret_filter is NULL when the text asks for nothing. Returns 0, -EINVAL naming the place, -E2BIG or
- * -ENOMEM. */
+/* *ret_filter is NULL when the text asks for nothing. Returns 0, -EINVAL naming the place, -E2BIG
+ * or -ENOMEM. */
 MUST_CHECK int query_filter_new(const struct query_filter_text *text,
 				struct query_filter **ret_filter, struct err *err);
 void query_filter_free(struct query_filter *filter);

@@ -11,8 +11,8 @@
 
 void folded_name(struct buf *out, struct str name);
 
-/* Take the first name off `*stack`, without its escapes, into `name` (cleared first). False behind the
- * last. */
+/* Take the first name off `*stack`, without its escapes, into `name` (cleared first). False behind
+ * the last. */
 bool folded_next(struct str *stack, struct buf *name);
 
 #endif

@@ -81,7 +81,8 @@ static void row_json(struct json *json, const struct query_row *row)
 	json_close(json, '}');
 }
 
-int query_table_page_json(const struct query_table *table, size_t from, size_t limit, struct buf *out)
+int query_table_page_json(const struct query_table *table, size_t from, size_t limit,
+			  struct buf *out)
 {
 	size_t first = MIN(from, table->count), left = table->count - first;
 	size_t shown = limit ? MIN(limit, left) : left;

@@ -12,11 +12,11 @@
 #include "query/query.h"
 
 struct query_format {
-	const char *name;	  /* "folded": ?format=, --format */
+	const char *name;         /* "folded": ?format=, --format */
 	const char *content_type; /* of the answer */
-	const char *suffix;	  /* of a file, without the dot */
-	bool binary;		  /* refused on a terminal */
-	bool is_page;		  /* a document with a script, to be served in a sandbox */
+	const char *suffix;       /* of a file, without the dot */
+	bool binary;              /* refused on a terminal */
+	bool is_page;             /* a document with a script, to be served in a sandbox */
 	enum query_granularity granularity; /* unless the question says another */
 
 	/* Write the view. Returns 0 or the buffer's failure (-E2BIG, -ENOMEM). */
@@ -27,7 +27,8 @@ struct query_format {
 	 * Returns 0, the buffer's failure, what query_merge does, or -EOPNOTSUPP with nothing
 	 * written: this question has no labels, so write the view.
 	 */
-	int (*write_labelled)(const struct query *query, size_t max_nodes, struct buf *out, struct err *err);
+	int (*write_labelled)(const struct query *query, size_t max_nodes, struct buf *out,
+			      struct err *err);
 };
 
 /* The format of this name, or NULL. */
@@ -39,7 +40,8 @@ const struct query_format *query_format_at(size_t i);
 MUST_CHECK int query_pprof_write(const struct query_view *view, struct buf *out);
 
 /* The same with labels, as write_labelled. */
-MUST_CHECK int query_pprof_labelled(const struct query *query, size_t max_nodes, struct buf *out, struct err *err);
+MUST_CHECK int query_pprof_labelled(const struct query *query, size_t max_nodes, struct buf *out,
+				    struct err *err);
 
 /* "samples", "lost" and "partial", as they stand in every JSON answer. */
 void query_facts_json(const struct query_facts *facts, struct json *json);

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A sample profile as clang reads it (-fprofile-sample-use): samples by function and by line,
- *counted from the line where the function begins.
+ * counted from the line where the function begins.
  *
  *	function:samples:calls
  *	 offset: samples
  *
  * Samples are charged to the function that they were in, inlined or not, and calls are not counted
- *(0): a sampled stack says neither how often a call was made nor which copy of an inlined function
- *ran.  A function without a start line, or lines that stand before it, have no offset and are left
- *out, as the format has no place to say so.  Names are as the store has them, which for C++ is
- *without linkage. Source: llvm.org, "Sample Profile Format"; llvm/ProfileData/SampleProf.h (offsets
- *have 16 bits).
+ * (0): a sampled stack says neither how often a call was made nor which copy of an inlined function
+ * ran.  A function without a start line, or lines that stand before it, have no offset and are left
+ * out, as the format has no place to say so.  Names are as the store has them, which for C++ is
+ * without linkage.  Source: llvm.org, "Sample Profile Format"; llvm/ProfileData/SampleProf.h
+ * (offsets have 16 bits).
  */
 #include <errno.h>
 #include <stdio.h>

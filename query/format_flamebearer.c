@@ -20,8 +20,8 @@ static int write(const struct query_view *view, struct buf *out)
 }
 
 const struct query_format format_flamebearer = {
-	.name = "flamebearer",
-	.content_type = "application/json",
-	.suffix = "flamebearer.json",
-	.write = write,
+    .name = "flamebearer",
+    .content_type = "application/json",
+    .suffix = "flamebearer.json",
+    .write = write,
 };

@@ -48,8 +48,8 @@ static int write(const struct query_view *view, struct buf *out)
 }
 
 const struct query_format format_folded = {
-	.name = "folded",
-	.content_type = "text/plain; charset=utf-8",
-	.suffix = "folded",
-	.write = write,
+    .name = "folded",
+    .content_type = "text/plain; charset=utf-8",
+    .suffix = "folded",
+    .write = write,
 };

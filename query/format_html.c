@@ -9,7 +9,8 @@ static const char *alias_of(const struct query_tree *tree)
 {
 	struct profile_type type;
 
-	return profile_type_parse(str_of(tree->type_id), &type, NULL) ? NULL : profile_type_alias(&type);
+	return profile_type_parse(str_of(tree->type_id), &type, NULL) ? NULL
+								      : profile_type_alias(&type);
 }
 
 static int write(const struct query_view *view, struct buf *out)

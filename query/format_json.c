@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hearth.flamegraph/1: columns in preorder, names as indexes.  A reader derives totals and positions
- * in one pass: a node's total is its self and what is hidden below it, plus its children's totals.
+ * hearth.flamegraph/1: columns in preorder, names as indexes.  A reader derives totals and
+ * positions in one pass: a node's total is its self and what is hidden below it, plus its
+ * children's totals.
  */
 #include <errno.h>
 
@@ -133,7 +134,7 @@ static void write_body(struct json *json, const struct query_view *view, const s
 static int write(const struct query_view *view, struct buf *out)
 {
 	const struct query_tree *tree = view->tree;
-	struct names names = { 0 }, libraries = { 0 }, files = { 0 };
+	struct names names = {0}, libraries = {0}, files = {0};
 	struct json json;
 
 	if (names_collect(&names, view, name_of) || names_collect(&libraries, view, library_of) ||
@@ -164,8 +165,8 @@ static int write(const struct query_view *view, struct buf *out)
 }
 
 const struct query_format format_json = {
-	.name = "json",
-	.content_type = "application/json",
-	.suffix = "json",
-	.write = write,
+    .name = "json",
+    .content_type = "application/json",
+    .suffix = "json",
+    .write = write,
 };

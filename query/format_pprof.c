@@ -126,7 +126,8 @@ int query_pprof_write(const struct query_view *view, struct buf *out)
 		if (node->self)
 			query_pprof_sample(&pprof, view->order[i], node->self, NULL, 0);
 		if (query_view_hidden(view, i))
-			sample_write(&pprof, true, view->order[i], query_view_hidden(view, i), NULL, 0);
+			sample_write(&pprof, true, view->order[i], query_view_hidden(view, i), NULL,
+				     0);
 	}
 	return query_pprof_end(&pprof, out);
 }

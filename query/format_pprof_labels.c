@@ -341,7 +341,7 @@ static void comments_write(const struct job *job, struct query_pprof *pprof)
 static int tree_make(struct job *job, struct skeleton_numbers *ret_numbers)
 {
 	struct skeleton_sums sums CLEANUP(skeleton_sums_release) = {0};
-	const struct skeleton_take take = { .skeleton = job->skeleton, .sums = &sums };
+	const struct skeleton_take take = {.skeleton = job->skeleton, .sums = &sums};
 	int rc = 0;
 
 	for (uint32_t i = 1; !rc && i < job->cells_count; i++) {

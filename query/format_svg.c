@@ -12,11 +12,11 @@
 #include "query/format.h"
 #include "query/svg.h"
 
-
 /* A library has one hue, a function one lightness: siblings differ, the picture stays calm. */
 static void add_colour(struct buf *out, struct str library, struct str function)
 {
-	struct hash128 l = hash128(library.ptr, library.len), f = hash128(function.ptr, function.len);
+	struct hash128 l = hash128(library.ptr, library.len),
+		       f = hash128(function.ptr, function.len);
 	unsigned hue = library.len ? (unsigned)(l.lo % 360) : 210;
 
 	(void)buf_printf(out, "hsl(%u,%u%%,%u%%)", hue, 45 + (unsigned)(f.hi % 10),
@@ -103,8 +103,8 @@ static int write(const struct query_view *view, struct buf *out)
 }
 
 const struct query_format format_svg = {
-	.name = "svg",
-	.content_type = "image/svg+xml",
-	.suffix = "svg",
-	.write = write,
+    .name = "svg",
+    .content_type = "image/svg+xml",
+    .suffix = "svg",
+    .write = write,
 };

@@ -105,12 +105,12 @@ struct storage_scan grouping_scan(const struct grouping *grouping, size_t column
 	const struct grouping_set *set = &grouping->sets[column];
 	const struct query *query = grouping->query;
 
-	return (struct storage_scan){ .series = set->identities,
-				      .series_count = set->count,
-				      .column = column,
-				      .from_ns = query->range.from_ns,
-				      .until_ns = query->range.until_ns,
-				      .deadline_ns = query->deadline_ns };
+	return (struct storage_scan){.series = set->identities,
+				     .series_count = set->count,
+				     .column = column,
+				     .from_ns = query->range.from_ns,
+				     .until_ns = query->range.until_ns,
+				     .deadline_ns = query->deadline_ns};
 }
 
 void grouping_release(struct grouping *grouping)

@@ -130,8 +130,8 @@ static int passing_scan(struct groups_call *call, struct err *err)
 	struct passing passing CLEANUP(passing_release) = {0};
 	int rc = passing_init(&passing, call->query, &call->groups->facts, err);
 
-	for (call->column = 0; !rc && !context_is_asked(call->query) &&
-			       call->column < ARRAY_LEN(call->grouping.sets);
+	for (call->column = 0;
+	     !rc && !context_is_asked(call->query) && call->column < ARRAY_LEN(call->grouping.sets);
 	     call->column++) {
 		const struct storage_scan scan = grouping_scan(&call->grouping, call->column);
 
@@ -139,8 +139,8 @@ static int passing_scan(struct groups_call *call, struct err *err)
 			rc = passing_timeline(&passing, &scan, call->step_ns, &call->groups->facts,
 					      step_add, call, err);
 	}
-	for (size_t column = 0; !rc && context_is_asked(call->query) &&
-				column < ARRAY_LEN(call->grouping.sets);
+	for (size_t column = 0;
+	     !rc && context_is_asked(call->query) && column < ARRAY_LEN(call->grouping.sets);
 	     column++)
 		for (uint32_t group = 0; !rc && group < call->groups->count; group++)
 			rc = group_sum(call, &passing, column, group, err);

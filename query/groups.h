@@ -17,9 +17,9 @@ MUST_CHECK int query_each_series(const struct query *query, storage_series_fn fn
 				 struct err *err);
 
 struct query_group {
-	struct str values[QUERY_GROUP_LABELS_MAX]; /* of the labels asked for; "" where a series has
-						      none */
-	int64_t *sums;                             /* by step */
+	/* of the labels asked for; "" where a series has none */
+	struct str values[QUERY_GROUP_LABELS_MAX];
+	int64_t *sums; /* by step */
 	uint64_t *counts;
 	double total;
 };

@@ -2,8 +2,8 @@
 /*
  * The parts of an HTML file that shows one answer and fetches nothing.
  *
- * The file's own policy lets the page's script and style run by their hashes and nothing else, so that a
- * name which got out of its string would still be only text.
+ * The file's own policy lets the page's script and style run by their hashes and nothing else, so
+ * that a name which got out of its string would still be only text.
  */
 #include "query/html.h"
 
@@ -53,8 +53,9 @@ void html_begin(struct buf *out, const char *title)
 	}
 	(void)buf_add_str(out, "</head>\n<body>\n");
 	if (parts)
-		(void)buf_add_str(out, "<div id=\"page\"></div>\n<noscript>This file draws its flame "
-				       "graph with JavaScript.</noscript>\n");
+		(void)buf_add_str(out,
+				  "<div id=\"page\"></div>\n<noscript>This file draws its flame "
+				  "graph with JavaScript.</noscript>\n");
 }
 
 /* "<" stands in JSON's strings alone, and must not begin a tag there. */

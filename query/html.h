@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * query/html.h - a file that shows one answer: the page's own renderer, made by web/, and the answer as the JSON
- * that it reads.
+ * query/html.h - a file that shows one answer: the page's own renderer, made by web/, and the
+ * answer as the JSON that it reads.
  *
- * This room has no page in it; who has one (hearthd) hands it in before the first question.  Built without the
- * page, files hold a picture instead.  Failures stick to the buffer.
+ * This room has no page in it; who has one (hearthd) hands it in before the first question.  Built
+ * without the page, files hold a picture instead.  Failures stick to the buffer.
  */
 #ifndef QUERY_HTML_H
 #define QUERY_HTML_H

@@ -39,11 +39,11 @@ int query_key_reduce(struct query_tree *tree, enum query_granularity granularity
 	case QUERY_BY_ADDRESS:
 		break;
 	case QUERY_BY_FILE:
-		*key = (struct query_key){ .function = key->file ? key->file : key->library,
-					   .file = key->file };
+		*key = (struct query_key){.function = key->file ? key->file : key->library,
+					  .file = key->file};
 		break;
 	case QUERY_BY_LIBRARY:
-		*key = (struct query_key){ .function = key->library, .library = key->library };
+		*key = (struct query_key){.function = key->library, .library = key->library};
 		break;
 	}
 	return key->function ? 0 : query_tree_key_string(tree, "[unknown]", &key->function);
@@ -52,7 +52,7 @@ int query_key_reduce(struct query_tree *tree, enum query_granularity granularity
 /* Keep what else a library or an address is called, for filters. */
 static int alias_add(struct segment_call *call, uint32_t string, struct str text)
 {
-	uint32_t pair[2] = { string, 0 }, ignored;
+	uint32_t pair[2] = {string, 0}, ignored;
 
 	if (!string)
 		return 0;
@@ -60,8 +60,9 @@ static int alias_add(struct segment_call *call, uint32_t string, struct str text
 
 	if (!rc && !call->tree->alias_index.count)
 		rc = intern_init(&call->tree->alias_index, (size_t)64 << 20);
-	return rc ? rc :
-		    intern_put(&call->tree->alias_index, (const char *)pair, sizeof(pair), &ignored);
+	return rc ? rc
+		  : intern_put(&call->tree->alias_index, (const char *)pair, sizeof(pair),
+			       &ignored);
 }
 
 static int key_push(struct segment_call *call, struct query_key key)
@@ -110,9 +111,9 @@ static int address_keys(struct segment_call *call, const struct profile_frame *f
 {
 	static const struct profile_module unknown;
 	const struct query_names *names = call->query->names;
-	const struct profile_module *module = frame->module < call->segment->modules_count ?
-						      &call->segment->modules[frame->module] :
-						      &unknown;
+	const struct profile_module *module = frame->module < call->segment->modules_count
+						  ? &call->segment->modules[frame->module]
+						  : &unknown;
 	struct query_name found[QUERY_INLINES_MAX];
 	size_t count = 0;
 	int rc = 0;
@@ -121,7 +122,7 @@ static int address_keys(struct segment_call *call, const struct profile_frame *f
 		count = names->find(names->arg, module, call->segment->owner, frame->address,
 				    frame->flags & PROFILE_FRAME_FILE_OFFSET, found);
 	if (!count || call->query->granularity == QUERY_BY_ADDRESS) {
-		struct query_key key = { .library = library };
+		struct query_key key = {.library = library};
 
 		rc = address_name(call, frame->address, module, &key.function);
 		for (size_t i = 0; !rc && i < count; i++) {
@@ -132,10 +133,10 @@ static int address_keys(struct segment_call *call, const struct profile_frame *f
 		return rc ? rc : key_push(call, key);
 	}
 	for (size_t i = count; !rc && i-- > 0;) { /* the outermost goes first */
-		struct query_key key = { .library = library,
-					 .line = key_line(call->query, found[i].line,
-							  found[i].start_line),
-					 .start_line = key_start(call->query, found[i].start_line) };
+		struct query_key key = {
+		    .library = library,
+		    .line = key_line(call->query, found[i].line, found[i].start_line),
+		    .start_line = key_start(call->query, found[i].start_line)};
 
 		if (found[i].function)
 			rc = query_tree_key_string(call->tree, found[i].function, &key.function);
@@ -152,9 +153,9 @@ static int address_keys(struct segment_call *call, const struct profile_frame *f
 
 static int named_key(struct segment_call *call, const struct profile_frame *frame, uint32_t library)
 {
-	struct query_key key = { .library = library,
-				 .line = key_line(call->query, frame->line, frame->start_line),
-				 .start_line = key_start(call->query, frame->start_line) };
+	struct query_key key = {.library = library,
+				.line = key_line(call->query, frame->line, frame->start_line),
+				.start_line = key_start(call->query, frame->start_line)};
 	struct str function = segment_string(call->segment, frame->function);
 	struct str file = segment_string(call->segment, frame->file);
 	int rc = intern_put(&call->tree->strings, function.ptr, function.len, &key.function);
@@ -167,7 +168,7 @@ static int named_key(struct segment_call *call, const struct profile_frame *fram
 static int frame_name(struct segment_call *call, uint32_t number)
 {
 	const struct profile_frame *frame = &call->segment->frames[number];
-	struct str path = { "", 0 };
+	struct str path = {"", 0};
 	uint32_t library = 0;
 	size_t at = call->source->keys_count;
 
@@ -184,14 +185,13 @@ static int frame_name(struct segment_call *call, uint32_t number)
 			rc = alias_add(call, library, path);
 	}
 	if (!rc)
-		rc = frame->flags & PROFILE_FRAME_ADDRESS ? address_keys(call, frame, library) :
-							    named_key(call, frame, library);
+		rc = frame->flags & PROFILE_FRAME_ADDRESS ? address_keys(call, frame, library)
+							  : named_key(call, frame, library);
 	if (rc)
 		call->source->keys_count = at;
 	else
 		call->source->frames[number] = (struct skeleton_frame){
-			(uint32_t)at, (uint32_t)(call->source->keys_count - at)
-		};
+		    (uint32_t)at, (uint32_t)(call->source->keys_count - at)};
 	return rc;
 }
 
@@ -219,8 +219,8 @@ static inline int node_map(struct segment_call *call, uint32_t number, uint32_t 
 	return rc;
 }
 
-/* The nodes of a block that are marked, in the order of their numbers, in which a parent is before its children and
- * stacks stand together. */
+/* The nodes of a block that are marked, in the order of their numbers, in which a parent is before
+ * its children and stacks stand together. */
 static int block_map(struct segment_call *call, size_t block, uint64_t marks)
 {
 	struct skeleton_map *map = &call->source->map;
@@ -253,9 +253,10 @@ static uint64_t bits_between(size_t word, uint32_t first, uint32_t last)
 	return bits;
 }
 
-/* Mark these nodes, which go on one behind the other, up from the last to one that was or need not be. Whether there
- * is none. */
-static bool chain_mark(const struct segment_call *call, uint32_t first, uint32_t last, uint64_t *marks)
+/* Mark these nodes, which go on one behind the other, up from the last to one that was or need not
+ * be. Whether there is none. */
+static bool chain_mark(const struct segment_call *call, uint32_t first, uint32_t last,
+		       uint64_t *marks)
 {
 	for (size_t word = last / 64 + 1; word-- > first / 64;) {
 		uint64_t here = bits_between(word, first, last);
@@ -325,8 +326,9 @@ static int segment_add(void *arg, const struct storage_segment *segment)
 	call->segment = segment;
 	int rc = segment_map(call, segment->leaves, segment->leaves_count);
 	for (size_t i = 0; !rc && i < segment->leaves_count; i++) {
-		rc = skeleton_add(call->sums, skeleton_place(&call->source->map, segment->leaves[i]),
-				  segment->sums[i], segment->counts[i]);
+		rc =
+		    skeleton_add(call->sums, skeleton_place(&call->source->map, segment->leaves[i]),
+				 segment->sums[i], segment->counts[i]);
 		call->facts->samples += segment->counts[i];
 	}
 	return rc;
@@ -335,9 +337,8 @@ static int segment_add(void *arg, const struct storage_segment *segment)
 int query_map_records(const struct query *query, const struct storage_records *records,
 		      struct skeleton *skeleton, const struct skeleton_map **ret_map)
 {
-	struct segment_call call = { .query = query,
-				     .skeleton = skeleton,
-				     .segment = &records->segment };
+	struct segment_call call = {
+	    .query = query, .skeleton = skeleton, .segment = &records->segment};
 	int rc = segment_map(&call, records->nodes, records->count);
 
 	if (!rc)
@@ -348,8 +349,9 @@ int query_map_records(const struct query *query, const struct storage_records *r
 int query_map_tables(const struct query *query, const struct storage_segment *tables,
 		     struct skeleton *skeleton, const struct skeleton_map **ret_map)
 {
-	struct segment_call call = { .query = query, .skeleton = skeleton, .segment = tables };
-	/* A merge has met those that it read; steps within an hour are read from the tables of the level below. */
+	struct segment_call call = {.query = query, .skeleton = skeleton, .segment = tables};
+	/* A merge has met those that it read; steps within an hour are read from the tables of the
+	 * level below. */
 	int rc = segment_map(&call, NULL, 0);
 
 	if (!rc)
@@ -374,7 +376,7 @@ static int fate_merge(struct segment_call *call, const struct query_series_set *
 		      enum query_fate fate, struct err *err)
 {
 	const struct query *query = call->query;
-	struct query_series_set part CLEANUP(query_series_set_release) = { 0 };
+	struct query_series_set part CLEANUP(query_series_set_release) = {0};
 	int rc = context_split(set, fate, &part);
 
 	if (rc || !part.count)
@@ -394,13 +396,12 @@ static int fate_merge(struct segment_call *call, const struct query_series_set *
 }
 
 int query_merge_set(const struct query *query, const struct query_series_set *set,
-		    struct skeleton *skeleton, struct skeleton_sums *sums, struct query_facts *facts,
-		    struct err *err)
+		    struct skeleton *skeleton, struct skeleton_sums *sums,
+		    struct query_facts *facts, struct err *err)
 {
-	static const enum query_fate fates[] = { QUERY_ALL_IN, QUERY_ALL_OUT, QUERY_BY_RECORD };
+	static const enum query_fate fates[] = {QUERY_ALL_IN, QUERY_ALL_OUT, QUERY_BY_RECORD};
 	struct segment_call call = {
-		.query = query, .skeleton = skeleton, .sums = sums, .facts = facts
-	};
+	    .query = query, .skeleton = skeleton, .sums = sums, .facts = facts};
 	struct storage_scan scan = query_scan(query, set);
 	bool by_labels = context_is_asked(query);
 	int rc = by_labels ? 0 : storage_scan(query->reader, &scan, segment_add, &call, err);
@@ -420,16 +421,19 @@ int query_failed(int rc, struct err *err)
 	if (rc == -ENOMEM)
 		return err_set(err, rc, "query: out of memory");
 	if (rc == -ETIME && (!err || !err->code))
-		return err_set(err, rc, "query: its time was over before the shape was made; narrow the range or the filters");
+		return err_set(err, rc,
+			       "query: its time was over before the shape was made; narrow the "
+			       "range or the filters");
 	if (rc == -E2BIG)
 		return err_set(err, rc,
-			       "query: the answer has more than the limit of %zu nodes or 256 MiB of names; narrow the range, the selector or the filters",
+			       "query: the answer has more than the limit of %zu nodes or 256 MiB "
+			       "of names; narrow the range, the selector or the filters",
 			       QUERY_TREE_NODES_MAX);
 	return rc;
 }
 
-int query_merge_sums(const struct query *query, struct skeleton *skeleton, struct skeleton_sums *sums,
-		     struct query_facts *facts, struct err *err)
+int query_merge_sums(const struct query *query, struct skeleton *skeleton,
+		     struct skeleton_sums *sums, struct query_facts *facts, struct err *err)
 {
 	char type_id[PROFILE_TYPE_ID_MAX], unit[64];
 	struct query_selection selection;
@@ -495,7 +499,7 @@ int query_merge_settled(const struct query *query, struct skeleton *skeleton,
 
 int query_merge(const struct query *query, struct query_tree *tree, struct err *err)
 {
-	struct skeleton_sums sums = { 0 };
+	struct skeleton_sums sums = {0};
 	struct skeleton *skeleton = NULL;
 	bool reshaped = query_is_reshaped(query);
 	int rc = query_skeleton_borrow(query, &skeleton), rc_after;
@@ -508,9 +512,9 @@ int query_merge(const struct query *query, struct query_tree *tree, struct err *
 	}
 	rc_after = rc == -ENOENT ? 0 : rc;
 	if (!rc_after) {
-		const struct skeleton_take take = { .skeleton = skeleton,
-						    .sums = &sums,
-						    .max_nodes = reshaped ? 0 : query->max_nodes };
+		const struct skeleton_take take = {.skeleton = skeleton,
+						   .sums = &sums,
+						   .max_nodes = reshaped ? 0 : query->max_nodes};
 
 		rc_after = skeleton_tree(&take, tree, NULL);
 	}

@@ -13,7 +13,8 @@ MUST_CHECK int query_merge_set(const struct query *query, const struct query_ser
 			       struct skeleton *skeleton, struct skeleton_sums *sums,
 			       struct query_facts *facts, struct err *err);
 
-/* Where in the skeleton the stack of each record's node is, by node; borrowed until the next call. */
+/* Where in the skeleton the stack of each record's node is, by node; borrowed until the next
+ * call. */
 MUST_CHECK int query_map_records(const struct query *query, const struct storage_records *records,
 				 struct skeleton *skeleton, const struct skeleton_map **ret_map);
 
@@ -21,14 +22,16 @@ MUST_CHECK int query_map_records(const struct query *query, const struct storage
 MUST_CHECK int query_map_tables(const struct query *query, const struct storage_segment *tables,
 				struct skeleton *skeleton, const struct skeleton_map **ret_map);
 
-/* All that the query selects, before filters and shape, and its facts.  Returns as query_merge; with -ENOENT
- * sums and facts are whole. */
+/* All that the query selects, before filters and shape, and its facts.  Returns as query_merge;
+ * with -ENOENT sums and facts are whole. */
 MUST_CHECK int query_merge_sums(const struct query *query, struct skeleton *skeleton,
-				struct skeleton_sums *sums, struct query_facts *facts, struct err *err);
+				struct skeleton_sums *sums, struct query_facts *facts,
+				struct err *err);
 
 /* The same without what a filter drops, unless query_is_reshaped: then a tree has to be. */
 MUST_CHECK int query_merge_leaves(const struct query *query, struct skeleton *skeleton,
-				  struct skeleton_sums *sums, struct query_facts *facts, struct err *err);
+				  struct skeleton_sums *sums, struct query_facts *facts,
+				  struct err *err);
 /* The same, settled. */
 MUST_CHECK int query_merge_settled(const struct query *query, struct skeleton *skeleton,
 				   struct skeleton_sums *sums, struct query_facts *facts,

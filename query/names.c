@@ -4,7 +4,7 @@
  *
  *	plain    ns::f<int>(int, char) const            ns::f<int>
  *		 (anonymous namespace)::f(int)::{lambda()#1}::operator()() const
- *						        (anonymous namespace)::f(int)::{lambda()#1}::operator()
+ *		        (anonymous namespace)::f(int)::{lambda()#1}::operator()
  *	folded   ns::f<std::vector<int> >               ns::f<...>
  *		 <T as core::fmt::Display>::fmt         <T as core::fmt::Display>::fmt
  *		 operator<, operator<<, operator->      themselves
@@ -24,7 +24,7 @@ static bool ends_with(struct str s, const char *tail)
 /* Without what may stand behind the parameters. */
 static struct str without_qualifiers(struct str s)
 {
-	static const char *const tails[] = { " const", " volatile", " &", " &&", " noexcept" };
+	static const char *const tails[] = {" const", " volatile", " &", " &&", " noexcept"};
 
 	for (bool again = true; again;) {
 		again = false;
@@ -67,7 +67,7 @@ static struct str without_parameters(struct str name)
 	if (!ends_with(s, ")"))
 		return name;
 	size_t open = matching_open(s);
-	struct str before = { s.ptr, open };
+	struct str before = {s.ptr, open};
 
 	/* "(anonymous namespace)" and "operator()" are names, "f (file.js:1)" is not C++. */
 	if (!open || open == s.len || ends_with(before, "operator") || ends_with(before, "::") ||
@@ -85,7 +85,7 @@ static bool is_word(char c)
 /* Whether "<" at `at` opens template arguments: it follows a name, which is not "operator". */
 static bool opens_arguments(struct str s, size_t at)
 {
-	struct str before = { s.ptr, at };
+	struct str before = {s.ptr, at};
 
 	/* Rust writes f::<T>. */
 	if (ends_with(before, "::") && at > 2)

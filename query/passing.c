@@ -15,10 +15,10 @@ bool passing_is_needed(const struct query *query)
 /* What a shape leaves is known of a tree. */
 static int shape_passes(struct passing *p, const struct query *query)
 {
-	struct query_tree tree CLEANUP(query_tree_release) = { 0 };
-	struct skeleton_numbers numbers CLEANUP(skeleton_numbers_release) = { 0 };
+	struct query_tree tree CLEANUP(query_tree_release) = {0};
+	struct skeleton_numbers numbers CLEANUP(skeleton_numbers_release) = {0};
 	uint32_t *CLEANUP(cleanup_free) map = NULL;
-	const struct skeleton_take take = { .skeleton = p->skeleton, .sums = &p->sums };
+	const struct skeleton_take take = {.skeleton = p->skeleton, .sums = &p->sums};
 	int rc = query_tree_init(&tree);
 
 	if (!rc)
@@ -55,8 +55,8 @@ static int passes_find(struct passing *p, const struct query *query)
 int passing_init(struct passing *passing, const struct query *query, struct query_facts *facts,
 		 struct err *err)
 {
-	*passing = (struct passing){ .query = query };
-	*facts = (struct query_facts){ 0 };
+	*passing = (struct passing){.query = query};
+	*facts = (struct query_facts){0};
 	int rc = query_skeleton_borrow(query, &passing->skeleton);
 
 	if (!rc)
@@ -80,7 +80,7 @@ void passing_release(struct passing *passing)
 	if (passing->query)
 		query_skeleton_return(passing->query, passing->skeleton);
 	free(passing->passes);
-	*passing = (struct passing){ 0 };
+	*passing = (struct passing){0};
 }
 
 bool passing_node(const struct passing *passing, uint32_t node)
@@ -93,7 +93,7 @@ int passing_sum(struct passing *passing, const struct query *query,
 		uint64_t *ret_samples, struct err *err)
 {
 	struct skeleton_sums *sums = &passing->sums;
-	struct query_facts part = { 0 };
+	struct query_facts part = {0};
 	int64_t sum = 0;
 	uint64_t samples = 0;
 
@@ -156,7 +156,7 @@ int passing_timeline(struct passing *passing, const struct storage_scan *scan, i
 		     struct query_facts *facts, storage_total_fn fn, void *arg, struct err *err)
 {
 	struct storage_reader *reader = passing->query->reader;
-	struct counting all = { 0 }, some = { .fn = fn, .arg = arg };
+	struct counting all = {0}, some = {.fn = fn, .arg = arg};
 	struct storage_scan part = *scan;
 
 	part.passes = tables_pass;

@@ -23,13 +23,15 @@
 struct query_name {
 	const char *function, *file; /* NULL: unknown */
 	uint32_t line, start_line;
-	uint64_t inside; /* bytes from the function's begin, which names it when nothing else does */
+	/* bytes from the function's begin, which names it when nothing else does */
+	uint64_t inside;
 };
 
 /* Names an address. Innermost frame first; returns how many, 0 when nothing is known. */
 struct query_names {
 	void *arg;
-	uint64_t epoch; /* another one for each set of answers: names are kept by it. 0: never keep them */
+	/* another one for each set of answers: names are kept by it. 0: never keep them */
+	uint64_t epoch;
 	size_t (*find)(void *arg, const struct profile_module *module, uint32_t owner,
 		       uint64_t address, bool is_file_offset,
 		       struct query_name names[QUERY_INLINES_MAX]);
@@ -38,9 +40,9 @@ struct query_names {
 /* What two frames must share to be one node. */
 enum query_granularity {
 	QUERY_BY_FUNCTION, /* name, library, file */
-	QUERY_BY_LINE,	   /* and the line */
+	QUERY_BY_LINE,     /* and the line */
 	QUERY_BY_ADDRESS,  /* the address itself, as binary+0x... beside its name */
-	QUERY_BY_FILE,	   /* the source file alone */
+	QUERY_BY_FILE,     /* the source file alone */
 	QUERY_BY_LIBRARY   /* the binary alone */
 };
 
@@ -57,7 +59,8 @@ struct query_range {
 /* Which records: by what they say of themselves, which only L0 knows.  Zeroed: all. */
 struct query_context {
 	struct str thread; /* a name, or a number */
-	/* 16 and 32 hexadecimal digits each; any of them.  A span is also the root of its service. */
+	/* 16 and 32 hexadecimal digits each; any of them.  A span is also the root of its
+	 * service. */
 	const struct str *span_ids, *trace_ids;
 	size_t span_ids_count, trace_ids_count;
 };
@@ -74,11 +77,14 @@ enum query_side { QUERY_CALLEES, QUERY_CALLERS };
 /* What becomes of the merged and filtered tree, in the order of the members.  Zeroed: nothing. */
 struct query_shape {
 	enum query_names_level names;
-	bool by_name; /* one function (by line: and line) is one node, whatever its file and library */
-	bool collapse;	     /* a function stands once on a path: a call of what is open returns to it */
-	struct str sandwich; /* one function ("": none): the stacks that hold it, cut at its outermost call */
-	enum query_side side; /* below it, or above it and callers below */
-	bool invert;	     /* leaves first */
+	/* one function (by line: and line) is one node, whatever its file and library */
+	bool by_name;
+	/* a function stands once on a path: a call of what is open returns to it */
+	bool collapse;
+	/* one function ("": none): the stacks that hold it, cut at its outermost call */
+	struct str sandwich;
+	enum query_side side;   /* below it, or above it and callers below */
+	bool invert;            /* leaves first */
 	const struct str *path; /* names from the root: the stacks that start so */
 	size_t path_count;
 };
@@ -93,19 +99,20 @@ struct query {
 	const struct selector *selector; /* NULL: everything */
 	struct query_range range;
 	enum query_granularity granularity;
-	int64_t deadline_ns; /* CLOCK_MONOTONIC; 0: none */
+	int64_t deadline_ns;                 /* CLOCK_MONOTONIC; 0: none */
 	const struct query_filter *filter;   /* NULL: none */
 	const struct query_context *context; /* NULL: every record */
 	struct query_shape shape;
-	size_t max_nodes; /* a tree may leave out what a view of so many does not show. 0: it is whole */
+	/* a tree may leave out what a view of so many does not show. 0: it is whole */
+	size_t max_nodes;
 };
 
 /* What stands in every answer beside its numbers. */
 struct query_facts {
 	uint64_t samples; /* behind the answer */
-	bool partial;	  /* the deadline came first */
-	/* A restriction by what records say reaches back to here, though the range and the data begin earlier:
-	 * only L0 has records. 0: it reaches all. */
+	bool partial;     /* the deadline came first */
+	/* A restriction by what records say reaches back to here, though the range and the data
+	 * begin earlier: only L0 has records. 0: it reaches all. */
 	int64_t records_from_ns;
 	/* Of a question with a filter, a context or a shape: what was selected and is not shown.
 	 * The answer's total and `removed_value` are the whole. */
@@ -146,7 +153,8 @@ struct query_tree {
 	struct intern strings, key_index;
 	struct slots node_slots; /* by parent and key */
 	uint64_t secret[2];
-	struct intern alias_index; /* pairs of strings: what else a library or an address is called */
+	/* pairs of strings: what else a library or an address is called */
+	struct intern alias_index;
 	struct query_key *keys;
 	size_t keys_count, keys_capacity;
 	struct query_tree_node *nodes;
@@ -161,18 +169,21 @@ struct query_tree {
 MUST_CHECK int query_tree_init(struct query_tree *tree);
 void query_tree_release(struct query_tree *tree);
 
-/* Merge everything that the query selects into a fresh tree, which takes no further children. Returns 0,
- * -ENOENT when no series matches (the tree is empty but whole), -EINVAL, -EIO or -ENOMEM. */
+/* Merge everything that the query selects into a fresh tree, which takes no further children.
+ * Returns 0, -ENOENT when no series matches (the tree is empty but whole), -EINVAL, -EIO or
+ * -ENOMEM. */
 MUST_CHECK int query_merge(const struct query *query, struct query_tree *tree, struct err *err);
 
 /* Add to a node's child of this name. For building trees in tests and from other sources. */
 MUST_CHECK int query_tree_child(struct query_tree *tree, uint32_t parent,
 				const struct query_key *key, uint32_t *ret_node);
 /* The same with a key's number, which stays that key's. */
-MUST_CHECK int query_tree_key(struct query_tree *tree, const struct query_key *key, uint32_t *ret_key);
+MUST_CHECK int query_tree_key(struct query_tree *tree, const struct query_key *key,
+			      uint32_t *ret_key);
 MUST_CHECK int query_tree_child_of(struct query_tree *tree, uint32_t parent, uint32_t key,
 				   uint32_t *ret_node);
-MUST_CHECK int query_tree_key_string(struct query_tree *tree, const char *text, uint32_t *ret_string);
+MUST_CHECK int query_tree_key_string(struct query_tree *tree, const char *text,
+				     uint32_t *ret_string);
 /* The order of two keys: by function, library, file, line. As strcmp. */
 int query_keys_compare(const struct query_tree *tree, const struct query_key *a,
 		       const struct query_key *b);
@@ -187,13 +198,15 @@ struct query_view {
 	const struct query_tree *tree;
 	uint32_t *order; /* tree nodes, preorder; order[0] is the root */
 	uint32_t *depth; /* of order[i] */
-	int64_t *hidden_self; /* what order[i]'s hidden children held (query_view_hidden()); NULL: none is hidden */
+	/* what order[i]'s hidden children held (query_view_hidden()); NULL: none is hidden */
+	int64_t *hidden_self;
 	size_t count;
 	size_t hidden_nodes;
 	int64_t hidden_value;
 };
 
-/* Every node in preorder with its depth, in no order among siblings; both are the caller's to free. */
+/* Every node in preorder with its depth, in no order among siblings; both are the caller's to
+ * free. */
 MUST_CHECK int query_tree_preorder(const struct query_tree *tree, uint32_t **ret_order,
 				   uint32_t **ret_depth);
 /* Samples below and at each node; free it. NULL without memory. */
@@ -229,9 +242,10 @@ struct query_table {
 	struct arena arena;
 };
 
-/* Rows by `by`: "function", "name" (of the function, wherever it stands, as pprof's rows), "file", "line",
- * "address", "library", "thread", or the name of a label (of the series, else of the records' context).  Recursion counts once in a row's total.  Returns as
- * query_merge; after -ENOENT the table is empty, but whole, and is to be released. */
+/* Rows by `by`: "function", "name" (of the function, wherever it stands, as pprof's rows), "file",
+ * "line", "address", "library", "thread", or the name of a label (of the series, else of the
+ * records' context).  Recursion counts once in a row's total.  Returns as query_merge; after
+ * -ENOENT the table is empty, but whole, and is to be released. */
 MUST_CHECK int query_top(const struct query *query, struct str by, struct query_table *ret_table,
 			 struct err *err);
 void query_table_release(struct query_table *table);
@@ -265,15 +279,16 @@ void query_timeline_release(struct query_timeline *timeline);
 
 /* ---- the catalogue ---- */
 
-/* A part of a sorted list: entries behind `after` ("": from the first), at most `limit` (0: all). */
+/* A part of a sorted list: entries behind `after` ("": from the first), at most `limit` (0:
+ * all). */
 struct query_page {
 	struct str name; /* of the label whose values are wanted */
 	struct str after;
 	size_t limit;
 };
 
-/* Write {"schema":...} documents straight into `out`; the range and viewer of `query` count. A page that
- * is not the last has "next", which is the next one's `after`. */
+/* Write {"schema":...} documents straight into `out`; the range and viewer of `query` count. A page
+ * that is not the last has "next", which is the next one's `after`. */
 MUST_CHECK int query_services_page(const struct query *query, const struct query_page *page,
 				   struct buf *out, struct err *err);
 MUST_CHECK int query_types_page(const struct query *query, const struct query_page *page,

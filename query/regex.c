@@ -22,7 +22,7 @@ static int compile(struct query_regex *regex, struct str pattern, const char *wh
 
 	regex->code = pcre2_compile((PCRE2_SPTR)pattern.ptr, pattern.len,
 				    PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_DOLLAR_ENDONLY |
-					    PCRE2_NEVER_BACKSLASH_C,
+					PCRE2_NEVER_BACKSLASH_C,
 				    &code, &where, NULL);
 	if (regex->code)
 		return 0;
@@ -36,8 +36,8 @@ int query_regex_new(struct str pattern, const char *what, struct query_regex **r
 		    struct err *err)
 {
 	if (pattern.len > QUERY_PATTERN_MAX)
-		return err_set(err, -E2BIG, "%s: a pattern of %zu bytes is above the limit of %d", what,
-			       pattern.len, QUERY_PATTERN_MAX);
+		return err_set(err, -E2BIG, "%s: a pattern of %zu bytes is above the limit of %d",
+			       what, pattern.len, QUERY_PATTERN_MAX);
 	struct query_regex *regex = calloc(1, sizeof(*regex));
 
 	if (regex)
@@ -74,7 +74,8 @@ bool query_regex_found(const struct query_regex *regex, struct str text)
 
 	if (!data)
 		return false;
-	int rc = pcre2_match(regex->code, (PCRE2_SPTR)text.ptr, text.len, 0, 0, data, regex->context);
+	int rc =
+	    pcre2_match(regex->code, (PCRE2_SPTR)text.ptr, text.len, 0, 0, data, regex->context);
 
 	pcre2_match_data_free(data);
 	return rc >= 0;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * query/regex.h - patterns that a stranger wrote: searched in text, under limits.  Private to query/.
+ * query/regex.h - patterns that a stranger wrote: searched in text, under limits.  Private to
+ * query/.
  *
- * Syntax is PCRE2's, read as RE2 would where they differ: "." takes no newline, "$" is the end, text is
- * UTF-8, bytes that are not match nothing but themselves.  Read-only after it is made: any thread.
+ * Syntax is PCRE2's, read as RE2 would where they differ: "." takes no newline, "$" is the end,
+ * text is UTF-8, bytes that are not match nothing but themselves.  Read-only after it is made: any
+ * thread.
  */
 #ifndef QUERY_REGEX_H
 #define QUERY_REGEX_H

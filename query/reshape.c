@@ -47,7 +47,8 @@ static const struct query_key *key_of(const struct reshape_step *step, uint32_t 
 }
 
 #define STEPS_BETWEEN_CLOCKS 4096
-#define GRACE_NS (INT64_C(5) * NS_PER_S) /* what was merged until the deadline is still to be shaped */
+/* what was merged until the deadline is still to be shaped */
+#define GRACE_NS (INT64_C(5) * NS_PER_S)
 
 int reshape_child(struct reshape_step *step, uint32_t parent, uint32_t key, uint32_t *ret_node)
 {
@@ -150,12 +151,12 @@ static int key_of_name(struct reshape_step *step, struct query_key *key)
 {
 	bool by_line = step->query->granularity == QUERY_BY_LINE;
 
-	*key = (struct query_key){ .function = key->function, .line = by_line ? key->line : 0 };
+	*key = (struct query_key){.function = key->function, .line = by_line ? key->line : 0};
 	return 0;
 }
 
-/* The keys of names were all added here, in order; what they are shown with is the last old key's, in the
- * order of their texts. */
+/* The keys of names were all added here, in order; what they are shown with is the last old key's,
+ * in the order of their texts. */
 static int join_step(struct reshape_step *step)
 {
 	size_t old_keys = step->tree->keys_count;
@@ -173,8 +174,9 @@ static int join_step(struct reshape_step *step)
 
 		(void)key_of_name(step, &key);
 		at = intern_find(&step->tree->key_index, (const char *)&key, sizeof(key));
-		if (at > 0 && (!step->shown[at].function ||
-			       query_keys_compare(step->tree, &step->tree->keys[i], &step->shown[at]) > 0))
+		if (at > 0 &&
+		    (!step->shown[at].function ||
+		     query_keys_compare(step->tree, &step->tree->keys[i], &step->shown[at]) > 0))
 			step->shown[at] = step->tree->keys[i];
 	}
 	return 0;
@@ -213,7 +215,7 @@ static int prune_step(struct reshape_step *step)
 	for (uint32_t i = 1; !rc && i < step->count; i++)
 		if (needed[i])
 			rc = reshape_child(step, step->map[step->from[i].parent], step->from[i].key,
-				      &step->map[i]);
+					   &step->map[i]);
 	return rc;
 }
 
@@ -244,7 +246,8 @@ static int invert_step(struct reshape_step *step)
 static int sandwich_step(struct reshape_step *step)
 {
 	const struct query_shape *shape = &step->query->shape;
-	int64_t wanted = intern_find(&step->tree->strings, shape->sandwich.ptr, shape->sandwich.len);
+	int64_t wanted =
+	    intern_find(&step->tree->strings, shape->sandwich.ptr, shape->sandwich.len);
 	uint32_t *CLEANUP(cleanup_free) outermost = calloc(step->count, sizeof(*outermost));
 	bool *CLEANUP(cleanup_free) needed = needed_nodes(step);
 	int rc = outermost && needed ? 0 : -ENOMEM;
@@ -259,7 +262,7 @@ static int sandwich_step(struct reshape_step *step)
 			continue;
 		if (shape->side == QUERY_CALLEES)
 			rc = reshape_child(step, outermost[i] == i ? 0 : step->map[parent],
-				      step->from[i].key, &step->map[i]);
+					   step->from[i].key, &step->map[i]);
 		else if (step->live[i])
 			rc = hang_upwards(step, outermost[i], &step->map[i]);
 	}
@@ -337,7 +340,7 @@ static int nodes_reset(struct query_tree *tree)
 
 	if (rc)
 		return rc;
-	tree->nodes[0] = (struct query_tree_node){ 0 };
+	tree->nodes[0] = (struct query_tree_node){0};
 	tree->nodes_count = 1;
 	return 0;
 }
@@ -357,12 +360,12 @@ static int step_run(struct reshaping *r, int (*run)(struct reshape_step *step))
 	struct query_tree_node *CLEANUP(cleanup_free) from = r->tree->nodes;
 	size_t count = r->tree->nodes_count;
 	uint32_t *CLEANUP(cleanup_free) map = malloc((count + 1) * sizeof(*map));
-	struct reshape_step step = { .query = r->query,
-				     .tree = r->tree,
-				     .from = from,
-				     .count = count,
-				     .live = r->live,
-				     .map = map };
+	struct reshape_step step = {.query = r->query,
+				    .tree = r->tree,
+				    .from = from,
+				    .count = count,
+				    .live = r->live,
+				    .map = map};
 	int rc = nodes_reset(r->tree);
 
 	if (rc || !map)
@@ -395,15 +398,15 @@ static int steps_run(struct reshaping *r)
 		bool wanted;
 		int (*run)(struct reshape_step *step);
 	} steps[] = {
-		{ query_filter_has_names(query->filter), filter_step },
-		{ reshape_merge_granularity(query) != query->granularity, coarsen_step },
-		{ query->shape.names, names_step },
-		{ query->shape.by_name, join_step },
-		{ query->shape.collapse, collapse_step },
-		{ query->shape.collapse, prune_step },
-		{ query->shape.sandwich.len, sandwich_step },
-		{ query->shape.invert, invert_step },
-		{ query->shape.path_count, path_step },
+	    {query_filter_has_names(query->filter), filter_step},
+	    {reshape_merge_granularity(query) != query->granularity, coarsen_step},
+	    {query->shape.names, names_step},
+	    {query->shape.by_name, join_step},
+	    {query->shape.collapse, collapse_step},
+	    {query->shape.collapse, prune_step},
+	    {query->shape.sandwich.len, sandwich_step},
+	    {query->shape.invert, invert_step},
+	    {query->shape.path_count, path_step},
 	};
 	int rc = 0;
 
@@ -444,11 +447,11 @@ int reshape_tree(const struct query *query, struct query_tree *tree, const bool 
 {
 	size_t count = tree->nodes_count;
 	struct query_tree_node *CLEANUP(cleanup_free) old = malloc(count * sizeof(*old));
-	struct reshaping r = { .query = query,
-			       .tree = tree,
-			       .map = malloc(count * sizeof(*r.map)),
-			       .count = count,
-			       .live = malloc(count) };
+	struct reshaping r = {.query = query,
+			      .tree = tree,
+			      .map = malloc(count * sizeof(*r.map)),
+			      .count = count,
+			      .live = malloc(count)};
 	int rc = old && r.map && r.live ? 0 : -ENOMEM;
 
 	for (size_t i = 0; !rc && i < count; i++) {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * query/reshape.h - from the merged tree to the one that is shown, step by step.  Private to query/.
+ * query/reshape.h - from the merged tree to the one that is shown, step by step.  Private to
+ * query/.
  *
- * A step sees structure alone: it decides for each node that holds samples where they go, or that they
- * are dropped.  Steps compose to one map from merged nodes to shown ones, so that values are moved once,
- * as many columns as there are (a diff has two sides, a timeline one for each step).
+ * A step sees structure alone: it decides for each node that holds samples where they go, or that
+ * they are dropped.  Steps compose to one map from merged nodes to shown ones, so that values are
+ * moved once, as many columns as there are (a diff has two sides, a timeline one for each step).
  */
 #ifndef QUERY_RESHAPE_H
 #define QUERY_RESHAPE_H
@@ -19,9 +20,10 @@ struct reshape_step {
 	const struct query_tree_node *from; /* the nodes before */
 	size_t count;
 	const bool *live; /* whether from[i] holds samples */
-	uint32_t *map;	  /* to fill: where from[i]'s samples go, RESHAPE_DROPPED unless set */
-	size_t steps; /* of work, for the deadline */
-	struct query_key *shown; /* by key: its file, library and line, where they are not its identity */
+	uint32_t *map;    /* to fill: where from[i]'s samples go, RESHAPE_DROPPED unless set */
+	size_t steps;     /* of work, for the deadline */
+	/* by key: its file, library and line, where they are not its identity */
+	struct query_key *shown;
 	size_t shown_count;
 };
 
@@ -34,16 +36,17 @@ bool query_is_reshaped(const struct query *query);
 enum query_granularity reshape_merge_granularity(const struct query *query);
 
 /*
- * Make the tree's nodes those that are shown.  `live` says which nodes hold samples, NULL: those with a
- * self or samples.  Values move; what is dropped is counted in the facts.  The map, by
- * old node, is the caller's when ret_map is not NULL.  Returns -ETIME some seconds
- * after the question's deadline: a shape that is half made means nothing.
+ * Make the tree's nodes those that are shown.  `live` says which nodes hold samples, NULL: those
+ * with a self or samples.  Values move; what is dropped is counted in the facts.  The map, by old
+ * node, is the caller's when ret_map is not NULL.  Returns -ETIME some seconds after the question's
+ * deadline: a shape that is half made means nothing.
  */
 MUST_CHECK int reshape_tree(const struct query *query, struct query_tree *tree, const bool *live,
 			    uint32_t **ret_map);
 
 /* The node of the new tree, counted as work: -ETIME some seconds after the question's deadline. */
-MUST_CHECK int reshape_child(struct reshape_step *step, uint32_t parent, uint32_t key, uint32_t *ret_node);
+MUST_CHECK int reshape_child(struct reshape_step *step, uint32_t parent, uint32_t key,
+			     uint32_t *ret_node);
 
 /* Mark what stands above a marked node; parents are numbered below children. */
 void reshape_mark_ancestors(const struct reshape_step *step, bool *marked);
@@ -59,8 +62,8 @@ bool query_filter_has_names(const struct query_filter *filter);
 bool query_filter_keeps_stacks(const struct query_filter *filter);
 /* Which nodes' samples such a filter keeps, by node; the caller's. */
 struct skeleton;
-MUST_CHECK int query_filter_nodes(const struct query_filter *filter, const struct skeleton *skeleton,
-				  bool **ret_passes);
+MUST_CHECK int query_filter_nodes(const struct query_filter *filter,
+				  const struct skeleton *skeleton, bool **ret_passes);
 
 /* A function's name at a level, appended. */
 struct buf;

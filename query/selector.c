@@ -73,8 +73,7 @@ static int quoted(struct scanner *s, char **ret_text, size_t *ret_len)
 
 		/* A back slash before anything but a known escape stays: "1\\..*" and "1\..*"
 		 * are both written in practice, and both mean the pattern 1\..* */
-		if (c == '\\' && quote != '`' && s->at + 1 < s->end &&
-		    strchr("\\\"'ntr", s->at[1]))
+		if (c == '\\' && quote != '`' && s->at + 1 < s->end && strchr("\\\"'ntr", s->at[1]))
 			c = unescaped(*++s->at);
 		text[len++] = c;
 	}
@@ -82,8 +81,9 @@ static int quoted(struct scanner *s, char **ret_text, size_t *ret_len)
 		return wrong(s, "the closing quote");
 	s->at++;
 	if (len > SELECTOR_PATTERN_MAX)
-		return err_set(s->err, -E2BIG, "selector: a value of %zu bytes is above the limit of %d",
-			       len, SELECTOR_PATTERN_MAX);
+		return err_set(s->err, -E2BIG,
+			       "selector: a value of %zu bytes is above the limit of %d", len,
+			       SELECTOR_PATTERN_MAX);
 	text[len] = '\0';
 	*ret_len = len;
 	*ret_text = TAKE(text);
@@ -111,9 +111,7 @@ static int operator(struct scanner *s, enum op *ret_op)
 	static const struct {
 		const char text[3];
 		enum op op;
-	} ops[] = {
-		{ "=~", OP_MATCH }, { "!~", OP_NOT_MATCH }, { "!=", OP_NOT_EQUAL }, { "=", OP_EQUAL }
-	};
+	} ops[] = {{"=~", OP_MATCH}, {"!~", OP_NOT_MATCH}, {"!=", OP_NOT_EQUAL}, {"=", OP_EQUAL}};
 
 	skip_space(s);
 	for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
@@ -136,7 +134,7 @@ static int compile(struct scanner *s, struct matcher *m)
 
 	m->code = pcre2_compile((PCRE2_SPTR)m->value, m->value_len,
 				PCRE2_ANCHORED | PCRE2_ENDANCHORED | PCRE2_DOTALL |
-					PCRE2_NEVER_BACKSLASH_C,
+				    PCRE2_NEVER_BACKSLASH_C,
 				&code, &where, NULL);
 	if (m->code)
 		return 0;
@@ -185,7 +183,7 @@ static int matchers_parse(struct scanner *s, struct selector *selector)
 int selector_parse(struct str text, struct selector **ret_selector, struct err *err)
 {
 	struct selector *selector = calloc(1, sizeof(*selector));
-	struct scanner scanner = { text.ptr, text.ptr, text.ptr + text.len, err };
+	struct scanner scanner = {text.ptr, text.ptr, text.ptr + text.len, err};
 	int rc = -ENOMEM;
 
 	if (selector)
@@ -223,15 +221,17 @@ void selector_free(struct selector *selector)
 	free(selector);
 }
 
-/* Reaching a limit is no match: the answer stays bounded, and an exclusion excludes nothing more. */
-static bool regex_matches(const struct selector *selector, const struct matcher *m, struct str value)
+/* Reaching a limit is no match: the answer stays bounded, and an exclusion excludes nothing
+ * more. */
+static bool regex_matches(const struct selector *selector, const struct matcher *m,
+			  struct str value)
 {
 	pcre2_match_data *data = pcre2_match_data_create(1, NULL);
 
 	if (!data)
 		return false;
-	int rc = pcre2_match(m->code, (PCRE2_SPTR)value.ptr, value.len, 0, 0, data,
-			     selector->context);
+	int rc =
+	    pcre2_match(m->code, (PCRE2_SPTR)value.ptr, value.len, 0, 0, data, selector->context);
 
 	pcre2_match_data_free(data);
 	return rc >= 0;
@@ -240,8 +240,8 @@ static bool regex_matches(const struct selector *selector, const struct matcher 
 static bool holds(const struct selector *selector, const struct matcher *m, struct str value)
 {
 	bool positive = m->op == OP_EQUAL || m->op == OP_MATCH;
-	bool found = m->code ? regex_matches(selector, m, value) :
-			       value.len == m->value_len && !memcmp(value.ptr, m->value, value.len);
+	bool found = m->code ? regex_matches(selector, m, value)
+			     : value.len == m->value_len && !memcmp(value.ptr, m->value, value.len);
 
 	return found == positive;
 }
@@ -251,7 +251,7 @@ bool selector_matches(const struct selector *selector, selector_label_fn label, 
 	for (size_t i = 0; selector && i < selector->count; i++) {
 		const struct matcher *m = &selector->matchers[i];
 
-		if (!holds(selector, m, label(arg, (struct str){ m->name, m->name_len })))
+		if (!holds(selector, m, label(arg, (struct str){m->name, m->name_len})))
 			return false;
 	}
 	return true;
@@ -287,7 +287,7 @@ bool selector_value(const struct selector *selector, struct str name, struct str
 
 		if (m->op != OP_EQUAL || !is_of(m, name))
 			continue;
-		*ret_value = (struct str){ m->value, m->value_len };
+		*ret_value = (struct str){m->value, m->value_len};
 		return true;
 	}
 	return false;
@@ -302,7 +302,7 @@ bool selector_settle(struct selector *selector, selector_known_fn known, void *a
 		struct matcher *m = &selector->matchers[i];
 		struct str value;
 
-		if (!known(arg, (struct str){ m->name, m->name_len }, &value)) {
+		if (!known(arg, (struct str){m->name, m->name_len}, &value)) {
 			selector->matchers[kept++] = *m;
 			continue;
 		}

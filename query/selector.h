@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * query/selector.h - label selectors as PromQL writes them: {service="a",env!="b",version=~"1\\..*"}.
+ * query/selector.h - label selectors as PromQL writes them:
+ * {service="a",env!="b",version=~"1\\..*"}.
  *
  * Values stand in double quotes with \\ \" \n \t escapes, or in back quotes without any.  A name is
  * [A-Za-z_][A-Za-z0-9_.]* or quoted.  Regular expressions are PCRE2's, anchored at both ends, and
- * run under match limits, so that a pattern cannot take the agent's time.  Any thread; a selector is
- * read-only after parsing.
+ * run under match limits, so that a pattern cannot take the agent's time.  Any thread; a selector
+ * is read-only after parsing.
  */
 #ifndef QUERY_SELECTOR_H
 #define QUERY_SELECTOR_H
@@ -19,7 +20,8 @@
 
 struct selector;
 
-/* Parse `text` ("" and "{}" select everything). Returns 0, -EINVAL with the place, -E2BIG or -ENOMEM. */
+/* Parse `text` ("" and "{}" select everything). Returns 0, -EINVAL with the place, -E2BIG or
+ * -ENOMEM. */
 MUST_CHECK int selector_parse(struct str text, struct selector **ret_selector, struct err *err);
 void selector_free(struct selector *selector);
 

@@ -28,7 +28,8 @@ bool query_wants(const struct query *query, const struct storage_series *series)
 
 int query_column_of(const struct profile_type *type, const struct storage_series *series)
 {
-	if (!str_equal(type->name, series->name) || !str_equal(type->period_type, series->period_type) ||
+	if (!str_equal(type->name, series->name) ||
+	    !str_equal(type->period_type, series->period_type) ||
 	    !str_equal(type->period_unit, series->period_unit))
 		return -1;
 	for (size_t i = 0; i < series->columns_count; i++)
@@ -82,9 +83,9 @@ static int select_one(void *arg, const struct storage_series *series)
 int query_select(const struct query *query, struct str group_by,
 		 struct query_selection *ret_selection, struct err *err)
 {
-	struct select_call call = { query, group_by, ret_selection };
+	struct select_call call = {query, group_by, ret_selection};
 
-	*ret_selection = (struct query_selection){ 0 };
+	*ret_selection = (struct query_selection){0};
 	arena_init(&ret_selection->arena, (size_t)16 << 20);
 	int rc = storage_series(query->reader, query->range.from_ns, query->range.until_ns,
 				select_one, &call, err);
@@ -99,7 +100,7 @@ void query_selection_release(struct query_selection *selection)
 	for (size_t i = 0; i < ARRAY_LEN(selection->sets); i++)
 		query_series_set_release(&selection->sets[i]);
 	arena_release(&selection->arena);
-	*selection = (struct query_selection){ 0 };
+	*selection = (struct query_selection){0};
 }
 
 void query_series_set_release(struct query_series_set *set)
@@ -107,16 +108,16 @@ void query_series_set_release(struct query_series_set *set)
 	free(set->identities);
 	free(set->groups);
 	free(set->verdicts);
-	*set = (struct query_series_set){ 0 };
+	*set = (struct query_series_set){0};
 }
 
 int query_series_set_alike(const struct query_series_set *set, struct query_series_set *ret_set)
 {
 	*ret_set = (struct query_series_set){
-		.column = set->column,
-		.identities = malloc((set->count + 1) * sizeof(*ret_set->identities)),
-		.groups = malloc((set->count + 1) * sizeof(*ret_set->groups)),
-		.verdicts = malloc((set->count + 1) * sizeof(*ret_set->verdicts)),
+	    .column = set->column,
+	    .identities = malloc((set->count + 1) * sizeof(*ret_set->identities)),
+	    .groups = malloc((set->count + 1) * sizeof(*ret_set->groups)),
+	    .verdicts = malloc((set->count + 1) * sizeof(*ret_set->verdicts)),
 	};
 	if (ret_set->identities && ret_set->groups && ret_set->verdicts)
 		return 0;
@@ -135,12 +136,12 @@ void query_series_set_take(struct query_series_set *to, const struct query_serie
 struct storage_scan query_scan(const struct query *query, const struct query_series_set *set)
 {
 	return (struct storage_scan){
-		.series = set->identities,
-		.series_count = set->count,
-		.column = set->column,
-		.from_ns = query->range.from_ns,
-		.until_ns = query->range.until_ns,
-		.deadline_ns = query->deadline_ns,
+	    .series = set->identities,
+	    .series_count = set->count,
+	    .column = set->column,
+	    .from_ns = query->range.from_ns,
+	    .until_ns = query->range.until_ns,
+	    .deadline_ns = query->deadline_ns,
 	};
 }
 
@@ -160,8 +161,8 @@ static int loss_add(void *arg, struct hash128 series, struct str reason, uint64_
 		facts->losses[QUERY_LOSSES_MAX - 1].count += count;
 		return 0;
 	}
-	(void)snprintf(facts->losses[facts->losses_count].reason,
-		       sizeof(facts->losses[0].reason), "%.*s", (int)reason.len, reason.ptr);
+	(void)snprintf(facts->losses[facts->losses_count].reason, sizeof(facts->losses[0].reason),
+		       "%.*s", (int)reason.len, reason.ptr);
 	facts->losses[facts->losses_count++].count = count;
 	return 0;
 }

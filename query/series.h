@@ -16,7 +16,7 @@ struct query_series_verdict {
 	enum query_fate fate;
 	bool gauge;
 	uint32_t focus, ignore; /* bits of the tag filters that the series' labels set */
-	bool ignore_final;	/* and no label of a record changes what `ignore` says */
+	bool ignore_final;      /* and no label of a record changes what `ignore` says */
 };
 
 /* Series of one kind, so of one column of that type. */

@@ -26,7 +26,8 @@ int skeleton_reserve(struct skeleton *s, size_t nodes, uint32_t key)
 int skeleton_append(struct skeleton *s, uint32_t parent, uint32_t key)
 {
 	bool is_behind = parent + 1 == s->tree.nodes_count;
-	int rc = chains_has_room(&s->tree, key) ? 0 : skeleton_reserve(s, s->tree.nodes_count + 1, key);
+	int rc =
+	    chains_has_room(&s->tree, key) ? 0 : skeleton_reserve(s, s->tree.nodes_count + 1, key);
 
 	if (!rc)
 		rc = chains_add(&s->tree, parent, key);
@@ -37,7 +38,7 @@ int skeleton_append(struct skeleton *s, uint32_t parent, uint32_t key)
 
 int skeleton_init(struct skeleton *s, bool by_line)
 {
-	*s = (struct skeleton){ .by_line = by_line };
+	*s = (struct skeleton){.by_line = by_line};
 	int rc = query_tree_init(&s->names);
 
 	if (!rc)
@@ -74,7 +75,7 @@ void skeleton_release(struct skeleton *s)
 	if (s->spare)
 		skeleton_sums_release(s->spare);
 	free(s->spare);
-	*s = (struct skeleton){ 0 };
+	*s = (struct skeleton){0};
 }
 
 static size_t intern_bytes(const struct intern *intern)
@@ -86,16 +87,17 @@ static size_t intern_bytes(const struct intern *intern)
 size_t skeleton_bytes(const struct skeleton *s)
 {
 	/* What was touched of it: room that is not used yet is no memory yet. */
-	size_t bytes = s->tree.nodes_count * (s->tree.keys ? sizeof(*s->tree.keys) : sizeof(*s->tree.wide)) +
-		       (s->tree.heads_capacity + s->forks_capacity) * sizeof(*s->forks) +
-		       (s->tree.before_capacity + s->tree.parents_capacity) * sizeof(*s->tree.before) +
-		       s->branches.capacity * sizeof(*s->branches.table) +
-		       s->key_hashes_count * sizeof(*s->key_hashes) + s->again_count +
-		       s->joined_count * sizeof(*s->joined) +
-		       s->join_slots.capacity * sizeof(*s->join_slots.table) +
-		       intern_bytes(&s->classes) + s->class_count * sizeof(*s->class_of) +
-		       intern_bytes(&s->names.strings) + intern_bytes(&s->names.key_index) +
-		       intern_bytes(&s->names.alias_index) + s->names.keys_count * sizeof(*s->names.keys);
+	size_t bytes =
+	    s->tree.nodes_count * (s->tree.keys ? sizeof(*s->tree.keys) : sizeof(*s->tree.wide)) +
+	    (s->tree.heads_capacity + s->forks_capacity) * sizeof(*s->forks) +
+	    (s->tree.before_capacity + s->tree.parents_capacity) * sizeof(*s->tree.before) +
+	    s->branches.capacity * sizeof(*s->branches.table) +
+	    s->key_hashes_count * sizeof(*s->key_hashes) + s->again_count +
+	    s->joined_count * sizeof(*s->joined) +
+	    s->join_slots.capacity * sizeof(*s->join_slots.table) + intern_bytes(&s->classes) +
+	    s->class_count * sizeof(*s->class_of) + intern_bytes(&s->names.strings) +
+	    intern_bytes(&s->names.key_index) + intern_bytes(&s->names.alias_index) +
+	    s->names.keys_count * sizeof(*s->names.keys);
 
 	if (s->spare)
 		bytes += s->spare->runs_capacity * sizeof(*s->spare->totals) +
@@ -115,7 +117,7 @@ size_t skeleton_bytes(const struct skeleton *s)
 
 static uint64_t mix(uint64_t a, uint64_t b)
 {
-	static const uint64_t fixed[2] = { 0x9e3779b97f4a7c15, 0xc2b2ae3d27d4eb4f };
+	static const uint64_t fixed[2] = {0x9e3779b97f4a7c15, 0xc2b2ae3d27d4eb4f};
 	unsigned __int128 product = (unsigned __int128)(a ^ fixed[0]) * (b ^ fixed[1]);
 
 	return (uint64_t)(product >> 64) ^ (uint64_t)product;
@@ -142,7 +144,7 @@ static int key_hashes_extend(struct skeleton *s)
 		struct str name = intern_get(&s->names.strings, key->function);
 
 		s->key_hashes[s->key_hashes_count] =
-			mix(s->by_line ? key->line : 0, hash128(name.ptr, name.len).lo);
+		    mix(s->by_line ? key->line : 0, hash128(name.ptr, name.len).lo);
 	}
 	return rc;
 }
@@ -174,8 +176,8 @@ static int node_add(struct skeleton *s, uint32_t parent, uint32_t key, uint32_t 
 	int rc = skeleton_append(s, parent, key);
 
 	if (!rc && parent + 1 != node)
-		rc = slots_add(&s->branches, slots_mix((uint64_t)parent << 32 | key, 0, s->names.secret),
-			       node);
+		rc = slots_add(&s->branches,
+			       slots_mix((uint64_t)parent << 32 | key, 0, s->names.secret), node);
 	*ret_node = node;
 	return rc;
 }
@@ -236,7 +238,7 @@ static int widen(void *array, size_t item_bytes, size_t *count, size_t want)
 	new = realloc(old, want * item_bytes);
 	if (!new)
 		return -ENOMEM;
-	memset((char *)new + *count * item_bytes, 0, (want - *count) * item_bytes);
+	memset((char *)new + *count *item_bytes, 0, (want - *count) * item_bytes);
 	memcpy(array, &new, sizeof(new));
 	*count = want;
 	return 0;
@@ -244,7 +246,7 @@ static int widen(void *array, size_t item_bytes, size_t *count, size_t want)
 
 static int map_widen(struct skeleton_map *map, size_t nodes)
 {
-	size_t blocks = (nodes - 1) / 64 + 1, count[2] = { map->count, map->count };
+	size_t blocks = (nodes - 1) / 64 + 1, count[2] = {map->count, map->count};
 
 	if (blocks <= map->count)
 		return 0;
@@ -286,10 +288,12 @@ int skeleton_source(struct skeleton *s, const struct storage_segment *segment,
 		if (rc)
 			return rc;
 		source = &s->sources[s->sources_count++];
-		*source = (struct skeleton_source){ .id = segment->id };
+		*source = (struct skeleton_source){.id = segment->id};
 	}
 	source->used = s->used;
-	int rc = s->tree.nodes_count == 1 ? skeleton_reserve(s, MIN(segment->nodes_count, QUERY_TREE_NODES_MAX), 0) : 0;
+	int rc = s->tree.nodes_count == 1
+		     ? skeleton_reserve(s, MIN(segment->nodes_count, QUERY_TREE_NODES_MAX), 0)
+		     : 0;
 
 	if (!rc)
 		rc = map_widen(&source->map, segment->nodes_count);
@@ -303,12 +307,14 @@ int skeleton_source(struct skeleton *s, const struct storage_segment *segment,
 
 /* ---- what follows from structure alone ---- */
 
-/* Nodes that stand one below the other are one path, on which each key has the number of the first. */
+/* Nodes that stand one below the other are one path, on which each key has the number of the
+ * first. */
 int skeleton_find_again(struct skeleton *s)
 {
 	uint32_t *CLEANUP(cleanup_free) stamps = calloc(s->names.keys_count + 1, sizeof(*stamps));
-	int rc = stamps ? array_grow(&s->again, sizeof(*s->again), &s->again_capacity, s->tree.nodes_count) :
-			  -ENOMEM;
+	int rc = stamps ? array_grow(&s->again, sizeof(*s->again), &s->again_capacity,
+				     s->tree.nodes_count)
+			: -ENOMEM;
 	uint32_t stamp = 0;
 
 	if (rc)
@@ -318,7 +324,8 @@ int skeleton_find_again(struct skeleton *s)
 	for (uint32_t node = (uint32_t)s->again_count; node < s->tree.nodes_count; node++) {
 		if (!stamp || skeleton_parent(s, node) + 1 != node) {
 			stamp = node;
-			for (uint32_t at = skeleton_parent(s, node); at; at = skeleton_parent(s, at))
+			for (uint32_t at = skeleton_parent(s, node); at;
+			     at = skeleton_parent(s, at))
 				stamps[skeleton_key(s, at)] = stamp;
 		}
 		s->again[node] = stamps[skeleton_key(s, node)] == stamp;
@@ -338,7 +345,7 @@ static int classes_extend(struct skeleton *s)
 				s->names.keys_count);
 	for (; !rc && s->class_count < s->names.keys_count; s->class_count++) {
 		const struct query_key *key = &s->names.keys[s->class_count];
-		const uint32_t name[2] = { key->function, s->by_line ? key->line : 0 };
+		const uint32_t name[2] = {key->function, s->by_line ? key->line : 0};
 
 		rc = intern_put(&s->classes, (const char *)name, sizeof(name),
 				&s->class_of[s->class_count]);
@@ -350,12 +357,14 @@ static int classes_extend(struct skeleton *s)
 
 static int joined_add(struct skeleton *s, uint32_t node)
 {
-	uint32_t parent = s->joined[skeleton_parent(s, node)], class = s->class_of[skeleton_key(s, node)], other;
+	uint32_t parent = s->joined[skeleton_parent(s, node)],
+		 class = s->class_of[skeleton_key(s, node)], other;
 	uint32_t tag = slots_mix((uint64_t)parent << 32 | class, 0, s->names.secret);
 	size_t at = slots_first(&s->join_slots, tag);
 
 	while ((other = slots_next(&s->join_slots, tag, &at)) != SLOTS_NONE) {
-		if (s->joined[skeleton_parent(s, other)] == parent && s->class_of[skeleton_key(s, other)] == class) {
+		if (s->joined[skeleton_parent(s, other)] == parent &&
+		    s->class_of[skeleton_key(s, other)] == class) {
 			s->joined[node] = other;
 			return 0;
 		}

@@ -5,7 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
-static const uint64_t place_secret[2] = { 0x9e3779b97f4a7c15, 0xc2b2ae3d27d4eb4f }; /* numbers are ours */
+/* numbers are ours */
+static const uint64_t place_secret[2] = {0x9e3779b97f4a7c15, 0xc2b2ae3d27d4eb4f};
 
 void skeleton_sums_release(struct skeleton_sums *sums)
 {
@@ -14,14 +15,14 @@ void skeleton_sums_release(struct skeleton_sums *sums)
 	free(sums->starts);
 	free(sums->before);
 	free(sums->totals);
-	*sums = (struct skeleton_sums){ 0 };
+	*sums = (struct skeleton_sums){0};
 }
 
 void skeleton_sums_borrow(struct skeleton_sums *ret_sums, struct skeleton *skeleton)
 {
 	struct skeleton_sums *spare = TAKE(skeleton->spare);
 
-	*ret_sums = spare ? *spare : (struct skeleton_sums){ 0 };
+	*ret_sums = spare ? *spare : (struct skeleton_sums){0};
 	free(spare);
 }
 
@@ -37,7 +38,7 @@ void skeleton_sums_return(struct skeleton_sums *sums, struct skeleton *skeleton)
 	sums->with_samples = sums->joined = false;
 	*spare = *sums;
 	skeleton->spare = spare;
-	*sums = (struct skeleton_sums){ 0 };
+	*sums = (struct skeleton_sums){0};
 }
 
 /* The leaf at this node, SLOTS_NONE if there is none yet. */
@@ -69,7 +70,7 @@ int skeleton_add(struct skeleton_sums *sums, uint32_t node, int64_t value, uint6
 	uint32_t tag = slots_mix(node, 0, place_secret), at = leaf_find(sums, tag, node);
 
 	if (at == SLOTS_NONE)
-		return leaf_add(sums, tag, (struct skeleton_leaf){ node, value, samples });
+		return leaf_add(sums, tag, (struct skeleton_leaf){node, value, samples});
 	struct skeleton_leaf *leaf = &sums->leaves[at];
 
 	leaf->self = sum_add(leaf->self, value);
@@ -84,7 +85,8 @@ int skeleton_keep(struct skeleton_sums *sums, const bool *passes)
 
 	skeleton_clear(sums);
 	for (size_t i = 0; !rc && i < count; i++) {
-		struct skeleton_leaf leaf = sums->leaves[i]; /* kept ones go where others were, which were read */
+		/* kept ones go where others were, which were read */
+		struct skeleton_leaf leaf = sums->leaves[i];
 
 		if (passes[leaf.node])
 			rc = leaf_add(sums, slots_mix(leaf.node, 0, place_secret), leaf);
@@ -166,14 +168,15 @@ int skeleton_settle(struct skeleton_sums *sums, const struct skeleton *s)
 		sums->before[word] = (uint32_t)sums->runs_count;
 		sums->runs_count += (size_t)__builtin_popcountll(sums->starts[word]);
 	}
-	if (array_grow(&sums->totals, sizeof(*sums->totals), &sums->runs_capacity, sums->runs_count))
+	if (array_grow(&sums->totals, sizeof(*sums->totals), &sums->runs_capacity,
+		       sums->runs_count))
 		return -ENOMEM;
 	memset(sums->totals, 0, sums->runs_count * sizeof(*sums->totals));
 	for (size_t i = 0; i < sums->leaves_count; i++) {
 		const struct skeleton_leaf *leaf = &sums->leaves[i];
 
-		*skeleton_total_of(sums, leaf->node) =
-			(struct skeleton_total){ leaf->self, sums->with_samples ? leaf->samples : 0, true };
+		*skeleton_total_of(sums, leaf->node) = (struct skeleton_total){
+		    leaf->self, sums->with_samples ? leaf->samples : 0, true};
 	}
 	runs_sum(sums, s);
 	return 0;
@@ -189,7 +192,8 @@ bool skeleton_next_run(const struct skeleton_sums *sums, size_t nodes, struct sk
 	run->at = run->end++;
 	if (run->end / 64 != word)
 		word++;
-	uint64_t bits = word <= (nodes - 1) / 64 ? sums->starts[word] & UINT64_MAX << run->end % 64 : 0;
+	uint64_t bits =
+	    word <= (nodes - 1) / 64 ? sums->starts[word] & UINT64_MAX << run->end % 64 : 0;
 
 	while (!bits && ++word <= (nodes - 1) / 64)
 		bits = sums->starts[word];
@@ -199,7 +203,7 @@ bool skeleton_next_run(const struct skeleton_sums *sums, size_t nodes, struct sk
 
 void skeleton_leaves_take(struct skeleton_sums *sums, struct skeleton_leaves *ret_leaves)
 {
-	*ret_leaves = (struct skeleton_leaves){ TAKE(sums->leaves), sums->leaves_count };
+	*ret_leaves = (struct skeleton_leaves){TAKE(sums->leaves), sums->leaves_count};
 	sums->leaves_capacity = 0;
 	skeleton_clear(sums);
 }
@@ -217,5 +221,5 @@ int skeleton_leaves_add(const struct skeleton_leaves *leaves, struct skeleton_su
 void skeleton_leaves_release(struct skeleton_leaves *leaves)
 {
 	free(leaves->list);
-	*leaves = (struct skeleton_leaves){ 0 };
+	*leaves = (struct skeleton_leaves){0};
 }

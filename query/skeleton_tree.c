@@ -10,7 +10,7 @@
 
 void skeleton_join_sums(const struct skeleton *s, struct skeleton_sums *sums)
 {
-	struct skeleton_run run = { 0 };
+	struct skeleton_run run = {0};
 
 	while (skeleton_next_run(sums, s->tree.nodes_count, &run)) {
 		if (s->joined[run.at] == run.at || !run.total->touched)
@@ -20,13 +20,14 @@ void skeleton_join_sums(const struct skeleton *s, struct skeleton_sums *sums)
 		to->total = sum_add(to->total, run.total->total);
 		to->samples += run.total->samples;
 		to->touched = true;
-		*run.total = (struct skeleton_total){ 0 };
+		*run.total = (struct skeleton_total){0};
 	}
 	for (size_t i = 0; i < sums->leaves_count; i++)
 		sums->leaves[i].node = s->joined[sums->leaves[i].node];
 }
 
-/* What a name is shown with is the last of its keys that the question touched, in the order of their texts. */
+/* What a name is shown with is the last of its keys that the question touched, in the order of
+ * their texts. */
 static uint32_t *keys_choose(const struct skeleton *s, const struct skeleton_sums *sums)
 {
 	bool *CLEANUP(cleanup_free) touched = calloc(s->names.keys_count, sizeof(*touched));
@@ -37,7 +38,7 @@ static uint32_t *keys_choose(const struct skeleton *s, const struct skeleton_sum
 		free(shown);
 		return NULL;
 	}
-	struct skeleton_run run = { 0 };
+	struct skeleton_run run = {0};
 
 	while (skeleton_next_run(sums, s->tree.nodes_count, &run))
 		for (size_t i = run.at; run.total->touched && i < run.end; i++)
@@ -77,8 +78,9 @@ static int64_t bucket_floor(size_t bucket)
 	if (!shift)
 		return bucket ? (int64_t)bucket : INT64_MIN;
 	/* What was shifted has its highest bit. */
-	return shift > 63 - BUCKET_BITS ? INT64_MAX :
-					  (int64_t)MAX(rest, (size_t)1 << (BUCKET_BITS - 1)) << shift;
+	return shift > 63 - BUCKET_BITS
+		   ? INT64_MAX
+		   : (int64_t)MAX(rest, (size_t)1 << (BUCKET_BITS - 1)) << shift;
 }
 
 struct candidate {
@@ -104,8 +106,8 @@ static bool is_first(const struct skeleton *s, const struct candidate *a, const 
 {
 	if (a->weight != b->weight)
 		return a->weight > b->weight;
-	return a->rank != b->rank ? a->rank < b->rank :
-	       a->node != b->node && is_path_first(s, a->node, b->node);
+	return a->rank != b->rank ? a->rank < b->rank
+				  : a->node != b->node && is_path_first(s, a->node, b->node);
 }
 
 static void swap(struct candidate *a, struct candidate *b)
@@ -116,9 +118,10 @@ static void swap(struct candidate *a, struct candidate *b)
 	*b = held;
 }
 
-/* Put the `wanted` first ones first (Hoare's select).  Where it parts is drawn, so that nobody can choose
- * values that make it slow. */
-static void select_first(const struct skeleton *s, struct candidate *list, size_t count, size_t wanted)
+/* Put the `wanted` first ones first (Hoare's select).  Where it parts is drawn, so that nobody can
+ * choose values that make it slow. */
+static void select_first(const struct skeleton *s, struct candidate *list, size_t count,
+			 size_t wanted)
 {
 	size_t low = 0, high = count; /* what is not settled yet; wanted lies within */
 
@@ -154,7 +157,7 @@ static uint32_t parent_of(const struct skeleton_take *take, uint32_t node)
 static size_t *buckets_count(const struct skeleton_sums *sums, size_t nodes)
 {
 	size_t *counts = calloc(BUCKETS, sizeof(*counts));
-	struct skeleton_run run = { 0 };
+	struct skeleton_run run = {0};
 
 	while (counts && skeleton_next_run(sums, nodes, &run))
 		if (run.total->touched)
@@ -186,7 +189,7 @@ static int candidate_add(struct choosing *c, uint32_t node, int64_t weight)
 	if (!rc)
 		rc = skeleton_rank(c->take->skeleton, &c->ranking, node, &rank);
 	if (!rc)
-		c->list[c->count++] = (struct candidate){ weight, rank, node };
+		c->list[c->count++] = (struct candidate){weight, rank, node};
 	return rc;
 }
 
@@ -199,7 +202,7 @@ static void run_choose(const struct skeleton_run *run, uint64_t *shown)
 static int heavy_choose(struct choosing *c)
 {
 	size_t nodes = c->take->skeleton->tree.nodes_count;
-	struct skeleton_run run = { 0 };
+	struct skeleton_run run = {0};
 	int rc = 0;
 
 	while (!rc && skeleton_next_run(c->take->sums, nodes, &run)) {
@@ -223,7 +226,8 @@ static void ancestors_choose(const struct skeleton_take *take, uint64_t *shown)
 
 		while (left) {
 			unsigned bit = 63 - (unsigned)__builtin_clzll(left);
-			uint32_t node = (uint32_t)(word * 64 + bit), parent = node ? parent_of(take, node) : 0;
+			uint32_t node = (uint32_t)(word * 64 + bit),
+				 parent = node ? parent_of(take, node) : 0;
 
 			shown[parent / 64] |= UINT64_C(1) << parent % 64;
 			left &= ~(UINT64_C(1) << bit);
@@ -240,7 +244,7 @@ static int largest_choose(const struct skeleton_take *take, uint64_t *shown)
 	const struct skeleton *s = take->skeleton;
 	size_t limit = take->max_nodes, bucket = BUCKETS, larger = 0;
 	size_t *CLEANUP(cleanup_free) counts = buckets_count(take->sums, s->tree.nodes_count);
-	struct choosing c CLEANUP(choosing_release) = { .take = take, .shown = shown };
+	struct choosing c CLEANUP(choosing_release) = {.take = take, .shown = shown};
 
 	if (!counts)
 		return -ENOMEM;
@@ -261,7 +265,7 @@ static int largest_choose(const struct skeleton_take *take, uint64_t *shown)
 
 static void touched_choose(const struct skeleton_sums *sums, size_t nodes, uint64_t *shown)
 {
-	struct skeleton_run run = { 0 };
+	struct skeleton_run run = {0};
 
 	while (skeleton_next_run(sums, nodes, &run))
 		if (run.total->touched)
@@ -286,7 +290,7 @@ void skeleton_numbers_release(struct skeleton_numbers *numbers)
 {
 	free(numbers->bits);
 	free(numbers->before);
-	*numbers = (struct skeleton_numbers){ 0 };
+	*numbers = (struct skeleton_numbers){0};
 }
 
 int skeleton_choose(const struct skeleton_take *take, struct skeleton_choice *ret_choice)
@@ -296,13 +300,13 @@ int skeleton_choose(const struct skeleton_take *take, struct skeleton_choice *re
 	uint64_t *shown = calloc(s->tree.nodes_count / 64 + 1, sizeof(*shown));
 	int rc = 0;
 
-	*c = (struct skeleton_choice){ .numbers = { .bits = shown },
-				       .dress = take->joined ? keys_choose(s, take->sums) : NULL };
+	*c = (struct skeleton_choice){.numbers = {.bits = shown},
+				      .dress = take->joined ? keys_choose(s, take->sums) : NULL};
 	if (!shown || (take->joined && !c->dress))
 		return -ENOMEM;
 	if (take->joined)
 		skeleton_join_sums(s, take->sums);
-	struct skeleton_run run = { 0 };
+	struct skeleton_run run = {0};
 
 	while (skeleton_next_run(take->sums, s->tree.nodes_count, &run))
 		c->touched_count += run.total->touched ? run.end - run.at : 0;
@@ -318,7 +322,7 @@ void skeleton_choice_release(struct skeleton_choice *choice)
 {
 	skeleton_numbers_release(&choice->numbers);
 	free(choice->dress);
-	*choice = (struct skeleton_choice){ 0 };
+	*choice = (struct skeleton_choice){0};
 }
 
 /* ---- the tree ---- */
@@ -399,9 +403,10 @@ static int node_copy(struct copying *c, uint32_t node)
 
 	if (rc)
 		return rc;
-	*to = (struct query_tree_node){ .parent = skeleton_number(&c->choice->numbers, parent_of(take, node)),
-					.key = key,
-					.total = skeleton_total_of(take->sums, node)->total };
+	*to = (struct query_tree_node){
+	    .parent = skeleton_number(&c->choice->numbers, parent_of(take, node)),
+	    .key = key,
+	    .total = skeleton_total_of(take->sums, node)->total};
 	c->tree->nodes_count++;
 	return 0;
 }
@@ -413,7 +418,8 @@ static int nodes_copy(struct copying *c)
 
 	c->tree->nodes[0].total = c->take->sums->totals[0].total;
 	for (size_t word = 0; word <= c->take->skeleton->tree.nodes_count / 64; word++)
-		for (uint64_t bits = word ? shown[word] : shown[word] & ~UINT64_C(1); !rc && bits; bits &= bits - 1)
+		for (uint64_t bits = word ? shown[word] : shown[word] & ~UINT64_C(1); !rc && bits;
+		     bits &= bits - 1)
 			rc = node_copy(c, (uint32_t)(word * 64) + (uint32_t)__builtin_ctzll(bits));
 	return rc;
 }
@@ -439,7 +445,8 @@ static void selves_copy(struct copying *c)
 	c->tree->total = c->tree->nodes[0].total;
 }
 
-/* What hidden children held, by node: what a total is beyond its self and the children that are shown. */
+/* What hidden children held, by node: what a total is beyond its self and the children that are
+ * shown. */
 static int hidden_find(struct copying *c)
 {
 	const struct query_tree *tree = c->tree;
@@ -463,9 +470,10 @@ int skeleton_copy(const struct skeleton_take *take, const struct skeleton_choice
 		  struct query_tree *tree)
 {
 	const struct skeleton *s = take->skeleton;
-	uint32_t *CLEANUP(cleanup_free) strings = calloc(s->names.strings.count + 1, sizeof(*strings));
+	uint32_t *CLEANUP(cleanup_free) strings =
+	    calloc(s->names.strings.count + 1, sizeof(*strings));
 	uint32_t *CLEANUP(cleanup_free) keys = calloc(s->names.keys_count + 1, sizeof(*keys));
-	struct copying c = { take, choice, tree, strings, keys };
+	struct copying c = {take, choice, tree, strings, keys};
 	int rc = strings && keys ? 0 : -ENOMEM;
 
 	if (!rc)
@@ -484,14 +492,14 @@ int skeleton_copy(const struct skeleton_take *take, const struct skeleton_choice
 int skeleton_tree(const struct skeleton_take *take, struct query_tree *tree,
 		  struct skeleton_numbers *ret_numbers)
 {
-	struct skeleton_choice choice CLEANUP(skeleton_choice_release) = { 0 };
+	struct skeleton_choice choice CLEANUP(skeleton_choice_release) = {0};
 	int rc = skeleton_choose(take, &choice);
 
 	if (!rc)
 		rc = skeleton_copy(take, &choice, tree);
 	if (!rc && ret_numbers) {
 		*ret_numbers = choice.numbers;
-		choice.numbers = (struct skeleton_numbers){ 0 };
+		choice.numbers = (struct skeleton_numbers){0};
 	}
 	return rc;
 }
@@ -500,8 +508,8 @@ int skeleton_of_tree(struct query_tree *tree, struct skeleton *ret_skeleton,
 		     struct skeleton_sums *ret_sums)
 {
 	size_t nodes = tree->nodes_count;
-	struct skeleton_sums sums = { .with_samples = true };
-	struct skeleton s = { 0 };
+	struct skeleton_sums sums = {.with_samples = true};
+	struct skeleton s = {0};
 	int rc = skeleton_reserve(&s, nodes, 0);
 
 	for (uint32_t i = 0; !rc && i < nodes; i++) {
@@ -519,7 +527,7 @@ int skeleton_of_tree(struct query_tree *tree, struct skeleton *ret_skeleton,
 		return rc;
 	}
 	s.names = *tree;
-	*tree = (struct query_tree){ 0 };
+	*tree = (struct query_tree){0};
 	*ret_skeleton = s;
 	*ret_sums = sums;
 	return 0;

@@ -21,10 +21,13 @@ void svg_value(struct buf *out, double value, const char *unit);
 
 /* The file's begin, its first line of text, and the second as far as its own begin. */
 void svg_head(struct buf *out, double height, const char *title);
-/* A frame's rectangle as far as its colour, and what follows on that: the name, as much as has room. */
+/* A frame's rectangle as far as its colour, and what follows on that: the name, as much as has
+ * room. */
 void svg_box_begin(struct buf *out, double left, double top, double width);
 void svg_box_end(struct buf *out, double left, double top, double width, struct str name);
-/* The second line's end, with what is not drawn and `note`, and then all frames; `out` has failed if `frames` has. */
-void svg_end(struct buf *out, const struct buf *frames, size_t narrow, size_t hidden, const char *note);
+/* The second line's end, with what is not drawn and `note`, and then all frames; `out` has failed
+ * if `frames` has. */
+void svg_end(struct buf *out, const struct buf *frames, size_t narrow, size_t hidden,
+	     const char *note);
 
 #endif

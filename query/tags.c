@@ -23,19 +23,19 @@ struct family {
 };
 
 static const struct family families[] = {
-	{ { { " b byte ", 1 },
-	    { " kb kbyte kilobyte ", 1024.0 },
-	    { " mb mbyte megabyte ", 1048576.0 },
-	    { " gb gbyte gigabyte ", 1073741824.0 },
-	    { " tb tbyte terabyte ", 1099511627776.0 },
-	    { " pb pbyte petabyte ", 1125899906842624.0 } },
-	  1 },
-	{ { { " ns nanosecond ", 1 },
-	    { " us \xce\xbcs microsecond ", 1e3 },
-	    { " ms millisecond ", 1e6 },
-	    { " s sec second ", 1e9 },
-	    { " hour hr ", 3.6e12 } },
-	  1e9 },
+    {{{" b byte ", 1},
+      {" kb kbyte kilobyte ", 1024.0},
+      {" mb mbyte megabyte ", 1048576.0},
+      {" gb gbyte gigabyte ", 1073741824.0},
+      {" tb tbyte terabyte ", 1099511627776.0},
+      {" pb pbyte petabyte ", 1125899906842624.0}},
+     1},
+    {{{" ns nanosecond ", 1},
+      {" us \xce\xbcs microsecond ", 1e3},
+      {" ms millisecond ", 1e6},
+      {" s sec second ", 1e9},
+      {" hour hr ", 3.6e12}},
+     1e9},
 };
 
 struct bound {
@@ -104,7 +104,8 @@ static bool bound_scan(struct str *text, int64_t *ret_value, char unit[UNIT_MAX]
 		p++;
 	for (; p < end && isdigit((unsigned char)*p); p++, digits++) {
 		if (__builtin_mul_overflow(value, 10, &value) ||
-		    __builtin_add_overflow(value, (uint64_t)(*p - '0'), &value) || value > INT64_MAX)
+		    __builtin_add_overflow(value, (uint64_t)(*p - '0'), &value) ||
+		    value > INT64_MAX)
 			return false;
 	}
 	for (; p < end && isalpha((unsigned char)*p); p++) {
@@ -116,7 +117,7 @@ static bool bound_scan(struct str *text, int64_t *ret_value, char unit[UNIT_MAX]
 	if (!digits)
 		return false;
 	*ret_value = minus ? -(int64_t)value : (int64_t)value;
-	*text = (struct str){ p, (size_t)(end - p) };
+	*text = (struct str){p, (size_t)(end - p)};
 	return true;
 }
 
@@ -128,7 +129,7 @@ static bool range_parse(struct query_tags *tags, struct str text)
 	bool same;
 
 	if (text.len && text.ptr[0] == ':') {
-		text = (struct str){ text.ptr + 1, text.len - 1 };
+		text = (struct str){text.ptr + 1, text.len - 1};
 		tags->has_high = bound_scan(&text, &value, tags->high.unit) && !text.len;
 		tags->high.value = tags->has_high ? (double)value : 0;
 		return tags->has_high;
@@ -144,7 +145,7 @@ static bool range_parse(struct query_tags *tags, struct str text)
 	}
 	if (text.ptr[0] != ':')
 		return false;
-	text = (struct str){ text.ptr + 1, text.len - 1 };
+	text = (struct str){text.ptr + 1, text.len - 1};
 	if (!text.len)
 		return true;
 	if (!bound_scan(&text, &value, unit) || text.len)
@@ -157,7 +158,8 @@ static bool range_parse(struct query_tags *tags, struct str text)
 
 /* ---- the filter ---- */
 
-static int patterns_parse(struct query_tags *tags, struct str text, const char *what, struct err *err)
+static int patterns_parse(struct query_tags *tags, struct str text, const char *what,
+			  struct err *err)
 {
 	int rc = 0;
 
@@ -189,7 +191,7 @@ int query_tags_new(struct str text, const char *what, struct query_tags **ret_ta
 		return err_set(err, -ENOMEM, "%s: out of memory", what);
 	}
 	if (equal)
-		text = (struct str){ equal + 1, (size_t)(text.ptr + text.len - equal) - 1 };
+		text = (struct str){equal + 1, (size_t)(text.ptr + text.len - equal) - 1};
 	tags->is_range = range_parse(tags, text);
 	if (!tags->is_range)
 		rc = patterns_parse(tags, text, what, err);
@@ -243,7 +245,7 @@ uint32_t query_tags_text(const struct query_tags *tags, struct str key, struct s
 	(void)buf_add(&both, key.ptr, key.len);
 	(void)buf_add_byte(&both, ':');
 	if (!buf_add(&both, value.ptr, value.len))
-		bits = found(tags, (struct str){ both.data, both.len });
+		bits = found(tags, (struct str){both.data, both.len});
 	buf_release(&both);
 	return bits;
 }

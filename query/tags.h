@@ -2,8 +2,8 @@
 /*
  * query/tags.h - tagfocus and tagignore: a filter of labels, as pprof reads it.  Private to query/.
  *
- * A label sets bits, one for each pattern (one for a range); the bits of all labels of a sample together
- * decide.  So what the labels of a series say is known before its records are read.
+ * A label sets bits, one for each pattern (one for a range); the bits of all labels of a sample
+ * together decide.  So what the labels of a series say is known before its records are read.
  */
 #ifndef QUERY_TAGS_H
 #define QUERY_TAGS_H

@@ -8,8 +8,8 @@
 
 #define STEPS_WANTED 120
 
-static const int64_t round_steps_s[] = { 1,   2,   5,	 10,   15,   30,   60,	  120,	300,
-					 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400 };
+static const int64_t round_steps_s[] = {1,   2,   5,    10,   15,   30,    60,    120,   300,
+					600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400};
 
 static int64_t step_choose(int64_t range_ns)
 {
@@ -84,12 +84,13 @@ static int step_add(void *arg, size_t series, int64_t step_start_ns, int64_t sum
 }
 
 /* One group of a set, step by step: only stacks say what passes. */
-static int group_scan(const struct query *query, struct timeline_call *call, struct passing *passing,
-		      const struct query_series_set *set, const char *group, struct err *err)
+static int group_scan(const struct query *query, struct timeline_call *call,
+		      struct passing *passing, const struct query_series_set *set,
+		      const char *group, struct err *err)
 {
 	struct query_timeline *t = call->timeline;
 	struct query_line *line = NULL;
-	struct query_series_set part CLEANUP(query_series_set_release) = { 0 };
+	struct query_series_set part CLEANUP(query_series_set_release) = {0};
 	int rc = passing_group(set, group, &part);
 
 	if (!rc)
@@ -123,7 +124,7 @@ static int lines_add(struct timeline_call *call, const struct query_series_set *
 static int filtered_scan(const struct query *query, const struct query_selection *selection,
 			 struct timeline_call *call, struct err *err)
 {
-	struct passing passing CLEANUP(passing_release) = { 0 };
+	struct passing passing CLEANUP(passing_release) = {0};
 	int rc = passing_init(&passing, query, &call->timeline->facts, err);
 
 	for (size_t i = 0; !rc && i < ARRAY_LEN(selection->sets); i++) {
@@ -165,8 +166,8 @@ static int timeline_scan(const struct query *query, const struct query_selection
 
 		call->set = &selection->sets[i];
 		if (scan.series_count)
-			rc = storage_timeline(query->reader, &scan, call->timeline->step_ns, step_add,
-					      call, err);
+			rc = storage_timeline(query->reader, &scan, call->timeline->step_ns,
+					      step_add, call, err);
 	}
 	if (rc != -ETIME)
 		return rc;
@@ -181,22 +182,24 @@ int query_timeline(const struct query *query, int64_t step_ns, struct str group_
 	int64_t range_ns = query->range.until_ns - query->range.from_ns;
 	struct query_selection selection;
 
-	*ret_timeline = (struct query_timeline){ .range = query->range };
+	*ret_timeline = (struct query_timeline){.range = query->range};
 	if (range_ns <= 0)
 		return err_set(err, -EINVAL, "timeline: from is not before until");
 	if (!step_ns)
 		step_ns = step_choose(range_ns);
 	if (step_ns <= 0 || range_ns / step_ns > QUERY_STEPS_MAX)
-		return err_set(err, -EINVAL, "timeline: %lld steps are above the limit of %d; raise step",
+		return err_set(err, -EINVAL,
+			       "timeline: %lld steps are above the limit of %d; raise step",
 			       (long long)(step_ns > 0 ? range_ns / step_ns : 0), QUERY_STEPS_MAX);
-	struct timeline_call call = { .timeline = ret_timeline };
+	struct timeline_call call = {.timeline = ret_timeline};
 
-	/* Steps stand on multiples of their width, so that two ranges share their borders; the range
-	 * is widened downwards to the first of them, so that every step is whole but the last. */
+	/* Steps stand on multiples of their width, so that two ranges share their borders; the
+	 * range is widened downwards to the first of them, so that every step is whole but the
+	 * last. */
 	ret_timeline->start_ns = clock_window_ns(query->range.from_ns, step_ns);
 	ret_timeline->step_ns = step_ns;
 	ret_timeline->steps =
-		(size_t)((query->range.until_ns - ret_timeline->start_ns + step_ns - 1) / step_ns);
+	    (size_t)((query->range.until_ns - ret_timeline->start_ns + step_ns - 1) / step_ns);
 	arena_init(&ret_timeline->arena, (size_t)64 << 20);
 	query_type_text(query, ret_timeline->type_id, ret_timeline->unit);
 	aligned.range.from_ns = ret_timeline->start_ns;

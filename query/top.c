@@ -46,7 +46,8 @@ struct key_sum {
 	uint64_t samples, samples_total;
 };
 
-/* A key's total grows by a node's total only where the key is not above it already: recursion counts once. */
+/* A key's total grows by a node's total only where the key is not above it already: recursion
+ * counts once. */
 static void sum_by_key(const struct skeleton *skeleton, const struct skeleton_sums *sums,
 		       struct key_sum *by_key)
 {
@@ -57,7 +58,7 @@ static void sum_by_key(const struct skeleton *skeleton, const struct skeleton_su
 		sum->self = sum_add(sum->self, leaf->self);
 		sum->samples += leaf->samples;
 	}
-	struct skeleton_run run = { 0 };
+	struct skeleton_run run = {0};
 
 	while (skeleton_next_run(sums, skeleton->tree.nodes_count, &run)) {
 		for (size_t i = MAX(run.at, (size_t)1); run.total->touched && i < run.end; i++) {
@@ -83,14 +84,14 @@ static int rows_from_keys(const struct query_tree *names, const struct key_sum *
 		if (!sums[i].self && !sums[i].total && !sums[i].samples_total)
 			continue; /* of another question, or what a filter left nothing of */
 		struct query_row row = {
-			.name = table_text(table, intern_get(&names->strings, key->function)),
-			.file = table_text(table, intern_get(&names->strings, key->file)),
-			.library = table_text(table, intern_get(&names->strings, key->library)),
-			.line = key->line,
-			.self = sums[i].self,
-			.total = sums[i].total,
-			.samples = sums[i].samples,
-			.samples_total = sums[i].samples_total,
+		    .name = table_text(table, intern_get(&names->strings, key->function)),
+		    .file = table_text(table, intern_get(&names->strings, key->file)),
+		    .library = table_text(table, intern_get(&names->strings, key->library)),
+		    .line = key->line,
+		    .self = sums[i].self,
+		    .total = sums[i].total,
+		    .samples = sums[i].samples,
+		    .samples_total = sums[i].samples_total,
 		};
 
 		rc = row.name && row.file && row.library ? row_add(table, &capacity, row) : -ENOMEM;
@@ -102,7 +103,7 @@ static int rows_from_skeleton(struct skeleton *skeleton, const struct skeleton_s
 			      struct query_table *table)
 {
 	struct key_sum *CLEANUP(cleanup_free) by_key =
-		calloc(skeleton->names.keys_count, sizeof(*by_key));
+	    calloc(skeleton->names.keys_count, sizeof(*by_key));
 	int rc = by_key ? skeleton_find_again(skeleton) : -ENOMEM;
 
 	if (rc)
@@ -114,7 +115,7 @@ static int rows_from_skeleton(struct skeleton *skeleton, const struct skeleton_s
 /* Rows of a tree are those of a skeleton with its nodes. */
 static int rows_from_tree(struct query_tree *tree, struct query_table *table)
 {
-	struct skeleton_sums sums CLEANUP(skeleton_sums_release) = { 0 };
+	struct skeleton_sums sums CLEANUP(skeleton_sums_release) = {0};
 	struct skeleton skeleton;
 	int rc = skeleton_of_tree(tree, &skeleton, &sums); /* empties the tree */
 
@@ -127,7 +128,7 @@ static int rows_from_tree(struct query_tree *tree, struct query_table *table)
 
 static int top_reshaped(const struct query *query, struct query_table *table, struct err *err)
 {
-	struct query_tree tree CLEANUP(query_tree_release) = { 0 };
+	struct query_tree tree CLEANUP(query_tree_release) = {0};
 	int rc = query_tree_init(&tree);
 
 	if (!rc)
@@ -190,14 +191,14 @@ static int label_row(struct label_call *call, struct str value, struct query_row
 	if (rc)
 		return rc;
 	while (!rc && call->table->count <= id)
-		rc = row_add(call->table, &call->capacity, (struct query_row){ 0 });
+		rc = row_add(call->table, &call->capacity, (struct query_row){0});
 	if (rc)
 		return rc;
 	struct query_row *row = &call->table->rows[id];
 
 	if (!row->name) {
 		row->name = table_text(call->table, value.len ? value : STR("(none)"));
-		row->file = table_text(call->table, (struct str){ none, 0 });
+		row->file = table_text(call->table, (struct str){none, 0});
 		row->library = row->file;
 		if (!row->name || !row->file)
 			return -ENOMEM;
@@ -228,7 +229,7 @@ static int total_add(void *arg, size_t series, int64_t step_start_ns, int64_t su
 	const char *group = call->set->groups[series];
 
 	(void)step_start_ns;
-	return label_add(call, (struct str){ group, strlen(group) }, sum, count);
+	return label_add(call, (struct str){group, strlen(group)}, sum, count);
 }
 
 static struct str context_value(const struct storage_records *records, uint32_t context,
@@ -243,12 +244,12 @@ static struct str context_value(const struct storage_records *records, uint32_t 
 		    !str_equal(records->segment.strings[label->key], key))
 			continue;
 		if (!label->is_number)
-			return label->text < records->segment.strings_count ?
-				       records->segment.strings[label->text] :
-				       STR("");
+			return label->text < records->segment.strings_count
+				   ? records->segment.strings[label->text]
+				   : STR("");
 		int n = snprintf(number, 32, "%lld", (long long)label->number);
 
-		return (struct str){ number, (size_t)n };
+		return (struct str){number, (size_t)n};
 	}
 	return STR("");
 }
@@ -286,9 +287,9 @@ static int records_add(void *arg, const struct storage_records *records)
 		if (verdict < 0)
 			return verdict;
 		if (verdict == CONTEXT_PASSES)
-			rc = label_add(call,
-				       context_value(records, records->context[i], call->key, number),
-				       records->values[i], records->counts[i]);
+			rc = label_add(
+			    call, context_value(records, records->context[i], call->key, number),
+			    records->values[i], records->counts[i]);
 	}
 	return rc;
 }
@@ -326,7 +327,7 @@ static int passing_rows(const struct query *query, const struct query_series_set
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < set->count; i++) {
-		struct query_series_set group CLEANUP(query_series_set_release) = { 0 };
+		struct query_series_set group CLEANUP(query_series_set_release) = {0};
 		uint64_t samples = 0, before = facts->samples;
 		int64_t sum = 0;
 
@@ -383,8 +384,8 @@ static int top_labels(const struct query *query, struct str key, struct query_ta
 		      struct err *err)
 {
 	struct query_selection selection;
-	struct label_call call = { .query = query, .table = table, .key = key };
-	struct passing passing CLEANUP(passing_release) = { 0 };
+	struct label_call call = {.query = query, .table = table, .key = key};
+	struct passing passing CLEANUP(passing_release) = {0};
 	int rc = query_select(query, key, &selection, err);
 
 	if (rc)
@@ -423,16 +424,13 @@ int query_top(const struct query *query, struct str by, struct query_table *ret_
 	static const struct {
 		const char *name;
 		enum query_granularity granularity;
-	} frames[] = { { "", QUERY_BY_FUNCTION },
-		       { "function", QUERY_BY_FUNCTION },
-		       { "name", QUERY_BY_FUNCTION },
-		       { "line", QUERY_BY_LINE },
-		       { "address", QUERY_BY_ADDRESS },
-		       { "file", QUERY_BY_FILE },
-		       { "library", QUERY_BY_LIBRARY } };
+	} frames[] = {{"", QUERY_BY_FUNCTION},       {"function", QUERY_BY_FUNCTION},
+		      {"name", QUERY_BY_FUNCTION},   {"line", QUERY_BY_LINE},
+		      {"address", QUERY_BY_ADDRESS}, {"file", QUERY_BY_FILE},
+		      {"library", QUERY_BY_LIBRARY}};
 	int rc = -1;
 
-	*ret_table = (struct query_table){ .range = query->range };
+	*ret_table = (struct query_table){.range = query->range};
 	arena_init(&ret_table->arena, (size_t)256 << 20);
 	query_type_text(query, ret_table->type_id, ret_table->unit);
 	for (size_t i = 0; rc == -1 && i < ARRAY_LEN(frames); i++)

@@ -10,7 +10,7 @@
 
 int query_tree_init(struct query_tree *tree)
 {
-	*tree = (struct query_tree){ 0 };
+	*tree = (struct query_tree){0};
 	int rc = intern_init(&tree->strings, TREE_STRINGS_MAX);
 
 	if (!rc)
@@ -27,9 +27,9 @@ int query_tree_init(struct query_tree *tree)
 		query_tree_release(tree);
 		return rc;
 	}
-	tree->keys[0] = (struct query_key){ .function = tree->keys[0].function };
+	tree->keys[0] = (struct query_key){.function = tree->keys[0].function};
 	tree->keys_count = 1;
-	tree->nodes[0] = (struct query_tree_node){ 0 };
+	tree->nodes[0] = (struct query_tree_node){0};
 	tree->nodes_count = 1;
 	return 0;
 }
@@ -43,7 +43,7 @@ void query_tree_release(struct query_tree *tree)
 	free(tree->nodes);
 	intern_release(&tree->alias_index);
 	free(tree->hidden.self);
-	*tree = (struct query_tree){ 0 };
+	*tree = (struct query_tree){0};
 }
 
 int query_tree_key_string(struct query_tree *tree, const char *text, uint32_t *ret_string)
@@ -58,7 +58,8 @@ int query_tree_key(struct query_tree *tree, const struct query_key *key, uint32_
 
 	if (rc || *ret_key < tree->keys_count)
 		return rc;
-	rc = array_grow(&tree->keys, sizeof(*tree->keys), &tree->keys_capacity, tree->keys_count + 1);
+	rc = array_grow(&tree->keys, sizeof(*tree->keys), &tree->keys_capacity,
+			tree->keys_count + 1);
 	if (!rc)
 		tree->keys[tree->keys_count++] = *key;
 	return rc;
@@ -84,7 +85,7 @@ int query_tree_child_of(struct query_tree *tree, uint32_t parent, uint32_t key, 
 		rc = slots_add(&tree->node_slots, tag, (uint32_t)tree->nodes_count);
 	if (rc)
 		return rc;
-	tree->nodes[tree->nodes_count] = (struct query_tree_node){ .parent = parent, .key = key };
+	tree->nodes[tree->nodes_count] = (struct query_tree_node){.parent = parent, .key = key};
 	*ret_node = (uint32_t)tree->nodes_count++;
 	return 0;
 }
@@ -177,9 +178,10 @@ static void swap(uint32_t *a, uint32_t *b)
 	*b = held;
 }
 
-/* Put the `wanted` largest first (Hoare's select).  Where it parts is drawn, so that nobody can choose
- * values that make it slow. */
-static void select_largest(const struct query_tree *tree, uint32_t *order, size_t count, size_t wanted)
+/* Put the `wanted` largest first (Hoare's select).  Where it parts is drawn, so that nobody can
+ * choose values that make it slow. */
+static void select_largest(const struct query_tree *tree, uint32_t *order, size_t count,
+			   size_t wanted)
 {
 	size_t low = 0, high = count; /* what is not settled yet; wanted lies within */
 
@@ -191,7 +193,8 @@ static void select_largest(const struct query_tree *tree, uint32_t *order, size_
 		for (size_t i = low; i < high; i++)
 			if (is_larger(tree, order[i], pivot))
 				swap(&order[i], &order[kept++]);
-		/* Behind them the pivot and what is smaller; numbers differ, so the order is strict. */
+		/* Behind them the pivot and what is smaller; numbers differ, so the order is
+		 * strict. */
 		if (wanted <= kept) {
 			high = kept;
 			continue;
@@ -223,7 +226,8 @@ static int choose(const struct query_tree *tree, size_t max_nodes, bool *shown)
 	for (size_t i = 0; i < max_nodes; i++)
 		shown[order[i]] = true;
 	shown[0] = true;
-	/* Negative values (a diff) break the order of totals: keep every ancestor of what is kept. */
+	/* Negative values (a diff) break the order of totals: keep every ancestor of what is
+	 * kept. */
 	for (size_t i = tree->nodes_count; i-- > 1;)
 		if (shown[i])
 			shown[tree->nodes[i].parent] = true;
@@ -233,9 +237,8 @@ static int choose(const struct query_tree *tree, size_t max_nodes, bool *shown)
 int query_keys_compare(const struct query_tree *tree, const struct query_key *a,
 		       const struct query_key *b)
 {
-	const uint32_t texts[][2] = { { a->function, b->function },
-				      { a->library, b->library },
-				      { a->file, b->file } };
+	const uint32_t texts[][2] = {
+	    {a->function, b->function}, {a->library, b->library}, {a->file, b->file}};
 	int order = 0;
 
 	for (size_t i = 0; !order && i < ARRAY_LEN(texts); i++)
@@ -261,13 +264,15 @@ static int by_show(const void *a, const void *b, void *arg)
 	struct str t = intern_get(&tree->strings, tree->keys[m->key].function);
 	int order = strcmp(s.ptr, t.ptr);
 
-	/* Where a library or a file tells them apart: numbers are in no order that a reader knows. */
+	/* Where a library or a file tells them apart: numbers are in no order that a reader
+	 * knows. */
 	if (!order)
 		order = query_keys_compare(tree, &tree->keys[n->key], &tree->keys[m->key]);
 	return order ? order : (x > y) - (x < y);
 }
 
-/* Preorder without recursion: siblings stand together in `sorted`, `first[n]` tells where n's are. */
+/* Preorder without recursion: siblings stand together in `sorted`, `first[n]` tells where n's
+ * are. */
 static int walk(struct query_view *view, const uint32_t *sorted, size_t count, uint32_t *first)
 {
 	const struct query_tree *tree = view->tree;
@@ -326,7 +331,7 @@ static int view_build(struct query_view *view, const bool *shown)
 		view->hidden_value = sum_add(view->hidden_value, tree->nodes[i].self);
 		if (shown[tree->nodes[i].parent])
 			hidden[tree->nodes[i].parent] =
-				sum_add(hidden[tree->nodes[i].parent], tree->nodes[i].total);
+			    sum_add(hidden[tree->nodes[i].parent], tree->nodes[i].total);
 	}
 	qsort_r(sorted, count, sizeof(*sorted), by_show, (void *)(uintptr_t)tree);
 	for (size_t i = count; i-- > 0;)
@@ -345,7 +350,7 @@ static int view_build(struct query_view *view, const bool *shown)
 
 int query_view_init(struct query_view *view, const struct query_tree *tree, size_t max_nodes)
 {
-	*view = (struct query_view){ .tree = tree };
+	*view = (struct query_view){.tree = tree};
 	bool *CLEANUP(cleanup_free) shown = calloc(tree->nodes_count, sizeof(*shown));
 	int rc = shown ? choose(tree, max_nodes, shown) : -ENOMEM;
 
@@ -361,5 +366,5 @@ void query_view_release(struct query_view *view)
 	free(view->order);
 	free(view->depth);
 	free(view->hidden_self);
-	*view = (struct query_view){ 0 };
+	*view = (struct query_view){0};
 }

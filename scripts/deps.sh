@@ -14,7 +14,7 @@ libprotobuf-c-dev protobuf-c-compiler protobuf-compiler libjansson-dev libzstd-d
 libdeflate-dev libxxhash-dev libdw-dev libelf-dev liblzma-dev libiberty-dev libseccomp-dev libpcre2-dev
 libcyaml-dev libyaml-dev libcurl4-openssl-dev libcmocka-dev xz-utils"
 run="ca-certificates"
-test="python3 git clang libclang-rt-14-dev chromium strace sqlite3 valgrind procps binutils perl
+test="python3 git clang clang-format-14 libclang-rt-14-dev chromium strace sqlite3 valgrind procps binutils perl
 zsh fish zstd groff-base libjemalloc2 libtcmalloc-minimal4 libgoogle-perftools4"
 bench="redis-server nginx-light apache2-utils wrk strace valgrind python3 sqlite3 git tcl postgresql
 postgresql-contrib libprotobuf-dev libpython3.11-testsuite google-perftools libgoogle-perftools4 libjemalloc2 heaptrack

@@ -44,9 +44,9 @@ struct agent {
 	char bound[HTTP_LISTENERS_MAX][128]; /* TCP addresses */
 	size_t bound_count;
 	struct scraper *scraper; /* NULL: nothing is scraped */
-	struct http2 *rpc; /* NULL: gRPC is not served */
+	struct http2 *rpc;       /* NULL: gRPC is not served */
 	char rpc_bound[128];
-	int64_t started_ns; /* UTC */
+	int64_t started_ns;                                 /* UTC */
 	struct agent_uploads uploads[INGEST_PROTOCOLS_MAX]; /* by ingest_at's number */
 	uint64_t trace_payloads; /* of tracers: answered, and not kept yet; atomic */
 	bool ready;

@@ -85,17 +85,17 @@ void auth_free(struct auth *auth)
 
 struct auth_caller auth_peer(const struct auth *auth, uid_t uid)
 {
-	return (struct auth_caller){ .is_unix = true,
-				     .uid = uid,
-				     .may_read = true,
-				     .sees_all = auth->open || uid == 0 || uid == geteuid() };
+	return (struct auth_caller){.is_unix = true,
+				    .uid = uid,
+				    .may_read = true,
+				    .sees_all = auth->open || uid == 0 || uid == geteuid()};
 }
 
 /* The password of "Basic base64(user:password)", decoded in place of a copy. */
 static size_t basic_password(const char *base64, char *to, size_t max)
 {
 	static const char alphabet[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	char plain[256];
 	size_t len = 0;
 	uint32_t bits = 0;
@@ -163,9 +163,9 @@ struct auth_caller auth_tcp(struct auth *auth, const char *authorization, const 
 {
 	bool known = token_fits(auth, authorization) || session_fits(auth, cookie);
 
-	return (struct auth_caller){ .uid = known ? geteuid() : PROFILE_OWNER_NOBODY,
-				     .may_read = known || auth->open,
-				     .sees_all = known || auth->open };
+	return (struct auth_caller){.uid = known ? geteuid() : PROFILE_OWNER_NOBODY,
+				    .may_read = known || auth->open,
+				    .sees_all = known || auth->open};
 }
 
 void auth_code_make(struct auth *auth, char code[AUTH_TOKEN_CHARS + 1])

@@ -2,8 +2,8 @@
 /*
  * server/auth.h - who calls, and what they may do.
  *
- * On a Unix socket the kernel says who the peer is.  On TCP a token is asked for reading: as Bearer,
- * as Basic password, or as the session cookie that a one-time link sets.  Any thread.
+ * On a Unix socket the kernel says who the peer is.  On TCP a token is asked for reading: as
+ * Bearer, as Basic password, or as the session cookie that a one-time link sets.  Any thread.
  */
 #ifndef SERVER_AUTH_H
 #define SERVER_AUTH_H
@@ -18,10 +18,10 @@
 struct auth;
 
 struct auth_caller {
-	bool is_unix;	  /* came over a Unix socket; `uid` is the kernel's word */
-	uint32_t uid;	  /* owner of what this caller uploads */
-	bool may_read;	  /* anything at all */
-	bool sees_all;	  /* else only what `uid` owns */
+	bool is_unix;  /* came over a Unix socket; `uid` is the kernel's word */
+	uint32_t uid;  /* owner of what this caller uploads */
+	bool may_read; /* anything at all */
+	bool sees_all; /* else only what `uid` owns */
 };
 
 /* `open`: no token is asked (auth: open in the configuration). The token file is written 0640. */

@@ -54,7 +54,7 @@ struct file {
 };
 
 static const cyaml_schema_value_t string_schema = {
-	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 500),
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 500),
 };
 
 #define NUMBER(key, type, member)                                                                  \
@@ -62,49 +62,49 @@ static const cyaml_schema_value_t string_schema = {
 
 static const cyaml_schema_field_t limits_fields[] = {
 #define FIELD(key, to) NUMBER(#key, struct file_limits, key),
-	LIMITS(FIELD)
+    LIMITS(FIELD)
 #undef FIELD
 	CYAML_FIELD_END,
 };
 
 static const cyaml_schema_field_t retention_fields[] = {
-	NUMBER("raw_hours", struct file_retention, l0_hours),
-	NUMBER("window_days", struct file_retention, l1_days),
-	NUMBER("hour_days", struct file_retention, l2_days),
-	NUMBER("free_percent", struct file_retention, free_percent),
-	NUMBER("raw_bytes", struct file_retention, l0_bytes),
-	NUMBER("bytes", struct file_retention, bytes),
-	CYAML_FIELD_END,
+    NUMBER("raw_hours", struct file_retention, l0_hours),
+    NUMBER("window_days", struct file_retention, l1_days),
+    NUMBER("hour_days", struct file_retention, l2_days),
+    NUMBER("free_percent", struct file_retention, free_percent),
+    NUMBER("raw_bytes", struct file_retention, l0_bytes),
+    NUMBER("bytes", struct file_retention, bytes),
+    CYAML_FIELD_END,
 };
 
 #define TEXT(key, member)                                                                          \
-	CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, member, 1, \
-			       500)
+	CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, member, \
+			       1, 500)
 
 static const cyaml_schema_field_t file_fields[] = {
-	TEXT("data", data),
-	TEXT("run", run),
-	TEXT("store", store),
-	TEXT("auth", auth),
-	NUMBER("sync_within_seconds", struct file, sync_within_seconds),
-	TEXT("grpc", grpc),
-	CYAML_FIELD_SEQUENCE("listen", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, listen,
-			     &string_schema, 1, CONFIG_LISTEN_MAX),
-	CYAML_FIELD_SEQUENCE("hosts", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, hosts,
-			     &string_schema, 0, CONFIG_HOSTS_MAX),
-	CYAML_FIELD_SEQUENCE("cors", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, cors,
-			     &string_schema, 0, CONFIG_HOSTS_MAX),
-	CYAML_FIELD_MAPPING_PTR("limits", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file,
-				limits, limits_fields),
-	CYAML_FIELD_MAPPING_PTR("retention", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file,
-				retention, retention_fields),
-	CYAML_FIELD_SEQUENCE("scrape", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, scrape,
-			     &config_scrape_schema, 0, CONFIG_SCRAPES_MAX),
-	CYAML_FIELD_END,
+    TEXT("data", data),
+    TEXT("run", run),
+    TEXT("store", store),
+    TEXT("auth", auth),
+    NUMBER("sync_within_seconds", struct file, sync_within_seconds),
+    TEXT("grpc", grpc),
+    CYAML_FIELD_SEQUENCE("listen", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, listen,
+			 &string_schema, 1, CONFIG_LISTEN_MAX),
+    CYAML_FIELD_SEQUENCE("hosts", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, hosts,
+			 &string_schema, 0, CONFIG_HOSTS_MAX),
+    CYAML_FIELD_SEQUENCE("cors", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, cors,
+			 &string_schema, 0, CONFIG_HOSTS_MAX),
+    CYAML_FIELD_MAPPING_PTR("limits", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, limits,
+			    limits_fields),
+    CYAML_FIELD_MAPPING_PTR("retention", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file,
+			    retention, retention_fields),
+    CYAML_FIELD_SEQUENCE("scrape", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, scrape,
+			 &config_scrape_schema, 0, CONFIG_SCRAPES_MAX),
+    CYAML_FIELD_END,
 };
 
 static const cyaml_schema_value_t file_schema = {
-	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct file, file_fields),
+    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct file, file_fields),
 };
 
 /* Keep the library's last words for the error. */
@@ -120,7 +120,8 @@ static void file_log(cyaml_log_t level, void *arg, const char *fmt, va_list args
 	line[strcspn(line, "\n")] = '\0';
 	size_t len = strlen(err->message);
 
-	(void)snprintf(err->message + len, sizeof(err->message) - len, "%s%s", len ? "; " : "", line);
+	(void)snprintf(err->message + len, sizeof(err->message) - len, "%s%s", len ? "; " : "",
+		       line);
 }
 
 static int text_set(char *to, size_t max, const char *value, const char *key, struct err *err)
@@ -155,10 +156,11 @@ static int file_apply(const struct file *file, struct config *config, struct err
 	if (!rc)
 		rc = text_set(config->grpc, sizeof(config->grpc), file->grpc, "grpc", err);
 	for (unsigned i = 0; !rc && i < file->listen_count; i++)
-		rc = text_set(config->listen[i], sizeof(config->listen[i]), file->listen[i], "listen",
-			      err);
+		rc = text_set(config->listen[i], sizeof(config->listen[i]), file->listen[i],
+			      "listen", err);
 	for (unsigned i = 0; !rc && i < file->hosts_count; i++)
-		rc = text_set(config->hosts[i], sizeof(config->hosts[i]), file->hosts[i], "hosts", err);
+		rc = text_set(config->hosts[i], sizeof(config->hosts[i]), file->hosts[i], "hosts",
+			      err);
 	for (unsigned i = 0; !rc && i < file->cors_count; i++)
 		rc = text_set(config->cors[i], sizeof(config->cors[i]), file->cors[i], "cors", err);
 	for (unsigned i = 0; !rc && i < file->scrape_count; i++)
@@ -188,7 +190,7 @@ static int file_apply(const struct file *file, struct config *config, struct err
 	}
 	if (file->sync_within_seconds)
 		config->storage.sync_within_ns =
-			(int64_t)MIN(*file->sync_within_seconds, (uint64_t)3600) * NS_PER_S;
+		    (int64_t)MIN(*file->sync_within_seconds, (uint64_t)3600) * NS_PER_S;
 	if (file->retention && file->retention->l0_bytes)
 		config->storage.l0_bytes_max = *file->retention->l0_bytes;
 	if (file->retention && file->retention->bytes)
@@ -198,12 +200,12 @@ static int file_apply(const struct file *file, struct config *config, struct err
 
 static int file_load(const char *path, struct config *config, struct err *err)
 {
-	struct err said = { 0 };
-	const cyaml_config_t settings = { .log_fn = file_log,
-					  .log_ctx = &said,
-					  .mem_fn = cyaml_mem,
-					  .log_level = CYAML_LOG_ERROR,
-					  .flags = CYAML_CFG_DEFAULT };
+	struct err said = {0};
+	const cyaml_config_t settings = {.log_fn = file_log,
+					 .log_ctx = &said,
+					 .mem_fn = cyaml_mem,
+					 .log_level = CYAML_LOG_ERROR,
+					 .flags = CYAML_CFG_DEFAULT};
 	cyaml_data_t *data = NULL;
 	cyaml_err_t rc = cyaml_load_file(path, &settings, &file_schema, &data, NULL);
 
@@ -224,7 +226,7 @@ static void defaults(struct config *config)
 	const char *runtime = getenv("XDG_RUNTIME_DIR"), *state = getenv("XDG_STATE_HOME");
 	const char *home = getenv("HOME");
 
-	*config = (struct config){ .limits = ingest_limits_default, .quota = quota_limits_default };
+	*config = (struct config){.limits = ingest_limits_default, .quota = quota_limits_default};
 	if (geteuid() == 0) {
 		(void)snprintf(config->run, sizeof(config->run), "/run/hearth");
 		(void)snprintf(config->data, sizeof(config->data), "/var/lib/hearth");
@@ -242,31 +244,40 @@ static void defaults(struct config *config)
 }
 
 static const char usage[] =
-	"usage: hearthd [--config FILE] [--data DIR] [--run DIR] [--listen ADDRESS]...\n"
-	"               [--grpc ADDRESS] [--store LOCATION] [--check] [--version]\n"
-	"\n"
-	"  --config FILE     settings (default " DEFAULT_FILE ", when it exists)\n"
-	"  --data DIR        where profiles are kept\n"
-	"  --run DIR         sockets, token and hearthd.json\n"
-	"  --listen ADDRESS  127.0.0.1:4040, [::1]:0 or unix:/path; replaces the defaults\n"
-	"  --grpc ADDRESS    127.0.0.1:4317, or none; not served when --listen is given without it\n"
-	"  --store LOCATION  sqlite:DIR (default sqlite:<data>) or memory:\n"
-	"  --check           read the settings, say what is wrong, and end\n";
+    "usage: hearthd [--config FILE] [--data DIR] [--run DIR] [--listen ADDRESS]...\n"
+    "               [--grpc ADDRESS] [--store LOCATION] [--check] [--version]\n"
+    "\n"
+    "  --config FILE     settings (default " DEFAULT_FILE ", when it exists)\n"
+    "  --data DIR        where profiles are kept\n"
+    "  --run DIR         sockets, token and hearthd.json\n"
+    "  --listen ADDRESS  127.0.0.1:4040, [::1]:0 or unix:/path; replaces the defaults\n"
+    "  --grpc ADDRESS    127.0.0.1:4317, or none; not served when --listen is given without it\n"
+    "  --store LOCATION  sqlite:DIR (default sqlite:<data>) or memory:\n"
+    "  --check           read the settings, say what is wrong, and end\n";
 
-enum option_id { OPTION_CONFIG, OPTION_DATA, OPTION_RUN, OPTION_LISTEN, OPTION_GRPC, OPTION_STORE, OPTION_CHECK,
-		 OPTION_VERSION, OPTION_HELP };
+enum option_id {
+	OPTION_CONFIG,
+	OPTION_DATA,
+	OPTION_RUN,
+	OPTION_LISTEN,
+	OPTION_GRPC,
+	OPTION_STORE,
+	OPTION_CHECK,
+	OPTION_VERSION,
+	OPTION_HELP
+};
 
 static const struct option options[] = {
-	{ "config", required_argument, NULL, OPTION_CONFIG },
-	{ "data", required_argument, NULL, OPTION_DATA },
-	{ "run", required_argument, NULL, OPTION_RUN },
-	{ "listen", required_argument, NULL, OPTION_LISTEN },
-	{ "grpc", required_argument, NULL, OPTION_GRPC },
-	{ "store", required_argument, NULL, OPTION_STORE },
-	{ "check", no_argument, NULL, OPTION_CHECK },
-	{ "version", no_argument, NULL, OPTION_VERSION },
-	{ "help", no_argument, NULL, OPTION_HELP },
-	{ 0 },
+    {"config", required_argument, NULL, OPTION_CONFIG},
+    {"data", required_argument, NULL, OPTION_DATA},
+    {"run", required_argument, NULL, OPTION_RUN},
+    {"listen", required_argument, NULL, OPTION_LISTEN},
+    {"grpc", required_argument, NULL, OPTION_GRPC},
+    {"store", required_argument, NULL, OPTION_STORE},
+    {"check", no_argument, NULL, OPTION_CHECK},
+    {"version", no_argument, NULL, OPTION_VERSION},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {0},
 };
 
 static int option_apply(struct config *config, int option, bool *listened, struct err *err)

@@ -40,8 +40,8 @@ void control_free(struct control *c)
 
 static bool same_target(const struct control_target *a, const struct control_target *b)
 {
-	return !strcmp(a->service, b->service) && a->pid == b->pid && a->any_owner == b->any_owner &&
-	       (a->any_owner || a->owner == b->owner);
+	return !strcmp(a->service, b->service) && a->pid == b->pid &&
+	       a->any_owner == b->any_owner && (a->any_owner || a->owner == b->owner);
 }
 
 static void remove_at(struct control *c, size_t i)
@@ -64,7 +64,8 @@ int control_add(struct control *c, const struct control_rule *rule, struct err *
 	if (c->count < CONTROL_RULES_MAX)
 		c->rules[c->count++] = *rule;
 	else
-		rc = err_set(err, -ENOSPC, "control: %d rules are in force, the limit; take some back",
+		rc = err_set(err, -ENOSPC,
+			     "control: %d rules are in force, the limit; take some back",
 			     CONTROL_RULES_MAX);
 	(void)pthread_mutex_unlock(&c->lock);
 	return rc;
@@ -102,10 +103,11 @@ static bool is_for(const struct control_target *t, const char *service, int64_t 
 	       (!t->service[0] || !strcmp(t->service, service));
 }
 
-struct control_state control_for(struct control *c, const char *service, int64_t pid, uint32_t owner)
+struct control_state control_for(struct control *c, const char *service, int64_t pid,
+				 uint32_t owner)
 {
 	(void)pthread_mutex_lock(&c->lock);
-	struct control_state state = { .paused = c->switched_off };
+	struct control_state state = {.paused = c->switched_off};
 
 	for (size_t i = 0; i < c->count; i++) {
 		const struct control_rule *rule = &c->rules[i];

@@ -2,9 +2,9 @@
 /*
  * server/control.h - orders to running clients: sample faster for a while, or stop.
  *
- * A table of rules, each for one process, a service, or the host, within what the one who gave it owns.
- * The loop asks at every tick what is in force for a process and writes that into its page; routes
- * change the table.  Any thread.
+ * A table of rules, each for one process, a service, or the host, within what the one who gave it
+ * owns. The loop asks at every tick what is in force for a process and writes that into its page;
+ * routes change the table.  Any thread.
  */
 #ifndef SERVER_CONTROL_H
 #define SERVER_CONTROL_H
@@ -22,9 +22,9 @@ struct control;
 /* Whom a rule is for.  Zeroed: everything that the owner filter lets through. */
 struct control_target {
 	char service[64]; /* "": any */
-	int64_t pid;	  /* 0: any */
-	bool any_owner;	  /* given by one who sees all */
-	uint32_t owner;	  /* else only this uid's processes */
+	int64_t pid;      /* 0: any */
+	bool any_owner;   /* given by one who sees all */
+	uint32_t owner;   /* else only this uid's processes */
 };
 
 enum control_action { CONTROL_ZOOM, CONTROL_PAUSE };
@@ -33,7 +33,7 @@ struct control_rule {
 	struct control_target target;
 	enum control_action action;
 	uint32_t cpu_interval_us; /* of a zoom */
-	int64_t until_ns;	  /* CLOCK_MONOTONIC; INT64_MAX: until it is taken back */
+	int64_t until_ns;         /* CLOCK_MONOTONIC; INT64_MAX: until it is taken back */
 };
 
 /* What is in force for one process. */
@@ -46,8 +46,10 @@ struct control_state {
 struct control *control_new(const char *switch_path);
 void control_free(struct control *control);
 
-/* Add a rule; an equal target's rule of the same action is replaced. -ENOSPC when the table is full. */
-MUST_CHECK int control_add(struct control *control, const struct control_rule *rule, struct err *err);
+/* Add a rule; an equal target's rule of the same action is replaced. -ENOSPC when the table is
+ * full. */
+MUST_CHECK int control_add(struct control *control, const struct control_rule *rule,
+			   struct err *err);
 
 /* Take back the rules of this target; returns how many there were. */
 size_t control_remove(struct control *control, const struct control_target *target);

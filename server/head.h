@@ -18,7 +18,8 @@
 
 struct head_rules {
 	bool any_host; /* a Unix socket: nobody but its peer can reach it */
-	const char *const *hosts; /* names allowed besides loopback's own, NULL-terminated; may be NULL */
+	/* names allowed besides loopback's own, NULL-terminated; may be NULL */
+	const char *const *hosts;
 };
 
 /* Returns the length of a complete, right head; 0 when more bytes are needed; a negative errno when

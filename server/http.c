@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 
-#define REQUEST_ID_CHARACTERS \
+#define REQUEST_ID_CHARACTERS                                                                      \
 	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:/+="
 
 const char *http_query(const struct http_request *request, const char *name)
@@ -45,7 +45,7 @@ static enum MHD_Result each_value(void *arg, enum MHD_ValueKind kind, const char
 static int each(const struct http_request *request, enum MHD_ValueKind kind,
 		int (*fn)(void *arg, const char *name, const char *value), void *arg)
 {
-	struct each_call call = { fn, arg, 0 };
+	struct each_call call = {fn, arg, 0};
 
 	(void)MHD_get_connection_values(request->connection, kind, each_value, &call);
 	return call.rc;
@@ -69,13 +69,20 @@ static const char *title_of(int status)
 		int status;
 		const char *title;
 	} titles[] = {
-		{ 400, "Bad Request" },		  { 401, "Unauthorized" },
-		{ 403, "Forbidden" },		  { 404, "Not Found" },
-		{ 405, "Method Not Allowed" },	  { 409, "Conflict" },
-		{ 413, "Content Too Large" },	  { 415, "Unsupported Media Type" },
-		{ 421, "Misdirected Request" },	  { 429, "Too Many Requests" },	  { 431, "Request Header Fields Too Large" },
-		{ 500, "Internal Server Error" }, { 503, "Service Unavailable" },
-		{ 507, "Insufficient Storage" },
+	    {400, "Bad Request"},
+	    {401, "Unauthorized"},
+	    {403, "Forbidden"},
+	    {404, "Not Found"},
+	    {405, "Method Not Allowed"},
+	    {409, "Conflict"},
+	    {413, "Content Too Large"},
+	    {415, "Unsupported Media Type"},
+	    {421, "Misdirected Request"},
+	    {429, "Too Many Requests"},
+	    {431, "Request Header Fields Too Large"},
+	    {500, "Internal Server Error"},
+	    {503, "Service Unavailable"},
+	    {507, "Insufficient Storage"},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(titles); i++)
@@ -117,13 +124,13 @@ struct call {
 	struct http_answer answer;
 	struct buf body;
 	size_t body_bytes; /* that count in http.body_bytes */
-	bool answered; /* refused before its body; the rest is read over */
+	bool answered;     /* refused before its body; the rest is read over */
 };
 
 static void caller_find(struct call *call, struct MHD_Connection *connection)
 {
 	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 	struct sockaddr_storage address;
@@ -134,9 +141,9 @@ static void caller_find(struct call *call, struct MHD_Connection *connection)
 	    getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
 		call->request.caller = auth_peer(call->http->options.auth, peer.uid);
 	else
-		call->request.caller = auth_tcp(call->http->options.auth,
-						http_header(&call->request, "Authorization"),
-						http_header(&call->request, "Cookie"));
+		call->request.caller =
+		    auth_tcp(call->http->options.auth, http_header(&call->request, "Authorization"),
+			     http_header(&call->request, "Cookie"));
 }
 
 /* "http://host/path" means the same as "/path"; the host was checked with the head. */
@@ -166,18 +173,17 @@ static void request_id_find(struct call *call)
 		       (unsigned long long)drawn);
 }
 
-static struct call *call_new(struct http *http, struct MHD_Connection *connection,
-			     const char *path, const char *method)
+static struct call *call_new(struct http *http, struct MHD_Connection *connection, const char *path,
+			     const char *method)
 {
 	struct call *call = calloc(1, sizeof(*call));
 
 	if (!call)
 		return NULL;
 	call->http = http;
-	call->request = (struct http_request){ .method = method,
-					       .path = path_of(path),
-					       .connection = connection };
-	call->answer = (struct http_answer){ .status = 200, .content_type = "application/json" };
+	call->request = (struct http_request){
+	    .method = method, .path = path_of(path), .connection = connection};
+	call->answer = (struct http_answer){.status = 200, .content_type = "application/json"};
 	buf_init(&call->answer.body, (size_t)512 << 20);
 	buf_init(&call->body, http->options.body_max(http->options.arg, path));
 	caller_find(call, connection);
@@ -207,21 +213,25 @@ static void header_add(struct MHD_Response *response, const char *name, const ch
 
 static void security_headers(struct MHD_Response *response, const struct http_answer *answer)
 {
-	/* Its own policy names what may run by hash; here it is kept from everything that is ours. */
-	static const char sandbox[] = "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; "
-				      "style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
-				      "form-action 'none'; frame-ancestors 'none'";
+	/* Its own policy names what may run by hash; here it is kept from everything that is
+	 * ours. */
+	static const char sandbox[] =
+	    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; "
+	    "style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+	    "form-action 'none'; frame-ancestors 'none'";
 
 	header_add(response, "X-Content-Type-Options", "nosniff");
 	header_add(response, "Referrer-Policy", "no-referrer");
 	header_add(response, "Cross-Origin-Opener-Policy", "same-origin");
 	header_add(response, "Cross-Origin-Resource-Policy", "same-origin");
-	header_add(response, "Content-Security-Policy",
-		   answer->sandboxed ? sandbox :
-		   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-		   "img-src 'self' data:; worker-src 'self'; base-uri 'none'; form-action 'none'; "
-		   "frame-ancestors 'none'; require-trusted-types-for 'script'; "
-		   "trusted-types hearth");
+	header_add(
+	    response, "Content-Security-Policy",
+	    answer->sandboxed
+		? sandbox
+		: "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+		  "img-src 'self' data:; worker-src 'self'; base-uri 'none'; form-action 'none'; "
+		  "frame-ancestors 'none'; require-trusted-types-for 'script'; "
+		  "trusted-types hearth");
 }
 
 /* What a page of an origin that the configuration names may do and read. */
@@ -234,7 +244,8 @@ static void cors_headers(struct MHD_Response *response, const struct http_answer
 	if (!answer->preflight)
 		return;
 	header_add(response, "Access-Control-Allow-Methods", "GET, HEAD");
-	header_add(response, "Access-Control-Allow-Headers", "Authorization, If-None-Match, X-Request-Id");
+	header_add(response, "Access-Control-Allow-Headers",
+		   "Authorization, If-None-Match, X-Request-Id");
 	header_add(response, "Access-Control-Max-Age", "600");
 }
 
@@ -245,7 +256,7 @@ static enum MHD_Result answer_send(struct call *call, struct MHD_Connection *con
 	if (answer->body.failed)
 		http_problem(answer, 500, "the answer did not fit in memory: ask for less");
 	struct MHD_Response *response = MHD_create_response_from_buffer(
-		answer->body.len, answer->body.data, MHD_RESPMEM_MUST_FREE);
+	    answer->body.len, answer->body.data, MHD_RESPMEM_MUST_FREE);
 
 	if (!response)
 		return MHD_NO;
@@ -253,7 +264,8 @@ static enum MHD_Result answer_send(struct call *call, struct MHD_Connection *con
 	header_add(response, "Connection", "close");
 	if (answer->status != 204 && answer->status != 304)
 		header_add(response, "Content-Type", answer->content_type);
-	header_add(response, "Cache-Control", answer->cache_control ? answer->cache_control : "no-store");
+	header_add(response, "Cache-Control",
+		   answer->cache_control ? answer->cache_control : "no-store");
 	header_add(response, "Content-Encoding", answer->encoding);
 	header_add(response, "ETag", answer->etag);
 	header_add(response, "Location", answer->location);
@@ -261,9 +273,10 @@ static enum MHD_Result answer_send(struct call *call, struct MHD_Connection *con
 	header_add(response, "Retry-After", answer->retry_after);
 	header_add(response, "WWW-Authenticate", answer->www_authenticate);
 	header_add(response, "X-Request-Id", answer->request_id);
-	header_add(response, "Vary", answer->allow_origin ? "Origin, Accept-Encoding" :
-				     answer->varies	  ? "Accept-Encoding" :
-							    NULL);
+	header_add(response, "Vary",
+		   answer->allow_origin ? "Origin, Accept-Encoding"
+		   : answer->varies     ? "Accept-Encoding"
+					: NULL);
 	cors_headers(response, answer);
 	security_headers(response, answer);
 	enum MHD_Result rc = MHD_queue_response(connection, (unsigned)answer->status, response);
@@ -279,8 +292,9 @@ static void body_add(struct call *call, const char *bytes, size_t len)
 
 	call->body_bytes += len;
 	if (all > HTTP_BODIES_MAX) {
-		http_problem(&call->answer, 503, "the bodies of all requests together are above %llu "
-						 "bytes; try again",
+		http_problem(&call->answer, 503,
+			     "the bodies of all requests together are above %llu "
+			     "bytes; try again",
 			     (unsigned long long)HTTP_BODIES_MAX);
 		memcpy(call->answer.retry_after, "5", 2);
 	} else if (buf_add(&call->body, bytes, len)) {
@@ -309,7 +323,8 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 			return MHD_NO;
 		/* A refusal before the body: an answer now would leave the client writing into a
 		 * closed connection, so a body that was announced is read over first. */
-		call->answered = http->options.refuse(http->options.arg, &call->request, &call->answer);
+		call->answered =
+		    http->options.refuse(http->options.arg, &call->request, &call->answer);
 		return MHD_YES;
 	}
 	if (*upload_data_size) {
@@ -319,8 +334,8 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 		return MHD_YES;
 	}
 	if (!call->answered) {
-		call->request.body = (struct str){ call->body.len ? call->body.data : "",
-						   call->body.len };
+		call->request.body =
+		    (struct str){call->body.len ? call->body.data : "", call->body.len};
 		http->options.serve(http->options.arg, &call->request, &call->answer);
 	}
 	COUNT(http->served);
@@ -344,7 +359,7 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **c
 			  enum MHD_ConnectionNotificationCode code)
 {
 	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 
 	(void)context;
 	if (info && code == MHD_CONNECTION_NOTIFY_CLOSED)

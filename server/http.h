@@ -3,8 +3,8 @@
  * server/http.h - listeners, connections, bodies and answers; routes say what they mean.
  *
  * The loop accepts and peeks at the head (server/head.h) under an absolute deadline; only then does
- * one of libmicrohttpd's pools get the connection.  One request a connection: what follows a body is never
- * read, so nothing can be smuggled behind it.  A route runs on a pool thread.
+ * one of libmicrohttpd's pools get the connection.  One request a connection: what follows a body
+ * is never read, so nothing can be smuggled behind it.  A route runs on a pool thread.
  */
 #ifndef SERVER_HTTP_H
 #define SERVER_HTTP_H
@@ -20,7 +20,7 @@
 #define HTTP_LISTENERS_MAX 16
 #define HTTP_REQUEST_ID_MAX 128
 #define HTTP_CONNECTIONS_MAX 1024
-#define HTTP_HEAD_NS (INT64_C(5) * NS_PER_S)	/* for the whole head */
+#define HTTP_HEAD_NS (INT64_C(5) * NS_PER_S)     /* for the whole head */
 #define HTTP_REQUEST_NS (INT64_C(60) * NS_PER_S) /* for body, work and answer */
 
 struct http;
@@ -42,10 +42,10 @@ struct http_answer {
 	char retry_after[12];
 	const char *www_authenticate;
 	char request_id[HTTP_REQUEST_ID_MAX + 1]; /* the caller's, or made here */
-	char tag[40];			  /* room for an etag of one's own */
-	const char *allow_origin;	  /* NULL: pages of other sites may not read it */
-	bool preflight;			  /* says what they may ask */
-	bool varies;			  /* by Accept-Encoding */
+	char tag[40];                             /* room for an etag of one's own */
+	const char *allow_origin;                 /* NULL: pages of other sites may not read it */
+	bool preflight;                           /* says what they may ask */
+	bool varies;                              /* by Accept-Encoding */
 };
 
 /* A parameter of the query string, decoded; NULL when absent. */
@@ -69,8 +69,9 @@ struct http_options {
 	bool (*refuse)(void *arg, const struct http_request *request, struct http_answer *answer);
 	size_t (*body_max)(void *arg, const char *path); /* bytes */
 	void *arg;
-	/* How heads of what may take long begin ("GET "), NULL-terminated; may be NULL.  A connection that begins so goes to
-	 * a pool of its own: no upload waits behind a question. */
+	/* How heads of what may take long begin ("GET "), NULL-terminated; may be NULL.  A
+	 * connection that begins so goes to a pool of its own: no upload waits behind a
+	 * question. */
 	const char *const *questions;
 };
 

@@ -13,16 +13,16 @@
 #include "server/workers.h"
 
 #define HTTP2_CONNECTIONS_MAX 128
-#define HTTP2_STREAMS_MAX 32			    /* of one connection, at a time */
-#define HTTP2_HEADERS_MAX 16384			    /* bytes of a header list, as the RFC counts */
-#define HTTP2_STREAM_WINDOW (256 << 10)		    /* bytes that a peer may send ahead */
-#define HTTP2_WINDOW (1 << 20)			    /* the same of a whole connection */
-#define HTTP2_BODIES_MAX ((size_t)128 << 20)	    /* of all calls together */
-#define HTTP2_RESETS_MAX 100			    /* at once; one more is forgiven each second */
-#define HTTP2_PREFACE_NS (INT64_C(5) * NS_PER_S)    /* until the first SETTINGS */
-#define HTTP2_CALL_NS (INT64_C(60) * NS_PER_S)	    /* for body, work and answer */
-#define HTTP2_STALL_NS (INT64_C(30) * NS_PER_S)	    /* for a peer that does not read */
-#define HTTP2_IDLE_NS (INT64_C(600) * NS_PER_S)	    /* without a call */
+#define HTTP2_STREAMS_MAX 32                     /* of one connection, at a time */
+#define HTTP2_HEADERS_MAX 16384                  /* bytes of a header list, as the RFC counts */
+#define HTTP2_STREAM_WINDOW (256 << 10)          /* bytes that a peer may send ahead */
+#define HTTP2_WINDOW (1 << 20)                   /* the same of a whole connection */
+#define HTTP2_BODIES_MAX ((size_t)128 << 20)     /* of all calls together */
+#define HTTP2_RESETS_MAX 100                     /* at once; one more is forgiven each second */
+#define HTTP2_PREFACE_NS (INT64_C(5) * NS_PER_S) /* until the first SETTINGS */
+#define HTTP2_CALL_NS (INT64_C(60) * NS_PER_S)   /* for body, work and answer */
+#define HTTP2_STALL_NS (INT64_C(30) * NS_PER_S)  /* for a peer that does not read */
+#define HTTP2_IDLE_NS (INT64_C(600) * NS_PER_S)  /* without a call */
 #define HTTP2_FIELD_MAX 256
 
 struct http2;
@@ -45,7 +45,8 @@ struct http2_answer {
 };
 
 struct http2_options {
-	/* Asked on the loop once the headers are whole: fill the answer and return true to refuse. */
+	/* Asked on the loop once the headers are whole: fill the answer and return true to
+	 * refuse. */
 	bool (*refuse)(void *arg, const struct http2_request *request, struct http2_answer *answer);
 	/* Answer a whole call, on a worker. */
 	void (*serve)(void *arg, const struct http2_request *request, struct http2_answer *answer);

@@ -115,7 +115,7 @@ static void waiting_free(struct http_waiting *waiting)
 /* Say no and hang up; whether it arrives is the client's trouble. */
 static void waiting_refuse(struct http_waiting *waiting, int status, const char *detail)
 {
-	struct http_answer answer = { .status = status };
+	struct http_answer answer = {.status = status};
 	struct buf out;
 
 	buf_init(&answer.body, 4096);
@@ -172,10 +172,10 @@ static void waiting_hand_over(struct http_waiting *waiting, const char *head)
 
 static void head_ready(evutil_socket_t fd, short what, void *arg)
 {
-	static const struct head_rules unix_rules = { .any_host = true };
+	static const struct head_rules unix_rules = {.any_host = true};
 	struct http_waiting *waiting = arg;
 	char bytes[HEAD_BYTES_MAX];
-	struct err err = { 0 };
+	struct err err = {0};
 	int status = 400;
 
 	(void)what;
@@ -210,16 +210,16 @@ static void heads_check(struct http *http, int64_t now_ns)
 	}
 }
 
-static void accept_one(struct http_listener *listener, int fd, const struct sockaddr_storage *address,
-		       socklen_t len)
+static void accept_one(struct http_listener *listener, int fd,
+		       const struct sockaddr_storage *address, socklen_t len)
 {
 	struct http *http = listener->http;
 	struct http_waiting *waiting = calloc(1, sizeof(*waiting));
 
 	if (waiting)
 		/* Edge-triggered: bytes that stay in the socket must not wake the loop again. */
-		waiting->event = event_new(http->base, fd, EV_READ | EV_PERSIST | EV_ET, head_ready,
-					   waiting);
+		waiting->event =
+		    event_new(http->base, fd, EV_READ | EV_PERSIST | EV_ET, head_ready, waiting);
 	if (!waiting || !waiting->event) {
 		free(waiting);
 		(void)close(fd);
@@ -242,7 +242,8 @@ static void accept_one(struct http_listener *listener, int fd, const struct sock
 		waiting_free(waiting);
 }
 
-/* The list is newest first. Heads come at once from who means well, so the oldest has had its time. */
+/* The list is newest first. Heads come at once from who means well, so the oldest has had its
+ * time. */
 static void oldest_evict(struct http *http)
 {
 	struct http_waiting *oldest = http->waiting;
@@ -261,10 +262,10 @@ static void accept_ready(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	for (int i = 0; i < 64; i++) {
-		struct sockaddr_storage address = { 0 };
+		struct sockaddr_storage address = {0};
 		socklen_t len = sizeof(address);
-		int connection = accept4(fd, (struct sockaddr *)&address, &len,
-					 SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int connection =
+		    accept4(fd, (struct sockaddr *)&address, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		const int on = 1;
 
 		if (connection < 0 && fd_is_short(errno)) {
@@ -300,14 +301,14 @@ int http_listen(struct http *http, const char *address, char *bound, size_t boun
 		return err_set(err, -E2BIG, "more than %d listeners", HTTP_LISTENERS_MAX);
 	struct http_listener *listener = &http->listeners[http->listeners_count];
 
-	*listener = (struct http_listener){ .http = http, .fd = -1 };
-	int rc = strncmp(address, "unix:", 5) ? listen_tcp(address, &listener->fd, err) :
-						bind_unix(address + 5, listener, err);
+	*listener = (struct http_listener){.http = http, .fd = -1};
+	int rc = strncmp(address, "unix:", 5) ? listen_tcp(address, &listener->fd, err)
+					      : bind_unix(address + 5, listener, err);
 
 	if (rc)
 		return rc;
 	listener->event =
-		event_new(http->base, listener->fd, EV_READ | EV_PERSIST, accept_ready, listener);
+	    event_new(http->base, listener->fd, EV_READ | EV_PERSIST, accept_ready, listener);
 	if (!listener->event || event_add(listener->event, NULL) < 0) {
 		fd_close(&listener->fd);
 		return err_set(err, -ENOMEM, "http: no event");
@@ -323,7 +324,7 @@ int http_listen(struct http *http, const char *address, char *bound, size_t boun
 int http_start(struct event_base *base, const struct http_options *options, struct http **ret_http,
 	       struct err *err)
 {
-	const struct timeval second = { 1, 0 };
+	const struct timeval second = {1, 0};
 	struct http *http = calloc(1, sizeof(*http));
 
 	if (!http)
@@ -371,10 +372,10 @@ void http_stop(struct http *http)
 void http_stats(struct http *http, struct http_stats *ret_stats)
 {
 	(void)pthread_mutex_lock(&http->lock);
-	*ret_stats = (struct http_stats){ .accepted = COUNTED(http->accepted),
-					  .refused_head = COUNTED(http->refused_head),
-					  .timed_out = COUNTED(http->timed_out),
-					  .served = COUNTED(http->served),
-					  .open = http->open_count };
+	*ret_stats = (struct http_stats){.accepted = COUNTED(http->accepted),
+					 .refused_head = COUNTED(http->refused_head),
+					 .timed_out = COUNTED(http->timed_out),
+					 .served = COUNTED(http->served),
+					 .open = http->open_count};
 	(void)pthread_mutex_unlock(&http->lock);
 }

@@ -10,7 +10,7 @@
 
 #include "server/http.h"
 
-#define HTTP_POOL_THREADS 4u /* of each pool */
+#define HTTP_POOL_THREADS 4u                  /* of each pool */
 #define HTTP_BODIES_MAX ((uint64_t)512 << 20) /* of all requests together */
 
 struct http_listener {
@@ -19,7 +19,7 @@ struct http_listener {
 	int fd;
 	bool is_unix;
 	bool paused; /* no descriptors were left; the tick tries again */
-	char *path; /* of a Unix socket, to unlink */
+	char *path;  /* of a Unix socket, to unlink */
 };
 
 /* Counters that any thread reads. */

@@ -49,7 +49,8 @@ int mailbox_new(struct event_base *base, struct mailbox **ret_mailbox, struct er
 	(void)pthread_mutex_init(&mailbox->lock, NULL);
 	mailbox->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (mailbox->bell >= 0)
-		mailbox->event = event_new(base, mailbox->bell, EV_READ | EV_PERSIST, bell_rang, mailbox);
+		mailbox->event =
+		    event_new(base, mailbox->bell, EV_READ | EV_PERSIST, bell_rang, mailbox);
 	if (!mailbox->event || event_add(mailbox->event, NULL) < 0) {
 		mailbox_free(mailbox);
 		return err_set(err, -ENOMEM, "mailbox: no event");
@@ -73,7 +74,7 @@ void mailbox_free(struct mailbox *mailbox)
 
 void mailbox_wait(struct mailbox *mailbox, int timeout_ms)
 {
-	struct pollfd bell = { .fd = mailbox->bell, .events = POLLIN };
+	struct pollfd bell = {.fd = mailbox->bell, .events = POLLIN};
 
 	(void)poll(&bell, 1, timeout_ms);
 	bell_rang(mailbox->bell, EV_READ, mailbox);
@@ -83,7 +84,7 @@ void mailbox_post(struct mailbox *mailbox, struct mailbox_letter *letter, mailbo
 {
 	const uint64_t one = 1;
 
-	*letter = (struct mailbox_letter){ .fn = fn, .arg = arg };
+	*letter = (struct mailbox_letter){.fn = fn, .arg = arg};
 	(void)pthread_mutex_lock(&mailbox->lock);
 	*mailbox->last = letter;
 	mailbox->last = &letter->next;

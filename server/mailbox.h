@@ -15,7 +15,8 @@ struct mailbox;
 
 typedef void (*mailbox_fn)(void *arg);
 
-/* Stands inside what it is about, so that posting cannot fail. Untouched until its function runs. */
+/* Stands inside what it is about, so that posting cannot fail. Untouched until its function
+ * runs. */
 struct mailbox_letter {
 	struct mailbox_letter *next;
 	mailbox_fn fn;

@@ -29,7 +29,7 @@
 #include "server/rpc.h"
 #include "server/vdso.h"
 
-static const char *const default_listen[] = { "127.0.0.1:4040", "127.0.0.1:8126", "127.0.0.1:4318" };
+static const char *const default_listen[] = {"127.0.0.1:4040", "127.0.0.1:8126", "127.0.0.1:4318"};
 
 /* With this mode whatever the umask is: others reach the sockets through it. */
 static int directory_add(const char *path, mode_t mode)
@@ -55,8 +55,8 @@ static int directory_make(const char *path, mode_t mode, struct err *err)
 	if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
 	    (st.st_mode & (S_IWGRP | S_IWOTH)))
 		return err_set(err, -EPERM,
-			       "%s: not a directory that user %u owns and nobody else may write", path,
-			       geteuid());
+			       "%s: not a directory that user %u owns and nobody else may write",
+			       path, geteuid());
 	return 0;
 }
 
@@ -135,10 +135,11 @@ static int agent_start(struct agent *agent, struct err *err)
 {
 	char path[300], in_tmp[32];
 
-	/* Everybody may connect, and the kernel says who they are; but the last resort in /tmp, where
-	 * anybody could have come first, is its owner's alone. */
+	/* Everybody may connect, and the kernel says who they are; but the last resort in /tmp,
+	 * where anybody could have come first, is its owner's alone. */
 	(void)snprintf(in_tmp, sizeof(in_tmp), "/tmp/hearth-%u", geteuid());
-	int rc = directory_make(agent->config.run, strcmp(agent->config.run, in_tmp) ? 0755 : 0700, err);
+	int rc =
+	    directory_make(agent->config.run, strcmp(agent->config.run, in_tmp) ? 0755 : 0700, err);
 
 	if (!rc && !strncmp(agent->config.store, "sqlite:", 7))
 		rc = directory_make(agent->config.store + 7, 0700, err);
@@ -155,27 +156,26 @@ static int agent_start(struct agent *agent, struct err *err)
 	(void)snprintf(path, sizeof(path), "%s/token", agent->config.run);
 	if (!rc)
 		rc = auth_new(path, agent->config.auth_open, &agent->auth, err);
-	static const char *const questions[] = { "GET ", "HEAD ", "POST /querier.v1.", NULL };
-	const struct http_options options = { .rules = &agent->rules,
-					      .auth = agent->auth,
-					      .serve = agent_serve,
-					      .refuse = agent_refuse,
-					      .body_max = agent_body_max,
-					      .arg = agent,
-					      .questions = questions };
+	static const char *const questions[] = {"GET ", "HEAD ", "POST /querier.v1.", NULL};
+	const struct http_options options = {.rules = &agent->rules,
+					     .auth = agent->auth,
+					     .serve = agent_serve,
+					     .refuse = agent_refuse,
+					     .body_max = agent_body_max,
+					     .arg = agent,
+					     .questions = questions};
 
 	if (!rc)
 		rc = http_start(agent->base, &options, &agent->http, err);
 	(void)snprintf(path, sizeof(path), "%s/agent.sock", agent->config.run);
 	if (!rc)
 		rc = control_start(agent, err);
-	const struct processes_options native = { .socket_path = path,
-						  .host = agent->host,
-						  .control = agent->control };
+	const struct processes_options native = {
+	    .socket_path = path, .host = agent->host, .control = agent->control};
 
 	if (!rc)
-		rc = processes_start(agent->base, agent->mailbox, agent->writer, agent->symbols, &native,
-				     &agent->processes, err);
+		rc = processes_start(agent->base, agent->mailbox, agent->writer, agent->symbols,
+				     &native, &agent->processes, err);
 	if (!rc)
 		rc = listen_all(agent, err);
 	if (!rc)
@@ -220,7 +220,7 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 
 static int signals_watch(struct agent *agent, struct event *events[2])
 {
-	static const int numbers[2] = { SIGTERM, SIGINT };
+	static const int numbers[2] = {SIGTERM, SIGINT};
 
 	for (int i = 0; i < 2; i++) {
 		events[i] = evsignal_new(agent->base, numbers[i], on_signal, agent);
@@ -233,7 +233,7 @@ static int signals_watch(struct agent *agent, struct event *events[2])
 /* Other people's addresses and names pass through here: no core file, no ptrace by peers. */
 static void harden(void)
 {
-	const struct rlimit no_core = { 0, 0 };
+	const struct rlimit no_core = {0, 0};
 	struct rlimit files;
 
 	(void)setrlimit(RLIMIT_CORE, &no_core);
@@ -248,9 +248,9 @@ static void harden(void)
 }
 
 /*
- * What a request needs is the next one's: given back after each, it came back page by page.  A question's large
- * tables are the kernel's again when it ends, whichever thread had them: left to itself malloc keeps each
- * thread's for good once a few were freed.
+ * What a request needs is the next one's: given back after each, it came back page by page.  A
+ * question's large tables are the kernel's again when it ends, whichever thread had them: left to
+ * itself malloc keeps each thread's for good once a few were freed.
  */
 static void memory_bound(void)
 {
@@ -263,20 +263,21 @@ static void memory_bound(void)
 
 static void announce(const struct agent *agent)
 {
-	struct storage_stats stats = { 0 };
+	struct storage_stats stats = {0};
 	struct storage_reader *reader = NULL;
 
 	if (!readers_borrow(agent->readers, &reader, NULL) && !storage_stats(reader, &stats, NULL))
 		log_info("storage", "%s%s%s", stats.version, stats.note[0] ? ": " : "", stats.note);
 	readers_return(agent->readers, reader);
 	log_info("agent", "hearthd %s, store %s, sockets in %s%s%s", HEARTH_VERSION,
-		 agent->config.store, agent->config.run, agent->bound_count ? ", page at http://" : "",
+		 agent->config.store, agent->config.run,
+		 agent->bound_count ? ", page at http://" : "",
 		 agent->bound_count ? agent->bound[0] : "");
 }
 
 static int run(struct agent *agent, struct err *err)
 {
-	struct event *events[2] = { NULL, NULL };
+	struct event *events[2] = {NULL, NULL};
 	int rc = signals_watch(agent, events);
 
 	if (!rc)
@@ -297,7 +298,7 @@ static int run(struct agent *agent, struct err *err)
 int main(int argc, char **argv)
 {
 	static struct agent agent;
-	struct err err = { 0 };
+	struct err err = {0};
 
 	log_init(NULL);
 	int rc = config_load(argc, argv, &agent.config, &err);
@@ -316,7 +317,7 @@ int main(int argc, char **argv)
 	harden();
 	for (size_t i = 0; i < agent.config.hosts_count; i++)
 		agent.host_names[i] = agent.config.hosts[i];
-	agent.rules = (struct head_rules){ .hosts = agent.host_names };
+	agent.rules = (struct head_rules){.hosts = agent.host_names};
 	(void)gethostname(agent.host, sizeof(agent.host) - 1);
 	agent.started_ns = clock_real_ns();
 	agent.base = event_base_new();

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * server/page.h - the web page's files, embedded at build time (web/CMakeLists.txt makes the table).
+ * server/page.h - the web page's files, embedded at build time (web/CMakeLists.txt makes the
+ * table).
  */
 #ifndef SERVER_PAGE_H
 #define SERVER_PAGE_H
@@ -11,7 +12,7 @@
 struct page_file {
 	const char *path; /* "/", "/assets/index-abc.js" */
 	const char *content_type;
-	const char *etag; /* quoted */
+	const char *etag;          /* quoted */
 	const unsigned char *gzip; /* the file, gzip'd */
 	size_t gzip_len;
 	size_t plain_len;

@@ -7,20 +7,22 @@
 #include "base/clock.h"
 #include "base/json.h"
 
-static int protocol_choose(const struct pipeline_upload *upload, const struct ingest_request *request,
+static int protocol_choose(const struct pipeline_upload *upload,
+			   const struct ingest_request *request,
 			   const struct ingest_protocol **ret_protocol, struct err *err)
 {
-	*ret_protocol = upload->protocol     ? upload->protocol :
-			upload->format.len ? ingest_find(upload->format) :
-					     ingest_sniff(request);
+	*ret_protocol = upload->protocol     ? upload->protocol
+			: upload->format.len ? ingest_find(upload->format)
+					     : ingest_sniff(request);
 	/* An envelope makes sense at its own paths alone. */
 	if (*ret_protocol && (upload->protocol || !(*ret_protocol)->paths))
 		return 0;
 	if (upload->format.len)
 		return err_set(err, -EOPNOTSUPP, "format \"%.*s\" is not read here",
 			       (int)MIN(upload->format.len, (size_t)40), upload->format.ptr);
-	return err_set(err, -EOPNOTSUPP, "the body is in no format that is known here; name it with "
-					 "format=");
+	return err_set(err, -EOPNOTSUPP,
+		       "the body is in no format that is known here; name it with "
+		       "format=");
 }
 
 static void series_write(const struct profile *profile, struct buf *out)
@@ -108,12 +110,14 @@ static int upload_read(struct agent *agent, struct profile_builder *builder,
 	struct buf plain;
 
 	buf_init(&plain, BUF_UNLIMITED); /* bounded by the limits below */
-	int rc = quota_request(agent->quota, upload->owner, upload->body.len, clock_monotonic_ns(), err);
+	int rc =
+	    quota_request(agent->quota, upload->owner, upload->body.len, clock_monotonic_ns(), err);
 
 	if (!rc)
-		rc = ingest_decompress(upload->body.ptr, upload->body.len, request->limits, &plain, err);
+		rc = ingest_decompress(upload->body.ptr, upload->body.len, request->limits, &plain,
+				       err);
 
-	request->body = (struct str){ plain.data ? plain.data : "", plain.len };
+	request->body = (struct str){plain.data ? plain.data : "", plain.len};
 	if (!rc)
 		rc = decode(builder, upload, ret_profile, ret_result, err);
 	struct profile *profile = *ret_profile;
@@ -121,7 +125,7 @@ static int upload_read(struct agent *agent, struct profile_builder *builder,
 	if (!rc && upload->change)
 		rc = upload->change(upload->change_arg, profile, err);
 	buf_release(&plain);
-	request->body = (struct str){ 0 };
+	request->body = (struct str){0};
 	if (rc)
 		return rc;
 	ret_result->samples = profile->records_count;

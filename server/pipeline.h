@@ -14,14 +14,14 @@
 #define PIPELINE_ACCEPT_AHEAD_NS (INT64_C(600) * NS_PER_S)
 
 struct pipeline_upload {
-	struct str body; /* as it came, perhaps compressed */
+	struct str body;                        /* as it came, perhaps compressed */
 	const struct ingest_protocol *protocol; /* NULL: by `format`, or sniffed */
-	struct str format; /* protocol name */
-	struct str id;	   /* of a retry, before what the body says; empty: none */
+	struct str format;                      /* protocol name */
+	struct str id;                 /* of a retry, before what the body says; empty: none */
 	struct ingest_request request; /* labels, from, until; body and limits are filled here */
 	uint32_t owner;
-	/* Called with what was decoded, before it is stored; then nothing is kept of a profile without
-	 * records.  May be NULL.  Returns 0 or a negative errno. */
+	/* Called with what was decoded, before it is stored; then nothing is kept of a profile
+	 * without records.  May be NULL.  Returns 0 or a negative errno. */
 	int (*change)(void *arg, struct profile *profile, struct err *err);
 	void *change_arg;
 };
@@ -34,8 +34,8 @@ struct pipeline_result {
 };
 
 /* Decode and store. Returns after the profile is on disk. 0 or a negative errno as in
- * struct ingest_protocol, storage_put and writer_put_wait.  `series_json` (may be NULL) gets the type
- * ids; `request` of `upload` is completed here. */
+ * struct ingest_protocol, storage_put and writer_put_wait.  `series_json` (may be NULL) gets the
+ * type ids; `request` of `upload` is completed here. */
 MUST_CHECK int pipeline_upload(struct agent *agent, struct pipeline_upload *upload,
 			       struct pipeline_result *ret_result, struct buf *series_json,
 			       struct err *err);

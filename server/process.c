@@ -15,7 +15,7 @@
 #include "server/processes_private.h"
 
 #define DRAIN_BYTES_MAX ((size_t)1 << 20) /* of one ring in one turn */
-#define TURN_BYTES_MAX ((size_t)4 << 20) /* of all of them: as much as a client of ours has */
+#define TURN_BYTES_MAX ((size_t)4 << 20)  /* of all of them: as much as a client of ours has */
 
 #define ROOM_BYTES ((uint64_t)128 << 10) /* three hundred stacks of forty frames */
 #define ROOM_TICKS 4
@@ -24,7 +24,8 @@
 #define DRAIN_NS NS_PER_S
 #define MANY 64 /* processes: above, each is drained every other second */
 #define UNWATCHED_NS (INT64_C(10) * NS_PER_S)
-#define LOOK_NS (INT64_C(2) * NS_PER_S) /* the client's budget wants its CPU time before it is three seconds old */
+/* the client's budget wants its CPU time before it is three seconds old */
+#define LOOK_NS (INT64_C(2) * NS_PER_S)
 #define YOUNG_NS (INT64_C(20) * NS_PER_S)
 
 #define HEAP_PERIOD_NS (INT64_C(10) * NS_PER_S)
@@ -61,7 +62,8 @@ static int memfd_check(int memfd, uint64_t *ret_bytes, struct err *err)
 	int have = fcntl(memfd, F_GET_SEALS);
 
 	if (have < 0 || (have & seals) != seals)
-		return err_set(err, -EINVAL, "ring: the memory file is not sealed against resizing");
+		return err_set(err, -EINVAL,
+			       "ring: the memory file is not sealed against resizing");
 	*ret_bytes = (uint64_t)st.st_size;
 	return 0;
 }
@@ -76,7 +78,8 @@ static int proc_check(struct process *p, struct err *err)
 	char stat[PROCESS_STAT_MAX];
 
 	if (fstatfs(p->proc, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC)
-		return err_set(err, -EINVAL, "hello: the second descriptor is not a directory of /proc");
+		return err_set(err, -EINVAL,
+			       "hello: the second descriptor is not a directory of /proc");
 	ssize_t n = fd_read_file(p->proc, "stat", stat, sizeof(stat) - 1);
 
 	if (n <= 0)
@@ -119,18 +122,20 @@ static void cgroup_read(const struct process *p, struct cgroup *ret)
 	char text[4096];
 	ssize_t n = fd_read_file(p->proc, "cgroup", text, sizeof(text));
 
-	cgroup_parse((struct str){ text, n > 0 ? (size_t)n : 0 }, ret);
+	cgroup_parse((struct str){text, n > 0 ? (size_t)n : 0}, ret);
 }
 
 /* Unless the client set it itself. */
-static void label_add(struct ingest_label *labels, size_t *count, const char *key, const char *value)
+static void label_add(struct ingest_label *labels, size_t *count, const char *key,
+		      const char *value)
 {
 	for (size_t i = 0; i < *count; i++)
-		if (labels[i].key.len == strlen(key) && !memcmp(labels[i].key.ptr, key, strlen(key)))
+		if (labels[i].key.len == strlen(key) &&
+		    !memcmp(labels[i].key.ptr, key, strlen(key)))
 			return;
 	if (*value)
-		labels[(*count)++] = (struct ingest_label){ { key, strlen(key) },
-							    { value, strlen(value) } };
+		labels[(*count)++] =
+		    (struct ingest_label){{key, strlen(key)}, {value, strlen(value)}};
 }
 
 int process_new(int memfd, int proc, uint32_t owner, int64_t pid, const struct native_hello *hello,
@@ -141,8 +146,7 @@ int process_new(int memfd, int proc, uint32_t owner, int64_t pid, const struct n
 	if (!p)
 		return err_set(err, -ENOMEM, "ring: out of memory");
 	*p = (struct process){
-		.memfd = memfd, .proc = proc, .perf_map = -1, .owner = owner, .pid = pid
-	};
+	    .memfd = memfd, .proc = proc, .perf_map = -1, .owner = owner, .pid = pid};
 	int rc = memfd_check(memfd, &p->file_bytes, err);
 
 	if (!rc && read_at(p, &p->head, sizeof(p->head), 0))
@@ -166,12 +170,12 @@ int process_new(int memfd, int proc, uint32_t owner, int64_t pid, const struct n
 	cgroup_read(p, &cgroup);
 	label_add(labels, &count, "container_id", cgroup.container);
 	label_add(labels, &count, "cgroup", cgroup.path);
-	labels[count++] = (struct ingest_label){ STR("host"), { host, strlen(host) } };
-	const struct native_options options = { .owner = owner,
-						.pid = pid,
-						.executable = p->comm,
-						.labels = labels,
-						.labels_count = count };
+	labels[count++] = (struct ingest_label){STR("host"), {host, strlen(host)}};
+	const struct native_options options = {.owner = owner,
+					       .pid = pid,
+					       .executable = p->comm,
+					       .labels = labels,
+					       .labels_count = count};
 
 	if (!rc)
 		rc = native_process_new(&p->head, &options, &p->native);
@@ -219,7 +223,8 @@ int process_resume(struct process *p, const uint64_t *positions, struct err *err
 
 		if (read_at(p, &control, sizeof(control), ring_at(p, i)))
 			return err_set(err, -EIO, "ring: cannot be read");
-		/* A store that is ahead of the ring belongs to another history: start where it is. */
+		/* A store that is ahead of the ring belongs to another history: start where it
+		 * is. */
 		p->positions[i] = MIN(positions[i], control.head);
 		if (control.head - p->positions[i] > p->head.ring_bytes)
 			p->positions[i] = control.head - p->head.ring_bytes;
@@ -238,7 +243,7 @@ void process_heartbeat(struct process *p)
 	struct {
 		int64_t heartbeat_ns;
 		uint64_t generation;
-	} beat = { clock_monotonic_ns(), p->generation };
+	} beat = {clock_monotonic_ns(), p->generation};
 
 	_Static_assert(offsetof(struct ring_agent, generation) == 8, "the two stand together");
 	write_at(p, &beat, sizeof(beat), AT_AGENT);
@@ -247,10 +252,10 @@ void process_heartbeat(struct process *p)
 
 void process_obey(struct process *p, struct control_state state)
 {
-	const uint32_t page[2] = { state.paused, state.cpu_interval_us };
+	const uint32_t page[2] = {state.paused, state.cpu_interval_us};
 
 	_Static_assert(offsetof(struct ring_agent, cpu_interval_us) ==
-			       offsetof(struct ring_agent, kill) + sizeof(uint32_t),
+			   offsetof(struct ring_agent, kill) + sizeof(uint32_t),
 		       "the two stand together");
 	if (p->obeyed_known && p->obeyed.paused == state.paused &&
 	    p->obeyed.cpu_interval_us == state.cpu_interval_us)
@@ -268,20 +273,22 @@ void process_farewell(struct process *p)
 }
 
 /*
- * What has no room in a ring goes into the next, so that the two are judged as one; a ring alone is its own next.
- * A quarter of them may wait for its turn, and three eighths of large ones: as long as twice ROOM_BYTES are free, and
- * ROOM_TICKS times what came since the last look.  Clients write no spans where half of a ring waits, and of its next.
+ * What has no room in a ring goes into the next, so that the two are judged as one; a ring alone is
+ * its own next. A quarter of them may wait for its turn, and three eighths of large ones: as long
+ * as twice ROOM_BYTES are free, and ROOM_TICKS times what came since the last look.  Clients write
+ * no spans where half of a ring waits, and of its next.
  */
 static bool is_pressing(uint64_t bytes, uint64_t waiting, uint64_t came)
 {
 	uint64_t room = bytes - waiting;
 
-	return waiting >= bytes / 4 && (waiting >= bytes / 8 * 3 || room < 2 * ROOM_BYTES ||
-					room / ROOM_TICKS < came);
+	return waiting >= bytes / 4 &&
+	       (waiting >= bytes / 8 * 3 || room < 2 * ROOM_BYTES || room / ROOM_TICKS < came);
 }
 
 /* By ring, what stands there since `from`.  A head may lie; no ring holds more than its size. */
-static int rings_look(const struct process *p, const uint64_t *from, uint64_t *heads, uint64_t *waiting)
+static int rings_look(const struct process *p, const uint64_t *from, uint64_t *heads,
+		      uint64_t *waiting)
 {
 	int rc = 0;
 
@@ -316,8 +323,9 @@ bool process_is_pressing(struct process *p)
 }
 
 /*
- * A drain costs the same whatever there is to drain, a stack that comes again in it next to nothing, and a batch some
- * ten pages of disk whatever is in it.  So it waits in its ring while there is room and nobody asks (processes_watch).
+ * A drain costs the same whatever there is to drain, a stack that comes again in it next to
+ * nothing, and a batch some ten pages of disk whatever is in it.  So it waits in its ring while
+ * there is room and nobody asks (processes_watch).
  */
 static int64_t drain_period(const struct process *p, bool watched, size_t count, int64_t now_ns)
 {
@@ -326,7 +334,8 @@ static int64_t drain_period(const struct process *p, bool watched, size_t count,
 	return count > MANY ? 2 * DRAIN_NS : DRAIN_NS;
 }
 
-/* Processes have their turns in the same ticks, some MANY in each, and so their batches one transaction. */
+/* Processes have their turns in the same ticks, some MANY in each, and so their batches one
+ * transaction. */
 static bool drain_is_due(const struct process *p, int64_t period_ns, size_t count, int64_t now_ns)
 {
 	int64_t phase_ns = p->pid % (int64_t)(count / MANY + 1) * TICK_NS;
@@ -340,9 +349,10 @@ static void cpu_tell(const struct process *p)
 	const struct {
 		uint64_t cpu_ns;
 		int64_t at_ns;
-	} cpu = { p->looked.cpu_ns, p->looked_ns };
+	} cpu = {p->looked.cpu_ns, p->looked_ns};
 
-	_Static_assert(offsetof(struct ring_agent, cpu_at_ns) == offsetof(struct ring_agent, cpu_ns) + 8,
+	_Static_assert(offsetof(struct ring_agent, cpu_at_ns) ==
+			   offsetof(struct ring_agent, cpu_ns) + 8,
 		       "the two stand together");
 	if (p->looked.known)
 		write_at(p, &cpu, sizeof(cpu), AT_AGENT + offsetof(struct ring_agent, cpu_ns));
@@ -421,10 +431,11 @@ static bool claim_expired(struct process *p, uint32_t ring, size_t len, int64_t 
 }
 
 /*
- * Take up to `*room` bytes of a ring, which become less. `*ret_left`: whether more stands there.  What is taken
- * stays in the common copy, one ring's behind another's, until the batch is made.
+ * Take up to `*room` bytes of a ring, which become less. `*ret_left`: whether more stands there.
+ * What is taken stays in the common copy, one ring's behind another's, until the batch is made.
  */
-static int ring_drain(struct process *p, uint32_t ring, int64_t now_ns, size_t *room, bool *ret_left)
+static int ring_drain(struct process *p, uint32_t ring, int64_t now_ns, size_t *room,
+		      bool *ret_left)
 {
 	struct ring_control control;
 	uint8_t *bytes = p->all->taken + (TURN_BYTES_MAX - *room);
@@ -472,12 +483,14 @@ static int rings_drain(struct process *p, int64_t now_ns, bool *ret_left)
 	if (!p->all->taken)
 		return -ENOMEM;
 	for (uint32_t i = 0; !rc && i < p->head.rings_count; i++)
-		rc = ring_drain(p, (p->first_ring + i) % p->head.rings_count, now_ns, &room, ret_left);
+		rc = ring_drain(p, (p->first_ring + i) % p->head.rings_count, now_ns, &room,
+				ret_left);
 	p->first_ring = (p->first_ring + 1) % p->head.rings_count;
 	return rc;
 }
 
-/* Every ten seconds, oftener while the process is young, when a flush is asked for, and at the end. */
+/* Every ten seconds, oftener while the process is young, when a flush is asked for, and at the
+ * end. */
 static int heap_when_due(struct process *p, const struct native_clock *clock, bool last)
 {
 	bool young = clock->monotonic_ns - p->attached_ns < YOUNG_NS;
@@ -502,13 +515,14 @@ static struct profile *batch_make(struct process *p, const struct native_clock *
 	if (!rc)
 		rc = heap_when_due(p, clock, last);
 	if (!rc)
-		rc = *builder ? profile_builder_again(*builder) : profile_builder_new(NULL, builder);
+		rc =
+		    *builder ? profile_builder_again(*builder) : profile_builder_new(NULL, builder);
 	if (rc) {
 		err_set(err, rc, "drain: %s", strerror(-rc));
 		return NULL;
 	}
-	rc = native_process_emit(p->native, &p->counters, &sums, &vitals, readings, count, clock, last,
-				 *builder, err);
+	rc = native_process_emit(p->native, &p->counters, &sums, &vitals, readings, count, clock,
+				 last, *builder, err);
 	native_process_stats(p->native, &p->stats);
 	return rc ? NULL : profile_builder_take(*builder);
 }
@@ -524,7 +538,7 @@ static bool is_due(struct process *p, const struct native_clock *clock, bool for
 
 struct profile *process_drain(struct process *p, bool force, struct err *err)
 {
-	const struct native_clock clock = { clock_real_ns(), clock_monotonic_ns() };
+	const struct native_clock clock = {clock_real_ns(), clock_monotonic_ns()};
 	bool left = false, due = false;
 	int rc = process_refresh(p);
 

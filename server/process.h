@@ -17,9 +17,9 @@
 
 struct process {
 	struct process *next;
-	int perf_map;	    /* /tmp/perf-PID.map as the client opened it, -1: none */
+	int perf_map;       /* /tmp/perf-PID.map as the client opened it, -1: none */
 	uint64_t perf_read; /* bytes of it taken so far */
-	int memfd, proc; /* proc: a directory descriptor of its /proc/PID */
+	int memfd, proc;    /* proc: a directory descriptor of its /proc/PID */
 	uint32_t owner;
 	int64_t pid;
 	uint64_t file_bytes;
@@ -34,40 +34,42 @@ struct process {
 	 * string after another of those that were refused. */
 	char settings[PROCESS_SETTINGS_MAX], refused[PROCESS_REFUSED_MAX];
 	size_t refused_bytes;
-	uint64_t positions[RING_RINGS_MAX]; /* read so far */
-	uint64_t tails[RING_RINGS_MAX]; /* as published */
+	uint64_t positions[RING_RINGS_MAX];  /* read so far */
+	uint64_t tails[RING_RINGS_MAX];      /* as published */
 	uint64_t heads_seen[RING_RINGS_MAX]; /* at the last tick */
-	int64_t stalled_ns[RING_RINGS_MAX]; /* when an open claim was first seen, 0: none */
+	int64_t stalled_ns[RING_RINGS_MAX];  /* when an open claim was first seen, 0: none */
 	uint64_t modules_read;
-	uint32_t modules_sent; /* files handed to the symbolizer */
-	bool ready;	 /* its cursors are known */
-	bool busy;	 /* a batch is on its way to the disk */
-	bool gone;	 /* the process has ended */
-	bool ending;	 /* it is gone, and the batch on its way is its last */
-	bool finished;	 /* its last batch is on disk */
-	bool failed;	 /* its memory made no sense; dropped */
-	uint64_t flush_sent; /* ring_counters.flush_wanted that the batch on its way covers */
+	uint32_t modules_sent;   /* files handed to the symbolizer */
+	bool ready;              /* its cursors are known */
+	bool busy;               /* a batch is on its way to the disk */
+	bool gone;               /* the process has ended */
+	bool ending;             /* it is gone, and the batch on its way is its last */
+	bool finished;           /* its last batch is on disk */
+	bool failed;             /* its memory made no sense; dropped */
+	uint64_t flush_sent;     /* ring_counters.flush_wanted that the batch on its way covers */
 	uint64_t flush_answered; /* as published */
-	bool flush_asked;    /* by a hello, and no batch has been made since */
+	bool flush_asked;        /* by a hello, and no batch has been made since */
 	int64_t attached_ns, drained_ns;
-	int64_t looked_ns;	 /* when /proc was last asked */
+	int64_t looked_ns;        /* when /proc was last asked */
 	uint64_t drained_threads; /* how many it had at its last drain */
-	int64_t beaten_ns; /* its last heartbeat */
-	struct native_vitals looked; /* what /proc said when it was last asked; not of resident memory */
+	int64_t beaten_ns;        /* its last heartbeat */
+	/* what /proc said when it was last asked; not of resident memory */
+	struct native_vitals looked;
 	struct processes *all;
 	struct profile *waiting; /* a batch that the writer had no room for, or could not write */
-	size_t held_bytes;	 /* of the batch on its way or waiting */
-	uint32_t first_ring;	 /* where the next drain begins */
-	bool foreign_tids;	 /* its /proc is of another pid namespace than its own numbers */
+	size_t held_bytes;       /* of the batch on its way or waiting */
+	uint32_t first_ring;     /* where the next drain begins */
+	bool foreign_tids;       /* its /proc is of another pid namespace than its own numbers */
 	uint64_t batch_positions[RING_RINGS_MAX]; /* tails to publish when the batch is on disk */
 	uint64_t generation;
 	uint32_t rescan;
 	struct quiet quiet;
-	uint64_t task_links, slots_mark; /* of its list of tasks: how many, and who has a slot; 0: unknown */
-	bool naming;	   /* names for its records are being looked for, since naming_ns */
-	bool named;	   /* they have just come */
+	/* of its list of tasks: how many, and who has a slot; 0: unknown */
+	uint64_t task_links, slots_mark;
+	bool naming; /* names for its records are being looked for, since naming_ns */
+	bool named;  /* they have just come */
 	int64_t naming_ns;
-	size_t unanswered; /* of what was asked last */
+	size_t unanswered;           /* of what was asked last */
 	struct control_state obeyed; /* what its page says */
 	bool obeyed_known;
 };
@@ -90,8 +92,8 @@ struct profile *process_drain(struct process *process, bool force, struct err *e
 /* The batch is on disk: move the tails, answer a flush. */
 void process_commit(struct process *process);
 
-/* Whether what pending records want to be called is known, or is waited for no longer.  False: it is
- * being looked for, and process_turn will be called. */
+/* Whether what pending records want to be called is known, or is waited for no longer.  False: it
+ * is being looked for, and process_turn will be called. */
 bool process_names_ready(struct process *process);
 
 /* Tell the client that the agent lives. */
@@ -109,7 +111,8 @@ void process_perf_map(struct process *process, int fd);
 /* Ask /proc whether it is gone. */
 bool process_is_gone(struct process *process);
 
-/* Whether it is drained at this tick, as one of `count`.  `watched`: somebody asks for what comes. */
+/* Whether it is drained at this tick, as one of `count`.  `watched`: somebody asks for what
+ * comes. */
 bool process_has_turn(struct process *process, bool watched, size_t count, int64_t now_ns);
 
 /* Whether what waits in some ring should not wait for its turn.  For every tick. */

@@ -37,8 +37,8 @@ void process_perf_map(struct process *p, int fd)
 {
 	struct stat st;
 
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (st.st_uid != p->owner && st.st_uid != 0) ||
-	    !is_local(fd)) {
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+	    (st.st_uid != p->owner && st.st_uid != 0) || !is_local(fd)) {
 		fd_close(&fd);
 		return;
 	}
@@ -51,8 +51,8 @@ int process_jit_read(struct process *p)
 {
 	struct stat st;
 
-	if (p->perf_map < 0 || fstat(p->perf_map, &st) < 0 || (uint64_t)st.st_size <= p->perf_read ||
-	    p->perf_read >= NATIVE_JIT_BYTES_MAX)
+	if (p->perf_map < 0 || fstat(p->perf_map, &st) < 0 ||
+	    (uint64_t)st.st_size <= p->perf_read || p->perf_read >= NATIVE_JIT_BYTES_MAX)
 		return 0;
 	char *CLEANUP(cleanup_free) bytes = malloc(CHUNK_BYTES);
 	ssize_t n = bytes ? pread(p->perf_map, bytes, CHUNK_BYTES, (off_t)p->perf_read) : -1;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Names that go into the records themselves: of a static lock, of the function that made one, of an
- * exception's type.  They are found on the symbolizer's thread, locks behind the files that the process has
- * handed over; its batch waits for them, but not for long.
+ * exception's type.  They are found on the symbolizer's thread, locks behind the files that the
+ * process has handed over; its batch waits for them, but not for long.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@
 #define QUESTIONS_MAX 256
 #define WAIT_NS (INT64_C(10) * NS_PER_S)
 #define WAIT_GONE_NS (INT64_C(60) * NS_PER_S) /* nothing is lost by waiting */
-#define FILES_NS (INT64_C(30) * NS_PER_S) /* until then a file may still be handed over */
+#define FILES_NS (INT64_C(30) * NS_PER_S)     /* until then a file may still be handed over */
 
 struct place {
 	bool known;
@@ -58,9 +58,9 @@ static void ask_lock(struct symbols *symbols, struct ask *ask, bool last)
 		ask->answered = true;
 		return;
 	}
-	if (ask->creator.known && symbols_name_function(symbols, &ask->creator.id,
-							ask->creator.address, function,
-							sizeof(function), &files)) {
+	if (ask->creator.known &&
+	    symbols_name_function(symbols, &ask->creator.id, ask->creator.address, function,
+				  sizeof(function), &files)) {
 		(void)snprintf(ask->name, sizeof(ask->name), "created in %s", function);
 		ask->answered = true;
 		return;
@@ -81,8 +81,9 @@ static void find(struct symbols *symbols, void *arg)
 		if (!ask->type)
 			ask_lock(symbols, ask, r->last);
 		else
-			ask->answered = symbols_name_type(symbols, ask->type, ask->name,
-							  sizeof(ask->name)) || r->last;
+			ask->answered =
+			    symbols_name_type(symbols, ask->type, ask->name, sizeof(ask->name)) ||
+			    r->last;
 	}
 	mailbox_post(r->all->mailbox, &r->letter, answered, r);
 }
@@ -125,7 +126,7 @@ static void answered(void *arg)
 
 static struct place place_of(const struct process *p, uint64_t word)
 {
-	struct place place = { .id.owner = p->owner };
+	struct place place = {.id.owner = p->owner};
 	struct native_build_id build_id;
 	uint32_t module;
 
@@ -172,7 +173,8 @@ static bool is_late(struct process *p, int64_t now_ns)
 	return now_ns - p->naming_ns > WAIT_NS || process_is_half_full(p);
 }
 
-/* Types need no files, and the batch of a program that throws a lot cannot wait: they are asked for alone. */
+/* Types need no files, and the batch of a program that throws a lot cannot wait: they are asked for
+ * alone. */
 static size_t types_alone(struct native_question *questions, size_t count)
 {
 	size_t types = 0;
@@ -196,7 +198,8 @@ bool process_names_ready(struct process *p)
 		return false;
 	size_t count = native_process_questions(p->native, questions, QUESTIONS_MAX);
 
-	/* What could not be found is not asked for twice on end; but more may have come meanwhile. */
+	/* What could not be found is not asked for twice on end; but more may have come
+	 * meanwhile. */
 	if (p->named && count <= p->unanswered)
 		return true;
 	size_t types = p->named ? 0 : types_alone(questions, count);

@@ -60,7 +60,7 @@ static int slots_read(struct process *p, struct ring_thread **ret_slots, size_t 
 		free(slots);
 		return rc;
 	}
-	*ret_sums = (struct native_sums){ 0 };
+	*ret_sums = (struct native_sums){0};
 	for (size_t i = 0; i < count; i++) {
 		ret_sums->blocked_ns += slots[i].blocked_ns;
 		ret_sums->blocked_calls += slots[i].blocked_calls;
@@ -134,16 +134,17 @@ static struct native_vitals stat_vitals(const char *stat)
 	const char *after = strrchr(stat, ')');
 	unsigned long long minor, major, user, kernel, threads;
 
-	if (!after || sscanf(after + 1,
-			     " %*c %*d %*d %*d %*d %*d %*u %llu %*u %llu %*u %llu %llu %*d %*d %*d %*d %llu",
-			     &minor, &major, &user, &kernel, &threads) != 5)
-		return (struct native_vitals){ 0 };
-	return (struct native_vitals){ .known = true,
-				       .minor_faults = minor,
-				       .major_faults = major,
-				       .threads = threads,
-				       .cpu_ns = (user + kernel) *
-						 (NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK)) };
+	if (!after ||
+	    sscanf(after + 1,
+		   " %*c %*d %*d %*d %*d %*d %*u %llu %*u %llu %*u %llu %llu %*d %*d %*d %*d %llu",
+		   &minor, &major, &user, &kernel, &threads) != 5)
+		return (struct native_vitals){0};
+	return (struct native_vitals){.known = true,
+				      .minor_faults = minor,
+				      .major_faults = major,
+				      .threads = threads,
+				      .cpu_ns = (user + kernel) *
+						(NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK))};
 }
 
 /* A zombie runs no more; its parent may take its time.  But a leader that ended before its threads
@@ -168,12 +169,13 @@ bool process_is_gone(struct process *p)
 	stat[MAX(n, (ssize_t)0)] = '\0';
 	p->looked = stat_vitals(stat);
 	/* Once gone, always; and a closed session's program goes on in another. */
-	p->gone = p->gone || p->counters.state == RING_CLOSED || n == -ESRCH || n == -ENOENT || !n ||
-		  (n > 0 && stat_is_gone(stat));
+	p->gone = p->gone || p->counters.state == RING_CLOSED || n == -ESRCH || n == -ENOENT ||
+		  !n || (n > 0 && stat_is_gone(stat));
 	return p->gone;
 }
 
-/* What was seen when the drain began and, when it is asked for, `resident` memory: the second number of statm. */
+/* What was seen when the drain began and, when it is asked for, `resident` memory: the second
+ * number of statm. */
 static struct native_vitals vitals_read(const struct process *p, bool resident)
 {
 	struct native_vitals vitals = p->looked;
@@ -185,7 +187,7 @@ static struct native_vitals vitals_read(const struct process *p, bool resident)
 		return vitals;
 	text[MAX(n, (ssize_t)0)] = '\0';
 	if (sscanf(text, "%*u %llu", &pages) != 1)
-		return (struct native_vitals){ 0 };
+		return (struct native_vitals){0};
 	vitals.resident_bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
 	return vitals;
 }
@@ -204,7 +206,7 @@ static int reading_add(struct native_reading **readings, size_t *count, size_t *
 	int rc = array_grow(readings, sizeof(**readings), capacity, *count + 1);
 
 	if (!rc)
-		(*readings)[(*count)++] = (struct native_reading){ .tid = tid };
+		(*readings)[(*count)++] = (struct native_reading){.tid = tid};
 	return rc;
 }
 
@@ -250,12 +252,12 @@ static uint64_t slots_mark(const struct ring_thread *slots, size_t count)
 }
 
 /*
- * The tasks, by tid: those of the last drain when there are as many and the slots are the same threads'.
- * A task that takes the place of one without a slot is missed until the next list, but the one that
- * ended is not: its file is.
+ * The tasks, by tid: those of the last drain when there are as many and the slots are the same
+ * threads'. A task that takes the place of one without a slot is missed until the next list, but
+ * the one that ended is not: its file is.
  */
-static int tasks_find(struct process *p, const struct ring_thread *slots, size_t slots_count, bool all,
-		      struct native_reading **readings, size_t *count)
+static int tasks_find(struct process *p, const struct ring_thread *slots, size_t slots_count,
+		      bool all, struct native_reading **readings, size_t *count)
 {
 	uint64_t mark = slots_mark(slots, slots_count), was = p->task_links;
 	struct stat st;
@@ -285,9 +287,10 @@ static void slots_match(struct process *p, struct native_reading *readings, size
 	size_t without = count;
 
 	for (size_t s = 0; count && s < slots_count; s++) {
-		const struct native_reading wanted = { .tid = slots[s].tid };
+		const struct native_reading wanted = {.tid = slots[s].tid};
 		struct native_reading *reading =
-			wanted.tid ? bsearch(&wanted, readings, count, sizeof(*readings), by_tid) : NULL;
+		    wanted.tid ? bsearch(&wanted, readings, count, sizeof(*readings), by_tid)
+			       : NULL;
 
 		if (!reading)
 			continue;
@@ -307,7 +310,7 @@ static void slots_match(struct process *p, struct native_reading *readings, size
 /* Slots are reused and never set back: all that were ever used count. */
 static void totals_take(struct process *p, const struct ring_thread *slots, size_t count)
 {
-	struct native_totals totals = { p->counters.alloc_calls, p->counters.alloc_bytes };
+	struct native_totals totals = {p->counters.alloc_calls, p->counters.alloc_bytes};
 
 	for (size_t i = 0; i < count; i++) {
 		totals.alloc_calls += slots[i].alloc_calls;
@@ -347,7 +350,8 @@ static void task_read(struct process *p, const struct native_clock *clock,
 }
 
 static void tasks_read(struct process *p, const struct native_clock *clock, bool all,
-		       struct native_reading *readings, size_t count, struct native_vitals *ret_vitals)
+		       struct native_reading *readings, size_t count,
+		       struct native_vitals *ret_vitals)
 {
 	for (size_t i = 0; i < count; i++)
 		if (all || !quiet_take(&p->quiet, &readings[i],

@@ -82,7 +82,7 @@ static void batch_send(struct process *process, struct profile *profile)
 
 	process->waiting = NULL;
 	if (delivery) {
-		*delivery = (struct delivery){ .process = process };
+		*delivery = (struct delivery){.process = process};
 		process->busy = true;
 		if (!writer_put(process->all->writer, profile, written, delivery))
 			return;
@@ -189,7 +189,7 @@ int process_attach(struct processes *all, struct process *process, struct err *e
 void process_turn(struct process *process, bool force)
 {
 	struct processes *all = process->all;
-	struct err err = { 0 };
+	struct err err = {0};
 
 	if (process->busy || !process->ready || process->failed || all->stopped)
 		return;
@@ -258,25 +258,25 @@ int processes_start(struct event_base *base, struct mailbox *mailbox, struct wri
 		    struct symbols *symbols, const struct processes_options *options,
 		    struct processes **ret_processes, struct err *err)
 {
-	const struct timeval period = { 0, PROCESSES_TICK_MS * 1000 };
+	const struct timeval period = {0, PROCESSES_TICK_MS * 1000};
 	struct processes *all = calloc(1, sizeof(*all));
 
 	if (!all)
 		return err_set(err, -ENOMEM, "native: out of memory");
-	*all = (struct processes){ .base = base,
-				   .mailbox = mailbox,
-				   .writer = writer,
-				   .symbols = symbols,
-				   .control = options->control,
-				   .listener = -1 };
+	*all = (struct processes){.base = base,
+				  .mailbox = mailbox,
+				  .writer = writer,
+				  .symbols = symbols,
+				  .control = options->control,
+				  .listener = -1};
 	(void)pthread_mutex_init(&all->lock, NULL);
 	int rc = watch_init(&all->watch, err);
 
 	(void)snprintf(all->host, sizeof(all->host), "%s", options->host);
 	all->socket_path = strdup(options->socket_path);
 	if (!rc)
-		rc = all->socket_path ? hello_listen(all, err) :
-					err_set(err, -ENOMEM, "native: out of memory");
+		rc = all->socket_path ? hello_listen(all, err)
+				      : err_set(err, -ENOMEM, "native: out of memory");
 	if (!rc) {
 		all->tick = event_new(base, -1, EV_PERSIST, tick, all);
 		if (!all->tick || event_add(all->tick, &period) < 0)
@@ -321,8 +321,8 @@ void processes_stop(struct processes *all)
 	all->stopping = true;
 	watch_end(all);
 	hello_stop(all);
-	/* What is in the ring of a process that lives stays there for the next agent, which reads from
-	 * the same cursors. One that is gone has nobody to hand its ring over: wait for it. */
+	/* What is in the ring of a process that lives stays there for the next agent, which reads
+	 * from the same cursors. One that is gone has nobody to hand its ring over: wait for it. */
 	for (struct process *p = all->first; p; p = p->next) {
 		(void)process_is_gone(p);
 		process_turn(p, true);

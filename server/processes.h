@@ -25,7 +25,7 @@ struct processes;
 
 struct processes_options {
 	const char *socket_path;
-	const char *host; /* label "host" */
+	const char *host;        /* label "host" */
 	struct control *control; /* orders to clients; outlives the processes */
 };
 
@@ -41,8 +41,9 @@ void processes_stop(struct processes *processes);
 void processes_free(struct processes *processes);
 
 /*
- * A question about times up to `until_ns` (UTC) is coming.  Nobody asked for half a minute: rings were drained every ten
- * seconds, and this waits until what they hold now is stored, half a second at most.  Then they are drained each second.
+ * A question about times up to `until_ns` (UTC) is coming.  Nobody asked for half a minute: rings
+ * were drained every ten seconds, and this waits until what they hold now is stored, half a second
+ * at most.  Then they are drained each second.
  */
 void processes_watch(struct processes *processes, int64_t until_ns);
 

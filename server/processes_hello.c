@@ -2,8 +2,9 @@
 /*
  * Hellos: one message a connection, taken and closed.
  *
- * A client sends and hangs up, so the message is nearly always there when its connection is accepted.
- * Who connects and stays silent waits in a short list, out of which the oldest goes first.
+ * A client sends and hangs up, so the message is nearly always there when its connection is
+ * accepted. Who connects and stays silent waits in a short list, out of which the oldest goes
+ * first.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -52,7 +53,7 @@ static void modules_take(struct process *process, const struct native_hello *hel
 	if (rc)
 		return;
 	for (uint32_t i = 0; i < hello->modules_count && used < count; i++) {
-		struct symbols_id id = { .owner = process->owner };
+		struct symbols_id id = {.owner = process->owner};
 		struct native_build_id build_id;
 		struct stat st;
 
@@ -70,14 +71,15 @@ static void modules_take(struct process *process, const struct native_hello *hel
 		id.len = build_id.len;
 		id.is_hash = build_id.is_hash;
 		if (symbols_add(process->all->symbols, fd, &id))
-			log_warn("symbol", "the queue of binaries is full; %s is not read",
-				 native_process_module_path(process->native, hello->modules_from + i));
+			log_warn(
+			    "symbol", "the queue of binaries is full; %s is not read",
+			    native_process_module_path(process->native, hello->modules_from + i));
 	}
 }
 
 /*
- * A process has one session at a time: one with its pid that is not closed was ended by exec, which took
- * its memory away and left its pid alive.
+ * A process has one session at a time: one with its pid that is not closed was ended by exec, which
+ * took its memory away and left its pid alive.
  */
 static void predecessors_end(struct processes *all, const struct process *now)
 {
@@ -95,20 +97,22 @@ static int hello_take(struct processes *all, const void *bytes, size_t len, int 
 	if (rc)
 		return rc;
 	if (count < 2)
-		return err_set(err, -EINVAL, "hello: %zu descriptors, expected the ring and /proc/self",
-			       count);
+		return err_set(err, -EINVAL,
+			       "hello: %zu descriptors, expected the ring and /proc/self", count);
 	processes_count_one(all, &all->sums.hellos);
 	struct process *process = process_find(all, hello.runtime_id, peer->uid);
 
 	if (!process) {
 		if (all->count >= PROCESSES_MAX ||
 		    owner_count(all, peer->uid) >= PROCESSES_PER_OWNER_MAX)
-			return err_set(err, -EMFILE,
-				       "uid %u has %zu processes attached, the limit is %d for one and "
-				       "%d in all",
-				       peer->uid, owner_count(all, peer->uid),
-				       PROCESSES_PER_OWNER_MAX, PROCESSES_MAX);
-		rc = process_new(fds[0], fds[1], peer->uid, peer->pid, &hello, all->host, &process, err);
+			return err_set(
+			    err, -EMFILE,
+			    "uid %u has %zu processes attached, the limit is %d for one and "
+			    "%d in all",
+			    peer->uid, owner_count(all, peer->uid), PROCESSES_PER_OWNER_MAX,
+			    PROCESSES_MAX);
+		rc = process_new(fds[0], fds[1], peer->uid, peer->pid, &hello, all->host, &process,
+				 err);
 		if (rc)
 			return rc;
 		fds[0] = fds[1] = -1;
@@ -145,7 +149,7 @@ static bool connection_serve(struct processes *all, int fd)
 	size_t count = ARRAY_LEN(fds);
 	struct ucred peer;
 	socklen_t peer_len = sizeof(peer);
-	struct err err = { 0 };
+	struct err err = {0};
 	ssize_t n = fd_receive(fd, bytes, sizeof(bytes), fds, &count);
 
 	if (n == -EAGAIN)
@@ -155,7 +159,7 @@ static bool connection_serve(struct processes *all, int fd)
 	if (n < 0 || (!n && !count))
 		return true;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_len) < 0)
-		peer = (struct ucred){ .uid = PROFILE_OWNER_NOBODY };
+		peer = (struct ucred){.uid = PROFILE_OWNER_NOBODY};
 	if (hello_take(all, bytes, (size_t)n, fds, count, &peer, &err)) {
 		processes_count_one(all, &all->sums.refused);
 		log_info("native", "uid %u, pid %d refused: %s", peer.uid, peer.pid, err.message);
@@ -200,7 +204,7 @@ static void connection_ready(evutil_socket_t fd, short what, void *arg)
 /* Newest first; nobody can keep others out by saying nothing. */
 static void connection_wait(struct processes *all, int fd)
 {
-	const struct timeval wait = { HELLO_WAIT_MS / 1000, HELLO_WAIT_MS % 1000 * 1000 };
+	const struct timeval wait = {HELLO_WAIT_MS / 1000, HELLO_WAIT_MS % 1000 * 1000};
 	struct connection *connection = malloc(sizeof(*connection)), *oldest = all->silent;
 
 	if (!connection) {
@@ -211,7 +215,7 @@ static void connection_wait(struct processes *all, int fd)
 		oldest = oldest->next;
 	if (oldest && all->silent_count >= SILENT_MAX)
 		connection_free(oldest);
-	*connection = (struct connection){ .next = all->silent, .all = all, .fd = fd };
+	*connection = (struct connection){.next = all->silent, .all = all, .fd = fd};
 	all->silent = connection;
 	all->silent_count++;
 	connection->event = event_new(all->base, fd, EV_READ, connection_ready, connection);
@@ -246,7 +250,7 @@ int hello_listen(struct processes *all, struct err *err)
 	if (all->listener < 0)
 		return all->listener;
 	all->accepting =
-		event_new(all->base, all->listener, EV_READ | EV_PERSIST, accept_ready, all);
+	    event_new(all->base, all->listener, EV_READ | EV_PERSIST, accept_ready, all);
 	if (!all->accepting || event_add(all->accepting, NULL) < 0)
 		return err_set(err, -ENOMEM, "native: no events");
 	return 0;

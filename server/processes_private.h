@@ -16,10 +16,12 @@
 
 /* Who asks for what comes: processes_watch.c. */
 struct watch {
-	int64_t draining_ns;	/* what is drained for a question, and stored: rings as they were then; 0: nothing */
+	/* what is drained for a question, and stored: rings as they were then; 0: nothing */
+	int64_t draining_ns;
 	/* under the lock */
-	int64_t asked_ns;	/* CLOCK_MONOTONIC of the last question */
-	int64_t wanted_ns, stored_ns; /* of rings as they were then somebody waits, and all is stored */
+	int64_t asked_ns; /* CLOCK_MONOTONIC of the last question */
+	/* of rings as they were then somebody waits, and all is stored */
+	int64_t wanted_ns, stored_ns;
 	struct mailbox_letter letter;
 	bool posted, ended;
 	pthread_cond_t changed;
@@ -35,15 +37,15 @@ struct processes {
 	char *socket_path;
 	int listener;
 	struct event *accepting, *tick;
-	bool accept_paused;	/* no descriptors were left; the tick tries again */
-	size_t silent_count;	/* connections that have not said anything yet */
+	bool accept_paused;  /* no descriptors were left; the tick tries again */
+	size_t silent_count; /* connections that have not said anything yet */
 	struct connection *silent;
-	size_t held_bytes;	/* of batches that are not on disk yet */
+	size_t held_bytes;               /* of batches that are not on disk yet */
 	struct profile_builder *builder; /* of their batches, one after another; NULL: none yet */
-	uint8_t *taken;		/* of rings, by the drain that goes on: one process's at a time */
-	bool stopping;		/* nothing is waited for any more but the disk */
-	bool stopped;		/* the writer takes nothing more */
-	pthread_mutex_t lock;	/* of what follows */
+	uint8_t *taken;       /* of rings, by the drain that goes on: one process's at a time */
+	bool stopping;        /* nothing is waited for any more but the disk */
+	bool stopped;         /* the writer takes nothing more */
+	pthread_mutex_t lock; /* of what follows */
 	struct process *first;
 	size_t count;
 	struct watch watch;

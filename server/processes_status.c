@@ -30,7 +30,8 @@ static void drops_json(struct json *json, const struct ring_counters *counters)
 
 			if (!counters->drops[d][r])
 				continue;
-			(void)snprintf(name, sizeof(name), "%s.%s", dimension_names[d], drop_names[r]);
+			(void)snprintf(name, sizeof(name), "%s.%s", dimension_names[d],
+				       drop_names[r]);
 			json_key_uint(json, name, counters->drops[d][r]);
 		}
 	json_close(json, '}');
@@ -59,7 +60,8 @@ static void settings_json(struct json *json, const struct process *p)
 		size_t bytes = strcspn(at, " ");
 		char name[64];
 
-		(void)snprintf(name, sizeof(name), "%.*s", (int)MIN(strcspn(at, "= "), (size_t)63), at);
+		(void)snprintf(name, sizeof(name), "%.*s", (int)MIN(strcspn(at, "= "), (size_t)63),
+			       at);
 		if (at[strcspn(at, "= ")] == '=') {
 			const char *value = at + strcspn(at, "=") + 1;
 
@@ -80,14 +82,14 @@ static void settings_json(struct json *json, const struct process *p)
 static const char *off_text(uint64_t code)
 {
 	static const char *const texts[] = {
-		[2] = "no memory for it",
-		[5] = "switched off",
-		[6] = "the program uses SIGPROF itself",
-		[9] = "not there yet",
-		[10] = "a system call failed",
-		[11] = "not seen without libhearth-preload",
-		[12] = "shadowed by the program's own allocator",
-		[13] = "the program was built with a sanitizer",
+	    [2] = "no memory for it",
+	    [5] = "switched off",
+	    [6] = "the program uses SIGPROF itself",
+	    [9] = "not there yet",
+	    [10] = "a system call failed",
+	    [11] = "not seen without libhearth-preload",
+	    [12] = "shadowed by the program's own allocator",
+	    [13] = "the program was built with a sanitizer",
 	};
 
 	return code < ARRAY_LEN(texts) && texts[code] ? texts[code] : "off";
@@ -112,7 +114,7 @@ static void handler_json(struct json *json, const struct ring_counters *counters
 	static const struct {
 		const char *name;
 		unsigned permille;
-	} wanted[] = { { "p50", 500 }, { "p99", 990 }, { "p999", 999 } };
+	} wanted[] = {{"p50", 500}, {"p99", 990}, {"p999", 999}};
 	uint64_t all = 0;
 
 	for (size_t i = 0; i < RING_HISTOGRAM; i++)
@@ -180,17 +182,17 @@ static void cost_json(struct json *json, const struct ring_counters *c)
 
 static void process_json(struct json *json, const struct process *p)
 {
-	static const char *const engines[] = { "none", "posix-timer", "perf" };
+	static const char *const engines[] = {"none", "posix-timer", "perf"};
 	static const char *const fallbacks[] = {
-		"",
-		"perf_event_open was refused",
-		"started under a filter of system calls",
-		"RLIMIT_NOFILE is too low for all threads",
-		"the program closed descriptors of perf",
-		"not known",
+	    "",
+	    "perf_event_open was refused",
+	    "started under a filter of system calls",
+	    "RLIMIT_NOFILE is too low for all threads",
+	    "the program closed descriptors of perf",
+	    "not known",
 	};
-	static const char *const states[] = { "starting", "running", "throttled", "stopped",
-					      "closed", "stopped by budget" };
+	static const char *const states[] = {"starting", "running", "throttled",
+					     "stopped",  "closed",  "stopped by budget"};
 
 	json_open(json, '{');
 	json_key_text(json, "service", p->service);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* While somebody asks for what comes, rings are drained often; who asks first waits until what they held is stored. */
+/* While somebody asks for what comes, rings are drained often; who asks first waits until what they
+ * held is stored. */
 #include <errno.h>
 
 #include "base/clock.h"
 #include "server/processes_private.h"
 
 #define WATCHED_NS (INT64_C(30) * NS_PER_S) /* a page that is open asks again within it */
-#define LATELY_NS (INT64_C(15) * NS_PER_S) /* what rings may hold is not older */
+#define LATELY_NS (INT64_C(15) * NS_PER_S)  /* what rings may hold is not older */
 #define WAIT_NS (INT64_C(500) * NS_PER_MS)
 
 int watch_init(struct watch *watch, struct err *err)
@@ -33,7 +34,8 @@ bool watch_is_on(const struct watch *watch, int64_t now_ns)
 	return now_ns - watch->asked_ns < WATCHED_NS;
 }
 
-/* Drained since then, and nothing of it is on its way.  What cannot be drained is not waited for. */
+/* Drained since then, and nothing of it is on its way.  What cannot be drained is not waited
+ * for. */
 static bool is_stored(const struct process *p, int64_t since_ns)
 {
 	return !p->ready || p->failed || p->waiting || (!p->busy && p->drained_ns >= since_ns);
@@ -100,7 +102,7 @@ void processes_watch(struct processes *all, int64_t until_ns)
 	watch->asked_ns = now_ns;
 	/* Also who comes while another waits. */
 	const int64_t wanted_ns = watch->wanted_ns, end_ns = wanted_ns + WAIT_NS;
-	const struct timespec end = { end_ns / NS_PER_S, end_ns % NS_PER_S };
+	const struct timespec end = {end_ns / NS_PER_S, end_ns % NS_PER_S};
 
 	while (!rc && !watch->ended && watch->stored_ns < wanted_ns)
 		rc = pthread_cond_timedwait(&watch->changed, &all->lock, &end);

@@ -17,8 +17,9 @@
 int question_range(struct route_call *call, const char *from, const char *until,
 		   struct query_range *ret_range, struct err *err)
 {
-	const char *first = http_query(call->request, from), *last = http_query(call->request, until);
-	struct query_range range = { .until_ns = call->now_ns };
+	const char *first = http_query(call->request, from),
+		   *last = http_query(call->request, until);
+	struct query_range range = {.until_ns = call->now_ns};
 	int rc = last ? time_parse(str_of(last), call->now_ns, &range.until_ns, err) : 0;
 
 	range.from_ns = range.until_ns - RANGE_DEFAULT_NS;
@@ -44,8 +45,8 @@ int question_count(struct route_call *call, const char *name, size_t initial, si
 	unsigned long long number = strtoull(value, &end, 10);
 
 	if (errno || end == value || *end || value[0] == '-' || number > 100000000)
-		return err_set(err, -EINVAL, "%s \"%.40s\" is not a count between 0 and 100000000", name,
-			       value);
+		return err_set(err, -EINVAL, "%s \"%.40s\" is not a count between 0 and 100000000",
+			       name, value);
 	*ret_value = (size_t)number;
 	return 0;
 }
@@ -71,7 +72,7 @@ int question_choice(struct route_call *call, const char *name, const char *const
 
 static int flag_parse(struct route_call *call, const char *name, bool *ret_flag, struct err *err)
 {
-	static const char *const words[] = { "false", "true", NULL };
+	static const char *const words[] = {"false", "true", NULL};
 	size_t number;
 	int rc = question_choice(call, name, words, &number, err);
 
@@ -84,13 +85,13 @@ static int flag_parse(struct route_call *call, const char *name, bool *ret_flag,
 static int filter_parse(struct route_call *call, struct question *q)
 {
 	const struct http_request *r = call->request;
-	const struct query_filter_text text = { .focus = http_query(r, "focus"),
-						.ignore = http_query(r, "ignore"),
-						.hide = http_query(r, "hide"),
-						.show = http_query(r, "show"),
-						.show_from = http_query(r, "show_from"),
-						.tagfocus = http_query(r, "tagfocus"),
-						.tagignore = http_query(r, "tagignore") };
+	const struct query_filter_text text = {.focus = http_query(r, "focus"),
+					       .ignore = http_query(r, "ignore"),
+					       .hide = http_query(r, "hide"),
+					       .show = http_query(r, "show"),
+					       .show_from = http_query(r, "show_from"),
+					       .tagfocus = http_query(r, "tagfocus"),
+					       .tagignore = http_query(r, "tagignore")};
 
 	return query_filter_new(&text, &q->filter, &q->err);
 }
@@ -119,10 +120,12 @@ static int ids_parse(struct route_call *call, struct question *q, const char *na
 		struct str id = str_cut(&rest, ',');
 
 		if (!is_hex(id, digits))
-			return err_set(&q->err, -EINVAL, "%s \"%.*s\" is not %zu hexadecimal digits", name,
+			return err_set(&q->err, -EINVAL,
+				       "%s \"%.*s\" is not %zu hexadecimal digits", name,
 				       (int)MIN(id.len, (size_t)40), id.ptr, digits);
 		if (count == QUESTION_IDS_MAX)
-			return err_set(&q->err, -E2BIG, "%s: more than %d ids", name, QUESTION_IDS_MAX);
+			return err_set(&q->err, -E2BIG, "%s: more than %d ids", name,
+				       QUESTION_IDS_MAX);
 		ids[count++] = id;
 	}
 	*ret_ids = ids;
@@ -133,7 +136,8 @@ static int ids_parse(struct route_call *call, struct question *q, const char *na
 static int context_parse(struct route_call *call, struct question *q)
 {
 	q->context.thread = str_of(http_query(call->request, "thread"));
-	int rc = ids_parse(call, q, "span_id", 16, &q->context.span_ids, &q->context.span_ids_count);
+	int rc =
+	    ids_parse(call, q, "span_id", 16, &q->context.span_ids, &q->context.span_ids_count);
 
 	if (!rc)
 		rc = ids_parse(call, q, "trace_id", 32, &q->context.trace_ids,
@@ -146,7 +150,8 @@ static int context_parse(struct route_call *call, struct question *q)
 static int path_parse(struct route_call *call, struct question *q)
 {
 	struct str rest = str_of(http_query(call->request, "path"));
-	struct str *path = rest.len ? arena_alloc(&q->arena, QUESTION_PATH_MAX * sizeof(*path)) : NULL;
+	struct str *path =
+	    rest.len ? arena_alloc(&q->arena, QUESTION_PATH_MAX * sizeof(*path)) : NULL;
 	struct buf name;
 	size_t count = 0;
 	int rc = rest.len && !path ? -ENOMEM : 0;
@@ -156,11 +161,12 @@ static int path_parse(struct route_call *call, struct question *q)
 		char *copy = arena_copy(&q->arena, name.data, name.len);
 
 		if (count == QUESTION_PATH_MAX)
-			rc = err_set(&q->err, -E2BIG, "path: more than %d frames", QUESTION_PATH_MAX);
+			rc = err_set(&q->err, -E2BIG, "path: more than %d frames",
+				     QUESTION_PATH_MAX);
 		else if (!copy)
 			rc = err_set(&q->err, -E2BIG, "path: too long");
 		else
-			path[count++] = (struct str){ copy, name.len };
+			path[count++] = (struct str){copy, name.len};
 	}
 	buf_release(&name);
 	q->query.shape.path = path;
@@ -170,8 +176,8 @@ static int path_parse(struct route_call *call, struct question *q)
 
 static int shape_parse(struct route_call *call, struct question *q)
 {
-	static const char *const names[] = { "full", "plain", "folded", NULL };
-	static const char *const sides[] = { "callees", "callers", NULL };
+	static const char *const names[] = {"full", "plain", "folded", NULL};
+	static const char *const sides[] = {"callees", "callers", NULL};
 	struct query_shape *shape = &q->query.shape;
 	size_t level, side;
 	int rc = question_choice(call, "names", names, &level, &q->err);
@@ -192,12 +198,10 @@ static int shape_parse(struct route_call *call, struct question *q)
 
 static int granularity_parse(struct route_call *call, struct question *q)
 {
-	static const char *const names[] = { [QUERY_BY_FUNCTION] = "function",
-					     [QUERY_BY_LINE] = "line",
-					     [QUERY_BY_ADDRESS] = "address",
-					     [QUERY_BY_FILE] = "file",
-					     [QUERY_BY_LIBRARY] = "library",
-					     NULL };
+	static const char *const names[] = {
+	    [QUERY_BY_FUNCTION] = "function", [QUERY_BY_LINE] = "line",
+	    [QUERY_BY_ADDRESS] = "address",   [QUERY_BY_FILE] = "file",
+	    [QUERY_BY_LIBRARY] = "library",   NULL};
 	size_t number;
 	int rc = question_choice(call, "granularity", names, &number, &q->err);
 
@@ -225,10 +229,10 @@ static int samples_parse(struct route_call *call, struct question *q)
 
 int question_open(struct route_call *call, bool needs_type, struct question *q)
 {
-	*q = (struct question){ 0 };
+	*q = (struct question){0};
 	arena_init(&q->arena, ARENA_MAX);
-	q->query.viewer = (struct query_viewer){ call->request->caller.sees_all,
-						 call->request->caller.uid };
+	q->query.viewer =
+	    (struct query_viewer){call->request->caller.sees_all, call->request->caller.uid};
 	q->query.deadline_ns = clock_monotonic_ns() + DEADLINE_NS;
 	int rc = question_range(call, "from", "until", &q->query.range, &q->err);
 
@@ -237,7 +241,8 @@ int question_open(struct route_call *call, bool needs_type, struct question *q)
 	if (!rc && needs_type)
 		rc = samples_parse(call, q);
 	if (!rc)
-		rc = selector_parse(str_of(http_query(call->request, "query")), &q->selector, &q->err);
+		rc = selector_parse(str_of(http_query(call->request, "query")), &q->selector,
+				    &q->err);
 	if (!rc) {
 		processes_watch(call->agent->processes, q->query.range.until_ns);
 		rc = readers_borrow(call->agent->readers, &q->reader, &q->err);

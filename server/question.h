@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * server/question.h - the parameters that every question of the native API may have, as a struct query.
+ * server/question.h - the parameters that every question of the native API may have, as a struct
+ * query.
  *
  * Private to server/route_*.c; pool threads.
  */
@@ -28,8 +29,8 @@ struct question {
 	struct err err;
 };
 
-/* Read the parameters and borrow a reader. `needs_type`: of samples, with filters and shape; otherwise
- * of the catalogue.  Close it whatever is returned. */
+/* Read the parameters and borrow a reader. `needs_type`: of samples, with filters and shape;
+ * otherwise of the catalogue.  Close it whatever is returned. */
 MUST_CHECK int question_open(struct route_call *call, bool needs_type, struct question *q);
 
 /* Give back what was borrowed; answer with the problem that rc stands for, or tag the answer. */

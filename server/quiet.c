@@ -40,7 +40,7 @@ bool quiet_take(const struct quiet *quiet, struct native_reading *reading, bool 
 }
 
 static uint64_t beyond(const struct native_reading *readings, size_t count,
-		      const struct native_vitals *vitals)
+		       const struct native_vitals *vitals)
 {
 	uint64_t sum = 0;
 
@@ -60,12 +60,12 @@ static struct quiet_task task_of(const struct quiet *quiet, const struct native_
 {
 	const struct quiet_task *before = quiet_find(quiet, reading->tid);
 	struct quiet_task task = {
-		.tid = reading->tid,
-		.has_slot = reading->slot.tid,
-		.has_clocks = reading->has_schedstat,
-		.slot_hash = slot_hash(reading),
-		.cpu_ns = reading->cpu_ns,
-		.wait_ns = reading->wait_ns,
+	    .tid = reading->tid,
+	    .has_slot = reading->slot.tid,
+	    .has_clocks = reading->has_schedstat,
+	    .slot_hash = slot_hash(reading),
+	    .cpu_ns = reading->cpu_ns,
+	    .wait_ns = reading->wait_ns,
 	};
 
 	task.stood_still = before && before->has_clocks && task.has_clocks &&
@@ -101,5 +101,5 @@ void quiet_keep(struct quiet *quiet, const struct native_reading *readings, size
 void quiet_release(struct quiet *quiet)
 {
 	free(quiet->tasks);
-	*quiet = (struct quiet){ 0 };
+	*quiet = (struct quiet){0};
 }

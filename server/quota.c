@@ -6,14 +6,14 @@
 #include <pthread.h>
 #include <string.h>
 
-#define SOURCES_MAX 64	      /* the one that was seen longest ago gives its place */
+#define SOURCES_MAX 64       /* the one that was seen longest ago gives its place */
 #define KNOWN_MAX (1u << 16) /* series of all sources, a power of two; half of it is used */
 #define MINUTE_NS (60 * NS_PER_S)
 
 const struct quota_limits quota_limits_default = {
-	.requests_per_minute = 60000,
-	.bytes_per_minute = (uint64_t)8 << 30,
-	.new_series_per_minute = 10000,
+    .requests_per_minute = 60000,
+    .bytes_per_minute = (uint64_t)8 << 30,
+    .new_series_per_minute = 10000,
 };
 
 struct source {
@@ -71,15 +71,16 @@ static struct source *source_of(struct quota *q, uint32_t uid, int64_t now_ns)
 			found = s;
 	}
 	if (!found->used || found->uid != uid || now_ns - found->minute_ns >= MINUTE_NS)
-		*found = (struct source){ .uid = uid, .used = true, .minute_ns = now_ns };
+		*found = (struct source){.uid = uid, .used = true, .minute_ns = now_ns};
 	return found;
 }
 
-static int over(const char *what, uint64_t value, uint64_t limit, const char *setting, uint32_t source,
-		struct err *err)
+static int over(const char *what, uint64_t value, uint64_t limit, const char *setting,
+		uint32_t source, struct err *err)
 {
 	return err_set(err, -EDQUOT,
-		       "%s of uid %u in this minute: %" PRIu64 ", limit %" PRIu64 " (limits.%s); try again later",
+		       "%s of uid %u in this minute: %" PRIu64 ", limit %" PRIu64
+		       " (limits.%s); try again later",
 		       what, source, value, limit, setting);
 }
 
@@ -94,8 +95,8 @@ int quota_request(struct quota *q, uint32_t source, uint64_t bytes, int64_t now_
 		rc = over("requests", s->requests + 1, q->limits.requests_per_minute,
 			  "requests_per_minute", source, err);
 	else if (q->limits.bytes_per_minute && s->bytes + bytes > q->limits.bytes_per_minute)
-		rc = over("bytes", s->bytes + bytes, q->limits.bytes_per_minute, "bytes_per_minute", source,
-			  err);
+		rc = over("bytes", s->bytes + bytes, q->limits.bytes_per_minute, "bytes_per_minute",
+			  source, err);
 	if (!rc) {
 		s->requests++;
 		s->bytes += bytes;
@@ -107,7 +108,7 @@ int quota_request(struct quota *q, uint32_t source, uint64_t bytes, int64_t now_
 /* Where this series is, or would be. */
 static struct hash128 *place_of(struct quota *q, uint32_t source, struct hash128 series)
 {
-	struct hash128 key = hash128_chain(series, (struct hash128){ source, 1 });
+	struct hash128 key = hash128_chain(series, (struct hash128){source, 1});
 	size_t i = hash_of_identity(key) % KNOWN_MAX;
 
 	while (!hash128_is_zero(q->known[i]) && !hash128_equal(q->known[i], key))
@@ -127,7 +128,7 @@ static void know(struct quota *q, uint32_t source, const struct profile *profile
 			q->known_count = 0;
 			place = place_of(q, source, profile->series[i].identity);
 		}
-		*place = hash128_chain(profile->series[i].identity, (struct hash128){ source, 1 });
+		*place = hash128_chain(profile->series[i].identity, (struct hash128){source, 1});
 		q->known_count++;
 	}
 }
@@ -143,7 +144,8 @@ int quota_series(struct quota *q, uint32_t source, const struct profile *profile
 
 	for (size_t i = 0; i < profile->series_count; i++)
 		fresh += hash128_is_zero(*place_of(q, source, profile->series[i].identity));
-	if (q->limits.new_series_per_minute && s->series + fresh > q->limits.new_series_per_minute) {
+	if (q->limits.new_series_per_minute &&
+	    s->series + fresh > q->limits.new_series_per_minute) {
 		rc = over("new series", s->series + fresh, q->limits.new_series_per_minute,
 			  "new_series_per_minute", source, err);
 	} else {

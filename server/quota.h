@@ -2,9 +2,10 @@
 /*
  * server/quota.h - what one source may send in a minute: requests, bytes and new series.
  *
- * A source is a uid, as the kernel or the token says; all of TCP without a token is one.  Counts start
- * anew with each minute of the monotonic clock.  A series is new to a source until a request with it was
- * admitted; the table of those that are known is bounded, and forgets all when it is full.  Any thread.
+ * A source is a uid, as the kernel or the token says; all of TCP without a token is one.  Counts
+ * start anew with each minute of the monotonic clock.  A series is new to a source until a request
+ * with it was admitted; the table of those that are known is bounded, and forgets all when it is
+ * full.  Any thread.
  */
 #ifndef SERVER_QUOTA_H
 #define SERVER_QUOTA_H
@@ -28,7 +29,8 @@ void quota_free(struct quota *quota);
 MUST_CHECK int quota_request(struct quota *quota, uint32_t source, uint64_t bytes, int64_t now_ns,
 			     struct err *err);
 
-/* Count the series of a decoded request that are new.  Returns likewise; then none becomes known. */
+/* Count the series of a decoded request that are new.  Returns likewise; then none becomes
+ * known. */
 MUST_CHECK int quota_series(struct quota *quota, uint32_t source, const struct profile *profile,
 			    int64_t now_ns, struct err *err);
 

@@ -12,8 +12,8 @@ struct route_call {
 	const struct http_request *request;
 	struct http_answer *answer;
 	struct str name; /* what "{name}" stood for */
-	int64_t now_ns;	 /* UTC, one for the whole request */
-	bool again;	 /* the store could not answer now, but can (-EAGAIN) */
+	int64_t now_ns;  /* UTC, one for the whole request */
+	bool again;      /* the store could not answer now, but can (-EAGAIN) */
 };
 
 typedef void (*route_fn)(struct route_call *call);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * POST /api/v1/control: action=zoom (cpu_hz, for), pause (for) or resume, with service=, pid= or
- * all=true.  GET: the rules in force.  Over http.sock alone, where the kernel says who asks: root and
- * the agent's own user for everybody's processes, others for their own.
+ * all=true.  GET: the rules in force.  Over http.sock alone, where the kernel says who asks: root
+ * and the agent's own user for everybody's processes, others for their own.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -22,8 +22,8 @@ static int number_parse(const char *name, const char *text, double low, double h
 	errno = 0;
 	*ret = strtod(text, &end);
 	if (end == text || *end || errno || !(*ret >= low && *ret <= high))
-		return err_set(err, -EINVAL, "%s: \"%.40s\" is not a number from %.0f to %.0f", name, text,
-			       low, high);
+		return err_set(err, -EINVAL, "%s: \"%.40s\" is not a number from %.0f to %.0f",
+			       name, text, low, high);
 	return 0;
 }
 
@@ -39,8 +39,8 @@ static int target_parse(struct route_call *call, struct control_target *target, 
 	if (!service && !pid && !(all && !strcmp(all, "true")))
 		return err_set(err, -EINVAL, "control: say whom: service=NAME, pid=N or all=true");
 	if (service && strlen(service) >= sizeof(target->service))
-		return err_set(err, -EINVAL, "service: %zu bytes, the limit is %zu", strlen(service),
-			       sizeof(target->service) - 1);
+		return err_set(err, -EINVAL, "service: %zu bytes, the limit is %zu",
+			       strlen(service), sizeof(target->service) - 1);
 	(void)snprintf(target->service, sizeof(target->service), "%s", service ? service : "");
 	target->pid = (int64_t)number;
 	return 0;
@@ -48,13 +48,14 @@ static int target_parse(struct route_call *call, struct control_target *target, 
 
 static int rule_parse(struct route_call *call, struct control_rule *rule, struct err *err)
 {
-	const char *hz = http_query(call->request, "cpu_hz"), *span = http_query(call->request, "for");
+	const char *hz = http_query(call->request, "cpu_hz"),
+		   *span = http_query(call->request, "for");
 	int64_t duration_ns = 0;
 	double rate = 0;
 	int rc = 0;
 
 	if (span)
-		rc = duration_parse((struct str){ span, strlen(span) }, &duration_ns, err);
+		rc = duration_parse((struct str){span, strlen(span)}, &duration_ns, err);
 	if (!rc && span && duration_ns <= 0)
 		rc = err_set(err, -EINVAL, "for: \"%.40s\" is not a time ahead", span);
 	if (!rc && rule->action == CONTROL_ZOOM) {
@@ -82,16 +83,16 @@ static void rules_answer(struct route_call *call, const struct control_target *v
 
 static struct control_target target_of(const struct route_call *call)
 {
-	return (struct control_target){ .any_owner = call->request->caller.sees_all,
-					.owner = call->request->caller.uid };
+	return (struct control_target){.any_owner = call->request->caller.sees_all,
+				       .owner = call->request->caller.uid};
 }
 
 void route_control(struct route_call *call)
 {
 	const char *action = http_query(call->request, "action");
-	struct control_rule rule = { .target = target_of(call) };
+	struct control_rule rule = {.target = target_of(call)};
 	const struct control_target viewer = rule.target;
-	struct err err = { 0 };
+	struct err err = {0};
 	int rc = target_parse(call, &rule.target, &err);
 
 	if (!rc && action && !strcmp(action, "resume")) {

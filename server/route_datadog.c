@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a Datadog tracer asks of its agent beside profiles, so that it starts without errors: what is
- * served here, and a polite answer to its spans, which are counted and not kept yet.
+ * What a Datadog tracer asks of its agent beside profiles, so that it starts without errors: what
+ * is served here, and a polite answer to its spans, which are counted and not kept yet.
  */
 #include <string.h>
 
@@ -11,8 +11,10 @@
 static void endpoints_write(struct json *json)
 {
 	static const char *const served[] = {
-		"/profiling/v1/input", "/v0.3/traces", "/v0.4/traces", "/v0.5/traces", "/v0.6/stats",
-		"/telemetry/proxy/", "/debugger/v1/input", "/debugger/v1/diagnostics",
+	    "/profiling/v1/input", "/v0.3/traces",
+	    "/v0.4/traces",        "/v0.5/traces",
+	    "/v0.6/stats",         "/telemetry/proxy/",
+	    "/debugger/v1/input",  "/debugger/v1/diagnostics",
 	};
 
 	json_key(json, "endpoints");

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * GET /api/v1/db: the store's files.  GET /api/v1/db/file?name=: one of them as it is now.
- * POST /api/v1/db?action=check|compact|import&name=: look at one, write it anew, or take one in (the
- * body).  Over http.sock alone, for root and the agent's own user: nobody but the agent opens a
- * live store.
+ * POST /api/v1/db?action=check|compact|import&name=: look at one, write it anew, or take one in
+ * (the body).  Over http.sock alone, for root and the agent's own user: nobody but the agent opens
+ * a live store.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -18,8 +18,8 @@ static int may_maintain(const struct route_call *call, struct err *err)
 	uint32_t uid = call->request->caller.uid;
 
 	return uid == 0 || uid == geteuid()
-		       ? 0
-		       : err_set(err, -EPERM, "db: root and the agent's user may, uid %u may not", uid);
+		   ? 0
+		   : err_set(err, -EPERM, "db: root and the agent's user may, uid %u may not", uid);
 }
 
 static int part_write(void *arg, const struct storage_part *part)
@@ -40,7 +40,7 @@ static int part_write(void *arg, const struct storage_part *part)
 void route_db(struct route_call *call)
 {
 	struct storage_reader *reader = NULL;
-	struct err err = { 0 };
+	struct err err = {0};
 	struct json json;
 	int rc = may_maintain(call, &err);
 
@@ -64,7 +64,7 @@ void route_db_file(struct route_call *call)
 {
 	const char *name = http_query(call->request, "name");
 	struct storage_reader *reader = NULL;
-	struct err err = { 0 };
+	struct err err = {0};
 	void *bytes = NULL;
 	size_t len = 0;
 	int rc = may_maintain(call, &err);
@@ -96,8 +96,9 @@ struct errand {
 static void errand_run(struct storage *store, void *arg)
 {
 	struct errand *e = arg;
-	int rc = *e->action == 'c' ? storage_compact(store, e->name, &e->err) :
-				     storage_adopt(store, e->name, e->body.ptr, e->body.len, &e->err);
+	int rc = *e->action == 'c'
+		     ? storage_compact(store, e->name, &e->err)
+		     : storage_adopt(store, e->name, e->body.ptr, e->body.len, &e->err);
 
 	(void)pthread_mutex_lock(&e->lock);
 	e->rc = rc;
@@ -106,13 +107,14 @@ static void errand_run(struct storage *store, void *arg)
 	(void)pthread_mutex_unlock(&e->lock);
 }
 
-static int send_errand(struct route_call *call, const char *action, const char *name, struct err *err)
+static int send_errand(struct route_call *call, const char *action, const char *name,
+		       struct err *err)
 {
-	struct errand e = { .action = action,
-			    .name = name,
-			    .body = call->request->body,
-			    .lock = PTHREAD_MUTEX_INITIALIZER,
-			    .wake = PTHREAD_COND_INITIALIZER };
+	struct errand e = {.action = action,
+			   .name = name,
+			   .body = call->request->body,
+			   .lock = PTHREAD_MUTEX_INITIALIZER,
+			   .wake = PTHREAD_COND_INITIALIZER};
 	int rc = writer_task(call->agent->writer, errand_run, &e);
 
 	if (rc)
@@ -141,7 +143,7 @@ void route_db_action(struct route_call *call)
 {
 	const char *action = http_query(call->request, "action");
 	const char *name = http_query(call->request, "name");
-	struct err err = { 0 };
+	struct err err = {0};
 	struct json json;
 	int rc = may_maintain(call, &err);
 	bool damaged = false;

@@ -11,7 +11,8 @@ static int base_parse(struct route_call *call, struct question *q, struct query 
 		      struct selector **ret_selector)
 {
 	const char *selector = http_query(call->request, "base_query");
-	bool has_range = http_query(call->request, "base_from") || http_query(call->request, "base_until");
+	bool has_range =
+	    http_query(call->request, "base_from") || http_query(call->request, "base_until");
 	int rc = 0;
 
 	*ret_base = q->query;
@@ -59,13 +60,14 @@ static int graph_write(struct route_call *call, const struct query_diff *diff, s
 
 static int diff_answer(struct route_call *call, struct question *q, const struct query *base)
 {
-	static const char *const normals[] = { [QUERY_NORMAL_SHARE] = "share",
-					       [QUERY_NORMAL_TIME] = "time",
-					       [QUERY_NORMAL_NONE] = "none",
-					       NULL };
+	static const char *const normals[] = {[QUERY_NORMAL_SHARE] = "share",
+					      [QUERY_NORMAL_TIME] = "time",
+					      [QUERY_NORMAL_NONE] = "none",
+					      NULL};
 	const char *name = http_query(call->request, "format");
 	bool as_rows = name && !strcmp(name, "top");
-	const struct query_diff_format *format = query_diff_format_find(str_of(name ? name : "json"));
+	const struct query_diff_format *format =
+	    query_diff_format_find(str_of(name ? name : "json"));
 	struct query_diff diff;
 	size_t normal, max_nodes;
 
@@ -74,7 +76,8 @@ static int diff_answer(struct route_call *call, struct question *q, const struct
 	int rc = question_choice(call, "normalize", normals, &normal, &q->err);
 
 	if (!rc)
-		rc = question_count(call, "max_nodes", QUERY_MAX_NODES_DEFAULT, &max_nodes, &q->err);
+		rc =
+		    question_count(call, "max_nodes", QUERY_MAX_NODES_DEFAULT, &max_nodes, &q->err);
 	if (rc)
 		return rc;
 	q->query.max_nodes = as_rows ? 0 : max_nodes;

@@ -20,15 +20,15 @@ static int pair_take(void *arg, const char *name, const char *value)
 
 	if (p->count == PAIRS_MAX)
 		return -E2BIG;
-	p->pairs[p->count++] =
-		(struct ingest_label){ { name, strlen(name) }, { value, strlen(value) } };
+	p->pairs[p->count++] = (struct ingest_label){{name, strlen(name)}, {value, strlen(value)}};
 	return 0;
 }
 
-/* What the body was packed with shows in its first bytes; a packing that is not undone is refused. */
+/* What the body was packed with shows in its first bytes; a packing that is not undone is
+ * refused. */
 static int encoding_check(struct route_call *call, struct err *err)
 {
-	static const char *const known[] = { "identity", "gzip", "x-gzip", "zstd", "lz4" };
+	static const char *const known[] = {"identity", "gzip", "x-gzip", "zstd", "lz4"};
 	const char *encoding = http_header(call->request, "Content-Encoding");
 
 	for (size_t i = 0; encoding && *encoding && i < ARRAY_LEN(known); i++)
@@ -36,8 +36,8 @@ static int encoding_check(struct route_call *call, struct err *err)
 			return 0;
 	if (!encoding || !*encoding)
 		return 0;
-	return err_set(err, -EOPNOTSUPP, "Content-Encoding \"%.40s\" is not undone here: gzip, zstd, lz4",
-		       encoding);
+	return err_set(err, -EOPNOTSUPP,
+		       "Content-Encoding \"%.40s\" is not undone here: gzip, zstd, lz4", encoding);
 }
 
 static int request_read(struct route_call *call, struct pairs *headers, struct pairs *parameters,
@@ -48,8 +48,8 @@ static int request_read(struct route_call *call, struct pairs *headers, struct p
 	if (http_header_each(call->request, pair_take, headers) ||
 	    http_query_each(call->request, pair_take, parameters))
 		return err_set(err, -EINVAL, "more than %d headers or parameters", PAIRS_MAX);
-	request->path = (struct str){ call->request->path, strlen(call->request->path) };
-	request->content_type = type ? (struct str){ type, strlen(type) } : (struct str){ 0 };
+	request->path = (struct str){call->request->path, strlen(call->request->path)};
+	request->content_type = type ? (struct str){type, strlen(type)} : (struct str){0};
 	request->headers = headers->pairs;
 	request->headers_count = headers->count;
 	request->parameters = parameters->pairs;
@@ -60,9 +60,9 @@ static int request_read(struct route_call *call, struct pairs *headers, struct p
 static void answer_make(struct route_call *call, const struct ingest_protocol *protocol,
 			const struct ingest_request *request, const struct ingest_outcome *outcome)
 {
-	struct ingest_answer answer = { .status = status_of(outcome->code),
-					.content_type = "text/plain",
-					.body = &call->answer->body };
+	struct ingest_answer answer = {.status = status_of(outcome->code),
+				       .content_type = "text/plain",
+				       .body = &call->answer->body};
 
 	if (!protocol->answer && outcome->code) {
 		route_fail(call, outcome->code, outcome->err);
@@ -77,20 +77,18 @@ static void answer_make(struct route_call *call, const struct ingest_protocol *p
 
 void route_ingest(struct route_call *call)
 {
-	struct pairs headers = { 0 }, parameters = { 0 };
-	struct err err = { 0 };
-	struct pipeline_result result = { 0 };
-	struct pipeline_upload upload = { .body = call->request->body,
-					  .protocol = ingest_at_path(call->request->path),
-					  .owner = call->request->caller.uid };
+	struct pairs headers = {0}, parameters = {0};
+	struct err err = {0};
+	struct pipeline_result result = {0};
+	struct pipeline_upload upload = {.body = call->request->body,
+					 .protocol = ingest_at_path(call->request->path),
+					 .owner = call->request->caller.uid};
 	int rc = request_read(call, &headers, &parameters, &upload.request, &err);
 
 	if (!rc)
 		rc = pipeline_upload(call->agent, &upload, &result, NULL, &err);
-	const struct ingest_outcome outcome = { .code = rc,
-						.err = &err,
-						.findings = result.findings,
-						.duplicate = result.duplicate };
+	const struct ingest_outcome outcome = {
+	    .code = rc, .err = &err, .findings = result.findings, .duplicate = result.duplicate};
 
 	answer_make(call, upload.protocol, &upload.request, &outcome);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The API's own description (OpenAPI 3.1): a document that is written by hand and checked by a test. */
+/* The API's own description (OpenAPI 3.1): a document that is written by hand and checked by a
+ * test. */
 #include "server/openapi.h"
 #include "server/route.h"
 

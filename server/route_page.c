@@ -25,7 +25,8 @@ static void file_send(struct route_call *call, const struct page_file *file)
 
 	answer->content_type = file->content_type;
 	answer->etag = file->etag;
-	answer->cache_control = file->immutable ? "public, max-age=31536000, immutable" : "no-cache";
+	answer->cache_control =
+	    file->immutable ? "public, max-age=31536000, immutable" : "no-cache";
 	if (known && strstr(known, file->etag)) {
 		answer->status = 304;
 		return;
@@ -35,8 +36,8 @@ static void file_send(struct route_call *call, const struct page_file *file)
 		(void)buf_add(&answer->body, file->gzip, file->gzip_len);
 		return;
 	}
-	const struct decompress_limits limits = { .plain_bytes = file->plain_len };
-	struct err err = { 0 };
+	const struct decompress_limits limits = {.plain_bytes = file->plain_len};
+	struct err err = {0};
 	struct buf plain;
 
 	if (wire_decompress(file->gzip, file->gzip_len, &limits, &plain, &err)) {
@@ -89,13 +90,15 @@ void route_login(struct route_call *call)
 	const char *code = http_query(call->request, "code");
 
 	if (!code || !auth_code_use(call->agent->auth, code, session)) {
-		http_problem(call->answer, 403,
-			     "this link was used or is older than ten minutes; `hearth ui` prints a new "
-			     "one");
+		http_problem(
+		    call->answer, 403,
+		    "this link was used or is older than ten minutes; `hearth ui` prints a new "
+		    "one");
 		return;
 	}
 	(void)snprintf(cookie, sizeof(cookie),
-		       AUTH_COOKIE "=%s; Path=/; HttpOnly; SameSite=Strict; Max-Age=2592000", session);
+		       AUTH_COOKIE "=%s; Path=/; HttpOnly; SameSite=Strict; Max-Age=2592000",
+		       session);
 	call->answer->status = 303;
 	call->answer->location = "/";
 	call->answer->cookie = cookie;

@@ -46,7 +46,7 @@ static int parameter_take(void *arg, const char *name, const char *value)
 		return err_set(p->err, -EINVAL,
 			       "label \"%.40s\": names have 1 to %d bytes, values at most %d", name,
 			       LABEL_KEY_MAX, LABEL_VALUE_MAX);
-	p->labels[request->labels_count++] = (struct ingest_label){ str_of(name), str_of(value) };
+	p->labels[request->labels_count++] = (struct ingest_label){str_of(name), str_of(value)};
 	return 0;
 }
 
@@ -77,8 +77,8 @@ static void result_write(const struct pipeline_result *result, const struct buf 
 
 void route_profiles(struct route_call *call)
 {
-	struct err err = { 0 };
-	struct parameters p = { .now_ns = call->now_ns, .err = &err };
+	struct err err = {0};
+	struct parameters p = {.now_ns = call->now_ns, .err = &err};
 	struct pipeline_result result;
 	struct buf series;
 	const char *key = http_header(call->request, "Idempotency-Key");

@@ -42,7 +42,8 @@ static querier_fn answer_of(const struct querier_method *method)
 
 static void fail(struct route_call *call, int rc, const struct err *err)
 {
-	const char *message = err->code ? err->message : "something went wrong; the agent's log says more";
+	const char *message =
+	    err->code ? err->message : "something went wrong; the agent's log says more";
 
 	buf_clear(&call->answer->body);
 	call->answer->content_type = "application/json";

@@ -12,8 +12,8 @@
 #define TRIM_LEFT ((size_t)1 << 20) /* bytes */
 
 /* One tree in one format. */
-static int graph_write(struct route_call *call, struct question *q, const struct query_format *format,
-		       size_t max_nodes)
+static int graph_write(struct route_call *call, struct question *q,
+		       const struct query_format *format, size_t max_nodes)
 {
 	struct query_tree tree;
 	struct query_view view;
@@ -27,7 +27,8 @@ static int graph_write(struct route_call *call, struct question *q, const struct
 		rc = 0; /* nothing yet is an answer too: an empty graph, with what was asked */
 	if (!rc)
 		rc = query_view_init(&view, &tree, max_nodes);
-	/* A whole tree and its text are the most that a question needs: what was freed on the way there goes first. */
+	/* A whole tree and its text are the most that a question needs: what was freed on the way
+	 * there goes first. */
 	if (!rc && tree.nodes_count > TRIM_NODES)
 		(void)malloc_trim(TRIM_LEFT);
 	if (!rc) {
@@ -66,10 +67,10 @@ static int sandwich_write(struct route_call *call, struct question *q,
 }
 
 /* With the labels of the samples, unless they are not wanted; -EOPNOTSUPP: there are none. */
-static int labelled_write(struct route_call *call, struct question *q, const struct query_format *format,
-			  size_t max_nodes)
+static int labelled_write(struct route_call *call, struct question *q,
+			  const struct query_format *format, size_t max_nodes)
 {
-	static const char *const wanted[] = { "all", "none", NULL };
+	static const char *const wanted[] = {"all", "none", NULL};
 	size_t labels;
 	int rc = question_choice(call, "labels", wanted, &labels, &q->err);
 
@@ -145,8 +146,8 @@ static int timeline(struct route_call *call, struct question *q)
 
 	if (rc)
 		return rc;
-	rc = query_timeline(&q->query, step_ns, str_of(http_query(call->request, "group_by")), &line,
-			    &q->err);
+	rc = query_timeline(&q->query, step_ns, str_of(http_query(call->request, "group_by")),
+			    &line, &q->err);
 	if (rc && rc != -ENOENT)
 		return rc;
 	rc = query_timeline_json(&line, &call->answer->body);
@@ -163,15 +164,15 @@ void route_timeline(struct route_call *call)
 }
 
 /* A list of the catalogue, a page at a time. */
-typedef int (*catalogue_fn)(const struct query *query, const struct query_page *page, struct buf *out,
-			    struct err *err);
+typedef int (*catalogue_fn)(const struct query *query, const struct query_page *page,
+			    struct buf *out, struct err *err);
 
 static void catalogue(struct route_call *call, catalogue_fn list)
 {
 	struct question q;
 	int rc = question_open(call, false, &q);
-	struct query_page page = { .name = call->name,
-				   .after = str_of(http_query(call->request, "cursor")) };
+	struct query_page page = {.name = call->name,
+				  .after = str_of(http_query(call->request, "cursor"))};
 
 	if (!rc)
 		rc = question_count(call, "limit", 0, &page.limit, &q.err);

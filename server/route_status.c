@@ -12,9 +12,9 @@
 static void storage_json(struct agent *agent, struct json *json)
 {
 	struct storage_reader *reader = NULL;
-	struct storage_stats stats = { 0 };
+	struct storage_stats stats = {0};
 	struct writer_stats writer;
-	struct err err = { 0 };
+	struct err err = {0};
 	int rc = readers_borrow(agent->readers, &reader, &err);
 
 	if (!rc)
@@ -171,7 +171,8 @@ void route_readyz(struct route_call *call)
 	if (!__atomic_load_n(&call->agent->ready, __ATOMIC_ACQUIRE)) {
 		http_problem(call->answer, 503, "starting");
 	} else if (writer.trouble[0]) {
-		http_problem(call->answer, 503, "the store does not take profiles: %s", writer.trouble);
+		http_problem(call->answer, 503, "the store does not take profiles: %s",
+			     writer.trouble);
 	} else {
 		call->answer->content_type = "text/plain; charset=utf-8";
 		(void)buf_add_str(&call->answer->body, "ready\n");
@@ -181,8 +182,8 @@ void route_readyz(struct route_call *call)
 static void metric(struct buf *out, const char *name, const char *type, const char *help,
 		   uint64_t value)
 {
-	(void)buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %" PRIu64 "\n", name, help, name, type,
-			 name, value);
+	(void)buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %" PRIu64 "\n", name, help, name,
+			 type, name, value);
 }
 
 static void upload_metric(const struct agent *agent, struct buf *out, const char *name,
@@ -190,9 +191,10 @@ static void upload_metric(const struct agent *agent, struct buf *out, const char
 {
 	(void)buf_printf(out, "# HELP %s %s\n# TYPE %s counter\n", name, help, name);
 	for (size_t i = 0; ingest_at(i); i++)
-		(void)buf_printf(out, "%s{protocol=\"%s\"} %" PRIu64 "\n", name, ingest_at(i)->name,
-				 counted((const uint64_t *)(const void *)((const char *)&agent->uploads[i] +
-									  offset)));
+		(void)buf_printf(
+		    out, "%s{protocol=\"%s\"} %" PRIu64 "\n", name, ingest_at(i)->name,
+		    counted((const uint64_t *)(const void *)((const char *)&agent->uploads[i] +
+							     offset)));
 }
 
 void route_metrics(struct route_call *call)
@@ -225,8 +227,8 @@ void route_metrics(struct route_call *call)
 	metric(out, "hearth_processes", "gauge", "Attached processes.",
 	       processes_count(agent->processes));
 	metric(out, "hearth_symbol_tables_read_total", "counter", "Binaries read.", symbols.read);
-	metric(out, "hearth_symbol_tables_failed_total", "counter", "Binaries that could not be read.",
-	       symbols.failed);
+	metric(out, "hearth_symbol_tables_failed_total", "counter",
+	       "Binaries that could not be read.", symbols.failed);
 	upload_metric(agent, out, "hearth_uploads_total", "Requests with profiles, by protocol.",
 		      offsetof(struct agent_uploads, requests));
 	upload_metric(agent, out, "hearth_uploads_failed_total", "Of those, refused.",
@@ -239,7 +241,8 @@ void route_metrics(struct route_call *call)
 		struct http2_stats grpc;
 
 		http2_stats(agent->rpc, &grpc);
-		metric(out, "hearth_grpc_calls_total", "counter", "gRPC calls served.", grpc.served);
+		metric(out, "hearth_grpc_calls_total", "counter", "gRPC calls served.",
+		       grpc.served);
 		metric(out, "hearth_grpc_refused_total", "counter", "gRPC calls refused unread.",
 		       grpc.refused);
 		metric(out, "hearth_grpc_cut_total", "counter",

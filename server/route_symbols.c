@@ -25,8 +25,8 @@ static int build_id_parse(const char *text, struct symbols_id *id, struct err *e
 		int high = hex_digit(text[i]), low = hex_digit(text[i + 1]);
 
 		if (high < 0 || low < 0)
-			return err_set(err, -EINVAL, "build_id: \"%.80s\" is not lower-case hexadecimal",
-				       text);
+			return err_set(err, -EINVAL,
+				       "build_id: \"%.80s\" is not lower-case hexadecimal", text);
 		id->build_id[id->len++] = (uint8_t)(high << 4 | low);
 	}
 	return 0;
@@ -49,8 +49,8 @@ static int body_to_fd(struct str body, int *ret_fd, struct err *err)
 
 void route_symbols(struct route_call *call)
 {
-	struct symbols_id id = { .owner = call->request->caller.uid };
-	struct err err = { 0 };
+	struct symbols_id id = {.owner = call->request->caller.uid};
+	struct err err = {0};
 	struct json json;
 	int fd = -1;
 	int rc = build_id_parse(http_query(call->request, "build_id"), &id, &err);

@@ -20,7 +20,7 @@ static const struct route {
 	enum access access;
 	route_fn serve;
 } routes[] = {
-#define ROUTE(method, path, access, function) { method, path, access, function },
+#define ROUTE(method, path, access, function) {method, path, access, function},
 #include "server/routes.def"
 #undef ROUTE
 };
@@ -32,7 +32,7 @@ static bool path_matches(const char *pattern, const char *path, struct str *ret_
 		if (*pattern == '{') {
 			size_t len = strcspn(path, "/");
 
-			*ret_name = (struct str){ path, len };
+			*ret_name = (struct str){path, len};
 			if (!len)
 				return false;
 			path += len;
@@ -54,7 +54,7 @@ static const struct route *route_find(const struct http_request *request, struct
 				      const char **ret_other)
 {
 	/* What clients of other profilers post to; the room that decodes it knows the paths. */
-	static const struct route uploads = { "POST", "", WRITE, route_ingest };
+	static const struct route uploads = {"POST", "", WRITE, route_ingest};
 
 	*ret_other = NULL;
 	if (!strcmp(request->method, "PUT") || !strcmp(request->method, "POST")) {
@@ -71,7 +71,8 @@ static const struct route *route_find(const struct http_request *request, struct
 	return NULL;
 }
 
-/* A page of another site can make a browser send a write; it cannot make it lie about where from. */
+/* A page of another site can make a browser send a write; it cannot make it lie about where
+ * from. */
 static bool is_cross_site(const struct agent *agent, const struct http_request *request)
 {
 	const char *site = http_header(request, "Sec-Fetch-Site");
@@ -83,8 +84,7 @@ static bool is_cross_site(const struct agent *agent, const struct http_request *
 		return false;
 	const char *host = strstr(origin, "://");
 
-	return !host ||
-	       !head_host_allowed((struct str){ host + 3, strlen(host + 3) }, &agent->rules);
+	return !host || !head_host_allowed((struct str){host + 3, strlen(host + 3)}, &agent->rules);
 }
 
 /* Pages of an origin under `cors:` may read; "*" there is every one. */
@@ -113,7 +113,7 @@ static bool preflight(const struct agent *agent, const struct http_request *requ
 bool agent_refuse(void *arg, const struct http_request *request, struct http_answer *answer)
 {
 	struct agent *agent = arg;
-	struct str name = { 0 };
+	struct str name = {0};
 	const char *other;
 	const struct route *route = route_find(request, &name, &other);
 
@@ -131,10 +131,11 @@ bool agent_refuse(void *arg, const struct http_request *request, struct http_ans
 			     "%s is served over %s/http.sock, where the kernel says who asks",
 			     request->path, agent->config.run);
 	else if (route->access == READ && !request->caller.may_read)
-		http_problem(answer, 401,
-			     "reading over TCP asks for the token of %s/token as Authorization: Bearer, "
-			     "or for the link that `hearth ui` prints",
-			     agent->config.run);
+		http_problem(
+		    answer, 401,
+		    "reading over TCP asks for the token of %s/token as Authorization: Bearer, "
+		    "or for the link that `hearth ui` prints",
+		    agent->config.run);
 	else
 		return false;
 	return true;
@@ -151,8 +152,8 @@ size_t agent_body_max(void *arg, const char *path)
 
 #define TRIES 5
 
-/* What reads when the writer must have the file for itself, or while it packs, is told to come again: it does so here.
- * A question changes nothing, and the next try finds the writer done. */
+/* What reads when the writer must have the file for itself, or while it packs, is told to come
+ * again: it does so here. A question changes nothing, and the next try finds the writer done. */
 static void serve_again(const struct route *route, struct route_call *call)
 {
 	const struct http_answer fresh = *call->answer;
@@ -171,10 +172,8 @@ static void serve_again(const struct route *route, struct route_call *call)
 
 void agent_serve(void *arg, const struct http_request *request, struct http_answer *answer)
 {
-	struct route_call call = { .agent = arg,
-				   .request = request,
-				   .answer = answer,
-				   .now_ns = clock_real_ns() };
+	struct route_call call = {
+	    .agent = arg, .request = request, .answer = answer, .now_ns = clock_real_ns()};
 	const char *other;
 	const struct route *route = route_find(request, &call.name, &other);
 
@@ -187,9 +186,8 @@ int status_of(int rc)
 	static const struct {
 		int code, status;
 	} statuses[] = {
-		{ -EINVAL, 400 }, { -EOPNOTSUPP, 415 }, { -E2BIG, 413 },  { -ENOENT, 404 },
-		{ -EAGAIN, 503 }, { -ETIME, 503 },  { -ENOSPC, 507 },	{ -EPERM, 403 }, { -ENOMEM, 503 },
-		{ -EDQUOT, 429 },
+	    {-EINVAL, 400}, {-EOPNOTSUPP, 415}, {-E2BIG, 413}, {-ENOENT, 404}, {-EAGAIN, 503},
+	    {-ETIME, 503},  {-ENOSPC, 507},     {-EPERM, 403}, {-ENOMEM, 503}, {-EDQUOT, 429},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
@@ -258,7 +256,7 @@ void route_compress(struct route_call *call)
 	static const struct {
 		const char *coding;
 		int (*pack)(const void *bytes, size_t len, struct buf *to);
-	} codings[] = { { "zstd", wire_compress_zstd }, { "gzip", wire_compress_gzip } };
+	} codings[] = {{"zstd", wire_compress_zstd}, {"gzip", wire_compress_gzip}};
 	struct str accepted = str_of(http_header(call->request, "Accept-Encoding"));
 	struct http_answer *answer = call->answer;
 	struct buf packed;

@@ -11,6 +11,6 @@ int64_t steady_now(struct steady *s, int64_t real_ns, int64_t monotonic_ns)
 		if (monotonic_ns - s->doubted_ns < STEADY_DOUBT_NS)
 			return expected_ns;
 	}
-	*s = (struct steady){ .real_ns = real_ns, .monotonic_ns = monotonic_ns };
+	*s = (struct steady){.real_ns = real_ns, .monotonic_ns = monotonic_ns};
 	return real_ns;
 }

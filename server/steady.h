@@ -16,7 +16,7 @@
 
 struct steady {
 	int64_t real_ns, monotonic_ns; /* when both were last believed; 0: never */
-	int64_t doubted_ns;	       /* monotonic, since when the clock is not; 0: it is */
+	int64_t doubted_ns;            /* monotonic, since when the clock is not; 0: it is */
 };
 
 /* The time to go by, now that the clocks say `real_ns` and `monotonic_ns` (not 0). */

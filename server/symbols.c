@@ -22,7 +22,7 @@ struct job {
 	uint64_t scope;
 	struct symbols_id id;
 	struct read_now *waiter; /* somebody waits; replace what there is. NULL: nobody does */
-	symbols_task_fn task;	 /* not NULL: no file, but this */
+	symbols_task_fn task;    /* not NULL: no file, but this */
 	void *arg;
 };
 
@@ -65,8 +65,8 @@ static bool is_stored(struct symbols *s, const struct job *job)
 
 	if (readers_borrow(s->readers, &reader, NULL))
 		return false;
-	struct table_ref *ref = table_cache_get(s->cache, reader, job->scope, job->id.build_id,
-						job->id.len);
+	struct table_ref *ref =
+	    table_cache_get(s->cache, reader, job->scope, job->id.build_id, job->id.len);
 
 	readers_return(s->readers, reader);
 	table_cache_release(s->cache, ref);
@@ -87,9 +87,9 @@ static void put_run(struct storage *store, void *arg)
 {
 	struct put_call *call = arg;
 	uint64_t epoch;
-	int rc = storage_symbols_put(store, call->job->scope, call->job->id.build_id,
-				     call->job->id.len, call->table->data, call->table->len, &epoch,
-				     &call->err);
+	int rc =
+	    storage_symbols_put(store, call->job->scope, call->job->id.build_id, call->job->id.len,
+				call->table->data, call->table->len, &epoch, &call->err);
 
 	(void)pthread_mutex_lock(&call->lock);
 	call->rc = rc;
@@ -101,10 +101,10 @@ static void put_run(struct storage *store, void *arg)
 static int table_put(struct symbols *s, const struct job *job, const struct buf *table,
 		     struct err *err)
 {
-	struct put_call call = { .job = job,
-				 .table = table,
-				 .lock = PTHREAD_MUTEX_INITIALIZER,
-				 .wake = PTHREAD_COND_INITIALIZER };
+	struct put_call call = {.job = job,
+				.table = table,
+				.lock = PTHREAD_MUTEX_INITIALIZER,
+				.wake = PTHREAD_COND_INITIALIZER};
 	int rc = writer_task(s->writer, put_run, &call);
 
 	if (rc)
@@ -132,7 +132,7 @@ static void waiter_wake(struct read_now *waiter, int rc, const struct err *err)
 
 static void job_run(struct symbols *s, const struct job *job)
 {
-	struct err err = { 0 };
+	struct err err = {0};
 	struct buf table;
 
 	if (!job->waiter && is_stored(s, job))
@@ -241,7 +241,7 @@ void symbols_stop(struct symbols *s)
 	(void)pthread_mutex_unlock(&s->lock);
 	(void)pthread_join(s->thread, NULL);
 	for (; s->count; s->count--, s->first = (s->first + 1) % QUEUE_MAX) {
-		const struct err err = { .code = -EAGAIN, .message = "the agent is stopping" };
+		const struct err err = {.code = -EAGAIN, .message = "the agent is stopping"};
 		const struct job *job = &s->queue[s->first];
 
 		if (job->task)
@@ -275,22 +275,23 @@ static int job_add(struct symbols *s, struct job job, bool first)
 
 int symbols_add(struct symbols *s, int fd, const struct symbols_id *id)
 {
-	return job_add(s, (struct job){ .fd = fd, .id = *id, .scope = scope_of(fd, id) }, false);
+	return job_add(s, (struct job){.fd = fd, .id = *id, .scope = scope_of(fd, id)}, false);
 }
 
 int symbols_add_own(struct symbols *s, int fd, const struct symbols_id *id)
 {
-	return job_add(s, (struct job){ .fd = fd, .id = *id, .scope = 0 }, false);
+	return job_add(s, (struct job){.fd = fd, .id = *id, .scope = 0}, false);
 }
 
 int symbols_read_now(struct symbols *s, int fd, const struct symbols_id *id, bool everybodys,
 		     struct err *err)
 {
-	struct read_now waiter = { .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER };
-	const struct job job = { .fd = fd,
-				 .id = *id,
-				 .scope = everybodys ? 0 : (uint64_t)id->owner + 1,
-				 .waiter = &waiter };
+	struct read_now waiter = {.lock = PTHREAD_MUTEX_INITIALIZER,
+				  .wake = PTHREAD_COND_INITIALIZER};
+	const struct job job = {.fd = fd,
+				.id = *id,
+				.scope = everybodys ? 0 : (uint64_t)id->owner + 1,
+				.waiter = &waiter};
 
 	if (job_add(s, job, false))
 		return err_set(err, -EAGAIN, "the queue of binaries is full; try again");
@@ -305,13 +306,13 @@ int symbols_read_now(struct symbols *s, int fd, const struct symbols_id *id, boo
 
 int symbols_task(struct symbols *s, symbols_task_fn fn, void *arg, bool first)
 {
-	return job_add(s, (struct job){ .fd = -1, .task = fn, .arg = arg }, first);
+	return job_add(s, (struct job){.fd = -1, .task = fn, .arg = arg}, first);
 }
 
 bool symbols_wait(struct symbols *s, int64_t timeout_ns)
 {
 	int64_t until_ns = clock_monotonic_ns() + timeout_ns;
-	const struct timespec until = { until_ns / NS_PER_S, until_ns % NS_PER_S };
+	const struct timespec until = {until_ns / NS_PER_S, until_ns % NS_PER_S};
 	int rc = 0;
 
 	(void)pthread_mutex_lock(&s->lock);
@@ -396,11 +397,11 @@ static const struct view_tables *tables_find(struct symbols_view *view,
 	tables->owner = owner;
 	tables->len = module->build_id_len;
 	memcpy(tables->build_id, module->build_id, module->build_id_len);
-	tables->refs[0] = table_cache_get(cache, view->reader, (uint64_t)owner + 1, module->build_id,
-					  module->build_id_len);
-	tables->refs[1] = module->is_hash ? NULL :
-					    table_cache_get(cache, view->reader, 0, module->build_id,
-							    module->build_id_len);
+	tables->refs[0] = table_cache_get(cache, view->reader, (uint64_t)owner + 1,
+					  module->build_id, module->build_id_len);
+	tables->refs[1] = module->is_hash ? NULL
+					  : table_cache_get(cache, view->reader, 0,
+							    module->build_id, module->build_id_len);
 	return tables;
 }
 
@@ -415,8 +416,8 @@ static size_t table_names(const struct symbol_table *table, uint64_t address, bo
 	size_t count = symbol_table_find(table, address, frames);
 
 	for (size_t i = 0; i < count; i++)
-		names[i] = (struct query_name){ frames[i].function, frames[i].file, frames[i].line,
-						frames[i].start_line, frames[i].inside };
+		names[i] = (struct query_name){frames[i].function, frames[i].file, frames[i].line,
+					       frames[i].start_line, frames[i].inside};
 	return count;
 }
 
@@ -429,14 +430,14 @@ static size_t names_find(void *arg, const struct profile_module *module, uint32_
 
 	for (size_t i = 0; tables && !count && i < ARRAY_LEN(tables->refs); i++)
 		if (tables->refs[i])
-			count = table_names(table_ref_table(tables->refs[i]), address, is_file_offset,
-					    names);
+			count = table_names(table_ref_table(tables->refs[i]), address,
+					    is_file_offset, names);
 	return count;
 }
 
 struct query_names symbols_view_names(struct symbols_view *view)
 {
-	return (struct query_names){ .arg = view, .epoch = view->epoch, .find = names_find };
+	return (struct query_names){.arg = view, .epoch = view->epoch, .find = names_find};
 }
 
 /* ---- names for records ---- */
@@ -466,12 +467,13 @@ static bool function_at(const struct symbol_table *table, uint64_t address, char
 	return true;
 }
 
-typedef bool (*name_at_fn)(const struct symbol_table *table, uint64_t address, char *to, size_t size);
+typedef bool (*name_at_fn)(const struct symbol_table *table, uint64_t address, char *to,
+			   size_t size);
 
 static bool name_at(struct symbols *s, const struct symbols_id *id, uint64_t address, char *to,
 		    size_t size, bool *ret_files, name_at_fn find)
 {
-	struct profile_module module = { .build_id_len = (uint8_t)id->len, .is_hash = id->is_hash };
+	struct profile_module module = {.build_id_len = (uint8_t)id->len, .is_hash = id->is_hash};
 	struct storage_reader *reader;
 	struct symbols_view *view;
 	bool found = false, any = false;
@@ -501,8 +503,8 @@ bool symbols_name_object(struct symbols *s, const struct symbols_id *id, uint64_
 	return name_at(s, id, address, to, size, ret_files, object_at);
 }
 
-bool symbols_name_function(struct symbols *s, const struct symbols_id *id, uint64_t address, char *to,
-			   size_t size, bool *ret_files)
+bool symbols_name_function(struct symbols *s, const struct symbols_id *id, uint64_t address,
+			   char *to, size_t size, bool *ret_files)
 {
 	return name_at(s, id, address, to, size, ret_files, function_at);
 }

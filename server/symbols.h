@@ -42,8 +42,9 @@ MUST_CHECK int symbols_read_now(struct symbols *symbols, int fd, const struct sy
 				bool everybodys, struct err *err);
 
 /*
- * Run `fn` on the symbols thread, behind what is in the queue, or before it if it is to be `first`; `symbols`
- * is NULL when the agent stops before.  Returns 0, or -EAGAIN when the queue is full: it will not run.
+ * Run `fn` on the symbols thread, behind what is in the queue, or before it if it is to be `first`;
+ * `symbols` is NULL when the agent stops before.  Returns 0, or -EAGAIN when the queue is full: it
+ * will not run.
  */
 typedef void (*symbols_task_fn)(struct symbols *symbols, void *arg);
 MUST_CHECK int symbols_task(struct symbols *symbols, symbols_task_fn fn, void *arg, bool first);

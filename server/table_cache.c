@@ -14,7 +14,7 @@ struct table_ref {
 	struct symbol_table *table;
 	unsigned uses;
 	uint64_t used_at; /* of the cache's own counter */
-	bool stale;	  /* not found any more; goes with its last use */
+	bool stale;       /* not found any more; goes with its last use */
 };
 
 struct table_cache {
@@ -50,7 +50,8 @@ void table_cache_free(struct table_cache *cache)
 	free(cache);
 }
 
-static bool is_entry(const struct table_ref *ref, uint64_t scope, const uint8_t *build_id, size_t len)
+static bool is_entry(const struct table_ref *ref, uint64_t scope, const uint8_t *build_id,
+		     size_t len)
 {
 	return !ref->stale && ref->scope == scope && ref->len == len &&
 	       !memcmp(ref->build_id, build_id, len);
@@ -89,8 +90,8 @@ static void shrink(struct table_cache *cache)
 	}
 }
 
-static struct table_ref *load(struct storage_reader *reader, uint64_t scope, const uint8_t *build_id,
-			      size_t len)
+static struct table_ref *load(struct storage_reader *reader, uint64_t scope,
+			      const uint8_t *build_id, size_t len)
 {
 	struct table_ref *ref = calloc(1, sizeof(*ref));
 	uint64_t epoch;
@@ -120,7 +121,8 @@ struct table_ref *table_cache_get(struct table_cache *cache, struct storage_read
 	struct table_ref *ref = lookup(cache, scope, build_id, len);
 
 	if (!ref) {
-		ref = load(reader, scope, build_id, len); /* under the lock: nobody loads it twice */
+		/* under the lock: nobody loads it twice */
+		ref = load(reader, scope, build_id, len);
 		shrink(cache);
 		if (ref && cache->count < TABLE_CACHE_ENTRIES) {
 			cache->entries[cache->count++] = ref;

@@ -12,7 +12,7 @@
 
 int unix_socket_listen(const char *path, int type, int backlog, struct err *err)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct stat st;
 
 	if (strlen(path) >= sizeof(address.sun_path))

@@ -36,7 +36,7 @@ static bool build_id_find(const char *notes, size_t len, struct symbols_id *id)
 void vdso_add(struct symbols *symbols)
 {
 	const char *image = (const char *)getauxval(AT_SYSINFO_EHDR);
-	struct symbols_id id = { 0 };
+	struct symbols_id id = {0};
 	Elf64_Ehdr head;
 	bool found = false;
 
@@ -62,5 +62,6 @@ void vdso_add(struct symbols *symbols)
 	int taken = fd;
 
 	fd = -1;
-	(void)symbols_add_own(symbols, taken, &id); /* a full queue at start: frames stay addresses */
+	/* a full queue at start: frames stay addresses */
+	(void)symbols_add_own(symbols, taken, &id);
 }

@@ -47,7 +47,7 @@ static bool has_work(const struct writer *writer)
 
 static bool sleep_until(struct writer *writer, int64_t until_ns)
 {
-	const struct timespec until = { until_ns / NS_PER_S, until_ns % NS_PER_S };
+	const struct timespec until = {until_ns / NS_PER_S, until_ns % NS_PER_S};
 
 	return pthread_cond_timedwait(&writer->wake, &writer->lock, &until) == 0;
 }
@@ -96,8 +96,8 @@ static int jobs_wait(struct writer *writer, struct job *jobs, int64_t until_ns)
 	return count;
 }
 
-static void stats_add(struct writer *writer, const struct job *jobs, const int *results, size_t count,
-		      int64_t took_ns, const struct err *err)
+static void stats_add(struct writer *writer, const struct job *jobs, const int *results,
+		      size_t count, int64_t took_ns, const struct err *err)
 {
 	(void)pthread_mutex_lock(&writer->lock);
 	for (size_t i = 0; i < count; i++) {
@@ -121,7 +121,7 @@ static void profiles_put(struct writer *writer, struct job *jobs, size_t count)
 {
 	const struct profile *profiles[WRITER_BATCH_MAX];
 	int results[WRITER_BATCH_MAX];
-	struct err err = { 0 };
+	struct err err = {0};
 	int64_t start_ns = clock_monotonic_ns();
 
 	for (size_t i = 0; i < count; i++) {
@@ -161,13 +161,14 @@ static void jobs_run(struct writer *writer, struct job *jobs, size_t count)
 
 static void maintain(struct writer *writer)
 {
-	struct err err = { 0 };
+	struct err err = {0};
 	bool doubted = writer->steady.doubted_ns != 0;
 	int64_t now_ns = steady_now(&writer->steady, clock_real_ns(), clock_monotonic_ns());
 
 	if (writer->steady.doubted_ns && !doubted)
-		log_warn("storage", "the clock was set forward by more than an hour; nothing goes by it "
-				    "for ten minutes");
+		log_warn("storage",
+			 "the clock was set forward by more than an hour; nothing goes by it "
+			 "for ten minutes");
 	if (storage_maintain(writer->store, now_ns, &err) < 0)
 		log_error("storage", "maintenance: %s", err.message);
 }
@@ -342,7 +343,7 @@ static void waiter_done(void *arg, struct profile *profile, int result, const ch
 
 int writer_put_wait(struct writer *writer, struct profile *profile, struct err *err)
 {
-	struct waiter waiter = { .result = 0 };
+	struct waiter waiter = {.result = 0};
 
 	(void)sem_init(&waiter.ready, 0, 0);
 	const struct job job = {
@@ -358,7 +359,8 @@ int writer_put_wait(struct writer *writer, struct profile *profile, struct err *
 	while (sem_wait(&waiter.ready))
 		;
 	(void)sem_destroy(&waiter.ready);
-	return waiter.result < 0 ? err_set(err, waiter.result, "%s", waiter.message) : waiter.result;
+	return waiter.result < 0 ? err_set(err, waiter.result, "%s", waiter.message)
+				 : waiter.result;
 }
 
 void writer_stats(struct writer *writer, struct writer_stats *ret_stats)

@@ -6,8 +6,8 @@
  * commit and throughput is bounded by the disk's bandwidth, not its fsyncs.  A full queue refuses;
  * nothing that was taken is dropped.  Calls from any thread.
  *
- * A commit costs the same for one as for many: it waits for what is just being read, and who puts many one
- * after another holds the writer meanwhile.
+ * A commit costs the same for one as for many: it waits for what is just being read, and who puts
+ * many one after another holds the writer meanwhile.
  */
 #ifndef SERVER_WRITER_H
 #define SERVER_WRITER_H
@@ -49,8 +49,8 @@ void writer_expect(struct writer *writer);
 void writer_expect_no_more(struct writer *writer);
 
 /*
- * Between the two, what writer_put brings waits for more: until WRITER_BATCH_MAX are there, or somebody
- * else brings what is waited for.  One caller at a time, and not for long.
+ * Between the two, what writer_put brings waits for more: until WRITER_BATCH_MAX are there, or
+ * somebody else brings what is waited for.  One caller at a time, and not for long.
  */
 void writer_hold(struct writer *writer);
 void writer_release(struct writer *writer);
@@ -62,7 +62,7 @@ MUST_CHECK int writer_put_wait(struct writer *writer, struct profile *profile, s
 struct writer_stats {
 	uint64_t queued, stored, duplicates, failed, refused, commits, records;
 	int64_t last_commit_ns; /* duration of the last one */
-	char trouble[320];	/* the last failure, "" after a success */
+	char trouble[320];      /* the last failure, "" after a success */
 };
 
 void writer_stats(struct writer *writer, struct writer_stats *ret_stats);

@@ -58,8 +58,7 @@ struct storage_backend {
 	int (*symbols_get)(struct storage_reader *reader, uint64_t scope, const uint8_t *build_id,
 			   size_t build_id_len, void **ret_table, size_t *ret_len,
 			   uint64_t *ret_epoch, struct err *err);
-	int (*parts)(struct storage_reader *reader, storage_part_fn fn, void *arg,
-		     struct err *err);
+	int (*parts)(struct storage_reader *reader, storage_part_fn fn, void *arg, struct err *err);
 	int (*check_part)(struct storage_reader *reader, const char *part, struct err *err);
 	int (*copy)(struct storage_reader *reader, const char *part, void **ret_bytes,
 		    size_t *ret_len, struct err *err);

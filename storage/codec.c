@@ -203,7 +203,8 @@ static size_t frames_size(const char *at, size_t len)
 		size_t frame = ZSTD_findFrameCompressedSize(at, len);
 		unsigned long long size = ZSTD_getFrameContentSize(at, len);
 
-		if (ZSTD_isError(frame) || size > CODEC_RAW_MAX - sum) /* an error is a large number */
+		if (ZSTD_isError(frame) ||
+		    size > CODEC_RAW_MAX - sum) /* an error is a large number */
 			break;
 		sum += (size_t)size;
 		at += frame;

@@ -14,13 +14,14 @@
  *	bytes   values    unit, zigzag in units; the unit alone when each value is unit x count;
  *			  for each value column
  *
- * Long blocks that are packed densely have their columns apart: the frame ends with two sizes for each
- * column, and behind it stand two frames for each, the first bytes of all its varints and the others;
- * an empty one is left out.  Contexts are written as nodes are, then.  With CODEC_LISTS, too, as all are
- * since schema 4 of L0, the different nodes and contexts are a column of their own before that of their
- * places, and times have a 1 behind the unit when they are in order and their deltas without a sign.  With
- * times and lists, but without contexts, the places of nodes are steps from the record before, or from 0 where
- * the time is another; a 1 before them says that none has a sign.
+ * Long blocks that are packed densely have their columns apart: the frame ends with two sizes for
+ * each column, and behind it stand two frames for each, the first bytes of all its varints and the
+ * others; an empty one is left out.  Contexts are written as nodes are, then.  With CODEC_LISTS,
+ * too, as all are since schema 4 of L0, the different nodes and contexts are a column of their own
+ * before that of their places, and times have a 1 behind the unit when they are in order and their
+ * deltas without a sign.  With times and lists, but without contexts, the places of nodes are steps
+ * from the record before, or from 0 where the time is another; a 1 before them says that none has a
+ * sign.
  *
  * A unit is the greatest number that divides the whole column.
  *
@@ -66,8 +67,9 @@ struct codec_columns {
 	uint64_t *counts;
 	int64_t *values[PROFILE_COLUMNS_MAX];
 	size_t nodes_end, contexts_end; /* of what was decoded: every number is below */
-	/* To be encoded with contexts and not densely, instead of `nodes`: the different ones in the
-	 * order in which they are met, and which of them each record names.  Borrowed, or NULL. */
+	/* To be encoded with contexts and not densely, instead of `nodes`: the different ones in
+	 * the order in which they are met, and which of them each record names.  Borrowed, or
+	 * NULL. */
 	const uint32_t *names, *places;
 	size_t names_count;
 };
@@ -85,10 +87,11 @@ void codec_columns_release(struct codec_columns *columns);
 /* Compress; the result is the codec's until its next call. Returns 0 or -ENOMEM. */
 MUST_CHECK int codec_pack(struct codec *codec, const void *raw, size_t len,
 			  enum codec_effort effort, struct str *ret_packed);
-/* Bytes of several kinds, a frame for each: up to `ends`, of which the last is the whole length.  Those behind
- * the first `letters` are numbers, for which only CODEC_DENSE looks as hard. */
-MUST_CHECK int codec_pack_pieces(struct codec *codec, const void *raw, const size_t *ends, size_t count,
-				 size_t letters, enum codec_effort effort, struct str *ret_packed);
+/* Bytes of several kinds, a frame for each: up to `ends`, of which the last is the whole length.
+ * Those behind the first `letters` are numbers, for which only CODEC_DENSE looks as hard. */
+MUST_CHECK int codec_pack_pieces(struct codec *codec, const void *raw, const size_t *ends,
+				 size_t count, size_t letters, enum codec_effort effort,
+				 struct str *ret_packed);
 /* Free the room that a dictionary of megabytes left, which blocks do not need. */
 void codec_forget(struct codec *codec);
 /* All frames that are there, one behind the other. Returns 0, -EBADMSG (damaged) or -ENOMEM. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * storage/codec_block.h - what writing (codec_encode.c) and reading (codec_decode.c) of blocks share with what is below
- * both (codec.c).  Private to these.
+ * storage/codec_block.h - what writing (codec_encode.c) and reading (codec_decode.c) of blocks
+ * share with what is below both (codec.c).  Private to these.
  */
 #ifndef STORAGE_CODEC_BLOCK_H
 #define STORAGE_CODEC_BLOCK_H
@@ -28,8 +28,8 @@ struct codec {
 };
 
 /* One frame, and a byte behind it that can be read, 0.  Returns 0, -EBADMSG or -ENOMEM. */
-MUST_CHECK int codec_unpack_frame(struct codec *codec, struct buf *to, const void *packed, size_t len,
-				  struct str *ret_raw);
+MUST_CHECK int codec_unpack_frame(struct codec *codec, struct buf *to, const void *packed,
+				  size_t len, struct str *ret_raw);
 
 /* Whether blocks with these parts have such a column; else it has no length in the head. */
 static inline bool codec_has_column(unsigned parts, size_t column)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The bytes of a block to columns: everything is checked, for a file may be damaged or somebody else's. */
+/* The bytes of a block to columns: everything is checked, for a file may be damaged or somebody
+ * else's. */
 #include <errno.h>
 #include <string.h>
 #include <zstd.h>
@@ -9,8 +10,8 @@
 
 #define RUN 256 /* numbers that are taken at a time */
 
-/* The varints of a column: one run, or the first bytes of all and then the others.  One byte behind the others
- * can be read. */
+/* The varints of a column: one run, or the first bytes of all and then the others.  One byte behind
+ * the others can be read. */
 struct varints {
 	const uint8_t *at, *end;
 	const uint8_t *others, *others_end; /* NULL: one run */
@@ -155,8 +156,8 @@ static int get_places(struct varints *v, const struct list *list, uint32_t *to, 
 }
 
 /* Within a window places go up, or by differences. */
-static int get_windows(struct varints *v, const struct list *list, const int64_t *times, uint32_t *to,
-		       size_t count)
+static int get_windows(struct varints *v, const struct list *list, const int64_t *times,
+		       uint32_t *to, size_t count)
 {
 	uint64_t ordered, run[RUN];
 	int64_t place = 0;
@@ -256,7 +257,7 @@ struct block {
 	uint64_t count, values_count, parts;
 	uint64_t lengths[COLUMNS_FIXED + PROFILE_COLUMNS_MAX];
 	uint64_t sizes[COLUMNS_FIXED + PROFILE_COLUMNS_MAX][PLANES]; /* when apart */
-	const uint8_t *at; /* the next column; when apart, its first frame */
+	const uint8_t *at;    /* the next column; when apart, its first frame */
 	struct list lists[2]; /* of nodes and of contexts */
 };
 
@@ -338,8 +339,8 @@ static int next_column(struct codec *c, struct block *b, size_t column, bool wan
 	return rc;
 }
 
-static int get_numbers(struct block *b, struct varints *v, struct list *list, bool ranked, uint32_t *to,
-		       size_t *ret_end)
+static int get_numbers(struct block *b, struct varints *v, struct list *list, bool ranked,
+		       uint32_t *to, size_t *ret_end)
 {
 	int rc = 0;
 
@@ -362,9 +363,11 @@ static int get_nodes(struct block *b, struct varints *v, struct codec_columns *t
 	struct list *list = &b->lists[0];
 
 	if (!has_windows(b) || !list->count)
-		return get_numbers(b, v, list, b->parts & CODEC_CONTEXTS, to->nodes, &to->nodes_end);
+		return get_numbers(b, v, list, b->parts & CODEC_CONTEXTS, to->nodes,
+				   &to->nodes_end);
 	to->nodes_end = list->end;
-	return b->parts & CODEC_TIMES ? get_windows(v, list, to->times, to->nodes, to->count) : -EBADMSG;
+	return b->parts & CODEC_TIMES ? get_windows(v, list, to->times, to->nodes, to->count)
+				      : -EBADMSG;
 }
 
 static int get_column(struct block *b, struct varints *v, size_t column, struct codec_columns *to)

@@ -257,9 +257,10 @@ static uint32_t *find_met(struct codec *c, const uint32_t *nodes, size_t count)
 
 /* What a column names. */
 struct ranking {
-	size_t count;				       /* of the different ones */
-	struct sort_item *items, *scratch, *different; /* different: key is the node, at how often */
-	uint32_t *ranks;			       /* of the different ones */
+	size_t count; /* of the different ones */
+	/* different: key is the node, at how often */
+	struct sort_item *items, *scratch, *different;
+	uint32_t *ranks; /* of the different ones */
 	uint32_t *place; /* of each record among the different ones; borrowed */
 };
 
@@ -338,7 +339,8 @@ static void put_ranked(struct codec *c, struct buf *to, const uint32_t *nodes, s
 	*ret_places = put_until(to, p);
 }
 
-/* A short block is packed again within the hour: what is frequent is mostly met early, and need not be counted. */
+/* A short block is packed again within the hour: what is frequent is mostly met early, and need not
+ * be counted. */
 static void put_met(struct codec *c, struct buf *to, const struct codec_columns *columns,
 		    size_t *ret_list, size_t *ret_places)
 {
@@ -360,8 +362,8 @@ static void put_met(struct codec *c, struct buf *to, const struct codec_columns 
 	*ret_places = put_plain(to, places, columns->count);
 }
 
-/* Windows that stand one behind the other, each with its nodes in order: what there is of nodes is told once, and in
- * each window how many of them are stepped over. */
+/* Windows that stand one behind the other, each with its nodes in order: what there is of nodes is
+ * told once, and in each window how many of them are stepped over. */
 static void put_windows(struct codec *codec, struct buf *to, const struct codec_columns *c,
 			size_t *ret_list, size_t *ret_places)
 {
@@ -394,8 +396,9 @@ static void put_windows(struct codec *codec, struct buf *to, const struct codec_
 }
 
 /*
- * Columns apart.  zstd has one Huffman table for 128 KB, and the first byte of a number is of another
- * kind than those that follow it: in one frame every number pays for telling which is which.
+ * Columns apart.  zstd has one Huffman table for 128 KB, and the first byte of a number is of
+ * another kind than those that follow it: in one frame every number pays for telling which is
+ * which.
  */
 
 void codec_put_plane(struct buf *to, const void *varints, size_t len, bool first)

@@ -118,7 +118,8 @@ struct hash128 dict_frame_key(const struct profile_frame *frame)
 
 int dict_add_frame(struct dict *d, const struct profile_frame *frame)
 {
-	return dict_add_frame_keyed(d, frame, d->indexed ? dict_frame_key(frame) : (struct hash128){0});
+	return dict_add_frame_keyed(d, frame,
+				    d->indexed ? dict_frame_key(frame) : (struct hash128){0});
 }
 
 int dict_add_frame_keyed(struct dict *d, const struct profile_frame *frame, struct hash128 key)
@@ -133,9 +134,9 @@ int dict_add_frame_keyed(struct dict *d, const struct profile_frame *frame, stru
 }
 
 /*
- * How a node is found under its parent.  Stacks are deep and mostly go on in one way, and the nodes of
- * one that was new stand one behind the other: the child is the next number, where a place in a hash
- * table would be cold memory for each frame.  What branches off is in the table.
+ * How a node is found under its parent.  Stacks are deep and mostly go on in one way, and the nodes
+ * of one that was new stand one behind the other: the child is the next number, where a place in a
+ * hash table would be cold memory for each frame.  What branches off is in the table.
  */
 uint32_t dict_find_child(const struct dict *d, uint32_t parent, struct hash128 hash)
 {
@@ -235,7 +236,8 @@ int dict_add_series(struct dict *d, const struct dict_series *series,
 	*s = *series;
 	rc = add_labels(d, labels, series->labels.count, &s->labels);
 	if (!rc && d->indexed)
-		rc = index_put(&d->parts, dict_part_key(d, s->owner, labels, s->labels.count), s->part);
+		rc = index_put(&d->parts, dict_part_key(d, s->owner, labels, s->labels.count),
+			       s->part);
 	if (!rc) {
 		d->t.series_count++;
 		d->parts_count = MAX(d->parts_count, s->part);

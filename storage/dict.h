@@ -35,7 +35,7 @@ struct dict_series {
 		bool gauge;
 	} columns[PROFILE_COLUMNS_MAX];
 	struct profile_labels labels; /* key and text of each count */
-	uint32_t part;		      /* of the file's dictionaries: its stacks'; from 1 */
+	uint32_t part;                /* of the file's dictionaries: its stacks'; from 1 */
 };
 
 /* Growing tables; also what an import reads from, whatever its origin. */
@@ -67,14 +67,15 @@ struct dict {
 	size_t hashes_capacity;
 	bool indexed; /* for writing */
 	struct index modules, frames, contexts, series, instances;
-	struct index nodes; /* stacks that were asked for, and children that do not follow their parent */
+	/* stacks that were asked for, and children that do not follow their parent */
+	struct index nodes;
 	uint32_t placed; /* the node that was put there last as a child, since this was set to 0 */
 	struct index parts;   /* of a catalogue, by (owner, service) */
 	uint32_t parts_count; /* the highest number */
-	uint32_t owner;	      /* of a part: what its frames' identities are scoped by */
-	bool odd;	      /* a segment told a hash that should have followed */
-	/* A reader's: its nodes are chains, t.nodes_count of them, and node_hashes are as long as somebody asked
-	 * (dict_hashes).  What does not follow is kept beside. */
+	uint32_t owner;       /* of a part: what its frames' identities are scoped by */
+	bool odd;             /* a segment told a hash that should have followed */
+	/* A reader's: its nodes are chains, t.nodes_count of them, and node_hashes are as long as
+	 * somebody asked (dict_hashes).  What does not follow is kept beside. */
 	bool lazy;
 	struct chains chains;
 	size_t hashes_count;
@@ -103,7 +104,8 @@ struct dict_pieces {
 };
 #define DICT_LETTERS 2 /* texts; what names them.  The others are numbers of nodes */
 
-/* Append what is not written to `to`, which is empty, and count it as written. Returns 0 or -ENOMEM. */
+/* Append what is not written to `to`, which is empty, and count it as written. Returns 0 or
+ * -ENOMEM. */
 MUST_CHECK int dict_encode(struct dict *dict, struct buf *to, struct dict_pieces *ret_pieces);
 
 /* Count nothing as written: the next segment holds it all. */

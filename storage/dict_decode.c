@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A segment is added to a dictionary: everything is checked, for a file may be damaged where no checksum looks. */
+/* A segment is added to a dictionary: everything is checked, for a file may be damaged where no
+ * checksum looks. */
 #include <errno.h>
 #include <string.h>
 
@@ -121,15 +122,14 @@ static void get_frames(struct in *in)
 /* Identities of the frames so far: of what every file of this owner has, without a process. */
 static int identify_frames(struct dict *d)
 {
-	struct profile tables = {.strings = d->strings,
-				 .modules = d->t.modules,
-				 .modules_count = d->t.modules_count};
+	struct profile tables = {
+	    .strings = d->strings, .modules = d->t.modules, .modules_count = d->t.modules_count};
 	int rc = array_grow(&d->frame_ids, sizeof(*d->frame_ids), &d->frame_ids_capacity,
 			    d->t.frames_count);
 
 	for (; !rc && d->frame_ids_count < d->t.frames_count; d->frame_ids_count++)
-		d->frame_ids[d->frame_ids_count] = profile_frame_identity(
-		    &tables, &d->t.frames[d->frame_ids_count], d->owner);
+		d->frame_ids[d->frame_ids_count] =
+		    profile_frame_identity(&tables, &d->t.frames[d->frame_ids_count], d->owner);
 	return rc;
 }
 
@@ -177,8 +177,9 @@ const struct hash128 *dict_hashes(struct dict *d)
 }
 
 /*
- * Nodes are read into the table itself, behind its end, and count when all of them are right.  They are most of what
- * a cold question reads: parents are mostly the node before, frames below 128 or in two bytes.
+ * Nodes are read into the table itself, behind its end, and count when all of them are right.  They
+ * are most of what a cold question reads: parents are mostly the node before, frames below 128 or
+ * in two bytes.
  */
 struct nodes {
 	struct dict *d;
@@ -265,7 +266,8 @@ static void get_parents(struct in *in, const struct nodes *nodes)
 		while (count - i >= sizeof(chain) && (size_t)(in->end - p) >= sizeof(chain) &&
 		       !memcmp(p, chain, sizeof(chain)) && (uint64_t)parent + 1 < first + i) {
 			for (size_t k = 0; k < sizeof(chain); k++)
-				done(in, set_parent(nodes, i + k, (uint32_t)(parent + 1 + (int64_t)k)));
+				done(in,
+				     set_parent(nodes, i + k, (uint32_t)(parent + 1 + (int64_t)k)));
 			parent += sizeof(chain);
 			p += sizeof(chain);
 			i += sizeof(chain);
@@ -273,8 +275,8 @@ static void get_parents(struct in *in, const struct nodes *nodes)
 		if (i == count)
 			break;
 		p = varint_get_small(p, in->end, &delta);
-		if (!p || __builtin_add_overflow(parent, zigzag_get(delta), &parent) || parent < 0 ||
-		    (uint64_t)parent >= first + i) {
+		if (!p || __builtin_add_overflow(parent, zigzag_get(delta), &parent) ||
+		    parent < 0 || (uint64_t)parent >= first + i) {
 			done(in, -EBADMSG);
 			return;
 		}
@@ -291,8 +293,9 @@ static void get_node_frames(struct in *in, const struct nodes *nodes, bool delta
 
 	for (size_t i = 0; i < nodes->count; i++) {
 		p = varint_get_small(p, in->end, &value);
-		if (!p || __builtin_add_overflow(deltas ? frame : 0,
-						 deltas ? zigzag_get(value) : (int64_t)value, &frame) ||
+		if (!p ||
+		    __builtin_add_overflow(deltas ? frame : 0,
+					   deltas ? zigzag_get(value) : (int64_t)value, &frame) ||
 		    frame < 0 || (uint64_t)frame >= in->d->t.frames_count) {
 			done(in, -EBADMSG);
 			return;
@@ -371,7 +374,8 @@ static size_t get_chain_end(struct in *in, size_t at, size_t count)
 	return end;
 }
 
-/* Lengths of chains, then the parents of their first nodes, beside which the lengths are read again. */
+/* Lengths of chains, then the parents of their first nodes, beside which the lengths are read
+ * again. */
 static void get_chains(struct in *in, const struct nodes *nodes)
 {
 	size_t count = nodes->count, chains = get_below(in, count + 1), at = 0;

@@ -76,14 +76,12 @@ static bool is_strange(const struct dict *d, size_t node)
 
 	if (!d->odd && !dict_has_process(frame))
 		return false;
-	struct profile tables = {.strings = d->strings,
-				 .modules = d->t.modules,
-				 .modules_count = d->t.modules_count};
+	struct profile tables = {
+	    .strings = d->strings, .modules = d->t.modules, .modules_count = d->t.modules_count};
 
-	return !hash128_equal(
-	    d->t.node_hashes[node],
-	    hash128_chain(d->t.node_hashes[n.parent],
-			  profile_frame_identity(&tables, frame, d->owner)));
+	return !hash128_equal(d->t.node_hashes[node],
+			      hash128_chain(d->t.node_hashes[n.parent],
+					    profile_frame_identity(&tables, frame, d->owner)));
 }
 
 /* A node's hash follows from its parent's and its frame, and only what does not is written: code of
@@ -109,7 +107,8 @@ static void put_strange(struct buf *to, const struct dict *d, size_t first)
 
 #define APART_MIN 1024 /* nodes; of fewer, zstd makes no more of it */
 
-/* Frames that are met in order are short as deltas; those that come again and again, as they are. */
+/* Frames that are met in order are short as deltas; those that come again and again, as they
+ * are. */
 static void put_node_frames(struct buf *to, const struct dict *d, size_t first)
 {
 	struct buf deltas CLEANUP(buf_release), plain CLEANUP(buf_release);
@@ -161,8 +160,8 @@ static void put_apart(struct buf *to, const struct buf *varints, struct dict_pie
 		to->failed = -ENOMEM;
 }
 
-/* Stacks come as chains, of which each node is the child of the one before: how long each is, and what
- * its first node hangs on. */
+/* Stacks come as chains, of which each node is the child of the one before: how long each is, and
+ * what its first node hangs on. */
 static void put_chains(struct buf *to, const struct dict *d, size_t first,
 		       struct dict_pieces *pieces)
 {

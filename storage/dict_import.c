@@ -189,7 +189,8 @@ static int import_frame(struct dict_import *im, uint32_t id, const struct profil
 	return rc;
 }
 
-/* The strings of some frames. The tags are worked out first, so that many lines of the table come at once. */
+/* The strings of some frames. The tags are worked out first, so that many lines of the table come
+ * at once. */
 static int import_strings(struct dict_import *im, const uint32_t *frames, size_t count)
 {
 	const struct intern *strings = &im->to->strings;
@@ -202,7 +203,8 @@ static int import_strings(struct dict_import *im, const uint32_t *frames, size_t
 		const uint32_t texts[] = {f->function, f->file};
 
 		for (size_t k = 0; k < ARRAY_LEN(texts); k++)
-			if (texts[k] < im->from.strings_count && im->strings[texts[k]] == INDEX_NONE)
+			if (texts[k] < im->from.strings_count &&
+			    im->strings[texts[k]] == INDEX_NONE)
 				ids[n++] = texts[k];
 	}
 	for (size_t i = 0; i < n; i++)
@@ -342,8 +344,8 @@ static int unmet_path(struct dict_import *im, uint32_t id, size_t *ret_depth)
 {
 	for (uint32_t at = id; im->nodes[at] == INDEX_NONE && !is_lately(im, at);
 	     at = im->from.nodes[at].parent) {
-		int rc = array_grow(&im->path, sizeof(*im->path), &im->path_capacity,
-				    *ret_depth + 1);
+		int rc =
+		    array_grow(&im->path, sizeof(*im->path), &im->path_capacity, *ret_depth + 1);
 
 		if (rc)
 			return rc;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * storage/dict_segment.h - what writing (dict_encode.c) and reading (dict_decode.c) of segments share.  Private to these.
+ * storage/dict_segment.h - what writing (dict_encode.c) and reading (dict_decode.c) of segments
+ * share.  Private to these.
  *
- * A segment has for each table the number of new entries, then the entries, as varints; numbers of parents and
- * frames are deltas from the entry before.  A long one has its nodes behind all else, in pieces of one kind
- * each.  The layout stands in docs/formats/storage.md.
+ * A segment has for each table the number of new entries, then the entries, as varints; numbers of
+ * parents and frames are deltas from the entry before.  A long one has its nodes behind all else,
+ * in pieces of one kind each.  The layout stands in docs/formats/storage.md.
  */
 #ifndef STORAGE_DICT_SEGMENT_H
 #define STORAGE_DICT_SEGMENT_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * storage/dict_tables.h - how things are found in a dictionary: what adding (dict.c) and importing (dict_import.c) share.
- * Private to these.
+ * storage/dict_tables.h - how things are found in a dictionary: what adding (dict.c) and importing
+ * (dict_import.c) share. Private to these.
  */
 #ifndef STORAGE_DICT_TABLES_H
 #define STORAGE_DICT_TABLES_H

@@ -150,9 +150,9 @@ static int add_totals(struct totals *totals, const struct profile *p,
 		value = p->values[r->values_at + scan->column];
 		/* A gauge's snapshot replaces those before it also when nothing of it counts. */
 		if (is_gauge(p, r->series, scan->column))
-			rc = totals_add_gauge(totals, (size_t)at, p->instance.runtime_id,
-					      r->time_ns, counts ? value : 0,
-					      counts ? r->count : 0);
+			rc =
+			    totals_add_gauge(totals, (size_t)at, p->instance.runtime_id, r->time_ns,
+					     counts ? value : 0, counts ? r->count : 0);
 		else if (counts)
 			totals_add(totals, (size_t)at, r->time_ns, value, r->count);
 	}
@@ -303,7 +303,8 @@ static int records_of(const struct profile *p, const struct storage_scan *scan,
 
 	for (size_t i = 0; !rc && i < p->series_count; i++)
 		if (wanted[i] >= 0)
-			rc = records_of_series(p, (uint32_t)i, (size_t)wanted[i], scan, fn, arg, err);
+			rc = records_of_series(p, (uint32_t)i, (size_t)wanted[i], scan, fn, arg,
+					       err);
 	return rc;
 }
 

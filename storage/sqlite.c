@@ -135,7 +135,8 @@ static int sqlite_open(const char *rest, const struct storage_options *options,
 		return err_set(err, -ENOMEM, "storage: out of memory");
 	}
 	s->lock_fd = -1;
-	s->putting.lately = calloc(DICT_LATELY_ALL, sizeof(struct dict_lately)); /* without it, too */
+	/* without it, too */
+	s->putting.lately = calloc(DICT_LATELY_ALL, sizeof(struct dict_lately));
 	pthread_mutex_init(&s->lock, NULL);
 	s->options = *options;
 	if (!s->options.l0_age_ns)

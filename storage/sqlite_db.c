@@ -178,7 +178,8 @@ bool db_checkpoint_within(struct db *db, int wait_ms)
 {
 	/* TRUNCATE waits for readers by the busy handler, and would hold up every put. */
 	(void)sqlite3_busy_timeout(db->handle, wait_ms);
-	int rc = sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	int rc =
+	    sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 
 	(void)sqlite3_busy_timeout(db->handle, 5000);
 	if (rc == SQLITE_OK)
@@ -288,7 +289,8 @@ int db_open_writer(struct db *db, const char *path, enum db_kind kind, bool crea
 	if (rc)
 		return rc;
 	(void)sqlite3_wal_hook(db->handle, committed, db);
-	/* Each table and index takes a page at least, and at a low rate these are a sixth of a day or a month. */
+	/* Each table and index takes a page at least, and at a low rate these are a sixth of a day
+	 * or a month. */
 	if (create && (kind == DB_L1 || kind == DB_L2))
 		rc = db_exec(db, "PRAGMA page_size=2048", err);
 	if (rc) {

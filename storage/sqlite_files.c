@@ -30,7 +30,7 @@ void extent_join(struct extent *e, const struct extent *other)
 
 static const struct {
 	const char *folder, *format; /* of strptime, within the folder */
-	int64_t period_ns;	     /* 0: a month */
+	int64_t period_ns;           /* 0: a month */
 	int64_t window_ns;
 } levels[SQLITE_LEVELS] = {
     {"l0", "%Y%m%dT%H.db", STORAGE_L0_FILE_NS, 0},

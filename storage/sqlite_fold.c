@@ -96,7 +96,8 @@ static int new_entry(struct fold *f, uint32_t tag, struct fold_entry entry, size
 	return 0;
 }
 
-/* To what there is of this stack, in the order in which records come; a gauge's later snapshot takes its place. */
+/* To what there is of this stack, in the order in which records come; a gauge's later snapshot
+ * takes its place. */
 static void sum_entry(struct fold *f, struct fold_entry *e, bool gauge,
 		      const struct codec_columns *c, size_t i)
 {
@@ -138,8 +139,7 @@ static int add_to(struct fold *f, const struct fold_bucket *want, const struct c
 		sum_entry(f, e, b->gauge, c, i);
 		return 0;
 	}
-	rc = new_entry(f, tag,
-		       (struct fold_entry){at, c->nodes[i], c->counts[i], c->times[i], 0},
+	rc = new_entry(f, tag, (struct fold_entry){at, c->nodes[i], c->counts[i], c->times[i], 0},
 		       c->values_count);
 	for (size_t v = 0; !rc && v < c->values_count; v++)
 		f->values[f->values_count - c->values_count + v] = c->values[v][i];
@@ -359,7 +359,8 @@ static int write_block(struct writing *w, int64_t id, struct err *err)
 	struct str packed;
 
 	if (codec_encode(w->codec, &w->columns, 0,
-			 w->f->window_ns > STORAGE_L1_WINDOW_NS ? CODEC_DENSE : CODEC_QUICK, &packed))
+			 w->f->window_ns > STORAGE_L1_WINDOW_NS ? CODEC_DENSE : CODEC_QUICK,
+			 &packed))
 		return err_set(err, -ENOMEM, "storage: out of memory");
 	int rc =
 	    db_prepare(&w->day->db, "INSERT INTO block(id, data) VALUES (:id, :data)", &stmt, err);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * storage/sqlite_fold.h - what goes from one file into one of the next level: summed up by (series,
- * window) and stack as it is gathered, then written.  Private to the sqlite backend.  Writer thread.
+ * window) and stack as it is gathered, then written.  Private to the sqlite backend.  Writer
+ * thread.
  *
- * Numbers are those of the file that it comes from.  A series with a gauge column also gets, for each process
- * instance, the last snapshot of each window; one with a sum column gets the sums.
+ * Numbers are those of the file that it comes from.  A series with a gauge column also gets, for
+ * each process instance, the last snapshot of each window; one with a sum column gets the sums.
  */
 #ifndef STORAGE_SQLITE_FOLD_H
 #define STORAGE_SQLITE_FOLD_H
@@ -41,7 +42,7 @@ struct fold_end {
 
 /* What goes into one file: a day of L1, or a month of L2. */
 struct fold {
-	int64_t window_ns;	 /* width */
+	int64_t window_ns;       /* width */
 	int64_t day_ns, derived; /* L1: batches up to `derived` are there already */
 	struct l2_origin *origins;
 	size_t origins_count;
@@ -54,7 +55,7 @@ struct fold {
 	struct fold_end *ends;
 	size_t buckets_count, buckets_capacity, entries_count, entries_capacity, values_count,
 	    values_capacity, losses_count, losses_capacity, ends_count, ends_capacity;
-	size_t added;	     /* records, of which entries are the sums */
+	size_t added;        /* records, of which entries are the sums */
 	struct slots places; /* of entries, by bucket and node */
 	uint64_t secret[2];
 };

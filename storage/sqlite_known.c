@@ -138,7 +138,8 @@ int known_load(struct known *k, struct db *db, int64_t file_ns, struct err *err)
 	return rc;
 }
 
-/* The ids of `from` that are still asked for, into the table that holds those of files that went. */
+/* The ids of `from` that are still asked for, into the table that holds those of files that
+ * went. */
 static int carry_rows(struct db *from, struct db *to, int64_t arrived_after_ns, struct err *err)
 {
 	sqlite3_stmt *rows, *insert;

@@ -231,9 +231,8 @@ static int gather_end(struct deriving *d, int64_t batch, int64_t ended_ns, uint3
 		      struct err *err)
 {
 	struct fold *day;
-	int rc = instance < d->l0->catalogue.dict.t.instances_count
-		     ? day_of(d, ended_ns, &day, err)
-		     : damaged(d, err);
+	int rc = instance < d->l0->catalogue.dict.t.instances_count ? day_of(d, ended_ns, &day, err)
+								    : damaged(d, err);
 
 	if (!rc && batch > day->derived)
 		rc = fold_add_end(day, (struct fold_end){ended_ns, instance});
@@ -379,8 +378,7 @@ static int commit_day(struct deriving *d, struct fold *fold, struct err *err)
 int l1_derive(struct sqlite_store *s, struct period_file *source, int64_t arrived_before_ns,
 	      bool *ret_more, struct err *err)
 {
-	struct deriving d = {
-	    .s = s, .source = source, .arrived_before_ns = arrived_before_ns};
+	struct deriving d = {.s = s, .source = source, .arrived_before_ns = arrived_before_ns};
 
 	*ret_more = false;
 	/* Batches are taken in their order, and the next one is still not due: no look into the

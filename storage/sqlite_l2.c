@@ -10,7 +10,8 @@
 #include "base/clock.h"
 #include "storage/sqlite_fold.h"
 
-#define RECORDS_PER_CALL ((size_t)1 << 17) /* of one call: the writer thread has puts to do as well */
+/* of one call: the writer thread has puts to do as well */
+#define RECORDS_PER_CALL ((size_t)1 << 17)
 
 #define SEGMENTS_MAX 128 /* of a dictionary that grows */
 
@@ -19,8 +20,8 @@ struct rolling {
 	struct period_file *source;
 	struct open_file *l1, *l2;
 	uint32_t series; /* of L1 */
-	int64_t step;	 /* up to which */
-	int64_t mark;	 /* L2 has up to here; -1: nothing */
+	int64_t step;    /* up to which */
+	int64_t mark;    /* L2 has up to here; -1: nothing */
 	struct fold fold;
 	struct codec_columns columns;
 };
@@ -86,8 +87,8 @@ static int add_columns(struct rolling *r, bool gauge, int64_t instance, struct e
 	for (size_t i = 0; !rc && i < c->count; i++) {
 		if (c->nodes[i] >= stacks->t.nodes_count)
 			return damaged(r, err);
-		rc = fold_add(&r->fold, &t->series[r->series], r->series, (uint32_t)instance,
-			      false, gauge ? FOLD_GAUGES : FOLD_SUMS, c, i);
+		rc = fold_add(&r->fold, &t->series[r->series], r->series, (uint32_t)instance, false,
+			      gauge ? FOLD_GAUGES : FOLD_SUMS, c, i);
 	}
 	return rc ? err_set(err, rc, "storage: out of memory") : 0;
 }
@@ -227,8 +228,7 @@ static int commit_source(struct rolling *r, int64_t *ret_source, struct err *err
 	if (!rc)
 		rc = dict_import_series(&catalogue, &t->series[r->series], &series);
 	if (rc)
-		return err_set(err, rc, "storage: %s: the dictionary is full",
-			       r->l2->entry->name);
+		return err_set(err, rc, "storage: %s: the dictionary is full", r->l2->entry->name);
 	rc = read_origins(r, &origins, err);
 	if (!rc)
 		rc = db_prepare(&r->l2->db,
@@ -265,8 +265,8 @@ static int write_month(struct rolling *r, bool step, struct err *err)
 	if (!rc && step)
 		rc = commit_source(r, &source, err);
 	if (!rc)
-		rc = fold_write(&r->fold, r->l2, r->s->codec, r->l1, &imports, source, 0,
-				&extent, err);
+		rc = fold_write(&r->fold, r->l2, r->s->codec, r->l1, &imports, source, 0, &extent,
+				err);
 	if (!rc)
 		rc = open_file_store(r->l2, r->s->codec, err);
 	if (!rc)
@@ -280,7 +280,8 @@ static int write_month(struct rolling *r, bool step, struct err *err)
 	return rc;
 }
 
-/* L2's stacks are asked for once an hour, and are as many as L1's, which are asked for all the time. */
+/* L2's stacks are asked for once an hour, and are as many as L1's, which are asked for all the
+ * time. */
 static void forget_stacks(struct rolling *r)
 {
 	const struct dict_tables *t = &r->l1->catalogue.dict.t;
@@ -331,7 +332,8 @@ static int copy_ends(struct rolling *r, struct err *err)
 	return write_month(r, false, err);
 }
 
-/* A file that is complete has one segment; one that grows is not written anew every hour, but L2 when a day is over. */
+/* A file that is complete has one segment; one that grows is not written anew every hour, but L2
+ * when a day is over. */
 static int merge_dictionaries(struct rolling *r, struct err *err)
 {
 	bool complete = r->source->hour_ns >= r->source->end_ns || r->source->hour_ns == 0;
@@ -415,8 +417,8 @@ static int add_origins(struct l2_origin **list, size_t *count, size_t *capacity,
 	return 0;
 }
 
-int l2_origins(struct sqlite_store *s, int64_t day_ns, int64_t file_id,
-	       struct l2_origin **ret_list, size_t *ret_count, struct err *err)
+int l2_origins(struct sqlite_store *s, int64_t day_ns, int64_t file_id, struct l2_origin **ret_list,
+	       size_t *ret_count, struct err *err)
 {
 	struct l2_origin *list = NULL;
 	size_t count = 0, capacity = 0;
@@ -431,9 +433,9 @@ int l2_origins(struct sqlite_store *s, int64_t day_ns, int64_t file_id,
 		rc = files_writer(s, 2, files_period_start(2, day_ns), false, &l2, err);
 	if (rc)
 		return rc == -ENOENT ? 0 : rc;
-	rc = db_prepare(&l2->db,
-			"SELECT series, origins FROM source WHERE day_ns = :day AND file_id <> :own",
-			&stmt, err);
+	rc = db_prepare(
+	    &l2->db, "SELECT series, origins FROM source WHERE day_ns = :day AND file_id <> :own",
+	    &stmt, err);
 	if (rc)
 		return rc;
 	db_bind_int(stmt, ":day", day_ns);

@@ -16,8 +16,9 @@ static int meta_create(struct db *db, struct period_file *file, struct err *err)
 {
 	sqlite3_stmt *stmt;
 	int64_t id = 0;
-	int rc = db_prepare(
-	    db, "INSERT INTO meta VALUES (1, :id, :start, :max, :min, :max, :min, 0, 0)", &stmt, err);
+	int rc =
+	    db_prepare(db, "INSERT INTO meta VALUES (1, :id, :start, :max, :min, :max, :min, 0, 0)",
+		       &stmt, err);
 
 	if (getrandom(&id, sizeof(id), 0) != sizeof(id))
 		return err_set(err, -EIO, "storage: no random numbers");
@@ -73,9 +74,10 @@ int files_meta(struct db *db, struct period_file *file, struct err *err)
 
 #define CHECK_AT_ONCE (16 << 20) /* bytes of a file: 10 to 20 ms */
 
-/* Whether something stands beside the file: a WAL that was not moved into it, or the journal of its making, without
- * which it may be no database yet. */
-static bool is_left_over(struct sqlite_store *s, const struct period_file *entry, const char *suffix)
+/* Whether something stands beside the file: a WAL that was not moved into it, or the journal of its
+ * making, without which it may be no database yet. */
+static bool is_left_over(struct sqlite_store *s, const struct period_file *entry,
+			 const char *suffix)
 {
 	char path[SQLITE_PATH_MAX];
 	struct stat st;
@@ -84,7 +86,8 @@ static bool is_left_over(struct sqlite_store *s, const struct period_file *entry
 	return !stat(path, &st) && st.st_size > 0;
 }
 
-/* What is left over says that the agent did not close the file; when it may be the newest one, look closer. */
+/* What is left over says that the agent did not close the file; when it may be the newest one, look
+ * closer. */
 static int load_open(struct db *db, const char *path, int level, bool check_now, bool unclean,
 		     struct err *why)
 {
@@ -107,8 +110,9 @@ static int load_open(struct db *db, const char *path, int level, bool check_now,
 
 #define WANTED_SOON (32 << 20) /* bytes of a file */
 
-/* Have the kernel read a file while the rest of the agent starts: the first question asks the newest ones, and would
- * wait for each page.  Only before SQLite opens it, for to close a file drops this process's locks on it. */
+/* Have the kernel read a file while the rest of the agent starts: the first question asks the
+ * newest ones, and would wait for each page.  Only before SQLite opens it, for to close a file
+ * drops this process's locks on it. */
 static void want_soon(const char *path)
 {
 	int fd CLOSING = open(path, O_RDONLY | O_CLOEXEC);
@@ -117,7 +121,8 @@ static void want_soon(const char *path)
 		(void)posix_fadvise(fd, 0, WANTED_SOON, POSIX_FADV_WILLNEED);
 }
 
-/* Read one file into the catalogue, or put it aside.  `soon`: it is one of those that are asked first. */
+/* Read one file into the catalogue, or put it aside.  `soon`: it is one of those that are asked
+ * first. */
 static int load_file(struct sqlite_store *s, int level, int64_t start_ns, bool newest, bool soon,
 		     struct err *err)
 {
@@ -140,8 +145,8 @@ static int load_file(struct sqlite_store *s, int level, int64_t start_ns, bool n
 	int rc = is_file ? load_open(&db, path, level, check_now, unclean, &why)
 			 : err_set(&why, -EBADMSG, "it is not a file");
 
-	/* The others would hold up the start; maintenance has time for one after the other.  What is
-	 * in a WAL is synced when it opens the file for that. */
+	/* The others would hold up the start; maintenance has time for one after the other.  What
+	 * is in a WAL is synced when it opens the file for that. */
 	entry->doubtful = !check_now || unclean;
 	entry->unsynced = unclean && level == 1;
 	if (!rc)
@@ -196,7 +201,8 @@ static int load_level(struct sqlite_store *s, int level, struct err *err)
 	int64_t newest_ns = newest_start(dir, level);
 
 	/* A day that ends now is in two of L1. */
-	int64_t soon_ns = newest_ns == INT64_MIN ? newest_ns : files_period_start(level, newest_ns - 1);
+	int64_t soon_ns =
+	    newest_ns == INT64_MIN ? newest_ns : files_period_start(level, newest_ns - 1);
 
 	for (struct dirent *e; !rc && (e = readdir(dir));)
 		if (files_parse_name(level, e->d_name, &start_ns))

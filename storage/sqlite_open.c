@@ -294,13 +294,13 @@ static int merge_part(struct open_file *file, struct codec *codec, uint32_t numb
 	return insert_segment(file, codec, number, part, 1, part->last_id + 1, CODEC_DENSE, err);
 }
 
-int open_file_merge(struct open_file *file, struct codec *codec, unsigned segments,
-		    struct err *err)
+int open_file_merge(struct open_file *file, struct codec *codec, unsigned segments, struct err *err)
 {
 	const struct dict_tables *t = &file->catalogue.dict.t;
 	int rc = db_begin(&file->db, err);
 
-	/* Stacks are megabytes, and mostly there is nothing to do: only those that will be written are loaded. */
+	/* Stacks are megabytes, and mostly there is nothing to do: only those that will be written
+	 * are loaded. */
 	for (uint32_t i = 0; rc >= 0 && i < t->series_count; i++) {
 		struct dict *loaded;
 

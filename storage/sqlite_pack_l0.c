@@ -14,7 +14,7 @@
 struct packing {
 	struct sqlite_store *s;
 	struct open_file *l0;
-	int64_t after, upto;	   /* batches */
+	int64_t after, upto;       /* batches */
 	int64_t first_id, last_id; /* of their blocks; none: first above last */
 	int64_t series, instance;
 	size_t records;
@@ -217,10 +217,8 @@ static int write_range(struct packing *p, struct err *err)
 
 int pack_l0(struct sqlite_store *s, struct period_file *source, bool *ret_more, struct err *err)
 {
-	struct packing p = {.s = s,
-			    .after = source->packed,
-			    .first_id = INT64_MAX,
-			    .last_id = INT64_MIN};
+	struct packing p = {
+	    .s = s, .after = source->packed, .first_id = INT64_MAX, .last_id = INT64_MIN};
 	int rc = files_writer(s, 0, source->start_ns, false, &p.l0, err);
 
 	*ret_more = false;

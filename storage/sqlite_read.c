@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 
-#define RETRIES 4 /* of a plan whose files went while it opened them */
+#define RETRIES 4        /* of a plan whose files went while it opened them */
 #define HELD_DAYS_MAX 32 /* of records of one L0 file, to be looked at */
 
 int sqlite_reader_open(struct storage *store, struct storage_reader **ret_reader, struct err *err)
@@ -185,11 +185,12 @@ static bool is_whole(const struct plan *p, int level, int64_t time_ns)
 	       step_of(p, window_ns) == step_of(p, last_ns);
 }
 
-/* Whether a window between those that hold the two times may be cut: if they are whole, where steps begin inside
- * of windows. */
+/* Whether a window between those that hold the two times may be cut: if they are whole, where steps
+ * begin inside of windows. */
 static bool is_any_cut(const struct plan *p, int64_t from_ns, int64_t last_ns)
 {
-	bool aligned = !(p->scan->from_ns % STORAGE_L1_WINDOW_NS) && !(p->step_ns % STORAGE_L1_WINDOW_NS);
+	bool aligned =
+	    !(p->scan->from_ns % STORAGE_L1_WINDOW_NS) && !(p->step_ns % STORAGE_L1_WINDOW_NS);
 
 	return !is_whole(p, 1, from_ns) || !is_whole(p, 1, last_ns) ||
 	       (!aligned && step_of(p, from_ns) != step_of(p, last_ns));
@@ -333,8 +334,7 @@ static int load_marks_of_l2(struct plan *p, struct open_file *l2, struct err *er
 
 			rc = add_mark(p, mark, err);
 			if (!rc && !is_there(p, mark.file_id))
-				rc = add_origins(p, mark.start_ns, i, db_column_blob(stmt, 3),
-						 err);
+				rc = add_origins(p, mark.start_ns, i, db_column_blob(stmt, 3), err);
 		}
 	}
 	return rc;
@@ -450,8 +450,8 @@ int plan_end(struct plan *p, struct open_file *file, int rc, struct err *err)
 	return -EIO;
 }
 
-/* Whether L1 has all of an L0 file that is in range: most files of a day may stay closed.  What L1's watermarks
- * said a moment ago holds when its windows are read, for they only rise. */
+/* Whether L1 has all of an L0 file that is in range: most files of a day may stay closed.  What
+ * L1's watermarks said a moment ago holds when its windows are read, for they only rise. */
 static bool is_held(const struct plan *p, const struct period_file *l0)
 {
 	pthread_mutex_lock(&p->r->s->lock);
@@ -515,9 +515,7 @@ int plan_init(struct plan *p, struct sqlite_reader *r, const struct storage_scan
 	tidy(r);
 	for (int i = 0; rc == -ESTALE && i < RETRIES; i++) {
 		plan_release(p);
-		*p = (struct plan){
-			.r = r, .scan = scan, .step_ns = step_ns, .l0_only = l0_only
-		};
+		*p = (struct plan){.r = r, .scan = scan, .step_ns = step_ns, .l0_only = l0_only};
 		rc = plan_try(p, err);
 	}
 	if (rc == -ESTALE)
@@ -576,7 +574,7 @@ int sqlite_stats(struct storage_reader *reader, struct storage_stats *ret, struc
 		const struct period_file *f = s->files[i];
 		uint64_t bytes = files_bytes(s, f->name);
 
-		*(f->level == 2	  ? &ret->l2_bytes
+		*(f->level == 2   ? &ret->l2_bytes
 		  : f->level == 1 ? &ret->l1_bytes
 				  : &ret->l0_bytes) += bytes;
 		if (f->extent.first_ns > f->extent.last_ns)

@@ -20,9 +20,11 @@
 
 #define READER_FILES_MAX 64 /* connections that a reader keeps; more are opened for a call */
 
-/* Sums by node of a dictionary.  Of many nodes few have some: those have places, which stand close together. */
+/* Sums by node of a dictionary.  Of many nodes few have some: those have places, which stand close
+ * together. */
 struct node_sums {
-	uint16_t *places; /* by node: 1 and up, 0 where there is none; NULL: they are more, and in `wide` */
+	/* by node: 1 and up, 0 where there is none; NULL: they are more, and in `wide` */
+	uint16_t *places;
 	uint32_t *wide;
 	uint64_t *marks; /* by node, a bit: it has a place */
 	size_t nodes;
@@ -37,7 +39,8 @@ struct sqlite_reader {
 	struct storage_reader base;
 	struct sqlite_store *s;
 	struct codec *codec;
-	struct codec *symbols_codec; /* who asks for a scan looks names up while its thread reads ahead */
+	/* who asks for a scan looks names up while its thread reads ahead */
+	struct codec *symbols_codec;
 	pthread_mutex_t symbols_lock; /* of symbols_codec, while a scan's thread has it */
 	struct codec_columns columns;
 	struct open_file **files;
@@ -56,7 +59,7 @@ static inline struct sqlite_reader *reader_of(struct storage_reader *reader)
 
 /* How far a file holds one of the level below; in L2, one series of it. */
 struct watermark {
-	int level;	  /* of the file that holds */
+	int level;        /* of the file that holds */
 	int64_t start_ns; /* of the L1 day: the one that holds, or the one that is held */
 	int64_t file_id, derived;
 	size_t series; /* L2: in the scan */
@@ -90,8 +93,8 @@ struct visit {
 
 typedef int (*visit_fn)(void *arg, const struct visit *visit);
 
-/* Which files the scan needs, opened: those of L0 that L1 holds stay closed.  `plan` is zero but for `l0_only`.
- * Returns 0 or an error. Release it in every case. */
+/* Which files the scan needs, opened: those of L0 that L1 holds stay closed.  `plan` is zero but
+ * for `l0_only`. Returns 0 or an error. Release it in every case. */
 MUST_CHECK int plan_init(struct plan *plan, struct sqlite_reader *r,
 			 const struct storage_scan *scan, int64_t step_ns, struct err *err);
 void plan_release(struct plan *plan);

@@ -64,8 +64,8 @@ static inline bool recent_is_in(const struct recent_window *w, int64_t time_ns)
 	return (uint64_t)(time_ns - w->window_ns) < (uint64_t)STORAGE_L1_WINDOW_NS;
 }
 
-/* Sum up a block, whose columns have names and places and times from `min_ns` to `max_ns`.  Over too
- * many windows, or without memory, it is not kept. */
+/* Sum up a block, whose columns have names and places and times from `min_ns` to `max_ns`.  Over
+ * too many windows, or without memory, it is not kept. */
 void recent_sum(const struct codec_columns *columns, int64_t min_ns, int64_t max_ns, int64_t id,
 		int64_t batch, struct recent *to);
 

@@ -16,7 +16,7 @@ struct position { /* of a block in the index block_series */
 struct copied {
 	int64_t instance;
 	size_t at, len; /* in the page's bytes */
-	bool cut;	/* by the range: not all of its records count */
+	bool cut;       /* by the range: not all of its records count */
 };
 
 struct page {
@@ -26,7 +26,7 @@ struct page {
 	size_t series; /* in the scan */
 	uint32_t number;
 	struct position at;
-	int64_t packed;	  /* how far the file was packed at the first page; -1: not yet read */
+	int64_t packed; /* how far the file was packed at the first page; -1: not yet read */
 	struct buf bytes;
 	struct copied *blocks;
 	size_t count, capacity;
@@ -49,7 +49,8 @@ static void bind_page(sqlite3_stmt *stmt, const struct page *page)
 	db_bind_int(stmt, ":id", page->at.id);
 }
 
-/* Between two pages the hour can be packed, and then nobody knows which of its records were given. */
+/* Between two pages the hour can be packed, and then nobody knows which of its records were
+ * given. */
 static int check_packed(struct page *page, struct err *err)
 {
 	sqlite3_stmt *stmt;
@@ -162,7 +163,8 @@ static void cut_block(const struct storage_scan *scan, struct codec_columns *c)
 	c->count = n;
 }
 
-static int emit_block(struct page *page, const struct copied *block, storage_records_fn fn, void *arg)
+static int emit_block(struct page *page, const struct copied *block, storage_records_fn fn,
+		      void *arg)
 {
 	const struct storage_scan *scan = page->plan->scan;
 	const struct dict_tables *catalogue = &page->file->catalogue.dict.t;
@@ -249,12 +251,15 @@ int sqlite_records(struct storage_reader *reader, const struct storage_scan *sca
 		rc = plan_begin(&plan, page.file, err);
 		rc = plan_end(&plan, page.file, rc, err);
 		for (; !rc && page.series < scan->series_count; page.series++) {
-			page.number = dict_find_series(&page.file->catalogue.dict, scan->series[page.series]);
+			page.number =
+			    dict_find_series(&page.file->catalogue.dict, scan->series[page.series]);
 			if (page.number != INDEX_NONE &&
-			    scan->column < page.file->catalogue.dict.t.series[page.number].columns_count)
+			    scan->column <
+				page.file->catalogue.dict.t.series[page.number].columns_count)
 				rc = records_of_series(&page, fn, arg, err);
 		}
-		/* All of the file went by, and the last half megabyte of it is nothing that is asked again. */
+		/* All of the file went by, and the last half megabyte of it is nothing that is
+		 * asked again. */
 		if (plan_file(&plan, i))
 			db_forget_pages(&plan_file(&plan, i)->db);
 	}
@@ -322,8 +327,7 @@ static int gather_losses(struct tally *t, struct plan *p, struct open_file *file
 
 	if (rc)
 		return rc;
-	db_bind_int(stmt, ":after",
-		    p->scan->from_ns - MAX(files_window_ns(file->entry->level), 1));
+	db_bind_int(stmt, ":after", p->scan->from_ns - MAX(files_window_ns(file->entry->level), 1));
 	db_bind_int(stmt, ":until", p->scan->until_ns);
 	while (!rc && (rc = db_step(&file->db, stmt, err)) > 0)
 		rc = tally_row(t, p, file, stmt, err);
@@ -347,7 +351,8 @@ int sqlite_losses(struct storage_reader *reader, const struct storage_scan *scan
 		rc = plan_end(&plan, file, rc, err);
 		for (size_t k = 0; !rc && k < tally.count; k++)
 			rc = fn(arg, tally.list[k].series,
-				file->catalogue.dict.t.strings[tally.list[k].reason], tally.list[k].count);
+				file->catalogue.dict.t.strings[tally.list[k].reason],
+				tally.list[k].count);
 	}
 	return rc;
 }

@@ -16,8 +16,8 @@
 #define DERIVE_CALLS_MAX 4 /* of one maintain: puts are waiting */
 #define PACK_AFTER_NS (INT64_C(600) * NS_PER_S)
 #define MAINTAIN_EVERY_NS (INT64_C(2) * NS_PER_S) /* as the agent calls it */
-#define CHECK_TIME_NS (INT64_C(100) * NS_PER_MS) /* of one maintain */
-#define WEIGH_ROOM (INT64_C(256) << 20)          /* bytes: more than comes in so long */
+#define CHECK_TIME_NS (INT64_C(100) * NS_PER_MS)  /* of one maintain */
+#define WEIGH_ROOM (INT64_C(256) << 20)           /* bytes: more than comes in so long */
 #define WEIGH_EVERY_NS (INT64_C(10) * NS_PER_S)
 #define IDLE_MAX 30 /* rounds of maintenance */
 #define FORGET_EVERY_NS (INT64_C(3600) * NS_PER_S)
@@ -96,7 +96,8 @@ int retain_damaged(struct sqlite_store *s, struct err *err)
 			(void)err_set(&why, 0, "its contents do not decode");
 		files_remove(s, file);
 		rc = retain_put_aside(s, file->name, why.message, err);
-		/* What a lost file held of those below that are still there can be derived again. */
+		/* What a lost file held of those below that are still there can be derived
+		 * again. */
 		for (size_t i = 0; file->level && i < s->files_count; i++) {
 			s->files[i]->derived = s->files[i]->rolled = -1;
 			s->files[i]->rolling = 0;
@@ -130,8 +131,9 @@ static int check_one(struct sqlite_store *s, struct period_file *file, struct er
 	return rc == -EBADMSG ? retain_damaged(s, err) : rc;
 }
 
-/* Check the files that were not checked at the start, as many as there is time for; 1 when there are
- * more.  Until then nothing is derived: what is wrong in one level would be carried into the next. */
+/* Check the files that were not checked at the start, as many as there is time for; 1 when there
+ * are more.  Until then nothing is derived: what is wrong in one level would be carried into the
+ * next. */
 static int check_doubtful(struct sqlite_store *s, struct err *err)
 {
 	int64_t until_ns = clock_monotonic_ns() + CHECK_TIME_NS;
@@ -384,8 +386,8 @@ static int roll_all(struct sqlite_store *s, int64_t now_ns, struct err *err)
 	return rc;
 }
 
-/* Hours that are over and in L1.  A reader that has read L1's watermark before the last batches were
- * derived must be gone: its deadline is far shorter than this. */
+/* Hours that are over and in L1.  A reader that has read L1's watermark before the last batches
+ * were derived must be gone: its deadline is far shorter than this. */
 static int pack_all(struct sqlite_store *s, int64_t now_ns, struct err *err)
 {
 	bool more = false;
@@ -400,8 +402,9 @@ static int pack_all(struct sqlite_store *s, int64_t now_ns, struct err *err)
 	return rc == -EBADMSG ? retain_damaged(s, err) : rc;
 }
 
-/* While a file is written, SQLite moves its WAL every 4 MB; oftener would write the same pages again
- * and again.  It is here where commits wait for it to be synced, and when the file's time is over. */
+/* While a file is written, SQLite moves its WAL every 4 MB; oftener would write the same pages
+ * again and again.  It is here where commits wait for it to be synced, and when the file's time is
+ * over. */
 static void checkpoint_all(struct sqlite_store *s, int64_t now_ns)
 {
 	bool sync = s->options.sync_within_ns &&
@@ -419,8 +422,8 @@ static void checkpoint_all(struct sqlite_store *s, int64_t now_ns)
 		s->synced_ns = now_ns;
 }
 
-/* A file whose time is over is rarely written again, and its dictionaries are most of what the store
- * has in memory. */
+/* A file whose time is over is rarely written again, and its dictionaries are most of what the
+ * store has in memory. */
 static void close_idle(struct sqlite_store *s, int64_t now_ns)
 {
 	for (size_t i = 0; i < SQLITE_WRITERS_MAX; i++) {

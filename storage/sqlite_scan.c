@@ -199,8 +199,7 @@ static void node_sums_return(struct sqlite_reader *r, struct node_sums *sums)
 		sums->marks[word] = 0;
 	}
 	sums->count = 0;
-	if (is_whole && sums->nodes > r->spare.nodes &&
-	    sums->nodes <= READER_SPARE_NODES) {
+	if (is_whole && sums->nodes > r->spare.nodes && sums->nodes <= READER_SPARE_NODES) {
 		node_sums_release(&r->spare);
 		r->spare = *sums;
 		return;
@@ -362,11 +361,12 @@ static int give(const struct file_sums *sums, storage_segment_fn fn, void *arg)
 /* ---- reading ahead ---- */
 
 /*
- * The caller reads the first file himself, for a thread may take milliseconds to begin, and what is found of it in a
- * processor's cache is his.  The others are read in their order on a thread of their own, while he has as much to do
- * with what one gives.  Until he has read the first, the thread loads stacks that are needed for certain, with the
- * codec of symbols; the reader, its codec and its dictionaries are the thread's after that until it ends, but for the
- * dictionaries of the files that were given, which it does not touch any more, and for symbols.
+ * The caller reads the first file himself, for a thread may take milliseconds to begin, and what is
+ * found of it in a processor's cache is his.  The others are read in their order on a thread of
+ * their own, while he has as much to do with what one gives.  Until he has read the first, the
+ * thread loads stacks that are needed for certain, with the codec of symbols; the reader, its codec
+ * and its dictionaries are the thread's after that until it ends, but for the dictionaries of the
+ * files that were given, which it does not touch any more, and for symbols.
  */
 #define AHEAD_MAX 2 /* files that are read and not taken */
 
@@ -375,13 +375,14 @@ struct ahead {
 	pthread_mutex_t lock; /* of all that follows */
 	pthread_cond_t changed;
 	struct file_sums files[AHEAD_MAX]; /* of file i in i % AHEAD_MAX */
-	size_t read, taken;		   /* files; 0: the caller still reads the first */
+	size_t read, taken;                /* files; 0: the caller still reads the first */
 	bool ended;
 	int rc; /* of the file behind those that were read */
 	struct err err;
 };
 
-/* The stacks that the range cuts an hour of.  With the reader's lock, for who asks may look a symbol up. */
+/* The stacks that the range cuts an hour of.  With the reader's lock, for who asks may look a
+ * symbol up. */
 static void load_some(struct ahead *a)
 {
 	struct plan *p = a->s->p;
@@ -457,7 +458,8 @@ static int ahead_first(struct ahead *a, struct file_sums *ret_sums, struct err *
 	return rc;
 }
 
-static int scan_ahead(struct ahead *a, pthread_t thread, storage_segment_fn fn, void *arg, struct err *err)
+static int scan_ahead(struct ahead *a, pthread_t thread, storage_segment_fn fn, void *arg,
+		      struct err *err)
 {
 	struct file_sums sums = {0};
 	int rc = ahead_first(a, &sums, err);
@@ -499,9 +501,8 @@ static int scan_here(struct summing *s, storage_segment_fn fn, void *arg, struct
 
 static int scan_all(struct summing *s, storage_segment_fn fn, void *arg, struct err *err)
 {
-	struct ahead a = {.s = s,
-			  .lock = PTHREAD_MUTEX_INITIALIZER,
-			  .changed = PTHREAD_COND_INITIALIZER};
+	struct ahead a = {
+	    .s = s, .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 	pthread_t thread;
 
 	if (s->p->files_count < 2 || pthread_create(&thread, NULL, ahead_main, &a))

@@ -65,16 +65,17 @@ struct period_file {
 	int level;
 	char name[40]; /* "l0/20260101T00.db" */
 	int64_t start_ns, end_ns;
-	int64_t file_id;      /* drawn at its creation: a name may come again, this does not */
-	struct extent extent; /* guarded by the store's lock */
-	bool gone;            /* guarded: unlinked or put aside */
-	bool damaged;         /* guarded: a reader or the writer met damage */
-	bool doubtful;        /* guarded: not checked since the start */
-	unsigned refs;        /* guarded */
+	int64_t file_id;          /* drawn at its creation: a name may come again, this does not */
+	struct extent extent;     /* guarded by the store's lock */
+	bool gone;                /* guarded: unlinked or put aside */
+	bool damaged;             /* guarded: a reader or the writer met damage */
+	bool doubtful;            /* guarded: not checked since the start */
+	unsigned refs;            /* guarded */
 	_Atomic unsigned hurries; /* how often its WAL was full: who began to read before, ends */
-	_Atomic int64_t last; /* L0: its last batch, known before its extent is widened; L1: its last step */
+	/* L0: its last batch, known before its extent is widened; L1: its last step */
+	_Atomic int64_t last;
 	/* Writer only. */
-	uint64_t bytes;	   /* on disk when it was closed; 0: to be asked for */
+	uint64_t bytes;    /* on disk when it was closed; 0: to be asked for */
 	int64_t derived;   /* L0: batches up to here are in L1; -1: not known */
 	bool unsynced;     /* L1: its last commits may go with the power */
 	int64_t hour_ns;   /* L1: the hour in which its last step was written */
@@ -98,12 +99,12 @@ struct open_file {
 	struct period_file *entry; /* a reference */
 	struct db db;
 	bool writing;
-	bool reading;	 /* for questions: stacks' identities are seldom wanted */
+	bool reading;    /* for questions: stacks' identities are seldom wanted */
 	int64_t version; /* of a reader's file: SQLite's count of what others committed */
 	struct open_part catalogue;
 	struct open_part **parts; /* by number; those that were not asked for are NULL */
 	size_t parts_count, parts_capacity;
-	uint64_t used; /* for the choice of what to close */
+	uint64_t used;        /* for the choice of what to close */
 	uint64_t used_before; /* of a writer: at the last maintenance, and how many ago that was */
 	unsigned idle;
 	unsigned hurries_seen; /* of a reader: when its transaction began */
@@ -155,9 +156,9 @@ struct sqlite_store {
 	struct batch batch;     /* what a put works in */
 	struct imports putting; /* likewise */
 	struct imports derived; /* from the L0 file to the day that were derived last */
-	int64_t forgotten_ns; /* when known was last pruned */
-	int64_t synced_ns;    /* when the WALs were last synced */
-	int64_t weighed_ns;   /* when sizes were last asked for; 0: they are to be */
+	int64_t forgotten_ns;   /* when known was last pruned */
+	int64_t synced_ns;      /* when the WALs were last synced */
+	int64_t weighed_ns;     /* when sizes were last asked for; 0: they are to be */
 	struct db symbols;
 
 	pthread_mutex_t lock;       /* of everything below, and of the guarded parts of entries */
@@ -208,7 +209,8 @@ uint64_t files_bytes(const struct sqlite_store *s, const char *name);
 bool files_parse(const char *name, int *ret_level, int64_t *ret_start_ns);
 /* The file of the catalogue that is named so, or NULL.  The writer's; others hold the lock. */
 struct period_file *files_named(struct sqlite_store *s, const char *name);
-/* Read a file that was put into its place into the catalogue; puts it aside when it cannot serve. */
+/* Read a file that was put into its place into the catalogue; puts it aside when it cannot
+ * serve. */
 MUST_CHECK int files_load_one(struct sqlite_store *s, int level, int64_t start_ns, struct err *err);
 
 /* The file of `start_ns` open for writing, made when it is not there and `create`; it stays the
@@ -216,8 +218,9 @@ MUST_CHECK int files_load_one(struct sqlite_store *s, int level, int64_t start_n
 MUST_CHECK int files_writer(struct sqlite_store *s, int level, int64_t start_ns, bool create,
 			    struct open_file **ret_file, struct err *err);
 /* After a transaction that failed with `rc`: undo it, and forget what the dictionary learned in it.
- * A damaged file is marked and closed.  Otherwise the connection stays, for in its eyes a commit whose fsync failed has not happened, and its next one overwrites
- * the frames; a new connection would find them whole in the WAL. */
+ * A damaged file is marked and closed.  Otherwise the connection stays, for in its eyes a commit
+ * whose fsync failed has not happened, and its next one overwrites the frames; a new connection
+ * would find them whole in the WAL. */
 void files_failed(struct sqlite_store *s, struct open_file *file, int rc);
 /* Close a file open for writing, when it is: when it is damaged, or before unlinking. */
 void files_writer_drop(struct sqlite_store *s, const struct period_file *file);
@@ -247,8 +250,8 @@ MUST_CHECK int open_file_part(struct open_file *file, struct codec *codec, uint3
 			      struct dict **ret_dict, struct err *err);
 /* Forget the stacks, which are read again when they are asked for; between transactions. */
 void open_file_forget(struct open_file *file);
-/* Write every dictionary that has more than `segments` as one; in a transaction of its own.  A reader
- * that has some of them reads the one anew. */
+/* Write every dictionary that has more than `segments` as one; in a transaction of its own.  A
+ * reader that has some of them reads the one anew. */
 MUST_CHECK int open_file_merge(struct open_file *file, struct codec *codec, unsigned segments,
 			       struct err *err);
 /* Write what the dictionaries learned; inside a transaction. */

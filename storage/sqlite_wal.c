@@ -15,11 +15,12 @@ struct wal_file {
 	int len;
 	sqlite3_int64 at;
 	bool put_off;
-	bool begins; /* its head was written since the last sync: what follows must not come before
-			it */
-	bool owed;   /* a sync was put off */
-	bool torn;   /* and one has failed since, of which the kernel tells once, and then forgets
-			what it could not write */
+	/* its head was written since the last sync: what follows must not come before it */
+	bool begins;
+	bool owed; /* a sync was put off */
+	/* and one has failed since, of which the kernel tells once, and then forgets what it could
+	 * not write */
+	bool torn;
 	sqlite3_int64 real[]; /* the file below */
 };
 

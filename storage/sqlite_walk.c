@@ -28,7 +28,8 @@ static int instance_set(struct walking *w, int64_t instance, struct err *err)
 	return 0;
 }
 
-/* Stacks are loaded for the first block that names some: most files of a plan have nothing to add. */
+/* Stacks are loaded for the first block that names some: most files of a plan have nothing to
+ * add. */
 static int load_stacks(struct walking *w, struct err *err)
 {
 	bool names_stacks = w->walk->with_blocks || !w->file->entry->level;
@@ -58,7 +59,8 @@ static int decode(struct walking *w, struct str data, struct err *err)
 	if (rc || c->values_count <= w->column)
 		return broken(w, err);
 	for (size_t i = 0; i < c->count; i++)
-		if (c->nodes[i] && (!w->visit.stacks || c->nodes[i] >= w->visit.stacks->t.nodes_count))
+		if (c->nodes[i] &&
+		    (!w->visit.stacks || c->nodes[i] >= w->visit.stacks->t.nodes_count))
 			return broken(w, err);
 	return 0;
 }
@@ -100,8 +102,8 @@ static bool is_covered(const struct walking *w, int64_t batch, int64_t min_ns, i
 	int64_t from_ns = MAX(min_ns, w->p->scan->from_ns);
 	int64_t last_ns = MIN(max_ns, w->p->scan->until_ns - 1);
 
-	/* A packed block spans up to half an hour, and a file an hour; what is longer is decoded and judged
-	 * by its records. */
+	/* A packed block spans up to half an hour, and a file an hour; what is longer is decoded
+	 * and judged by its records. */
 	if (last_ns - from_ns > 360 * STORAGE_L1_WINDOW_NS)
 		return false;
 	for (int64_t t = clock_window_ns(from_ns, STORAGE_L1_WINDOW_NS); t <= last_ns;
@@ -136,7 +138,8 @@ static int walk_l0_block(struct walking *w, int64_t id, int64_t batch, struct er
 	return rc;
 }
 
-/* Most blocks of a day are covered: their data, which a row of a result would copy, is asked for apart. */
+/* Most blocks of a day are covered: their data, which a row of a result would copy, is asked for
+ * apart. */
 static int walk_l0(struct walking *w, struct err *err)
 {
 	struct db *db = &w->file->db;
@@ -205,8 +208,7 @@ static int walk_window(struct walking *w, sqlite3_stmt *stmt, struct err *err)
 {
 	struct codec_columns *c = &w->p->r->columns;
 	int64_t time_ns = sqlite3_column_int64(stmt, 2);
-	bool source_is_there =
-	    plan_source_is_there(w->p, w->file, sqlite3_column_int64(stmt, 0));
+	bool source_is_there = plan_source_is_there(w->p, w->file, sqlite3_column_int64(stmt, 0));
 
 	if (!takes(w, time_ns, sqlite3_column_int64(stmt, 3), source_is_there))
 		return 0;
@@ -257,8 +259,7 @@ static int walk_pack(struct walking *w, sqlite3_stmt *stmt, struct err *err)
 		rc = decode(w, db_column_blob(stmt, 5), err);
 	if (rc)
 		return rc;
-	select_windows(w, step,
-		       plan_source_is_there(w->p, w->file, sqlite3_column_int64(stmt, 0)));
+	select_windows(w, step, plan_source_is_there(w->p, w->file, sqlite3_column_int64(stmt, 0)));
 	return give(w, err);
 }
 
@@ -273,8 +274,7 @@ static int walk_rows(struct walking *w, const char *sql,
 		return rc;
 	db_bind_int(stmt, ":series", w->series);
 	db_bind_int(stmt, ":gauge", w->visit.gauge);
-	db_bind_int(stmt, ":after",
-		    w->p->scan->from_ns - files_window_ns(w->file->entry->level));
+	db_bind_int(stmt, ":after", w->p->scan->from_ns - files_window_ns(w->file->entry->level));
 	db_bind_int(stmt, ":until", w->p->scan->until_ns);
 	while ((rc = db_step(db, stmt, err)) > 0) {
 		rc = storage_scan_late(w->p->scan, err);
@@ -295,9 +295,8 @@ static int walk_rows(struct walking *w, const char *sql,
 static int walk_windows(struct walking *w, struct err *err)
 {
 	/* LEFT JOIN: a window whose block is missing is damage, not nothing. */
-	static const char blocks[] =
-	    "SELECT w.source, w.instance, w.time_ns, w.step, b.data"
-	    " FROM window w LEFT JOIN block b USING (id)" WINDOW_WHERE;
+	static const char blocks[] = "SELECT w.source, w.instance, w.time_ns, w.step, b.data"
+				     " FROM window w LEFT JOIN block b USING (id)" WINDOW_WHERE;
 	static const char totals[] =
 	    "SELECT w.source, w.instance, w.time_ns, w.step, NULL, w.sums, w.count"
 	    " FROM window w" WINDOW_WHERE;
@@ -360,7 +359,8 @@ int plan_ends(struct plan *p, struct open_file *file, struct totals *totals, str
 		if (instance < 0 || (size_t)instance >= file->catalogue.dict.t.instances_count)
 			rc = err_set(err, -EBADMSG, "storage: %s is damaged", file->entry->name);
 		else
-			rc = totals_end(totals, file->catalogue.dict.t.instances[instance].runtime_id,
+			rc = totals_end(totals,
+					file->catalogue.dict.t.instances[instance].runtime_id,
 					sqlite3_column_int64(stmt, 1));
 	}
 	(void)sqlite3_reset(stmt);

@@ -23,7 +23,8 @@ static int sync_folder(const struct sqlite_store *s, int level, struct err *err)
 	return 0;
 }
 
-/* What retention or damage left of a file of this name: its WAL would be taken for the new one's. */
+/* What retention or damage left of a file of this name: its WAL would be taken for the new
+ * one's. */
 static void remove_leftovers(const struct sqlite_store *s, const struct period_file *file)
 {
 	char path[SQLITE_PATH_MAX];

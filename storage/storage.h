@@ -7,8 +7,8 @@
  *
  * Threads: one writer thread owns the handle from storage_open and makes every call on it.  Any
  * other thread opens a reader of its own with storage_reader_open (safe from any thread while the
- * store is open) and keeps it to itself.  A reader never checkpoints.  It blocks the writer only when
- * a WAL has grown to 32 MB under it, for 1 s a put at most; it is then told to end (-EAGAIN).
+ * store is open) and keeps it to itself.  A reader never checkpoints.  It blocks the writer only
+ * when a WAL has grown to 32 MB under it, for 1 s a put at most; it is then told to end (-EAGAIN).
  *
  * Levels (docs/formats/storage.md): L0 holds records with time and context in hourly files; L1
  * windows of STORAGE_L1_WINDOW_NS, without context, in daily files, derived from L0; L2 windows of
@@ -93,7 +93,8 @@ MUST_CHECK int storage_symbols_put(struct storage *store, uint64_t scope, const 
  * A backend without files says -EOPNOTSUPP.
  */
 
-/* Write a part anew without what it does not need. Blocks on disk. Returns 0, -ENOENT or an error. */
+/* Write a part anew without what it does not need. Blocks on disk. Returns 0, -ENOENT or an
+ * error. */
 MUST_CHECK int storage_compact(struct storage *store, const char *part, struct err *err);
 
 /* Take in a part that storage_copy gave, here or on another host, when this store has none of that
@@ -116,11 +117,13 @@ MUST_CHECK int storage_reader_open(struct storage *store, struct storage_reader 
 				   struct err *err);
 void storage_reader_close(struct storage_reader *reader);
 
-/* What its user keeps beside a reader, as long as the reader: closing releases it.  Embed it first. */
+/* What its user keeps beside a reader, as long as the reader: closing releases it.  Embed it
+ * first. */
 struct storage_companion {
 	void (*release)(struct storage_companion *companion);
 };
-struct storage_companion *storage_reader_companion(const struct storage_reader *reader); /* or NULL */
+/* or NULL */
+struct storage_companion *storage_reader_companion(const struct storage_reader *reader);
 void storage_reader_accompany(struct storage_reader *reader, struct storage_companion *companion);
 
 MUST_CHECK int storage_stats(struct storage_reader *reader, struct storage_stats *ret_stats,
@@ -128,7 +131,7 @@ MUST_CHECK int storage_stats(struct storage_reader *reader, struct storage_stats
 
 struct storage_part {
 	const char *name; /* "l1/20260101.db", borrowed for the callback */
-	int level;	  /* 0, 1, 2; -1: symbols */
+	int level;        /* 0, 1, 2; -1: symbols */
 	uint64_t bytes, records;
 	int64_t first_ns, last_ns; /* of its records; 0: none */
 };
@@ -139,8 +142,7 @@ MUST_CHECK int storage_parts(struct storage_reader *reader, storage_part_fn fn, 
 
 /* Read all of a part and decode what is in it. Returns 0, -EBADMSG with the finding, -ENOENT or an
  * error.  The writer puts aside what is damaged at its next maintenance. */
-MUST_CHECK int storage_check_part(struct storage_reader *reader, const char *part,
-				  struct err *err);
+MUST_CHECK int storage_check_part(struct storage_reader *reader, const char *part, struct err *err);
 
 /* A part as it is at one moment, malloc'ed and the caller's, while the writer goes on. */
 MUST_CHECK int storage_copy(struct storage_reader *reader, const char *part, void **ret_bytes,
@@ -182,8 +184,9 @@ typedef int (*storage_series_fn)(void *arg, const struct storage_series *series)
 MUST_CHECK int storage_series(struct storage_reader *reader, int64_t from_ns, int64_t until_ns,
 			      storage_series_fn fn, void *arg, struct err *err);
 
-/* Which of a segment's stacks count: set passes[node], all false at the call, for those.  Called once for each
- * set of tables, within a transaction: it asks the store nothing. Returns 0 or what ends the scan. */
+/* Which of a segment's stacks count: set passes[node], all false at the call, for those.  Called
+ * once for each set of tables, within a transaction: it asks the store nothing. Returns 0 or what
+ * ends the scan. */
 struct storage_segment;
 typedef int (*storage_passes_fn)(void *arg, const struct storage_segment *tables, bool *passes);
 
@@ -196,19 +199,22 @@ struct storage_scan {
 	int64_t deadline_ns;       /* CLOCK_MONOTONIC; past it the scan ends with -ETIME. 0: none */
 	storage_passes_fn passes;  /* of a timeline alone. NULL: every stack counts */
 	void *passes_arg;
-	bool timeless; /* of records alone: nobody asks for their times, which are half of what is read */
+	/* of records alone: nobody asks for their times, which are half of what is read */
+	bool timeless;
 };
 
 /*
  * What a scan gives: sums by stack of one file.  Borrowed for the callback.  Node and frame numbers
- * are the segment's own; join segments by names, or by storage_node_hashes.  Parents are numbered below children;
- * node 0 is the root.  Strings, modules and frames are as in struct profile.
+ * are the segment's own; join segments by names, or by storage_node_hashes.  Parents are numbered
+ * below children; node 0 is the root.  Strings, modules and frames are as in struct profile.
  */
 struct storage_segment {
-	/* Of this reader's copy of the tables that follow (strings to nodes): with the same id they have only
-	 * grown since, and every number means what it did.  0: they are of this call alone. */
+	/* Of this reader's copy of the tables that follow (strings to nodes): with the same id they
+	 * have only grown since, and every number means what it did.  0: they are of this call
+	 * alone. */
 	uint64_t id;
-	const struct profile_node *nodes; /* NULL: they are chains; see storage_parent() and storage_frame() */
+	/* NULL: they are chains; see storage_parent() and storage_frame() */
+	const struct profile_node *nodes;
 	const struct chains *chains;
 	size_t nodes_count;
 	const struct profile_frame *frames;
@@ -231,7 +237,8 @@ static inline uint32_t storage_parent(const struct storage_segment *segment, uin
 	return segment->nodes ? segment->nodes[node].parent : chains_parent(segment->chains, node);
 }
 
-/* The first of nodes that go on one behind the other to this one; where that is not known, itself. */
+/* The first of nodes that go on one behind the other to this one; where that is not known,
+ * itself. */
 static inline uint32_t storage_chain(const struct storage_segment *segment, uint32_t node)
 {
 	return segment->nodes ? node : chains_begin(segment->chains, node);
@@ -253,7 +260,8 @@ typedef int (*storage_segment_fn)(void *arg, const struct storage_segment *segme
 /* Sum by stack.  A gauge column gives, for each process instance, its last snapshot in the range:
  * the records of one time; nothing when the instance ended in the range.  A record of value 0 at
  * the root says that nothing is live. Returns 0, -ETIME, the callback's value, -EAGAIN (files were
- * written anew in the middle of a long question, or a WAL grew too long for it: ask again), or -EIO. */
+ * written anew in the middle of a long question, or a WAL grew too long for it: ask again), or
+ * -EIO. */
 MUST_CHECK int storage_scan(struct storage_reader *reader, const struct storage_scan *scan,
 			    storage_segment_fn fn, void *arg, struct err *err);
 
@@ -266,10 +274,10 @@ typedef int (*storage_total_fn)(void *arg, size_t series, int64_t step_start_ns,
 MUST_CHECK int storage_timeline(struct storage_reader *reader, const struct storage_scan *scan,
 				int64_t step_ns, storage_total_fn fn, void *arg, struct err *err);
 
-/* Records of one series and process with their context, from L0 alone: `segment` names the nodes, `contexts`
- * the labels. */
+/* Records of one series and process with their context, from L0 alone: `segment` names the nodes,
+ * `contexts` the labels. */
 struct storage_records {
-	struct storage_segment segment; /* leaves, sums and counts are empty */
+	struct storage_segment segment;        /* leaves, sums and counts are empty */
 	const struct profile_labels *contexts; /* of the segment's tables: they are as old */
 	size_t contexts_count;
 	const struct profile_label *labels;

@@ -36,7 +36,8 @@ static uint32_t symbol_rank(const GElf_Sym *sym)
 	return rank + (sym->st_size ? 4 : 0) + (GELF_ST_TYPE(sym->st_info) != STT_NOTYPE ? 8 : 0);
 }
 
-/* A variable: locks are named by theirs.  In writable sections alone, which leaves out most objects. */
+/* A variable: locks are named by theirs.  In writable sections alone, which leaves out most
+ * objects. */
 static bool is_variable(Elf *elf, const GElf_Sym *sym)
 {
 	GElf_Shdr h;
@@ -213,8 +214,9 @@ static int32_t number_at(const uint8_t *bytes)
 	return number;
 }
 
-/* The end of what begins at `start`, by the description at address `at`: length, pointer to what is common,
- * start, size.  That the start is the same proves that these have the usual four bytes each. 0: they have not. */
+/* The end of what begins at `start`, by the description at address `at`: length, pointer to what is
+ * common, start, size.  That the start is the same proves that these have the usual four bytes
+ * each. 0: they have not. */
 static uint64_t frame_end(const struct unwind_sections *u, uint64_t start, uint64_t at)
 {
 	uint64_t offset = at - u->frames_address;
@@ -225,7 +227,8 @@ static uint64_t frame_end(const struct unwind_sections *u, uint64_t start, uint6
 	return start + (uint32_t)number_at(u->frames + offset + 12);
 }
 
-/* The table for binary search that linkers make (LSB 5.0, "The .eh_frame_hdr section"), in its usual encoding. */
+/* The table for binary search that linkers make (LSB 5.0, "The .eh_frame_hdr section"), in its
+ * usual encoding. */
 void reader_frames(struct reader *r, Elf *elf)
 {
 	static const uint8_t usual[] = {1, PCREL_SDATA4, UDATA4, DATAREL_SDATA4};
@@ -237,14 +240,17 @@ void reader_frames(struct reader *r, Elf *elf)
 	u.frames = section_bytes(elf, ".eh_frame", &u.frames_bytes, &u.frames_address);
 	if (!u.header || !u.frames || u.header_bytes < head ||
 	    memcmp(u.header, usual, sizeof(usual)) != 0 || !ident ||
-	    ident[EI_DATA] != (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB))
+	    ident[EI_DATA] !=
+		(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB))
 		return;
-	size_t count = MIN((size_t)(uint32_t)number_at(u.header + 8), (u.header_bytes - head) / entry);
+	size_t count =
+	    MIN((size_t)(uint32_t)number_at(u.header + 8), (u.header_bytes - head) / entry);
 
 	for (size_t i = 0; i < count && !r->failed; i++) {
 		const uint8_t *row = u.header + head + i * entry;
 		uint64_t start = u.header_address + (uint64_t)(int64_t)number_at(row);
-		uint64_t end = frame_end(&u, start, u.header_address + (uint64_t)(int64_t)number_at(row + 4));
+		uint64_t end =
+		    frame_end(&u, start, u.header_address + (uint64_t)(int64_t)number_at(row + 4));
 
 		if (end <= start)
 			continue;

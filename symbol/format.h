@@ -4,8 +4,9 @@
  *
  *	header | segments | functions | lines | scopes | inlines | strings
  *
- * Each part follows the one before it, at a multiple of 8.  Numbers are in the host's order: a table
- * is made and read on one host.  Strings are offsets into the last part, NUL-terminated; 0 is none.
+ * Each part follows the one before it, at a multiple of 8.  Numbers are in the host's order: a
+ * table is made and read on one host.  Strings are offsets into the last part, NUL-terminated; 0 is
+ * none.
  */
 #ifndef SYMBOL_FORMAT_H
 #define SYMBOL_FORMAT_H

@@ -24,7 +24,7 @@ int reader_init(struct reader *r)
 void reader_release(struct reader *r)
 {
 	void *const tables[] = {r->demangled, r->segments, r->symbols, r->subprograms,
-				r->frames,    r->lines,	   r->ranges,  r->inlines};
+				r->frames,    r->lines,    r->ranges,  r->inlines};
 
 	intern_release(&r->strings);
 	intern_release(&r->mangled);
@@ -139,7 +139,8 @@ static void frames_add(struct reader *r)
 		uint64_t start = r->frames[n].start;
 
 		if (reach(r->symbols, symbols, start, &i, &symbols_end) > start ||
-		    reach(r->subprograms, r->subprograms_count, start, &k, &subprograms_end) > start)
+		    reach(r->subprograms, r->subprograms_count, start, &k, &subprograms_end) >
+			start)
 			continue;
 		struct reader_function *f = READER_ADD(r, symbols);
 

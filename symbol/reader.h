@@ -62,7 +62,7 @@ void reader_segments(struct reader *r, Elf *elf);
 void reader_symbols(struct reader *r, Elf *elf);
 void reader_plt(struct reader *r, Elf *elf);
 void reader_frames(struct reader *r, Elf *elf); /* where functions begin and end, by .eh_frame */
-void reader_mini(struct reader *r, Elf *elf); /* .gnu_debugdata */
+void reader_mini(struct reader *r, Elf *elf);   /* .gnu_debugdata */
 bool reader_has_dwarf(Elf *elf);
 /* `alt`: what dwz moved away, or NULL.  A file that has an alt must not be read without one: libdw
  * would go and open it. */

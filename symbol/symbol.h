@@ -20,12 +20,12 @@
 #define SYMBOL_INLINES_MAX 32
 #define SYMBOL_TABLE_MAX ((size_t)192 << 20)
 
-/* One function at an address. Text is borrowed from the table; NULL where unknown: of a function that has no
- * symbol it is still known, by the rules for unwinding it, where it begins. */
+/* One function at an address. Text is borrowed from the table; NULL where unknown: of a function
+ * that has no symbol it is still known, by the rules for unwinding it, where it begins. */
 struct symbol_frame {
 	const char *function; /* demangled, as pprof prints it */
 	const char *file;
-	uint32_t line;	     /* of the address in this function; 0: unknown */
+	uint32_t line;       /* of the address in this function; 0: unknown */
 	uint32_t start_line; /* where the function begins; 0: unknown */
 	uint64_t inside;     /* bytes from the function's begin; 0 for inlined ones */
 };
@@ -43,8 +43,8 @@ void symbol_table_close(struct symbol_table *table);
 size_t symbol_table_find(const struct symbol_table *table, uint64_t address,
 			 struct symbol_frame frames[SYMBOL_INLINES_MAX]);
 
-/* The object (a variable) at an ELF virtual address of writable data; *ret_offset is how far inside it.
- * NULL when none is known. */
+/* The object (a variable) at an ELF virtual address of writable data; *ret_offset is how far inside
+ * it. NULL when none is known. */
 const char *symbol_table_object(const struct symbol_table *table, uint64_t address,
 				uint64_t *ret_offset);
 
@@ -55,7 +55,7 @@ bool symbol_table_address(const struct symbol_table *table, uint64_t file_offset
 
 struct symbol_table_stats {
 	size_t functions, lines, inlines, bytes;
-	bool has_dwarf;	     /* lines and inlines came from debug information */
+	bool has_dwarf;      /* lines and inlines came from debug information */
 	bool debug_separate; /* found in a separate debug file */
 };
 
@@ -67,9 +67,9 @@ struct symbolizer;
 
 struct symbolizer_options {
 	const char *debug_roots[8]; /* NULL-terminated; default { "/usr/lib/debug" } */
-	int64_t timeout_ns;	    /* for one binary; then the child is killed. 0: 30 s */
-	size_t memory_max;	    /* RLIMIT_AS of the child; 0: 2 GiB */
-	const char *program;	    /* the child's; NULL: hearth-symbolizer beside /proc/self/exe */
+	int64_t timeout_ns;         /* for one binary; then the child is killed. 0: 30 s */
+	size_t memory_max;          /* RLIMIT_AS of the child; 0: 2 GiB */
+	const char *program;        /* the child's; NULL: hearth-symbolizer beside /proc/self/exe */
 };
 
 /* Prepare; the child is started at the first job and again after it died. */
@@ -78,20 +78,19 @@ MUST_CHECK int symbolizer_new(const struct symbolizer_options *options,
 void symbolizer_free(struct symbolizer *symbolizer);
 
 /*
- * Read the ELF file `fd` (borrowed; a regular file, else -EINVAL) into a table in `ret_table`, which
- * is initialised here and the caller's to release after 0.
- * When `build_id_len` is not 0 the file's own build id must be equal (-ESTALE otherwise).  Separate
- * debug files are found by build id and .gnu_debuglink beneath the debug roots, opened by this
- * process with RESOLVE_BENEATH and handed to the child.  Blocks until the child answered or died.
- * Returns 0; -ESTALE; -EINVAL not a usable ELF file; -ETIME; -EPIPE the child died (it is started
- * again at the next call); -ENOMEM.
+ * Read the ELF file `fd` (borrowed; a regular file, else -EINVAL) into a table in `ret_table`,
+ * which is initialised here and the caller's to release after 0. When `build_id_len` is not 0 the
+ * file's own build id must be equal (-ESTALE otherwise).  Separate debug files are found by build
+ * id and .gnu_debuglink beneath the debug roots, opened by this process with RESOLVE_BENEATH and
+ * handed to the child.  Blocks until the child answered or died. Returns 0; -ESTALE; -EINVAL not a
+ * usable ELF file; -ETIME; -EPIPE the child died (it is started again at the next call); -ENOMEM.
  */
 MUST_CHECK int symbolizer_read(struct symbolizer *symbolizer, int fd, const uint8_t *build_id,
 			       size_t build_id_len, struct buf *ret_table, struct err *err);
 
-/* Write what the mangled name of a C++ type says ("St13runtime_error", as std::type_info has it) into
- * `to`, in the child, cut to `size`; a name that is not mangled stays.  Returns 0, -EINVAL (too long), or
- * as symbolizer_read does. */
+/* Write what the mangled name of a C++ type says ("St13runtime_error", as std::type_info has it)
+ * into `to`, in the child, cut to `size`; a name that is not mangled stays.  Returns 0, -EINVAL
+ * (too long), or as symbolizer_read does. */
 MUST_CHECK int symbolizer_type(struct symbolizer *symbolizer, const char *mangled, char *to,
 			       size_t size, struct err *err);
 

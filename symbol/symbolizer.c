@@ -296,13 +296,15 @@ int symbolizer_read(struct symbolizer *s, int fd, const uint8_t *build_id, size_
 	}
 }
 
-int symbolizer_type(struct symbolizer *s, const char *mangled, char *to, size_t size, struct err *err)
+int symbolizer_type(struct symbolizer *s, const char *mangled, char *to, size_t size,
+		    struct err *err)
 {
 	struct symbol_request request = {.kind = SYMBOL_TYPE};
 	struct symbol_answer answer;
 
 	if (strlen(mangled) >= sizeof(request.type))
-		return err_set(err, -EINVAL, "symbolizer: a type's name of %zu bytes", strlen(mangled));
+		return err_set(err, -EINVAL, "symbolizer: a type's name of %zu bytes",
+			       strlen(mangled));
 	memcpy(request.type, mangled, strlen(mangled));
 	int rc = child_start(s, err);
 

@@ -9,11 +9,16 @@ static const struct connect_code {
 	int rc, status;
 	const char *name;
 } codes[] = {
-    {-EINVAL, 400, "invalid_argument"},	  {-E2BIG, 429, "resource_exhausted"},
-    {-EDQUOT, 429, "resource_exhausted"}, {-EOPNOTSUPP, 501, "unimplemented"},
-    {-ENOENT, 404, "not_found"},	  {-EPERM, 403, "permission_denied"},
-    {-EAGAIN, 503, "unavailable"},	  {-ENOMEM, 503, "unavailable"},
-    {-ENOSPC, 503, "unavailable"},	  {-ETIME, 504, "deadline_exceeded"},
+    {-EINVAL, 400, "invalid_argument"},
+    {-E2BIG, 429, "resource_exhausted"},
+    {-EDQUOT, 429, "resource_exhausted"},
+    {-EOPNOTSUPP, 501, "unimplemented"},
+    {-ENOENT, 404, "not_found"},
+    {-EPERM, 403, "permission_denied"},
+    {-EAGAIN, 503, "unavailable"},
+    {-ENOMEM, 503, "unavailable"},
+    {-ENOSPC, 503, "unavailable"},
+    {-ETIME, 504, "deadline_exceeded"},
     {0, 500, "internal"}, /* any other */
 };
 

@@ -219,7 +219,8 @@ static int unlz4_all(struct job *job, LZ4F_dctx *ctx)
 			return 0;
 		if (!used && !made)
 			return err_set(job->err, -EINVAL, "lz4: cut short");
-		/* `left` of 0 in the middle: another frame follows, which the context takes as it is. */
+		/* `left` of 0 in the middle: another frame follows, which the context takes as it
+		 * is. */
 	}
 }
 

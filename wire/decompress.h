@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * wire/decompress.h - undoes raw, gzip, zstd or LZ4 frame compression, as the magic says, within limits.
+ * wire/decompress.h - undoes raw, gzip, zstd or LZ4 frame compression, as the magic says, within
+ * limits.
  *
  * One layer only.  How much may come out is known before the first byte does: the smaller of the
  * limit on the plain size and, past the first MiB, `ratio` times the compressed size.  Hides the

@@ -1,23 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * wire/jfr.h - reads Java Flight Recorder files, version 2 (JDK 11 and later, 8u262,
- *async-profiler, Datadog's java-profiler), chunk by chunk.
+ * async-profiler, Datadog's java-profiler), chunk by chunk.
  *
  * A chunk describes itself, so nothing here knows an event: it reads the chunk's classes, finds
- *where each constant of its pools stands, and walks events and constants field by field.
+ * where each constant of its pools stands, and walks events and constants field by field.
  *
  *	0  "FLR\0"   4 major, minor (u2)   8 size   16 checkpoint's offset   24 metadata's offset
  *	32 start (ns, UTC)   40 duration (ns)   48 start (ticks)   56 ticks a second   64 flags (u4)
- *	68 events: size, class, fields       class 0: the metadata   class 1: a checkpoint
- *(constants)
+ *	68 events: size, class, fields   class 0: the metadata   class 1: a checkpoint (constants)
  *
  * All of the header is big endian.  Behind it integers are big endian too, or, with flag 1, groups
- *of seven bits, least significant first, the ninth byte whole.  Checkpoints are found by walking
- *the events, not by the offsets that chain them: a chain can be a circle, the events cannot.  Of a
+ * of seven bits, least significant first, the ninth byte whole.  Checkpoints are found by walking
+ * the events, not by the offsets that chain them: a chain can be a circle, the events cannot.  Of a
  * constant that is there twice the last counts.
  *
  * Hides the wire format.  Every length is compared with what remains, depth is limited, and nothing
- *is resolved that was not asked for.  Borrows the body.  Any thread.
+ * is resolved that was not asked for.  Borrows the body.  Any thread.
  */
 #ifndef WIRE_JFR_H
 #define WIRE_JFR_H

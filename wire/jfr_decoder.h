@@ -8,8 +8,8 @@
 #include "wire/jfr.h"
 
 #define JFR_HEADER_BYTES 68
-#define JFR_DEPTH_MAX 16 /* of values in values, and of the metadata's elements; the JDK's have 5  \
-			  */
+/* of values in values, and of the metadata's elements; the JDK's have 5 */
+#define JFR_DEPTH_MAX 16
 
 static inline size_t jfr_left(const struct jfr_reader *reader)
 {

@@ -5,11 +5,11 @@
 #include <string.h>
 
 /* Of jansson 2.14 on 64 bits, with malloc's own overhead: measured, rounded up. */
-#define VALUE_BYTES 56	 /* an array's slot with an integer */
-#define STRING_BYTES 56	 /* what a string takes more, beside its text */
-#define ARRAY_BYTES 192	 /* its head and its first eight slots */
+#define VALUE_BYTES 56   /* an array's slot with an integer */
+#define STRING_BYTES 56  /* what a string takes more, beside its text */
+#define ARRAY_BYTES 192  /* its head and its first eight slots */
 #define OBJECT_BYTES 320 /* its head and its first eight buckets */
-#define MEMBER_BYTES 96	 /* a pair, with its share of the buckets */
+#define MEMBER_BYTES 96  /* a pair, with its share of the buckets */
 
 size_t wire_json_estimate(struct str text)
 {
@@ -34,13 +34,15 @@ int wire_json_parse(struct str text, size_t memory_max, const char *setting, jso
 	json_error_t why;
 
 	if (memory_max && needed > memory_max)
-		return err_set(err, -E2BIG,
-			       "json: %zu bytes of text would take about %zu of memory, limit %zu (%s)",
-			       text.len, needed, memory_max, setting);
+		return err_set(
+		    err, -E2BIG,
+		    "json: %zu bytes of text would take about %zu of memory, limit %zu (%s)",
+		    text.len, needed, memory_max, setting);
 	*ret_json = json_loadb(text.ptr ? text.ptr : "", text.len, JSON_DECODE_ANY, &why);
 	if (*ret_json)
 		return 0;
-	return err_set(err, -EINVAL, "json: line %d, column %d: %.160s", why.line, why.column, why.text);
+	return err_set(err, -EINVAL, "json: line %d, column %d: %.160s", why.line, why.column,
+		       why.text);
 }
 
 struct str wire_json_text(const json_t *object, const char *key)

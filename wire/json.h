@@ -15,9 +15,9 @@
 #include "base/util.h"
 
 /*
- * Parse one value.  `memory_max` is in bytes (0: no limit) and `setting` what errors call it.  Depth is
- * limited by jansson (2048).  *ret_json is the caller's to json_decref.
- * Returns 0, -EINVAL with the place, or -E2BIG.
+ * Parse one value.  `memory_max` is in bytes (0: no limit) and `setting` what errors call it.
+ * Depth is limited by jansson (2048).  *ret_json is the caller's to json_decref. Returns 0, -EINVAL
+ * with the place, or -E2BIG.
  */
 MUST_CHECK int wire_json_parse(struct str text, size_t memory_max, const char *setting,
 			       json_t **ret_json, struct err *err);
@@ -28,7 +28,8 @@ size_t wire_json_estimate(struct str text);
 /* A member that is a string, or "" (NULL pointer when absent). Borrowed from `object`. */
 struct str wire_json_text(const json_t *object, const char *key);
 
-/* A number, or a string of digits, as protobuf's JSON writes 64 bits. Returns false when it is neither. */
+/* A number, or a string of digits, as protobuf's JSON writes 64 bits. Returns false when it is
+ * neither. */
 bool wire_json_int(const json_t *value, int64_t *ret_number);
 
 #endif

@@ -115,8 +115,8 @@ int multipart_init(struct multipart *m, struct str content_type, struct str body
 	if (!boundary.len || boundary.len > MULTIPART_BOUNDARY_MAX)
 		return err_set(err, -EINVAL, "multipart: a boundary of 1 to %d bytes is asked for",
 			       MULTIPART_BOUNDARY_MAX);
-	m->delimiter_len =
-	    (size_t)snprintf(m->delimiter, sizeof(m->delimiter), "\r\n--%.*s", (int)boundary.len, boundary.ptr);
+	m->delimiter_len = (size_t)snprintf(m->delimiter, sizeof(m->delimiter), "\r\n--%.*s",
+					    (int)boundary.len, boundary.ptr);
 	if (m->delimiter_len != boundary.len + 4)
 		return err_set(err, -EINVAL, "multipart: a NUL byte in the boundary");
 
@@ -145,12 +145,13 @@ static int headers_read(struct multipart *m, struct multipart_part *part, struct
 
 		read += before.len - m->rest.len;
 		if (read > MULTIPART_HEADERS_MAX)
-			return err_set(err, -E2BIG,
-				       "multipart: part %zu has headers above %d bytes (fixed limit)",
-				       m->parts, MULTIPART_HEADERS_MAX);
+			return err_set(
+			    err, -E2BIG,
+			    "multipart: part %zu has headers above %d bytes (fixed limit)",
+			    m->parts, MULTIPART_HEADERS_MAX);
 		if (!line.len && before.len == m->rest.len)
-			return err_set(err, -EINVAL, "multipart: cut inside the headers of part %zu",
-				       m->parts);
+			return err_set(err, -EINVAL,
+				       "multipart: cut inside the headers of part %zu", m->parts);
 		if (!line.len)
 			return 0;
 		struct str key = str_cut(&line, ':');
@@ -184,8 +185,8 @@ int multipart_next(struct multipart *m, struct multipart_part *ret_part, struct 
 	if (rest.ptr[-1] == '\n' && rest.ptr[-2] == '\r')
 		rest = (struct str){rest.ptr - 2, rest.len + 2};
 	if (!delimiter_find(m, &rest, &part.data))
-		return err_set(err, -EINVAL, "multipart: part %zu has no end: the body is cut short",
-			       m->parts);
+		return err_set(err, -EINVAL,
+			       "multipart: part %zu has no end: the body is cut short", m->parts);
 	if (part.data.len >= 2 && part.data.ptr < m->rest.ptr)
 		part.data = (struct str){part.data.ptr + 2, part.data.len - 2};
 	m->rest = rest;

@@ -2,8 +2,8 @@
 /*
  * wire/multipart.h - the parts of a multipart/form-data body (RFC 7578 over RFC 2046).
  *
- * Nothing is copied: parts are runs of the body, which must outlive them.  Lines may end in CRLF, or in
- * LF alone between headers; a preamble and an epilogue are passed over.  Any thread.
+ * Nothing is copied: parts are runs of the body, which must outlive them.  Lines may end in CRLF,
+ * or in LF alone between headers; a preamble and an epilogue are passed over.  Any thread.
  */
 #ifndef WIRE_MULTIPART_H
 #define WIRE_MULTIPART_H
@@ -18,7 +18,7 @@
 #define MULTIPART_BOUNDARY_MAX 70  /* RFC 2046, 5.1.1 */
 
 struct multipart {
-	struct str rest;	/* of the body, behind the delimiter that was read last */
+	struct str rest; /* of the body, behind the delimiter that was read last */
 	char delimiter[MULTIPART_BOUNDARY_MAX + 5]; /* CRLF "--" boundary */
 	size_t delimiter_len;
 	size_t parts;

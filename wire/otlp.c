@@ -27,8 +27,8 @@ static int wrong(const struct proto_reader *at, const char *what, struct err *er
 
 /* Call `each` for every field `number` of a message that is a message itself. */
 static int each_message(struct proto_reader message, uint32_t number, const char *what,
-			int (*each)(void *arg, uint32_t number, struct proto_reader inner), void *arg,
-			struct err *err)
+			int (*each)(void *arg, uint32_t number, struct proto_reader inner),
+			void *arg, struct err *err)
 {
 	struct proto_field field;
 	int rc;
@@ -59,13 +59,15 @@ static int count_entry(void *arg, uint32_t number, struct proto_reader entry)
 	if (!number || number >= TABLES)
 		return 0;
 	r->sizes.of[number]++;
-	/* Only these own runs: lines of a location (3), attributes (4 and 5), a stack's locations (1). */
+	/* Only these own runs: lines of a location (3), attributes (4 and 5), a stack's locations
+	 * (1). */
 	if (number != LOCATION && number != MAPPING && number != STACK)
 		return 0;
 	while ((rc = proto_next(&entry, &field)) == 1) {
 		if (number == LOCATION)
 			r->sizes.lines += field.number == 3;
-		if ((number == MAPPING && field.number == 5) || (number == STACK && field.number == 1))
+		if ((number == MAPPING && field.number == 5) ||
+		    (number == STACK && field.number == 1))
 			r->sizes.indexes += packed_count(r, &field);
 	}
 	return rc < 0 ? wrong(&entry, "an entry of the dictionary", r->err) : 0;
@@ -223,7 +225,8 @@ static int link_read(struct reader *r, struct proto_reader entry)
 
 	*link = (struct otlp_link){0};
 	while ((rc = proto_next(&entry, &f)) == 1) {
-		if (f.number == 1 && f.type == PROTO_BYTES && proto_left(&f.bytes) == sizeof(link->trace_id))
+		if (f.number == 1 && f.type == PROTO_BYTES &&
+		    proto_left(&f.bytes) == sizeof(link->trace_id))
 			memcpy(link->trace_id, f.bytes.at, sizeof(link->trace_id));
 		else if (f.number == 2 && f.type == PROTO_BYTES &&
 			 proto_left(&f.bytes) == sizeof(link->span_id))
@@ -241,7 +244,8 @@ static int64_t whole(uint64_t bits)
 }
 
 /* Arrays and lists are no labels. */
-static int any_value(const struct otlp_dictionary *d, struct proto_reader bytes, struct otlp_value *ret)
+static int any_value(const struct otlp_dictionary *d, struct proto_reader bytes,
+		     struct otlp_value *ret)
 {
 	struct proto_field f;
 	int rc;
@@ -255,12 +259,14 @@ static int any_value(const struct otlp_dictionary *d, struct proto_reader bytes,
 		else if (f.number == 4 && f.type == PROTO_FIXED64)
 			*ret = (struct otlp_value){.kind = OTLP_NUMBER, .number = whole(f.value)};
 		else if (f.number == 8 && f.type == PROTO_VARINT)
-			*ret = (struct otlp_value){.kind = OTLP_TEXT, .text = otlp_string(d, f.value)};
+			*ret =
+			    (struct otlp_value){.kind = OTLP_TEXT, .text = otlp_string(d, f.value)};
 	}
 	return rc;
 }
 
-int otlp_key_value(const struct otlp_dictionary *d, struct proto_reader bytes, struct otlp_attribute *ret)
+int otlp_key_value(const struct otlp_dictionary *d, struct proto_reader bytes,
+		   struct otlp_attribute *ret)
 {
 	struct proto_field f;
 	int rc;
@@ -391,8 +397,8 @@ int otlp_dictionary_read(struct str body, size_t memory_max, const char *memory_
 	size_t bytes = lay_out(ret, &r.sizes, NULL);
 
 	if (memory_max && bytes > memory_max)
-		return err_set(err, -E2BIG, "otlp: the dictionary takes %zu bytes, limit %zu (%s)", bytes,
-			       memory_max, memory_setting);
+		return err_set(err, -E2BIG, "otlp: the dictionary takes %zu bytes, limit %zu (%s)",
+			       bytes, memory_max, memory_setting);
 	ret->memory = malloc(bytes);
 	if (!ret->memory)
 		return err_set(err, -ENOMEM, "otlp: out of memory");

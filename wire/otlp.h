@@ -2,9 +2,10 @@
 /*
  * wire/otlp.h - reads an OTLP ExportProfilesServiceRequest (opentelemetry-proto, v1development).
  *
- * The dictionary becomes flat arrays: two passes, the first counts, what they take is compared with the
- * limit before it is taken.  Resources, profiles and samples are walked field by field.  Indexes
- * are checked where they are followed, by otlp_string and its like.  Knows no kinds: that is ingest's.
+ * The dictionary becomes flat arrays: two passes, the first counts, what they take is compared with
+ * the limit before it is taken.  Resources, profiles and samples are walked field by field.
+ * Indexes are checked where they are followed, by otlp_string and its like.  Knows no kinds: that
+ * is ingest's.
  *
  * Two generations stand on one path, with the same package name.  The fields of a sample are
  *
@@ -26,7 +27,7 @@ struct otlp_run {
 
 struct otlp_mapping {
 	uint64_t start, limit, file_offset;
-	uint32_t filename;	    /* string */
+	uint32_t filename;          /* string */
 	struct otlp_run attributes; /* in `indexes` */
 };
 
@@ -52,7 +53,8 @@ struct otlp_link {
 
 /* A value of an attribute. */
 struct otlp_value {
-	enum { OTLP_NONE, OTLP_TEXT, OTLP_NUMBER } kind; /* bool is a number; a double is cut to one */
+	/* bool is a number; a double is cut to one */
+	enum { OTLP_NONE, OTLP_TEXT, OTLP_NUMBER } kind;
 	struct str text;
 	int64_t number;
 };
@@ -74,8 +76,8 @@ struct otlp_dictionary {
 	struct otlp_attribute *attributes;
 	struct otlp_run *stacks; /* of location numbers in `indexes`, leaf first */
 	uint32_t *indexes;
-	size_t strings_count, mappings_count, functions_count, lines_count, locations_count, links_count,
-		attributes_count, stacks_count, indexes_count;
+	size_t strings_count, mappings_count, functions_count, lines_count, locations_count,
+	    links_count, attributes_count, stacks_count, indexes_count;
 };
 
 /* Read the dictionary of a whole request, wherever in it it stands.  What `body` holds is borrowed.
@@ -89,7 +91,7 @@ enum otlp_generation { OTLP_UNKNOWN, OTLP_1_7, OTLP_1_8, OTLP_1_10 };
 struct otlp_sample {
 	uint32_t stack, link;
 	struct proto_reader values, attributes; /* packed int64 and int32 */
-	struct proto_reader timestamps;		/* packed fixed64 */
+	struct proto_reader timestamps;         /* packed fixed64 */
 };
 
 /* What this sample says of its generation; OTLP_UNKNOWN when it could be of either. */

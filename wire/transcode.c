@@ -160,7 +160,8 @@ static int packed_put(struct job *job, const json_t *array, const struct wire_me
 	json_t *value;
 	int rc = 0;
 
-	json_array_foreach(array, i, value) {
+	json_array_foreach(array, i, value)
+	{
 		int64_t number;
 		uint64_t wire;
 
@@ -189,7 +190,8 @@ static int list_put(struct job *job, const json_t *value, const struct wire_mess
 		return wrong(job, of, field, "list");
 	if (packs)
 		return json_array_size(value) ? packed_put(job, value, of, field) : 0;
-	json_array_foreach(value, i, item) {
+	json_array_foreach(value, i, item)
+	{
 		int rc = value_put(job, item, of, field);
 
 		if (rc)
@@ -221,7 +223,8 @@ static int message_put(struct job *job, const json_t *json, const struct wire_me
 	return 0;
 }
 
-int wire_transcode(const json_t *json, const struct wire_message *message, struct buf *out, struct err *err)
+int wire_transcode(const json_t *json, const struct wire_message *message, struct buf *out,
+		   struct err *err)
 {
 	struct job job = {out, err};
 	int rc = message_put(&job, json, message);

@@ -2,10 +2,11 @@
 /*
  * wire/transcode.h - JSON as protobuf maps it, to protobuf's binary form, by a table of fields.
  *
- * A protocol that comes in both forms has one decoder, for the binary one; this makes that of the other.
- * Names are taken in lowerCamelCase and as the .proto file has them, 64-bit numbers as numbers and as
- * strings, enums as numbers; unknown members are passed over and null means absent.
- * Source: protobuf.dev, "ProtoJSON format"; OTLP, "JSON Protobuf Encoding" for ids in hex.  Any thread.
+ * A protocol that comes in both forms has one decoder, for the binary one; this makes that of the
+ * other. Names are taken in lowerCamelCase and as the .proto file has them, 64-bit numbers as
+ * numbers and as strings, enums as numbers; unknown members are passed over and null means absent.
+ * Source: protobuf.dev, "ProtoJSON format"; OTLP, "JSON Protobuf Encoding" for ids in hex.  Any
+ * thread.
  */
 #ifndef WIRE_TRANSCODE_H
 #define WIRE_TRANSCODE_H
@@ -32,7 +33,7 @@ struct wire_field {
 	const char *camel, *name; /* "stackIndex", "stack_index" */
 	uint32_t number;
 	enum wire_form form;
-	bool repeated;		  /* numbers are written packed */
+	bool repeated; /* numbers are written packed */
 	const struct wire_message *message;
 };
 
@@ -42,8 +43,9 @@ struct wire_message {
 	size_t count;
 };
 
-/* Append the message that `json` is. Returns 0, -EINVAL with the member that is wrong, or -ENOMEM. */
-MUST_CHECK int wire_transcode(const json_t *json, const struct wire_message *message, struct buf *out,
-			      struct err *err);
+/* Append the message that `json` is. Returns 0, -EINVAL with the member that is wrong, or
+ * -ENOMEM. */
+MUST_CHECK int wire_transcode(const json_t *json, const struct wire_message *message,
+			      struct buf *out, struct err *err);
 
 #endif

@@ -15,21 +15,21 @@ static const struct {
 	const char *name;
 	int (*run)(double seconds);
 } loads[] = {
-	{ "cpu", known_cpu },		/* 60, 30 and 10 % of the CPU time in three functions */
-	{ "block", known_block },	/* three functions that block for random times */
-	{ "eintr", known_eintr },	/* eight threads that count interrupted calls */
-	{ "alloc", known_alloc },	/* three sites of allocations */
-	{ "heap", known_heap },		/* a leak */
-	{ "lock", known_lock },		/* a lock that two functions hold for others to wait */
-	{ "throw", known_throw },	/* C++ exceptions */
-	{ "loop-cpu", known_loop_cpu }, /* slices of work, labelled by the control page */
-	{ "loop-mix", known_loop_mix },
-	{ "mix", known_mix },		/* the same work without a system call */
-	{ "loop-malloc", known_loop_malloc },
-	{ "loop-lock", known_loop_lock },
-	{ "idle", known_idle },		/* 200 threads that wait */
-	{ "poll", known_poll },		/* 500 threads that poll ten times a second */
-	{ "memory", known_memory },	/* 100 MB that are held */
+    {"cpu", known_cpu},           /* 60, 30 and 10 % of the CPU time in three functions */
+    {"block", known_block},       /* three functions that block for random times */
+    {"eintr", known_eintr},       /* eight threads that count interrupted calls */
+    {"alloc", known_alloc},       /* three sites of allocations */
+    {"heap", known_heap},         /* a leak */
+    {"lock", known_lock},         /* a lock that two functions hold for others to wait */
+    {"throw", known_throw},       /* C++ exceptions */
+    {"loop-cpu", known_loop_cpu}, /* slices of work, labelled by the control page */
+    {"loop-mix", known_loop_mix},
+    {"mix", known_mix}, /* the same work without a system call */
+    {"loop-malloc", known_loop_malloc},
+    {"loop-lock", known_loop_lock},
+    {"idle", known_idle},     /* 200 threads that wait */
+    {"poll", known_poll},     /* 500 threads that poll ten times a second */
+    {"memory", known_memory}, /* 100 MB that are held */
 };
 
 static uint64_t state = 1;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cli/known/known.h - programs that know what they did: `hearth verify` and scripts/bench.sh run them
- * under the preload and compare what is shown with what they say.
+ * cli/known/known.h - programs that know what they did: `hearth verify` and scripts/bench.sh run
+ * them under the preload and compare what is shown with what they say.
  *
- * Private to cli/known/.  libc alone, so that nothing but the load is in the profile.  Each load prints
- * lines of "WHAT NAME NUMBER [NUMBER...]".  The functions that are to be found in a profile have default
- * visibility, so that their names survive strip(1).
+ * Private to cli/known/.  libc alone, so that nothing but the load is in the profile.  Each load
+ * prints lines of "WHAT NAME NUMBER [NUMBER...]".  The functions that are to be found in a profile
+ * have default visibility, so that their names survive strip(1).
  */
 #ifndef CLI_KNOWN_KNOWN_H
 #define CLI_KNOWN_KNOWN_H
@@ -17,7 +17,7 @@
 /* At the end of one, so that its last call is no jump. */
 #define STAY __asm__ volatile("")
 
-int64_t known_ns(void);	    /* CLOCK_MONOTONIC */
+int64_t known_ns(void);     /* CLOCK_MONOTONIC */
 int64_t known_cpu_ns(void); /* of the calling thread */
 
 /* Exponentially distributed with this mean, from a generator that the seed fixes. */
@@ -45,6 +45,7 @@ int known_memory(double seconds);
 #ifdef __cplusplus
 extern "C"
 #endif
-long known_throw_all(long count);
+    long
+    known_throw_all(long count);
 
 #endif

@@ -42,7 +42,7 @@ static void *waiter(void *arg)
 /* Held before the other one is told, and until it has waited for a while. */
 static inline __attribute__((always_inline)) void hold(long ns)
 {
-	struct timespec nap = { 0, ns };
+	struct timespec nap = {0, ns};
 
 	(void)pthread_mutex_lock(&known_mutex);
 	turn = 1;
@@ -72,7 +72,7 @@ SITE void known_holds_short(void)
 /* What each holder made the other wait. */
 int known_lock(double seconds)
 {
-	int64_t began = known_ns(), sums[2] = { 0, 0 };
+	int64_t began = known_ns(), sums[2] = {0, 0};
 	long rounds = 0;
 	pthread_t thread;
 
@@ -94,7 +94,7 @@ int known_lock(double seconds)
 
 int known_throw(double seconds)
 {
-	const struct timespec nap = { 0, 10000000 };
+	const struct timespec nap = {0, 10000000};
 	int64_t began = known_ns();
 	long thrown = 0;
 

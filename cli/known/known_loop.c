@@ -2,8 +2,8 @@
 /*
  * Work in slices, each told apart by what the control page says at the time: sampling, or paused.
  *
- * Prints "slice on|paused OPERATIONS CPU_NS BLOCKS" whenever the page changes, or BLOCKS_MAX are over.
- * Of the blocks of work in which it changed nothing is said.
+ * Prints "slice on|paused OPERATIONS CPU_NS BLOCKS" whenever the page changes, or BLOCKS_MAX are
+ * over. Of the blocks of work in which it changed nothing is said.
  */
 #include <inttypes.h>
 #include <poll.h>
@@ -75,8 +75,8 @@ static int by_value(const void *a, const void *b)
 }
 
 /*
- * A fifth is left out at either end: what other programs did to the caches in some blocks is not the
- * cost that is asked for.  A block is long enough for two samples, so theirs is in all of them.
+ * A fifth is left out at either end: what other programs did to the caches in some blocks is not
+ * the cost that is asked for.  A block is long enough for two samples, so theirs is in all of them.
  */
 static void slice_print(enum slice slice, long operations)
 {
@@ -93,7 +93,8 @@ static void slice_print(enum slice slice, long operations)
 	blocks = 0;
 }
 
-/* Without the library there are no pages, and all is one kind of slice: "on" means as the program is. */
+/* Without the library there are no pages, and all is one kind of slice: "on" means as the program
+ * is. */
 static int loop(double seconds, void (*operation)(void))
 {
 	int64_t began = known_ns(), from;
@@ -136,7 +137,8 @@ SITE void known_computes(int rounds)
 static pthread_mutex_t locks[16];
 static void *volatile block_kept;
 
-/* A request of a small service: some work, ten blocks of memory, four locks that nobody else wants. */
+/* A request of a small service: some work, ten blocks of memory, four locks that nobody else
+ * wants. */
 static void mix(void)
 {
 	static unsigned n;
@@ -213,7 +215,7 @@ static int64_t until_ns;
 
 static void *sleeper(void *arg)
 {
-	struct timespec t = { (until_ns - known_ns()) / 1000000000 + 1, 0 };
+	struct timespec t = {(until_ns - known_ns()) / 1000000000 + 1, 0};
 
 	(void)nanosleep(&t, NULL);
 	return arg;
@@ -231,7 +233,7 @@ static void *poller(void *arg)
 static int threads(double seconds, size_t count, void *(*body)(void *), const char *name)
 {
 	pthread_t *all = calloc(count, sizeof(*all));
-	struct timespec settle = { 1, 0 }, rest = { (time_t)seconds, 0 }, a, b;
+	struct timespec settle = {1, 0}, rest = {(time_t)seconds, 0}, a, b;
 	pthread_attr_t small;
 
 	if (!all || pthread_attr_init(&small) || pthread_attr_setstacksize(&small, 65536))

@@ -19,7 +19,8 @@
 
 static volatile uint64_t sink;
 
-/* The same work under three names, with constants that differ so that none is folded into another. */
+/* The same work under three names, with constants that differ so that none is folded into
+ * another. */
 #define BURNER(name, salt)                                                                         \
 	SITE void name(int64_t until_ns);                                                          \
 	SITE void name(int64_t until_ns)                                                           \
@@ -45,9 +46,9 @@ int known_cpu(double seconds)
 		double share;
 		void (*burn)(int64_t until_ns);
 		int64_t got_ns;
-	} parts[] = { { "known_sixty", 0.6, known_sixty, 0 },
-		      { "known_thirty", 0.3, known_thirty, 0 },
-		      { "known_ten", 0.1, known_ten, 0 } };
+	} parts[] = {{"known_sixty", 0.6, known_sixty, 0},
+		     {"known_thirty", 0.3, known_thirty, 0},
+		     {"known_ten", 0.1, known_ten, 0}};
 	struct timespec whole;
 
 	while (known_cpu_ns() < (int64_t)(seconds * 1e9)) {
@@ -71,7 +72,7 @@ static int quiet[2], epoll;
 
 static struct timespec span(double ns)
 {
-	return (struct timespec){ (time_t)(ns / 1e9), (long)ns % 1000000000 };
+	return (struct timespec){(time_t)(ns / 1e9), (long)ns % 1000000000};
 }
 
 SITE void known_naps(double ns);
@@ -86,7 +87,7 @@ SITE void known_naps(double ns)
 SITE void known_polls(double ns);
 SITE void known_polls(double ns)
 {
-	struct pollfd p = { quiet[0], POLLIN, 0 };
+	struct pollfd p = {quiet[0], POLLIN, 0};
 
 	(void)poll(&p, 1, (int)(ns / 1e6) + 1);
 	STAY;
@@ -95,7 +96,7 @@ SITE void known_polls(double ns)
 SITE void known_selects(double ns);
 SITE void known_selects(double ns)
 {
-	struct timeval t = { 0, (long)(ns / 1e3) % 1000000 };
+	struct timeval t = {0, (long)(ns / 1e3) % 1000000};
 
 	(void)select(0, NULL, NULL, NULL, &t);
 	STAY;
@@ -109,9 +110,9 @@ int known_block(double seconds)
 		void (*block)(double ns);
 		int64_t blocked_ns;
 		long calls;
-	} parts[] = { { "known_naps", 40e6, known_naps, 0, 0 },
-		      { "known_polls", 20e6, known_polls, 0, 0 },
-		      { "known_selects", 10e6, known_selects, 0, 0 } };
+	} parts[] = {{"known_naps", 40e6, known_naps, 0, 0},
+		     {"known_polls", 20e6, known_polls, 0, 0},
+		     {"known_selects", 10e6, known_selects, 0, 0}};
 	int64_t began = known_ns(), all = 0;
 	long calls = 0;
 
@@ -155,14 +156,14 @@ static int in_epoll(void)
 
 static int in_nanosleep(void)
 {
-	struct timespec t = { 0, 3000000 };
+	struct timespec t = {0, 3000000};
 
 	return nanosleep(&t, NULL);
 }
 
 static int in_select(void)
 {
-	struct timeval t = { 0, 3000 };
+	struct timeval t = {0, 3000};
 
 	return select(0, NULL, NULL, NULL, &t);
 }
@@ -188,8 +189,8 @@ static int in_sem(void)
 static const struct {
 	const char *name;
 	int (*call)(void);
-} interrupted[] = { { "poll", in_poll },     { "epoll_wait", in_epoll }, { "nanosleep", in_nanosleep },
-		    { "select", in_select }, { "recv", in_recv },	 { "sem_timedwait", in_sem } };
+} interrupted[] = {{"poll", in_poll},     {"epoll_wait", in_epoll}, {"nanosleep", in_nanosleep},
+		   {"select", in_select}, {"recv", in_recv},        {"sem_timedwait", in_sem}};
 
 static uint64_t calls_made[COUNT(interrupted)], eintr[COUNT(interrupted)];
 static int64_t eintr_until_ns;
@@ -215,7 +216,7 @@ static void *interruptible(void *arg)
 
 int known_eintr(double seconds)
 {
-	struct timeval timeout = { 0, 3000 };
+	struct timeval timeout = {0, 3000};
 	pthread_t threads[8];
 
 	epoll = epoll_create1(0);
@@ -229,7 +230,7 @@ int known_eintr(double seconds)
 	for (size_t i = 0; i < COUNT(threads); i++)
 		(void)pthread_join(threads[i], NULL);
 	for (size_t k = 0; k < COUNT(interrupted); k++)
-		(void)printf("eintr %s %llu %llu\n", interrupted[k].name, (unsigned long long)eintr[k],
-			     (unsigned long long)calls_made[k]);
+		(void)printf("eintr %s %llu %llu\n", interrupted[k].name,
+			     (unsigned long long)eintr[k], (unsigned long long)calls_made[k]);
 	return 0;
 }

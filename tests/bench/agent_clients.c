@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * agent_clients COUNT IDLE RATE [SHARED]: COUNT processes of ten services with IDLE sleeping threads each, of
- * which every one writes RATE CPU samples a second through the library's own writer into its rings, until the
- * standard input ends.  Run with HEARTH_AGENT; tests/bench/agent.py measures the agent meanwhile.
+ * agent_clients COUNT IDLE RATE [SHARED]: COUNT processes of ten services with IDLE sleeping
+ * threads each, of which every one writes RATE CPU samples a second through the library's own
+ * writer into its rings, until the standard input ends.  Run with HEARTH_AGENT;
+ * tests/bench/agent.py measures the agent meanwhile.
  *
- * The stacks are real ones of this program: 2,000 walks through calls that draw their way, of which a sample
- * takes one by Zipf's law; each process has its own, or, where SHARED is 1, those of its service.  That a
- * process writes more samples than it has CPU time for changes what they weigh and not what they cost.
+ * The stacks are real ones of this program: 2,000 walks through calls that draw their way, of which
+ * a sample takes one by Zipf's law; each process has its own, or, where SHARED is 1, those of its
+ * service.  That a process writes more samples than it has CPU time for changes what they weigh and
+ * not what they cost.
  */
 #include <math.h>
 #include <poll.h>
@@ -54,9 +56,9 @@ static volatile int below; /* so that no call becomes a jump */
 
 static __attribute__((noinline)) void keep(unsigned n)
 {
-	struct call_site from = { (uint64_t)(uintptr_t)__builtin_return_address(0),
-				  (uint64_t)(uintptr_t)__builtin_dwarf_cfa(),
-				  *(const uint64_t *)__builtin_frame_address(0) };
+	struct call_site from = {(uint64_t)(uintptr_t)__builtin_return_address(0),
+				 (uint64_t)(uintptr_t)__builtin_dwarf_cfa(),
+				 *(const uint64_t *)__builtin_frame_address(0)};
 
 	stacks[n].count = stack_walk(thread_self(), &from, stacks[n].frames, FRAMES);
 }
@@ -69,6 +71,7 @@ static void step(unsigned n, int depth);
 		step(n, depth - 1);                                                                \
 		below = i;                                                                         \
 	}
+/* clang-format off */
 #define EIGHT(i)                                                                                   \
 	FUNCTION(i##0) FUNCTION(i##1) FUNCTION(i##2) FUNCTION(i##3) FUNCTION(i##4) FUNCTION(i##5)  \
 	FUNCTION(i##6) FUNCTION(i##7)
@@ -76,8 +79,9 @@ static void step(unsigned n, int depth);
 	handler_##i##0, handler_##i##1, handler_##i##2, handler_##i##3, handler_##i##4,            \
 		handler_##i##5, handler_##i##6, handler_##i##7
 EIGHT(1) EIGHT(2) EIGHT(3) EIGHT(4)
-
-static void (*const handlers[])(unsigned, int) = { NAMES(1), NAMES(2), NAMES(3), NAMES(4) };
+    
+static void (*const handlers[])(unsigned, int) = {NAMES(1), NAMES(2), NAMES(3), NAMES(4)};
+/* clang-format on */
 
 static __attribute__((noinline)) void step(unsigned n, int depth)
 {
@@ -125,7 +129,8 @@ static void *idle(void *arg)
 	return arg;
 }
 
-/* Until the library has looked for its agent and at the threads, for which it waits for CPU time. */
+/* Until the library has looked for its agent and at the threads, for which it waits for CPU
+ * time. */
 static void burn(int64_t ns)
 {
 	int64_t until = clock_thread_cpu_ns() + ns;
@@ -137,15 +142,15 @@ static void burn(int64_t ns)
 static void write_one(void)
 {
 	unsigned i = drawn();
-	struct ring_cpu payload = { INTERVAL_NS, 1 };
-	struct event e = { .type = RING_SAMPLE_CPU,
-			   .dimension = RING_CPU,
-			   .payload = &payload,
-			   .payload_bytes = sizeof(payload),
-			   .frames = stacks[i].frames,
-			   .frames_count = (uint16_t)stacks[i].count,
-			   .time_ns = clock_coarse_ns(),
-			   .thread = thread_self() };
+	struct ring_cpu payload = {INTERVAL_NS, 1};
+	struct event e = {.type = RING_SAMPLE_CPU,
+			  .dimension = RING_CPU,
+			  .payload = &payload,
+			  .payload_bytes = sizeof(payload),
+			  .frames = stacks[i].frames,
+			  .frames_count = (uint16_t)stacks[i].count,
+			  .time_ns = clock_coarse_ns(),
+			  .thread = thread_self()};
 
 	(void)event_write(&e);
 }
@@ -158,9 +163,9 @@ static void seed(unsigned number)
 static void client(unsigned number, unsigned threads, unsigned rate, bool shared)
 {
 	char service[32];
-	struct hearth_options options = { .size = sizeof(options), .service = service };
+	struct hearth_options options = {.size = sizeof(options), .service = service};
 	struct hearth_profiler *profiler;
-	struct timespec pause_for = { 0, 1000000000 / TURNS };
+	struct timespec pause_for = {0, 1000000000 / TURNS};
 	pthread_attr_t attr;
 	pthread_t t;
 

@@ -2,10 +2,10 @@
 /*
  * client_cpu.c - what one CPU sample costs the program, and what 100 a second do.
  *
- * handler: a signal to oneself with our handler less the same with an empty one, in turns within one
- * run; the baseline is a handler that calls libc's backtrace().  warm: again and again.  cold: after
- * 32 MB of other memory.  overhead: fixed work in slices, with and without the timer by turns; a
- * trimmed mean of each, and the interval of the ratio by bootstrap.
+ * handler: a signal to oneself with our handler less the same with an empty one, in turns within
+ * one run; the baseline is a handler that calls libc's backtrace().  warm: again and again.  cold:
+ * after 32 MB of other memory.  overhead: fixed work in slices, with and without the timer by
+ * turns; a trimmed mean of each, and the interval of the ratio by bootstrap.
  */
 #include <execinfo.h>
 #include <signal.h>
@@ -66,7 +66,7 @@ static void use(void (*handler)(int, siginfo_t *, void *))
 /* A signal as this thread's timer sends it. */
 static double signal_once(const struct thread *t)
 {
-	siginfo_t si = { .si_signo = SIGPROF, .si_code = SI_TIMER };
+	siginfo_t si = {.si_signo = SIGPROF, .si_code = SI_TIMER};
 	int64_t began;
 
 	si.si_timerid = t->timer;
@@ -81,7 +81,7 @@ static void empty_rings(void)
 {
 	for (uint32_t i = 0; i < session.rings_count; i++) {
 		const struct ring_control *c =
-			(const void *)(session.rings + (size_t)i * session.ring_stride);
+		    (const void *)(session.rings + (size_t)i * session.ring_stride);
 		uint64_t head = load(&c->head);
 
 		store(&session.agent->tail[i].a, head);
@@ -195,7 +195,8 @@ static void overhead(void *arg)
 	for (int i = 0; i < 20; i++)
 		rounds = (unsigned long)((double)rounds * SLICE_MS * 1e6 / work(rounds));
 	for (int i = 0; i < 2 * SLICES; i++) {
-		bool with = (i & 3) == 0 || (i & 3) == 3; /* on off off on: a drift favours neither */
+		/* on off off on: a drift favours neither */
+		bool with = (i & 3) == 0 || (i & 3) == 3;
 
 		if (with)
 			source_cpu_arm(thread_self());
@@ -204,7 +205,8 @@ static void overhead(void *arg)
 		empty_rings();
 	}
 	bootstrap(on, off, &low, &high);
-	report("overhead_100hz_ratio", trimmed_mean(on, SLICES) / trimmed_mean(off, SLICES), "ratio", 1);
+	report("overhead_100hz_ratio", trimmed_mean(on, SLICES) / trimmed_mean(off, SLICES),
+	       "ratio", 1);
 	report("overhead_100hz_ratio_low", low, "ratio", 1);
 	report("overhead_100hz_ratio_high", high, "ratio", 1);
 	report("overhead_samples", (double)(load(&session.counters->samples[RING_CPU]) - before),
@@ -213,10 +215,10 @@ static void overhead(void *arg)
 
 int main(void)
 {
-	struct hearth_options slow = { .size = sizeof(slow), .cpu_interval_us = 1000000,
-				       .service = "bench" };
-	struct hearth_options normal = { .size = sizeof(normal), .cpu_interval_us = 10000,
-					 .service = "bench" };
+	struct hearth_options slow = {
+	    .size = sizeof(slow), .cpu_interval_us = 1000000, .service = "bench"};
+	struct hearth_options normal = {
+	    .size = sizeof(normal), .cpu_interval_us = 10000, .service = "bench"};
 	struct hearth_profiler *p = hearth_profiler_new(&slow);
 	void *frames[4];
 

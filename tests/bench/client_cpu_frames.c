@@ -6,7 +6,8 @@ static volatile unsigned sink;
 
 /* Frames of three sizes, so that not one rule serves all. */
 #define FRAME(name, next, size)                                                                    \
-	__attribute__((noinline)) static void name(unsigned depth, void (*work)(void *), void *arg) \
+	__attribute__((noinline)) static void name(unsigned depth, void (*work)(void *),           \
+						   void *arg)                                      \
 	{                                                                                          \
 		volatile char room[size];                                                          \
                                                                                                    \

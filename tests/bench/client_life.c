@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * client_life - what beginning and ending cost, each in a process of its own: first start, a start with
- * other labels, stop, and the way from exit() to the parent's notice, with an agent that is absent and
- * with one that takes connections and never reads.  Then the calls that a request makes.
+ * client_life - what beginning and ending cost, each in a process of its own: first start, a start
+ * with other labels, stop, and the way from exit() to the parent's notice, with an agent that is
+ * absent and with one that takes connections and never reads.  Then the calls that a request makes.
  *
  * Baselines: 1 ms for a start; for an exit, the same process without a profiler.
  */
@@ -48,7 +48,8 @@ static void print(const char *metric, const char *agent, double value, const cha
 		  double baseline)
 {
 	printf("{\"bench\":\"client-life\",\"metric\":\"%s%s\",\"value\":%.3f,\"unit\":\"%s\","
-	       "\"baseline\":%.3f}\n", metric, agent, value, unit, baseline);
+	       "\"baseline\":%.3f}\n",
+	       metric, agent, value, unit, baseline);
 }
 
 static void burn(double us)
@@ -61,7 +62,7 @@ static void burn(double us)
 
 static void live(double *figures)
 {
-	struct hearth_options other = { .size = sizeof(other), .service = "other" };
+	struct hearth_options other = {.size = sizeof(other), .service = "other"};
 	struct hearth_profiler *p = hearth_profiler_new(NULL), *q = hearth_profiler_new(&other);
 	double t = now_us(CLOCK_MONOTONIC);
 
@@ -83,7 +84,8 @@ static void live(double *figures)
 static void measure(bool profiled, double medians[FIGURES])
 {
 	static double all[FIGURES][RUNS];
-	double *shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	double *shared =
+	    mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	if (shared == MAP_FAILED)
 		exit(1);
@@ -122,7 +124,7 @@ static void lives(const char *agent, double exit_us)
 
 static int listen_at(const char *path)
 {
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
 	memcpy(a.sun_path, path, strlen(path) + 1);

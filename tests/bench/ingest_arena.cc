@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * wire/pprof beside protobuf's C++ parser with an arena, by turns on the same bodies: CPU time of each pair.
- * Built only where libprotobuf is; neither the product nor a test needs it.
+ * wire/pprof beside protobuf's C++ parser with an arena, by turns on the same bodies: CPU time of
+ * each pair. Built only where libprotobuf is; neither the product nor a test needs it.
  *
  *	ingest_arena          the inputs of ingest_pprof, as JSON lines
  *	ingest_arena FILE...  uncompressed profiles
@@ -25,23 +25,29 @@ long ingest_arena_ours(const void *bytes, size_t len);
 const char *ingest_arena_input(size_t n, const void **bytes, size_t *len);
 }
 
-namespace {
+namespace
+{
 
 /* Its first block is kept from parse to parse, which is the quickest way to use one. */
-class Arena {
-public:
-	explicit Arena(size_t bytes) : block_(bytes), arena_(options()) {}
+class Arena
+{
+      public:
+	explicit Arena(size_t bytes) : block_(bytes), arena_(options())
+	{
+	}
 
 	long parse(const void *bytes, size_t len)
 	{
-		auto *p = google::protobuf::Arena::CreateMessage<perftools::profiles::Profile>(&arena_);
-		long samples = p->ParseFromArray(bytes, static_cast<int>(len)) ? p->sample_size() : -1;
+		auto *p =
+		    google::protobuf::Arena::CreateMessage<perftools::profiles::Profile>(&arena_);
+		long samples =
+		    p->ParseFromArray(bytes, static_cast<int>(len)) ? p->sample_size() : -1;
 
 		arena_.Reset();
 		return samples;
 	}
 
-private:
+      private:
 	google::protobuf::ArenaOptions options()
 	{
 		google::protobuf::ArenaOptions o;
@@ -98,9 +104,11 @@ int compare(const std::string &name, const void *bytes, size_t len)
 		speeds.push_back(static_cast<double>(len) * count / a / 1e6);
 		theirs.push_back(static_cast<double>(len) * count / b / 1e6);
 	}
-	std::printf("{\"bench\":\"ingest-arena\",\"metric\":\"%s.speed\",\"value\":%.1f,\"unit\":\"MB/s\",\"baseline\":%.1f}\n",
+	std::printf("{\"bench\":\"ingest-arena\",\"metric\":\"%s.speed\",\"value\":%.1f,\"unit\":"
+		    "\"MB/s\",\"baseline\":%.1f}\n",
 		    name.c_str(), median(speeds), median(theirs));
-	std::printf("{\"bench\":\"ingest-arena\",\"metric\":\"%s.cpu_ratio\",\"value\":%.2f,\"unit\":\"times faster\",\"baseline\":2}\n",
+	std::printf("{\"bench\":\"ingest-arena\",\"metric\":\"%s.cpu_ratio\",\"value\":%.2f,"
+		    "\"unit\":\"times faster\",\"baseline\":2}\n",
 		    name.c_str(), median(ratios));
 	return 0;
 }
@@ -115,7 +123,8 @@ int main(int argc, char **argv)
 
 	for (int i = 1; i < argc; i++) {
 		std::ifstream in(argv[i], std::ios::binary);
-		std::string body((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+		std::string body((std::istreambuf_iterator<char>(in)),
+				 std::istreambuf_iterator<char>());
 
 		failed |= compare(argv[i], body.data(), body.size());
 	}

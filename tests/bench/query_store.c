@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A store to ask: the model of store_model.h for DAYS that end now, the last one as it comes live, in windows
- * of ten seconds, those before by the minute.
+ * A store to ask: the model of store_model.h for DAYS that end now, the last one as it comes live,
+ * in windows of ten seconds, those before by the minute.
  *
- *	bench/query_store DIRECTORY [DAYS [SERVICES [SAMPLES]]]     samples a service and ten seconds
+ *	bench/query_store DIRECTORY [DAYS [SERVICES [SAMPLES]]]    samples a service and ten seconds
  */
 #include <stdio.h>
 #include <string.h>
@@ -31,7 +31,8 @@ static int window_put(struct storage *store, int64_t at, int64_t width_ns, size_
 	return rc ? rc : storage_maintain(store, at + width_ns, err);
 }
 
-static int fill(struct storage *store, int64_t now_ns, int64_t days, size_t samples, struct err *err)
+static int fill(struct storage *store, int64_t now_ns, int64_t days, size_t samples,
+		struct err *err)
 {
 	const int64_t day = INT64_C(86400) * NS_PER_S, minute = 60 * NS_PER_S, live = 10 * NS_PER_S;
 	int64_t end = clock_window_ns(now_ns, live), at = clock_window_ns(end - days * day, minute);
@@ -49,12 +50,13 @@ static int fill(struct storage *store, int64_t now_ns, int64_t days, size_t samp
 
 int main(int argc, char **argv)
 {
-	struct storage_options options = { .l0_bytes_max = UINT64_MAX / 4, .bytes_max = UINT64_MAX / 4 };
+	struct storage_options options = {.l0_bytes_max = UINT64_MAX / 4,
+					  .bytes_max = UINT64_MAX / 4};
 	int64_t days = argc > 2 ? atoi(argv[2]) : 1;
 	size_t samples = argc > 4 ? (size_t)atoi(argv[4]) : 400;
 	struct storage *store = NULL;
 	char location[512];
-	struct err err = { 0 };
+	struct err err = {0};
 
 	services = argc > 3 ? (unsigned)atoi(argv[3]) : 1;
 	if (argc < 2 || !services || services > SERVICES_MAX)

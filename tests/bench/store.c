@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The store under the model of store_model.h: size by level beside what the stream is worth, speed on one core with
- * fsync, write amplification, memory, time to open and to ask.
+ * The store under the model of store_model.h: size by level beside what the stream is worth, speed
+ * on one core with fsync, write amplification, memory, time to open and to ask.
  *
  *	bench/store [SERVICES [HOURS [COMMITS]]]
  *
- * 1, 24 and 5 when not given: the model of one service and a day, each window in five commits; 10 services as a host.
- * HEARTH_STACKS=DIR: their stacks are those of the pprofs in DIR, in the order of their names (tests/bench/recorded.py).
- * HEARTH_RATE=N: only 20, 400 or 4000 samples a window.  HEARTH_BEHIND=1: only the writer that is behind.
+ * 1, 24 and 5 when not given: the model of one service and a day, each window in five commits; 10
+ * services as a host. HEARTH_STACKS=DIR: their stacks are those of the pprofs in DIR, in the order
+ * of their names (tests/bench/recorded.py). HEARTH_RATE=N: only 20, 400 or 4000 samples a window.
+ * HEARTH_BEHIND=1: only the writer that is behind.
  */
 #include <dirent.h>
 #include <errno.h>

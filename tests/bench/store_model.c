@@ -70,8 +70,8 @@ static int stacks_make(struct model_service *m, unsigned number)
 		char name[96], file[96];
 		int n = snprintf(name, sizeof(name), "shop%u::module_%u::Worker::handle_request_%u",
 				 number, i / 40, i);
-		int f = snprintf(file, sizeof(file), "src/shop%u/module_%u/worker.cc", number,
-				 i / 40);
+		int f =
+		    snprintf(file, sizeof(file), "src/shop%u/module_%u/worker.cc", number, i / 40);
 
 		rc = profile_builder_string(m->builder, (struct str){name, (size_t)n},
 					    &frame.function);
@@ -239,11 +239,12 @@ const struct profile *model_batch(struct model_service *m, size_t count, int64_t
 
 		if (drawn)
 			drawn[i] = stack;
-		b->records[i] = (struct profile_record){.node = node_of(m, m->leaves[stack]),
-							.context = m->contexts[below(m, MODEL_THREADS)],
-							.count = 1,
-							.values_at = (uint32_t)(2 * i),
-							.time_ns = at};
+		b->records[i] =
+		    (struct profile_record){.node = node_of(m, m->leaves[stack]),
+					    .context = m->contexts[below(m, MODEL_THREADS)],
+					    .count = 1,
+					    .values_at = (uint32_t)(2 * i),
+					    .time_ns = at};
 		b->values[2 * i] = 10000000;
 		b->values[2 * i + 1] = 1;
 	}
@@ -320,7 +321,8 @@ double model_stream_entropy(const struct model_stream *s)
 
 double model_record_entropy(const struct model_service *m, unsigned count, int64_t width_ns)
 {
-	double bits = log2((double)(width_ns / 1000)) - lgamma(count + 1.0) / log(2) / count + log2(MODEL_THREADS);
+	double bits = log2((double)(width_ns / 1000)) - lgamma(count + 1.0) / log(2) / count +
+		      log2(MODEL_THREADS);
 
 	for (size_t i = 0; i < m->stacks; i++)
 		if (m->probability[i] > 0)
@@ -402,8 +404,8 @@ double model_dictionary_entropy(const struct model_service *m, const struct mode
 			uint32_t parent = n.parent ? number[n.parent] : 0;
 
 			number[path[depth]] = (uint32_t)++count;
-			parents_len += varint_put(parents + parents_len,
-						  zigzag_put((int64_t)parent - last));
+			parents_len +=
+			    varint_put(parents + parents_len, zigzag_put((int64_t)parent - last));
 			last = parent;
 			frames_len += varint_put(frames + frames_len, n.frame);
 			for (size_t k = 0; k < 2; k++) {

@@ -18,9 +18,9 @@
 
 struct model_service {
 	struct profile_builder *builder; /* owns what `all` holds */
-	struct profile *all;		 /* every stack, without records */
+	struct profile *all;             /* every stack, without records */
 	uint32_t stacks, depth;          /* how many there are, and of the deepest */
-	uint32_t leaves[MODEL_STACKS];	 /* nodes of `all` */
+	uint32_t leaves[MODEL_STACKS];   /* nodes of `all` */
 	uint32_t contexts[MODEL_THREADS];
 	double probability[MODEL_STACKS];
 	uint32_t alias[MODEL_STACKS];
@@ -72,8 +72,8 @@ void model_stream_release(struct model_stream *s);
 /* Entropy of a window of `count` samples of known probabilities, in bytes: nothing can be below. */
 double model_bound(const struct model_service *m, double count);
 
-/* Of one record of L0, of which `count` come in a window: its time to the microsecond, in order, its stack and its
- * thread, in bytes.  What they are called is not in it. */
+/* Of one record of L0, of which `count` come in a window: its time to the microsecond, in order,
+ * its stack and its thread, in bytes.  What they are called is not in it. */
 double model_record_entropy(const struct model_service *m, unsigned count, int64_t width_ns);
 
 /* Order-0 entropy of the stacks that were seen, in bytes: parents and frames, as deltas, and the

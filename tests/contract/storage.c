@@ -726,7 +726,8 @@ static void the_byte_budget_holds(void **state)
 		for (int i = 0; i < 4000; i++) {
 			char stack[64];
 
-			(void)snprintf(stack, sizeof(stack), "f%08x;g%08x", i * (day / 31) * 7919, i);
+			(void)snprintf(stack, sizeof(stack), "f%08x;g%08x", i * (day / 31) * 7919,
+				       i);
 			maker_record(&m, stack, at + i, 1, day, 1);
 		}
 		fixture_put(&f, maker_finish(&m));

@@ -139,8 +139,7 @@ static void ask(struct world *w)
 	if (w->aging) {
 		scan.from_ns = clock_window_ns(scan.from_ns, SECONDS(3600));
 		scan.until_ns = clock_window_ns(scan.until_ns, SECONDS(3600)) + SECONDS(3600);
-		expect_totals_as_model(&w->f, &w->model, &scan,
-				       SECONDS(3600) * (1 + draw(w, 5)));
+		expect_totals_as_model(&w->f, &w->model, &scan, SECONDS(3600) * (1 + draw(w, 5)));
 		return;
 	}
 
@@ -217,7 +216,7 @@ void random_histories_are_answered_as_by_the_model(void **state)
 	for (uint64_t seed = from; seed < from + count; seed++) {
 		if (seed % 500 == 0)
 			if (seed % 500 == 0)
-			print_message("seed %llu\n", (unsigned long long)seed);
+				print_message("seed %llu\n", (unsigned long long)seed);
 		live(*state, seed);
 	}
 }

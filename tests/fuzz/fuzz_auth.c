@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who calls: a line of Authorization, a line of Cookie, and a code.  A line that begins with @ and a letter
- * stands for the right secret with the line's rest behind it, and nothing else may be let in.
+ * Who calls: a line of Authorization, a line of Cookie, and a code.  A line that begins with @ and
+ * a letter stands for the right secret with the line's rest behind it, and nothing else may be let
+ * in.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +20,7 @@ static char token[AUTH_TOKEN_CHARS + 1], basic[256], session[AUTH_TOKEN_CHARS + 
 static void base64(const char *from, size_t len, char *to)
 {
 	static const char alphabet[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 	for (size_t bit = 0; bit < 8 * len; bit += 6) {
 		unsigned two = (unsigned char)from[bit / 8] * 256u;
@@ -32,7 +33,8 @@ static void base64(const char *from, size_t len, char *to)
 
 static struct auth *auth_make(void)
 {
-	char folder[] = "/tmp/fuzz_auth.XXXXXX", path[64], text[AUTH_TOKEN_CHARS + 8], code[AUTH_TOKEN_CHARS + 1];
+	char folder[] = "/tmp/fuzz_auth.XXXXXX", path[64], text[AUTH_TOKEN_CHARS + 8],
+	     code[AUTH_TOKEN_CHARS + 1];
 	struct auth *auth = NULL;
 	struct err err;
 
@@ -51,7 +53,8 @@ static struct auth *auth_make(void)
 	return auth;
 }
 
-/* Where a token cannot stand there is no agent; a peer sees all where everybody does, and its own uid. */
+/* Where a token cannot stand there is no agent; a peer sees all where everybody does, and its own
+ * uid. */
 static void places_make(void)
 {
 	struct auth *auth = NULL;
@@ -80,10 +83,18 @@ static const char *line_make(const char *line, char to[512])
 	const char *rest = line + 2;
 
 	switch (line[1]) {
-	case 'B': (void)snprintf(to, 512, "Basic %s%.200s", basic, rest); break;
-	case 'S': (void)snprintf(to, 512, AUTH_COOKIE "=%s%.200s", session, rest); break;
-	case 'R': (void)snprintf(to, 512, "%.200s; " AUTH_COOKIE "=%s", rest, session); break;
-	default: (void)snprintf(to, 512, "Bearer %s%.200s", token, rest); break;
+	case 'B':
+		(void)snprintf(to, 512, "Basic %s%.200s", basic, rest);
+		break;
+	case 'S':
+		(void)snprintf(to, 512, AUTH_COOKIE "=%s%.200s", session, rest);
+		break;
+	case 'R':
+		(void)snprintf(to, 512, "%.200s; " AUTH_COOKIE "=%s", rest, session);
+		break;
+	default:
+		(void)snprintf(to, 512, "Bearer %s%.200s", token, rest);
+		break;
 	}
 	return to;
 }

@@ -39,9 +39,9 @@ static unsigned char *copy(const uint8_t *from, size_t bytes)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct rule rules[RULES];
-	static const uint64_t biases[2] = { 0, BASE };
+	static const uint64_t biases[2] = {0, BASE};
 	static struct cfi_work work;
-	uint64_t frames[FRAMES], reg[ARCH_REGS] = { 0 }, pc, sp;
+	uint64_t frames[FRAMES], reg[ARCH_REGS] = {0}, pc, sp;
 	uint16_t length;
 
 	if (size < 18)
@@ -55,17 +55,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		length = (uint16_t)size;
 	unsigned char *stack = copy(data, length), *code = copy(data + length, size - length);
 	uint64_t bytes = size - length;
-	struct unwind_module m = { .section = { { BASE, BASE + bytes, (uintptr_t)code - BASE }, BASE },
-				   .text_lo = BASE,
-				   .text_hi = BASE + bytes,
-				   .bias = BASE,
-				   .number = 1 };
-	struct unwind_space space = { .find = find,
-				      .biases = biases,
-				      .stack = { STACK, STACK + length, (uintptr_t)stack - STACK },
-				      .work = &work,
-				      .arg = &m,
-				      .max_frames = FRAMES };
+	struct unwind_module m = {.section = {{BASE, BASE + bytes, (uintptr_t)code - BASE}, BASE},
+				  .text_lo = BASE,
+				  .text_hi = BASE + bytes,
+				  .bias = BASE,
+				  .number = 1};
+	struct unwind_space space = {.find = find,
+				     .biases = biases,
+				     .stack = {STACK, STACK + length, (uintptr_t)stack - STACK},
+				     .work = &work,
+				     .arg = &m,
+				     .max_frames = FRAMES};
 
 	pc = BASE + (uint64_t)(int64_t)(int32_t)pc; /* code lies on either side of its sections */
 	reg[ARCH_SP] = reg[ARCH_FP] = STACK + sp % (length + 1u);

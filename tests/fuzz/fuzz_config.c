@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The agent's configuration file: what is taken is complete, what is refused has a reason.  A first line
- * that begins with "#!" is the command line's: words whose first letter stands for an option.
+ * The agent's configuration file: what is taken is complete, what is refused has a reason.  A first
+ * line that begins with "#!" is the command line's: words whose first letter stands for an option.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -21,13 +21,20 @@ static char *argv[WORDS_MAX + 2];
 static const char *option_of(char letter)
 {
 	switch (letter) {
-	case 'd': return "--data=";
-	case 'r': return "--run=";
-	case 's': return "--store=";
-	case 'g': return "--grpc=";
-	case 'l': return "--listen=";
-	case 'c': return "--check";
-	default: return "";
+	case 'd':
+		return "--data=";
+	case 'r':
+		return "--run=";
+	case 's':
+		return "--store=";
+	case 'g':
+		return "--grpc=";
+	case 'l':
+		return "--listen=";
+	case 'c':
+		return "--check";
+	default:
+		return "";
 	}
 }
 
@@ -43,8 +50,8 @@ static int arguments_make(const char *config, const char *line)
 	(void)snprintf(words[argc++], sizeof(words[0]), "%s", config);
 	while (argc < WORDS_MAX && (word = strsep(&rest, " ")))
 		if (*word)
-			(void)snprintf(words[argc++], sizeof(words[0]), "%s%.300s", option_of(*word),
-				       *word == 'c' ? "" : word + 1);
+			(void)snprintf(words[argc++], sizeof(words[0]), "%s%.300s",
+				       option_of(*word), *word == 'c' ? "" : word + 1);
 	for (int i = 0; i < argc; i++)
 		argv[i] = words[i];
 	argv[argc] = NULL;
@@ -55,7 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
 	static struct config config;
 	char path[64], line[4096] = "";
-	struct err err = { 0 };
+	struct err err = {0};
 	int fd = memfd_create("config", MFD_CLOEXEC);
 
 	FUZZ_CHECK(fd >= 0);
@@ -64,7 +71,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	if (len > 2 && !memcmp(bytes, "#!", 2)) {
 		const uint8_t *end = memchr(bytes, '\n', len);
 
-		(void)snprintf(line, sizeof(line), "%.*s", (int)(end ? end - bytes - 2 : (ptrdiff_t)len - 2),
+		(void)snprintf(line, sizeof(line), "%.*s",
+			       (int)(end ? end - bytes - 2 : (ptrdiff_t)len - 2),
 			       (const char *)bytes + 2);
 	}
 	int rc = config_load(arguments_make(path, line), argv, &config, &err);
@@ -74,7 +82,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	if (rc)
 		return 0;
 	FUZZ_CHECK(config.store[0]);
-	FUZZ_CHECK(config.listen_count <= CONFIG_LISTEN_MAX && config.hosts_count <= CONFIG_HOSTS_MAX &&
-		   config.cors_count <= CONFIG_HOSTS_MAX && config.scrapes_count <= CONFIG_SCRAPES_MAX);
+	FUZZ_CHECK(
+	    config.listen_count <= CONFIG_LISTEN_MAX && config.hosts_count <= CONFIG_HOSTS_MAX &&
+	    config.cors_count <= CONFIG_HOSTS_MAX && config.scrapes_count <= CONFIG_SCRAPES_MAX);
 	return 0;
 }

@@ -27,7 +27,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 						"compressed",    "plain",         "ratio"};
 	/* So that small inputs stand at the limits. */
 	const struct decompress_limits tight = {256, 64, 2, "compressed", "plain", "ratio"};
-	const struct decompress_limits open = {0, (size_t)3 << 20, 0, "compressed", "plain", "ratio"};
+	const struct decompress_limits open = {0,       (size_t)3 << 20, 0, "compressed",
+					       "plain", "ratio"};
 
 	one(bytes, len, &usual);
 	one(bytes, len, &tight);

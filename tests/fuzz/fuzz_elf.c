@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A binary as the symbolizer's child reads it: the table that comes out opens and answers.  The first byte
- * says whether it is read as if it had a debug file beside it, which is the same bytes.  libelf and libdw
- * are not instrumented: what is looked at is what we do with what they say.
+ * A binary as the symbolizer's child reads it: the table that comes out opens and answers.  The
+ * first byte says whether it is read as if it had a debug file beside it, which is the same bytes.
+ * libelf and libdw are not instrumented: what is looked at is what we do with what they say.
  */
 #include <string.h>
 

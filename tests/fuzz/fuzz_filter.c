@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Filters, paths and names, as a query string and other programs' profiles bring them: a byte of choices, then
- * a filter's text, a line end, and a folded stack that it is applied to.
+ * Filters, paths and names, as a query string and other programs' profiles bring them: a byte of
+ * choices, then a filter's text, a line end, and a folded stack that it is applied to.
  */
 #include "query/filter.h"
 #include "query/folded.h"
@@ -18,7 +18,7 @@ static int tree_make(struct query_tree *tree, struct str stack)
 
 	buf_init(&name, BUF_UNLIMITED);
 	while (!rc && folded_next(&stack, &name)) {
-		struct query_key key = { 0 };
+		struct query_key key = {0};
 
 		rc = intern_put(&tree->strings, name.data, name.len, &key.function);
 		if (!rc)
@@ -33,13 +33,13 @@ static int tree_make(struct query_tree *tree, struct str stack)
 
 static void shape(const struct query_filter *filter, struct str stack, uint8_t choices)
 {
-	const struct query query = { .filter = filter,
-				     .shape = { .names = (enum query_names_level)(choices % 3),
-						.by_name = choices & 8,
-						.collapse = choices & 16,
-						.sandwich = choices & 32 ? STR("f") : STR(""),
-						.side = choices & 64 ? QUERY_CALLERS : QUERY_CALLEES,
-						.invert = choices & 128 } };
+	const struct query query = {.filter = filter,
+				    .shape = {.names = (enum query_names_level)(choices % 3),
+					      .by_name = choices & 8,
+					      .collapse = choices & 16,
+					      .sandwich = choices & 32 ? STR("f") : STR(""),
+					      .side = choices & 64 ? QUERY_CALLERS : QUERY_CALLEES,
+					      .invert = choices & 128}};
 	struct query_tree tree;
 
 	FUZZ_CHECK(query_tree_init(&tree) == 0);
@@ -70,11 +70,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
 	if (!len)
 		return 0;
-	struct str stack = { (const char *)bytes + 1, len - 1 }, text = str_cut(&stack, '\n');
+	struct str stack = {(const char *)bytes + 1, len - 1}, text = str_cut(&stack, '\n');
 	char *copy = strndup(text.ptr, text.len);
-	struct query_filter_text filters[] = { { .focus = copy }, { .ignore = copy }, { .hide = copy },
-					       { .show = copy },  { .show_from = copy },
-					       { .tagfocus = copy }, { .tagignore = copy } };
+	struct query_filter_text filters[] = {
+	    {.focus = copy},     {.ignore = copy},   {.hide = copy},     {.show = copy},
+	    {.show_from = copy}, {.tagfocus = copy}, {.tagignore = copy}};
 	struct query_filter *filter = NULL;
 	struct err err;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The first line is the Content-Type, the rest the body. Parts lie inside the body, one behind another. */
+/* The first line is the Content-Type, the rest the body. Parts lie inside the body, one behind
+ * another. */
 #include <errno.h>
 #include <string.h>
 

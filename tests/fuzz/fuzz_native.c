@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The native side, as a play: each step is a byte that says what comes and what it needs behind it.  A
- * process attaches, writes records, is read, is asked for batches, and goes.  Numbers are mostly small,
- * of milliseconds or of seconds (`number`), so that mutation changes what is meant and not only what is
- * well formed; heads, hellos and records also come as bytes that nobody repaired.
+ * The native side, as a play: each step is a byte that says what comes and what it needs behind it.
+ *  A process attaches, writes records, is read, is asked for batches, and goes.  Numbers are mostly
+ * small, of milliseconds or of seconds (`number`), so that mutation changes what is meant and not
+ * only what is well formed; heads, hellos and records also come as bytes that nobody repaired.
  */
 #include <string.h>
 
@@ -58,10 +58,14 @@ static uint64_t number(struct play *play)
 	uint64_t any;
 
 	switch (first >> 6) {
-	case 0: return first;
-	case 1: return (uint64_t)(first & 63) << 20;
-	case 2: return (uint64_t)(first & 63) << 30;
-	default: break;
+	case 0:
+		return first;
+	case 1:
+		return (uint64_t)(first & 63) << 20;
+	case 2:
+		return (uint64_t)(first & 63) << 30;
+	default:
+		break;
 	}
 	bytes_take(play, &any, sizeof(any));
 	return any;
@@ -70,11 +74,12 @@ static uint64_t number(struct play *play)
 static void hello(struct play *play)
 {
 	static uint8_t message[RING_HELLO_MAX + 64];
-	struct ring_hello head = { .magic = RING_HELLO_MAGIC, .version = RING_VERSION };
+	struct ring_hello head = {.magic = RING_HELLO_MAGIC, .version = RING_VERSION};
 	struct native_hello parsed;
 	struct err err;
 	uint8_t how = byte(play);
-	size_t text = how & 1 ? byte(play) : MIN((size_t)number(play), sizeof(message) - sizeof(head));
+	size_t text =
+	    how & 1 ? byte(play) : MIN((size_t)number(play), sizeof(message) - sizeof(head));
 
 	text = MIN(text, (size_t)(play->end - play->at));
 	if (how & 2) {
@@ -94,8 +99,9 @@ static void hello(struct play *play)
 
 static void attach(struct play *play, const struct ring_head *head)
 {
-	static const struct ingest_label labels[] = { { STR("service"), STR("fuzz") } };
-	const struct native_options options = { .executable = "fuzz", .labels = labels, .labels_count = 1 };
+	static const struct ingest_label labels[] = {{STR("service"), STR("fuzz")}};
+	const struct native_options options = {
+	    .executable = "fuzz", .labels = labels, .labels_count = 1};
 
 	native_process_free(play->process);
 	play->process = NULL;
@@ -127,7 +133,7 @@ static void head(struct play *play)
 
 static void module(struct play *play)
 {
-	struct ring_module module = { .build_id_len = byte(play), .flags = byte(play) };
+	struct ring_module module = {.build_id_len = byte(play), .flags = byte(play)};
 
 	bytes_take(play, module.build_id, 4);
 	if (module.flags & 16)
@@ -139,12 +145,12 @@ static void module(struct play *play)
 static size_t text_take(struct play *play, char to[RING_TEXT_MAX])
 {
 	static const struct str texts[] = {
-		STR(""),
-		{ "exception type\0St5error", 24 },
-		{ "lock name\0mine", 15 },
-		{ "task name\0t\0exception type\0i", 29 },
-		{ "odd", 4 },
-		{ "open\0end", 8 },
+	    STR(""),
+	    {"exception type\0St5error", 24},
+	    {"lock name\0mine", 15},
+	    {"task name\0t\0exception type\0i", 29},
+	    {"odd", 4},
+	    {"open\0end", 8},
 	};
 	uint8_t which = byte(play);
 
@@ -248,10 +254,10 @@ static void drain(struct play *play, bool expired)
 
 	if (!play->ring.bytes.len)
 		return;
-	if (did(play, native_process_records(play->process,
-					     play->ring.start % 3 == 2 ? RING_RINGS_MAX : 0,
-					     play->ring.start, (const uint8_t *)play->ring.bytes.data,
-					     play->ring.bytes.len, expired, &consumed)))
+	if (did(play, native_process_records(
+			  play->process, play->ring.start % 3 == 2 ? RING_RINGS_MAX : 0,
+			  play->ring.start, (const uint8_t *)play->ring.bytes.data,
+			  play->ring.bytes.len, expired, &consumed)))
 		FUZZ_CHECK(consumed <= play->ring.bytes.len);
 	(void)did(play, native_process_keep(play->process));
 	play->ring.start += play->ring.bytes.len;
@@ -263,15 +269,16 @@ static void reading(struct play *play)
 	struct native_reading *r = &play->readings[play->readings_count % READINGS_MAX];
 	uint8_t has = byte(play);
 	struct ring_thread *slot = &play->slot;
-	uint64_t *const fields[] = { &slot->cpu_base_ns, &slot->cpu_stop_ns, &slot->blocked_calls,
-				     &slot->blocked_ns, &slot->blocked_base_ns, &slot->site, &slot->target,
-				     &slot->span_id, &slot->root_span_id, &slot->trace_id[0],
-				     &slot->alloc_bytes, &slot->alloc_calls, &slot->phases[0] };
+	uint64_t *const fields[] = {
+	    &slot->cpu_base_ns,     &slot->cpu_stop_ns, &slot->blocked_calls, &slot->blocked_ns,
+	    &slot->blocked_base_ns, &slot->site,        &slot->target,        &slot->span_id,
+	    &slot->root_span_id,    &slot->trace_id[0], &slot->alloc_bytes,   &slot->alloc_calls,
+	    &slot->phases[0]};
 
 	if (has & 64)
 		memset(slot, 0, sizeof(*slot));
-	*r = (struct native_reading){ .tid = byte(play) & 7, .has_schedstat = has & 1,
-				      .has_switches = has & 2 };
+	*r = (struct native_reading){
+	    .tid = byte(play) & 7, .has_schedstat = has & 1, .has_switches = has & 2};
 	for (uint8_t changes = byte(play) & 7; changes; changes--)
 		*fields[byte(play) % ARRAY_LEN(fields)] = number(play);
 	if (has & 4) {
@@ -298,12 +305,21 @@ static void reading(struct play *play)
 static void counters(struct play *play)
 {
 	struct ring_counters *c = &play->counters;
-	uint64_t *const fields[] = { &c->lock_wait_ns, &c->lock_contended, &c->exceptions, &c->engine,
-				     &c->engine_why, &c->state, &c->interval_us, &c->off[RING_ALLOC],
-				     &play->totals.alloc_bytes, &play->totals.alloc_calls,
-				     &play->sums.blocked_ns, &play->sums.blocked_calls,
-				     &play->vitals.resident_bytes, &play->vitals.minor_faults,
-				     &play->vitals.major_faults };
+	uint64_t *const fields[] = {&c->lock_wait_ns,
+				    &c->lock_contended,
+				    &c->exceptions,
+				    &c->engine,
+				    &c->engine_why,
+				    &c->state,
+				    &c->interval_us,
+				    &c->off[RING_ALLOC],
+				    &play->totals.alloc_bytes,
+				    &play->totals.alloc_calls,
+				    &play->sums.blocked_ns,
+				    &play->sums.blocked_calls,
+				    &play->vitals.resident_bytes,
+				    &play->vitals.minor_faults,
+				    &play->vitals.major_faults};
 	uint8_t which = byte(play);
 
 	if (which < ARRAY_LEN(fields))
@@ -340,12 +356,14 @@ static void heap(struct play *play)
 	} region;
 
 	memset(&region, 0, sizeof(region));
-	region.heap = (struct ring_heap){ .entries_max = 8, .blocks_max = 2, .mean_bytes = 512 };
+	region.heap = (struct ring_heap){.entries_max = 8, .blocks_max = 2, .mean_bytes = 512};
 	for (size_t i = byte(play) & 7; i < 8; i++) {
 		region.keys[i] = 64 * (i + 1);
-		region.entries[i] = (struct ring_heap_entry){
-			.tid = 1, .size = number(play), .mean_bytes = 512, .block = byte(play) & 3,
-			.frames = byte(play) & 15 };
+		region.entries[i] = (struct ring_heap_entry){.tid = 1,
+							     .size = number(play),
+							     .mean_bytes = 512,
+							     .block = byte(play) & 3,
+							     .frames = byte(play) & 15};
 	}
 	const uint8_t *bytes = (const uint8_t *)&region;
 
@@ -356,7 +374,7 @@ static void heap(struct play *play)
 static void ask(const struct play *play, const struct native_clock *clock)
 {
 	const struct native_process *p = play->process;
-	struct native_stats stats, sum = { 0 };
+	struct native_stats stats, sum = {0};
 	struct native_build_id id;
 	uint64_t address;
 	uint32_t number;
@@ -381,7 +399,7 @@ static void emit(struct play *play)
 	struct err err;
 
 	play->now_ns += (int64_t)(number(play) & 0xffffffffff);
-	const struct native_clock clock = { 1000 + play->now_ns, play->now_ns };
+	const struct native_clock clock = {1000 + play->now_ns, play->now_ns};
 
 	drain(play, how & 2);
 	if (play->over)
@@ -391,8 +409,9 @@ static void emit(struct play *play)
 		native_process_last_slots(play->process, &play->slot, how & 4 ? 1 : 0);
 	if (!did(play, profile_builder_new(NULL, &builder)))
 		return;
-	if (native_process_emit(play->process, &play->counters, &play->sums, &play->vitals, play->readings,
-				play->readings_count, &clock, ended, builder, &err)) {
+	if (native_process_emit(play->process, &play->counters, &play->sums, &play->vitals,
+				play->readings, play->readings_count, &clock, ended, builder,
+				&err)) {
 		profile_builder_free(builder);
 		play->over = true;
 		return;
@@ -415,25 +434,49 @@ static void jit(struct play *play)
 static void play_all(const uint8_t *bytes, size_t len)
 {
 	const struct ring_head first = ring_head_make();
-	struct play play = { .at = bytes, .end = bytes + MIN(len, (size_t)4096), .now_ns = NS_PER_S };
+	struct play play = {.at = bytes, .end = bytes + MIN(len, (size_t)4096), .now_ns = NS_PER_S};
 
 	buf_init(&play.ring.bytes, (size_t)1 << 20);
 	attach(&play, &first);
 	while (!play.over && play.at < play.end) {
 		switch (byte(&play) & 15) {
-		case 0: hello(&play); break;
-		case 1: head(&play); break;
-		case 2: module(&play); break;
-		case 3: raw(&play); break;
-		case 4: counters(&play); break;
-		case 5: questions(&play); break;
-		case 6: heap(&play); break;
-		case 7: jit(&play); break;
-		case 8: drain(&play, false); break;
+		case 0:
+			hello(&play);
+			break;
+		case 1:
+			head(&play);
+			break;
+		case 2:
+			module(&play);
+			break;
+		case 3:
+			raw(&play);
+			break;
+		case 4:
+			counters(&play);
+			break;
+		case 5:
+			questions(&play);
+			break;
+		case 6:
+			heap(&play);
+			break;
+		case 7:
+			jit(&play);
+			break;
+		case 8:
+			drain(&play, false);
+			break;
 		case 9:
-		case 10: reading(&play); break;
-		case 11: emit(&play); break;
-		default: record(&play); break;
+		case 10:
+			reading(&play);
+			break;
+		case 11:
+			emit(&play);
+			break;
+		default:
+			record(&play);
+			break;
 		}
 	}
 	if (!play.over)

@@ -22,7 +22,8 @@ static bool snapshot(struct native_process *process, const struct native_clock *
 
 	if (profile_builder_new(NULL, &builder))
 		return false;
-	if (native_process_emit(process, &counters, &sums, &vitals, NULL, 0, clock, ended, builder, &err)) {
+	if (native_process_emit(process, &counters, &sums, &vitals, NULL, 0, clock, ended, builder,
+				&err)) {
 		profile_builder_free(builder);
 		return false;
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is read beside the ring: a cgroup file, and a perf map in pieces, whose names are then asked for. */
+/* What is read beside the ring: a cgroup file, and a perf map in pieces, whose names are then asked
+ * for. */
 #include "tests/fuzz/fuzz.h"
 
 #include <string.h>
@@ -9,7 +10,7 @@
 
 static void perf_map(const char *bytes, size_t len)
 {
-	struct native_process process = { 0 };
+	struct native_process process = {0};
 	size_t first = 0, second = 0, half = len / 2;
 	int rc = native_process_jit(&process, bytes, half, &first);
 
@@ -20,7 +21,8 @@ static void perf_map(const char *bytes, size_t len)
 	for (size_t i = 0; !rc && i < process.jit.count && i < 64; i++) {
 		struct str name = native_jit_name(&process, process.jit.codes[i].start);
 
-		/* The range itself holds its start, so that some name is there, inside the table. */
+		/* The range itself holds its start, so that some name is there, inside the
+		 * table. */
 		FUZZ_CHECK(name.len && name.ptr >= process.jit.names &&
 			   name.ptr + name.len <= process.jit.names + process.jit.names_len);
 	}
@@ -39,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	memcpy(copy, bytes, len);
 	char *exact = realloc(copy, len ? len : 1);
 
-	cgroup_parse((struct str){ exact, len }, &cgroup);
+	cgroup_parse((struct str){exact, len}, &cgroup);
 	FUZZ_CHECK(memchr(cgroup.container, 0, sizeof(cgroup.container)) &&
 		   memchr(cgroup.path, 0, sizeof(cgroup.path)));
 	perf_map(exact, len);

@@ -19,7 +19,7 @@ static bool known(void *arg, struct str name, struct str *ret_value)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
-	struct str text = { (const char *)bytes, len };
+	struct str text = {(const char *)bytes, len};
 	struct selector *selector = NULL;
 	struct err err;
 	int64_t ns;

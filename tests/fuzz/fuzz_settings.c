@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The library's settings, from an environment: lines NAME=value, the first of a name counts.  What comes
- * out is inside its range and its texts are pairs.
+ * The library's settings, from an environment: lines NAME=value, the first of a name counts.  What
+ * comes out is inside its range and its texts are pairs.
  */
 #include <stdio.h>
 #include <string.h>
@@ -68,15 +68,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 
 	/* The same from the program itself, tags and all. */
 	const struct hearth_tag tags[] = {
-		{ "team", lookup("TAG") },
-		{ lookup("KEY"), "value" },
+	    {"team", lookup("TAG")},
+	    {lookup("KEY"), "value"},
 	};
 	const struct hearth_options options = {
-		.size = lookup("SIZE") ? (size_t)strlen(lookup("SIZE")) * 8 : sizeof(options),
-		.service = lookup("OPTION_SERVICE"),
-		.agent = lookup("OPTION_AGENT"),
-		.tags = tags,
-		.tags_count = 2,
+	    .size = lookup("SIZE") ? (size_t)strlen(lookup("SIZE")) * 8 : sizeof(options),
+	    .service = lookup("OPTION_SERVICE"),
+	    .agent = lookup("OPTION_AGENT"),
+	    .tags = tags,
+	    .tags_count = 2,
 	};
 
 	settings_check(&options, lookup("EXECUTABLE"));

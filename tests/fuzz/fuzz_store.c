@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a file of the store gives back: blocks and dictionary segments.  The first byte says what the
- * rest is: 'b' a block and 'd' segments (each behind two bytes of length) as they are behind zstd; 'a' a block
- * with its columns apart, its head without the sizes and then the planes, each behind two bytes of length; 'z' a block
- * as it stands in the file.
+ * What a file of the store gives back: blocks and dictionary segments.  The first byte says what
+ * the rest is: 'b' a block and 'd' segments (each behind two bytes of length) as they are behind
+ * zstd; 'a' a block with its columns apart, its head without the sizes and then the planes, each
+ * behind two bytes of length; 'z' a block as it stands in the file.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -26,7 +26,8 @@ static void block_again(struct codec *codec, const struct codec_columns *columns
 	FUZZ_CHECK(!codec_decode(codec, copy, packed.len, -1, &again));
 	FUZZ_CHECK(again.count == columns->count && again.values_count == columns->values_count);
 	for (size_t i = 0; i < columns->count; i++) {
-		FUZZ_CHECK(again.nodes[i] == columns->nodes[i] && again.counts[i] == columns->counts[i]);
+		FUZZ_CHECK(again.nodes[i] == columns->nodes[i] &&
+			   again.counts[i] == columns->counts[i]);
 		FUZZ_CHECK(!(parts & CODEC_TIMES) || again.times[i] == columns->times[i]);
 		FUZZ_CHECK(!(parts & CODEC_CONTEXTS) || again.contexts[i] == columns->contexts[i]);
 		for (size_t c = 0; c < columns->values_count; c++)
@@ -34,8 +35,8 @@ static void block_again(struct codec *codec, const struct codec_columns *columns
 	}
 }
 
-/* `raw`: what the head was made of, NULL if nobody knows.  Its parts stand third, behind two numbers that are seldom
- * longer than a byte. */
+/* `raw`: what the head was made of, NULL if nobody knows.  Its parts stand third, behind two
+ * numbers that are seldom longer than a byte. */
 static void block(struct codec *codec, struct str in, const uint8_t *raw, size_t raw_len)
 {
 	struct codec_columns columns CLEANUP(codec_columns_release) = {0};
@@ -55,7 +56,8 @@ static void block(struct codec *codec, struct str in, const uint8_t *raw, size_t
 		FUZZ_CHECK(columns.count <= columns.capacity || !columns.count);
 }
 
-static void pack_to(struct codec *codec, const void *bytes, size_t len, struct buf *to, struct buf *sizes)
+static void pack_to(struct codec *codec, const void *bytes, size_t len, struct buf *to,
+		    struct buf *sizes)
 {
 	struct str packed = {NULL, 0};
 
@@ -78,7 +80,8 @@ static struct str piece(const uint8_t **bytes, size_t *len)
 
 static void block_apart(struct codec *codec, const uint8_t *bytes, size_t len)
 {
-	struct buf raw CLEANUP(buf_release), planes CLEANUP(buf_release), packed CLEANUP(buf_release);
+	struct buf raw CLEANUP(buf_release), planes CLEANUP(buf_release),
+	    packed CLEANUP(buf_release);
 
 	buf_init(&raw, BUF_UNLIMITED);
 	buf_init(&planes, BUF_UNLIMITED);
@@ -123,7 +126,8 @@ static void dictionary_of_reader(const struct dict *d, const uint8_t *bytes, siz
 	l.lazy = true;
 	FUZZ_CHECK(!take_segments(&l, bytes, len));
 	FUZZ_CHECK(l.t.nodes_count == d->t.nodes_count && dict_hashes(&l));
-	FUZZ_CHECK(!memcmp(dict_hashes(&l), d->t.node_hashes, d->t.nodes_count * sizeof(*d->t.node_hashes)));
+	FUZZ_CHECK(!memcmp(dict_hashes(&l), d->t.node_hashes,
+			   d->t.nodes_count * sizeof(*d->t.node_hashes)));
 	dict_release(&l);
 }
 
@@ -147,8 +151,8 @@ static void dictionary(struct codec *codec, const uint8_t *bytes, size_t len)
 	if (!rc) {
 		dict_unwrite(&d);
 		FUZZ_CHECK(!dict_encode(&d, &again, &pieces));
-		FUZZ_CHECK(!codec_pack_pieces(codec, again.data, pieces.ends, pieces.count, DICT_LETTERS, CODEC_QUICK,
-					      &packed));
+		FUZZ_CHECK(!codec_pack_pieces(codec, again.data, pieces.ends, pieces.count,
+					      DICT_LETTERS, CODEC_QUICK, &packed));
 		FUZZ_CHECK(!codec_unpack(codec, packed.ptr, packed.len, &raw));
 		FUZZ_CHECK(raw.len == again.len && !memcmp(raw.ptr, again.data, raw.len));
 		FUZZ_CHECK(!dict_decode(&e, (struct str){again.data, again.len}));

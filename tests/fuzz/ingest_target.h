@@ -36,8 +36,8 @@ static inline void profile_walk(const struct profile *p)
 	}
 }
 
-/* One run. `head` has what the request says beside its body; `plain`: as from a file on the command line,
- * without limits of the request's own and without a window. */
+/* One run. `head` has what the request says beside its body; `plain`: as from a file on the command
+ * line, without limits of the request's own and without a window. */
 static inline void ingest_run(const struct ingest_protocol *protocol, struct ingest_request head,
 			      const uint8_t *bytes, size_t len, bool plain)
 {
@@ -66,7 +66,8 @@ static inline void ingest_run(const struct ingest_protocol *protocol, struct ing
 	FUZZ_CHECK(rc == 0 || rc == -EINVAL || rc == -EOPNOTSUPP || rc == -E2BIG || rc == -ENOMEM);
 	FUZZ_CHECK(rc == 0 || err.message[0]);
 	if (protocol->answer) {
-		const struct ingest_outcome outcome = {.code = rc, .err = &err, .findings = findings};
+		const struct ingest_outcome outcome = {
+		    .code = rc, .err = &err, .findings = findings};
 		struct buf body;
 		struct ingest_answer answer = {.status = rc ? 400 : 200, .body = &body};
 
@@ -87,11 +88,12 @@ static inline void ingest_run(const struct ingest_protocol *protocol, struct ing
 	profile_free(p);
 }
 
-static inline int ingest_one_with(const struct ingest_protocol *protocol, struct ingest_request head,
-				  const uint8_t *bytes, size_t len)
+static inline int ingest_one_with(const struct ingest_protocol *protocol,
+				  struct ingest_request head, const uint8_t *bytes, size_t len)
 {
 	ingest_run(protocol, head, bytes, len, len % 8 == 0);
-	/* Few bodies allocate more often; small numbers, the decoder's own tables, come more often. */
+	/* Few bodies allocate more often; small numbers, the decoder's own tables, come more
+	 * often. */
 	refusing = true;
 	refuse_left = refuse_draw(bytes, len, 1 + refuse_draw(bytes, len / 2, 64));
 	ingest_run(protocol, head, bytes, len, false);
@@ -107,8 +109,8 @@ static inline int ingest_one(const struct ingest_protocol *protocol, const uint8
 }
 
 /*
- * A request to one of a protocol's paths: a first line "PATH QUERY", where QUERY is name=value&..., a
- * second with the Content-Type, and the body behind them.
+ * A request to one of a protocol's paths: a first line "PATH QUERY", where QUERY is name=value&...,
+ * a second with the Content-Type, and the body behind them.
  */
 static inline struct str fuzz_cut(struct str *text, char c)
 {

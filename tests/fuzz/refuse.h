@@ -2,8 +2,8 @@
 /*
  * tests/fuzz/refuse.h - the same input again, with one allocation refused.
  *
- * For targets that are linked with REFUSE (tests/fuzz/CMakeLists.txt); included once in each.  Which
- * allocation it is follows from the input, so that a finding can be repeated.
+ * For targets that are linked with REFUSE (tests/fuzz/CMakeLists.txt); included once in each.
+ * Which allocation it is follows from the input, so that a finding can be repeated.
  */
 #ifndef TESTS_FUZZ_REFUSE_H
 #define TESTS_FUZZ_REFUSE_H
@@ -14,7 +14,7 @@
 
 #include "tests/support/refused_malloc.h"
 
-static unsigned long refuse_left; /* 0: none is refused */
+static unsigned long refuse_left;             /* 0: none is refused */
 __attribute__((unused)) static bool refusing; /* one was to be refused in this run */
 
 /* A number from 1 to `most` that the input draws. */

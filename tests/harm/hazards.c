@@ -35,8 +35,8 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*run)(void);
 	} all[] = {
-#define HAZARD(name) { #name, hazard_##name },
-		HAZARDS(HAZARD)
+#define HAZARD(name) {#name, hazard_##name},
+	    HAZARDS(HAZARD)
 #undef HAZARD
 	};
 

@@ -71,7 +71,9 @@ static void fill_numbers(int up_to)
 		need(write(fd, path + strlen(directory), 2) == 2, "write");
 	}
 	for (int i = 0; i < 20; i++)
-		burn(60); /* time for the client to look for its agent, and to think that it has a descriptor */
+		/* time for the client to look for its agent, and to think that it has a
+		 * descriptor */
+		burn(60);
 	threads(4, 20);
 	for (int i = 0; i < opened; i++) {
 		snprintf(path, sizeof(path), "%s/%d", directory, i);
@@ -117,7 +119,8 @@ static void count_files(const char *who)
 	int opened = 0;
 
 	need(!getrlimit(RLIMIT_NOFILE, &limit), "getrlimit");
-	printf("%s: limits %lld, %lld; open:", who, (long long)limit.rlim_cur, (long long)limit.rlim_max);
+	printf("%s: limits %lld, %lld; open:", who, (long long)limit.rlim_cur,
+	       (long long)limit.rlim_max);
 	for (int fd = 0; fd < sysconf(_SC_OPEN_MAX); fd++)
 		if (fcntl(fd, F_GETFD) >= 0)
 			printf(" %d", fd);
@@ -156,10 +159,11 @@ void hazard_as_tight(void)
 	printf("about %zu MiB\n", (most + 16) / 32 * 32);
 }
 
-/* The number of timers and queued signals of a user is one budget: the program's share is not ours. */
+/* The number of timers and queued signals of a user is one budget: the program's share is not
+ * ours. */
 void hazard_sigpending_tight(void)
 {
-	union sigval value = { .sival_int = 1 };
+	union sigval value = {.sival_int = 1};
 	sigset_t set;
 	int queued = 0;
 
@@ -181,19 +185,21 @@ void hazard_nproc_one(void)
 
 static void filter(uint32_t action)
 {
-	static const int refused[] = { SYS_timer_create, SYS_timer_settime, SYS_timer_delete,
-				       SYS_memfd_create, SYS_connect,	    SYS_sendmsg,
-				       SYS_socket,	 SYS_sigaltstack };
+	static const int refused[] = {SYS_timer_create, SYS_timer_settime, SYS_timer_delete,
+				      SYS_memfd_create, SYS_connect,       SYS_sendmsg,
+				      SYS_socket,       SYS_sigaltstack};
 	struct sock_filter code[32];
 	unsigned short n = 0;
 
-	code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+	code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+						 offsetof(struct seccomp_data, nr));
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
-		code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)refused[i], 0, 1);
+		code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
+							 (uint32_t)refused[i], 0, 1);
 		code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, action);
 	}
 	code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	const struct sock_fprog program = { n, code };
+	const struct sock_fprog program = {n, code};
 
 	need(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs");
 	need(!prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), "seccomp");
@@ -278,7 +284,7 @@ static void *wait_over(void *arg)
 void hazard_setuid_threads(void)
 {
 	pthread_t t[8];
-	int changed[8] = { 0 }, sum = 0;
+	int changed[8] = {0}, sum = 0;
 
 	for (int i = 0; i < 8; i++)
 		need(!pthread_create(&t[i], NULL, wait_over, &changed[i]), "thread");

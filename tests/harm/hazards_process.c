@@ -58,7 +58,7 @@ void hazard_vfork_exec(void)
 
 void hazard_spawns(void)
 {
-	char *const command[] = { (char *)"true", NULL };
+	char *const command[] = {(char *)"true", NULL};
 	int good = 0;
 	FILE *p;
 
@@ -124,7 +124,7 @@ static void *fork_many(void *arg)
 void hazard_fork_threads(void)
 {
 	pthread_t t[8];
-	int good[8] = { 0 }, sum = 0;
+	int good[8] = {0}, sum = 0;
 
 	for (int i = 0; i < 8; i++)
 		need(!pthread_create(&t[i], NULL, fork_many, &good[i]), "thread");
@@ -190,7 +190,8 @@ void hazard_exec_itself(void)
 void hazard_wait_any(void)
 {
 	burn(1200);
-	printf("children: %s\n", waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD ? "none" : "some");
+	printf("children: %s\n",
+	       waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD ? "none" : "some");
 }
 
 static char order[64];
@@ -200,12 +201,30 @@ static void note(const char *what)
 	strncat(order, what, sizeof(order) - strlen(order) - 1);
 }
 
-static void prepare_1(void) { note("p1 "); }
-static void prepare_2(void) { note("p2 "); }
-static void parent_1(void) { note("P1 "); }
-static void parent_2(void) { note("P2 "); }
-static void child_1(void) { note("c1 "); }
-static void child_2(void) { note("c2 "); }
+static void prepare_1(void)
+{
+	note("p1 ");
+}
+static void prepare_2(void)
+{
+	note("p2 ");
+}
+static void parent_1(void)
+{
+	note("P1 ");
+}
+static void parent_2(void)
+{
+	note("P2 ");
+}
+static void child_1(void)
+{
+	note("c1 ");
+}
+static void child_2(void)
+{
+	note("c2 ");
+}
 
 void hazard_atfork_order(void)
 {
@@ -260,7 +279,8 @@ void hazard_threads_churn(void)
 }
 
 static volatile int stop_loads;
-static const char *const libraries[] = { "libm.so.6", "libresolv.so.2", "libnss_files.so.2", "libutil.so.1" };
+static const char *const libraries[] = {"libm.so.6", "libresolv.so.2", "libnss_files.so.2",
+					"libutil.so.1"};
 
 static void *load_and_unload(void *arg)
 {
@@ -319,7 +339,7 @@ static void *throws(void *arg)
 void hazard_throws_and_loads(void)
 {
 	pthread_t t[6];
-	int caught[3] = { 0 };
+	int caught[3] = {0};
 
 	for (int i = 0; i < 6; i++)
 		need(!pthread_create(&t[i], NULL, i < 3 ? load_and_unload : throws,
@@ -353,19 +373,32 @@ void hazard_robust_mutex(void)
 	consistent = pthread_mutex_consistent(&robust);
 	pthread_mutex_unlock(&robust);
 	second = pthread_mutex_lock(&robust);
-	printf("%s, %d, %d\n", first == EOWNERDEAD ? "owner died" : strerror(first), consistent, second);
+	printf("%s, %d, %d\n", first == EOWNERDEAD ? "owner died" : strerror(first), consistent,
+	       second);
 }
 
 /* Names that the client uses inside, as a program might. */
 int session = 7, cpu = 8;
 void *thread_self(void);
-void *thread_self(void) { return &session; }
+void *thread_self(void)
+{
+	return &session;
+}
 int unwind(int a);
-int unwind(int a) { return a + 1; }
+int unwind(int a)
+{
+	return a + 1;
+}
 void drop(void);
-void drop(void) { session++; }
+void drop(void)
+{
+	session++;
+}
 int hello_send(void);
-int hello_send(void) { return session + cpu; }
+int hello_send(void)
+{
+	return session + cpu;
+}
 
 void hazard_name_clashes(void)
 {
@@ -374,12 +407,36 @@ void hazard_name_clashes(void)
 	printf("%d %d %d\n", hello_send(), unwind(1), thread_self() == &session);
 }
 
-void hazard_exit_plain(void) { burn(60); exit(7); }
-void hazard_exit_quick(void) { burn(60); quick_exit(8); }
-void hazard_exit_under(void) { burn(60); _exit(9); }
-void hazard_exit_abort(void) { burn(60); abort(); }
-void hazard_exit_terminated(void) { burn(60); raise(SIGTERM); }
-void hazard_exit_killed(void) { burn(60); raise(SIGKILL); }
+void hazard_exit_plain(void)
+{
+	burn(60);
+	exit(7);
+}
+void hazard_exit_quick(void)
+{
+	burn(60);
+	quick_exit(8);
+}
+void hazard_exit_under(void)
+{
+	burn(60);
+	_exit(9);
+}
+void hazard_exit_abort(void)
+{
+	burn(60);
+	abort();
+}
+void hazard_exit_terminated(void)
+{
+	burn(60);
+	raise(SIGTERM);
+}
+void hazard_exit_killed(void)
+{
+	burn(60);
+	raise(SIGKILL);
+}
 
 void hazard_exit_with_threads(void)
 {
@@ -402,7 +459,8 @@ void hazard_mixed(void)
 		pthread_t t[4];
 
 		for (int k = 0; k < 4; k++)
-			need(!pthread_create(&t[k], NULL, burn_thread, (void *)(intptr_t)10), "thread");
+			need(!pthread_create(&t[k], NULL, burn_thread, (void *)(intptr_t)10),
+			     "thread");
 		for (int k = 0; k < 4; k++)
 			pthread_join(t[k], NULL);
 	}

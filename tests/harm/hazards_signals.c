@@ -29,7 +29,7 @@ static void count(int signal)
 
 static void set_handler(int signal, void (*handler)(int), int flags)
 {
-	struct sigaction a = { .sa_handler = handler, .sa_flags = flags };
+	struct sigaction a = {.sa_handler = handler, .sa_flags = flags};
 
 	sigemptyset(&a.sa_mask);
 	need(!sigaction(signal, &a, NULL), "sigaction");
@@ -47,12 +47,13 @@ void hazard_own_sigprof(void)
 		raise(SIGPROF);
 	need(!sigaction(SIGPROF, NULL, &now), "sigaction");
 	printf("seen %d, handler is %s, flags %x\n", (int)seen,
-	       now.sa_handler == count ? "its own" : "another", (unsigned)now.sa_flags & SA_RESTART);
+	       now.sa_handler == count ? "its own" : "another",
+	       (unsigned)now.sa_flags & SA_RESTART);
 }
 
 void hazard_sigprof_by_setitimer(void)
 {
-	const struct itimerval each = { { 0, 5000 }, { 0, 5000 } }, none = { 0 };
+	const struct itimerval each = {{0, 5000}, {0, 5000}}, none = {0};
 	struct itimerval now;
 
 	need(!getitimer(ITIMER_PROF, &now), "getitimer");
@@ -98,7 +99,7 @@ static void burn_in_handler(int signal)
 void hazard_altstack(void)
 {
 	size_t bytes = (size_t)sysconf(_SC_MINSIGSTKSZ) + 2048;
-	stack_t mine = { .ss_sp = malloc(bytes), .ss_size = bytes }, now;
+	stack_t mine = {.ss_sp = malloc(bytes), .ss_size = bytes}, now;
 
 	need(mine.ss_sp && !sigaltstack(&mine, NULL), "sigaltstack");
 	set_handler(SIGUSR1, burn_in_handler, SA_ONSTACK);
@@ -147,7 +148,7 @@ static __attribute__((noinline)) int recurse(volatile char *above)
 /* Down to the guard page, where only the alternate stack is left. */
 void hazard_deep_recursion(void)
 {
-	stack_t mine = { .ss_sp = malloc(65536), .ss_size = 65536 };
+	stack_t mine = {.ss_sp = malloc(65536), .ss_size = 65536};
 	volatile char top = 0;
 	need(mine.ss_sp && !sigaltstack(&mine, NULL), "sigaltstack");
 	set_handler(SIGSEGV, jump_back, SA_ONSTACK);
@@ -208,8 +209,8 @@ static void real_time(int signal, siginfo_t *si, void *context)
 /* Queued signals are counted by the kernel: none may be lost, and none may be refused. */
 void hazard_signal_storm(void)
 {
-	struct sigaction a = { .sa_sigaction = real_time, .sa_flags = SA_SIGINFO | SA_RESTART };
-	union sigval value = { .sival_int = 7 };
+	struct sigaction a = {.sa_sigaction = real_time, .sa_flags = SA_SIGINFO | SA_RESTART};
+	union sigval value = {.sival_int = 7};
 	pthread_t t;
 	int refused = 0;
 
@@ -237,7 +238,7 @@ static void allocate(int signal)
 /* The interrupted code does not allocate, so that this is allowed. */
 void hazard_malloc_in_handler(void)
 {
-	const struct itimerval each = { { 0, 1000 }, { 0, 1000 } }, none = { 0 };
+	const struct itimerval each = {{0, 1000}, {0, 1000}}, none = {0};
 
 	set_handler(SIGALRM, allocate, SA_RESTART);
 	setitimer(ITIMER_REAL, &each, NULL);
@@ -275,7 +276,8 @@ void hazard_signals_read_back(void)
 	for (int i = 1; i < 65; i++)
 		masked += sigismember(&mask, i) == 1;
 	need(!sigaltstack(NULL, &stack), "sigaltstack");
-	printf("handlers %d, masked %d, altstack %d\n", handlers, masked, !(stack.ss_flags & SS_DISABLE));
+	printf("handlers %d, masked %d, altstack %d\n", handlers, masked,
+	       !(stack.ss_flags & SS_DISABLE));
 	printf("default: %d\n", signal(SIGPROF, SIG_IGN) == SIG_DFL);
 	printf("ignored: %d\n", signal(SIGPROF, SIG_DFL) == SIG_IGN);
 }
@@ -330,7 +332,7 @@ static void note(int r, int error)
 static void *naive(void *arg)
 {
 	int kind = (int)(intptr_t)arg, pair[2], epoll = epoll_create1(0), r = 0;
-	struct timeval wait = { 0, 3000 };
+	struct timeval wait = {0, 3000};
 	struct epoll_event event;
 	sem_t never;
 	char byte;
@@ -339,7 +341,7 @@ static void *naive(void *arg)
 	need(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair), "socketpair");
 	setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
 	for (int i = 0; i < 250; i++) {
-		struct timespec t = { 0, 3000000 }, until;
+		struct timespec t = {0, 3000000}, until;
 
 		burn(3);
 		errno = 0;
@@ -354,7 +356,7 @@ static void *naive(void *arg)
 			r = nanosleep(&t, NULL);
 			break;
 		case 3:
-			wait = (struct timeval){ 0, 3000 };
+			wait = (struct timeval){0, 3000};
 			r = select(0, NULL, NULL, NULL, &wait);
 			break;
 		case 4:
@@ -433,7 +435,8 @@ void hazard_cancel(void)
 			pthread_t t;
 			void *result;
 
-			need(!pthread_create(&t, NULL, cancelled, (void *)(intptr_t)kind), "thread");
+			need(!pthread_create(&t, NULL, cancelled, (void *)(intptr_t)kind),
+			     "thread");
 			burn(2);
 			pthread_cancel(t);
 			pthread_join(t, &result);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A month of a host with ten services, at the speed of the generator and under the default retention:
- * the store stays within its budget, and every hour that has not aged out of the last level has the
- * sum that was put, whatever level it comes from.
+ * A month of a host with ten services, at the speed of the generator and under the default
+ * retention: the store stays within its budget, and every hour that has not aged out of the last
+ * level has the sum that was put, whatever level it comes from.
  *
  *	store_month [DAYS [SAMPLES]]     samples a service and minute
  */
@@ -99,7 +99,8 @@ int main(int argc, char **argv)
 	for (unsigned s = 0; s < SERVICES; s++)
 		if (model_service_init(&model[s], s))
 			return 1;
-	if (storage_open(location, NULL, &store, &err) || storage_reader_open(store, &reader, &err)) {
+	if (storage_open(location, NULL, &store, &err) ||
+	    storage_reader_open(store, &reader, &err)) {
 		(void)printf("not ok store_month: %s\n", err.message);
 		return 1;
 	}

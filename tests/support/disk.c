@@ -33,11 +33,11 @@ enum kind { MADE, WRITTEN, CUT, SYNCED, UNLINKED, RENAMED, FOLDER_MADE, FOLDER_S
 
 struct entry {
 	enum kind kind;
-	int file;          /* number of the file as it was made, not of its name */
-	int64_t at;        /* offset, length, or the mark */
+	int file;   /* number of the file as it was made, not of its name */
+	int64_t at; /* offset, length, or the mark */
 	size_t len;
-	void *bytes;       /* WRITTEN */
-	char *name, *to;   /* below the watched folder */
+	void *bytes;     /* WRITTEN */
+	char *name, *to; /* below the watched folder */
 };
 
 static struct {
@@ -70,7 +70,7 @@ static const char *below_root(const char *path)
 	size_t len = strlen(disk.root);
 
 	return path && len && !strncmp(path, disk.root, len) && path[len] == '/' ? path + len + 1
-										  : NULL;
+										 : NULL;
 }
 
 static void append(struct entry e)
@@ -166,12 +166,14 @@ static int fails(unsigned call)
 {
 	int error = 0;
 
-	if (!(disk.failing & call)) /* what is read without the lock changes between two steps only */
+	if (!(disk.failing &
+	      call)) /* what is read without the lock changes between two steps only */
 		return 0;
 	pthread_mutex_lock(&disk.lock);
 	if (disk.failing & call) {
 		disk.calls++;
-		if (disk.nth && (disk.calls == disk.nth || (disk.sticky && disk.calls > disk.nth))) {
+		if (disk.nth &&
+		    (disk.calls == disk.nth || (disk.sticky && disk.calls > disk.nth))) {
 			error = disk.error;
 			disk.failed = true;
 		}
@@ -385,7 +387,8 @@ static int file_sync(sqlite3_file *f, int flags)
 		/* The real one's first sync of a WAL or a journal also syncs its folder. */
 		const char *name = disk.names[file->file];
 
-		if (name && (strstr(name, "-wal") || strstr(name, "-journal")) && strchr(name, '/')) {
+		if (name && (strstr(name, "-wal") || strstr(name, "-journal")) &&
+		    strchr(name, '/')) {
 			char *folder = copy(name);
 
 			*strrchr(folder, '/') = '\0';
@@ -730,7 +733,7 @@ void disk_replay_image(const struct disk_replay *r, enum disk_loss loss, uint64_
 		       const char *dir)
 {
 	struct disk_replay names = {0};
-	size_t changes = loss == DISK_LOSE_ALL	 ? 0
+	size_t changes = loss == DISK_LOSE_ALL   ? 0
 			 : loss == DISK_KEEP_ALL ? r->pending_count
 						 : (size_t)draw(random, r->pending_count + 1);
 	char path[1024];

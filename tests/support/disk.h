@@ -24,8 +24,8 @@ enum disk_call {
 	DISK_READ = 1,
 	DISK_WRITE = 2,
 	DISK_TRUNCATE = 4,
-	DISK_SYNC = 8,   /* of files and folders */
-	DISK_OPEN = 16,  /* by SQLite */
+	DISK_SYNC = 8,  /* of files and folders */
+	DISK_OPEN = 16, /* by SQLite */
 	DISK_UNLINK = 32,
 	DISK_RENAME = 64,
 	DISK_MKDIR = 128,

@@ -281,10 +281,10 @@ static int records_received(void *arg, const struct storage_records *records)
 		assert_true(records->context[i] < records->contexts_count);
 		assert_true(!records->times_ns == to->scan->timeless);
 		record_line(to->answer, stack, (int)records->series,
-			    records->times_ns ? records->times_ns[i] : 0,
-			    records->runtime_id, records->pid, records->segment.strings,
-			    records->labels, records->contexts[records->context[i]],
-			    records->values[i], records->counts[i]);
+			    records->times_ns ? records->times_ns[i] : 0, records->runtime_id,
+			    records->pid, records->segment.strings, records->labels,
+			    records->contexts[records->context[i]], records->values[i],
+			    records->counts[i]);
 	}
 	return 0;
 }

@@ -2,8 +2,8 @@
 /*
  * tests/support/refused_malloc.h - an allocator that says no when it is told to.
  *
- * For programs that are linked with --wrap=malloc,--wrap=calloc,--wrap=realloc; included once in each, which
- * defines `malloc_is_refused` above it: asked for each allocation, true refuses it.
+ * For programs that are linked with --wrap=malloc,--wrap=calloc,--wrap=realloc; included once in
+ * each, which defines `malloc_is_refused` above it: asked for each allocation, true refuses it.
  */
 #ifndef TESTS_SUPPORT_REFUSED_MALLOC_H
 #define TESTS_SUPPORT_REFUSED_MALLOC_H

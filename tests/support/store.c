@@ -188,7 +188,7 @@ static void compare(struct fixture *f, const struct model *m, const struct stora
 	model_series(m, scan->from_ns, scan->until_ns, &a[4].model);
 	assert_int_equal(store_series(f->reader, scan->from_ns, scan->until_ns, &a[4].store), 0);
 	static const char *const names[] = {"scan",   "timeline", "records",
-					    "losses", "series",	  "timeless records"};
+					    "losses", "series",   "timeless records"};
 
 	for (size_t i = 0; i < ARRAY_LEN(a); i++)
 		same(names[i], &a[i].model, &a[i].store);

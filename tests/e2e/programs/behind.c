@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A timer's signal that waits until the profiler has written the thread's end: SIGPROF is blocked while the
- * program works, and let in by what writes out the C library's last buffer, after every destructor.
+ * A timer's signal that waits until the profiler has written the thread's end: SIGPROF is blocked
+ * while the program works, and let in by what writes out the C library's last buffer, after every
+ * destructor.
  *
  *	behind SECONDS
  *
- * Prints the nanoseconds of CPU time up to there, and waits for the end of its input before it lets the signal in.
+ * Prints the nanoseconds of CPU time up to there, and waits for the end of its input before it lets
+ * the signal in.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -40,7 +42,7 @@ static ssize_t at_the_end(void *cookie, const char *text, size_t len)
 int main(int argc, char **argv)
 {
 	long long until = used() + (long long)((argc > 1 ? atof(argv[1]) : 1) * 1e9);
-	FILE *last = fopencookie(NULL, "w", (cookie_io_functions_t){ .write = at_the_end });
+	FILE *last = fopencookie(NULL, "w", (cookie_io_functions_t){.write = at_the_end});
 
 	if (!last)
 		return 1;

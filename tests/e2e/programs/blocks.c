@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * blocks [SEED]: blocks in one libc function after the other and prints "NAME NANOSECONDS" for each: how long its calls
- * took by the exact clock.  A second thread, or a timeout, ends every wait after 30 to 50 ms.
+ * blocks [SEED]: blocks in one libc function after the other and prints "NAME NANOSECONDS" for
+ * each: how long its calls took by the exact clock.  A second thread, or a timeout, ends every wait
+ * after 30 to 50 ms.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -45,7 +46,7 @@ static unsigned seed = 1;
 static struct timespec span(void)
 {
 	seed = seed * 1103515245 + 12345;
-	return (struct timespec){ 0, 30000000 + (long)(seed >> 8) % 20000000 };
+	return (struct timespec){0, 30000000 + (long)(seed >> 8) % 20000000};
 }
 
 static struct timespec later(clockid_t clock)
@@ -99,14 +100,14 @@ static void wake_message(void)
 	struct {
 		long type;
 		char text[1];
-	} m = { 1, "x" };
+	} m = {1, "x"};
 
 	if (msgsnd(queue, &m, 1, 0))
 		abort();
 }
 static void wake_semop(void)
 {
-	struct sembuf op = { 0, 1, 0 };
+	struct sembuf op = {0, 1, 0};
 
 	semop(semaphores, &op, 1);
 }
@@ -120,7 +121,7 @@ static void wake_flock(void)
 }
 static void wake_ofd(void)
 {
-	struct flock l = { .l_type = F_UNLCK };
+	struct flock l = {.l_type = F_UNLCK};
 
 	fcntl(locked[1], F_OFD_SETLK, &l);
 }
@@ -129,24 +130,37 @@ static void wake_ofd(void)
 
 static char buffer[64];
 
-static void in_read(void) { (void)!read(bytes[0], buffer, 9); }
-static void in_read_chk(void) { (void)!__read_chk(bytes[0], buffer, 9, sizeof(buffer)); }
+static void in_read(void)
+{
+	(void)!read(bytes[0], buffer, 9);
+}
+static void in_read_chk(void)
+{
+	(void)!__read_chk(bytes[0], buffer, 9, sizeof(buffer));
+}
 static void in_readv(void)
 {
-	struct iovec v = { buffer, 9 };
+	struct iovec v = {buffer, 9};
 
 	(void)!readv(bytes[0], &v, 1);
 }
-static void in_recv(void) { recv(pair[0], buffer, 1, 0); }
-static void in_recv_chk(void) { __recv_chk(pair[0], buffer, 1, sizeof(buffer), 0); }
+static void in_recv(void)
+{
+	recv(pair[0], buffer, 1, 0);
+}
+static void in_recv_chk(void)
+{
+	__recv_chk(pair[0], buffer, 1, sizeof(buffer), 0);
+}
 static void in_recvmsg(void)
 {
-	struct iovec v = { buffer, 1 };
-	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
+	struct iovec v = {buffer, 1};
+	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1};
 
 	recvmsg(pair[0], &m, 0);
 }
-/* Sockets that did not block, and do again: by F_SETFL, by FIONBIO, and because the number is another file's. */
+/* Sockets that did not block, and do again: by F_SETFL, by FIONBIO, and because the number is
+ * another file's. */
 static void in_recv_again(void)
 {
 	fcntl(pair[0], F_SETFL, O_NONBLOCK);
@@ -177,7 +191,10 @@ static void in_read_reused(void)
 	close(replaced[0]);
 	close(replaced[1]);
 }
-static void in_poll(void) { poll(NULL, 0, 40); }
+static void in_poll(void)
+{
+	poll(NULL, 0, 40);
+}
 static void in_ppoll(void)
 {
 	struct timespec t = span();
@@ -186,7 +203,7 @@ static void in_ppoll(void)
 }
 static void in_select(void)
 {
-	struct timeval t = { 0, 35000 };
+	struct timeval t = {0, 35000};
 
 	select(0, NULL, NULL, NULL, &t);
 }
@@ -208,15 +225,24 @@ static void in_clock_nanosleep(void)
 
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
 }
-static void in_usleep(void) { usleep(33000); }
+static void in_usleep(void)
+{
+	usleep(33000);
+}
 static void in_thrd_sleep(void)
 {
 	struct timespec t = span();
 
 	thrd_sleep(&t, NULL);
 }
-static void in_fread(void) { (void)!fread(buffer, 9, 1, stream); }
-static void in_fgets(void) { (void)!fgets(buffer, sizeof(buffer), stream); }
+static void in_fread(void)
+{
+	(void)!fread(buffer, 9, 1, stream);
+}
+static void in_fgets(void)
+{
+	(void)!fgets(buffer, sizeof(buffer), stream);
+}
 static void in_getc(void)
 {
 	for (int i = 0; i < 9; i++)
@@ -235,8 +261,14 @@ static void in_fscanf(void)
 
 	(void)!fscanf(stream, "%d", &n);
 }
-static void in_system(void) { (void)!system("sleep 0.04"); }
-static void in_barrier(void) { pthread_barrier_wait(&barrier); }
+static void in_system(void)
+{
+	(void)!system("sleep 0.04");
+}
+static void in_barrier(void)
+{
+	pthread_barrier_wait(&barrier);
+}
 static void in_syscall(void)
 {
 	__atomic_store_n(&word, 0, __ATOMIC_SEQ_CST);
@@ -253,7 +285,7 @@ static void in_msgrcv(void)
 }
 static void in_semop(void)
 {
-	struct sembuf op = { 0, -1, 0 };
+	struct sembuf op = {0, -1, 0};
 
 	semop(semaphores, &op, 1);
 }
@@ -283,7 +315,10 @@ static void in_sigtimedwait(void)
 	sigaddset(&s, SIGUSR2);
 	sigtimedwait(&s, NULL, &t);
 }
-static void in_pause(void) { pause(); }
+static void in_pause(void)
+{
+	pause();
+}
 static void in_flock(void)
 {
 	flock(locked[0], LOCK_EX);
@@ -292,7 +327,7 @@ static void in_flock(void)
 }
 static void in_fcntl(void)
 {
-	struct flock write_lock = { .l_type = F_WRLCK }, none = { .l_type = F_UNLCK };
+	struct flock write_lock = {.l_type = F_WRLCK}, none = {.l_type = F_UNLCK};
 
 	fcntl(locked[0], F_OFD_SETLKW, &write_lock);
 	fcntl(locked[0], F_OFD_SETLK, &none);
@@ -318,43 +353,46 @@ static const struct {
 	const char *name; /* of the function, as the profile has it */
 	void (*in)(void), (*wake)(void);
 } waits[] = {
-	{ "read", in_read, wake_line },
-	{ "read", in_read_chk, wake_line },
-	{ "readv", in_readv, wake_line },
-	{ "recv", in_recv, wake_pair },
-	{ "recv", in_recv_chk, wake_pair },
-	{ "recvmsg", in_recvmsg, wake_pair },
-	{ "recv", in_recv_again, wake_pair },
-	{ "recvfrom", in_recvfrom, wake_pair },
-	{ "read", in_read_reused, wake_line },
-	{ "poll", in_poll, NULL },
-	{ "ppoll", in_ppoll, NULL },
-	{ "select", in_select, NULL },
-	{ "epoll_wait", in_epoll_wait, NULL },
-	{ "nanosleep", in_nanosleep, NULL },
-	{ "clock_nanosleep", in_clock_nanosleep, NULL },
-	{ "usleep", in_usleep, NULL },
-	{ "thrd_sleep", in_thrd_sleep, NULL },
-	{ "fread", in_fread, wake_line },
-	{ "fgets", in_fgets, wake_line },
-	{ "getc", in_getc, wake_line },
-	{ "getdelim", in_getline, wake_line },
-	{ "__isoc99_vfscanf", in_fscanf, wake_line },
-	{ "system", in_system, NULL },
-	{ "pthread_barrier_wait", in_barrier, wake_barrier },
-	{ "syscall", in_syscall, wake_futex },
-	{ "msgrcv", in_msgrcv, wake_message },
-	{ "semop", in_semop, wake_semop },
-	{ "sem_timedwait", in_sem_timedwait, NULL },
-	{ "pthread_cond_timedwait", in_cond_timedwait, NULL },
-	{ "sigtimedwait", in_sigtimedwait, NULL },
-	{ "pause", in_pause, wake_signal },
-	{ "flock", in_flock, wake_flock },
-	{ "fcntl64", in_fcntl, wake_ofd },
-	{ "pthread_join", in_join, NULL },
+    {"read", in_read, wake_line},
+    {"read", in_read_chk, wake_line},
+    {"readv", in_readv, wake_line},
+    {"recv", in_recv, wake_pair},
+    {"recv", in_recv_chk, wake_pair},
+    {"recvmsg", in_recvmsg, wake_pair},
+    {"recv", in_recv_again, wake_pair},
+    {"recvfrom", in_recvfrom, wake_pair},
+    {"read", in_read_reused, wake_line},
+    {"poll", in_poll, NULL},
+    {"ppoll", in_ppoll, NULL},
+    {"select", in_select, NULL},
+    {"epoll_wait", in_epoll_wait, NULL},
+    {"nanosleep", in_nanosleep, NULL},
+    {"clock_nanosleep", in_clock_nanosleep, NULL},
+    {"usleep", in_usleep, NULL},
+    {"thrd_sleep", in_thrd_sleep, NULL},
+    {"fread", in_fread, wake_line},
+    {"fgets", in_fgets, wake_line},
+    {"getc", in_getc, wake_line},
+    {"getdelim", in_getline, wake_line},
+    {"__isoc99_vfscanf", in_fscanf, wake_line},
+    {"system", in_system, NULL},
+    {"pthread_barrier_wait", in_barrier, wake_barrier},
+    {"syscall", in_syscall, wake_futex},
+    {"msgrcv", in_msgrcv, wake_message},
+    {"semop", in_semop, wake_semop},
+    {"sem_timedwait", in_sem_timedwait, NULL},
+    {"pthread_cond_timedwait", in_cond_timedwait, NULL},
+    {"sigtimedwait", in_sigtimedwait, NULL},
+    {"pause", in_pause, wake_signal},
+    {"flock", in_flock, wake_flock},
+    {"fcntl64", in_fcntl, wake_ofd},
+    {"pthread_join", in_join, NULL},
 };
 
-static void nothing(int signal) { (void)signal; }
+static void nothing(int signal)
+{
+	(void)signal;
+}
 
 static void prepare(void)
 {
@@ -403,7 +441,7 @@ int main(int argc, char **argv)
 		if (waits[i].in == in_flock)
 			flock(locked[1], LOCK_EX);
 		if (waits[i].in == in_fcntl) {
-			struct flock l = { .l_type = F_WRLCK };
+			struct flock l = {.l_type = F_WRLCK};
 
 			flock(locked[1], LOCK_UN);
 			fcntl(locked[1], F_OFD_SETLK, &l);

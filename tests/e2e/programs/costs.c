@@ -4,9 +4,9 @@
  *
  *	costs deep|malloc|calls|locks|mixed ROUNDS|0 [SECONDS]
  *
- * deep: computes below 400 frames.  malloc: blocks of 64 KiB below 400 frames.  calls: reads a byte of
- * /dev/zero, which never blocks.  locks: two threads and one mutex.  mixed: all of them by turns.
- * Prints "cpu_ns own_cost_ns rounds"; own cost is 0 without the library.
+ * deep: computes below 400 frames.  malloc: blocks of 64 KiB below 400 frames.  calls: reads a byte
+ * of /dev/zero, which never blocks.  locks: two threads and one mutex.  mixed: all of them by
+ * turns. Prints "cpu_ns own_cost_ns rounds"; own cost is 0 without the library.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -109,11 +109,14 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*work)(void);
 		int depth;
-	} kinds[] = { { "deep", compute, DEPTH }, { "malloc", allocate, DEPTH }, { "calls", call, 2 },
-		      { "locks", locks, 2 }, { "mixed", mixed, 20 } };
+	} kinds[] = {{"deep", compute, DEPTH},
+		     {"malloc", allocate, DEPTH},
+		     {"calls", call, 2},
+		     {"locks", locks, 2},
+		     {"mixed", mixed, 20}};
 	long rounds = argc > 2 ? atol(argv[2]) : 0, done = 0;
 	int64_t until = (int64_t)((argc > 3 ? atof(argv[3]) : 1) * 1e9);
-	struct hearth_stats stats = { .size = sizeof(stats) };
+	struct hearth_stats stats = {.size = sizeof(stats)};
 
 	zero = open("/dev/zero", O_RDONLY);
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)

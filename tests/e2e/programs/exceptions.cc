@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// exceptions COUNT [LIBRARY] - throws COUNT of one type and a third of that of another, and catches all.
+// exceptions COUNT [LIBRARY] - throws COUNT of one type and a third of that of another, and catches
+// all.
 // With LIBRARY, a C++ library, what is thrown comes from there.
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
 #include <vector>
 
-namespace shop {
+namespace shop
+{
 template <typename T> struct Missing {
 	T what;
 };
@@ -29,7 +31,10 @@ PART static void throw_seldom()
 // A destructor on the way, so that unwinding has work to do in between.
 struct Counted {
 	long *n;
-	~Counted() { ++*n; }
+	~Counted()
+	{
+		++*n;
+	}
 };
 
 PART static void between(void (*thrower)(), long *unwound)

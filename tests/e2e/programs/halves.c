@@ -44,7 +44,7 @@ static int64_t waited_ns(void)
 
 __attribute__((noinline)) static int64_t rest(void)
 {
-	const struct timespec ts = { 0, 20000000 };
+	const struct timespec ts = {0, 20000000};
 	int64_t start = now(CLOCK_MONOTONIC);
 
 	nanosleep(&ts, NULL);
@@ -66,8 +66,7 @@ static void *half(void *arg)
 		waited += waited_ns();
 	}
 	printf("%lld %lld %lld %lld\n", (long long)now(CLOCK_THREAD_CPUTIME_ID),
-	       (long long)(now(CLOCK_MONOTONIC) - start), (long long)asleep,
-	       (long long)waited);
+	       (long long)(now(CLOCK_MONOTONIC) - start), (long long)asleep, (long long)waited);
 	return NULL;
 }
 

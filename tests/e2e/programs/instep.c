@@ -4,8 +4,8 @@
  *
  *	instep sleep|spin PHASE_US SECONDS
  *
- * sleep: 1 ms of each, then asleep up to the next tick's phase.  spin: half a tick of each, by the clock,
- * without a pause.  Prints "a_ns b_ns total_ns" of CPU time.
+ * sleep: 1 ms of each, then asleep up to the next tick's phase.  spin: half a tick of each, by the
+ * clock, without a pause.  Prints "a_ns b_ns total_ns" of CPU time.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -39,7 +39,7 @@ BURST(burst_b, 2)
 
 static void sleep_until(int64_t at_ns)
 {
-	const struct timespec ts = { at_ns / 1000000000, at_ns % 1000000000 };
+	const struct timespec ts = {at_ns / 1000000000, at_ns % 1000000000};
 
 	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL);
 }
@@ -62,6 +62,7 @@ int main(int argc, char **argv)
 		a += burst_a(start + half);
 		b += burst_b(start + 2 * half);
 	}
-	printf("%lld %lld %lld\n", (long long)a, (long long)b, (long long)now(CLOCK_THREAD_CPUTIME_ID));
+	printf("%lld %lld %lld\n", (long long)a, (long long)b,
+	       (long long)now(CLOCK_THREAD_CPUTIME_ID));
 	return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * About half of its CPU time in the kernel, in blocks of random length: reads of /dev/zero, and sums of
- * what was read.
+ * About half of its CPU time in the kernel, in blocks of random length: reads of /dev/zero, and
+ * sums of what was read.
  *
  *	kernel SECONDS SEED
  *

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * locks MODE ROUNDS [SEED] - a thread waits for locks that another one holds, every time, and says for
- * how long: what the profiler shows must agree.
+ * locks MODE ROUNDS [SEED] - a thread waits for locks that another one holds, every time, and says
+ * for how long: what the profiler shows must agree.
  *
  *	blame   g_pool_lock, held by hold_long in one round of five and by hold_short in the others
  *	hold    uncontended holds of g_hold_lock of a known length
- *	names   a named lock, a member of a static object, a lock that make_lock initialized, a rwlock,
- *	        a spinlock, a semaphore and a C11 mutex
+ *	names   a named lock, a member of a static object, a lock that make_lock initialized, a
+ *	        rwlock, a spinlock, a semaphore and a C11 mutex
  *
- * Prints "NAME NUMBER" lines: counts, nanoseconds, and what a sampled sum may be off by (its variance
- * with a mean of 4 ms, the square root of it in nanoseconds).
+ * Prints "NAME NUMBER" lines: counts, nanoseconds, and what a sampled sum may be off by (its
+ * variance with a mean of 4 ms, the square root of it in nanoseconds).
  */
 #include <math.h>
 #include <pthread.h>
@@ -33,7 +33,7 @@ static pthread_mutex_t g_hold_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct {
 	char other[0x28];
 	pthread_mutex_t lock;
-} pool = { .lock = PTHREAD_MUTEX_INITIALIZER };
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER};
 static pthread_rwlock_t g_table_lock = PTHREAD_RWLOCK_INITIALIZER;
 static pthread_spinlock_t g_spin_lock;
 static sem_t g_slots;
@@ -92,9 +92,10 @@ static void *waiter(void *arg)
 }
 
 /* Held before the other one is told, and until it has waited for a while. */
-static inline __attribute__((always_inline)) void hold_while_waited_for(const struct kind *kind, int64_t ns)
+static inline __attribute__((always_inline)) void hold_while_waited_for(const struct kind *kind,
+									int64_t ns)
 {
-	struct timespec nap = { 0, ns };
+	struct timespec nap = {0, ns};
 
 	(void)kind->take(kind->lock);
 	shared.kind = kind;
@@ -120,16 +121,46 @@ PART static void hold_short(const struct kind *kind)
 	__asm__ volatile("");
 }
 
-static int mutex_take(void *l) { return pthread_mutex_lock(l); }
-static int mutex_give(void *l) { return pthread_mutex_unlock(l); }
-static int table_take(void *l) { return pthread_rwlock_wrlock(l); }
-static int table_give(void *l) { return pthread_rwlock_unlock(l); }
-static int spin_take(void *l) { return pthread_spin_lock(l); }
-static int spin_give(void *l) { return pthread_spin_unlock(l); }
-static int slot_take(void *l) { return sem_wait(l); }
-static int slot_give(void *l) { return sem_post(l); }
-static int c11_take(void *l) { return mtx_lock(l); }
-static int c11_give(void *l) { return mtx_unlock(l); }
+static int mutex_take(void *l)
+{
+	return pthread_mutex_lock(l);
+}
+static int mutex_give(void *l)
+{
+	return pthread_mutex_unlock(l);
+}
+static int table_take(void *l)
+{
+	return pthread_rwlock_wrlock(l);
+}
+static int table_give(void *l)
+{
+	return pthread_rwlock_unlock(l);
+}
+static int spin_take(void *l)
+{
+	return pthread_spin_lock(l);
+}
+static int spin_give(void *l)
+{
+	return pthread_spin_unlock(l);
+}
+static int slot_take(void *l)
+{
+	return sem_wait(l);
+}
+static int slot_give(void *l)
+{
+	return sem_post(l);
+}
+static int c11_take(void *l)
+{
+	return mtx_lock(l);
+}
+static int c11_give(void *l)
+{
+	return mtx_unlock(l);
+}
 
 PART static pthread_mutex_t *make_lock(void)
 {
@@ -141,9 +172,9 @@ PART static pthread_mutex_t *make_lock(void)
 
 static void blame(long rounds, unsigned seed)
 {
-	static const struct kind kind = { "g_pool_lock", &g_pool_lock, mutex_take, mutex_give };
-	int64_t sums[2] = { 0, 0 };
-	double variances[2] = { 0, 0 };
+	static const struct kind kind = {"g_pool_lock", &g_pool_lock, mutex_take, mutex_give};
+	int64_t sums[2] = {0, 0};
+	double variances[2] = {0, 0};
 
 	for (long i = 0; i < rounds; i++) {
 		bool is_long = rand_r(&seed) % 5 == 0;
@@ -152,7 +183,8 @@ static void blame(long rounds, unsigned seed)
 		double p = -expm1(-(double)shared.waited_ns / MEAN_NS);
 
 		sums[is_long] += shared.waited_ns;
-		variances[is_long] += (double)shared.waited_ns * (double)shared.waited_ns * (1 - p) / p;
+		variances[is_long] +=
+		    (double)shared.waited_ns * (double)shared.waited_ns * (1 - p) / p;
 	}
 	printf("count %ld\nwait %lld\nlong %lld\nshort %lld\nlong_se %.0f\nshort_se %.0f\n", rounds,
 	       (long long)(sums[0] + sums[1]), (long long)sums[1], (long long)sums[0],
@@ -180,20 +212,21 @@ static void hold(long rounds)
 
 	for (long i = 0; i < rounds; i++)
 		hold_known(&sum, &squares);
-	printf("count %ld\nhold %lld\nroot_of_squares %.0f\n", rounds, (long long)sum, sqrt(squares));
+	printf("count %ld\nhold %lld\nroot_of_squares %.0f\n", rounds, (long long)sum,
+	       sqrt(squares));
 }
 
 static void names(long rounds)
 {
 	pthread_mutex_t *named = malloc(sizeof(*named)), *made = make_lock();
 	const struct kind kinds[] = {
-		{ "named", named, mutex_take, mutex_give },
-		{ "made", made, mutex_take, mutex_give },
-		{ "member", &pool.lock, mutex_take, mutex_give },
-		{ "table", &g_table_lock, table_take, table_give },
-		{ "spin", (void *)(uintptr_t)&g_spin_lock, spin_take, spin_give },
-		{ "slots", &g_slots, slot_take, slot_give },
-		{ "c11", &g_c11_lock, c11_take, c11_give },
+	    {"named", named, mutex_take, mutex_give},
+	    {"made", made, mutex_take, mutex_give},
+	    {"member", &pool.lock, mutex_take, mutex_give},
+	    {"table", &g_table_lock, table_take, table_give},
+	    {"spin", (void *)(uintptr_t)&g_spin_lock, spin_take, spin_give},
+	    {"slots", &g_slots, slot_take, slot_give},
+	    {"c11", &g_c11_lock, c11_take, c11_give},
 	};
 
 	*named = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;

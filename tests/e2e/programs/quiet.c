@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Threads that sleep for long, by system calls that nobody interposes, and then work: SECONDS after the start one
- * for a third of a second that is sampled, one for a second and a half with all signals blocked, so that nothing but its
- * clock says so.  Prints the CPU time of both and of the process then, and waits for its input to end.
+ * Threads that sleep for long, by system calls that nobody interposes, and then work: SECONDS after
+ * the start one for a third of a second that is sampled, one for a second and a half with all
+ * signals blocked, so that nothing but its clock says so.  Prints the CPU time of both and of the
+ * process then, and waits for its input to end.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -38,7 +39,7 @@ __attribute__((noinline)) static void work(int64_t ns)
 
 static void quiet(double s)
 {
-	const struct timespec ts = { (time_t)s, (long)((s - (double)(time_t)s) * 1e9) };
+	const struct timespec ts = {(time_t)s, (long)((s - (double)(time_t)s) * 1e9)};
 
 	syscall(SYS_nanosleep, &ts, NULL);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Burns CPU in three functions, 60, 30 and 10 % of the time, in bursts of random length, and says by
- * its own clocks how much each got.  Built -O2 -fomit-frame-pointer, as the program itself and as a
- * library that it opens at run time.
+ * Burns CPU in three functions, 60, 30 and 10 % of the time, in bursts of random length, and says
+ * by its own clocks how much each got.  Built -O2 -fomit-frame-pointer, as the program itself and
+ * as a library that it opens at run time.
  *
  *	shares SECONDS SEED [LIBRARY]
  *
@@ -27,8 +27,8 @@ volatile uint64_t shares_sink;
 
 /* Each is the same work under another name; the compiler may not fold them into one. */
 #define BURNER(name, salt)                                                                         \
-	__attribute__((noinline)) void name(int64_t until_ns);                            \
-	__attribute__((noinline)) void name(int64_t until_ns)                             \
+	__attribute__((noinline)) void name(int64_t until_ns);                                     \
+	__attribute__((noinline)) void name(int64_t until_ns)                                      \
 	{                                                                                          \
 		uint64_t x = salt;                                                                 \
                                                                                                    \
@@ -51,9 +51,9 @@ static struct {
 	double share;
 	burn_fn burn;
 	int64_t got_ns;
-} parts[] = { { "burn_sixty", 0.6, burn_sixty, 0 },
-	      { "burn_thirty", 0.3, burn_thirty, 0 },
-	      { "burn_ten", 0.1, burn_ten, 0 } };
+} parts[] = {{"burn_sixty", 0.6, burn_sixty, 0},
+	     {"burn_thirty", 0.3, burn_thirty, 0},
+	     {"burn_ten", 0.1, burn_ten, 0}};
 
 static int library_open(const char *path)
 {

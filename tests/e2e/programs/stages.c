@@ -48,7 +48,7 @@ STAGE(stage_under)
 STAGE(stage_between)
 STAGE(stage_again)
 
-static void (*const stages[])(void) = { stage_before, stage_under, stage_between, stage_again };
+static void (*const stages[])(void) = {stage_before, stage_under, stage_between, stage_again};
 
 static void *other(void *arg)
 {
@@ -62,7 +62,7 @@ static void *other(void *arg)
 
 int main(void)
 {
-	struct hearth_options options = { .size = sizeof(options), .service = "stages" };
+	struct hearth_options options = {.size = sizeof(options), .service = "stages"};
 	struct hearth_profiler *profiler = hearth_profiler_new(&options);
 	int64_t under = 0, began = 0;
 	pthread_t thread;

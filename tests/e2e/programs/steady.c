@@ -20,9 +20,9 @@ __attribute__((noinline)) static void work(void)
 
 int main(void)
 {
-	struct hearth_options options = { .size = sizeof(options), .service = "steady" };
+	struct hearth_options options = {.size = sizeof(options), .service = "steady"};
 	struct hearth_profiler *profiler = hearth_profiler_new(&options);
-	struct pollfd in = { .fd = 0, .events = POLLIN };
+	struct pollfd in = {.fd = 0, .events = POLLIN};
 
 	if (!profiler || hearth_profiler_start(profiler, NULL))
 		return 1;
@@ -30,7 +30,7 @@ int main(void)
 		work();
 	while (poll(&in, 1, 1) == 0);
 
-	struct hearth_stats stats = { .size = sizeof(stats) };
+	struct hearth_stats stats = {.size = sizeof(stats)};
 
 	hearth_profiler_stop(profiler, false);
 	if (hearth_stats(&stats))

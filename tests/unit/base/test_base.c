@@ -10,7 +10,7 @@
 
 static void varint_round_trip(void **state)
 {
-	static const uint64_t values[] = { 0, 1, 127, 128, 300, UINT32_MAX, INT64_MAX, UINT64_MAX };
+	static const uint64_t values[] = {0, 1, 127, 128, 300, UINT32_MAX, INT64_MAX, UINT64_MAX};
 	uint8_t bytes[VARINT_MAX];
 
 	(void)state;
@@ -27,9 +27,9 @@ static void varint_round_trip(void **state)
 
 static void varint_refuses_what_does_not_fit(void **state)
 {
-	static const uint8_t eleven[] = { 0x80, 0x80, 0x80, 0x80, 0x80, 0x80,
-					  0x80, 0x80, 0x80, 0x80, 0x01 };
-	static const uint8_t high[] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02 };
+	static const uint8_t eleven[] = {0x80, 0x80, 0x80, 0x80, 0x80, 0x80,
+					 0x80, 0x80, 0x80, 0x80, 0x01};
+	static const uint8_t high[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02};
 	uint64_t value;
 
 	(void)state;
@@ -106,7 +106,7 @@ static void intern_in_steps_is_the_same(void **state)
 	for (int i = 0; i < 64; i++) {
 		int n = snprintf(text[i], sizeof(text[i]), "t%d", i % 40);
 
-		tags[i] = intern_tag(&intern, (struct str){ text[i], (size_t)n });
+		tags[i] = intern_tag(&intern, (struct str){text[i], (size_t)n});
 		intern_prefetch(&intern, tags[i]);
 	}
 	for (uint32_t i = 0; i < 64; i++) {
@@ -169,7 +169,7 @@ static void what_is_appended_is_never_found(void **state)
 static void intern_keeps_its_maximum(void **state)
 {
 	struct intern intern;
-	char text[512] = { 0 };
+	char text[512] = {0};
 	uint32_t id;
 	int rc = 0;
 
@@ -219,7 +219,7 @@ static void clock_windows_below_zero(void **state)
 
 static void err_prefix_goes_in_front(void **state)
 {
-	struct err err = { 0 };
+	struct err err = {0};
 
 	(void)state;
 	assert_int_equal(err_set(&err, -EINVAL, "value %d", 7), -EINVAL);
@@ -230,7 +230,8 @@ static void err_prefix_goes_in_front(void **state)
 
 #define TREE_NODES 20000
 
-static void expect_tree(const struct chains *c, const uint32_t *parents, const uint32_t *keys, size_t nodes)
+static void expect_tree(const struct chains *c, const uint32_t *parents, const uint32_t *keys,
+			size_t nodes)
 {
 	assert_int_equal(c->nodes_count, nodes);
 	for (uint32_t i = 0, begin = 0; i < nodes; i++) {
@@ -241,7 +242,8 @@ static void expect_tree(const struct chains *c, const uint32_t *parents, const u
 	}
 }
 
-/* Nodes added one by one and all at once, where keys are few, and where one of the last does not fit two bytes. */
+/* Nodes added one by one and all at once, where keys are few, and where one of the last does not
+ * fit two bytes. */
 static void chains_are_the_trees_that_went_in(void **state)
 {
 	static uint32_t parents[TREE_NODES], keys[TREE_NODES];
@@ -249,7 +251,7 @@ static void chains_are_the_trees_that_went_in(void **state)
 
 	(void)state;
 	for (uint32_t wide = 0; wide < 2; wide++) {
-		struct chains one = { 0 }, all = { 0 };
+		struct chains one = {0}, all = {0};
 
 		assert_int_equal(chains_reserve(&one, 1, 0), 0);
 		for (uint32_t i = 1; i < TREE_NODES; i++) {
@@ -262,7 +264,10 @@ static void chains_are_the_trees_that_went_in(void **state)
 		assert_int_equal(wide, one.wide != NULL);
 		for (uint32_t i = 1, end; i < TREE_NODES; i = end) {
 			end = MIN(i + 777, (uint32_t)TREE_NODES);
-			assert_int_equal(chains_reserve(&all, end, wide && end > TREE_NODES / 2 ? UINT32_MAX : 4095), 0);
+			assert_int_equal(
+			    chains_reserve(&all, end,
+					   wide && end > TREE_NODES / 2 ? UINT32_MAX : 4095),
+			    0);
 			for (uint32_t k = i; k < end; k++) {
 				chains_set_key(&all, k, keys[k]);
 				if (parents[k] + 1 != k)
@@ -279,19 +284,19 @@ static void chains_are_the_trees_that_went_in(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(varint_round_trip),
-		cmocka_unit_test(varint_refuses_what_does_not_fit),
-		cmocka_unit_test(buf_keeps_its_maximum),
-		cmocka_unit_test(arena_keeps_its_maximum),
-		cmocka_unit_test(intern_numbers_in_order),
-		cmocka_unit_test(intern_in_steps_is_the_same),
-		cmocka_unit_test(intern_is_as_new_when_cleared),
-		cmocka_unit_test(what_is_appended_is_never_found),
-		cmocka_unit_test(intern_keeps_its_maximum),
-		cmocka_unit_test(json_escapes),
-		cmocka_unit_test(clock_windows_below_zero),
-		cmocka_unit_test(err_prefix_goes_in_front),
-		cmocka_unit_test(chains_are_the_trees_that_went_in),
+	    cmocka_unit_test(varint_round_trip),
+	    cmocka_unit_test(varint_refuses_what_does_not_fit),
+	    cmocka_unit_test(buf_keeps_its_maximum),
+	    cmocka_unit_test(arena_keeps_its_maximum),
+	    cmocka_unit_test(intern_numbers_in_order),
+	    cmocka_unit_test(intern_in_steps_is_the_same),
+	    cmocka_unit_test(intern_is_as_new_when_cleared),
+	    cmocka_unit_test(what_is_appended_is_never_found),
+	    cmocka_unit_test(intern_keeps_its_maximum),
+	    cmocka_unit_test(json_escapes),
+	    cmocka_unit_test(clock_windows_below_zero),
+	    cmocka_unit_test(err_prefix_goes_in_front),
+	    cmocka_unit_test(chains_are_the_trees_that_went_in),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lock_codes - every kind of lock through every call, in states that a program may meet, and what each
- * call says.  The test runs it with the preload and without: the two must print the same.
+ * lock_codes - every kind of lock through every call, in states that a program may meet, and what
+ * each call says.  The test runs it with the preload and without: the two must print the same.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -17,7 +17,7 @@
 
 #define NEVER_ERRNO 4242
 
-static struct timespec past, bad = { 1, 1000000000 }, negative = { 1, -1 };
+static struct timespec past, bad = {1, 1000000000}, negative = {1, -1};
 
 static struct timespec soon(clockid_t clock)
 {
@@ -47,7 +47,8 @@ static const char *where = "";
 static pthread_mutex_t *make(int type, int robust, int protocol, int shared)
 {
 	pthread_mutexattr_t a;
-	pthread_mutex_t *m = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pthread_mutex_t *m =
+	    mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	(void)pthread_mutexattr_init(&a);
 	SAY(pthread_mutexattr_settype(&a, type));
@@ -180,19 +181,20 @@ static void dead_owner(int type, int protocol, int shared, int by_process)
 
 static void mutexes(void)
 {
-	static const int types[] = { PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_RECURSIVE,
-				     PTHREAD_MUTEX_ERRORCHECK, PTHREAD_MUTEX_ADAPTIVE_NP };
-	static const int protocols[] = { PTHREAD_PRIO_NONE, PTHREAD_PRIO_INHERIT,
-					 PTHREAD_PRIO_PROTECT };
+	static const int types[] = {PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_RECURSIVE,
+				    PTHREAD_MUTEX_ERRORCHECK, PTHREAD_MUTEX_ADAPTIVE_NP};
+	static const int protocols[] = {PTHREAD_PRIO_NONE, PTHREAD_PRIO_INHERIT,
+					PTHREAD_PRIO_PROTECT};
 
 	for (int t = 0; t < 4; t++)
 		for (int robust = 0; robust < 2; robust++)
-			for (int p = 0; p < 3 - robust; p++) /* glibc hangs in robust ones with a ceiling */
+			for (int p = 0; p < 3 - robust;
+			     p++) /* glibc hangs in robust ones with a ceiling */
 				for (int shared = 0; shared < 2; shared++) {
 					pthread_mutex_t *m;
 
-					printf("type %d robust %d protocol %d shared %d\n", t, robust, p,
-					       shared);
+					printf("type %d robust %d protocol %d shared %d\n", t,
+					       robust, p, shared);
 					m = make(types[t], robust, protocols[p], shared);
 					free_ones(m);
 					(void)pthread_mutex_lock(m);
@@ -203,7 +205,8 @@ static void mutexes(void)
 					if (robust) {
 						dead_owner(types[t], protocols[p], shared, 0);
 						if (shared)
-							dead_owner(types[t], protocols[p], shared, 1);
+							dead_owner(types[t], protocols[p], shared,
+								   1);
 					}
 				}
 }

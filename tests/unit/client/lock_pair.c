@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lock_pair PAIRS - takes and gives back a lock that nobody else wants, in a program with two threads. */
+/* lock_pair PAIRS - takes and gives back a lock that nobody else wants, in a program with two
+ * threads. */
 #include <pthread.h>
 #include <stdlib.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lock_storm THREADS ROUNDS - locks of all kinds under contention, left in every way that there is: by
- * a time limit, by cancellation, by a jump out of a signal handler, by the end of a thread that holds
- * one, in a forked child.  Prints "done" when all that the locks guard is whole.
+ * lock_storm THREADS ROUNDS - locks of all kinds under contention, left in every way that there is:
+ * by a time limit, by cancellation, by a jump out of a signal handler, by the end of a thread that
+ * holds one, in a forked child.  Prints "done" when all that the locks guard is whole.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -20,8 +20,8 @@
 
 #define LOCKS 3
 
-static pthread_mutex_t locks[LOCKS] = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER,
-					PTHREAD_MUTEX_INITIALIZER };
+static pthread_mutex_t locks[LOCKS] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER,
+				       PTHREAD_MUTEX_INITIALIZER};
 static pthread_rwlock_t table = PTHREAD_RWLOCK_INITIALIZER;
 static pthread_spinlock_t spin;
 static sem_t slots, never;
@@ -44,7 +44,7 @@ static void *worker(void *arg)
 
 	for (long i = 0; i < rounds; i++) {
 		int k = rand_r(&seed) % LOCKS;
-		struct timespec past = { 0, 0 };
+		struct timespec past = {0, 0};
 
 		if (i % 16 == 0 && pthread_mutex_timedlock(&locks[k], &past) == ETIMEDOUT)
 			continue;
@@ -110,12 +110,12 @@ static void jump(int signal)
 /* Out of a wait that never ends; the same thread then waits again and gets what it waits for. */
 static void left_waits(void)
 {
-	struct sigaction action = { .sa_handler = jump };
+	struct sigaction action = {.sa_handler = jump};
 
 	(void)sigaction(SIGALRM, &action, NULL);
 	(void)pthread_sigmask(SIG_UNBLOCK, &alarm_alone, NULL);
 	for (volatile int i = 0; i < 10; i++) {
-		struct itimerval soon = { { 0, 0 }, { 0, 2000 } };
+		struct itimerval soon = {{0, 0}, {0, 2000}};
 
 		if (!sigsetjmp(back, 1)) {
 			(void)setitimer(ITIMER_REAL, &soon, NULL);

@@ -2,8 +2,8 @@
 /*
  * program.c - what test_live.py profiles: one small program, a mode for each hazard.
  *
- * It spends CPU time by the thread's own clock, so that a loaded machine changes nothing, and prints
- * "done" at the end; with the argument "api" before the mode it starts the profiler itself.
+ * It spends CPU time by the thread's own clock, so that a loaded machine changes nothing, and
+ * prints "done" at the end; with the argument "api" before the mode it starts the profiler itself.
  */
 #include <dirent.h>
 #include <dlfcn.h>
@@ -168,7 +168,7 @@ __attribute__((noinline)) static void *reader(void *arg)
 
 static void pause_ms(long ms)
 {
-	struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
+	struct timespec t = {ms / 1000, ms % 1000 * 1000000};
 
 	while (nanosleep(&t, &t))
 		;
@@ -220,7 +220,7 @@ static void jump(void)
 
 __attribute__((noinline)) static void nap_below(int depth)
 {
-	const struct timespec six_ms = { 0, 6000000 };
+	const struct timespec six_ms = {0, 6000000};
 	volatile char frame[64];
 
 	frame[0] = (char)depth;
@@ -231,7 +231,8 @@ __attribute__((noinline)) static void nap_below(int depth)
 	frame[1] = frame[0];
 }
 
-/* More places to sleep at than a thread's table of sites has; a read before each nap takes the tick's first call. */
+/* More places to sleep at than a thread's table of sites has; a read before each nap takes the
+ * tick's first call. */
 static void naps(void)
 {
 	char byte;
@@ -276,7 +277,7 @@ static void robust(void)
 /* A daemon closes all descriptors and opens its own: ours must not be mistaken for one of them. */
 static void closeall(void)
 {
-	char path[] = "/tmp/hearth-test-XXXXXX", text[64] = { 0 };
+	char path[] = "/tmp/hearth-test-XXXXXX", text[64] = {0};
 	int file;
 
 	for (int fd = 3; fd < 1024; fd++)
@@ -305,7 +306,7 @@ static void on_prof(int number)
 /* The program takes SIGPROF: before it, it sees the default; after it, only its own signals. */
 static void takes_sigprof(void)
 {
-	struct sigaction old, action = { .sa_handler = on_prof };
+	struct sigaction old, action = {.sa_handler = on_prof};
 
 	burn_a(0.1);
 	if (sigaction(SIGPROF, NULL, &old) || old.sa_handler != SIG_DFL)
@@ -326,18 +327,23 @@ static void takes_sigprof(void)
 
 #define ALLOW(name)                                                                                \
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 1),                                     \
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 
 /* Anything but these kills the program. */
 static void sandbox(void)
 {
 	struct sock_filter rules[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		ALLOW(write),	   ALLOW(exit_group),	 ALLOW(exit),	 ALLOW(rt_sigreturn),
-		ALLOW(newfstatat), ALLOW(clock_gettime), ALLOW(munmap),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	    ALLOW(write),
+	    ALLOW(exit_group),
+	    ALLOW(exit),
+	    ALLOW(rt_sigreturn),
+	    ALLOW(newfstatat),
+	    ALLOW(clock_gettime),
+	    ALLOW(munmap),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
 	};
-	struct sock_fprog program = { sizeof(rules) / sizeof(*rules), rules };
+	struct sock_fprog program = {sizeof(rules) / sizeof(*rules), rules};
 	struct timespec began, now;
 
 	clock_gettime(CLOCK_MONOTONIC, &began);
@@ -383,9 +389,9 @@ static void check_otel(const char *trace_id, unsigned span_id, const char *root)
 			abort();
 		return;
 	}
-	if (!o || !o->valid || memcmp(o->trace_id, trace_id, 16) || o->span_id[7] != span_id % 256 ||
-	    o->span_id[6] != span_id / 256 ||
-	    o->bytes != 18 || o->key != 0 || o->key_bytes != 16 || memcmp(o->root, root, 16))
+	if (!o || !o->valid || memcmp(o->trace_id, trace_id, 16) ||
+	    o->span_id[7] != span_id % 256 || o->span_id[6] != span_id / 256 || o->bytes != 18 ||
+	    o->key != 0 || o->key_bytes != 16 || memcmp(o->root, root, 16))
 		abort();
 }
 
@@ -396,9 +402,11 @@ static void label_limits(void)
 	memset(key, 'k', sizeof(key));
 	memset(value, 'v', sizeof(value));
 	key[65] = value[201] = 0;
-	if (hearth_label_set(key, "x") != HEARTH_E_LIMIT || hearth_label_set("k", value) != HEARTH_E_LIMIT ||
+	if (hearth_label_set(key, "x") != HEARTH_E_LIMIT ||
+	    hearth_label_set("k", value) != HEARTH_E_LIMIT ||
 	    hearth_label_set("span id", "x") != HEARTH_E_ARGUMENT ||
-	    hearth_label_set(NULL, "x") != HEARTH_E_ARGUMENT || hearth_label_set("", "x") != HEARTH_E_ARGUMENT)
+	    hearth_label_set(NULL, "x") != HEARTH_E_ARGUMENT ||
+	    hearth_label_set("", "x") != HEARTH_E_ARGUMENT)
 		abort();
 	for (int i = 0; i < 9; i++) {
 		snprintf(key, sizeof(key), "k%d", i);
@@ -425,12 +433,12 @@ static void label_limits(void)
 	hearth_task_name(NULL);
 }
 
-/* Samples outside our spans carry the ids of another tracer; a span of ours becomes its child, and gives
- * the place back. */
+/* Samples outside our spans carry the ids of another tracer; a span of ours becomes its child, and
+ * gives the place back. */
 static void spans_of_another_tracer(void)
 {
-	static struct otel theirs = { .trace_id = "ABCDEFGHIJKLMNOP", .span_id = { 0, 0, 0, 0, 0, 0, 0x33, 0x33 },
-				      .valid = 1 };
+	static struct otel theirs = {
+	    .trace_id = "ABCDEFGHIJKLMNOP", .span_id = {0, 0, 0, 0, 0, 0, 0x33, 0x33}, .valid = 1};
 	struct hearth_span *child;
 
 	*otel_place() = &theirs;
@@ -446,7 +454,8 @@ static void spans_of_another_tracer(void)
 static void spans(void)
 {
 	const unsigned char trace[16] = "0123456789abcdef";
-	struct hearth_span *outer = hearth_span_begin("request", "GET /early", trace, 0x1111), *inner;
+	struct hearth_span *outer = hearth_span_begin("request", "GET /early", trace, 0x1111),
+			   *inner;
 	char context[160];
 
 	hearth_thread_name("worker of spans");
@@ -457,7 +466,8 @@ static void spans(void)
 			    "service=client_program env=\"two words\""))
 		abort();
 	if (hearth_span_endpoint(inner, "GET /late") || hearth_label_set("customer", "acme") ||
-	    hearth_label_set("gone", "x") || hearth_label_set("gone", NULL) || hearth_task_name("job 7"))
+	    hearth_label_set("gone", "x") || hearth_label_set("gone", NULL) ||
+	    hearth_task_name("job 7"))
 		abort();
 	check_otel("0123456789abcdef", 0x2222, "0000000000001111");
 	burn_b(0.3);
@@ -506,7 +516,8 @@ static void distinct(void)
 		pthread_join(t[i], NULL);
 	qsort(drawn, 4000, 32, ascending);
 	for (int i = 1; i < 4000; i++)
-		if (!ascending((char *)drawn + (ptrdiff_t)32 * i, (char *)drawn + (ptrdiff_t)32 * (i - 1)))
+		if (!ascending((char *)drawn + (ptrdiff_t)32 * i,
+			       (char *)drawn + (ptrdiff_t)32 * (i - 1)))
 			abort();
 }
 
@@ -552,7 +563,7 @@ static void cycles(void)
 
 static struct hearth_profiler *named(const char *service)
 {
-	struct hearth_options o = { .size = sizeof(o), .service = service };
+	struct hearth_options o = {.size = sizeof(o), .service = service};
 
 	return hearth_profiler_new(&o);
 }
@@ -584,7 +595,7 @@ static void *spinner(void *name)
 /* Profilers with different services, one after another, while another thread works all the time. */
 static void services(void)
 {
-	struct hearth_profiler *p[2] = { named("first"), named("second") };
+	struct hearth_profiler *p[2] = {named("first"), named("second")};
 	char name[] = "spinner";
 	pthread_t t;
 	long before;
@@ -617,7 +628,7 @@ static void services(void)
 static void unseen(void)
 {
 	struct hearth_profiler *p = named("other");
-	struct hearth_stats one = { .size = sizeof(one) }, two = { .size = sizeof(two) };
+	struct hearth_stats one = {.size = sizeof(one)}, two = {.size = sizeof(two)};
 
 	burn_a(0.3);
 	hearth_profiler_stop(profiler, false);
@@ -701,7 +712,7 @@ static void vforks(void)
 static void spawns(void)
 {
 	static char name[] = "true";
-	static char *const argv[] = { name, NULL };
+	static char *const argv[] = {name, NULL};
 	pid_t child;
 
 	mark();
@@ -731,8 +742,8 @@ static void forkstart(void)
 {
 	burn_a(0.2);
 	for (int i = 0; i < 2; i++) {
-		struct hearth_start start = { .size = sizeof(start),
-					      .profile_children = i ? HEARTH_OFF : HEARTH_ON };
+		struct hearth_start start = {.size = sizeof(start),
+					     .profile_children = i ? HEARTH_OFF : HEARTH_ON};
 		pid_t child;
 
 		hearth_profiler_stop(profiler, false);
@@ -781,14 +792,15 @@ static void timed(void)
 	if (hearth_profiler_start(p, NULL))
 		abort();
 	burn_a(0.05);
-	printf("%lld %lld %lld %d %lld\n", (long long)(started - start), (long long)(stopped - stop),
-	       (long long)(flushed - stopped), code, (long long)now_ns());
+	printf("%lld %lld %lld %d %lld\n", (long long)(started - start),
+	       (long long)(stopped - stop), (long long)(flushed - stopped), code,
+	       (long long)now_ns());
 	exit(0);
 }
 
 static void flush(void)
 {
-	struct hearth_stats stats = { .size = sizeof(stats) };
+	struct hearth_stats stats = {.size = sizeof(stats)};
 
 	burn_a(0.3);
 	printf("stop %d\n", hearth_profiler_stop(profiler, true));
@@ -800,7 +812,7 @@ static void flush(void)
 /* Many blocking calls: none may be interrupted. */
 static void eintr(void)
 {
-	struct timespec ms = { 0, 1000000 };
+	struct timespec ms = {0, 1000000};
 
 	for (int i = 0; i < 400; i++) {
 		burn_a(0.0005);
@@ -819,8 +831,8 @@ static void on_usr1(int number)
 static void altstack(void)
 {
 	static char memory[65536];
-	stack_t s = { .ss_sp = memory, .ss_size = sizeof(memory) };
-	struct sigaction action = { .sa_handler = on_usr1, .sa_flags = SA_ONSTACK };
+	stack_t s = {.ss_sp = memory, .ss_size = sizeof(memory)};
+	struct sigaction action = {.sa_handler = on_usr1, .sa_flags = SA_ONSTACK};
 
 	sigaltstack(&s, NULL);
 	sigaction(SIGUSR1, &action, NULL);
@@ -846,11 +858,12 @@ static void small_stacks(void)
 /* Libraries that come and go while other threads are in the loader and in the allocator. */
 static void *loads(void *arg)
 {
-	static const char *const names[] = { "libz.so.1", "libm.so.6", "libbz2.so.1.0" };
+	static const char *const names[] = {"libz.so.1", "libm.so.6", "libbz2.so.1.0"};
 
 	for (int i = 0; i < 3000; i++) {
 		void *library = dlopen(names[i % 3], RTLD_NOW | RTLD_LOCAL);
-		char *(*version)(void) = library ? (char *(*)(void))dlsym(library, "zlibVersion") : NULL;
+		char *(*version)(void) =
+		    library ? (char *(*)(void))dlsym(library, "zlibVersion") : NULL;
 
 		if (version)
 			sink += strlen(version());
@@ -874,7 +887,7 @@ static void dlopens(void)
 /* Nearly everything is refused: no descriptors, no timers. */
 static void limits(void)
 {
-	struct rlimit none = { 0, 0 };
+	struct rlimit none = {0, 0};
 
 	hearth_profiler_stop(profiler, false);
 	setrlimit(RLIMIT_NOFILE, &none);
@@ -908,17 +921,24 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } modes[] = {
-	{ "split", split },	{ "threads", threads },	  { "churn", churn },
-	{ "forks", forks },	{ "execs", execs },	  { "block", block },
-	{ "jump", jump },	{ "robust", robust },	  { "closeall", closeall },
-	{ "sigprof", takes_sigprof }, { "sandbox", sandbox }, { "slow", slow },
-	{ "spans", spans },	{ "cycles", cycles },	{ "services", services },
-	{ "unseen", unseen },	{ "ends", ends },	{ "forkexec", forkexec },
-	{ "vforks", vforks },	{ "spawns", spawns },	{ "idlechild", idlechild },
-	{ "timed", timed },	{ "forkstart", forkstart },	{ "storm", storm },	{ "distinct", distinct },	{ "nospans", nospans },	  { "flush", flush },
-	{ "small", small_stacks }, { "dlopens", dlopens }, { "limits", limits },
-	{ "late", late },	{ "eintr", eintr },	{ "altstack", altstack }, { "fds", fds },
-	{ "naps", naps },
+    {"split", split},         {"threads", threads},
+    {"churn", churn},         {"forks", forks},
+    {"execs", execs},         {"block", block},
+    {"jump", jump},           {"robust", robust},
+    {"closeall", closeall},   {"sigprof", takes_sigprof},
+    {"sandbox", sandbox},     {"slow", slow},
+    {"spans", spans},         {"cycles", cycles},
+    {"services", services},   {"unseen", unseen},
+    {"ends", ends},           {"forkexec", forkexec},
+    {"vforks", vforks},       {"spawns", spawns},
+    {"idlechild", idlechild}, {"timed", timed},
+    {"forkstart", forkstart}, {"storm", storm},
+    {"distinct", distinct},   {"nospans", nospans},
+    {"flush", flush},         {"small", small_stacks},
+    {"dlopens", dlopens},     {"limits", limits},
+    {"late", late},           {"eintr", eintr},
+    {"altstack", altstack},   {"fds", fds},
+    {"naps", naps},
 };
 
 int main(int argc, char **argv)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A coarse clock that stands still: below valgrind, which has no vDSO, a hook finds this one.  How many ticks a
- * loop of instructions meets is the machine's business; what is between them can be counted.
+ * A coarse clock that stands still: below valgrind, which has no vDSO, a hook finds this one.  How
+ * many ticks a loop of instructions meets is the machine's business; what is between them can be
+ * counted.
  */
 #include <sys/syscall.h>
 #include <time.h>

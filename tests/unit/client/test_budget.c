@@ -37,7 +37,7 @@ static void seconds(struct world *w, int count)
 
 static struct world world(uint64_t cpu_a_second)
 {
-	return (struct world){ .cpu_a_second = cpu_a_second };
+	return (struct world){.cpu_a_second = cpu_a_second};
 }
 
 static bool all_as_asked_for(const struct budget *b)
@@ -171,7 +171,8 @@ static void a_lost_cpu_is_not_believed(void **state)
 	assert_in_range(usual, 4000, 5000);
 	assert_false(budget_believe(&usual, 4000000));
 	assert_true(usual < 6000);
-	assert_true(budget_believe(&usual, 90000)); /* cold memory, and not a slice of the scheduler's */
+	/* cold memory, and not a slice of the scheduler's */
+	assert_true(budget_believe(&usual, 90000));
 }
 
 /* ...but what keeps coming is work. */
@@ -191,15 +192,15 @@ static void long_work_is_believed_when_it_stays(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(below_the_limit_nothing_changes),
-		cmocka_unit_test(the_dearest_is_lengthened_until_the_cost_is_below),
-		cmocka_unit_test(what_became_cheap_comes_back),
-		cmocka_unit_test(what_cannot_be_lengthened_enough_is_stopped_and_tried_again),
-		cmocka_unit_test(a_malloc_loop_loses_no_dimension_to_its_hooks),
-		cmocka_unit_test(an_idle_program_is_measured_against_a_core),
-		cmocka_unit_test(one_dear_second_stops_nothing),
-		cmocka_unit_test(a_lost_cpu_is_not_believed),
-		cmocka_unit_test(long_work_is_believed_when_it_stays),
+	    cmocka_unit_test(below_the_limit_nothing_changes),
+	    cmocka_unit_test(the_dearest_is_lengthened_until_the_cost_is_below),
+	    cmocka_unit_test(what_became_cheap_comes_back),
+	    cmocka_unit_test(what_cannot_be_lengthened_enough_is_stopped_and_tried_again),
+	    cmocka_unit_test(a_malloc_loop_loses_no_dimension_to_its_hooks),
+	    cmocka_unit_test(an_idle_program_is_measured_against_a_core),
+	    cmocka_unit_test(one_dear_second_stops_nothing),
+	    cmocka_unit_test(a_lost_cpu_is_not_believed),
+	    cmocka_unit_test(long_work_is_believed_when_it_stays),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -37,8 +37,9 @@ static void patch(struct sections *s, size_t at, uint32_t v)
 /* The function is CODE .. CODE + 256; `program` are the FDE's instructions. */
 static struct sections *build(const char *augmentation, const unsigned char *program, size_t length)
 {
-	static const unsigned char header[] = { 1, 0xff, 0x03, 0x3b };
-	static const unsigned char initial[] = { 0x0c, 7, 8, 0x90, 1 }; /* cfa = rsp+8, ra at cfa-8 */
+	static const unsigned char header[] = {1, 0xff, 0x03, 0x3b};
+	/* cfa = rsp+8, ra at cfa-8 */
+	static const unsigned char initial[] = {0x0c, 7, 8, 0x90, 1};
 	struct sections *s = calloc(1, sizeof(*s));
 	size_t cie, fde;
 
@@ -72,8 +73,7 @@ static struct sections *build(const char *augmentation, const unsigned char *pro
 		bytes(s, "", 1);
 	patch(s, fde, (uint32_t)(s->used - fde - 4));
 	s->section = (struct cfi_section){
-		{ BASE, BASE + s->used, (uint64_t)(uintptr_t)s->bytes - BASE }, BASE
-	};
+	    {BASE, BASE + s->used, (uint64_t)(uintptr_t)s->bytes - BASE}, BASE};
 	return s;
 }
 
@@ -87,12 +87,14 @@ static enum cfi_status look(struct sections *s, uint64_t pc, struct cfi_row *row
 }
 
 #define BUILD(...)                                                                                 \
-	build("zR", (const unsigned char[]){ __VA_ARGS__ }, sizeof((const unsigned char[]){ __VA_ARGS__ }))
+	build("zR", (const unsigned char[]){__VA_ARGS__},                                          \
+	      sizeof((const unsigned char[]){__VA_ARGS__}))
 
 static void test_push_and_frame_pointer(void **state)
 {
 	/* +1: push rbp; +4: mov rsp, rbp; +40: pop */
-	struct sections *s = BUILD(0x41, 0x0e, 16, 0x86, 2, 0x43, 0x0d, 6, 0x02, 36, 0x0c, 7, 8, 0xc6);
+	struct sections *s =
+	    BUILD(0x41, 0x0e, 16, 0x86, 2, 0x43, 0x0d, 6, 0x02, 36, 0x0c, 7, 8, 0xc6);
 	struct cfi_row row;
 
 	(void)state;
@@ -119,7 +121,8 @@ static void test_push_and_frame_pointer(void **state)
 static void test_remember_and_restore(void **state)
 {
 	struct sections *s = BUILD(0x0e, 48, 0x41, 0x0a, 0x0e, 8, 0x41, 0x0b);
-	struct sections *unbalanced = BUILD(0x0b), *deep = BUILD(0x0a, 0x0a, 0x0a, 0x0a, 0x0a, 0x0a, 0x0a);
+	struct sections *unbalanced = BUILD(0x0b),
+			*deep = BUILD(0x0a, 0x0a, 0x0a, 0x0a, 0x0a, 0x0a, 0x0a);
 	struct cfi_row row;
 
 	(void)state;
@@ -148,35 +151,39 @@ static void test_undefined_return_address(void **state)
 static void test_plt_expression(void **state)
 {
 	/* rsp + 8 + ((rip & 15) >= 11) << 3 */
-	struct sections *s = BUILD(0x0f, 11, 0x77, 8, 0x80, 0, 0x3f, 0x1a, 0x3b, 0x2a, 0x33, 0x24, 0x22);
-	uint64_t reg[ARCH_REGS] = { 0 }, v;
+	struct sections *s =
+	    BUILD(0x0f, 11, 0x77, 8, 0x80, 0, 0x3f, 0x1a, 0x3b, 0x2a, 0x33, 0x24, 0x22);
+	uint64_t reg[ARCH_REGS] = {0}, v;
 	struct cfi_row row;
 
 	(void)state;
 	reg[ARCH_SP] = 1000;
 	assert_int_equal(look(s, CODE, &row), CFI_OK);
 	assert_true(row.cfa_expression);
-	assert_int_equal(cfi_evaluate(&s->section, row.cfa_offset, reg, 0x1006, NULL, NULL, &v), CFI_OK);
+	assert_int_equal(cfi_evaluate(&s->section, row.cfa_offset, reg, 0x1006, NULL, NULL, &v),
+			 CFI_OK);
 	assert_int_equal(v, 1008);
-	assert_int_equal(cfi_evaluate(&s->section, row.cfa_offset, reg, 0x100b, NULL, NULL, &v), CFI_OK);
+	assert_int_equal(cfi_evaluate(&s->section, row.cfa_offset, reg, 0x100b, NULL, NULL, &v),
+			 CFI_OK);
 	assert_int_equal(v, 1016);
 	free(s);
 }
 
 static enum cfi_status evaluate(const unsigned char *program, uint8_t length, uint64_t *ret)
 {
-	uint64_t reg[ARCH_REGS] = { 0 }, word = 0x1122334455667788, cfa = 7;
-	unsigned char with_length[64] = { length };
-	struct cfi_section s = { { BASE, BASE + length + 1u,
-				   (uint64_t)(uintptr_t)with_length - BASE }, BASE };
-	struct cfi_memory stack = { 0x1000, 0x1008, (uint64_t)(uintptr_t)&word - 0x1000 };
+	uint64_t reg[ARCH_REGS] = {0}, word = 0x1122334455667788, cfa = 7;
+	unsigned char with_length[64] = {length};
+	struct cfi_section s = {{BASE, BASE + length + 1u, (uint64_t)(uintptr_t)with_length - BASE},
+				BASE};
+	struct cfi_memory stack = {0x1000, 0x1008, (uint64_t)(uintptr_t)&word - 0x1000};
 
 	memcpy(with_length + 1, program, length);
 	return cfi_evaluate(&s, 0, reg, CODE, &stack, &cfa, ret);
 }
 
 #define EVALUATE(ret, ...)                                                                         \
-	evaluate((const unsigned char[]){ __VA_ARGS__ }, sizeof((const unsigned char[]){ __VA_ARGS__ }), ret)
+	evaluate((const unsigned char[]){__VA_ARGS__},                                             \
+		 sizeof((const unsigned char[]){__VA_ARGS__}), ret)
 
 static void test_expressions(void **state)
 {
@@ -188,23 +195,24 @@ static void test_expressions(void **state)
 	assert_int_equal(EVALUATE(&v, 0x0a, 0x04, 0x10, 0x94, 2), CFI_OK); /* two bytes */
 	assert_int_equal(v, 0x3344);
 	assert_int_equal(EVALUATE(&v, 0x0a, 0x01, 0x10, 0x06), CFI_BAD); /* beyond the stack */
-	assert_int_equal(EVALUATE(&v, 0x23, 0x05), CFI_OK);		 /* the CFA is there at first */
+	/* the CFA is there at first */
+	assert_int_equal(EVALUATE(&v, 0x23, 0x05), CFI_OK);
 	assert_int_equal(v, 12);
 	assert_int_equal(EVALUATE(&v, 0x38, 0x33, 0x1c, 0x1f), CFI_OK); /* -(8 - 3) */
 	assert_int_equal((int64_t)v, -5);
 	assert_int_equal(EVALUATE(&v, 0x31, 0x28, 1, 0, 0x06, 0x39), CFI_OK); /* bra over a deref */
 	assert_int_equal(v, 9);
-	assert_int_equal(EVALUATE(&v, 0x31, 0x30, 0x1b), CFI_BAD);	 /* by zero */
-	assert_int_equal(EVALUATE(&v, 0x13, 0x13), CFI_BAD);		 /* nothing left to drop */
-	assert_int_equal(EVALUATE(&v, 0x2f, 0xfd, 0xff), CFI_LONG);	 /* skip to itself */
-	assert_int_equal(EVALUATE(&v, 0x2f, 0x00, 0x80), CFI_BAD);	 /* skip out */
-	assert_int_equal(EVALUATE(&v, 0xf0), CFI_BAD);			 /* unknown */
-	assert_int_equal(EVALUATE(&v, 0x0e, 1, 2), CFI_BAD);		 /* cut short */
+	assert_int_equal(EVALUATE(&v, 0x31, 0x30, 0x1b), CFI_BAD);  /* by zero */
+	assert_int_equal(EVALUATE(&v, 0x13, 0x13), CFI_BAD);        /* nothing left to drop */
+	assert_int_equal(EVALUATE(&v, 0x2f, 0xfd, 0xff), CFI_LONG); /* skip to itself */
+	assert_int_equal(EVALUATE(&v, 0x2f, 0x00, 0x80), CFI_BAD);  /* skip out */
+	assert_int_equal(EVALUATE(&v, 0xf0), CFI_BAD);              /* unknown */
+	assert_int_equal(EVALUATE(&v, 0x0e, 1, 2), CFI_BAD);        /* cut short */
 }
 
 static void test_augmentations(void **state)
 {
-	static const unsigned char nothing[] = { 0 };
+	static const unsigned char nothing[] = {0};
 	struct sections *plain = build("", nothing, 1), *unknown = build("zX", nothing, 1),
 			*eh = build("eh", nothing, 1);
 	struct cfi_row row;
@@ -223,10 +231,10 @@ static void test_augmentations(void **state)
  * sections is read.  The copy is of exact size so that AddressSanitizer sees it. */
 static void test_damage(void **state)
 {
-	struct sections *s = BUILD(0x41, 0x0e, 16, 0x86, 2, 0x0f, 3, 0x77, 8, 0x06, 0x10, 6, 2, 0x76, 0,
-				   0x0a, 0x41, 0x0b, 0x02, 36, 0x0c, 7, 8);
+	struct sections *s = BUILD(0x41, 0x0e, 16, 0x86, 2, 0x0f, 3, 0x77, 8, 0x06, 0x10, 6, 2,
+				   0x76, 0, 0x0a, 0x41, 0x0b, 0x02, 36, 0x0c, 7, 8);
 	struct cfi_row row;
-	unsigned answers[4] = { 0 };
+	unsigned answers[4] = {0};
 
 	(void)state;
 	for (size_t length = 0; length <= s->used; length++) {
@@ -253,12 +261,12 @@ static void test_damage(void **state)
 static void test_packed_rules(void **state)
 {
 	struct rule *rules = calloc(RULES, sizeof(*rules));
-	struct rule_parts p = { .module = 4095,
-				.kind = RULE_FP,
-				.fp = FP_AT_CFA,
-				.ra = RA_AT_OFFSET,
-				.fp_offset = -2048 * 8,
-				.cfa_offset = -524288 * 8 };
+	struct rule_parts p = {.module = 4095,
+			       .kind = RULE_FP,
+			       .fp = FP_AT_CFA,
+			       .ra = RA_AT_OFFSET,
+			       .fp_offset = -2048 * 8,
+			       .cfa_offset = -524288 * 8};
 	uint64_t word = rule_pack(&p);
 
 	(void)state;
@@ -294,14 +302,14 @@ static void test_packed_rules(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_push_and_frame_pointer),
-		cmocka_unit_test(test_remember_and_restore),
-		cmocka_unit_test(test_undefined_return_address),
-		cmocka_unit_test(test_plt_expression),
-		cmocka_unit_test(test_expressions),
-		cmocka_unit_test(test_augmentations),
-		cmocka_unit_test(test_damage),
-		cmocka_unit_test(test_packed_rules),
+	    cmocka_unit_test(test_push_and_frame_pointer),
+	    cmocka_unit_test(test_remember_and_restore),
+	    cmocka_unit_test(test_undefined_return_address),
+	    cmocka_unit_test(test_plt_expression),
+	    cmocka_unit_test(test_expressions),
+	    cmocka_unit_test(test_augmentations),
+	    cmocka_unit_test(test_damage),
+	    cmocka_unit_test(test_packed_rules),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,18 +62,21 @@ static void test_defaults(void **state)
 	(void)state;
 	assert_int_equal(c.enabled, CONFIG_UNSET);
 	assert_true(c.cpu && c.wall && c.alloc && c.heap && c.lock && c.exception);
-	assert_true(c.endpoints && c.spans && c.otel_context && c.stop_on_exit && c.profile_children);
+	assert_true(c.endpoints && c.spans && c.otel_context && c.stop_on_exit &&
+		    c.profile_children);
 	assert_false(c.debug);
 	assert_int_equal(c.alloc_mean_bytes, 524288);
 	assert_int_equal(c.lock_capture_ppm, 10000);
 	assert_int_equal(c.exception_interval, 100);
 	assert_int_equal(c.stop_timeout_ms, 1000);
 	assert_null(note(&c, RING_HELLO_REFUSED, 0));
-	assert_string_equal(note(&c, RING_HELLO_SETTINGS, 0),
-			    "cpu=1 cpu_engine=posix-timer cpu_interval_us=9900 wall=1 alloc=1 heap=1 alloc_mean_bytes=524288 "
-			    "lock=1 lock_capture_ppm=10000 exception=1 exception_interval=100 "
-			    "max_frames=128 max_overhead_ppm=10000 endpoints=1 spans=1 otel_context=1 "
-			    "stop_on_exit=1 profile_children=1 stop_timeout_ms=1000 debug=0");
+	assert_string_equal(
+	    note(&c, RING_HELLO_SETTINGS, 0),
+	    "cpu=1 cpu_engine=posix-timer cpu_interval_us=9900 wall=1 alloc=1 heap=1 "
+	    "alloc_mean_bytes=524288 "
+	    "lock=1 lock_capture_ppm=10000 exception=1 exception_interval=100 "
+	    "max_frames=128 max_overhead_ppm=10000 endpoints=1 spans=1 otel_context=1 "
+	    "stop_on_exit=1 profile_children=1 stop_timeout_ms=1000 debug=0");
 	assert_int_equal(c.cpu_interval_us, 9900);
 	assert_int_equal(c.max_frames, 128);
 	assert_int_equal(c.max_overhead_ppm, 10000);
@@ -84,10 +87,10 @@ static void test_defaults(void **state)
 
 static void test_precedence(void **state)
 {
-	static const char *const both[] = { "HEARTH_SERVICE", "ours", "DD_SERVICE", "theirs",
-					    "DD_ENV", "prod", "HEARTH_ENABLED", "0",
-					    "DD_PROFILING_ENABLED", "1", NULL };
-	struct hearth_options o = { .size = sizeof(o), .service = "option" };
+	static const char *const both[] = {
+	    "HEARTH_SERVICE", "ours", "DD_SERVICE",           "theirs", "DD_ENV", "prod",
+	    "HEARTH_ENABLED", "0",    "DD_PROFILING_ENABLED", "1",      NULL};
+	struct hearth_options o = {.size = sizeof(o), .service = "option"};
 	struct config c = read_with(&o, both);
 
 	(void)state;
@@ -102,11 +105,21 @@ static void test_precedence(void **state)
 
 static void test_nonsense_counts_as_unset(void **state)
 {
-	static const char *const bad[] = {
-		"HEARTH_CPU_INTERVAL_US", "ten", "HEARTH_MAX_FRAMES", "-3", "DD_PROFILING_MAX_FRAMES",
-		"64", "HEARTH_ENABLED", "perhaps", "DD_PROFILING_ENABLED", "true", "HEARTH_AGENT",
-		"tcp:127.0.0.1:1", "HEARTH_MAX_OVERHEAD_PCT", "nan", NULL
-	};
+	static const char *const bad[] = {"HEARTH_CPU_INTERVAL_US",
+					  "ten",
+					  "HEARTH_MAX_FRAMES",
+					  "-3",
+					  "DD_PROFILING_MAX_FRAMES",
+					  "64",
+					  "HEARTH_ENABLED",
+					  "perhaps",
+					  "DD_PROFILING_ENABLED",
+					  "true",
+					  "HEARTH_AGENT",
+					  "tcp:127.0.0.1:1",
+					  "HEARTH_MAX_OVERHEAD_PCT",
+					  "nan",
+					  NULL};
 	struct config c = read_with(NULL, bad);
 
 	(void)state;
@@ -133,16 +146,16 @@ static void test_notes_are_bounded(void **state)
 {
 	char tag[2100];
 	struct hearth_tag tags[64];
-	struct hearth_options o = { .size = sizeof(o), .tags = tags, .tags_count = 64,
-				    .agent = "nowhere\n" };
-	static const char *const bad[] = { "HEARTH_STACK_ENABLED", "maybe", NULL };
+	struct hearth_options o = {
+	    .size = sizeof(o), .tags = tags, .tags_count = 64, .agent = "nowhere\n"};
+	static const char *const bad[] = {"HEARTH_STACK_ENABLED", "maybe", NULL};
 	struct config c;
 
 	(void)state;
 	memset(tag, 'v', sizeof(tag) - 1);
 	tag[sizeof(tag) - 1] = 0;
 	for (int i = 0; i < 64; i++)
-		tags[i] = (struct hearth_tag){ tag + i, tag };
+		tags[i] = (struct hearth_tag){tag + i, tag};
 	c = read_with(&o, bad);
 	assert_true(c.text_bytes <= sizeof(c.text) && c.notes_bytes <= sizeof(c.notes));
 	assert_string_equal(note(&c, RING_HELLO_REFUSED, 0),
@@ -155,20 +168,36 @@ static void test_notes_are_bounded(void **state)
 
 static void test_dimensions(void **state)
 {
-	static const char *const off[] = {
-		"DD_PROFILING_STACK_ENABLED", "no", "DD_PROFILING_MEMORY_ENABLED", "0",
-		"DD_PROFILING_HEAP_ENABLED", "off", "DD_PROFILING_LOCK_ENABLED", "FALSE",
-		"DD_PROFILING_EXCEPTION_ENABLED", "0", "DD_PROFILING_ENDPOINT_COLLECTION_ENABLED", "0",
-		"DD_PROFILING_CODE_HOTSPOTS_COLLECTION_ENABLED", "0", "HEARTH_OTEL_CONTEXT_ENABLED", "0",
-		"DD_PROFILING_FLUSH_ON_EXIT", "0", "HEARTH_PROFILE_CHILDREN", "0", NULL };
-	static const char *const stack[] = { "HEARTH_STACK_ENABLED", "0", "HEARTH_WALL_ENABLED", "auto",
-					     NULL };
-	struct hearth_options o = { .size = sizeof(o), .heap = HEARTH_ON, .lock = HEARTH_ON };
+	static const char *const off[] = {"DD_PROFILING_STACK_ENABLED",
+					  "no",
+					  "DD_PROFILING_MEMORY_ENABLED",
+					  "0",
+					  "DD_PROFILING_HEAP_ENABLED",
+					  "off",
+					  "DD_PROFILING_LOCK_ENABLED",
+					  "FALSE",
+					  "DD_PROFILING_EXCEPTION_ENABLED",
+					  "0",
+					  "DD_PROFILING_ENDPOINT_COLLECTION_ENABLED",
+					  "0",
+					  "DD_PROFILING_CODE_HOTSPOTS_COLLECTION_ENABLED",
+					  "0",
+					  "HEARTH_OTEL_CONTEXT_ENABLED",
+					  "0",
+					  "DD_PROFILING_FLUSH_ON_EXIT",
+					  "0",
+					  "HEARTH_PROFILE_CHILDREN",
+					  "0",
+					  NULL};
+	static const char *const stack[] = {"HEARTH_STACK_ENABLED", "0", "HEARTH_WALL_ENABLED",
+					    "auto", NULL};
+	struct hearth_options o = {.size = sizeof(o), .heap = HEARTH_ON, .lock = HEARTH_ON};
 	struct config c = read_with(NULL, off);
 
 	(void)state;
 	assert_false(c.cpu || c.wall || c.alloc || c.heap || c.lock || c.exception);
-	assert_false(c.endpoints || c.spans || c.otel_context || c.stop_on_exit || c.profile_children);
+	assert_false(c.endpoints || c.spans || c.otel_context || c.stop_on_exit ||
+		     c.profile_children);
 	c = read_with(&o, off);
 	assert_true(c.heap && c.lock);
 	c = read_with(NULL, stack);
@@ -178,15 +207,27 @@ static void test_dimensions(void **state)
 
 static void test_numbers(void **state)
 {
-	static const char *const given[] = {
-		"DD_PROFILING_CAPTURE_PCT", "2.5", "DD_PROFILING_HEAP_SAMPLE_SIZE", "1048576",
-		"DD_PROFILING_EXCEPTION_SAMPLING_INTERVAL", "7", "HEARTH_STOP_TIMEOUT_MS", "50", NULL };
-	static const char *const outside[] = {
-		"HEARTH_CAPTURE_PCT", "200", "HEARTH_HEAP_SAMPLE_SIZE", "1", "HEARTH_EXCEPTION_SAMPLING_INTERVAL",
-		"0", "HEARTH_STOP_TIMEOUT_MS", "9999999", NULL };
-	static const char *const none[] = { "HEARTH_LOCK_CAPTURE_PCT", "0", "HEARTH_CAPTURE_PCT", "9",
-					    NULL };
-	struct hearth_options o = { .size = sizeof(o), .lock_capture_percent = -1, .cpu_hz = 100 };
+	static const char *const given[] = {"DD_PROFILING_CAPTURE_PCT",
+					    "2.5",
+					    "DD_PROFILING_HEAP_SAMPLE_SIZE",
+					    "1048576",
+					    "DD_PROFILING_EXCEPTION_SAMPLING_INTERVAL",
+					    "7",
+					    "HEARTH_STOP_TIMEOUT_MS",
+					    "50",
+					    NULL};
+	static const char *const outside[] = {"HEARTH_CAPTURE_PCT",
+					      "200",
+					      "HEARTH_HEAP_SAMPLE_SIZE",
+					      "1",
+					      "HEARTH_EXCEPTION_SAMPLING_INTERVAL",
+					      "0",
+					      "HEARTH_STOP_TIMEOUT_MS",
+					      "9999999",
+					      NULL};
+	static const char *const none[] = {"HEARTH_LOCK_CAPTURE_PCT", "0", "HEARTH_CAPTURE_PCT",
+					   "9", NULL};
+	struct hearth_options o = {.size = sizeof(o), .lock_capture_percent = -1, .cpu_hz = 100};
 	struct config c = read_with(NULL, given);
 
 	(void)state;
@@ -199,8 +240,9 @@ static void test_numbers(void **state)
 	assert_int_equal(c.alloc_mean_bytes, 65536);
 	assert_int_equal(c.exception_interval, 100);
 	assert_int_equal(c.stop_timeout_ms, 60000);
-	assert_string_equal(note(&c, RING_HELLO_REFUSED, 0),
-			    "HEARTH_HEAP_SAMPLE_SIZE=1: outside 65536 to 1073741824; 65536 is taken");
+	assert_string_equal(
+	    note(&c, RING_HELLO_REFUSED, 0),
+	    "HEARTH_HEAP_SAMPLE_SIZE=1: outside 65536 to 1073741824; 65536 is taken");
 	assert_non_null(note(&c, RING_HELLO_REFUSED, 3));
 	assert_int_equal(read_with(NULL, none).lock_capture_ppm, 0);
 	c = read_with(&o, given);
@@ -212,20 +254,24 @@ static void test_numbers(void **state)
 
 static void test_places(void **state)
 {
-	static const struct { const char *name, *value, *agent, *hint; bool refused; } cases[] = {
-		{ "HEARTH_AGENT", "unix:/a/agent.sock", "/a/agent.sock", "", false },
-		{ "HEARTH_AGENT", "unix:///a/b", "/a/b", "", false },
-		{ "HEARTH_AGENT", "/a/b", "/a/b", "", false },
-		{ "HEARTH_AGENT", "unix:a/b", "", "", true },
-		{ "HEARTH_AGENT", "http://localhost:4040", "", "", true },
-		{ "DD_TRACE_AGENT_URL", "unix:///run/hearth/apm.socket", "", "/run/hearth/agent.sock", false },
-		{ "DD_TRACE_AGENT_URL", "http://localhost:8126", "", "", false },
-		{ "DD_TRACE_AGENT_URL", "unix://elsewhere", "", "", true },
+	static const struct {
+		const char *name, *value, *agent, *hint;
+		bool refused;
+	} cases[] = {
+	    {"HEARTH_AGENT", "unix:/a/agent.sock", "/a/agent.sock", "", false},
+	    {"HEARTH_AGENT", "unix:///a/b", "/a/b", "", false},
+	    {"HEARTH_AGENT", "/a/b", "/a/b", "", false},
+	    {"HEARTH_AGENT", "unix:a/b", "", "", true},
+	    {"HEARTH_AGENT", "http://localhost:4040", "", "", true},
+	    {"DD_TRACE_AGENT_URL", "unix:///run/hearth/apm.socket", "", "/run/hearth/agent.sock",
+	     false},
+	    {"DD_TRACE_AGENT_URL", "http://localhost:8126", "", "", false},
+	    {"DD_TRACE_AGENT_URL", "unix://elsewhere", "", "", true},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		const char *env[] = { cases[i].name, cases[i].value, NULL };
+		const char *env[] = {cases[i].name, cases[i].value, NULL};
 		struct config c = read_with(NULL, env);
 
 		assert_string_equal(c.agent, cases[i].agent);
@@ -236,10 +282,10 @@ static void test_places(void **state)
 
 static void test_rates(void **state)
 {
-	static const char *const hz[] = { "HEARTH_CPU_HZ", "49.5", NULL };
-	static const char *const fast[] = { "HEARTH_CPU_INTERVAL_US", "5", NULL };
-	struct hearth_options o = { .size = sizeof(o), .cpu_interval_us = 20000,
-				    .max_frames = 100000, .cpu = HEARTH_OFF };
+	static const char *const hz[] = {"HEARTH_CPU_HZ", "49.5", NULL};
+	static const char *const fast[] = {"HEARTH_CPU_INTERVAL_US", "5", NULL};
+	struct hearth_options o = {
+	    .size = sizeof(o), .cpu_interval_us = 20000, .max_frames = 100000, .cpu = HEARTH_OFF};
 
 	(void)state;
 	assert_int_equal(read_with(NULL, hz).cpu_interval_us, 20202);
@@ -251,12 +297,22 @@ static void test_rates(void **state)
 
 static void test_locks_and_exceptions(void **state)
 {
-	static const char *const theirs[] = { "DD_PROFILING_CAPTURE_PCT", "2.5",
-					      "DD_PROFILING_LOCK_ENABLED", "false",
-					      "DD_PROFILING_EXCEPTION_ENABLED", "0",
-					      "DD_PROFILING_EXCEPTION_SAMPLING_INTERVAL", "50", NULL };
-	static const char *const ours[] = { "HEARTH_LOCK_CAPTURE_PCT", "0.01", "HEARTH_CAPTURE_PCT", "3",
-					    "HEARTH_EXCEPTION_SAMPLING_INTERVAL", "1", NULL };
+	static const char *const theirs[] = {"DD_PROFILING_CAPTURE_PCT",
+					     "2.5",
+					     "DD_PROFILING_LOCK_ENABLED",
+					     "false",
+					     "DD_PROFILING_EXCEPTION_ENABLED",
+					     "0",
+					     "DD_PROFILING_EXCEPTION_SAMPLING_INTERVAL",
+					     "50",
+					     NULL};
+	static const char *const ours[] = {"HEARTH_LOCK_CAPTURE_PCT",
+					   "0.01",
+					   "HEARTH_CAPTURE_PCT",
+					   "3",
+					   "HEARTH_EXCEPTION_SAMPLING_INTERVAL",
+					   "1",
+					   NULL};
 	struct config c = read_with(NULL, NULL);
 
 	(void)state;
@@ -275,12 +331,12 @@ static void test_locks_and_exceptions(void **state)
 
 static void test_tags(void **state)
 {
-	static const char *const dd[] = { "DD_TAGS", "team:core,a:1 b:2", "DD_PROFILING_TAGS",
-					  "a:profiling,nocolon,:empty,x:y:z", NULL };
-	static const char *const ours[] = { "HEARTH_TAGS", "a:ours,@settings:x", "DD_TAGS",
-					    "a:theirs,b:2", NULL };
-	struct hearth_tag tag = { "a", "option" };
-	struct hearth_options o = { .size = sizeof(o), .tags = &tag, .tags_count = 1 };
+	static const char *const dd[] = {"DD_TAGS", "team:core,a:1 b:2", "DD_PROFILING_TAGS",
+					 "a:profiling,nocolon,:empty,x:y:z", NULL};
+	static const char *const ours[] = {"HEARTH_TAGS", "a:ours,@settings:x", "DD_TAGS",
+					   "a:theirs,b:2", NULL};
+	struct hearth_tag tag = {"a", "option"};
+	struct hearth_options o = {.size = sizeof(o), .tags = &tag, .tags_count = 1};
 	struct config c = read_with(NULL, dd);
 
 	(void)state;
@@ -301,14 +357,14 @@ static void test_labels_are_counted(void **state)
 {
 	char keys[40][4];
 	struct hearth_tag tags[40];
-	struct hearth_options o = { .size = sizeof(o), .tags = tags, .tags_count = 40 };
+	struct hearth_options o = {.size = sizeof(o), .tags = tags, .tags_count = 40};
 	struct config c;
 	unsigned count = 0;
 
 	(void)state;
 	for (int i = 0; i < 40; i++) {
 		snprintf(keys[i], sizeof(keys[i]), "k%d", i);
-		tags[i] = (struct hearth_tag){ keys[i], "v" };
+		tags[i] = (struct hearth_tag){keys[i], "v"};
 	}
 	c = read_with(&o, NULL);
 	for (uint32_t at = 0; at < c.text_bytes; at++)
@@ -322,7 +378,7 @@ static void test_labels_are_counted(void **state)
 static void test_long_values_do_not_overflow(void **state)
 {
 	char *tags = malloc(100001);
-	const char *env[] = { "HEARTH_TAGS", tags, "HEARTH_AGENT", tags, NULL };
+	const char *env[] = {"HEARTH_TAGS", tags, "HEARTH_AGENT", tags, NULL};
 	struct config c;
 
 	(void)state;
@@ -352,10 +408,10 @@ static void test_smaller_options_of_an_older_program(void **state)
 
 static void test_engine_is_a_word(void **state)
 {
-	static const char *const perf[] = { "HEARTH_CPU_ENGINE", "perf", NULL };
-	static const char *const other[] = { "HEARTH_CPU_ENGINE", "ebpf", NULL };
-	const struct hearth_options timers = { .size = sizeof(timers),
-					       .cpu_engine = HEARTH_ENGINE_POSIX_TIMER };
+	static const char *const perf[] = {"HEARTH_CPU_ENGINE", "perf", NULL};
+	static const char *const other[] = {"HEARTH_CPU_ENGINE", "ebpf", NULL};
+	const struct hearth_options timers = {.size = sizeof(timers),
+					      .cpu_engine = HEARTH_ENGINE_POSIX_TIMER};
 	struct config c = read_with(NULL, NULL);
 
 	(void)state;
@@ -374,20 +430,20 @@ static void test_engine_is_a_word(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_engine_is_a_word),
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_precedence),
-		cmocka_unit_test(test_nonsense_counts_as_unset),
-		cmocka_unit_test(test_notes_are_bounded),
-		cmocka_unit_test(test_dimensions),
-		cmocka_unit_test(test_numbers),
-		cmocka_unit_test(test_places),
-		cmocka_unit_test(test_rates),
-		cmocka_unit_test(test_locks_and_exceptions),
-		cmocka_unit_test(test_tags),
-		cmocka_unit_test(test_labels_are_counted),
-		cmocka_unit_test(test_long_values_do_not_overflow),
-		cmocka_unit_test(test_smaller_options_of_an_older_program),
+	    cmocka_unit_test(test_engine_is_a_word),
+	    cmocka_unit_test(test_defaults),
+	    cmocka_unit_test(test_precedence),
+	    cmocka_unit_test(test_nonsense_counts_as_unset),
+	    cmocka_unit_test(test_notes_are_bounded),
+	    cmocka_unit_test(test_dimensions),
+	    cmocka_unit_test(test_numbers),
+	    cmocka_unit_test(test_places),
+	    cmocka_unit_test(test_rates),
+	    cmocka_unit_test(test_locks_and_exceptions),
+	    cmocka_unit_test(test_tags),
+	    cmocka_unit_test(test_labels_are_counted),
+	    cmocka_unit_test(test_long_values_do_not_overflow),
+	    cmocka_unit_test(test_smaller_options_of_an_older_program),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

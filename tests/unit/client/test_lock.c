@@ -19,10 +19,10 @@
 
 static int start(void **state)
 {
-	const struct hearth_options options = { .size = sizeof(options),
-						.service = "test",
-						.agent = "unix:/nonexistent/agent.sock",
-						.cpu = HEARTH_OFF };
+	const struct hearth_options options = {.size = sizeof(options),
+					       .service = "test",
+					       .agent = "unix:/nonexistent/agent.sock",
+					       .cpu = HEARTH_OFF};
 
 	*state = hearth_profiler_new(&options);
 	return *state && hearth_profiler_start(*state, NULL) == HEARTH_OK ? 0 : -1;
@@ -95,7 +95,7 @@ static void a_mark_is_answered_once_its_time_has_come(void **state)
 {
 	int lock = 0, other = 0;
 	uint64_t first_state, second_state;
-	struct lock_mark_stack stack = { 0 };
+	struct lock_mark_stack stack = {0};
 	uint32_t first = lock_mark_enter(&lock, 1000, thread_self(), &first_state);
 	uint32_t second = lock_mark_enter(&lock, 2000, thread_self(), &second_state);
 
@@ -150,7 +150,8 @@ static void *wait_and_answer(void *arg)
 	for (int i = 0; i < ROUNDS; i++) {
 		const void *mine = &shared_locks[draw_next(&draws) >> 62];
 		const void *yours = &shared_locks[draw_next(&draws) >> 62];
-		uint32_t mark = lock_mark_enter(mine, (int64_t)(draw_next(&draws) >> 63), t, &mark_state);
+		uint32_t mark =
+		    lock_mark_enter(mine, (int64_t)(draw_next(&draws) >> 63), t, &mark_state);
 
 		answer(yours, 0);
 		if (mark && lock_mark_leave(mark, mark_state, &stack)) {
@@ -227,11 +228,12 @@ static void a_lock_that_is_never_let_go_leaves_room(void **state)
 
 static void the_pace_is_kept(void **state)
 {
-	struct pace p = { 0 };
+	struct pace p = {0};
 	int64_t now = 5 * PACE_WINDOW_NS;
 
 	(void)state;
-	/* Ten thousand a second would be too many: the mean grows until they are about a hundred. */
+	/* Ten thousand a second would be too many: the mean grows until they are about a
+	 * hundred. */
 	for (int i = 0; i < 20000; i++) {
 		now += 100000;
 		if (i % (1 << pace_shift(&p)) == 0)
@@ -247,14 +249,14 @@ static void the_pace_is_kept(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(names_are_given_changed_and_forgotten),
-		cmocka_unit_test(who_made_a_lock_is_remembered),
-		cmocka_unit_test(a_mark_is_answered_once_its_time_has_come),
-		cmocka_unit_test(there_is_an_end_to_marks),
-		cmocka_unit_test(many_threads_leave_nothing_behind),
-		cmocka_unit_test(holds_are_followed_at_random),
-		cmocka_unit_test(a_lock_that_is_never_let_go_leaves_room),
-		cmocka_unit_test(the_pace_is_kept),
+	    cmocka_unit_test(names_are_given_changed_and_forgotten),
+	    cmocka_unit_test(who_made_a_lock_is_remembered),
+	    cmocka_unit_test(a_mark_is_answered_once_its_time_has_come),
+	    cmocka_unit_test(there_is_an_end_to_marks),
+	    cmocka_unit_test(many_threads_leave_nothing_behind),
+	    cmocka_unit_test(holds_are_followed_at_random),
+	    cmocka_unit_test(a_lock_that_is_never_let_go_leaves_room),
+	    cmocka_unit_test(the_pace_is_kept),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);

@@ -3,7 +3,8 @@
  * test_unwind.c - our unwinder against elfutils' (libdwfl), frame for frame, on real programs.
  *
  * Each program is stopped by ptrace at random instructions.  Ours walks a copy of its registers,
- * stack and modules; libdwfl walks the stopped process.  At least 999 stacks of 1,000 must be equal.
+ * stack and modules; libdwfl walks the stopped process.  At least 999 stacks of 1,000 must be
+ * equal.
  *
  *	test_client_unwind THROWS            programs that it starts itself
  *	test_client_unwind --attach NAME PID one that is running
@@ -65,7 +66,7 @@ static void die(const char *what)
 
 static bool copy_memory(pid_t pid, uint64_t at, void *to, size_t bytes)
 {
-	struct iovec local = { to, bytes }, remote = { (void *)(uintptr_t)at, bytes };
+	struct iovec local = {to, bytes}, remote = {(void *)(uintptr_t)at, bytes};
 
 	return process_vm_readv(pid, &local, 1, &remote, 1, 0) == (ssize_t)bytes;
 }
@@ -108,10 +109,10 @@ static void add_mapping(struct subject *s, uint64_t lo, uint64_t hi, const char 
 
 	(void)path;
 	if (first) {
-		if (!copy_memory(s->pid, lo, magic, sizeof(magic)) || memcmp(magic, ELFMAG, SELFMAG) ||
-		    s->images_count == IMAGES)
+		if (!copy_memory(s->pid, lo, magic, sizeof(magic)) ||
+		    memcmp(magic, ELFMAG, SELFMAG) || s->images_count == IMAGES)
 			return;
-		*image = (struct image){ .start = lo, .end = lo };
+		*image = (struct image){.start = lo, .end = lo};
 		s->images_count++;
 	}
 	image = &s->images[s->images_count - 1];
@@ -170,12 +171,13 @@ static bool find(const struct unwind_space *space, uint64_t pc, struct unwind_mo
 	return false;
 }
 
-static struct cfi_memory copy_stack(struct subject *s, uint64_t lo, uint64_t hi, unsigned char **ret)
+static struct cfi_memory copy_stack(struct subject *s, uint64_t lo, uint64_t hi,
+				    unsigned char **ret)
 {
 	*ret = malloc(hi - lo);
 	if (!*ret || !copy_memory(s->pid, lo, *ret, hi - lo))
-		return (struct cfi_memory){ 0 };
-	return (struct cfi_memory){ lo, hi, (uint64_t)(uintptr_t)*ret - lo };
+		return (struct cfi_memory){0};
+	return (struct cfi_memory){lo, hi, (uint64_t)(uintptr_t)*ret - lo};
 }
 
 /* The mapping that sp is in, when that is not the main stack. */
@@ -198,9 +200,9 @@ static bool mapping_of(pid_t pid, uint64_t sp, uint64_t *ret_hi)
 
 static void registers(const struct user_regs_struct *u, uint64_t reg[ARCH_REGS])
 {
-	const uint64_t all[ARCH_REGS] = { u->rax, u->rdx, u->rcx, u->rbx, u->rsi, u->rdi,
-					  u->rbp, u->rsp, u->r8,  u->r9,  u->r10, u->r11,
-					  u->r12, u->r13, u->r14, u->r15, u->rip };
+	const uint64_t all[ARCH_REGS] = {u->rax, u->rdx, u->rcx, u->rbx, u->rsi, u->rdi,
+					 u->rbp, u->rsp, u->r8,  u->r9,  u->r10, u->r11,
+					 u->r12, u->r13, u->r14, u->r15, u->rip};
 
 	memcpy(reg, all, sizeof(all));
 }
@@ -213,9 +215,13 @@ static void walk_ours(struct subject *s, const struct user_regs_struct *u, enum 
 	static struct cfi_work work;
 	unsigned char *main_copy = NULL, *other_copy = NULL;
 	uint64_t reg[ARCH_REGS], hi, lo = u->rsp - ARCH_RED_ZONE;
-	struct unwind_space space = { .find = find, .biases = s->biases, .rules = s->rules,
-				      .work = &work, .arg = s, .max_frames = DEPTH,
-				      .mode = mode };
+	struct unwind_space space = {.find = find,
+				     .biases = s->biases,
+				     .rules = s->rules,
+				     .work = &work,
+				     .arg = s,
+				     .max_frames = DEPTH,
+				     .mode = mode};
 	struct unwind_result r;
 
 	/* As the client does it: from the red zone up, on the main stack or on an alternate one. */
@@ -262,9 +268,9 @@ static void open_dwfl(struct subject *s)
 {
 	static char *debug_path;
 	static const Dwfl_Callbacks callbacks = {
-		.find_elf = dwfl_linux_proc_find_elf,
-		.find_debuginfo = dwfl_standard_find_debuginfo,
-		.debuginfo_path = &debug_path,
+	    .find_elf = dwfl_linux_proc_find_elf,
+	    .find_debuginfo = dwfl_standard_find_debuginfo,
+	    .debuginfo_path = &debug_path,
 	};
 
 	s->dwfl = dwfl_begin(&callbacks);
@@ -285,19 +291,20 @@ static const char *compare(const struct stack *ours, const struct stack *theirs)
 	for (unsigned i = 0; i < n; i++)
 		if (ours->pc[i] != theirs->pc[i])
 			return "other frame";
-	return ours->count == theirs->count ? "" :
-	       ours->count < theirs->count  ? "ours shorter" :
-					      "theirs shorter";
+	return ours->count == theirs->count  ? ""
+	       : ours->count < theirs->count ? "ours shorter"
+					     : "theirs shorter";
 }
 
 static void show(struct subject *s, const struct stack *ours, const struct stack *theirs)
 {
 	unsigned most = ours->count > theirs->count ? ours->count : theirs->count;
 
-	printf("#   ours %u frames, %s; theirs %u frames, %s\n", ours->count, ours->end, theirs->count,
-	       theirs->end);
+	printf("#   ours %u frames, %s; theirs %u frames, %s\n", ours->count, ours->end,
+	       theirs->count, theirs->end);
 	for (unsigned i = 0; i < most && i < 12; i++) {
-		uint64_t a = i < ours->count ? ours->pc[i] : 0, b = i < theirs->count ? theirs->pc[i] : 0;
+		uint64_t a = i < ours->count ? ours->pc[i] : 0,
+			 b = i < theirs->count ? theirs->pc[i] : 0;
 		Dwfl_Module *m = dwfl_addrmodule(s->dwfl, b ? b : a);
 		const char *name = m ? dwfl_module_addrname(m, b ? b : a) : NULL;
 
@@ -308,7 +315,7 @@ static void show(struct subject *s, const struct stack *ours, const struct stack
 
 static bool stop_somewhere(pid_t pid, unsigned *seed)
 {
-	struct timespec pause = { 0, 100000 + rand_r(seed) % 400000 };
+	struct timespec pause = {0, 100000 + rand_r(seed) % 400000};
 	int status;
 
 	nanosleep(&pause, NULL);
@@ -349,7 +356,7 @@ static pid_t spawn(char *const argv[])
 
 static bool known_modules(const struct subject *s, const struct stack *theirs)
 {
-	struct unwind_space space = { .arg = (void *)(uintptr_t)s };
+	struct unwind_space space = {.arg = (void *)(uintptr_t)s};
 	struct unwind_module m;
 
 	for (unsigned i = 0; i < theirs->count; i++)
@@ -397,11 +404,11 @@ static void snapshot(struct subject *s, struct tally *t)
 static bool compare_running(const char *name, pid_t pid)
 {
 	static struct subject s;
-	struct tally t = { 0 };
+	struct tally t = {0};
 	unsigned seed = 1;
 	bool ok;
 
-	s = (struct subject){ .name = name, .pid = pid };
+	s = (struct subject){.name = name, .pid = pid};
 	if (ptrace(PTRACE_SEIZE, s.pid, NULL, NULL))
 		die("PTRACE_SEIZE");
 	while (t.stacks < SNAPSHOTS && stop_somewhere(s.pid, &seed)) {
@@ -416,9 +423,10 @@ static bool compare_running(const char *name, pid_t pid)
 	for (unsigned i = 0; i < s.images_count; i++)
 		free(s.images[i].copy);
 	ok = t.stacks == SNAPSHOTS && t.equal >= NEEDED * t.stacks;
-	printf("%s unwind_%s # %u stacks, %.1f frames each, %u equal (%.2f %%), %u by all registers\n",
-	       ok ? "ok" : "not ok", name, t.stacks, t.stacks ? (double)t.frames / t.stacks : 0,
-	       t.equal, t.stacks ? 100.0 * t.equal / t.stacks : 0, t.slow);
+	printf(
+	    "%s unwind_%s # %u stacks, %.1f frames each, %u equal (%.2f %%), %u by all registers\n",
+	    ok ? "ok" : "not ok", name, t.stacks, t.stacks ? (double)t.frames / t.stacks : 0,
+	    t.equal, t.stacks ? 100.0 * t.equal / t.stacks : 0, t.slow);
 	return ok;
 }
 
@@ -447,26 +455,26 @@ static bool there_is(const char *program)
 
 int main(int argc, char **argv)
 {
-	char *throws[] = { argc > 1 ? argv[1] : "client_throws", NULL };
-	char *python[] = { "/usr/bin/python3", "-c",
-			   "import json,re\n"
-			   "def f(n):\n"
-			   "  if n==0: raise ValueError(sorted([3,1,2],key=lambda x:-x))\n"
-			   "  return f(n-1)\n"
-			   "while True:\n"
-			   "  try: f(30)\n"
-			   "  except ValueError: pass\n"
-			   "  json.loads(json.dumps([{'a':[i]} for i in range(100)]))\n"
-			   "  re.sub('a(b+)c',lambda m:m.group(1),'xabbbc'*50)\n",
-			   NULL };
-	char *sqlite[] = { "sqlite3", ":memory:",
-			   "with recursive c(x) as (select 1 union all select x+1 from c) "
-			   "select sum(x), group_concat(printf('%d',x%7)) from c group by x%100;",
-			   NULL };
-	char *perl[] = { "perl", "-e",
-			 "sub f{my $n=shift;$n?f($n-1):join(',',sort{$b<=>$a}map{$_*7%101}1..50)}"
-			 "while(1){my $s=f(20);$s=~s/(\\d+),/<$1>/g;}",
-			 NULL };
+	char *throws[] = {argc > 1 ? argv[1] : "client_throws", NULL};
+	char *python[] = {"/usr/bin/python3", "-c",
+			  "import json,re\n"
+			  "def f(n):\n"
+			  "  if n==0: raise ValueError(sorted([3,1,2],key=lambda x:-x))\n"
+			  "  return f(n-1)\n"
+			  "while True:\n"
+			  "  try: f(30)\n"
+			  "  except ValueError: pass\n"
+			  "  json.loads(json.dumps([{'a':[i]} for i in range(100)]))\n"
+			  "  re.sub('a(b+)c',lambda m:m.group(1),'xabbbc'*50)\n",
+			  NULL};
+	char *sqlite[] = {"sqlite3", ":memory:",
+			  "with recursive c(x) as (select 1 union all select x+1 from c) "
+			  "select sum(x), group_concat(printf('%d',x%7)) from c group by x%100;",
+			  NULL};
+	char *perl[] = {"perl", "-e",
+			"sub f{my $n=shift;$n?f($n-1):join(',',sort{$b<=>$a}map{$_*7%101}1..50)}"
+			"while(1){my $s=f(20);$s=~s/(\\d+),/<$1>/g;}",
+			NULL};
 	bool ok;
 
 	if (argc == 4 && !strcmp(argv[1], "--attach"))

@@ -28,7 +28,7 @@ static struct ring *new_ring(uint64_t from)
 	memset(r, 0, sizeof(*r));
 	memset(r->data, 0xee, sizeof(r->data));
 	r->control.head = r->tail_a = r->tail_b = r->read = from;
-	r->writer = (struct ring_writer){ &r->control, r->data, BYTES, &r->tail_a, &r->tail_b };
+	r->writer = (struct ring_writer){&r->control, r->data, BYTES, &r->tail_a, &r->tail_b};
 	return r;
 }
 
@@ -42,8 +42,7 @@ static void move_tail(struct ring *r)
 static const struct ring_record *next(struct ring *r)
 {
 	for (;;) {
-		const struct ring_record *rec =
-			(const void *)(r->data + (r->read & (BYTES - 1)));
+		const struct ring_record *rec = (const void *)(r->data + (r->read & (BYTES - 1)));
 
 		if (load_acquire(&rec->commit) != r->read + 1)
 			return NULL;
@@ -187,11 +186,11 @@ static void test_many_producers(void **state)
 	struct ring *r = new_ring(0);
 	struct producer p[PRODUCERS];
 	pthread_t thread[PRODUCERS];
-	uint32_t expected[PRODUCERS] = { 0 };
+	uint32_t expected[PRODUCERS] = {0};
 
 	(void)state;
 	for (uint32_t i = 0; i < PRODUCERS; i++) {
-		p[i] = (struct producer){ r, i, 0 };
+		p[i] = (struct producer){r, i, 0};
 		assert_int_equal(pthread_create(&thread[i], NULL, produce, &p[i]), 0);
 	}
 	for (unsigned seen = 0; seen < PRODUCERS * RECORDS;) {
@@ -221,12 +220,12 @@ static void test_many_producers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_order_and_wrap),
-		cmocka_unit_test(test_full),
-		cmocka_unit_test(test_short_end_is_padded),
-		cmocka_unit_test(test_abandoned_claim_is_never_taken_for_a_record),
-		cmocka_unit_test(test_tail_of_a_confused_reader),
-		cmocka_unit_test(test_many_producers),
+	    cmocka_unit_test(test_order_and_wrap),
+	    cmocka_unit_test(test_full),
+	    cmocka_unit_test(test_short_end_is_padded),
+	    cmocka_unit_test(test_abandoned_claim_is_never_taken_for_a_record),
+	    cmocka_unit_test(test_tail_of_a_confused_reader),
+	    cmocka_unit_test(test_many_producers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

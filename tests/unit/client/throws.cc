@@ -26,7 +26,8 @@ __attribute__((noinline)) static void realigned(int depth)
 
 __attribute__((noinline)) static void varying(int depth)
 {
-	volatile char *p = static_cast<volatile char *>(alloca(static_cast<size_t>(depth) * 16 + 16));
+	volatile char *p =
+	    static_cast<volatile char *>(alloca(static_cast<size_t>(depth) * 16 + 16));
 
 	std::memset(const_cast<char *>(p), depth, static_cast<size_t>(depth) * 16 + 16);
 	realigned(depth);
@@ -66,7 +67,8 @@ static void install()
 {
 	static char stack[1 << 16];
 	stack_t alternate{};
-	struct sigaction action{};
+	struct sigaction action {
+	};
 
 	alternate.ss_sp = stack;
 	alternate.ss_size = sizeof(stack);

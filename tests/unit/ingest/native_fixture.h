@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tests/unit/ingest/native_fixture.h - a native process whose ring, counters and clocks the test writes.
+ * tests/unit/ingest/native_fixture.h - a native process whose ring, counters and clocks the test
+ * writes.
  */
 #ifndef TESTS_NATIVE_FIXTURE_H
 #define TESTS_NATIVE_FIXTURE_H
@@ -67,13 +68,13 @@ static inline void fixture_feed(struct fixture *f)
 static inline struct profile *fixture_emit(struct fixture *f, const struct native_reading *readings,
 					   size_t count, int64_t after_ns, bool ended)
 {
-	const struct native_clock clock = { UTC + after_ns, START + after_ns };
+	const struct native_clock clock = {UTC + after_ns, START + after_ns};
 	struct profile_builder *builder = NULL;
-	struct err err = { 0 };
+	struct err err = {0};
 
 	assert_int_equal(profile_builder_new(NULL, &builder), 0);
-	assert_int_equal(native_process_emit(f->process, &f->counters, &f->sums, &f->vitals, readings,
-					     count, &clock, ended, builder, &err),
+	assert_int_equal(native_process_emit(f->process, &f->counters, &f->sums, &f->vitals,
+					     readings, count, &clock, ended, builder, &err),
 			 0);
 	return profile_builder_finish(builder);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tests/unit/ingest/native_plain.h - a process with a service and nothing else, and sums over what it became.
+ * tests/unit/ingest/native_plain.h - a process with a service and nothing else, and sums over what
+ * it became.
  */
 #ifndef TESTS_NATIVE_PLAIN_H
 #define TESTS_NATIVE_PLAIN_H
@@ -9,17 +10,17 @@
 
 static inline void fixture_init(struct fixture *f, bool resumed)
 {
-	static const struct ingest_label labels[] = { { { "service", 7 }, { "x", 1 } } };
+	static const struct ingest_label labels[] = {{{"service", 7}, {"x", 1}}};
 	const struct native_options options = {
-		.owner = 1000, .pid = 7, .executable = "x", .labels = labels, .labels_count = 1
-	};
+	    .owner = 1000, .pid = 7, .executable = "x", .labels = labels, .labels_count = 1};
 
 	fixture_begin(f, &options);
 	native_process_resume(f->process, resumed);
 }
 
 /* Sum of one column over records of the kind whose name this is; `leaf` NULL: all. */
-static inline int64_t column_sum(const struct profile *p, const char *kind, const char *leaf, size_t column)
+static inline int64_t column_sum(const struct profile *p, const char *kind, const char *leaf,
+				 size_t column)
 {
 	int64_t sum = 0;
 
@@ -43,11 +44,11 @@ static inline int64_t sum_of(const struct profile *p, const char *kind, const ch
 
 static inline struct native_reading reading(uint32_t tid, int64_t cpu_ns, int64_t wait_ns)
 {
-	return (struct native_reading){ .slot = { .tid = tid },
-					.tid = tid,
-					.has_schedstat = true,
-					.cpu_ns = (uint64_t)cpu_ns,
-					.wait_ns = (uint64_t)wait_ns };
+	return (struct native_reading){.slot = {.tid = tid},
+				       .tid = tid,
+				       .has_schedstat = true,
+				       .cpu_ns = (uint64_t)cpu_ns,
+				       .wait_ns = (uint64_t)wait_ns};
 }
 
 #endif

@@ -20,7 +20,8 @@ static int decode(const char *text, const char *name, struct profile **ret_profi
 	request.body = (struct str){exact, len};
 	assert_int_equal(profile_builder_new(NULL, &out), 0);
 	err = (struct err){0};
-	int rc = ingest_find(STR("folded"))->decode(&request, out, &(struct ingest_findings){0}, &err);
+	int rc =
+	    ingest_find(STR("folded"))->decode(&request, out, &(struct ingest_findings){0}, &err);
 
 	if (rc)
 		profile_builder_free(out);
@@ -93,8 +94,12 @@ static void test_counts(void **state)
 		struct profile_builder *builder = NULL;
 
 		assert_int_equal(profile_builder_new(NULL, &builder), 0);
-		assert_int_equal(ingest_find(STR("folded"))->decode(&request, builder, &(struct ingest_findings){0}, &err), 0);
-		assert_int_equal(profile_builder_profile(builder)->records[0].count, cases[i].count);
+		assert_int_equal(
+		    ingest_find(STR("folded"))
+			->decode(&request, builder, &(struct ingest_findings){0}, &err),
+		    0);
+		assert_int_equal(profile_builder_profile(builder)->records[0].count,
+				 cases[i].count);
 		profile_builder_free(builder);
 	}
 }
@@ -178,10 +183,9 @@ static void test_sniff(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_reads), cmocka_unit_test(test_kinds),
-	    cmocka_unit_test(test_counts),
-	    cmocka_unit_test(test_refuses), cmocka_unit_test(test_depth),
-	    cmocka_unit_test(test_sniff)};
+	    cmocka_unit_test(test_reads),  cmocka_unit_test(test_kinds),
+	    cmocka_unit_test(test_counts), cmocka_unit_test(test_refuses),
+	    cmocka_unit_test(test_depth),  cmocka_unit_test(test_sniff)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bursts in step with the tick: found in every one of 10,000 threads where they are, and never where they are not. */
+/* Bursts in step with the tick: found in every one of 10,000 threads where they are, and never
+ * where they are not. */
 #include "tests/cmocka.h"
 
 #include <math.h>
@@ -26,28 +27,29 @@ static void count(uint32_t counts[RING_PHASES], double at_ns)
 	counts[(unsigned)(phase * RING_PHASES) % RING_PHASES]++;
 }
 
-/* How many in TRIALS threads are found uneven that begin n bursts `period` ticks apart at `phase`, of
- * which the share `disturbed` begins anywhere and the others up to `late` ticks too late. */
+/* How many in TRIALS threads are found uneven that begin n bursts `period` ticks apart at `phase`,
+ * of which the share `disturbed` begins anywhere and the others up to `late` ticks too late. */
 static unsigned found(double period, double phase, unsigned n, double disturbed, double late)
 {
 	unsigned uneven = 0;
 
 	for (int trial = 0; trial < TRIALS; trial++) {
-		uint32_t counts[RING_PHASES] = { 0 };
+		uint32_t counts[RING_PHASES] = {0};
 		double from = phase < 0 ? uniform() : phase;
 
 		for (unsigned i = 0; i < n; i++)
-			count(counts, TICK * (uniform() < disturbed ?
-						      uniform() :
-						      from + i * period + late * uniform()));
+			count(counts, TICK * (uniform() < disturbed
+						  ? uniform()
+						  : from + i * period + late * uniform()));
 		uneven += in_step_uneven(counts);
 	}
 	return uneven;
 }
 
 /*
- * A share q that is not disturbed gives R a mean of q and a deviation below sqrt(1/2n); R has to be above
- * sqrt(20/n).  With q 0.7 and 250 bursts, one second's, that is 9 deviations: a miss in 10^18.
+ * A share q that is not disturbed gives R a mean of q and a deviation below sqrt(1/2n); R has to be
+ * above sqrt(20/n).  With q 0.7 and 250 bursts, one second's, that is 9 deviations: a miss in
+ * 10^18.
  */
 static void bursts_in_step_are_found_at_every_phase(void **state)
 {
@@ -70,7 +72,8 @@ static void others_are_not(void **state)
 	for (unsigned n = 64; n <= 512; n *= 2)
 		assert_int_equal(found(1, -1, n, 1, 0), 0);
 	assert_int_equal(found(1, -1, 250, 0, 1), 0); /* late by anything up to a tick */
-	assert_int_equal(found(2.515, -1, 250, 0, 0.01), 0); /* 10 ms and 60 us of a sleep's slack */
+	/* 10 ms and 60 us of a sleep's slack */
+	assert_int_equal(found(2.515, -1, 250, 0, 0.01), 0);
 	assert_int_equal(found(25.015, -1, 250, 0, 0.01), 0);
 	assert_int_equal(found(0.97, -1, 250, 0, 0.01), 0);
 	assert_int_equal(found(1, -1, 63, 0, 0), 0); /* too few to say */
@@ -101,7 +104,7 @@ static void go_on(struct reader *r, unsigned n, uint64_t burst_ns, bool anywhere
 
 static void a_thread_is_judged_by_its_last_few_hundred_bursts(void **state)
 {
-	struct reader r = { 0 };
+	struct reader r = {0};
 
 	(void)state;
 	random_state = 3;
@@ -122,7 +125,7 @@ static void a_thread_is_judged_by_its_last_few_hundred_bursts(void **state)
 /* The last phases of a process that is gone come without a reading of its bursts. */
 static void what_comes_last_counts(void **state)
 {
-	struct reader r = { 0 };
+	struct reader r = {0};
 
 	(void)state;
 	go_on(&r, 50, 2000000, false);
@@ -134,19 +137,19 @@ static void what_comes_last_counts(void **state)
 
 static void long_bursts_and_idle_threads_are_not_in_doubt(void **state)
 {
-	struct reader r = { 0 };
+	struct reader r = {0};
 
 	(void)state;
 	go_on(&r, 500, 40000000, false);
 	assert_false(in_step_judged(&r.s));
-	r = (struct reader){ 0 };
+	r = (struct reader){0};
 	go_on(&r, 500, 20000, false);
 	assert_false(in_step_judged(&r.s));
 }
 
 static void counts_wrap_and_what_was_before_is_not_counted(void **state)
 {
-	struct reader r = { .words = { UINT64_MAX, UINT64_MAX, 7 } };
+	struct reader r = {.words = {UINT64_MAX, UINT64_MAX, 7}};
 
 	(void)state;
 	in_step_phases(&r.s, r.words, false);
@@ -163,12 +166,12 @@ static void counts_wrap_and_what_was_before_is_not_counted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(bursts_in_step_are_found_at_every_phase),
-		cmocka_unit_test(others_are_not),
-		cmocka_unit_test(a_thread_is_judged_by_its_last_few_hundred_bursts),
-		cmocka_unit_test(what_comes_last_counts),
-		cmocka_unit_test(long_bursts_and_idle_threads_are_not_in_doubt),
-		cmocka_unit_test(counts_wrap_and_what_was_before_is_not_counted),
+	    cmocka_unit_test(bursts_in_step_are_found_at_every_phase),
+	    cmocka_unit_test(others_are_not),
+	    cmocka_unit_test(a_thread_is_judged_by_its_last_few_hundred_bursts),
+	    cmocka_unit_test(what_comes_last_counts),
+	    cmocka_unit_test(long_bursts_and_idle_threads_are_not_in_doubt),
+	    cmocka_unit_test(counts_wrap_and_what_was_before_is_not_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

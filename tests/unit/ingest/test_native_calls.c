@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Wall time and blocked calls of a native process: sums by counters, charges of calls that are open. */
+/* Wall time and blocked calls of a native process: sums by counters, charges of calls that are
+ * open. */
 #include "tests/unit/ingest/native_plain.h"
 
 static void wall_time_is_explained_part_by_part(void **state)
 {
 	struct fixture f;
-	const struct ring_block block = { .call = RING_CALL_nanosleep,
-					  .duration_ns = 400 * MS,
-					  .since_ns = START + 100 * MS };
-	const uint64_t frames[] = { 0x1000 };
-	struct native_reading readings[] = { reading(7, 300 * MS, 100 * MS) };
+	const struct ring_block block = {
+	    .call = RING_CALL_nanosleep, .duration_ns = 400 * MS, .since_ns = START + 100 * MS};
+	const uint64_t frames[] = {0x1000};
+	struct native_reading readings[] = {reading(7, 300 * MS, 100 * MS)};
 
 	(void)state;
 	fixture_init(&f, false);
@@ -32,9 +32,9 @@ static void wall_time_is_explained_part_by_part(void **state)
 /* A thread that begins `bursts` a second, of 2 ms each, seen for ten seconds; hz is 250. */
 static uint64_t in_doubt(unsigned bursts)
 {
-	static const uint64_t stack[] = { 0x1000 };
-	const struct ring_cpu cpu = { bursts * 2 * MS, bursts / 5 }; /* the sum is right */
-	struct native_reading readings[] = { reading(7, 0, 0) };
+	static const uint64_t stack[] = {0x1000};
+	const struct ring_cpu cpu = {bursts * 2 * MS, bursts / 5}; /* the sum is right */
+	struct native_reading readings[] = {reading(7, 0, 0)};
 	struct native_stats stats;
 	struct fixture f;
 
@@ -77,7 +77,7 @@ static void bursts_in_step_with_the_tick_are_in_doubt(void **state)
 /* A process that was gone before it was read once: its slots still have the phases. */
 static void the_last_slots_tell_of_a_short_process(void **state)
 {
-	struct ring_thread slot = { .tid = 7, .generation = 1 };
+	struct ring_thread slot = {.tid = 7, .generation = 1};
 	struct fixture f;
 
 	(void)state;
@@ -99,26 +99,27 @@ static void the_last_slots_tell_of_a_short_process(void **state)
 static void a_call_that_has_not_returned_is_charged_once(void **state)
 {
 	struct fixture f;
-	struct ring_block block = { .call = RING_CALL_poll, .since_ns = START + 100 * MS, .site = 77 };
-	const uint64_t frames[] = { 0x1000 };
-	struct native_reading readings[] = { reading(7, 0, 0) };
+	struct ring_block block = {
+	    .call = RING_CALL_poll, .since_ns = START + 100 * MS, .site = 77};
+	const uint64_t frames[] = {0x1000};
+	struct native_reading readings[] = {reading(7, 0, 0)};
 
 	(void)state;
 	fixture_init(&f, false);
-	(void)ring_writer_add(&f.writer, RING_SITE, 7, START + 100 * MS, &block, sizeof(block), frames,
-			      1);
+	(void)ring_writer_add(&f.writer, RING_SITE, 7, START + 100 * MS, &block, sizeof(block),
+			      frames, 1);
 	fixture_feed(&f);
 	readings[0].slot = (struct ring_thread){
-		.tid = 7, .call = RING_CALL_poll, .since_ns = START + 100 * MS, .site = 77
-	};
+	    .tid = 7, .call = RING_CALL_poll, .since_ns = START + 100 * MS, .site = 77};
 	struct profile *p = fixture_emit(&f, readings, 1, 1000 * MS, false);
 
 	assert_int_equal(sum_of(p, "block", "poll"), 900 * MS);
 	profile_free(p);
-	/* It returns after three seconds in all: the record says all three, 0.9 are already there. */
+	/* It returns after three seconds in all: the record says all three, 0.9 are already
+	 * there. */
 	block.duration_ns = 3000 * MS;
-	(void)ring_writer_add(&f.writer, RING_BLOCK, 7, START + 3100 * MS, &block, sizeof(block), frames,
-			      1);
+	(void)ring_writer_add(&f.writer, RING_BLOCK, 7, START + 3100 * MS, &block, sizeof(block),
+			      frames, 1);
 	fixture_feed(&f);
 	readings[0].slot.call = 0;
 	readings[0].slot.blocked_ns = f.sums.blocked_ns = 3000 * MS;
@@ -129,17 +130,18 @@ static void a_call_that_has_not_returned_is_charged_once(void **state)
 	fixture_release(&f);
 }
 
-/* A process that ends has no more readings: its last slots say whether a call that was open has returned. */
+/* A process that ends has no more readings: its last slots say whether a call that was open has
+ * returned. */
 static void an_open_call_of_a_process_that_ends(bool returned)
 {
 	struct fixture f;
-	struct ring_block block = { .call = RING_CALL_poll, .since_ns = START + 100 * MS };
-	const uint64_t frames[] = { 0x1000 };
-	struct native_reading readings[] = { reading(7, 0, 0) };
+	struct ring_block block = {.call = RING_CALL_poll, .since_ns = START + 100 * MS};
+	const uint64_t frames[] = {0x1000};
+	struct native_reading readings[] = {reading(7, 0, 0)};
 
 	fixture_init(&f, false);
 	readings[0].slot =
-		(struct ring_thread){ .tid = 7, .call = RING_CALL_poll, .since_ns = START + 100 * MS };
+	    (struct ring_thread){.tid = 7, .call = RING_CALL_poll, .since_ns = START + 100 * MS};
 	profile_free(fixture_emit(&f, readings, 1, 1000 * MS, false)); /* 900 of poll */
 	block.duration_ns = (returned ? 3000 : 50) * MS;
 	block.since_ns = START + (returned ? 100 : 3040) * MS;
@@ -177,11 +179,10 @@ static void an_open_call_lasts_to_the_end(void **state)
 static void sampled_calls_add_up_to_the_exact_sum(void **state)
 {
 	struct fixture f;
-	const struct ring_block block = { .call = RING_CALL_read,
-					  .duration_ns = 20 * MS,
-					  .mean_ns = 40 * MS };
-	struct native_reading readings[] = { reading(7, 0, 0) };
-	const uint64_t frames[] = { 0x1000 };
+	const struct ring_block block = {
+	    .call = RING_CALL_read, .duration_ns = 20 * MS, .mean_ns = 40 * MS};
+	struct native_reading readings[] = {reading(7, 0, 0)};
+	const uint64_t frames[] = {0x1000};
 
 	(void)state;
 	fixture_init(&f, false);
@@ -207,22 +208,22 @@ static void sampled_calls_add_up_to_the_exact_sum(void **state)
 static void an_open_call_is_not_charged_again_after_the_agent_s_restart(void **state)
 {
 	struct fixture f;
-	struct ring_block block = { .call = RING_CALL_poll, .since_ns = START + 100 * MS, .site = 77 };
-	struct native_reading readings[] = { reading(7, 0, 0) };
+	struct ring_block block = {
+	    .call = RING_CALL_poll, .since_ns = START + 100 * MS, .site = 77};
+	struct native_reading readings[] = {reading(7, 0, 0)};
 	int64_t total = 0;
 
 	(void)state;
 	fixture_init(&f, true);
 	readings[0].slot = (struct ring_thread){
-		.tid = 7, .call = RING_CALL_poll, .since_ns = START + 100 * MS, .site = 77
-	};
+	    .tid = 7, .call = RING_CALL_poll, .since_ns = START + 100 * MS, .site = 77};
 	struct profile *p = fixture_emit(&f, readings, 1, 10000 * MS, false);
 
 	total += sum_of(p, "block", "poll");
 	profile_free(p);
 	block.duration_ns = 12000 * MS;
-	(void)ring_writer_add(&f.writer, RING_BLOCK, 7, START + 12100 * MS, &block, sizeof(block), NULL,
-			      0);
+	(void)ring_writer_add(&f.writer, RING_BLOCK, 7, START + 12100 * MS, &block, sizeof(block),
+			      NULL, 0);
 	fixture_feed(&f);
 	readings[0].slot.call = 0;
 	readings[0].slot.blocked_ns = f.sums.blocked_ns = 12000 * MS;
@@ -233,10 +234,12 @@ static void an_open_call_is_not_charged_again_after_the_agent_s_restart(void **s
 	fixture_release(&f);
 }
 
-/* Each may stand for a thousand million others, for decades; found by fuzz_native, as a double that no int64_t holds. */
+/* Each may stand for a thousand million others, for decades; found by fuzz_native, as a double that
+ * no int64_t holds. */
 static void calls_that_stand_for_more_than_time_are_bounded(void **state)
 {
-	const struct ring_block block = { .call = 1, .duration_ns = UINT64_MAX, .mean_ns = UINT64_MAX };
+	const struct ring_block block = {
+	    .call = 1, .duration_ns = UINT64_MAX, .mean_ns = UINT64_MAX};
 	const uint64_t leaf = 0x1000;
 	struct fixture f;
 
@@ -244,7 +247,8 @@ static void calls_that_stand_for_more_than_time_are_bounded(void **state)
 	for (int resumed = 0; resumed < 2; resumed++) {
 		fixture_init(&f, resumed);
 		for (int i = 0; i < 2; i++)
-			(void)ring_writer_add(&f.writer, RING_BLOCK, 7, START, &block, sizeof(block), &leaf, 1);
+			(void)ring_writer_add(&f.writer, RING_BLOCK, 7, START, &block,
+					      sizeof(block), &leaf, 1);
 		fixture_feed(&f);
 		struct profile *p = fixture_emit(&f, NULL, 0, 100000 * MS, false);
 
@@ -258,15 +262,15 @@ static void calls_that_stand_for_more_than_time_are_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(wall_time_is_explained_part_by_part),
-		cmocka_unit_test(bursts_in_step_with_the_tick_are_in_doubt),
-		cmocka_unit_test(the_last_slots_tell_of_a_short_process),
-		cmocka_unit_test(a_call_that_has_not_returned_is_charged_once),
-		cmocka_unit_test(an_open_call_returns_before_the_end),
-		cmocka_unit_test(an_open_call_lasts_to_the_end),
-		cmocka_unit_test(sampled_calls_add_up_to_the_exact_sum),
-		cmocka_unit_test(an_open_call_is_not_charged_again_after_the_agent_s_restart),
-		cmocka_unit_test(calls_that_stand_for_more_than_time_are_bounded),
+	    cmocka_unit_test(wall_time_is_explained_part_by_part),
+	    cmocka_unit_test(bursts_in_step_with_the_tick_are_in_doubt),
+	    cmocka_unit_test(the_last_slots_tell_of_a_short_process),
+	    cmocka_unit_test(a_call_that_has_not_returned_is_charged_once),
+	    cmocka_unit_test(an_open_call_returns_before_the_end),
+	    cmocka_unit_test(an_open_call_lasts_to_the_end),
+	    cmocka_unit_test(sampled_calls_add_up_to_the_exact_sum),
+	    cmocka_unit_test(an_open_call_is_not_charged_again_after_the_agent_s_restart),
+	    cmocka_unit_test(calls_that_stand_for_more_than_time_are_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,9 +21,9 @@ static void an_open_claim_waits_and_then_expires(void **state)
 	(void)ring_writer_cpu(&f.writer, 7, START, 10 * MS, 0x1000);
 	const uint8_t *bytes = (const uint8_t *)f.writer.bytes.data;
 
-	assert_int_equal(native_process_records(f.process, 0, 0, bytes, f.writer.bytes.len, false,
-						&consumed),
-			 0);
+	assert_int_equal(
+	    native_process_records(f.process, 0, 0, bytes, f.writer.bytes.len, false, &consumed),
+	    0);
 	assert_int_equal(consumed, hole); /* the first, and no further */
 	assert_int_equal(native_process_records(f.process, 0, consumed, bytes + consumed,
 						f.writer.bytes.len - consumed, true, &consumed),
@@ -113,8 +113,9 @@ static void hellos_that_lie_are_refused(void **state)
 	struct {
 		struct ring_hello hello;
 		char text[32];
-	} message = { .hello = { .magic = RING_HELLO_MAGIC, .version = RING_VERSION, .text_bytes = 10 },
-		      .text = "service\0x" };
+	} message = {
+	    .hello = {.magic = RING_HELLO_MAGIC, .version = RING_VERSION, .text_bytes = 10},
+	    .text = "service\0x"};
 	size_t len = sizeof(message.hello) + 10;
 	struct native_hello hello;
 	struct err err;
@@ -145,10 +146,10 @@ static void hellos_that_lie_are_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(an_open_claim_waits_and_then_expires),
-		cmocka_unit_test(nonsense_is_counted_and_skipped),
-		cmocka_unit_test(heads_that_lie_are_refused),
-		cmocka_unit_test(hellos_that_lie_are_refused),
+	    cmocka_unit_test(an_open_claim_waits_and_then_expires),
+	    cmocka_unit_test(nonsense_is_counted_and_skipped),
+	    cmocka_unit_test(heads_that_lie_are_refused),
+	    cmocka_unit_test(hellos_that_lie_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

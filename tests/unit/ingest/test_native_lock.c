@@ -11,10 +11,9 @@
 
 static void fixture_init(struct fixture *f, bool resumed)
 {
-	const struct native_options options = { .owner = 1000, .pid = 7, .executable = "x" };
-	const struct ring_module module = { .path = "/usr/bin/shop",
-					    .build_id = { 1 },
-					    .build_id_len = 1 };
+	const struct native_options options = {.owner = 1000, .pid = 7, .executable = "x"};
+	const struct ring_module module = {
+	    .path = "/usr/bin/shop", .build_id = {1}, .build_id_len = 1};
 
 	fixture_begin(f, &options);
 	assert_int_equal(native_process_module(f->process, &module), 0);
@@ -74,14 +73,15 @@ static bool has_label(const struct profile *p, const char *key, const char *valu
 static struct ring_record *lock_add(struct fixture *f, uint32_t what, uint64_t duration_ns,
 				    uint64_t mean, uint64_t leaf)
 {
-	const struct ring_lock lock = { .what = what,
-					.kind = RING_LOCK_WRITE,
-					.lock = ring_frame(1, 0x4040),
-					.creator = ring_frame(1, 0x1200),
-					.duration_ns = duration_ns,
-					.mean = mean };
-	struct ring_record *r = ring_writer_add(&f->writer, RING_SAMPLE_LOCK, 7,
-						START + f->after_ns + MS, &lock, sizeof(lock), &leaf, 1);
+	const struct ring_lock lock = {.what = what,
+				       .kind = RING_LOCK_WRITE,
+				       .lock = ring_frame(1, 0x4040),
+				       .creator = ring_frame(1, 0x1200),
+				       .duration_ns = duration_ns,
+				       .mean = mean};
+	struct ring_record *r =
+	    ring_writer_add(&f->writer, RING_SAMPLE_LOCK, 7, START + f->after_ns + MS, &lock,
+			    sizeof(lock), &leaf, 1);
 
 	if (what == RING_LOCK_WAIT)
 		r->flags = RING_HOLDER_SEEN;
@@ -236,9 +236,9 @@ static void names_are_asked_for_once(void **state)
 
 static void exception_add(struct fixture *f, const char *type)
 {
-	const struct ring_exception exception = { 100 };
+	const struct ring_exception exception = {100};
 	const uint64_t leaf = 0x2000;
-	uint64_t room[32] = { 0 };
+	uint64_t room[32] = {0};
 	char *text = (char *)room;
 	size_t len = sizeof("exception type") + strlen(type) + 1;
 
@@ -246,12 +246,15 @@ static void exception_add(struct fixture *f, const char *type)
 	memcpy(text + sizeof("exception type"), type, strlen(type) + 1);
 
 	/* The text follows the frames; written as more of them, and then called what it is. */
-	struct { struct ring_exception e; uint64_t frames[33]; } payload = { exception, { leaf } };
+	struct {
+		struct ring_exception e;
+		uint64_t frames[33];
+	} payload = {exception, {leaf}};
 
 	memcpy(&payload.frames[1], room, sizeof(room));
-	struct ring_record *r = ring_writer_add(&f->writer, RING_SAMPLE_EXCEPTION, 7,
-						START + f->after_ns + MS, &payload, sizeof(payload),
-						NULL, 0);
+	struct ring_record *r =
+	    ring_writer_add(&f->writer, RING_SAMPLE_EXCEPTION, 7, START + f->after_ns + MS,
+			    &payload, sizeof(payload), NULL, 0);
 
 	r->frames = 1;
 	r->text_bytes = (uint16_t)len;
@@ -289,11 +292,11 @@ static void the_account_is_unbiased(void **state)
 	int64_t total = 0;
 
 	(void)state;
-	struct native_account a = { 0 };
+	struct native_account a = {0};
 
 	/* Two sites: one has nine of ten waits; each is sampled with the chance 1/4, as 4. */
 	for (int i = 0; i < 20000; i++) {
-		int n[2] = { 0, 0 };
+		int n[2] = {0, 0};
 
 		for (int k = 0; k < 10; k++) {
 			n[k == 0] += draw_next(&x) >> 62 == 0;
@@ -312,14 +315,14 @@ static void the_account_is_unbiased(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(waits_add_up_to_what_was_counted),
-		cmocka_unit_test(a_sample_weighs_what_it_stands_for),
-		cmocka_unit_test(what_no_sample_carries_stands_at_the_end),
-		cmocka_unit_test(after_the_agent_s_restart_nothing_counts_twice),
-		cmocka_unit_test(holds_stand_for_the_others),
-		cmocka_unit_test(names_are_asked_for_once),
-		cmocka_unit_test(exceptions_have_their_type_and_their_count),
-		cmocka_unit_test(the_account_is_unbiased),
+	    cmocka_unit_test(waits_add_up_to_what_was_counted),
+	    cmocka_unit_test(a_sample_weighs_what_it_stands_for),
+	    cmocka_unit_test(what_no_sample_carries_stands_at_the_end),
+	    cmocka_unit_test(after_the_agent_s_restart_nothing_counts_twice),
+	    cmocka_unit_test(holds_stand_for_the_others),
+	    cmocka_unit_test(names_are_asked_for_once),
+	    cmocka_unit_test(exceptions_have_their_type_and_their_count),
+	    cmocka_unit_test(the_account_is_unbiased),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -140,7 +140,8 @@ static void test_jfr(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		size_t len;
-		char *bytes = corpus_read(HEARTH_SOURCE_DIR "/tests/fuzz/corpus/jfr", names[i], &len);
+		char *bytes =
+		    corpus_read(HEARTH_SOURCE_DIR "/tests/fuzz/corpus/jfr", names[i], &len);
 		const struct buf body = {.data = bytes, .len = len};
 
 		assert_non_null(bytes);
@@ -174,10 +175,9 @@ static void test_writer(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_pprof),
-					   cmocka_unit_test(test_folded),
-					   cmocka_unit_test(test_jfr),
-					   cmocka_unit_test(test_writer)};
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_pprof), cmocka_unit_test(test_folded), cmocka_unit_test(test_jfr),
+	    cmocka_unit_test(test_writer)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

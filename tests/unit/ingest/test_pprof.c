@@ -170,8 +170,9 @@ static void test_split(void **state)
 /* A client that declares many types and fills few is asked for no more than it has. */
 static void test_columns_of_zeros_among_many(void **state)
 {
-	static const char *const types[] = {"cpu-time", "wall-time", "gpu-time", "gpu-space", "gpu-flops",
-					    "alloc-space", "heap-space", "lock-acquire", "timeline"};
+	static const char *const types[] = {"cpu-time",   "wall-time",    "gpu-time",
+					    "gpu-space",  "gpu-flops",    "alloc-space",
+					    "heap-space", "lock-acquire", "timeline"};
 	struct pprof_writer *w = writer();
 	struct ingest_request request = {.now_ns = S};
 	int64_t values[ARRAY_LEN(types)] = {[0] = 5, [3] = 7};
@@ -282,13 +283,17 @@ static void test_limits(void **state)
 	request.body = (struct str){body.data, body.len};
 	limits.decompressed_bytes = 256;
 	assert_int_equal(profile_builder_new(NULL, &out), 0);
-	assert_int_equal(ingest_find(STR("pprof"))->decode(&request, out, &(struct ingest_findings){0}, &err), -E2BIG);
+	assert_int_equal(
+	    ingest_find(STR("pprof"))->decode(&request, out, &(struct ingest_findings){0}, &err),
+	    -E2BIG);
 	assert_non_null(strstr(err.message, "limit 512 (2 x limits.decompressed_bytes)"));
 	profile_builder_free(out);
 	limits = ingest_limits_default;
 	limits.profile.records = 99;
 	assert_int_equal(profile_builder_new(&limits.profile, &out), 0);
-	assert_int_equal(ingest_find(STR("pprof"))->decode(&request, out, &(struct ingest_findings){0}, &err), -E2BIG);
+	assert_int_equal(
+	    ingest_find(STR("pprof"))->decode(&request, out, &(struct ingest_findings){0}, &err),
+	    -E2BIG);
 	assert_non_null(strstr(err.message, "more than 99 records"));
 	profile_builder_free(out);
 	buf_release(&body);
@@ -297,9 +302,10 @@ static void test_limits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_frames),        cmocka_unit_test(test_labels),
-	    cmocka_unit_test(test_split), cmocka_unit_test(test_columns_of_zeros_among_many),         cmocka_unit_test(test_time),
-	    cmocka_unit_test(test_amplification), cmocka_unit_test(test_limits),
+	    cmocka_unit_test(test_frames), cmocka_unit_test(test_labels),
+	    cmocka_unit_test(test_split),  cmocka_unit_test(test_columns_of_zeros_among_many),
+	    cmocka_unit_test(test_time),   cmocka_unit_test(test_amplification),
+	    cmocka_unit_test(test_limits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

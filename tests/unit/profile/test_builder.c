@@ -9,12 +9,11 @@
 
 static uint32_t frame_named(struct profile_builder *b, const char *name)
 {
-	struct profile_frame frame = { 0 };
+	struct profile_frame frame = {0};
 	uint32_t id = 0;
 
-	assert_int_equal(profile_builder_string(b, (struct str){ name, strlen(name) },
-						&frame.function),
-			 0);
+	assert_int_equal(
+	    profile_builder_string(b, (struct str){name, strlen(name)}, &frame.function), 0);
 	assert_int_equal(profile_builder_frame(b, &frame, &id), 0);
 	return id;
 }
@@ -26,8 +25,8 @@ static void equal_stacks_are_one_node(void **state)
 
 	(void)state;
 	assert_int_equal(profile_builder_new(NULL, &b), 0);
-	uint32_t stack[] = { frame_named(b, "leaf"), frame_named(b, "main") };
-	uint32_t sibling[] = { frame_named(b, "twig"), frame_named(b, "main") };
+	uint32_t stack[] = {frame_named(b, "leaf"), frame_named(b, "main")};
+	uint32_t sibling[] = {frame_named(b, "twig"), frame_named(b, "main")};
 
 	assert_int_equal(profile_builder_stack(b, stack, 2, &first), 0);
 	assert_int_equal(profile_builder_stack(b, stack, 2, &second), 0);
@@ -42,17 +41,18 @@ static void equal_stacks_are_one_node(void **state)
 	profile_free(p);
 }
 
-/* Stacks go on from the one before, and wide nodes from a table: both are what one after the other would be. */
+/* Stacks go on from the one before, and wide nodes from a table: both are what one after the other
+ * would be. */
 static void stacks_in_any_order_make_one_tree(void **state)
 {
 	enum { NAMES = 9, STACKS = 2000, DEPTH = 6 };
-	struct profile_builder *b[2] = { NULL };
+	struct profile_builder *b[2] = {NULL};
 	struct hash128 hashes[STACKS][2];
 	size_t nodes[2];
 
 	(void)state;
 	for (size_t way = 0; way < 2; way++) {
-		const struct profile_counts counts = { NAMES, NAMES, STACKS, 1 };
+		const struct profile_counts counts = {NAMES, NAMES, STACKS, 1};
 		uint32_t frames[NAMES], node;
 		char name[16];
 
@@ -67,7 +67,7 @@ static void stacks_in_any_order_make_one_tree(void **state)
 			unsigned i = way ? STACKS - 1 - n : n, seed = i * 2654435761u;
 			uint32_t stack[DEPTH];
 			size_t depth = 1 + seed % DEPTH;
-			struct hash128 expected = { 0 };
+			struct hash128 expected = {0};
 
 			for (size_t k = 0; k < depth; k++)
 				stack[k] = frames[(seed >> (4 + 4 * k)) % NAMES];
@@ -79,9 +79,9 @@ static void stacks_in_any_order_make_one_tree(void **state)
 
 			hashes[i][way] = p->node_hashes[node];
 			for (size_t k = depth; k-- > 0;)
-				expected = hash128_chain(expected,
-							 profile_frame_identity(p, &p->frames[stack[k]],
-										p->instance.owner));
+				expected = hash128_chain(
+				    expected, profile_frame_identity(p, &p->frames[stack[k]],
+								     p->instance.owner));
 			assert_true(hash128_equal(expected, p->node_hashes[node]));
 			for (size_t k = 0; k < depth; k++, node = p->nodes[node].parent)
 				assert_int_equal(p->nodes[node].frame, stack[k]);
@@ -98,7 +98,7 @@ static void stacks_in_any_order_make_one_tree(void **state)
 /* A tree of `names` functions that call each other in every way. */
 static struct profile *tree_of(struct profile_builder *b, int names)
 {
-	const struct profile_label label = { .is_number = true, .number = names };
+	const struct profile_label label = {.is_number = true, .number = names};
 	uint32_t context, node;
 	char name[16];
 
@@ -120,7 +120,7 @@ static struct profile *tree_of(struct profile_builder *b, int names)
 
 static void what_is_built_next_knows_nothing_of_the_last(void **state)
 {
-	static const int names[] = { 40, 3, 200, 7, 40 }; /* 200: more than is kept */
+	static const int names[] = {40, 3, 200, 7, 40}; /* 200: more than is kept */
 	struct profile_builder *one = NULL;
 
 	(void)state;
@@ -131,7 +131,7 @@ static void what_is_built_next_knows_nothing_of_the_last(void **state)
 		if (i)
 			assert_int_equal(profile_builder_again(one), 0);
 		if (i == 3) { /* and of none that failed */
-			struct profile_kind none = { 0 };
+			struct profile_kind none = {0};
 			uint32_t kind;
 
 			assert_int_equal(profile_builder_kind(one, &none, &kind), -E2BIG);
@@ -259,12 +259,15 @@ static void identities_hold_between_batches(void **state)
 		assert_int_equal(profile_builder_new(NULL, &b), 0);
 		if (batch)
 			(void)frame_named(b, "something else first");
-		uint32_t stack[] = { frame_named(b, "leaf"), frame_named(b, "main") };
+		uint32_t stack[] = {frame_named(b, "leaf"), frame_named(b, "main")};
 
 		assert_int_equal(profile_builder_stack(b, stack, 2, &node), 0);
-		assert_int_equal(profile_builder_known_kind(b, PROFILE_KIND_CPU, 10 + batch, &kind), 0);
-		assert_int_equal(profile_builder_label(b, STR("service"), STR("x"), &labels[batch]), 0);
-		assert_int_equal(profile_builder_label(b, STR("env"), STR("y"), &labels[!batch]), 0);
+		assert_int_equal(profile_builder_known_kind(b, PROFILE_KIND_CPU, 10 + batch, &kind),
+				 0);
+		assert_int_equal(profile_builder_label(b, STR("service"), STR("x"), &labels[batch]),
+				 0);
+		assert_int_equal(profile_builder_label(b, STR("env"), STR("y"), &labels[!batch]),
+				 0);
 		assert_int_equal(profile_builder_series(b, kind, labels, 2, &id), 0);
 		leaf[batch] = profile_builder_profile(b)->node_hashes[node];
 		series[batch] = profile_builder_profile(b)->series[id].identity;
@@ -283,7 +286,7 @@ static void deep_stacks_keep_both_ends(void **state)
 	(void)state;
 	assert_int_equal(profile_builder_new(NULL, &b), 0);
 	for (uint32_t i = 0; i < DEPTH; i++) {
-		struct profile_frame frame = { .flags = PROFILE_FRAME_ADDRESS, .address = i };
+		struct profile_frame frame = {.flags = PROFILE_FRAME_ADDRESS, .address = i};
 
 		assert_int_equal(profile_builder_frame(b, &frame, &frames[i]), 0);
 	}
@@ -311,7 +314,7 @@ static void limits_are_named(void **state)
 {
 	struct profile_limits limits = profile_limits_default;
 	struct profile_builder *b = NULL;
-	struct profile_frame frame = { .flags = PROFILE_FRAME_ADDRESS };
+	struct profile_frame frame = {.flags = PROFILE_FRAME_ADDRESS};
 	uint32_t id;
 	int rc = 0;
 
@@ -335,7 +338,7 @@ static void types_have_aliases(void **state)
 	assert_int_equal(profile_type_parse(STR("inuse_space"), &type, &err), 0);
 	assert_int_equal(profile_type_format(&type, id), 0);
 	assert_string_equal(id, "memory:inuse_space:bytes:space:bytes");
-	assert_int_equal(profile_type_parse((struct str){ id, strlen(id) }, &type, &err), 0);
+	assert_int_equal(profile_type_parse((struct str){id, strlen(id)}, &type, &err), 0);
 	assert_string_equal(profile_type_alias(&type), "inuse_space");
 	assert_true(profile_type_is_gauge(type.type));
 	assert_int_equal(profile_type_parse(STR("a:b:c"), &type, &err), -EINVAL);
@@ -347,7 +350,7 @@ static void records_keep_their_values(void **state)
 	struct profile_builder *b = NULL;
 	uint32_t kind, series, context;
 	struct profile_label label;
-	const int64_t values[] = { 30, 3 };
+	const int64_t values[] = {30, 3};
 
 	(void)state;
 	assert_int_equal(profile_builder_new(NULL, &b), 0);
@@ -355,12 +358,12 @@ static void records_keep_their_values(void **state)
 	assert_int_equal(profile_builder_label(b, STR("thread name"), STR("worker"), &label), 0);
 	assert_int_equal(profile_builder_series(b, kind, NULL, 0, &series), 0);
 	assert_int_equal(profile_builder_context(b, &label, 1, &context), 0);
-	struct profile_record record = { .series = series, .context = context, .count = 3 };
+	struct profile_record record = {.series = series, .context = context, .count = 3};
 
 	assert_int_equal(profile_builder_record(b, &record, values), 0);
 	struct profile *p = profile_builder_finish(b);
 	const struct profile_label *found =
-		profile_label_find(p, p->contexts[p->records[0].context], STR("thread name"));
+	    profile_label_find(p, p->contexts[p->records[0].context], STR("thread name"));
 
 	assert_non_null(found);
 	assert_string_equal(profile_string(p, found->text).ptr, "worker");

@@ -19,7 +19,7 @@ static struct storage_reader *reader;
 static void put(struct maker *m)
 {
 	struct profile *p = maker_finish(m);
-	const struct profile *profiles[] = { p };
+	const struct profile *profiles[] = {p};
 	struct err err;
 
 	assert_int_equal(storage_put(store, profiles, 1, NULL, &err), 0);
@@ -75,21 +75,22 @@ static size_t names_find(void *arg, const struct profile_module *module, uint32_
 	(void)is_file_offset;
 	if (owner != 1000 || (address != 0x1234 && address != 0x1238))
 		return 0;
-	names[0] = (struct query_name){ "inner", "x.c", address == 0x1234 ? 11 : 12, 10 };
-	names[1] = (struct query_name){ "outer", "x.c", 31, 30 };
+	names[0] = (struct query_name){"inner", "x.c", address == 0x1234 ? 11 : 12, 10};
+	names[1] = (struct query_name){"outer", "x.c", 31, 30};
 	return 2;
 }
 
 static struct query question(const char *type)
 {
-	static const struct query_names names = { .find = names_find };
-	struct query query = { .reader = reader,
-			       .names = &names,
-			       .viewer = { .all = true },
-			       .range = { T0 - SECONDS(60), T0 + SECONDS(60) } };
+	static const struct query_names names = {.find = names_find};
+	struct query query = {.reader = reader,
+			      .names = &names,
+			      .viewer = {.all = true},
+			      .range = {T0 - SECONDS(60), T0 + SECONDS(60)}};
 	struct err err;
 
-	assert_int_equal(profile_type_parse((struct str){ type, strlen(type) }, &query.type, &err), 0);
+	assert_int_equal(profile_type_parse((struct str){type, strlen(type)}, &query.type, &err),
+			 0);
 	return query;
 }
 
@@ -106,7 +107,8 @@ static void write_format(const struct query *query, const char *format, size_t m
 
 	assert_true(!rc || rc == -ENOENT);
 	assert_int_equal(query_view_init(&view, &tree, max_nodes), 0);
-	assert_int_equal(query_format_find((struct str){ format, strlen(format) })->write(&view, out), 0);
+	assert_int_equal(query_format_find((struct str){format, strlen(format)})->write(&view, out),
+			 0);
 	assert_non_null(buf_cstr(out));
 	query_view_release(&view);
 	query_tree_release(&tree);
@@ -126,8 +128,8 @@ static struct query of_service(const char *selector, struct selector **ret_selec
 	struct query query = question("cpu");
 	struct err err;
 
-	assert_int_equal(selector_parse((struct str){ selector, strlen(selector) }, ret_selector, &err),
-			 0);
+	assert_int_equal(
+	    selector_parse((struct str){selector, strlen(selector)}, ret_selector, &err), 0);
 	query.selector = *ret_selector;
 	return query;
 }
@@ -160,13 +162,13 @@ static size_t begins_find(void *arg, const struct profile_module *module, uint32
 	(void)arg;
 	(void)module;
 	(void)is_file_offset;
-	names[0] = (struct query_name){ .inside = address - 0x1230 };
+	names[0] = (struct query_name){.inside = address - 0x1230};
 	return owner == 1000;
 }
 
 static void a_function_without_a_name_is_called_by_where_it_begins(void **state)
 {
-	static const struct query_names names = { .find = begins_find };
+	static const struct query_names names = {.find = begins_find};
 	struct selector *selector;
 	struct query query = of_service("{service=\"a\"}", &selector);
 
@@ -187,7 +189,7 @@ static void a_range_is_exact_to_the_record(void **state)
 	struct query query = of_service("{service=\"a\"}", &selector);
 
 	(void)state;
-	query.range = (struct query_range){ T0 + SECONDS(1), T0 + SECONDS(3) };
+	query.range = (struct query_range){T0 + SECONDS(1), T0 + SECONDS(3)};
 	expect_folded(&query, 0, "main;work;work;spin 10\nmain;outer;inner 5\n");
 	selector_free(selector);
 }
@@ -199,7 +201,7 @@ static void a_viewer_sees_what_is_theirs(void **state)
 	struct err err;
 
 	(void)state;
-	query.viewer = (struct query_viewer){ .owner = 1001 };
+	query.viewer = (struct query_viewer){.owner = 1001};
 	expect_folded(&query, 0, "main;other 100\n");
 	buf_init(&out, BUF_UNLIMITED);
 	assert_int_equal(query_services(&query, &out, &err), 0);
@@ -289,7 +291,7 @@ static void a_timeline_adds_up(void **state)
 	struct err err;
 
 	(void)state;
-	query.range = (struct query_range){ T0, T0 + SECONDS(30) };
+	query.range = (struct query_range){T0, T0 + SECONDS(30)};
 	assert_int_equal(query_timeline(&query, SECONDS(10), STR("service"), &line, &err), 0);
 	assert_int_equal(line.steps, 3);
 	assert_int_equal(line.lines_count, 2);
@@ -302,7 +304,7 @@ static void a_timeline_adds_up(void **state)
 	}
 	query_timeline_release(&line);
 	assert_int_equal(query_timeline(&query, 1, STR(""), &line, &err), -EINVAL);
-	query.range = (struct query_range){ T0 + SECONDS(3600), T0 + SECONDS(7200) };
+	query.range = (struct query_range){T0 + SECONDS(3600), T0 + SECONDS(7200)};
 	assert_int_equal(query_timeline(&query, 0, STR(""), &line, &err), -ENOENT);
 	query_timeline_release(&line);
 }
@@ -323,13 +325,11 @@ static void json_columns_agree_with_each_other(void **state)
 	json_t *column;
 	json_int_t sum = 0;
 
-	json_object_foreach(node, key, column)
-		assert_int_equal(json_array_size(column), count);
+	json_object_foreach(node, key, column) assert_int_equal(json_array_size(column), count);
 	for (size_t i = 0; i < count; i++) {
 		sum += json_integer_value(json_array_get(json_object_get(node, "self"), i));
-		assert_true((size_t)json_integer_value(
-				    json_array_get(json_object_get(node, "name"), i)) <
-			    json_array_size(names));
+		assert_true((size_t)json_integer_value(json_array_get(json_object_get(node, "name"),
+								      i)) < json_array_size(names));
 	}
 	assert_int_equal(sum, 182);
 	assert_int_equal(json_integer_value(json_object_get(doc, "total")), 182);
@@ -341,8 +341,8 @@ static void json_columns_agree_with_each_other(void **state)
 /* What was packed counts, not how. */
 static void assert_packed_equal(const struct buf *out, const char *golden, size_t golden_len)
 {
-	static const struct decompress_limits any = { 0 };
-	struct err err = { 0 };
+	static const struct decompress_limits any = {0};
+	struct err err = {0};
 	struct buf is, was;
 
 	assert_int_equal(wire_decompress(out->data, out->len, &any, &is, &err), 0);
@@ -360,7 +360,7 @@ static void formats_are_what_they_were(void **state)
 	for (size_t i = 0; query_format_at(i); i++) {
 		const struct query_format *format = query_format_at(i);
 		struct query query = question("cpu");
-		struct err err = { 0 };
+		struct err err = {0};
 		struct buf out;
 		char path[512];
 		char *golden = malloc(1 << 20);
@@ -388,16 +388,16 @@ static void formats_are_what_they_were(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(stacks_merge_by_name_and_inlines_unfold),
-		cmocka_unit_test(a_function_without_a_name_is_called_by_where_it_begins),
-		cmocka_unit_test(a_range_is_exact_to_the_record),
-		cmocka_unit_test(a_viewer_sees_what_is_theirs),
-		cmocka_unit_test(what_is_hidden_is_counted),
-		cmocka_unit_test(top_counts_recursion_once),
-		cmocka_unit_test(top_by_labels_of_series_and_of_records),
-		cmocka_unit_test(a_timeline_adds_up),
-		cmocka_unit_test(json_columns_agree_with_each_other),
-		cmocka_unit_test(formats_are_what_they_were),
+	    cmocka_unit_test(stacks_merge_by_name_and_inlines_unfold),
+	    cmocka_unit_test(a_function_without_a_name_is_called_by_where_it_begins),
+	    cmocka_unit_test(a_range_is_exact_to_the_record),
+	    cmocka_unit_test(a_viewer_sees_what_is_theirs),
+	    cmocka_unit_test(what_is_hidden_is_counted),
+	    cmocka_unit_test(top_counts_recursion_once),
+	    cmocka_unit_test(top_by_labels_of_series_and_of_records),
+	    cmocka_unit_test(a_timeline_adds_up),
+	    cmocka_unit_test(json_columns_agree_with_each_other),
+	    cmocka_unit_test(formats_are_what_they_were),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -80,9 +80,9 @@ static size_t names_find(void *arg, const struct profile_module *module, uint32_
 			 uint64_t address, bool is_file_offset,
 			 struct query_name names[QUERY_INLINES_MAX])
 {
-	static const char *const functions[2][6] = { { "i0", "i1", "i2", "i3", "i4", "i5" },
-						     { "o0", "o1", "o2", "o3", "o4", "o5" } };
-	static const char *const files[2][2] = { { "d0/i.c", "d1/i.c" }, { "d0/o.c", "d1/o.c" } };
+	static const char *const functions[2][6] = {{"i0", "i1", "i2", "i3", "i4", "i5"},
+						    {"o0", "o1", "o2", "o3", "o4", "o5"}};
+	static const char *const files[2][2] = {{"d0/i.c", "d1/i.c"}, {"d0/o.c", "d1/o.c"}};
 	size_t k = (size_t)(address - 0x100);
 
 	(void)arg;
@@ -92,7 +92,7 @@ static size_t names_find(void *arg, const struct profile_module *module, uint32_
 	if (k >= 6)
 		return 0;
 	for (size_t outer = 0; outer < 2; outer++)
-		names[outer] = (struct query_name){ functions[outer][k], files[outer][k % 2], 0, 0 };
+		names[outer] = (struct query_name){functions[outer][k], files[outer][k % 2], 0, 0};
 	return 2;
 }
 
@@ -100,11 +100,11 @@ static void sample_make(struct sample *s, struct maker *m)
 {
 	char stack[512] = "", context[64];
 
-	*s = (struct sample){ .value = 1 + draw(100),
-			      .count = 1 + draw(5),
-			      .step = draw(STEPS),
-			      .thread = draw(3),
-			      .bytes = draw(4) };
+	*s = (struct sample){.value = 1 + draw(100),
+			     .count = 1 + draw(5),
+			     .step = draw(STEPS),
+			     .thread = draw(3),
+			     .bytes = draw(4)};
 	for (uint32_t depth = 1 + draw(DEPTH_MAX); depth--;)
 		frame_add(s, stack);
 	(void)snprintf(context, sizeof(context), "thread name=t%u,bytes=#%u,span id=#%u", s->thread,
@@ -128,13 +128,14 @@ static void world_make(struct world *w, uint64_t seed)
 		struct maker m;
 
 		maker_init(&m, 1000, 1 + (unsigned)side);
-		maker_series(&m, PROFILE_KIND_CPU, side ? "service=b,env=prod" : "service=a,env=dev");
+		maker_series(&m, PROFILE_KIND_CPU,
+			     side ? "service=b,env=prod" : "service=a,env=dev");
 		for (uint32_t n = 1 + draw(SAMPLES_MAX / 2); n--;) {
 			sample_make(&w->samples[w->count], &m);
 			w->samples[w->count++].is_new = side;
 		}
 		struct profile *p = maker_finish(&m);
-		const struct profile *profiles[] = { p };
+		const struct profile *profiles[] = {p};
 
 		assert_int_equal(storage_put(store, profiles, 1, NULL, &err), 0);
 		profile_free(p);
@@ -162,34 +163,35 @@ struct asked {
 
 static const char *pattern_maybe(uint32_t one_in)
 {
-	static const char *const patterns[] = { "f1",	"f[2-4]", "^o",	    "i0$",	"d1/",
-						"lib1", "/opt/2", "f0|f5", "^f[^0]$", "o|i" };
+	static const char *const patterns[] = {"f1",   "f[2-4]", "^o",    "i0$",     "d1/",
+					       "lib1", "/opt/2", "f0|f5", "^f[^0]$", "o|i"};
 
 	return draw(one_in) ? NULL : patterns[draw(ARRAY_LEN(patterns))];
 }
 
 static const char *tag_maybe(void)
 {
-	static const char *const tags[] = { "t1",	   "thread name=t[02]", "bytes=1kb:2kb", "1024b:",
-					    "env=prod", "service:b",		"name:t1,prod",	 "env=dev,t" };
+	static const char *const tags[] = {"t1",           "thread name=t[02]", "bytes=1kb:2kb",
+					   "1024b:",       "env=prod",          "service:b",
+					   "name:t1,prod", "env=dev,t"};
 
 	return draw(6) ? NULL : tags[draw(ARRAY_LEN(tags))];
 }
 
 static void question_draw(struct asked *q)
 {
-	*q = (struct asked){ .focus = pattern_maybe(3),
-			     .ignore = pattern_maybe(4),
-			     .hide = pattern_maybe(4),
-			     .show = pattern_maybe(5),
-			     .show_from = pattern_maybe(5),
-			     .tagfocus = tag_maybe(),
-			     .tagignore = tag_maybe(),
-			     .thread = draw(6) ? 0 : 1 + draw(3),
-			     .span = draw(6) ? 0 : 1 + draw(4),
-			     .collapse = !draw(3),
-			     .invert = !draw(3),
-			     .side = draw(2) ? QUERY_CALLEES : QUERY_CALLERS };
+	*q = (struct asked){.focus = pattern_maybe(3),
+			    .ignore = pattern_maybe(4),
+			    .hide = pattern_maybe(4),
+			    .show = pattern_maybe(5),
+			    .show_from = pattern_maybe(5),
+			    .tagfocus = tag_maybe(),
+			    .tagignore = tag_maybe(),
+			    .thread = draw(6) ? 0 : 1 + draw(3),
+			    .span = draw(6) ? 0 : 1 + draw(4),
+			    .collapse = !draw(3),
+			    .invert = !draw(3),
+			    .side = draw(2) ? QUERY_CALLEES : QUERY_CALLERS};
 	if (!draw(4))
 		(void)snprintf(q->sandwich, sizeof(q->sandwich), "%c%u", "foi"[draw(3)], draw(6));
 	if (!draw(4))
@@ -364,18 +366,18 @@ struct hands {
 
 static struct query query_of(const struct asked *q, struct hands *h, const char *service)
 {
-	static const struct query_names names = { .find = names_find };
-	const struct query_filter_text text = { q->focus,     q->ignore,   q->hide,	q->show,
-						q->show_from, q->tagfocus, q->tagignore };
-	static const char *const threads[] = { "", "t0", "t1", "t2" };
+	static const struct query_names names = {.find = names_find};
+	const struct query_filter_text text = {q->focus,     q->ignore,   q->hide,     q->show,
+					       q->show_from, q->tagfocus, q->tagignore};
+	static const char *const threads[] = {"", "t0", "t1", "t2"};
 	char selector[32];
-	struct query query = { .reader = reader,
-			       .names = &names,
-			       .viewer = { .all = true },
-			       .range = { T0, T0 + SECONDS(10) * STEPS } };
+	struct query query = {.reader = reader,
+			      .names = &names,
+			      .viewer = {.all = true},
+			      .range = {T0, T0 + SECONDS(10) * STEPS}};
 	struct err err;
 
-	*h = (struct hands){ .context = { .thread = str_of(threads[q->thread]) } };
+	*h = (struct hands){.context = {.thread = str_of(threads[q->thread])}};
 	assert_int_equal(profile_type_parse(STR("cpu"), &query.type, &err), 0);
 	assert_int_equal(query_filter_new(&text, &h->filter, &err), 0);
 	(void)snprintf(selector, sizeof(selector), "{service=~\"%s\"}", service);
@@ -389,12 +391,12 @@ static struct query query_of(const struct asked *q, struct hands *h, const char 
 	query.selector = h->selector;
 	query.filter = h->filter;
 	query.context = &h->context;
-	query.shape = (struct query_shape){ .collapse = q->collapse,
-					    .sandwich = str_of(q->sandwich),
-					    .side = q->side,
-					    .invert = q->invert,
-					    .path = h->path,
-					    .path_count = q->path_count };
+	query.shape = (struct query_shape){.collapse = q->collapse,
+					   .sandwich = str_of(q->sandwich),
+					   .side = q->side,
+					   .invert = q->invert,
+					   .path = h->path,
+					   .path_count = q->path_count};
 	return query;
 }
 
@@ -407,7 +409,7 @@ static void hands_release(struct hands *h)
 static void tree_answer(const struct query_tree *tree, struct answer *a)
 {
 	struct query_view view;
-	char path[FRAMES_MAX + 1][512] = { "" };
+	char path[FRAMES_MAX + 1][512] = {""};
 
 	assert_int_equal(query_view_init(&view, tree, 0), 0);
 	for (size_t i = 1; i < view.count; i++) {
@@ -431,11 +433,13 @@ static void fail_with(uint64_t seed, const struct asked *q, const char *differs,
 {
 	char *a = answer_text(is), *b = answer_text(wanted);
 
-	fail_msg("seed %llu: %s\nfocus %s ignore %s hide %s show %s show_from %s tagfocus %s tagignore %s "
-		 "thread %u span %u collapse %d invert %d sandwich %s %d path %zu %s\nis\n%s\nwanted\n%s",
-		 (unsigned long long)seed, differs, q->focus, q->ignore, q->hide, q->show, q->show_from,
-		 q->tagfocus, q->tagignore, q->thread, q->span, q->collapse, q->invert, q->sandwich,
-		 q->side, q->path_count, q->path[0], a, b);
+	fail_msg("seed %llu: %s\nfocus %s ignore %s hide %s show %s show_from %s tagfocus %s "
+		 "tagignore %s "
+		 "thread %u span %u collapse %d invert %d sandwich %s %d path %zu "
+		 "%s\nis\n%s\nwanted\n%s",
+		 (unsigned long long)seed, differs, q->focus, q->ignore, q->hide, q->show,
+		 q->show_from, q->tagfocus, q->tagignore, q->thread, q->span, q->collapse,
+		 q->invert, q->sandwich, q->side, q->path_count, q->path[0], a, b);
 }
 
 static void trees_agree_with_lists_of_stacks(void **unused)
@@ -447,7 +451,7 @@ static void trees_agree_with_lists_of_stacks(void **unused)
 		struct world w;
 		struct asked q;
 		struct hands h;
-		struct answer is = { 0 }, wanted = { 0 };
+		struct answer is = {0}, wanted = {0};
 		struct query_tree tree;
 		struct err err;
 		int64_t removed = 0;
@@ -499,7 +503,7 @@ static void timelines_and_labels_agree(void **unused)
 		struct query_timeline line;
 		struct query_table table;
 		struct err err;
-		int64_t wanted[2][STEPS] = { { 0 } }, threads[3] = { 0 }, total = 0;
+		int64_t wanted[2][STEPS] = {{0}}, threads[3] = {0}, total = 0;
 
 		world_make(&w, seed);
 		question_draw(&q);
@@ -514,7 +518,8 @@ static void timelines_and_labels_agree(void **unused)
 			threads[s.thread] += s.value;
 			total += s.value;
 		}
-		assert_int_equal(query_timeline(&query, SECONDS(10), STR("service"), &line, &err), 0);
+		assert_int_equal(query_timeline(&query, SECONDS(10), STR("service"), &line, &err),
+				 0);
 		assert_int_equal(line.steps, STEPS);
 		for (size_t i = 0; i < line.lines_count; i++)
 			for (size_t k = 0; k < STEPS; k++)
@@ -547,7 +552,7 @@ static struct pair *pair_find(struct pair *pairs, size_t *count, const char *tex
 	for (size_t i = 0; i < *count; i++)
 		if (!strcmp(pairs[i].text, text))
 			return &pairs[i];
-	pairs[*count] = (struct pair){ .now = 0 };
+	pairs[*count] = (struct pair){.now = 0};
 	(void)snprintf(pairs[*count].text, sizeof(pairs->text), "%s", text);
 	return &pairs[(*count)++];
 }
@@ -571,7 +576,8 @@ static void stacks_compare(const struct query_diff *diff, const struct pair *pai
 	query_diff_view_release(&view);
 	size_t lines = 0;
 
-	for (char *line = out.len ? (char *)(uintptr_t)buf_cstr(&out) : NULL; line && *line; lines++) {
+	for (char *line = out.len ? (char *)(uintptr_t)buf_cstr(&out) : NULL; line && *line;
+	     lines++) {
 		char *end = strchr(line, '\n'), text[512];
 		long long base, now;
 
@@ -622,7 +628,8 @@ static void rows_compare(const struct query_diff *diff, const struct pair *rows,
 
 		assert_true(fabs(row->total.value - 100 * (now - base)) < 1e-9);
 		assert_true(fabs(row->total.se - 100 * sqrt(variance(now, all->now_samples) +
-							    variance(base, all->base_samples))) < 1e-9);
+							    variance(base, all->base_samples))) <
+			    1e-9);
 		assert_true(!i || fabs(table.rows[i - 1].self.value) >= fabs(row->self.value));
 	}
 	query_diff_table_release(&table);
@@ -635,7 +642,7 @@ static void diffs_agree_with_two_lists(void **unused)
 	(void)unused;
 	for (uint64_t seed = 5000; seed < 5000 + SEEDS; seed++) {
 		size_t stacks_count = 0, rows_count = 0;
-		struct pair all = { .now = 0 };
+		struct pair all = {.now = 0};
 		struct world w;
 		struct asked q;
 		struct hands h, h_base;
@@ -661,7 +668,8 @@ static void diffs_agree_with_two_lists(void **unused)
 				while (strcmp(s.frames[above].function, s.frames[k].function) != 0)
 					above++;
 				if (above == k)
-					pair_add(pair_find(rows, &rows_count, s.frames[k].function), &s);
+					pair_add(pair_find(rows, &rows_count, s.frames[k].function),
+						 &s);
 			}
 		}
 		assert_int_equal(query_diff(&base, &now, QUERY_NORMAL_SHARE, &diff, &err), 0);
@@ -681,7 +689,7 @@ static void pruned_diffs_add_up(void **unused)
 {
 	(void)unused;
 	for (uint64_t seed = 9000; seed < 9000 + SEEDS / 4; seed++) {
-		const struct asked q = { 0 };
+		const struct asked q = {0};
 		struct world w;
 		struct hands h, h_base;
 		struct query_diff diff;
@@ -711,12 +719,13 @@ static void pruned_diffs_add_up(void **unused)
 	}
 }
 
-/* The largest are shown, as many as were asked for (the root beside them), and what is not is counted. */
+/* The largest are shown, as many as were asked for (the root beside them), and what is not is
+ * counted. */
 static void pruned_trees_keep_the_largest(void **unused)
 {
 	(void)unused;
 	for (uint64_t seed = 20000; seed < 20000 + SEEDS; seed++) {
-		const struct asked q = { 0 };
+		const struct asked q = {0};
 		struct world w;
 		struct hands h;
 		struct query_tree tree;
@@ -753,11 +762,11 @@ static void pruned_trees_keep_the_largest(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(trees_agree_with_lists_of_stacks),
-		cmocka_unit_test(timelines_and_labels_agree),
-		cmocka_unit_test(diffs_agree_with_two_lists),
-		cmocka_unit_test(pruned_diffs_add_up),
-		cmocka_unit_test(pruned_trees_keep_the_largest),
+	    cmocka_unit_test(trees_agree_with_lists_of_stacks),
+	    cmocka_unit_test(timelines_and_labels_agree),
+	    cmocka_unit_test(diffs_agree_with_two_lists),
+	    cmocka_unit_test(pruned_diffs_add_up),
+	    cmocka_unit_test(pruned_trees_keep_the_largest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

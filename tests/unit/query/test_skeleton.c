@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A reader that has answered other questions answers as one that has answered none: random questions,
- * interleaved with what arrives, against a fresh reader for each.
+ * A reader that has answered other questions answers as one that has answered none: random
+ * questions, interleaved with what arrives, against a fresh reader for each.
  */
 #include "tests/cmocka.h"
 
@@ -23,8 +23,9 @@
 #define STEPS 40
 
 static uint64_t state;
-/* Within an hour; within a day, where L2 has the hours that are not cut; over days, each with a file of L1. */
-static const int64_t steps_ns[] = { SECONDS(10), SECONDS(610), SECONDS(4210) };
+/* Within an hour; within a day, where L2 has the hours that are not cut; over days, each with a
+ * file of L1. */
+static const int64_t steps_ns[] = {SECONDS(10), SECONDS(610), SECONDS(4210)};
 static int64_t step_ns = SECONDS(10);
 
 static uint32_t draw(uint32_t below)
@@ -50,9 +51,9 @@ static size_t names_find(void *arg, const struct profile_module *module, uint32_
 	(void)is_file_offset;
 	(void)snprintf(functions[k], sizeof(functions[k]), "g%u%s", (unsigned)k / 2,
 		       *version % 2 ? "" : "_old");
-	names[0] = (struct query_name){ functions[k], k % 3 ? "a.c" : "b.c", (uint32_t)k + 7,
-					(uint32_t)k, 0 };
-	names[1] = (struct query_name){ "outer", "a.c", 3, 1, 0 };
+	names[0] = (struct query_name){functions[k], k % 3 ? "a.c" : "b.c", (uint32_t)k + 7,
+				       (uint32_t)k, 0};
+	names[1] = (struct query_name){"outer", "a.c", 3, 1, 0};
 	return k % 5 ? 1 : 2;
 }
 
@@ -69,14 +70,14 @@ static void put_some(void)
 		int value = 1 + (int)draw(20);
 
 		for (uint32_t depth = 1 + draw(7); depth--;)
-			(void)sprintf(stack + strlen(stack), draw(2) ? "%sf%u" : "%s0x%x@/lib/l%u.so",
-				      *stack ? ";" : "", draw(2) ? draw(4) : 0x100 + draw(FUNCTIONS),
-				      draw(3));
+			(void)sprintf(stack + strlen(stack),
+				      draw(2) ? "%sf%u" : "%s0x%x@/lib/l%u.so", *stack ? ";" : "",
+				      draw(2) ? draw(4) : 0x100 + draw(FUNCTIONS), draw(3));
 		maker_record(&m, stack, T0 + step_ns * draw(STEPS) + draw(9999), 1 + draw(3), value,
 			     value);
 	}
 	struct profile *p = maker_finish(&m);
-	const struct profile *profiles[] = { p };
+	const struct profile *profiles[] = {p};
 
 	assert_int_equal(storage_put(store, profiles, 1, NULL, &err), 0);
 	profile_free(p);
@@ -96,22 +97,22 @@ struct question {
 
 static void question_draw(struct question *q, unsigned *version)
 {
-	static const char *const selectors[] = { "", "{service=\"a\"}", "{service=\"b\"}" };
-	static const char *const patterns[] = { "f1", "g[0-9]$", "l2", "b.c" };
-	struct query_filter_text text = { 0 };
+	static const char *const selectors[] = {"", "{service=\"a\"}", "{service=\"b\"}"};
+	static const char *const patterns[] = {"f1", "g[0-9]$", "l2", "b.c"};
+	struct query_filter_text text = {0};
 	int64_t from = draw(STEPS), until = from + 1 + draw(STEPS);
 	struct err err;
 
 	*version += !draw(8);
-	*q = (struct question){ .kind = draw(4), .normal = draw(2) };
-	q->names = (struct query_names){ .arg = version, .epoch = *version, .find = names_find };
-	q->query = (struct query){ .viewer = { .all = true },
-				   .names = &q->names,
-				   .range = { T0 + step_ns * from + draw(2) * 1234567,
-					      T0 + step_ns * until },
-				   .granularity = (enum query_granularity)draw(QUERY_BY_LIBRARY + 1),
-				   .max_nodes = draw(2) ? 0 : 1 + draw(30),
-				   .context = &q->context };
+	*q = (struct question){.kind = draw(4), .normal = draw(2)};
+	q->names = (struct query_names){.arg = version, .epoch = *version, .find = names_find};
+	q->query =
+	    (struct query){.viewer = {.all = true},
+			   .names = &q->names,
+			   .range = {T0 + step_ns * from + draw(2) * 1234567, T0 + step_ns * until},
+			   .granularity = (enum query_granularity)draw(QUERY_BY_LIBRARY + 1),
+			   .max_nodes = draw(2) ? 0 : 1 + draw(30),
+			   .context = &q->context};
 	assert_int_equal(profile_type_parse(STR("cpu"), &q->query.type, &err), 0);
 	assert_int_equal(selector_parse(str_of(selectors[draw(3)]), &q->selector, &err), 0);
 	q->query.selector = q->selector;
@@ -151,7 +152,7 @@ static int write_tree(const struct question *q, struct buf *out)
 
 static int write_table(const struct question *q, struct buf *out)
 {
-	static const char *const by[] = { "function", "line", "address", "file", "library" };
+	static const char *const by[] = {"function", "line", "address", "file", "library"};
 	struct query_table table;
 	struct err err;
 	int rc = query_top(&q->query, str_of(by[q->query.granularity]), &table, &err);
@@ -191,8 +192,8 @@ static int write_timeline(const struct question *q, struct buf *out)
 
 static int ask(struct question *q, struct storage_reader *reader, struct buf *out)
 {
-	int (*const writers[])(const struct question *q, struct buf *out) = { write_tree, write_table,
-									       write_diff, write_timeline };
+	int (*const writers[])(const struct question *q, struct buf *out) = {
+	    write_tree, write_table, write_diff, write_timeline};
 
 	buf_init(out, BUF_UNLIMITED);
 	q->query.reader = reader;
@@ -261,7 +262,7 @@ static void parts_of_trees_are_what_views_show(void **unused)
 		put_some();
 	assert_int_equal(storage_reader_open(store, &reader, &err), 0);
 	for (int i = 0; i < 100; i++) {
-		int64_t totals[2] = { 0 }, sums[2] = { 0 };
+		int64_t totals[2] = {0}, sums[2] = {0};
 		struct query_view views[2];
 		struct query_tree trees[2];
 		struct question q;
@@ -322,7 +323,7 @@ static void expect_totals(const struct skeleton *s, const struct skeleton_sums *
 {
 	static int64_t totals[NODES + 1];
 	static uint64_t samples[NODES + 1];
-	struct skeleton_run run = { 0 };
+	struct skeleton_run run = {0};
 	size_t seen = 0;
 
 	memset(totals, 0, sizeof(totals));
@@ -348,11 +349,12 @@ static void expect_totals(const struct skeleton *s, const struct skeleton_sums *
 	assert_int_equal(seen, s->tree.nodes_count);
 }
 
-/* Trees that grow between questions, from a root alone, with few leaves and many, some of which are taken away. */
+/* Trees that grow between questions, from a root alone, with few leaves and many, some of which are
+ * taken away. */
 static void runs_have_the_totals_of_their_nodes(void **unused)
 {
 	static bool passes[NODES + 1];
-	struct skeleton_sums sums = { .with_samples = true };
+	struct skeleton_sums sums = {.with_samples = true};
 	struct skeleton s;
 
 	(void)unused;
@@ -360,16 +362,18 @@ static void runs_have_the_totals_of_their_nodes(void **unused)
 	for (int round = 0; round < 60; round++) {
 		uint32_t leaves = draw(round % 3 ? 200 : 4);
 
-		for (uint32_t i = draw(120); round && i-- > 0 && s.tree.nodes_count <= NODES - 64;) {
-			uint32_t node = draw(2) ? (uint32_t)s.tree.nodes_count - 1 :
-						  draw((uint32_t)s.tree.nodes_count);
+		for (uint32_t i = draw(120);
+		     round && i-- > 0 && s.tree.nodes_count <= NODES - 64;) {
+			uint32_t node = draw(2) ? (uint32_t)s.tree.nodes_count - 1
+						: draw((uint32_t)s.tree.nodes_count);
 
 			for (uint32_t depth = draw(64); depth-- > 0;)
 				assert_int_equal(skeleton_child(&s, node, draw(9), &node), 0);
 		}
 		for (uint32_t i = 0; i < leaves; i++)
 			assert_int_equal(skeleton_add(&sums, draw((uint32_t)s.tree.nodes_count),
-						      (int64_t)draw(100) - 20, 1 + draw(5)), 0);
+						      (int64_t)draw(100) - 20, 1 + draw(5)),
+					 0);
 		for (size_t i = 0; i < s.tree.nodes_count; i++)
 			passes[i] = draw(5);
 		if (round % 2)
@@ -387,9 +391,9 @@ static void runs_have_the_totals_of_their_nodes(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(runs_have_the_totals_of_their_nodes),
-		cmocka_unit_test(warm_readers_answer_as_fresh_ones),
-		cmocka_unit_test(parts_of_trees_are_what_views_show),
+	    cmocka_unit_test(runs_have_the_totals_of_their_nodes),
+	    cmocka_unit_test(warm_readers_answer_as_fresh_ones),
+	    cmocka_unit_test(parts_of_trees_are_what_views_show),
 	};
 
 	return cmocka_run_group_tests(tests, directory_make, directory_remove);

@@ -17,8 +17,8 @@
 static struct process process_of(uint32_t ring_bytes)
 {
 	struct process p = {
-		.memfd = memfd_create("ring", MFD_CLOEXEC),
-		.head = { .rings_at = 0, .rings_count = 2, .ring_bytes = ring_bytes },
+	    .memfd = memfd_create("ring", MFD_CLOEXEC),
+	    .head = {.rings_at = 0, .rings_count = 2, .ring_bytes = ring_bytes},
 	};
 
 	assert_true(p.memfd >= 0);
@@ -179,7 +179,7 @@ static void unwatched_records_wait_for_ten_seconds_or_other_threads(void **state
 {
 	struct process p = process_of(256 * KIB);
 	const int64_t now = 100 * NS_PER_S;
-	uint64_t told[2] = { 0 };
+	uint64_t told[2] = {0};
 
 	(void)state;
 	p.drained_ns = p.looked_ns = now;
@@ -189,8 +189,9 @@ static void unwatched_records_wait_for_ten_seconds_or_other_threads(void **state
 	for (int64_t after = 0; after < 10000 * MS; after += 200 * MS)
 		assert_false(process_has_turn(&p, false, 1, now + after));
 	assert_int_equal(p.looked_ns, now + 8000 * MS);
-	assert_int_equal(pread(p.memfd, told, sizeof(told), RING_PAGE + offsetof(struct ring_agent, cpu_ns)),
-			 (ssize_t)sizeof(told));
+	assert_int_equal(
+	    pread(p.memfd, told, sizeof(told), RING_PAGE + offsetof(struct ring_agent, cpu_ns)),
+	    (ssize_t)sizeof(told));
 	assert_int_equal(told[1], now + 8000 * MS);
 	assert_true(process_has_turn(&p, false, 1, now + 10000 * MS));
 	assert_true(process_has_turn(&p, false, 4096, now + 10000 * MS));
@@ -253,20 +254,20 @@ static void the_end_of_what_is_young_is_seen_at_once(void **state)
 static struct ring_head head_of_ours(void)
 {
 	struct ring_head head = {
-		.magic = RING_MAGIC,
-		.version = RING_VERSION,
-		.head_bytes = sizeof(head),
-		.runtime_id = { 1, 2, 3 },
-		.start_monotonic_ns = 1,
-		.pid = getpid(),
-		.modules_at = 3 * RING_PAGE,
-		.modules_max = 1,
-		.threads_at = 4 * RING_PAGE,
-		.threads_max = THREADS,
-		.rings_at = 5 * RING_PAGE,
-		.rings_count = 1,
-		.ring_bytes = RING_BYTES,
-		.hz = 250,
+	    .magic = RING_MAGIC,
+	    .version = RING_VERSION,
+	    .head_bytes = sizeof(head),
+	    .runtime_id = {1, 2, 3},
+	    .start_monotonic_ns = 1,
+	    .pid = getpid(),
+	    .modules_at = 3 * RING_PAGE,
+	    .modules_max = 1,
+	    .threads_at = 4 * RING_PAGE,
+	    .threads_max = THREADS,
+	    .rings_at = 5 * RING_PAGE,
+	    .rings_count = 1,
+	    .ring_bytes = RING_BYTES,
+	    .hz = 250,
 	};
 
 	head.total_bytes = head.rings_at + RING_HEAD_BYTES + RING_BYTES;
@@ -276,10 +277,10 @@ static struct ring_head head_of_ours(void)
 static struct process *process_of_ours(struct processes *all)
 {
 	const struct ring_head head = head_of_ours();
-	struct native_hello hello = { 0 };
+	struct native_hello hello = {0};
 	struct process *p = NULL;
-	struct err err = { 0 };
-	const uint64_t nothing[RING_RINGS_MAX] = { 0 };
+	struct err err = {0};
+	const uint64_t nothing[RING_RINGS_MAX] = {0};
 	int memfd = memfd_create("ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	memcpy(hello.runtime_id, head.runtime_id, sizeof(hello.runtime_id));
@@ -287,9 +288,8 @@ static struct process *process_of_ours(struct processes *all)
 	assert_int_equal(ftruncate(memfd, (off_t)head.total_bytes), 0);
 	assert_int_equal(pwrite(memfd, &head, sizeof(head), 0), (int)sizeof(head));
 	assert_int_equal(fcntl(memfd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW), 0);
-	assert_int_equal(process_new(memfd, proc_of(getpid()), getuid(), getpid(), &hello, "host", &p,
-				     &err),
-			 0);
+	assert_int_equal(
+	    process_new(memfd, proc_of(getpid()), getuid(), getpid(), &hello, "host", &p, &err), 0);
 	p->all = all;
 	assert_int_equal(process_resume(p, nothing, &err), 0);
 	return p;
@@ -316,13 +316,14 @@ static int64_t sum_of(const struct profile *profile, const char *column)
 	return sum;
 }
 
-/* A session may close while its program goes on in another: its last batch still has memory to show. */
+/* A session may close while its program goes on in another: its last batch still has memory to
+ * show. */
 static void a_session_that_closes_says_what_was_resident(void **state)
 {
-	struct processes all = { 0 };
+	struct processes all = {0};
 	struct process *p = process_of_ours(&all);
-	struct ring_counters counters = { .interval_us = 10000, .state = RING_RUNNING };
-	struct err err = { 0 };
+	struct ring_counters counters = {.interval_us = 10000, .state = RING_RUNNING};
+	struct err err = {0};
 
 	(void)state;
 	counters_set(p, &counters);
@@ -349,17 +350,17 @@ static void a_session_that_closes_says_what_was_resident(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_ring_waits_while_it_has_room),
-		cmocka_unit_test(a_ring_and_its_next_are_judged_as_one),
-		cmocka_unit_test(a_ring_alone_is_judged_alone),
-		cmocka_unit_test(what_fills_fast_does_not_wait),
-		cmocka_unit_test(a_quarter_of_a_small_ring_does_not_wait),
-		cmocka_unit_test(a_head_that_lies_is_looked_at),
-		cmocka_unit_test(among_many_a_turn_comes_every_other_second),
-		cmocka_unit_test(unwatched_records_wait_for_ten_seconds_or_other_threads),
-		cmocka_unit_test(what_presses_has_its_turn_at_once),
-		cmocka_unit_test(the_end_of_what_is_young_is_seen_at_once),
-		cmocka_unit_test(a_session_that_closes_says_what_was_resident),
+	    cmocka_unit_test(a_ring_waits_while_it_has_room),
+	    cmocka_unit_test(a_ring_and_its_next_are_judged_as_one),
+	    cmocka_unit_test(a_ring_alone_is_judged_alone),
+	    cmocka_unit_test(what_fills_fast_does_not_wait),
+	    cmocka_unit_test(a_quarter_of_a_small_ring_does_not_wait),
+	    cmocka_unit_test(a_head_that_lies_is_looked_at),
+	    cmocka_unit_test(among_many_a_turn_comes_every_other_second),
+	    cmocka_unit_test(unwatched_records_wait_for_ten_seconds_or_other_threads),
+	    cmocka_unit_test(what_presses_has_its_turn_at_once),
+	    cmocka_unit_test(the_end_of_what_is_young_is_seen_at_once),
+	    cmocka_unit_test(a_session_that_closes_says_what_was_resident),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

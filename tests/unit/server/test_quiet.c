@@ -15,7 +15,7 @@ struct drain {
 
 static struct drain drain_of(uint64_t cpu_ms, uint64_t process_ms)
 {
-	struct drain d = { .vitals = { .known = true, .cpu_ns = process_ms * MS } };
+	struct drain d = {.vitals = {.known = true, .cpu_ns = process_ms * MS}};
 
 	for (uint32_t i = 0; i < 3; i++) {
 		d.readings[i].tid = 10 + i;
@@ -34,7 +34,7 @@ static void keep(struct quiet *q, const struct drain *d)
 
 static void test_a_thread_that_stood_still_is_quiet(void **state)
 {
-	struct quiet q = { 0 };
+	struct quiet q = {0};
 	struct drain first = drain_of(5, 15), now = drain_of(0, 15);
 
 	(void)state;
@@ -52,7 +52,7 @@ static void test_a_thread_that_stood_still_is_quiet(void **state)
 
 static void test_what_may_have_run_is_not(void **state)
 {
-	struct quiet q = { 0 };
+	struct quiet q = {0};
 	struct drain first = drain_of(5, 15), later = drain_of(6, 18);
 
 	(void)state;
@@ -60,13 +60,13 @@ static void test_what_may_have_run_is_not(void **state)
 	keep(&q, &first);
 	struct drain now = first;
 
-	assert_false(quiet_take(&q, &now.readings[0], true)); /* a record of it came */
+	assert_false(quiet_take(&q, &now.readings[0], true));  /* a record of it came */
 	assert_false(quiet_take(&q, &now.readings[2], false)); /* it has no slot */
 	now.readings[1].slot.blocked_calls++;
 	assert_false(quiet_take(&q, &now.readings[1], false));
 	now.readings[0].slot.generation++; /* another thread with its number */
 	assert_false(quiet_take(&q, &now.readings[0], false));
-	now.readings[0].slot = (struct ring_thread){ 0 };
+	now.readings[0].slot = (struct ring_thread){0};
 	assert_false(quiet_take(&q, &now.readings[0], false));
 	now.readings[0].tid = 99;
 	assert_false(quiet_take(&q, &now.readings[0], false));
@@ -84,7 +84,7 @@ static void test_what_may_have_run_is_not(void **state)
 /* A reading that failed is no clock that stands still. */
 static void test_unread_is_not_quiet(void **state)
 {
-	struct quiet q = { 0 };
+	struct quiet q = {0};
 	struct drain d = drain_of(0, 0);
 
 	(void)state;
@@ -97,7 +97,7 @@ static void test_unread_is_not_quiet(void **state)
 
 static void test_the_process_clock_tells(void **state)
 {
-	struct quiet q = { 0 };
+	struct quiet q = {0};
 	struct drain d = drain_of(5, 1015); /* a second by threads that ended */
 
 	(void)state;
@@ -123,7 +123,7 @@ static void test_the_process_clock_tells(void **state)
 /* Whatever a client does to its clocks. */
 static void test_sums_that_wrap(void **state)
 {
-	struct quiet q = { 0 };
+	struct quiet q = {0};
 	struct drain d = drain_of(0, 0);
 
 	(void)state;
@@ -141,7 +141,7 @@ static void test_sums_that_wrap(void **state)
 /* A thread that has not run has the switches that it had; one that ran is asked again. */
 static void test_switches_are_kept_while_it_stands_still(void **state)
 {
-	struct quiet q = { 0 };
+	struct quiet q = {0};
 	struct drain d = drain_of(5, 15);
 
 	(void)state;
@@ -162,12 +162,12 @@ static void test_switches_are_kept_while_it_stands_still(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_a_thread_that_stood_still_is_quiet),
-		cmocka_unit_test(test_what_may_have_run_is_not),
-		cmocka_unit_test(test_unread_is_not_quiet),
-		cmocka_unit_test(test_the_process_clock_tells),
-		cmocka_unit_test(test_sums_that_wrap),
-		cmocka_unit_test(test_switches_are_kept_while_it_stands_still),
+	    cmocka_unit_test(test_a_thread_that_stood_still_is_quiet),
+	    cmocka_unit_test(test_what_may_have_run_is_not),
+	    cmocka_unit_test(test_unread_is_not_quiet),
+	    cmocka_unit_test(test_the_process_clock_tells),
+	    cmocka_unit_test(test_sums_that_wrap),
+	    cmocka_unit_test(test_switches_are_kept_while_it_stands_still),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,13 +15,13 @@ static struct err err;
 static struct profile profile_of(struct profile_series *series, size_t count, uint64_t first)
 {
 	for (size_t i = 0; i < count; i++)
-		series[i].identity = (struct hash128){ first + i + 1, 7 };
-	return (struct profile){ .series = series, .series_count = count };
+		series[i].identity = (struct hash128){first + i + 1, 7};
+	return (struct profile){.series = series, .series_count = count};
 }
 
 static void test_requests_and_bytes_of_a_source(void **state)
 {
-	const struct quota_limits limits = { .requests_per_minute = 3, .bytes_per_minute = 100 };
+	const struct quota_limits limits = {.requests_per_minute = 3, .bytes_per_minute = 100};
 	struct quota *q = quota_new(&limits);
 
 	(void)state;
@@ -38,7 +38,7 @@ static void test_requests_and_bytes_of_a_source(void **state)
 
 static void test_series_are_new_once(void **state)
 {
-	const struct quota_limits limits = { .new_series_per_minute = 5 };
+	const struct quota_limits limits = {.new_series_per_minute = 5};
 	struct quota *q = quota_new(&limits);
 	struct profile_series series[8];
 	struct profile four = profile_of(series, 4, 0);
@@ -57,7 +57,7 @@ static void test_series_are_new_once(void **state)
 
 static void test_it_stays_bounded(void **state)
 {
-	struct quota *q = quota_new(&(struct quota_limits){ 0 });
+	struct quota *q = quota_new(&(struct quota_limits){0});
 	static struct profile_series series[1000];
 
 	(void)state;
@@ -73,9 +73,9 @@ static void test_it_stays_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_requests_and_bytes_of_a_source),
-		cmocka_unit_test(test_series_are_new_once),
-		cmocka_unit_test(test_it_stays_bounded),
+	    cmocka_unit_test(test_requests_and_bytes_of_a_source),
+	    cmocka_unit_test(test_series_are_new_once),
+	    cmocka_unit_test(test_it_stays_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

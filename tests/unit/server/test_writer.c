@@ -61,8 +61,8 @@ static uint64_t commits(struct writer *writer)
 
 static struct writer *writer_make(void)
 {
-	const struct storage_options options = { 0 };
-	struct err err = { 0 };
+	const struct storage_options options = {0};
+	struct err err = {0};
 	struct writer *writer = NULL;
 
 	assert_int_equal(writer_start("memory:", &options, &writer, &err), 0);
@@ -87,7 +87,7 @@ static void what_is_held_goes_together(void **state)
 static void a_hold_keeps_nobody_waiting(void **state)
 {
 	struct writer *writer = writer_make();
-	struct err err = { 0 };
+	struct err err = {0};
 
 	(void)state;
 	writer_hold(writer);
@@ -111,7 +111,7 @@ static void a_hold_keeps_nobody_waiting(void **state)
 static void *put_expected(void *arg)
 {
 	struct profile *profile = profile_make();
-	struct err err = { 0 };
+	struct err err = {0};
 
 	writer_expect(arg);
 	int rc = writer_put_wait(arg, profile, &err);
@@ -132,7 +132,8 @@ static void what_does_not_come_holds_nobody_up(void **state)
 	writer_expect(writer); /* and never put */
 	for (int round = 0; round < 20; round++) {
 		for (int i = 0; i < 4; i++)
-			assert_int_equal(pthread_create(&threads[i], NULL, put_expected, writer), 0);
+			assert_int_equal(pthread_create(&threads[i], NULL, put_expected, writer),
+					 0);
 		for (int i = 0; i < 4; i++) {
 			assert_int_equal(pthread_join(threads[i], &failed), 0);
 			assert_null(failed);
@@ -149,9 +150,9 @@ static void what_does_not_come_holds_nobody_up(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_is_held_goes_together),
-		cmocka_unit_test(a_hold_keeps_nobody_waiting),
-		cmocka_unit_test(what_does_not_come_holds_nobody_up),
+	    cmocka_unit_test(what_is_held_goes_together),
+	    cmocka_unit_test(a_hold_keeps_nobody_waiting),
+	    cmocka_unit_test(what_does_not_come_holds_nobody_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

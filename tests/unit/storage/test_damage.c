@@ -66,7 +66,7 @@ static int count_records(void *arg, const struct storage_records *r)
 
 /* ---- damage ---- */
 
-static const char *const kinds[] = {"zeroes", "noise",	 "exchanged", "cut",
+static const char *const kinds[] = {"zeroes", "noise",   "exchanged", "cut",
 				    "empty",  "no file", "head",      "wal"};
 
 static void write_at(int fd, off_t at, const void *bytes, size_t len)
@@ -211,13 +211,12 @@ static void one(uint64_t seed)
 		fail_msg("seed %llu, %s: %s is gone", (unsigned long long)seed, kinds[kind], path);
 	assert_int_equal(ask(&f, &total, &records), 0);
 	if (total != PROFILES * RECORDS)
-		fail_msg("seed %llu, %s in %s (%s): %llu samples, not %d",
-			 (unsigned long long)seed, kinds[kind], path,
-			 aside ? "put aside" : "in place", (unsigned long long)total,
-			 PROFILES * RECORDS);
+		fail_msg("seed %llu, %s in %s (%s): %llu samples, not %d", (unsigned long long)seed,
+			 kinds[kind], path, aside ? "put aside" : "in place",
+			 (unsigned long long)total, PROFILES * RECORDS);
 	if (!l0 || !lost ? records != PROFILES * RECORDS : records >= PROFILES * RECORDS)
-		fail_msg("seed %llu, %s in %s: %llu records", (unsigned long long)seed,
-			 kinds[kind], path, (unsigned long long)records);
+		fail_msg("seed %llu, %s in %s: %llu records", (unsigned long long)seed, kinds[kind],
+			 path, (unsigned long long)records);
 	fixture_put(&f, some(1));
 	assert_int_equal(ask(&f, &total, &records), 0);
 	assert_int_equal(total, (PROFILES + 1) * RECORDS);

@@ -78,7 +78,8 @@ static void equal_things_get_one_number(void **state)
 	profile_free(b);
 }
 
-/* Frames are looked up in groups: a stack of several groups, with frames that come again within one and across. */
+/* Frames are looked up in groups: a stack of several groups, with frames that come again within one
+ * and across. */
 static void long_stacks_name_each_frame_once(void **state)
 {
 	enum { DEPTH = 300, NAMES = 90 };
@@ -204,7 +205,8 @@ static void expect_nodes(struct str segment, const struct dict *want)
 	assert_int_equal(dict_init(&read, false), 0);
 	assert_int_equal(dict_decode(&read, segment), 0);
 	assert_int_equal(read.t.nodes_count, want->t.nodes_count);
-	assert_memory_equal(read.t.nodes, want->t.nodes, want->t.nodes_count * sizeof(*want->t.nodes));
+	assert_memory_equal(read.t.nodes, want->t.nodes,
+			    want->t.nodes_count * sizeof(*want->t.nodes));
 	assert_memory_equal(read.t.node_hashes, want->t.node_hashes,
 			    want->t.nodes_count * sizeof(*want->t.node_hashes));
 	dict_release(&read);
@@ -254,8 +256,8 @@ static void a_long_segment_rebuilds_its_nodes(void **state)
 	dict_release(&d);
 }
 
-/* A long segment as releases up to L0's schema 3 wrote it: in one piece, and of the nodes' frames first the
- * first bytes of their varints. */
+/* A long segment as releases up to L0's schema 3 wrote it: in one piece, and of the nodes' frames
+ * first the first bytes of their varints. */
 static void a_long_segment_of_a_former_release_is_read(void **state)
 {
 	struct buf old CLEANUP(buf_release), frames CLEANUP(buf_release);
@@ -284,7 +286,8 @@ static void a_long_segment_of_a_former_release_is_read(void **state)
 	assert_int_equal(buf_add_varint(&old, 2), 0);
 	codec_put_plane(&old, frames.data, frames.len, true);
 	codec_put_plane(&old, frames.data, frames.len, false);
-	assert_int_equal(buf_add(&old, "\0\0\0\0", 4), 0); /* strange, contexts, series, instances */
+	/* strange, contexts, series, instances */
+	assert_int_equal(buf_add(&old, "\0\0\0\0", 4), 0);
 	expect_nodes((struct str){old.data, old.len}, &d);
 	dict_release(&d);
 }
@@ -303,8 +306,9 @@ static void an_import_follows_tables_that_grow(void **state)
 	assert_int_equal(dict_import_node(&im, 700, &first), 0);
 	assert_int_equal(to.t.nodes_count, 253);
 	for (uint32_t i = 0; i < 5000; i++)
-		assert_int_equal(dict_add_node(&from, (struct profile_node){1500, 1},
-					       (struct hash128){i, 7}), 0);
+		assert_int_equal(
+		    dict_add_node(&from, (struct profile_node){1500, 1}, (struct hash128){i, 7}),
+		    0);
 	assert_int_equal(dict_import_follow(&im, &from.t), 0);
 	assert_int_equal(dict_import_node(&im, 700, &again), 0);
 	assert_int_equal(first, again);

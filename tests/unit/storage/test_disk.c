@@ -22,7 +22,7 @@
 #include "tests/unit/storage/numbered.h"
 
 #define STEP_NS SECONDS(400) /* nine to an hour's file */
-#define PROFILES 330	     /* a day and a half */
+#define PROFILES 330         /* a day and a half */
 #define LATE_VALUE 1000000
 
 static uint64_t setting(const char *name, uint64_t otherwise)
@@ -113,15 +113,14 @@ static uint64_t live(struct storage *store, struct storage_reader *reader, uint6
 	return acked;
 }
 
-/* The store is whole, takes the next profiles, and one late for an hour whose file went long ago. */
+/* The store is whole, takes the next profiles, and one late for an hour whose file went long
+ * ago. */
 static void check_and_go_on(struct fixture *f, uint64_t acked)
 {
 	uint64_t cursor = numbered_check(f, acked, STEP_NS);
 	const struct profile *again[] = {profiles[cursor ? cursor : 1]};
-	struct storage_scan scan = {.series = &id,
-				    .series_count = 1,
-				    .from_ns = T0,
-				    .until_ns = T0 + SECONDS(10000000)};
+	struct storage_scan scan = {
+	    .series = &id, .series_count = 1, .from_ns = T0, .until_ns = T0 + SECONDS(10000000)};
 	struct err err = {0};
 	int result = -1;
 	uint64_t counts = 0;
@@ -189,7 +188,7 @@ static void what_was_acknowledged_outlives_the_power(void **state)
 		uint64_t acked = disk_replay_to(replay, (size_t)((i + 1) * records / images));
 
 		check_image(&f, replay,
-			    i % 8 == 0	 ? DISK_LOSE_ALL
+			    i % 8 == 0   ? DISK_LOSE_ALL
 			    : i % 8 == 1 ? DISK_KEEP_ALL
 					 : DISK_LOSE_SOME,
 			    &random, acked);

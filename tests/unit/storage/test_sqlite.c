@@ -496,7 +496,8 @@ static void an_upload_id_outlives_its_file(void **state)
 
 /* ---- schemas of before ---- */
 
-/* What the first schema did not have is taken away, and the store finds it as that release left it. */
+/* What the first schema did not have is taken away, and the store finds it as that release left
+ * it. */
 static void a_file_of_the_first_schema_is_migrated(void **state)
 {
 	struct hash128 id = cpu_series();
@@ -515,7 +516,8 @@ static void a_file_of_the_first_schema_is_migrated(void **state)
 	fixture_open(&f);
 	expect_scan(&f, &scan, "main 1/1\n");
 	fixture_close(&f);
-	/* 0.5: no block with lists, no segment with its nodes apart (test_codec.c and test_dict.c have such). */
+	/* 0.5: no block with lists, no segment with its nodes apart (test_codec.c and test_dict.c
+	 * have such). */
 	execute(L0_FILE, "PRAGMA user_version=3");
 	fixture_open(&f);
 	expect_scan(&f, &scan, "main 1/1\n");
@@ -581,13 +583,15 @@ static void write_file(const char *name, const void *bytes, size_t len)
 	assert_int_equal(fd_write_all(fd, bytes, len), 0);
 }
 
-/* What a loss of power can leave of a file that was being made (https://www.sqlite.org/fileformat2.html, section 3):
- * the journal says that there was no page before, and of the first page some sectors are there. */
+/* What a loss of power can leave of a file that was being made
+ * (https://www.sqlite.org/fileformat2.html, section 3): the journal says that there was no page
+ * before, and of the first page some sectors are there. */
 static void a_file_whose_making_was_cut_short_is_made_again(void **state)
 {
-	static const uint8_t head[28] = { 0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7, [22] = 2, [26] = 0x10 };
+	static const uint8_t head[28] = {0xd9, 0xd5, 0x05, 0xf9,     0x20,
+					 0xa1, 0x63, 0xd7, [22] = 2, [26] = 0x10};
 	static const uint8_t sectors[3584];
-	uint8_t journal[512] = { 0 };
+	uint8_t journal[512] = {0};
 	struct hash128 id = cpu_series();
 	struct storage_scan scan = scan_of(&id, T0, LATER);
 
@@ -625,7 +629,8 @@ static void damage_that_a_reader_meets_is_put_aside_by_the_writer(void **state)
 	expect_note("damaged");
 }
 
-/* Of an hour that L1 has, records are not opened: bad pages there disturb no question but one that cuts a window. */
+/* Of an hour that L1 has, records are not opened: bad pages there disturb no question but one that
+ * cuts a window. */
 static void records_that_sums_hold_stay_closed(void **state)
 {
 	struct hash128 id = cpu_series();

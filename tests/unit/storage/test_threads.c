@@ -209,7 +209,8 @@ static void retention_does_not_disturb_readers(void **state)
 	fixture_release(&shared.f);
 }
 
-/* What a scan gives is named while the next file is read: symbols and the hashes of stacks are asked for from within. */
+/* What a scan gives is named while the next file is read: symbols and the hashes of stacks are
+ * asked for from within. */
 struct naming {
 	struct storage_reader *reader;
 	uint64_t count;
@@ -262,8 +263,10 @@ static void what_a_scan_gives_can_be_named_meanwhile(void **state)
 
 		/* Each its own: nothing is loaded before. */
 		assert_int_equal(storage_reader_open(shared.f.store, &naming.reader, NULL), 0);
-		assert_int_equal(storage_scan(naming.reader, &scan, name_segment, &naming, NULL), 0);
-		assert_int_equal(naming.count, 12 * RECORDS - 1); /* one record stands before the range */
+		assert_int_equal(storage_scan(naming.reader, &scan, name_segment, &naming, NULL),
+				 0);
+		/* one record stands before the range */
+		assert_int_equal(naming.count, 12 * RECORDS - 1);
 		storage_reader_close(naming.reader);
 	}
 	fixture_release(&shared.f);

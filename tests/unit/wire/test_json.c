@@ -14,11 +14,16 @@ static void test_numbers_as_protobuf_writes_them(void **state)
 		bool is;
 		int64_t number;
 	} cases[] = {
-		{ "12", true, 12 },	       { "\"-7\"", true, -7 },
-		{ "1.5e3", true, 1500 },       { "\"9223372036854775807\"", true, INT64_MAX },
-		{ "\"18446744073709551615\"", true, -1 }, { "\"1x\"", false, 0 },
-		{ "\"\"", false, 0 },	       { "1e300", false, 0 },
-		{ "true", false, 0 },	       { "\"99999999999999999999\"", false, 0 },
+	    {"12", true, 12},
+	    {"\"-7\"", true, -7},
+	    {"1.5e3", true, 1500},
+	    {"\"9223372036854775807\"", true, INT64_MAX},
+	    {"\"18446744073709551615\"", true, -1},
+	    {"\"1x\"", false, 0},
+	    {"\"\"", false, 0},
+	    {"1e300", false, 0},
+	    {"true", false, 0},
+	    {"\"99999999999999999999\"", false, 0},
 	};
 
 	(void)state;
@@ -50,7 +55,8 @@ static void test_errors_say_where_or_which_limit(void **state)
 /* What the tree takes, by malloc's own count, is never above the estimate. */
 static void test_the_estimate_is_not_below_the_truth(void **state)
 {
-	static const char *const pieces[] = { "1", "[]", "{}", "\"\"", "[1]", "{\"a\":1}", "{\"a\":{}}", "[[]]" };
+	static const char *const pieces[] = {"1",   "[]",        "{}",         "\"\"",
+					     "[1]", "{\"a\":1}", "{\"a\":{}}", "[[]]"};
 
 	(void)state;
 	for (size_t p = 0; p < ARRAY_LEN(pieces); p++) {
@@ -65,7 +71,8 @@ static void test_the_estimate_is_not_below_the_truth(void **state)
 		(void)buf_add_byte(&text, ']');
 		struct mallinfo2 before = mallinfo2();
 
-		assert_int_equal(wire_json_parse((struct str){text.data, text.len}, 0, "", &json, &err), 0);
+		assert_int_equal(
+		    wire_json_parse((struct str){text.data, text.len}, 0, "", &json, &err), 0);
 		struct mallinfo2 after = mallinfo2();
 		size_t took = after.uordblks - before.uordblks + after.hblkhd - before.hblkhd;
 
@@ -80,9 +87,9 @@ static void test_the_estimate_is_not_below_the_truth(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_numbers_as_protobuf_writes_them),
-		cmocka_unit_test(test_errors_say_where_or_which_limit),
-		cmocka_unit_test(test_the_estimate_is_not_below_the_truth),
+	    cmocka_unit_test(test_numbers_as_protobuf_writes_them),
+	    cmocka_unit_test(test_errors_say_where_or_which_limit),
+	    cmocka_unit_test(test_the_estimate_is_not_below_the_truth),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -325,8 +325,10 @@ static bool stop_somewhere(pid_t pid, unsigned *seed)
 		if (waitpid(pid, &status, 0) != pid || !WIFSTOPPED(status))
 			return false;
 		if (WSTOPSIG(status) != SIGTRAP) {
-			/* The program's own signal came in between: hand it on. */
-			if (ptrace(PTRACE_CONT, pid, NULL, (void *)(intptr_t)WSTOPSIG(status)))
+			/* The program's own signal came in between, and in place of a step's trap: hand
+			 * it on, and step into what handles it. */
+			if (ptrace(PTRACE_SINGLESTEP, pid, NULL,
+				   (void *)(intptr_t)WSTOPSIG(status)))
 				return false;
 			steps++;
 			continue;

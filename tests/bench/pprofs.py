@@ -3,7 +3,8 @@
 
 Two services.  `sqlite`: Python's interpreter over SQLite is profiled by hearth at ten times the usual rate, so that a second
 holds the samples of ten, and each second is exported as a gzip'd pprof.  `prometheus`: Go's own runtime gives two seconds of a
-Prometheus that scrapes itself and is asked without a pause, as one that is busy for a fifth of its time has in ten.
+Prometheus that scrapes itself and is asked without a pause, as one that is busy for a fifth of its time has in ten;
+HEARTH_BENCH_SECONDS=10 waits an hour and has one that is busy all the time.
 Each file is uploaded to an agent as ten seconds of the last hour.  The limit is a fortieth of the files.
 
 HEARTH_BENCH_COUNT: how many files (360).  HEARTH_BENCH_ONLY: one of the services.  HEARTH_BENCH_FILES: a folder with a
@@ -27,6 +28,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 from support import BIN, Agent, wait_for  # noqa: E402
 
 COUNT = int(os.environ.get("HEARTH_BENCH_COUNT", "360"))
+SECONDS = os.environ.get("HEARTH_BENCH_SECONDS", "2")
 LOAD = pathlib.Path(__file__).with_name("sqlite_load.py")
 NS = 10**9
 LIMIT = 40
@@ -94,7 +96,7 @@ def prometheus():
             wait_for("prometheus", lambda: answers(f"http://{address}/-/ready"))
             asking.start()
             for _ in range(COUNT):
-                with urllib.request.urlopen(f"http://{address}/debug/pprof/profile?seconds=2") as answer:
+                with urllib.request.urlopen(f"http://{address}/debug/pprof/profile?seconds={SECONDS}") as answer:
                     files.append(answer.read())
         finally:
             stop.set()

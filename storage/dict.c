@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/dict_segment.h"
 #include "storage/dict_tables.h"
 
 #include <errno.h>
@@ -18,18 +19,17 @@ int dict_init(struct dict *d, bool indexed)
 	memset(d, 0, sizeof(*d));
 	d->id = atomic_fetch_add(&ids, 1) + 1;
 	d->indexed = indexed;
+	hash_secret(d->secret);
 	int rc = intern_init(&d->strings, TEXT_MAX);
 
 	if (rc || GROW(d, modules, 1) || GROW(d, frames, 1) || GROW(d, nodes, 1) ||
-	    GROW(d, contexts, 1) || GROW(d, instances, 1) ||
-	    array_grow(&d->t.node_hashes, sizeof(*d->t.node_hashes), &d->hashes_capacity, 1)) {
+	    GROW(d, contexts, 1) || GROW(d, instances, 1)) {
 		dict_release(d);
 		return -ENOMEM;
 	}
 	memset(&d->t.modules[0], 0, sizeof(d->t.modules[0]));
 	memset(&d->t.frames[0], 0, sizeof(d->t.frames[0]));
 	memset(&d->t.nodes[0], 0, sizeof(d->t.nodes[0]));
-	memset(&d->t.node_hashes[0], 0, sizeof(d->t.node_hashes[0]));
 	memset(&d->t.contexts[0], 0, sizeof(d->t.contexts[0]));
 	memset(&d->t.instances[0], 0, sizeof(d->t.instances[0]));
 	d->t.modules_count = d->t.frames_count = d->t.nodes_count = 1;
@@ -46,20 +46,21 @@ void dict_release(struct dict *d)
 	free(d->t.modules);
 	free(d->t.frames);
 	free(d->t.nodes);
-	free(d->t.node_hashes);
+	free(d->hashes);
 	free(d->t.labels);
 	free(d->t.contexts);
 	free(d->t.series);
 	free(d->t.instances);
 	index_release(&d->modules);
 	index_release(&d->frames);
-	index_release(&d->nodes);
+	index_release(&d->stacks);
+	slots_release(&d->children);
 	index_release(&d->contexts);
 	index_release(&d->series);
 	index_release(&d->instances);
 	index_release(&d->parts);
-	free(d->frame_ids);
-	free(d->told);
+	free(d->t.frame_identities);
+	free(d->t.told);
 	chains_release(&d->chains);
 	memset(d, 0, sizeof(*d));
 }
@@ -119,13 +120,38 @@ struct hash128 dict_frame_key(const struct profile_frame *frame)
 int dict_add_frame(struct dict *d, const struct profile_frame *frame)
 {
 	return dict_add_frame_keyed(d, frame,
-				    d->indexed ? dict_frame_key(frame) : (struct hash128){0});
+				    d->indexed ? dict_frame_key(frame) : (struct hash128){0}, NULL);
 }
 
-int dict_add_frame_keyed(struct dict *d, const struct profile_frame *frame, struct hash128 key)
+static int add_identity(struct dict *d, struct hash128 identity)
+{
+	int rc = array_grow(&d->t.frame_identities, sizeof(identity), &d->identities_capacity,
+			    d->t.identities_count + 1);
+
+	if (!rc)
+		d->t.frame_identities[d->t.identities_count++] = identity;
+	return rc;
+}
+
+int dict_identify(struct dict *d)
+{
+	struct profile tables = {
+	    .strings = d->strings, .modules = d->t.modules, .modules_count = d->t.modules_count};
+	int rc = 0;
+
+	while (!rc && d->t.identities_count < d->t.frames_count)
+		rc = add_identity(d, profile_frame_identity(
+					 &tables, &d->t.frames[d->t.identities_count], d->owner));
+	return rc;
+}
+
+int dict_add_frame_keyed(struct dict *d, const struct profile_frame *frame, struct hash128 key,
+			 const struct hash128 *identity)
 {
 	int rc = GROW(d, frames, 1);
 
+	if (!rc && identity && d->t.identities_count == d->t.frames_count)
+		rc = add_identity(d, *identity);
 	if (!rc && d->indexed)
 		rc = index_add(&d->frames, key, (uint32_t)d->t.frames_count);
 	if (!rc)
@@ -133,49 +159,101 @@ int dict_add_frame_keyed(struct dict *d, const struct profile_frame *frame, stru
 	return rc;
 }
 
+const struct hash128 *dict_told_hash(const struct dict_tables *t, uint32_t node)
+{
+	size_t low = 0, high = t->told_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (t->told[middle].node < node)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < t->told_count && t->told[low].node == node ? &t->told[low].hash : NULL;
+}
+
+static bool is_child(const struct dict *d, uint32_t node, uint32_t parent, struct hash128 identity)
+{
+	struct profile_node n = d->t.nodes[node];
+
+	if (n.parent != parent || !hash128_equal(d->t.frame_identities[n.frame], identity))
+		return false;
+	bool may_be_told = d->t.told_count && (d->odd || dict_has_process(&d->t.frames[n.frame]));
+
+	return !may_be_told || !dict_told_hash(&d->t, node);
+}
+
+static uint32_t child_tag(const struct dict *d, uint32_t parent, struct hash128 identity)
+{
+	return slots_mix(identity.lo ^ parent * UINT64_C(0x9E3779B97F4A7C15), identity.hi,
+			 d->secret);
+}
+
 /*
  * How a node is found under its parent.  Stacks are deep and mostly go on in one way, and the nodes
  * of one that was new stand one behind the other: the child is the next number, where a place in a
  * hash table would be cold memory for each frame.  What branches off is in the table.
  */
-uint32_t dict_find_child(const struct dict *d, uint32_t parent, struct hash128 hash)
+uint32_t dict_find_child(const struct dict *d, uint32_t parent, struct hash128 identity)
 {
 	size_t next = (size_t)parent + 1;
 
-	if (next < d->t.nodes_count && hash128_equal(d->t.node_hashes[next], hash))
+	if (next < d->t.nodes_count && is_child(d, (uint32_t)next, parent, identity))
 		return (uint32_t)next;
-	return index_find_among(&d->nodes, d->t.node_hashes, hash);
+	uint32_t tag = child_tag(d, parent, identity), number;
+	size_t at = slots_first(&d->children, tag);
+
+	while ((number = slots_next(&d->children, tag, &at)) != SLOTS_NONE)
+		if (is_child(d, number, parent, identity))
+			return number;
+	return INDEX_NONE;
 }
 
 int dict_reserve_nodes(struct dict *d, size_t more)
 {
-	int rc = GROW(d, nodes, more);
+	return GROW(d, nodes, more);
+}
 
-	return rc || d->lazy ? rc
-			     : array_grow(&d->t.node_hashes, sizeof(*d->t.node_hashes),
-					  &d->hashes_capacity, d->t.nodes_count + more);
+static int add_told(struct dict *d, struct profile_node node, struct hash128 hash)
+{
+	uint32_t number = (uint32_t)d->t.nodes_count;
+	int rc = array_grow(&d->t.told, sizeof(*d->t.told), &d->told_capacity, d->t.told_count + 1);
+
+	if (!rc && d->indexed)
+		rc = index_put(&d->stacks, hash, number);
+	if (!rc)
+		d->t.told[d->t.told_count++] = (struct dict_told){number, hash};
+	d->odd |= !dict_has_process(&d->t.frames[node.frame]);
+	return rc;
 }
 
 /* There is room for it. */
-static int place_node(struct dict *d, uint32_t parent, uint32_t node, struct hash128 hash)
+static int place_node(struct dict *d, struct profile_node node)
 {
-	if (parent + 1 == node)
-		return 0;
-	d->placed = node;
-	return index_add_among(&d->nodes, hash, node);
+	uint32_t number = (uint32_t)d->t.nodes_count;
+	int rc = d->t.identities_count > node.frame ? 0 : dict_identify(d);
+
+	if (rc || node.parent + 1 == number)
+		return rc;
+	return slots_add(&d->children, child_tag(d, node.parent, d->t.frame_identities[node.frame]),
+			 number);
 }
 
-int dict_add_node(struct dict *d, struct profile_node node, struct hash128 hash)
+int dict_add_node(struct dict *d, struct profile_node node, const struct hash128 *told)
 {
-	int rc = dict_reserve_nodes(d, 1);
+	int rc = d->lazy ? 0 : dict_reserve_nodes(d, 1);
 
-	if (!rc && d->indexed)
-		rc = place_node(d, node.parent, (uint32_t)d->t.nodes_count, hash);
+	if (!rc && told)
+		rc = add_told(d, node, *told);
+	else if (!rc && d->indexed)
+		rc = place_node(d, node);
 	if (rc)
 		return rc;
 	if (!d->lazy)
-		d->t.node_hashes[d->t.nodes_count] = hash;
-	d->t.nodes[d->t.nodes_count++] = node;
+		d->t.nodes[d->t.nodes_count] = node;
+	d->t.nodes_count++;
 	return 0;
 }
 

@@ -38,15 +38,26 @@ struct dict_series {
 	uint32_t part;                /* of the file's dictionaries: its stacks'; from 1 */
 };
 
+/* A node whose hash does not follow from its parent's and its frame's identity. */
+struct dict_told {
+	uint32_t node;
+	struct hash128 hash;
+};
+
 /* Growing tables; also what an import reads from, whatever its origin. */
 struct dict_tables {
 	const struct str *strings;
 	size_t strings_count;
 	struct profile_module *modules;
 	struct profile_frame *frames;
-	const struct hash128 *frame_identities; /* of what is imported; NULL: not at hand */
+	/* Of what is imported; NULL: not at hand.  A dictionary's are those without a process. */
+	struct hash128 *frame_identities;
+	size_t identities_count; /* of the first frames */
 	struct profile_node *nodes;
-	struct hash128 *node_hashes;
+	/* A batch's; NULL: they follow, but for those that are told. */
+	const struct hash128 *node_hashes;
+	struct dict_told *told; /* by node */
+	size_t told_count;
 	struct profile_label *labels;
 	struct profile_labels *contexts;
 	struct dict_series *series;
@@ -67,25 +78,19 @@ struct dict {
 	size_t hashes_capacity;
 	bool indexed; /* for writing */
 	struct index modules, frames, contexts, series, instances;
-	/* stacks that were asked for, and children that do not follow their parent */
-	struct index nodes;
-	uint32_t placed; /* the node that was put there last as a child, since this was set to 0 */
-	struct index parts;   /* of a catalogue, by (owner, service) */
-	uint32_t parts_count; /* the highest number */
-	uint32_t owner;       /* of a part: what its frames' identities are scoped by */
-	bool odd;             /* a segment told a hash that should have followed */
-	/* A reader's: its nodes are chains, t.nodes_count of them, and node_hashes are as long as
-	 * somebody asked (dict_hashes).  What does not follow is kept beside. */
-	bool lazy;
+	struct index stacks;   /* that were asked for, and nodes that are told, by their hashes */
+	struct slots children; /* that do not follow their parent: dict_find_child */
+	uint64_t secret[2];    /* of their places */
+	struct index parts;    /* of a catalogue, by (owner, service) */
+	uint32_t parts_count;  /* the highest number */
+	uint32_t owner;        /* of a part: what its frames' identities are scoped by */
+	bool odd;              /* a segment told a hash of a frame without a process */
+	bool lazy;             /* a reader's: its nodes are chains, t.nodes_count of them */
 	struct chains chains;
+	struct hash128 *hashes; /* of nodes, as many as there were when somebody asked */
 	size_t hashes_count;
-	struct dict_told {
-		uint32_t node;
-		struct hash128 hash;
-	} * told;
-	size_t told_count, told_capacity;
-	struct hash128 *frame_ids; /* of the first few frames, as far as they were asked for */
-	size_t frame_ids_count, frame_ids_capacity;
+	size_t told_capacity;
+	size_t identities_capacity; /* a reader has those that were asked for */
 };
 
 /* `indexed`: things will be added, not only loaded. Returns 0 or -ENOMEM. */
@@ -121,7 +126,9 @@ uint32_t dict_find_series(const struct dict *dict, struct hash128 identity);
 MUST_CHECK int dict_add_string(struct dict *dict, struct str text, uint32_t *ret_id);
 MUST_CHECK int dict_add_module(struct dict *dict, const struct profile_module *module);
 MUST_CHECK int dict_add_frame(struct dict *dict, const struct profile_frame *frame);
-MUST_CHECK int dict_add_node(struct dict *dict, struct profile_node node, struct hash128 hash);
+/* `told`: its hash, where it does not follow; NULL. */
+MUST_CHECK int dict_add_node(struct dict *dict, struct profile_node node,
+			     const struct hash128 *told);
 MUST_CHECK int dict_add_context(struct dict *dict, const struct profile_label *labels,
 				size_t count);
 MUST_CHECK int dict_add_series(struct dict *dict, const struct dict_series *series,

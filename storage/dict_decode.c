@@ -119,25 +119,6 @@ static void get_frames(struct in *in)
 	}
 }
 
-/* Identities of the frames so far: of what every file of this owner has, without a process. */
-static int identify_frames(struct dict *d)
-{
-	struct profile tables = {
-	    .strings = d->strings, .modules = d->t.modules, .modules_count = d->t.modules_count};
-	int rc = array_grow(&d->frame_ids, sizeof(*d->frame_ids), &d->frame_ids_capacity,
-			    d->t.frames_count);
-
-	for (; !rc && d->frame_ids_count < d->t.frames_count; d->frame_ids_count++)
-		d->frame_ids[d->frame_ids_count] =
-		    profile_frame_identity(&tables, &d->t.frames[d->frame_ids_count], d->owner);
-	return rc;
-}
-
-static struct hash128 expected_hash(const struct dict *d, struct profile_node node)
-{
-	return hash128_chain(d->t.node_hashes[node.parent], d->frame_ids[node.frame]);
-}
-
 static struct profile_node node_of(const struct dict *d, uint32_t node)
 {
 	return d->lazy ? (struct profile_node){chains_parent(&d->chains, node),
@@ -145,35 +126,30 @@ static struct profile_node node_of(const struct dict *d, uint32_t node)
 		       : d->t.nodes[node];
 }
 
-static int told_add(struct dict *d, size_t node, struct hash128 hash)
+static struct hash128 expected_hash(const struct dict *d, struct profile_node node)
 {
-	int rc = array_grow(&d->told, sizeof(*d->told), &d->told_capacity, d->told_count + 1);
-
-	if (!rc)
-		d->told[d->told_count++] = (struct dict_told){(uint32_t)node, hash};
-	return rc;
+	return hash128_chain(d->hashes[node.parent], d->t.frame_identities[node.frame]);
 }
 
 const struct hash128 *dict_hashes(struct dict *d)
 {
 	size_t at = 0;
 
-	if (!d->lazy)
-		return d->t.node_hashes;
-	if (identify_frames(d) || array_grow(&d->t.node_hashes, sizeof(*d->t.node_hashes),
-					     &d->hashes_capacity, d->t.nodes_count))
+	if (dict_identify(d) ||
+	    array_grow(&d->hashes, sizeof(*d->hashes), &d->hashes_capacity, d->t.nodes_count))
 		return NULL;
-	d->hashes_count = MAX(d->hashes_count, (size_t)1); /* the root's is there, and zero */
-	while (at < d->told_count && d->told[at].node < d->hashes_count)
+	d->hashes[0] = (struct hash128){0};
+	d->hashes_count = MAX(d->hashes_count, (size_t)1);
+	while (at < d->t.told_count && d->t.told[at].node < d->hashes_count)
 		at++;
 	for (; d->hashes_count < d->t.nodes_count; d->hashes_count++) {
-		bool is_told = at < d->told_count && d->told[at].node == d->hashes_count;
+		bool is_told = at < d->t.told_count && d->t.told[at].node == d->hashes_count;
 
-		d->t.node_hashes[d->hashes_count] =
-		    is_told ? d->told[at++].hash
+		d->hashes[d->hashes_count] =
+		    is_told ? d->t.told[at++].hash
 			    : expected_hash(d, node_of(d, (uint32_t)d->hashes_count));
 	}
-	return d->t.node_hashes;
+	return d->hashes;
 }
 
 /*
@@ -211,11 +187,8 @@ static int nodes_accept(struct dict *d, size_t end)
 
 	if (d->lazy)
 		d->t.nodes_count = end;
-	while (!rc && d->t.nodes_count < end) {
-		struct profile_node node = d->t.nodes[d->t.nodes_count];
-
-		rc = dict_add_node(d, node, expected_hash(d, node));
-	}
+	while (!rc && d->t.nodes_count < end)
+		rc = dict_add_node(d, d->t.nodes[d->t.nodes_count], NULL);
 	return rc;
 }
 
@@ -224,10 +197,7 @@ static int node_accept(struct dict *d, struct hash128 hash)
 {
 	struct profile_node node = node_of(d, (uint32_t)d->t.nodes_count);
 
-	d->odd |= !dict_has_process(&d->t.frames[node.frame]);
-	if (!d->lazy)
-		return dict_add_node(d, node, hash);
-	return told_add(d, d->t.nodes_count++, hash);
+	return dict_add_node(d, node, &hash);
 }
 
 /* The hashes that do not follow; those of their children follow from them. */
@@ -420,8 +390,6 @@ static void get_nodes(struct in *in, bool apart)
 
 	if (!in->failed)
 		done(in, nodes_reserve(d, nodes.first + nodes.count));
-	if (!in->failed && !d->lazy)
-		done(in, identify_frames(d));
 	nodes.list = d->lazy ? NULL : d->t.nodes + nodes.first;
 	if (!in->failed && apart) {
 		get_chains(in, &nodes);

@@ -68,41 +68,20 @@ static void put_frames(struct buf *to, const struct dict *d)
 	}
 }
 
-/* Whether its hash does not follow from its parent's and its frame's. */
-static bool is_strange(const struct dict *d, size_t node)
-{
-	struct profile_node n = d->t.nodes[node];
-	const struct profile_frame *frame = &d->t.frames[n.frame];
-
-	if (!d->odd && !dict_has_process(frame))
-		return false;
-	struct profile tables = {
-	    .strings = d->strings, .modules = d->t.modules, .modules_count = d->t.modules_count};
-
-	return !hash128_equal(d->t.node_hashes[node],
-			      hash128_chain(d->t.node_hashes[n.parent],
-					    profile_frame_identity(&tables, frame, d->owner)));
-}
-
 /* A node's hash follows from its parent's and its frame, and only what does not is written: code of
  * a process, which has its runtime id in its identity. */
-static void put_strange(struct buf *to, const struct dict *d, size_t first)
+static void put_told(struct buf *to, const struct dict *d, size_t first)
 {
-	struct buf hashes CLEANUP(buf_release);
-	size_t count = 0, last = first;
+	size_t at = 0, last = first;
 
-	buf_init(&hashes, BUF_UNLIMITED);
-	for (size_t i = first; i < d->t.nodes_count; i++) {
-		if (!is_strange(d, i))
-			continue;
-		put(&hashes, i - last);
-		(void)buf_add(&hashes, &d->t.node_hashes[i], sizeof(struct hash128));
-		last = i;
-		count++;
+	while (at < d->t.told_count && d->t.told[at].node < first)
+		at++;
+	put(to, d->t.told_count - at);
+	for (; at < d->t.told_count; at++) {
+		put(to, d->t.told[at].node - last);
+		(void)buf_add(to, &d->t.told[at].hash, sizeof(d->t.told[at].hash));
+		last = d->t.told[at].node;
 	}
-	put(to, count);
-	if (hashes.failed || (hashes.len && buf_add(to, hashes.data, hashes.len)))
-		to->failed = -ENOMEM;
 }
 
 #define APART_MIN 1024 /* nodes; of fewer, zstd makes no more of it */
@@ -141,7 +120,7 @@ static void put_nodes(struct buf *to, const struct dict *d)
 		before = d->t.nodes[i];
 	}
 	put_node_frames(to, d, first);
-	put_strange(to, d, first);
+	put_told(to, d, first);
 }
 
 static void end_piece(const struct buf *to, struct dict_pieces *pieces)
@@ -196,7 +175,7 @@ static void put_nodes_apart(struct buf *to, const struct dict *d, struct dict_pi
 	for (size_t i = first; i < d->t.nodes_count; i++)
 		put(&frames, d->t.nodes[i].frame);
 	put_apart(to, &frames, pieces);
-	put_strange(to, d, first);
+	put_told(to, d, first);
 	end_piece(to, pieces);
 }
 

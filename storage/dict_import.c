@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "storage/dict_segment.h"
 #include "storage/dict_tables.h"
 
 /* Room for `count` numbers; what is new is not met. */
@@ -156,6 +157,14 @@ static inline struct dict_lately *frame_lately(const struct dict_import *im, str
 	return &im->lately[DICT_LATELY + (key.lo ^ im->to->id) % DICT_LATELY];
 }
 
+/* Of a frame, as a dictionary has it, without a process; NULL: its texts have to be read. */
+static inline const struct hash128 *identity_at_hand(const struct dict_import *im, uint32_t id)
+{
+	return id < im->from.identities_count && !dict_has_process(&im->from.frames[id])
+		   ? &im->from.frame_identities[id]
+		   : NULL;
+}
+
 /* ---- frames: of a path at once, because the tables are large and cold ---- */
 
 #define TOGETHER 64
@@ -177,12 +186,13 @@ static int translate_frame(struct dict_import *im, uint32_t id, struct profile_f
 static int import_frame(struct dict_import *im, uint32_t id, const struct profile_frame *frame,
 			struct hash128 key)
 {
+	const struct hash128 *identity = identity_at_hand(im, id);
 	uint32_t found = index_find(&im->to->frames, key);
 	int rc = mark(&im->frames_set, id);
 
 	if (!rc && found == INDEX_NONE) {
 		found = (uint32_t)im->to->t.frames_count;
-		rc = dict_add_frame_keyed(im->to, frame, key);
+		rc = dict_add_frame_keyed(im->to, frame, key, identity);
 	}
 	if (!rc)
 		im->frames[id] = found;
@@ -296,6 +306,48 @@ static int import_path_frames(struct dict_import *im, size_t depth)
 	return rc;
 }
 
+/* The identity of a frame.  Where it is not at hand, the frame becomes the dictionary's. */
+static int frame_identity(struct dict_import *im, uint32_t id, struct hash128 *ret_identity)
+{
+	const struct hash128 *at_hand = identity_at_hand(im, id);
+	int rc = 0;
+
+	if (at_hand) {
+		*ret_identity = *at_hand;
+		return 0;
+	}
+	if (im->frames[id] == INDEX_NONE)
+		rc = import_frames(im, &id, 1);
+	if (!rc)
+		rc = dict_identify(im->to);
+	if (!rc)
+		*ret_identity = im->to->t.frame_identities[im->frames[id]];
+	return rc;
+}
+
+static inline bool may_be_told(const struct dict_import *im, uint32_t at)
+{
+	return im->from.told_count ||
+	       (im->from.node_hashes &&
+		dict_has_process(&im->from.frames[im->from.nodes[at].frame]));
+}
+
+/* The hash of a node that does not follow from its parent's and its frame, or NULL. */
+static const struct hash128 *told_hash(const struct dict_import *im, uint32_t at,
+				       struct hash128 identity)
+{
+	const struct dict_tables *from = &im->from;
+	struct profile_node node = from->nodes[at];
+
+	if (!from->node_hashes)
+		return dict_told_hash(from, at);
+	if (!dict_has_process(&from->frames[node.frame]) ||
+	    hash128_equal(from->node_hashes[at],
+			  hash128_chain(from->node_hashes[node.parent], identity)))
+		return NULL;
+	return &from->node_hashes[at];
+}
+
 /* Add the first `depth` nodes of im->path, whose frames are mapped, as is the parent of the last:
  * each is the only child of the one before. */
 static int import_children(struct dict_import *im, size_t depth)
@@ -308,24 +360,37 @@ static int import_children(struct dict_import *im, size_t depth)
 
 	for (size_t left = depth; !rc && left--;) {
 		struct profile_node node;
+		const struct hash128 *told = NULL;
 
 		at = im->path[left];
 		node = (struct profile_node){parent, im->frames[from->nodes[at].frame]};
-		parent = im->nodes[at] = (uint32_t)to->t.nodes_count;
-		if (left + 1 == depth)
-			rc = dict_add_node(to, node, from->node_hashes[at]);
+		if (may_be_told(im, at)) {
+			struct hash128 identity;
+
+			rc = frame_identity(im, from->nodes[at].frame, &identity);
+			told = rc ? NULL : told_hash(im, at, identity);
+		}
+		parent = (uint32_t)to->t.nodes_count;
+		if (rc)
+			break;
+		if (left + 1 == depth || told)
+			rc = dict_add_node(to, node, told);
 		else
-			dict_add_only_child(to, node, from->node_hashes[at]);
+			dict_add_only_child(to, node);
+		if (!rc)
+			im->nodes[at] = parent;
 	}
 	return rc;
 }
 
 static bool is_lately(const struct dict_import *im, uint32_t id)
 {
+	if (!im->lately || !im->from.node_hashes)
+		return false;
 	struct hash128 hash = im->from.node_hashes[id];
 	const struct dict_lately *l = dict_import_lately(im, hash);
 
-	if (!l || !lately_is(im, l, hash))
+	if (!lately_is(im, l, hash))
 		return false;
 	im->nodes[id] = l->number;
 	return true;
@@ -333,10 +398,11 @@ static bool is_lately(const struct dict_import *im, uint32_t id)
 
 static void note_lately(const struct dict_import *im, uint32_t id)
 {
+	if (!im->lately || !im->from.node_hashes)
+		return;
 	struct dict_lately *l = dict_import_lately(im, im->from.node_hashes[id]);
 
-	if (l)
-		*l = (struct dict_lately){im->to->id, im->from.node_hashes[id], im->nodes[id]};
+	*l = (struct dict_lately){im->to->id, im->from.node_hashes[id], im->nodes[id]};
 }
 
 /* The node and its parents as far as none has a number yet. */
@@ -354,42 +420,58 @@ static int unmet_path(struct dict_import *im, uint32_t id, size_t *ret_depth)
 	return 0;
 }
 
+/* The dictionary's number of a node whose parent has one, or INDEX_NONE. */
+static int find_node(struct dict_import *im, uint32_t at, uint32_t *ret_number)
+{
+	struct profile_node node = im->from.nodes[at];
+	struct hash128 identity;
+	int rc = frame_identity(im, node.frame, &identity);
+
+	if (rc)
+		return rc;
+	const struct hash128 *told = may_be_told(im, at) ? told_hash(im, at, identity) : NULL;
+
+	*ret_number = told ? index_find(&im->to->stacks, *told)
+			   : dict_find_child(im->to, im->nodes[node.parent], identity);
+	return 0;
+}
+
 /* Down from what has a number, along what is there, and then on with what is new. */
 static int import_path(struct dict_import *im, size_t depth)
 {
 	bool is_there = true;
-	int rc = 0;
+	int rc = im->to->t.identities_count < im->to->t.frames_count ? dict_identify(im->to) : 0;
 
-	while (depth && is_there) {
-		uint32_t at = im->path[depth - 1], parent = im->nodes[im->from.nodes[at].parent];
+	while (!rc && depth && is_there) {
+		uint32_t at = im->path[depth - 1];
 
-		im->nodes[at] = dict_find_child(im->to, parent, im->from.node_hashes[at]);
-		is_there = im->nodes[at] != INDEX_NONE;
+		rc = find_node(im, at, &im->nodes[at]);
+		is_there = !rc && im->nodes[at] != INDEX_NONE;
 		depth -= is_there;
 		if (is_there)
 			note_lately(im, at);
 	}
-	rc = import_path_frames(im, depth);
+	if (!rc)
+		rc = import_path_frames(im, depth);
 	return rc ? rc : import_children(im, depth);
 }
 
+/* Of a batch whole stacks are asked for again and again; what comes from another dictionary has a
+ * number since it came the first time. */
 static int find_or_add(struct dict_import *im, uint32_t id)
 {
-	const struct dict *to = im->to;
-	struct hash128 hash = im->from.node_hashes[id];
+	const struct hash128 *hashes = im->from.node_hashes;
 	size_t depth = 0;
-	int rc = 0;
+	int rc;
 
-	im->to->placed = 0;
-	im->nodes[id] = index_find_among(&to->nodes, to->t.node_hashes, hash);
-	if (im->nodes[id] == INDEX_NONE) {
-		rc = unmet_path(im, id, &depth);
-		if (!rc)
-			rc = import_path(im, depth);
-		/* A stack that was asked for will be again. */
-		if (!rc && to->placed != im->nodes[id])
-			rc = index_add_among(&im->to->nodes, hash, im->nodes[id]);
-	}
+	im->nodes[id] = hashes ? index_find(&im->to->stacks, hashes[id]) : INDEX_NONE;
+	if (im->nodes[id] != INDEX_NONE)
+		return 0;
+	rc = unmet_path(im, id, &depth);
+	if (!rc)
+		rc = import_path(im, depth);
+	if (!rc && hashes)
+		rc = index_put(&im->to->stacks, hashes[id], im->nodes[id]);
 	return rc;
 }
 

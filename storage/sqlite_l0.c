@@ -236,6 +236,7 @@ static int insert_profile(struct group *g, const struct profile *p, struct err *
 				   .modules_count = p->modules_count,
 				   .frames = p->frames,
 				   .frame_identities = p->frame_identities,
+				   .identities_count = p->frame_identities ? p->frames_count : 0,
 				   .frames_count = p->frames_count,
 				   .nodes = p->nodes,
 				   .node_hashes = p->node_hashes,

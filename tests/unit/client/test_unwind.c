@@ -325,8 +325,8 @@ static bool stop_somewhere(pid_t pid, unsigned *seed)
 		if (waitpid(pid, &status, 0) != pid || !WIFSTOPPED(status))
 			return false;
 		if (WSTOPSIG(status) != SIGTRAP) {
-			/* The program's own signal came in between, and in place of a step's trap: hand
-			 * it on, and step into what handles it. */
+			/* The program's own signal came in between, and in place of a step's trap:
+			 * hand it on, and step into what handles it. */
 			if (ptrace(PTRACE_SINGLESTEP, pid, NULL,
 				   (void *)(intptr_t)WSTOPSIG(status)))
 				return false;

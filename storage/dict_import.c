@@ -325,27 +325,26 @@ static int frame_identity(struct dict_import *im, uint32_t id, struct hash128 *r
 	return rc;
 }
 
-static inline bool may_be_told(const struct dict_import *im, uint32_t at)
-{
-	return im->from.told_count ||
-	       (im->from.node_hashes &&
-		dict_has_process(&im->from.frames[im->from.nodes[at].frame]));
-}
-
-/* The hash of a node that does not follow from its parent's and its frame, or NULL. */
-static const struct hash128 *told_hash(const struct dict_import *im, uint32_t at,
-				       struct hash128 identity)
+/* The hash of a node, where it does not follow from its parent's and its frame; NULL. */
+static int told_hash(struct dict_import *im, uint32_t at, const struct hash128 **ret_told)
 {
 	const struct dict_tables *from = &im->from;
 	struct profile_node node = from->nodes[at];
+	struct hash128 identity;
 
-	if (!from->node_hashes)
-		return dict_told_hash(from, at);
-	if (!dict_has_process(&from->frames[node.frame]) ||
-	    hash128_equal(from->node_hashes[at],
-			  hash128_chain(from->node_hashes[node.parent], identity)))
-		return NULL;
-	return &from->node_hashes[at];
+	*ret_told = NULL;
+	if (!from->node_hashes) {
+		*ret_told = from->told_count ? dict_told_hash(from, at) : NULL;
+		return 0;
+	}
+	if (!dict_has_process(&from->frames[node.frame]))
+		return 0;
+	int rc = frame_identity(im, node.frame, &identity);
+
+	if (!rc && !hash128_equal(from->node_hashes[at],
+				  hash128_chain(from->node_hashes[node.parent], identity)))
+		*ret_told = &from->node_hashes[at];
+	return rc;
 }
 
 /* Add the first `depth` nodes of im->path, whose frames are mapped, as is the parent of the last:
@@ -359,26 +358,19 @@ static int import_children(struct dict_import *im, size_t depth)
 	int rc = depth >= INDEX_NONE - to->t.nodes_count ? -E2BIG : dict_reserve_nodes(to, depth);
 
 	for (size_t left = depth; !rc && left--;) {
-		struct profile_node node;
-		const struct hash128 *told = NULL;
+		const struct hash128 *told;
 
 		at = im->path[left];
-		node = (struct profile_node){parent, im->frames[from->nodes[at].frame]};
-		if (may_be_told(im, at)) {
-			struct hash128 identity;
-
-			rc = frame_identity(im, from->nodes[at].frame, &identity);
-			told = rc ? NULL : told_hash(im, at, identity);
-		}
-		parent = (uint32_t)to->t.nodes_count;
+		rc = told_hash(im, at, &told);
 		if (rc)
 			break;
+		struct profile_node node = {parent, im->frames[from->nodes[at].frame]};
+
+		parent = im->nodes[at] = (uint32_t)to->t.nodes_count;
 		if (left + 1 == depth || told)
 			rc = dict_add_node(to, node, told);
 		else
 			dict_add_only_child(to, node);
-		if (!rc)
-			im->nodes[at] = parent;
 	}
 	return rc;
 }
@@ -424,16 +416,16 @@ static int unmet_path(struct dict_import *im, uint32_t id, size_t *ret_depth)
 static int find_node(struct dict_import *im, uint32_t at, uint32_t *ret_number)
 {
 	struct profile_node node = im->from.nodes[at];
+	const struct hash128 *told;
 	struct hash128 identity;
-	int rc = frame_identity(im, node.frame, &identity);
+	int rc = told_hash(im, at, &told);
 
-	if (rc)
-		return rc;
-	const struct hash128 *told = may_be_told(im, at) ? told_hash(im, at, identity) : NULL;
-
-	*ret_number = told ? index_find(&im->to->stacks, *told)
-			   : dict_find_child(im->to, im->nodes[node.parent], identity);
-	return 0;
+	if (!rc && !told)
+		rc = frame_identity(im, node.frame, &identity);
+	if (!rc)
+		*ret_number = told ? index_find(&im->to->stacks, *told)
+				   : dict_find_child(im->to, im->nodes[node.parent], identity);
+	return rc;
 }
 
 /* Down from what has a number, along what is there, and then on with what is new. */

@@ -135,15 +135,17 @@ static uint32_t frame_of(struct maker *m, struct str name)
 		struct profile_module module = {.build_id_len = 20};
 		const char *at = memchr(name.ptr, '@', name.len);
 
-		assert_non_null(at);
-		struct str path = {at + 1, (size_t)(name.ptr + name.len - at - 1)};
-		struct hash128 h = hash128(path.ptr, path.len);
-
-		memcpy(module.build_id, &h, sizeof(h));
-		module.path = string_of(m, path);
 		frame.flags = PROFILE_FRAME_ADDRESS;
 		frame.address = strtoull(name.ptr, NULL, 16);
-		assert_int_equal(profile_builder_module(m->builder, &module, &frame.module), 0);
+		if (at) {
+			struct str path = {at + 1, (size_t)(name.ptr + name.len - at - 1)};
+			struct hash128 h = hash128(path.ptr, path.len);
+
+			memcpy(module.build_id, &h, sizeof(h));
+			module.path = string_of(m, path);
+			assert_int_equal(profile_builder_module(m->builder, &module, &frame.module),
+					 0);
+		}
 	} else {
 		frame.function = string_of(m, name);
 	}

@@ -9,7 +9,8 @@
  *	maker_record(&m, "main;work;leaf", time_ns, 1, 10000000, 1);
  *	struct profile *p = maker_finish(&m);
  *
- * A frame written as 0x1234@libc.so is an address.  Failures are assertions.  Cmocka programs only.
+ * A frame written as 0x1234@libc.so is an address, and as 0x1234 one without a file.  Failures are
+ * assertions.  Cmocka programs only.
  */
 #ifndef TESTS_SUPPORT_PROFILES_H
 #define TESTS_SUPPORT_PROFILES_H

@@ -141,6 +141,73 @@ static void expect_chains(struct dict *read, struct dict *want)
 	expect_hashes(read, want);
 }
 
+static struct profile *of_process(unsigned instance)
+{
+	struct maker m;
+
+	maker_init(&m, 1000, instance);
+	maker_series(&m, PROFILE_KIND_CPU, "service=a");
+	maker_record(&m, "main;0x10;leaf", T0, 1, 1, 1);
+	maker_record(&m, "main;0x10;0x20", T0, 1, 1, 1);
+	return maker_finish(&m);
+}
+
+static void same_number_again(struct dict *d, const struct profile *p, uint32_t number)
+{
+	size_t nodes = d->t.nodes_count;
+	uint32_t again;
+
+	import_all(d, p, &again);
+	assert_int_equal(again, number);
+	assert_int_equal(d->t.nodes_count, nodes);
+}
+
+/* Code without a file is another's in another process: its address is the same, and so is its
+ * frame.  So it is in what another dictionary takes over, and in one that was read again. */
+static void code_of_a_process_is_its_own(void **state)
+{
+	struct profile *p[] = {of_process(1), of_process(2), of_process(0)};
+	struct dict d, other, read;
+	struct buf segment CLEANUP(buf_release);
+	struct dict_pieces pieces;
+	struct dict_import im;
+	uint32_t leaves[3], leaf;
+
+	(void)state;
+	buf_init(&segment, BUF_UNLIMITED);
+	assert_int_equal(dict_init(&d, true), 0);
+	assert_int_equal(dict_init(&other, true), 0);
+	assert_int_equal(dict_init(&read, true), 0);
+	d.owner = other.owner = read.owner = 1000;
+	for (size_t i = 0; i < ARRAY_LEN(p); i++)
+		import_all(&d, p[i], &leaves[i]);
+	assert_int_equal(d.t.frames_count, 1 + 4);
+	assert_int_equal(d.t.nodes_count, 1 + 1 + 3 * 3);
+	assert_int_equal(dict_import_init(&im, &other, &d.t), 0);
+	for (uint32_t i = 1; i < d.t.nodes_count; i++)
+		assert_int_equal(dict_import_node(&im, i, &leaf), 0);
+	for (size_t i = 0; i < ARRAY_LEN(p); i++) {
+		const struct hash128 *want = &p[i]->node_hashes[p[i]->records[0].node];
+
+		assert_true(hash128_equal(dict_hashes(&d)[leaves[i]], *want));
+		same_number_again(&d, p[i], leaves[i]);
+		assert_int_equal(dict_import_node(&im, leaves[i], &leaf), 0);
+		assert_true(hash128_equal(dict_hashes(&other)[leaf], *want));
+		same_number_again(&other, p[i], leaf);
+	}
+	dict_import_release(&im);
+	assert_int_equal(dict_encode(&d, &segment, &pieces), 0);
+	assert_int_equal(dict_decode(&read, (struct str){segment.data, segment.len}), 0);
+	expect_hashes(&read, &d);
+	for (size_t i = 0; i < ARRAY_LEN(p); i++) {
+		same_number_again(&read, p[i], leaves[i]);
+		profile_free(p[i]);
+	}
+	dict_release(&d);
+	dict_release(&other);
+	dict_release(&read);
+}
+
 /* Segments written one after the other give a reader the same tables. */
 static void segments_rebuild_the_dictionary(void **state)
 {
@@ -368,6 +435,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(equal_things_get_one_number),
 	    cmocka_unit_test(long_stacks_name_each_frame_once),
+	    cmocka_unit_test(code_of_a_process_is_its_own),
 	    cmocka_unit_test(segments_rebuild_the_dictionary),
 	    cmocka_unit_test(a_damaged_segment_is_refused),
 	    cmocka_unit_test(a_long_segment_rebuilds_its_nodes),

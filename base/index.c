@@ -9,18 +9,18 @@ void index_release(struct index *index)
 	*index = (struct index){0};
 }
 
-uint32_t index_find_among(const struct index *index, const struct hash128 *keys, struct hash128 key)
+static uint32_t place_of(const struct index *index, struct hash128 key)
 {
 	uint32_t tag = index_tag(index, key), number;
 	size_t at = slots_first(&index->slots, tag);
 
 	while ((number = slots_next(&index->slots, tag, &at)) != SLOTS_NONE)
-		if (hash128_equal(keys[number], key))
+		if (hash128_equal(index->keys[number], key))
 			return number;
 	return INDEX_NONE;
 }
 
-int index_add_among(struct index *index, struct hash128 key, uint32_t number)
+static int place_add(struct index *index, struct hash128 key, uint32_t number)
 {
 	if (!index->slots.count)
 		hash_secret(index->secret);
@@ -29,7 +29,7 @@ int index_add_among(struct index *index, struct hash128 key, uint32_t number)
 
 uint32_t index_find(const struct index *index, struct hash128 key)
 {
-	uint32_t at = index_find_among(index, index->keys, key);
+	uint32_t at = place_of(index, key);
 
 	return at == INDEX_NONE ? INDEX_NONE : index->values[at];
 }
@@ -47,7 +47,7 @@ int index_reserve(struct index *index, size_t more)
 
 int index_put(struct index *index, struct hash128 key, uint32_t value)
 {
-	uint32_t at = index_find_among(index, index->keys, key);
+	uint32_t at = place_of(index, key);
 
 	if (at == INDEX_NONE)
 		return index_add(index, key, value);
@@ -64,7 +64,7 @@ int index_add(struct index *index, struct hash128 key, uint32_t value)
 		rc = array_grow(&index->values, sizeof(*index->values), &index->values_capacity,
 				count + 1);
 	if (!rc)
-		rc = index_add_among(index, key, (uint32_t)count);
+		rc = place_add(index, key, (uint32_t)count);
 	if (rc)
 		return rc;
 	index->keys[count] = key;

@@ -2,9 +2,8 @@
 /*
  * base/index.h - from a 128-bit identity to a small number.
  *
- * Keys stand apart from the slots (base/slots.h), so that a table that has them anyway lends them
- * ("among").  Identities that somebody chose cannot pile up, for places come from a secret.  One
- * thread.
+ * Keys stand apart from the slots (base/slots.h).  Identities that somebody chose cannot pile up,
+ * for places come from a secret.  One thread.
  */
 #ifndef BASE_INDEX_H
 #define BASE_INDEX_H
@@ -17,7 +16,6 @@
 struct index {
 	struct slots slots;
 	uint64_t secret[2];
-	/* Of an index that has its keys itself. */
 	struct hash128 *keys;
 	uint32_t *values;
 	size_t keys_capacity, values_capacity;
@@ -43,22 +41,15 @@ static inline void index_prefetch(const struct index *index, struct hash128 key)
 	slots_prefetch(&index->slots, index_tag(index, key));
 }
 
-/* Next, what the line names: the key among `keys`. */
-static inline void index_prefetch_among(const struct index *index, const struct hash128 *keys,
-					struct hash128 key)
+/* Next, what the line names: the key. */
+static inline void index_prefetch_key(const struct index *index, struct hash128 key)
 {
 	uint32_t tag = index_tag(index, key), number;
 	size_t at = slots_first(&index->slots, tag);
 
 	number = slots_next(&index->slots, tag, &at);
 	if (number != SLOTS_NONE)
-		__builtin_prefetch(&keys[number]);
+		__builtin_prefetch(&index->keys[number]);
 }
-
-/* The number of `key` among `keys`, or INDEX_NONE. */
-uint32_t index_find_among(const struct index *index, const struct hash128 *keys,
-			  struct hash128 key);
-/* Add key `number`, which is known not to be there. Returns 0 or -ENOMEM. */
-MUST_CHECK int index_add_among(struct index *index, struct hash128 key, uint32_t number);
 
 #endif

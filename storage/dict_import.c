@@ -246,7 +246,7 @@ static int read_frames(struct dict_import *im, const uint32_t *ids, size_t count
 		index_prefetch(frames, keys[i]);
 	}
 	for (size_t i = 0; !rc && i < count; i++)
-		index_prefetch_among(frames, frames->keys, keys[i]);
+		index_prefetch_key(frames, keys[i]);
 	for (size_t i = 0; !rc && i < count; i++)
 		if (im->frames[ids[i]] == INDEX_NONE)
 			rc = import_frame(im, ids[i], &translated[i], keys[i]);

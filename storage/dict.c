@@ -22,14 +22,13 @@ int dict_init(struct dict *d, bool indexed)
 	hash_secret(d->secret);
 	int rc = intern_init(&d->strings, TEXT_MAX);
 
-	if (rc || GROW(d, modules, 1) || GROW(d, frames, 1) || GROW(d, nodes, 1) ||
+	if (rc || chains_reserve(&d->t.chains, 1, 0) || GROW(d, modules, 1) || GROW(d, frames, 1) ||
 	    GROW(d, contexts, 1) || GROW(d, instances, 1)) {
 		dict_release(d);
 		return -ENOMEM;
 	}
 	memset(&d->t.modules[0], 0, sizeof(d->t.modules[0]));
 	memset(&d->t.frames[0], 0, sizeof(d->t.frames[0]));
-	memset(&d->t.nodes[0], 0, sizeof(d->t.nodes[0]));
 	memset(&d->t.contexts[0], 0, sizeof(d->t.contexts[0]));
 	memset(&d->t.instances[0], 0, sizeof(d->t.instances[0]));
 	d->t.modules_count = d->t.frames_count = d->t.nodes_count = 1;
@@ -45,7 +44,6 @@ void dict_release(struct dict *d)
 	intern_release(&d->strings);
 	free(d->t.modules);
 	free(d->t.frames);
-	free(d->t.nodes);
 	free(d->hashes);
 	free(d->t.labels);
 	free(d->t.contexts);
@@ -61,7 +59,7 @@ void dict_release(struct dict *d)
 	index_release(&d->parts);
 	free(d->t.frame_identities);
 	free(d->t.told);
-	chains_release(&d->chains);
+	chains_release(&d->t.chains);
 	memset(d, 0, sizeof(*d));
 }
 
@@ -176,11 +174,12 @@ const struct hash128 *dict_told_hash(const struct dict_tables *t, uint32_t node)
 
 static bool is_child(const struct dict *d, uint32_t node, uint32_t parent, struct hash128 identity)
 {
-	struct profile_node n = d->t.nodes[node];
+	uint32_t frame = chains_key(&d->t.chains, node);
 
-	if (n.parent != parent || !hash128_equal(d->t.frame_identities[n.frame], identity))
+	if (chains_parent(&d->t.chains, node) != parent ||
+	    !hash128_equal(d->t.frame_identities[frame], identity))
 		return false;
-	bool may_be_told = d->t.told_count && (d->odd || dict_has_process(&d->t.frames[n.frame]));
+	bool may_be_told = d->t.told_count && (d->odd || dict_has_process(&d->t.frames[frame]));
 
 	return !may_be_told || !dict_told_hash(&d->t, node);
 }
@@ -213,7 +212,7 @@ uint32_t dict_find_child(const struct dict *d, uint32_t parent, struct hash128 i
 
 int dict_reserve_nodes(struct dict *d, size_t more)
 {
-	return GROW(d, nodes, more);
+	return chains_reserve(&d->t.chains, d->t.nodes_count + more, (uint32_t)d->t.frames_count);
 }
 
 static int add_told(struct dict *d, struct profile_node node, struct hash128 hash)
@@ -229,7 +228,6 @@ static int add_told(struct dict *d, struct profile_node node, struct hash128 has
 	return rc;
 }
 
-/* There is room for it. */
 static int place_node(struct dict *d, struct profile_node node)
 {
 	uint32_t number = (uint32_t)d->t.nodes_count;
@@ -241,20 +239,25 @@ static int place_node(struct dict *d, struct profile_node node)
 			 number);
 }
 
+int dict_accept_node(struct dict *d, const struct hash128 *told)
+{
+	struct profile_node node = dict_node(&d->t, (uint32_t)d->t.nodes_count);
+	int rc = 0;
+
+	if (told)
+		rc = add_told(d, node, *told);
+	else if (d->indexed)
+		rc = place_node(d, node);
+	if (!rc)
+		d->t.nodes_count++;
+	return rc;
+}
+
 int dict_add_node(struct dict *d, struct profile_node node, const struct hash128 *told)
 {
-	int rc = d->lazy ? 0 : dict_reserve_nodes(d, 1);
+	int rc = chains_add(&d->t.chains, node.parent, node.frame);
 
-	if (!rc && told)
-		rc = add_told(d, node, *told);
-	else if (!rc && d->indexed)
-		rc = place_node(d, node);
-	if (rc)
-		return rc;
-	if (!d->lazy)
-		d->t.nodes[d->t.nodes_count] = node;
-	d->t.nodes_count++;
-	return 0;
+	return rc ? rc : dict_accept_node(d, told);
 }
 
 static int add_labels(struct dict *d, const struct profile_label *labels, size_t count,

@@ -52,8 +52,9 @@ struct dict_tables {
 	struct profile_frame *frames;
 	/* Of what is imported; NULL: not at hand.  A dictionary's are those without a process. */
 	struct hash128 *frame_identities;
-	size_t identities_count; /* of the first frames */
-	struct profile_node *nodes;
+	size_t identities_count;    /* of the first frames */
+	struct profile_node *nodes; /* a batch's; NULL: they are chains, a dictionary's */
+	struct chains chains;
 	/* A batch's; NULL: they follow, but for those that are told. */
 	const struct hash128 *node_hashes;
 	struct dict_told *told; /* by node */
@@ -65,6 +66,13 @@ struct dict_tables {
 	size_t modules_count, frames_count, nodes_count, labels_count, contexts_count, series_count,
 	    instances_count;
 };
+
+static inline struct profile_node dict_node(const struct dict_tables *t, uint32_t node)
+{
+	return t->nodes ? t->nodes[node]
+			: (struct profile_node){chains_parent(&t->chains, node),
+						chains_key(&t->chains, node)};
+}
 
 struct dict_counts {
 	size_t strings, modules, frames, nodes, labels, contexts, series, instances;
@@ -78,15 +86,13 @@ struct dict {
 	size_t hashes_capacity;
 	bool indexed; /* for writing */
 	struct index modules, frames, contexts, series, instances;
-	struct index stacks;   /* that were asked for, and nodes that are told, by their hashes */
-	struct slots children; /* that do not follow their parent: dict_find_child */
-	uint64_t secret[2];    /* of their places */
-	struct index parts;    /* of a catalogue, by (owner, service) */
-	uint32_t parts_count;  /* the highest number */
-	uint32_t owner;        /* of a part: what its frames' identities are scoped by */
-	bool odd;              /* a segment told a hash of a frame without a process */
-	bool lazy;             /* a reader's: its nodes are chains, t.nodes_count of them */
-	struct chains chains;
+	struct index stacks;    /* that were asked for, and nodes that are told, by their hashes */
+	struct slots children;  /* that do not follow their parent: dict_find_child */
+	uint64_t secret[2];     /* of their places */
+	struct index parts;     /* of a catalogue, by (owner, service) */
+	uint32_t parts_count;   /* the highest number */
+	uint32_t owner;         /* of a part: what its frames' identities are scoped by */
+	bool odd;               /* a segment told a hash of a frame without a process */
 	struct hash128 *hashes; /* of nodes, as many as there were when somebody asked */
 	size_t hashes_count;
 	size_t told_capacity;

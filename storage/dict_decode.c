@@ -6,6 +6,7 @@
 
 #include "base/varint.h"
 #include "storage/dict_segment.h"
+#include "storage/dict_tables.h"
 
 struct in {
 	const uint8_t *p, *end;
@@ -119,13 +120,6 @@ static void get_frames(struct in *in)
 	}
 }
 
-static struct profile_node node_of(const struct dict *d, uint32_t node)
-{
-	return d->lazy ? (struct profile_node){chains_parent(&d->chains, node),
-					       chains_key(&d->chains, node)}
-		       : d->t.nodes[node];
-}
-
 static struct hash128 expected_hash(const struct dict *d, struct profile_node node)
 {
 	return hash128_chain(d->hashes[node.parent], d->t.frame_identities[node.frame]);
@@ -147,7 +141,7 @@ const struct hash128 *dict_hashes(struct dict *d)
 
 		d->hashes[d->hashes_count] =
 		    is_told ? d->t.told[at++].hash
-			    : expected_hash(d, node_of(d, (uint32_t)d->hashes_count));
+			    : expected_hash(d, dict_node(&d->t, (uint32_t)d->hashes_count));
 	}
 	return d->hashes;
 }
@@ -160,44 +154,28 @@ const struct hash128 *dict_hashes(struct dict *d)
 struct nodes {
 	struct dict *d;
 	size_t first, count;
-	struct profile_node *list; /* of those that are new; NULL: they are chains */
 };
 
 static inline void set_frame(const struct nodes *n, size_t i, uint32_t frame)
 {
-	if (n->list)
-		n->list[i].frame = frame;
-	else
-		chains_set_key(&n->d->chains, n->first + i, frame);
+	chains_set_key(&n->d->t.chains, n->first + i, frame);
 }
 
 static inline int set_parent(const struct nodes *n, size_t i, uint32_t parent)
 {
-	if (n->list)
-		n->list[i].parent = parent;
-	else if (parent != n->first + i - 1)
-		return chains_hang(&n->d->chains, n->first + i, parent);
-	return 0;
+	return parent == n->first + i - 1 ? 0 : chains_hang(&n->d->t.chains, n->first + i, parent);
 }
 
-/* Add the nodes up to `end`, whose hashes follow. */
+/* Add the nodes up to `end`, whose hashes follow.  Only those that begin a chain have a place. */
 static int nodes_accept(struct dict *d, size_t end)
 {
 	int rc = 0;
 
-	if (d->lazy)
+	while (!rc && d->indexed && d->t.nodes_count < end)
+		rc = dict_accept_node(d, NULL);
+	if (!rc)
 		d->t.nodes_count = end;
-	while (!rc && d->t.nodes_count < end)
-		rc = dict_add_node(d, d->t.nodes[d->t.nodes_count], NULL);
 	return rc;
-}
-
-/* One whose hash is told. */
-static int node_accept(struct dict *d, struct hash128 hash)
-{
-	struct profile_node node = node_of(d, (uint32_t)d->t.nodes_count);
-
-	return dict_add_node(d, node, &hash);
 }
 
 /* The hashes that do not follow; those of their children follow from them. */
@@ -217,7 +195,7 @@ static void get_hashes(struct in *in, size_t count)
 		if (!in->failed)
 			done(in, nodes_accept(in->d, at));
 		if (!in->failed)
-			done(in, node_accept(in->d, hash));
+			done(in, dict_accept_node(in->d, &hash));
 	}
 	if (!in->failed)
 		done(in, nodes_accept(in->d, end));
@@ -360,8 +338,6 @@ static void get_chains(struct in *in, const struct nodes *nodes)
 	for (size_t i = 0, end; !in->failed && i < count; i = end) {
 		end = get_chain_end(&lengths, i, count);
 		done(in, set_parent(nodes, i, apart_next(in, &parents, nodes->first + i)));
-		for (size_t k = i + 1; nodes->list && k < end; k++)
-			nodes->list[k].parent = (uint32_t)(nodes->first + k - 1);
 	}
 	if (!in->failed)
 		in->p = parents.other;
@@ -377,20 +353,13 @@ static void get_frame_numbers(struct in *in, const struct nodes *nodes)
 		get_node_frames(in, nodes, as == FRAMES_DELTAS);
 }
 
-static int nodes_reserve(struct dict *d, size_t count)
-{
-	return d->lazy ? chains_reserve(&d->chains, count, (uint32_t)d->t.frames_count)
-		       : array_grow(&d->t.nodes, sizeof(*d->t.nodes), &d->capacity.nodes, count);
-}
-
 static void get_nodes(struct in *in, bool apart)
 {
 	struct dict *d = in->d;
 	struct nodes nodes = {.d = d, .count = get_count(in), .first = d->t.nodes_count};
 
 	if (!in->failed)
-		done(in, nodes_reserve(d, nodes.first + nodes.count));
-	nodes.list = d->lazy ? NULL : d->t.nodes + nodes.first;
+		done(in, dict_reserve_nodes(d, nodes.count));
 	if (!in->failed && apart) {
 		get_chains(in, &nodes);
 		get_frames_apart(in, &nodes);
@@ -398,8 +367,8 @@ static void get_nodes(struct in *in, bool apart)
 		get_parents(in, &nodes);
 		get_frame_numbers(in, &nodes);
 	}
-	if (!in->failed && d->lazy)
-		chains_accept(&d->chains, nodes.first + nodes.count);
+	if (!in->failed)
+		chains_accept(&d->t.chains, nodes.first + nodes.count);
 	if (!in->failed)
 		get_hashes(in, nodes.count);
 }

@@ -96,9 +96,11 @@ static void put_node_frames(struct buf *to, const struct dict *d, size_t first)
 	buf_init(&deltas, BUF_UNLIMITED);
 	buf_init(&plain, BUF_UNLIMITED);
 	for (size_t i = first; i < d->t.nodes_count; i++) {
-		put(&deltas, zigzag_put((int64_t)d->t.nodes[i].frame - before));
-		put(&plain, d->t.nodes[i].frame);
-		before = d->t.nodes[i].frame;
+		uint32_t frame = chains_key(&d->t.chains, (uint32_t)i);
+
+		put(&deltas, zigzag_put((int64_t)frame - before));
+		put(&plain, frame);
+		before = frame;
 	}
 	bool as_deltas = deltas.len <= plain.len;
 	const struct buf *shorter = as_deltas ? &deltas : &plain;
@@ -112,12 +114,14 @@ static void put_node_frames(struct buf *to, const struct dict *d, size_t first)
 static void put_nodes(struct buf *to, const struct dict *d)
 {
 	size_t first = d->written.nodes;
-	struct profile_node before = {0, 0};
+	int64_t before = 0;
 
 	put(to, d->t.nodes_count - first);
 	for (size_t i = first; i < d->t.nodes_count; i++) {
-		put(to, zigzag_put((int64_t)d->t.nodes[i].parent - before.parent));
-		before = d->t.nodes[i];
+		int64_t parent = chains_parent(&d->t.chains, (uint32_t)i);
+
+		put(to, zigzag_put(parent - before));
+		before = parent;
 	}
 	put_node_frames(to, d, first);
 	put_told(to, d, first);
@@ -150,8 +154,8 @@ static void put_chains(struct buf *to, const struct dict *d, size_t first,
 	buf_init(&lengths, BUF_UNLIMITED);
 	buf_init(&parents, BUF_UNLIMITED);
 	for (size_t i = first, begin = first; i < d->t.nodes_count; begin = i) {
-		put(&parents, d->t.nodes[i].parent);
-		for (i++; i < d->t.nodes_count && d->t.nodes[i].parent == i - 1;)
+		put(&parents, chains_parent(&d->t.chains, (uint32_t)i));
+		for (i++; i < d->t.nodes_count && !chains_is_head(&d->t.chains, (uint32_t)i);)
 			i++;
 		put(&lengths, i - begin);
 		chains++;
@@ -173,7 +177,7 @@ static void put_nodes_apart(struct buf *to, const struct dict *d, struct dict_pi
 	put(to, d->t.nodes_count - first);
 	put_chains(to, d, first, pieces);
 	for (size_t i = first; i < d->t.nodes_count; i++)
-		put(&frames, d->t.nodes[i].frame);
+		put(&frames, chains_key(&d->t.chains, (uint32_t)i));
 	put_apart(to, &frames, pieces);
 	put_told(to, d, first);
 	end_piece(to, pieces);

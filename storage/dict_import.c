@@ -294,7 +294,7 @@ static int import_path_frames(struct dict_import *im, size_t depth)
 	int rc = 0;
 
 	while (!rc && depth--) {
-		uint32_t frame = im->from.nodes[im->path[depth]].frame;
+		uint32_t frame = dict_node(&im->from, im->path[depth]).frame;
 
 		if (im->frames[frame] == INDEX_NONE)
 			ids[count++] = frame;
@@ -329,7 +329,7 @@ static int frame_identity(struct dict_import *im, uint32_t id, struct hash128 *r
 static int told_hash(struct dict_import *im, uint32_t at, const struct hash128 **ret_told)
 {
 	const struct dict_tables *from = &im->from;
-	struct profile_node node = from->nodes[at];
+	struct profile_node node = dict_node(from, at);
 	struct hash128 identity;
 
 	*ret_told = NULL;
@@ -354,7 +354,7 @@ static int import_children(struct dict_import *im, size_t depth)
 	const struct dict_tables *from = &im->from;
 	struct dict *to = im->to;
 	uint32_t at = depth ? im->path[depth - 1] : 0;
-	uint32_t parent = im->nodes[from->nodes[at].parent];
+	uint32_t parent = im->nodes[dict_node(from, at).parent];
 	int rc = depth >= INDEX_NONE - to->t.nodes_count ? -E2BIG : dict_reserve_nodes(to, depth);
 
 	for (size_t left = depth; !rc && left--;) {
@@ -364,13 +364,14 @@ static int import_children(struct dict_import *im, size_t depth)
 		rc = told_hash(im, at, &told);
 		if (rc)
 			break;
-		struct profile_node node = {parent, im->frames[from->nodes[at].frame]};
+		uint32_t frame = im->frames[dict_node(from, at).frame];
 
-		parent = im->nodes[at] = (uint32_t)to->t.nodes_count;
+		im->nodes[at] = (uint32_t)to->t.nodes_count;
 		if (left + 1 == depth || told)
-			rc = dict_add_node(to, node, told);
+			rc = dict_add_node(to, (struct profile_node){parent, frame}, told);
 		else
-			dict_add_only_child(to, node);
+			dict_add_only_child(to, frame);
+		parent = im->nodes[at];
 	}
 	return rc;
 }
@@ -401,7 +402,7 @@ static void note_lately(const struct dict_import *im, uint32_t id)
 static int unmet_path(struct dict_import *im, uint32_t id, size_t *ret_depth)
 {
 	for (uint32_t at = id; im->nodes[at] == INDEX_NONE && !is_lately(im, at);
-	     at = im->from.nodes[at].parent) {
+	     at = dict_node(&im->from, at).parent) {
 		int rc =
 		    array_grow(&im->path, sizeof(*im->path), &im->path_capacity, *ret_depth + 1);
 
@@ -415,7 +416,7 @@ static int unmet_path(struct dict_import *im, uint32_t id, size_t *ret_depth)
 /* The dictionary's number of a node whose parent has one, or INDEX_NONE. */
 static int find_node(struct dict_import *im, uint32_t at, uint32_t *ret_number)
 {
-	struct profile_node node = im->from.nodes[at];
+	struct profile_node node = dict_node(&im->from, at);
 	const struct hash128 *told;
 	struct hash128 identity;
 	int rc = told_hash(im, at, &told);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * storage/dict_tables.h - how things are found in a dictionary: what adding (dict.c) and importing
- * (dict_import.c) share. Private to these.
+ * (dict_import.c, dict_decode.c) share. Private to these.
  */
 #ifndef STORAGE_DICT_TABLES_H
 #define STORAGE_DICT_TABLES_H
@@ -32,13 +32,17 @@ MUST_CHECK int dict_add_string_tagged(struct dict *dict, uint32_t tag, struct st
 MUST_CHECK int dict_add_frame_keyed(struct dict *dict, const struct profile_frame *frame,
 				    struct hash128 key, const struct hash128 *identity);
 
+/* The node behind the last, which stands in `chains` already, becomes one. Returns 0 or -ENOMEM. */
+MUST_CHECK int dict_accept_node(struct dict *dict, const struct hash128 *told);
+
 /* Room for `more` nodes. Returns 0 or -ENOMEM. */
 MUST_CHECK int dict_reserve_nodes(struct dict *dict, size_t more);
 
 /* For which there is room: the node that was added last gets a child. */
-static inline void dict_add_only_child(struct dict *d, struct profile_node node)
+static inline void dict_add_only_child(struct dict *d, uint32_t frame)
 {
-	d->t.nodes[d->t.nodes_count++] = node;
+	chains_go_on(&d->t.chains, frame);
+	d->t.nodes_count++;
 }
 
 #endif

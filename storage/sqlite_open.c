@@ -39,7 +39,6 @@ static int part_clear(struct open_file *file, struct open_part *part)
 	int rc = dict_init(&part->dict, file->writing);
 
 	part->dict.owner = owner;
-	part->dict.lazy = file->reading;
 	return rc;
 }
 
@@ -161,7 +160,6 @@ static struct open_part *part_new(struct open_file *file, uint32_t number, uint3
 		return NULL;
 	}
 	part->dict.owner = owner;
-	part->dict.lazy = file->reading;
 	while (file->parts_count <= number)
 		file->parts[file->parts_count++] = NULL;
 	file->parts[number] = part;

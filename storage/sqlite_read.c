@@ -547,8 +547,7 @@ struct storage_segment segment_of_dict(struct dict *dict, uint32_t owner)
 {
 	return (struct storage_segment){
 	    .id = dict->id,
-	    .nodes = dict->lazy ? NULL : dict->t.nodes,
-	    .chains = &dict->chains,
+	    .chains = &dict->t.chains,
 	    .hashes = hashes_of,
 	    .tables = dict,
 	    .nodes_count = dict->t.nodes_count,

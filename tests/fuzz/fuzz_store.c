@@ -117,13 +117,12 @@ static int take_segments(struct dict *d, const uint8_t *bytes, size_t len)
 	return rc;
 }
 
-/* A reader that knows hashes only when they are asked for knows the same ones. */
+/* A reader, which has no indexes, knows the same nodes. */
 static void dictionary_of_reader(struct dict *d, const uint8_t *bytes, size_t len)
 {
 	struct dict l;
 
 	FUZZ_CHECK(!dict_init(&l, false));
-	l.lazy = true;
 	FUZZ_CHECK(!take_segments(&l, bytes, len));
 	FUZZ_CHECK(l.t.nodes_count == d->t.nodes_count && dict_hashes(&l));
 	FUZZ_CHECK(
@@ -143,8 +142,9 @@ static void dictionary(struct codec *codec, const uint8_t *bytes, size_t len)
 	FUZZ_CHECK(!dict_init(&d, true) && !dict_init(&e, false));
 	int rc = take_segments(&d, bytes, len);
 
-	for (size_t i = 1; i < d.t.nodes_count; i++)
-		FUZZ_CHECK(d.t.nodes[i].parent < i && d.t.nodes[i].frame < d.t.frames_count);
+	for (uint32_t i = 1; i < d.t.nodes_count; i++)
+		FUZZ_CHECK(dict_node(&d.t, i).parent < i &&
+			   dict_node(&d.t, i).frame < d.t.frames_count);
 	for (size_t i = 0; i < d.t.frames_count; i++)
 		FUZZ_CHECK(d.t.frames[i].module < d.t.modules_count &&
 			   d.t.frames[i].function < d.t.strings_count);

@@ -73,8 +73,8 @@ static void equal_things_get_one_number(void **state)
 	assert_int_equal(d.t.nodes_count, nodes + 1); /* only main;a;c is new */
 	assert_int_equal(d.t.contexts_count, contexts);
 	assert_int_equal(d.t.instances_count, 2);
-	for (size_t i = 1; i < d.t.nodes_count; i++)
-		assert_true(d.t.nodes[i].parent < i);
+	for (uint32_t i = 1; i < d.t.nodes_count; i++)
+		assert_true(dict_node(&d.t, i).parent < i);
 	dict_release(&d);
 	profile_free(a);
 	profile_free(b);
@@ -105,11 +105,11 @@ static void long_stacks_name_each_frame_once(void **state)
 	assert_int_equal(d.t.frames_count, p->frames_count);
 	assert_int_equal(d.t.nodes_count, DEPTH + 1);
 	for (uint32_t node = p->records[0].node, to = first; node; node = p->nodes[node].parent) {
-		struct str a = d.t.strings[d.t.frames[d.t.nodes[to].frame].function];
+		struct str a = d.t.strings[d.t.frames[dict_node(&d.t, to).frame].function];
 
 		assert_string_equal(
 		    a.ptr, profile_string(p, p->frames[p->nodes[node].frame].function).ptr);
-		to = d.t.nodes[to].parent;
+		to = dict_node(&d.t, to).parent;
 	}
 	size_t strings = d.t.strings_count;
 
@@ -130,13 +130,12 @@ static void expect_hashes(struct dict *a, struct dict *b)
 	assert_memory_equal(ours, theirs, b->t.nodes_count * sizeof(*ours));
 }
 
-/* A reader's nodes, which are chains. */
-static void expect_chains(struct dict *read, struct dict *want)
+static void expect_nodes(struct dict *read, struct dict *want)
 {
 	assert_int_equal(read->t.nodes_count, want->t.nodes_count);
 	for (uint32_t i = 0; i < want->t.nodes_count; i++) {
-		assert_int_equal(chains_parent(&read->chains, i), want->t.nodes[i].parent);
-		assert_int_equal(chains_key(&read->chains, i), want->t.nodes[i].frame);
+		assert_int_equal(dict_node(&read->t, i).parent, dict_node(&want->t, i).parent);
+		assert_int_equal(dict_node(&read->t, i).frame, dict_node(&want->t, i).frame);
 	}
 	expect_hashes(read, want);
 }
@@ -211,13 +210,11 @@ static void code_of_a_process_is_its_own(void **state)
 /* Segments written one after the other give a reader the same tables. */
 static void segments_rebuild_the_dictionary(void **state)
 {
-	struct dict d, read, lazy;
+	struct dict d, read;
 
 	(void)state;
 	assert_int_equal(dict_init(&d, true), 0);
 	assert_int_equal(dict_init(&read, false), 0);
-	assert_int_equal(dict_init(&lazy, false), 0);
-	lazy.lazy = true;
 	for (int variant = 0; variant < 2; variant++) {
 		struct profile *p = sample(variant);
 		struct buf segment CLEANUP(buf_release);
@@ -230,14 +227,9 @@ static void segments_rebuild_the_dictionary(void **state)
 		assert_int_equal(dict_encode(&d, &segment, &pieces), 0);
 		assert_false(dict_is_dirty(&d));
 		assert_int_equal(dict_decode(&read, (struct str){segment.data, segment.len}), 0);
-		assert_int_equal(dict_decode(&lazy, (struct str){segment.data, segment.len}), 0);
 		profile_free(p);
 	}
-	expect_chains(&lazy, &d);
-	dict_release(&lazy);
-	assert_int_equal(read.t.nodes_count, d.t.nodes_count);
-	assert_memory_equal(read.t.nodes, d.t.nodes, d.t.nodes_count * sizeof(*d.t.nodes));
-	expect_hashes(&read, &d);
+	expect_nodes(&read, &d);
 	assert_memory_equal(read.t.frames, d.t.frames, d.t.frames_count * sizeof(*d.t.frames));
 	assert_memory_equal(read.t.modules, d.t.modules, d.t.modules_count * sizeof(*d.t.modules));
 	assert_memory_equal(read.t.labels, d.t.labels, d.t.labels_count * sizeof(*d.t.labels));
@@ -265,22 +257,14 @@ static void make_long(struct dict *d)
 	}
 }
 
-/* A segment alone has the same nodes. */
-static void expect_nodes(struct str segment, struct dict *want)
+/* A segment alone has the same nodes, for a reader and for a writer. */
+static void expect_segment(struct str segment, struct dict *want, bool indexed)
 {
 	struct dict read;
 
-	assert_int_equal(dict_init(&read, false), 0);
+	assert_int_equal(dict_init(&read, indexed), 0);
 	assert_int_equal(dict_decode(&read, segment), 0);
-	assert_int_equal(read.t.nodes_count, want->t.nodes_count);
-	assert_memory_equal(read.t.nodes, want->t.nodes,
-			    want->t.nodes_count * sizeof(*want->t.nodes));
-	expect_hashes(&read, want);
-	dict_release(&read);
-	assert_int_equal(dict_init(&read, false), 0);
-	read.lazy = true;
-	assert_int_equal(dict_decode(&read, segment), 0);
-	expect_chains(&read, want);
+	expect_nodes(&read, want);
 	dict_release(&read);
 }
 
@@ -295,7 +279,8 @@ static void a_long_segment_rebuilds_its_nodes(void **state)
 	make_long(&d);
 	assert_int_equal(dict_encode(&d, &segment, &pieces), 0);
 	assert_true(pieces.count > 1 && pieces.ends[pieces.count - 1] == segment.len);
-	expect_nodes((struct str){segment.data, segment.len}, &d);
+	expect_segment((struct str){segment.data, segment.len}, &d, false);
+	expect_segment((struct str){segment.data, segment.len}, &d, true);
 	for (size_t at = 0; at < segment.len; at += at % 5 + 1) {
 		char was = segment.data[at];
 
@@ -304,16 +289,9 @@ static void a_long_segment_rebuilds_its_nodes(void **state)
 		int rc = dict_decode(&read, (struct str){segment.data, segment.len});
 
 		assert_true(rc == 0 || rc == -EBADMSG);
-		for (size_t i = 1; i < read.t.nodes_count; i++)
-			assert_true(read.t.nodes[i].parent < i &&
-				    read.t.nodes[i].frame < read.t.frames_count);
-		dict_release(&read);
-		assert_int_equal(dict_init(&read, false), 0);
-		read.lazy = true;
-		assert_int_equal(dict_decode(&read, (struct str){segment.data, segment.len}), rc);
-		for (uint32_t i = 1; !rc && i < read.t.nodes_count; i++)
-			assert_true(chains_parent(&read.chains, i) < i &&
-				    chains_key(&read.chains, i) < read.t.frames_count);
+		for (uint32_t i = 1; i < read.t.nodes_count; i++)
+			assert_true(dict_node(&read.t, i).parent < i &&
+				    dict_node(&read.t, i).frame < read.t.frames_count);
 		dict_release(&read);
 		assert_int_equal(dict_init(&read, false), 0);
 		assert_int_equal(dict_decode(&read, (struct str){segment.data, at}), -EBADMSG);
@@ -345,17 +323,18 @@ static void a_long_segment_of_a_former_release_is_read(void **state)
 		assert_int_equal(buf_add_varint(&old, 0), 0);
 	}
 	assert_int_equal(buf_add_varint(&old, d.t.nodes_count - 1), 0);
-	for (size_t i = 1; i < d.t.nodes_count; i++) {
-		assert_int_equal(buf_add_varint(&old, zigzag_put(d.t.nodes[i].parent - before)), 0);
-		assert_int_equal(buf_add_varint(&frames, d.t.nodes[i].frame), 0);
-		before = d.t.nodes[i].parent;
+	for (uint32_t i = 1; i < d.t.nodes_count; i++) {
+		assert_int_equal(
+		    buf_add_varint(&old, zigzag_put(dict_node(&d.t, i).parent - before)), 0);
+		assert_int_equal(buf_add_varint(&frames, dict_node(&d.t, i).frame), 0);
+		before = dict_node(&d.t, i).parent;
 	}
 	assert_int_equal(buf_add_varint(&old, 2), 0);
 	codec_put_plane(&old, frames.data, frames.len, true);
 	codec_put_plane(&old, frames.data, frames.len, false);
 	/* strange, contexts, series, instances */
 	assert_int_equal(buf_add(&old, "\0\0\0\0", 4), 0);
-	expect_nodes((struct str){old.data, old.len}, &d);
+	expect_segment((struct str){old.data, old.len}, &d, false);
 	dict_release(&d);
 }
 
@@ -416,9 +395,9 @@ static void a_damaged_segment_is_refused(void **state)
 
 			assert_true(rc == 0 || rc == -EBADMSG);
 			refused += rc != 0;
-			for (size_t i = 1; i < d.t.nodes_count; i++)
-				assert_true(d.t.nodes[i].parent < i &&
-					    d.t.nodes[i].frame < d.t.frames_count);
+			for (uint32_t i = 1; i < d.t.nodes_count; i++)
+				assert_true(dict_node(&d.t, i).parent < i &&
+					    dict_node(&d.t, i).frame < d.t.frames_count);
 			dict_release(&d);
 			segment.data[at] = (char)(segment.data[at] ^ (1 << bit));
 		}

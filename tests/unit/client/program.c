@@ -34,7 +34,7 @@ extern char **environ;
 static volatile unsigned long sink;
 static struct hearth_profiler *profiler;
 
-static double cpu_seconds(clockid_t clock)
+static __attribute__((noinline)) double cpu_seconds(clockid_t clock)
 {
 	struct timespec t;
 

@@ -184,14 +184,23 @@ int codec_unpack_frame(struct codec *c, struct buf *to, const void *packed, size
 	return rc;
 }
 
-#define RAW_KEPT ((size_t)256 << 10)
+#define BUF_KEPT ((size_t)256 << 10)
+
+static void forget(struct buf *buf)
+{
+	size_t max = buf->max;
+
+	if (buf->capacity <= BUF_KEPT)
+		return;
+	buf_release(buf);
+	buf_init(buf, max);
+}
 
 void codec_forget(struct codec *c)
 {
-	if (c->raw.capacity <= RAW_KEPT)
-		return;
-	buf_release(&c->raw);
-	buf_init(&c->raw, CODEC_RAW_MAX);
+	forget(&c->raw);
+	forget(&c->packed);
+	forget(&c->apart);
 }
 
 /* What all frames say that they hold. */

@@ -92,7 +92,7 @@ MUST_CHECK int codec_pack(struct codec *codec, const void *raw, size_t len,
 MUST_CHECK int codec_pack_pieces(struct codec *codec, const void *raw, const size_t *ends,
 				 size_t count, size_t letters, enum codec_effort effort,
 				 struct str *ret_packed);
-/* Free the room that a dictionary of megabytes left, which blocks do not need. */
+/* Free the room that a table of megabytes left, which blocks do not need. */
 void codec_forget(struct codec *codec);
 /* All frames that are there, one behind the other. Returns 0, -EBADMSG (damaged) or -ENOMEM. */
 MUST_CHECK int codec_unpack(struct codec *codec, const void *packed, size_t len,

@@ -163,6 +163,7 @@ struct dict_import {
 	struct dict *to;
 	struct dict_tables from;
 	uint32_t *strings, *modules, *frames, *nodes, *contexts; /* INDEX_NONE: not met yet */
+	struct slots met; /* instead of `nodes`, where they are chains: dict_import_met */
 	struct dict_counts capacity, valid; /* valid: below is a number, or INDEX_NONE */
 	struct dict_marks strings_set, frames_set;
 	struct dict_lately *lately; /* DICT_LATELY_ALL, borrowed, or NULL */
@@ -187,10 +188,28 @@ MUST_CHECK int dict_import_string(struct dict_import *import, uint32_t id, uint3
 MUST_CHECK int dict_import_new_node(struct dict_import *import, uint32_t id, uint32_t *ret_id);
 MUST_CHECK int dict_import_new_context(struct dict_import *import, uint32_t id, uint32_t *ret_id);
 
+/*
+ * Of a dictionary's nodes only stacks that were asked for are remembered, and what others hang on:
+ * a number for each node would be as much as both dictionaries' nodes.  Times an odd number is one
+ * to one, so that a tag is a node.
+ */
+static inline uint32_t dict_import_tag(uint32_t node)
+{
+	return node * UINT32_C(0x9E3779B1);
+}
+
+static inline uint32_t dict_import_met(const struct dict_import *import, uint32_t node)
+{
+	uint32_t tag = dict_import_tag(node);
+	size_t at = slots_first(&import->met, tag);
+
+	return node ? slots_next(&import->met, tag, &at) : 0;
+}
+
 MUST_CHECK static inline int dict_import_node(struct dict_import *import, uint32_t id,
 					      uint32_t *ret_id)
 {
-	*ret_id = import->nodes[id];
+	*ret_id = import->from.nodes ? import->nodes[id] : dict_import_met(import, id);
 	return *ret_id != INDEX_NONE ? 0 : dict_import_new_node(import, id, ret_id);
 }
 

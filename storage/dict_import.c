@@ -28,10 +28,10 @@ int dict_import_follow(struct dict_import *im, const struct dict_tables *from)
 	if (im->names_only)
 		return 0;
 	if (WIDEN(im, modules, from->modules_count + 1) ||
-	    WIDEN(im, frames, from->frames_count + 1) || WIDEN(im, nodes, from->nodes_count + 1) ||
+	    WIDEN(im, frames, from->frames_count + 1) ||
 	    WIDEN(im, contexts, from->contexts_count + 1))
 		return -ENOMEM;
-	return 0;
+	return from->nodes ? WIDEN(im, nodes, from->nodes_count + 1) : 0;
 }
 
 static int mark(struct dict_marks *m, uint32_t id)
@@ -59,11 +59,14 @@ int dict_import_again(struct dict_import *im, struct dict *to, const struct dict
 	unset(&im->strings_set, im->strings);
 	unset(&im->frames_set, im->frames);
 	im->valid.modules = im->valid.nodes = im->valid.contexts = 0;
+	slots_clear(&im->met);
 	if (dict_import_follow(im, from))
 		return -ENOMEM;
 	im->strings[0] = 0;
 	if (!names_only)
-		im->modules[0] = im->frames[0] = im->nodes[0] = im->contexts[0] = 0;
+		im->modules[0] = im->frames[0] = im->contexts[0] = 0;
+	if (!names_only && from->nodes)
+		im->nodes[0] = 0;
 	return 0;
 }
 
@@ -87,6 +90,7 @@ void dict_import_release(struct dict_import *im)
 	free(im->strings_set.ids);
 	free(im->frames_set.ids);
 	free(im->path);
+	slots_release(&im->met);
 	memset(im, 0, sizeof(*im));
 }
 
@@ -347,36 +351,7 @@ static int told_hash(struct dict_import *im, uint32_t at, const struct hash128 *
 	return rc;
 }
 
-/* Add the first `depth` nodes of im->path, whose frames are mapped, as is the parent of the last:
- * each is the only child of the one before. */
-static int import_children(struct dict_import *im, size_t depth)
-{
-	const struct dict_tables *from = &im->from;
-	struct dict *to = im->to;
-	uint32_t at = depth ? im->path[depth - 1] : 0;
-	uint32_t parent = im->nodes[dict_node(from, at).parent];
-	int rc = depth >= INDEX_NONE - to->t.nodes_count ? -E2BIG : dict_reserve_nodes(to, depth);
-
-	for (size_t left = depth; !rc && left--;) {
-		const struct hash128 *told;
-
-		at = im->path[left];
-		rc = told_hash(im, at, &told);
-		if (rc)
-			break;
-		uint32_t frame = im->frames[dict_node(from, at).frame];
-
-		im->nodes[at] = (uint32_t)to->t.nodes_count;
-		if (left + 1 == depth || told)
-			rc = dict_add_node(to, (struct profile_node){parent, frame}, told);
-		else
-			dict_add_only_child(to, frame);
-		parent = im->nodes[at];
-	}
-	return rc;
-}
-
-static bool is_lately(const struct dict_import *im, uint32_t id)
+static bool is_lately(const struct dict_import *im, uint32_t id, uint32_t *ret_number)
 {
 	if (!im->lately || !im->from.node_hashes)
 		return false;
@@ -385,98 +360,176 @@ static bool is_lately(const struct dict_import *im, uint32_t id)
 
 	if (!lately_is(im, l, hash))
 		return false;
-	im->nodes[id] = l->number;
+	*ret_number = l->number;
 	return true;
 }
 
-static void note_lately(const struct dict_import *im, uint32_t id)
+static void note_lately(const struct dict_import *im, uint32_t id, uint32_t number)
 {
 	if (!im->lately || !im->from.node_hashes)
 		return;
 	struct dict_lately *l = dict_import_lately(im, im->from.node_hashes[id]);
 
-	*l = (struct dict_lately){im->to->id, im->from.node_hashes[id], im->nodes[id]};
+	*l = (struct dict_lately){im->to->id, im->from.node_hashes[id], number};
 }
 
-/* The node and its parents as far as none has a number yet. */
-static int unmet_path(struct dict_import *im, uint32_t id, size_t *ret_depth)
-{
-	for (uint32_t at = id; im->nodes[at] == INDEX_NONE && !is_lately(im, at);
-	     at = dict_node(&im->from, at).parent) {
-		int rc =
-		    array_grow(&im->path, sizeof(*im->path), &im->path_capacity, *ret_depth + 1);
+/* ---- the way from a node up to one that has a number, and down again ---- */
 
-		if (rc)
-			return rc;
-		im->path[(*ret_depth)++] = at;
+static int path_add(struct dict_import *im, size_t *depth, uint32_t node)
+{
+	int rc = array_grow(&im->path, sizeof(*im->path), &im->path_capacity, *depth + 1);
+
+	if (!rc)
+		im->path[(*depth)++] = node;
+	return rc;
+}
+
+/* A batch's nodes: all that were met are known. */
+static int path_of_batch(struct dict_import *im, uint32_t id, size_t *ret_depth,
+			 uint32_t *ret_number)
+{
+	int rc = 0;
+
+	while (!rc && (*ret_number = im->nodes[id]) == INDEX_NONE &&
+	       !is_lately(im, id, ret_number)) {
+		rc = path_add(im, ret_depth, id);
+		id = im->from.nodes[id].parent;
 	}
-	return 0;
+	if (!rc)
+		im->nodes[id] = *ret_number;
+	return rc;
+}
+
+/* A dictionary's: what was met is looked for where chains begin. */
+static int path_of_chains(struct dict_import *im, uint32_t id, size_t *ret_depth,
+			  uint32_t *ret_number)
+{
+	const struct chains *chains = &im->from.chains;
+	int rc = 0;
+
+	while (!rc && (*ret_number = dict_import_met(im, id)) == INDEX_NONE) {
+		uint32_t begin = chains_begin(chains, id);
+
+		for (uint32_t at = id; !rc && at && at >= begin; at--)
+			rc = path_add(im, ret_depth, at);
+		id = chains_parent(chains, begin);
+	}
+	return rc;
+}
+
+/* The node of im->path has this number. */
+static int note_met(struct dict_import *im, size_t place, uint32_t number)
+{
+	uint32_t at = im->path[place];
+
+	if (im->from.nodes) {
+		im->nodes[at] = number;
+		return 0;
+	}
+	bool is_hung_on = !place || im->path[place - 1] != at + 1;
+
+	/* It may be known, as a stack that was asked for within its chain. */
+	return !is_hung_on || dict_import_met(im, at) != INDEX_NONE
+		   ? 0
+		   : slots_add(&im->met, dict_import_tag(at), number);
+}
+
+/* Add the first `depth` nodes of im->path, whose frames are mapped, under `parent`: each is the
+ * only child of the one before. */
+static int import_children(struct dict_import *im, size_t depth, uint32_t parent)
+{
+	const struct dict_tables *from = &im->from;
+	struct dict *to = im->to;
+	int rc = depth >= INDEX_NONE - to->t.nodes_count ? -E2BIG : dict_reserve_nodes(to, depth);
+
+	for (size_t left = depth; !rc && left--;) {
+		uint32_t at = im->path[left], number = (uint32_t)to->t.nodes_count;
+		const struct hash128 *told;
+
+		rc = told_hash(im, at, &told);
+		if (rc)
+			break;
+		uint32_t frame = im->frames[dict_node(from, at).frame];
+
+		if (left + 1 == depth || told)
+			rc = dict_add_node(to, (struct profile_node){parent, frame}, told);
+		else
+			dict_add_only_child(to, frame);
+		if (!rc)
+			rc = note_met(im, left, number);
+		parent = number;
+	}
+	return rc;
 }
 
 /* The dictionary's number of a node whose parent has one, or INDEX_NONE. */
-static int find_node(struct dict_import *im, uint32_t at, uint32_t *ret_number)
+static int find_node(struct dict_import *im, uint32_t at, uint32_t parent, uint32_t *ret_number)
 {
-	struct profile_node node = dict_node(&im->from, at);
 	const struct hash128 *told;
 	struct hash128 identity;
 	int rc = told_hash(im, at, &told);
 
 	if (!rc && !told)
-		rc = frame_identity(im, node.frame, &identity);
+		rc = frame_identity(im, dict_node(&im->from, at).frame, &identity);
 	if (!rc)
 		*ret_number = told ? index_find(&im->to->stacks, *told)
-				   : dict_find_child(im->to, im->nodes[node.parent], identity);
+				   : dict_find_child(im->to, parent, identity);
 	return rc;
 }
 
 /* Down from what has a number, along what is there, and then on with what is new. */
-static int import_path(struct dict_import *im, size_t depth)
+static int import_path(struct dict_import *im, size_t depth, uint32_t parent)
 {
-	bool is_there = true;
 	int rc = im->to->t.identities_count < im->to->t.frames_count ? dict_identify(im->to) : 0;
 
-	while (!rc && depth && is_there) {
-		uint32_t at = im->path[depth - 1];
+	while (!rc && depth) {
+		uint32_t at = im->path[depth - 1], number;
 
-		rc = find_node(im, at, &im->nodes[at]);
-		is_there = !rc && im->nodes[at] != INDEX_NONE;
-		depth -= is_there;
-		if (is_there)
-			note_lately(im, at);
+		rc = find_node(im, at, parent, &number);
+		if (rc || number == INDEX_NONE)
+			break;
+		rc = note_met(im, --depth, number);
+		note_lately(im, at, number);
+		parent = number;
 	}
 	if (!rc)
 		rc = import_path_frames(im, depth);
-	return rc ? rc : import_children(im, depth);
+	return rc ? rc : import_children(im, depth, parent);
 }
 
 /* Of a batch whole stacks are asked for again and again; what comes from another dictionary has a
  * number since it came the first time. */
-static int find_or_add(struct dict_import *im, uint32_t id)
+static int find_or_add(struct dict_import *im, uint32_t id, uint32_t *ret_number)
 {
 	const struct hash128 *hashes = im->from.node_hashes;
 	size_t depth = 0;
 	int rc;
 
-	im->nodes[id] = hashes ? index_find(&im->to->stacks, hashes[id]) : INDEX_NONE;
-	if (im->nodes[id] != INDEX_NONE)
+	*ret_number = hashes ? index_find(&im->to->stacks, hashes[id]) : INDEX_NONE;
+	if (*ret_number != INDEX_NONE) {
+		im->nodes[id] = *ret_number;
 		return 0;
-	rc = unmet_path(im, id, &depth);
+	}
+	rc = im->from.nodes ? path_of_batch(im, id, &depth, ret_number)
+			    : path_of_chains(im, id, &depth, ret_number);
 	if (!rc)
-		rc = import_path(im, depth);
-	if (!rc && hashes)
-		rc = index_put(&im->to->stacks, hashes[id], im->nodes[id]);
-	return rc;
+		rc = import_path(im, depth, *ret_number);
+	if (rc)
+		return rc;
+	*ret_number = im->from.nodes ? im->nodes[id] : dict_import_met(im, id);
+	return hashes ? index_put(&im->to->stacks, hashes[id], *ret_number) : 0;
 }
 
 int dict_import_new_node(struct dict_import *im, uint32_t id, uint32_t *ret_id)
 {
-	int rc = is_lately(im, id) ? 0 : find_or_add(im, id);
+	bool lately = is_lately(im, id, ret_id);
+	int rc = lately ? 0 : find_or_add(im, id, ret_id);
 
-	if (rc)
-		return rc;
-	note_lately(im, id);
-	*ret_id = im->nodes[id];
-	return 0;
+	if (lately)
+		im->nodes[id] = *ret_id;
+	else if (!rc)
+		note_lately(im, id, *ret_id);
+	return rc;
 }
 
 /* Copy labels into our numbers, with zeroed padding, so that equal ones are equal bytes. */

@@ -610,6 +610,7 @@ static int symbols_copy(struct sqlite_reader *r, struct str packed, void **ret_t
 
 	if (copy)
 		memcpy(copy, raw.ptr, raw.len);
+	codec_forget(r->symbols_codec);
 	pthread_mutex_unlock(&r->symbols_lock);
 	if (!copy)
 		return err_set(err, rc == -EBADMSG ? -EIO : -ENOMEM,

@@ -57,6 +57,7 @@ int sqlite_symbols_put(struct storage *store, uint64_t scope, const uint8_t *bui
 		rc = db_begin(&s->symbols, err);
 	if (!rc)
 		rc = insert(s, scope, build_id, build_id_len, packed, len, &epoch, err);
+	codec_forget(s->codec);
 	if (!rc)
 		rc = db_commit(&s->symbols, err);
 	if (rc) {

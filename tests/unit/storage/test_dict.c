@@ -372,6 +372,92 @@ static void an_import_follows_tables_that_grow(void **state)
 	dict_release(&from);
 }
 
+#define TREE_FRAMES 12
+
+static uint32_t drawn(uint64_t *state, size_t below)
+{
+	*state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return (uint32_t)((*state >> 33) % below);
+}
+
+/* Chains that branch off anywhere, of few frames; one node in thirty is told. */
+static void grow_tree(struct dict *d, uint64_t *state, size_t nodes)
+{
+	uint32_t id;
+
+	for (uint32_t i = 1; d->t.frames_count <= TREE_FRAMES; i++) {
+		char name[2] = {(char)('a' + i), 0};
+
+		assert_int_equal(dict_add_string(d, (struct str){name, 1}, &id), 0);
+		assert_int_equal(dict_add_frame(d, &(struct profile_frame){.function = id}), 0);
+	}
+	while (nodes--) {
+		struct hash128 told = {d->id, d->t.nodes_count};
+		struct profile_node node = {(uint32_t)d->t.nodes_count - 1,
+					    1 + drawn(state, TREE_FRAMES)};
+
+		if (!drawn(state, 6))
+			node.parent = drawn(state, d->t.nodes_count);
+		assert_int_equal(dict_add_node(d, node, drawn(state, 30) ? NULL : &told), 0);
+	}
+}
+
+static int compare_hashes(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct hash128));
+}
+
+/* Whatever was asked for before, and whatever is there: the same stack, once, and the same number
+ * for it again. */
+static void import_some(struct dict_import *im, struct dict *from, uint64_t *state)
+{
+	for (uint32_t i = 0, number, again; i < 40; i++) {
+		uint32_t node = drawn(state, from->t.nodes_count);
+
+		assert_int_equal(dict_import_node(im, node, &number), 0);
+		assert_int_equal(dict_import_node(im, node, &again), 0);
+		assert_int_equal(number, again);
+		assert_true(hash128_equal(dict_hashes(im->to)[number], dict_hashes(from)[node]));
+	}
+}
+
+static void stacks_of_a_dictionary_come_over_in_any_order(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 200; seed++) {
+		struct dict from[2], to;
+		struct dict_import im[2];
+		uint64_t random = seed;
+
+		assert_int_equal(dict_init(&to, true), 0);
+		for (int i = 0; i < 2; i++) {
+			assert_int_equal(dict_init(&from[i], true), 0);
+			grow_tree(&from[i], &random, 100);
+			assert_int_equal(dict_import_init(&im[i], &to, &from[i].t), 0);
+		}
+		for (int turn = 0; turn < 6; turn++) {
+			struct dict *d = &from[turn % 2];
+
+			grow_tree(d, &random, drawn(&random, 40));
+			assert_int_equal(dict_import_follow(&im[turn % 2], &d->t), 0);
+			import_some(&im[turn % 2], d, &random);
+		}
+		struct hash128 *hashes = calloc(to.t.nodes_count, sizeof(*hashes));
+
+		assert_non_null(hashes);
+		memcpy(hashes, dict_hashes(&to), to.t.nodes_count * sizeof(*hashes));
+		qsort(hashes, to.t.nodes_count, sizeof(*hashes), compare_hashes);
+		for (size_t i = 1; i < to.t.nodes_count; i++)
+			assert_false(hash128_equal(hashes[i - 1], hashes[i]));
+		free(hashes);
+		for (int i = 0; i < 2; i++) {
+			dict_import_release(&im[i]);
+			dict_release(&from[i]);
+		}
+		dict_release(&to);
+	}
+}
+
 static void a_damaged_segment_is_refused(void **state)
 {
 	struct profile *p = sample(0);
@@ -420,6 +506,7 @@ int main(void)
 	    cmocka_unit_test(a_long_segment_rebuilds_its_nodes),
 	    cmocka_unit_test(a_long_segment_of_a_former_release_is_read),
 	    cmocka_unit_test(an_import_follows_tables_that_grow),
+	    cmocka_unit_test(stacks_of_a_dictionary_come_over_in_any_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -58,19 +58,17 @@ static uint64_t scope_of(int fd, const struct symbols_id *id)
 	return everybodys ? 0 : (uint64_t)id->owner + 1;
 }
 
-/* Through the cache, which a query will want warm anyway. */
 static bool is_stored(struct symbols *s, const struct job *job)
 {
 	struct storage_reader *reader;
 
 	if (readers_borrow(s->readers, &reader, NULL))
 		return false;
-	struct table_ref *ref =
-	    table_cache_get(s->cache, reader, job->scope, job->id.build_id, job->id.len);
+	bool stored =
+	    table_cache_is_stored(s->cache, reader, job->scope, job->id.build_id, job->id.len);
 
 	readers_return(s->readers, reader);
-	table_cache_release(s->cache, ref);
-	return ref != NULL;
+	return stored;
 }
 
 struct put_call {

@@ -9,7 +9,8 @@ struct table_ref {
 	uint64_t scope;
 	uint8_t build_id[PROFILE_BUILD_ID_MAX];
 	size_t len;
-	void *bytes; /* NULL: the store has none */
+	bool is_stored; /* whole, when somebody looked */
+	void *bytes;    /* NULL: not loaded, or the store has none */
 	size_t bytes_len;
 	struct symbol_table *table;
 	unsigned uses;
@@ -90,57 +91,95 @@ static void shrink(struct table_cache *cache)
 	}
 }
 
-static struct table_ref *load(struct storage_reader *reader, uint64_t scope,
-			      const uint8_t *build_id, size_t len)
+/* From the store.  What is damaged is as if there were none, until a new one comes. */
+static void load(struct table_cache *cache, struct table_ref *ref, struct storage_reader *reader)
 {
-	struct table_ref *ref = calloc(1, sizeof(*ref));
 	uint64_t epoch;
 
+	ref->is_stored = false;
+	if (storage_symbols_get(reader, ref->scope, ref->build_id, ref->len, &ref->bytes,
+				&ref->bytes_len, &epoch, NULL))
+		return;
+	if (symbol_table_open(ref->bytes, ref->bytes_len, &ref->table, NULL)) {
+		free(ref->bytes);
+		ref->bytes = NULL;
+		ref->bytes_len = 0;
+	}
+	ref->is_stored = ref->table != NULL;
+	cache->bytes += ref->bytes_len;
+}
+
+static void unload(struct table_cache *cache, struct table_ref *ref)
+{
+	cache->bytes -= ref->bytes_len;
+	symbol_table_close(ref->table);
+	free(ref->bytes);
+	ref->table = NULL;
+	ref->bytes = NULL;
+	ref->bytes_len = 0;
+}
+
+/* Under the lock, so that nobody loads it twice.  NULL: all entries are in use, or no memory. */
+static struct table_ref *entry(struct table_cache *cache, struct storage_reader *reader,
+			       uint64_t scope, const uint8_t *build_id, size_t len, bool *ret_new)
+{
+	struct table_ref *ref = lookup(cache, scope, build_id, len);
+
+	*ret_new = !ref;
+	if (ref)
+		return ref;
+	shrink(cache);
+	ref = cache->count < TABLE_CACHE_ENTRIES ? calloc(1, sizeof(*ref)) : NULL;
 	if (!ref)
 		return NULL;
 	ref->scope = scope;
 	ref->len = len;
 	memcpy(ref->build_id, build_id, len);
-	if (storage_symbols_get(reader, scope, build_id, len, &ref->bytes, &ref->bytes_len, &epoch,
-				NULL))
-		return ref;
-	if (symbol_table_open(ref->bytes, ref->bytes_len, &ref->table, NULL)) {
-		free(ref->bytes); /* damaged: as if there were none, until a new one comes */
-		ref->bytes = NULL;
-		ref->bytes_len = 0;
-	}
+	load(cache, ref, reader);
+	cache->entries[cache->count++] = ref;
 	return ref;
 }
 
 struct table_ref *table_cache_get(struct table_cache *cache, struct storage_reader *reader,
 				  uint64_t scope, const uint8_t *build_id, size_t len)
 {
+	bool is_new;
+
 	if (!len || len > PROFILE_BUILD_ID_MAX)
 		return NULL;
 	(void)pthread_mutex_lock(&cache->lock);
-	struct table_ref *ref = lookup(cache, scope, build_id, len);
+	struct table_ref *ref = entry(cache, reader, scope, build_id, len, &is_new);
 
-	if (!ref) {
-		/* under the lock: nobody loads it twice */
-		ref = load(reader, scope, build_id, len);
-		shrink(cache);
-		if (ref && cache->count < TABLE_CACHE_ENTRIES) {
-			cache->entries[cache->count++] = ref;
-			cache->bytes += ref->bytes_len;
-		} else if (ref) {
-			entry_free(ref);
-			ref = NULL;
-		}
-	}
-	if (ref) {
+	if (ref && ref->is_stored && !ref->table)
+		load(cache, ref, reader);
+	if (ref)
 		ref->used_at = ++cache->clock;
-		if (ref->table)
-			ref->uses++;
-		else
-			ref = NULL;
-	}
+	if (ref && ref->table)
+		ref->uses++;
+	else
+		ref = NULL;
+	shrink(cache);
 	(void)pthread_mutex_unlock(&cache->lock);
 	return ref;
+}
+
+bool table_cache_is_stored(struct table_cache *cache, struct storage_reader *reader, uint64_t scope,
+			   const uint8_t *build_id, size_t len)
+{
+	bool is_new, is_stored;
+
+	if (!len || len > PROFILE_BUILD_ID_MAX)
+		return false;
+	(void)pthread_mutex_lock(&cache->lock);
+	struct table_ref *ref = entry(cache, reader, scope, build_id, len, &is_new);
+
+	if (ref)
+		ref->used_at = ++cache->clock;
+	if (ref && is_new)
+		unload(cache, ref);
+	is_stored = ref && ref->is_stored;
+	(void)pthread_mutex_unlock(&cache->lock);
+	return is_stored;
 }
 
 static void drop_stale(struct table_cache *cache, const struct table_ref *ref)
@@ -184,7 +223,9 @@ void table_cache_forget(struct table_cache *cache, uint64_t scope, const uint8_t
 void table_cache_stats(struct table_cache *cache, uint64_t *ret_tables, uint64_t *ret_bytes)
 {
 	(void)pthread_mutex_lock(&cache->lock);
-	*ret_tables = cache->count;
+	*ret_tables = 0;
+	for (size_t i = 0; i < cache->count; i++)
+		*ret_tables += cache->entries[i]->table != NULL;
 	*ret_bytes = cache->bytes;
 	(void)pthread_mutex_unlock(&cache->lock);
 }

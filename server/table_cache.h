@@ -23,6 +23,10 @@ void table_cache_free(struct table_cache *cache);
 /* The table, or NULL when the store has none. Give it back with table_cache_release. */
 struct table_ref *table_cache_get(struct table_cache *cache, struct storage_reader *reader,
 				  uint64_t scope, const uint8_t *build_id, size_t len);
+/* Whether the store has it, whole.  It is read once for that and not kept: of a program that nobody
+ * asks about, the table is not wanted. */
+bool table_cache_is_stored(struct table_cache *cache, struct storage_reader *reader, uint64_t scope,
+			   const uint8_t *build_id, size_t len);
 void table_cache_release(struct table_cache *cache, struct table_ref *ref);
 const struct symbol_table *table_ref_table(const struct table_ref *ref);
 

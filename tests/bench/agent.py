@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the agent costs with many clients: 200 processes with 400 samples a second and 25 idle threads each.
 
-Its CPU time and that of the cage that finds names, by /proc, over HEARTH_BENCH_SECONDS (30); the clients use the
-library's own rings, sockets and writer (agent_clients.c).  The limit is 10 % of a core.
+Its CPU time and that of the cage that finds names, by /proc, over HEARTH_BENCH_SECONDS (30), and its memory then;
+the clients use the library's own rings, sockets and writer (agent_clients.c).  Each of the ten services has
+HEARTH_BENCH_STACK_COUNT (20,000) stacks, or each process as many of its own (HEARTH_BENCH_SHARED=0).  The limits are 10 % of a
+core and 64 MB.
 """
 import json
 import os
@@ -15,7 +17,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 from support import BUILD, Agent  # noqa: E402
 
 CLIENTS, IDLE, RATE = 200, 25, 400
-SHARED = os.environ.get("HEARTH_BENCH_SHARED", "0")  # 1: the processes of a service have the same stacks
+STACKS = os.environ.get("HEARTH_BENCH_STACK_COUNT", "20000")
+SHARED = os.environ.get("HEARTH_BENCH_SHARED", "1")
 SECONDS = float(os.environ.get("HEARTH_BENCH_SECONDS", "30"))
 
 
@@ -59,8 +62,8 @@ def steady(agent):
 def main():
     with Agent() as agent:
         pid, idle_bytes = agent.process.pid, memory(agent.process.pid, "VmRSS")
-        clients = subprocess.Popen([BUILD / "bench/agent_clients", str(CLIENTS), str(IDLE), str(RATE), SHARED], stdin=subprocess.PIPE,
-                                   env=dict(agent.environment(), LD_PRELOAD=""), start_new_session=True)
+        clients = subprocess.Popen([BUILD / "bench/agent_clients", str(CLIENTS), str(IDLE), str(RATE), STACKS, SHARED],
+                                   stdin=subprocess.PIPE, env=dict(agent.environment(), LD_PRELOAD=""), start_new_session=True)
         time.sleep(YOUNG)
         while not steady(agent):
             pass

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * agent_clients COUNT IDLE RATE [SHARED]: COUNT processes of ten services with IDLE sleeping
+ * agent_clients COUNT IDLE RATE STACKS SHARED: COUNT processes of ten services with IDLE sleeping
  * threads each, of which every one writes RATE CPU samples a second through the library's own
  * writer into its rings, until the standard input ends.  Run with HEARTH_AGENT;
  * tests/bench/agent.py measures the agent meanwhile.
  *
- * The stacks are real ones of this program: 2,000 walks through calls that draw their way, of which
- * a sample takes one by Zipf's law; each process has its own, or, where SHARED is 1, those of its
- * service.  That a process writes more samples than it has CPU time for changes what they weigh and
+ * The stacks are real ones of this program: STACKS walks through calls that draw their way, of
+ * which a sample takes one by Zipf's law; each process has its own, or, where SHARED is 1, those of
+ * its service.  That a process writes more samples than it has CPU time for changes what they weigh and
  * not what they cost.
  */
 #include <math.h>
@@ -29,7 +29,7 @@
 #include "client/thread.h"
 #include "client/write.h"
 
-#define STACKS 2000
+#define STACKS_MAX 20000
 #define FRAMES 64
 #define SERVICES 10
 #define TURNS 20 /* of writing, in a second */
@@ -38,8 +38,9 @@
 static struct {
 	uint64_t frames[FRAMES];
 	uint32_t count;
-} stacks[STACKS];
-static double reach[STACKS]; /* the chance that a draw is this one or one before it */
+} stacks[STACKS_MAX];
+static unsigned stacks_count;
+static double reach[STACKS_MAX]; /* the chance that a draw is this one or one before it */
 static uint64_t state = 88172645463325252u;
 
 static uint64_t draw(void)
@@ -96,18 +97,18 @@ static void stacks_make(void)
 {
 	double sum = 0;
 
-	for (unsigned i = 0; i < STACKS; i++) {
+	for (unsigned i = 0; i < stacks_count; i++) {
 		step(i, 15 + (int)(draw() % 8));
 		reach[i] = sum += pow(i + 1, -1.5);
 	}
-	for (unsigned i = 0; i < STACKS; i++)
+	for (unsigned i = 0; i < stacks_count; i++)
 		reach[i] /= sum;
 }
 
 static unsigned drawn(void)
 {
 	double at = (double)(draw() >> 11) / 9007199254740992.0;
-	unsigned low = 0, high = STACKS - 1;
+	unsigned low = 0, high = stacks_count - 1;
 
 	while (low < high) {
 		unsigned middle = (low + high) / 2;
@@ -195,9 +196,14 @@ int main(int argc, char **argv)
 	unsigned count = argc > 1 ? (unsigned)atoi(argv[1]) : 1;
 	unsigned threads = argc > 2 ? (unsigned)atoi(argv[2]) : 0;
 	unsigned rate = argc > 3 ? (unsigned)atoi(argv[3]) : 100;
-	bool shared = argc > 4 && atoi(argv[4]);
+	bool shared = argc > 5 && atoi(argv[5]);
 	char byte;
 
+	stacks_count = argc > 4 ? (unsigned)atoi(argv[4]) : 0;
+	if (!stacks_count || stacks_count > STACKS_MAX) {
+		fprintf(stderr, "agent_clients: 1 to %d stacks\n", STACKS_MAX);
+		return 2;
+	}
 	for (unsigned i = 0; i < count; i++)
 		if (fork() == 0)
 			client(i, threads, rate, shared);

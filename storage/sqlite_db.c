@@ -303,7 +303,7 @@ int db_open_writer(struct db *db, const char *path, enum db_kind kind, bool crea
 		     "PRAGMA auto_vacuum=INCREMENTAL;"
 		     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=0;"
 		     "PRAGMA journal_size_limit=8388608;"
-		     "PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-4096",
+		     "PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-2048",
 		     err);
 	if (!rc)
 		rc = migrate(db, kind, err);

@@ -7,8 +7,8 @@
  *
  * The stacks are real ones of this program: STACKS walks through calls that draw their way, of
  * which a sample takes one by Zipf's law; each process has its own, or, where SHARED is 1, those of
- * its service.  That a process writes more samples than it has CPU time for changes what they weigh and
- * not what they cost.
+ * its service.  That a process writes more samples than it has CPU time for changes what they weigh
+ * and not what they cost.
  */
 #include <math.h>
 #include <poll.h>

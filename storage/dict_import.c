@@ -290,6 +290,11 @@ static int import_frames(struct dict_import *im, const uint32_t *ids, size_t cou
 	return rc;
 }
 
+static inline uint32_t frame_of(const struct dict_tables *from, uint32_t node)
+{
+	return from->nodes ? from->nodes[node].frame : chains_key(&from->chains, node);
+}
+
 /* The frames of im->path, up to `depth`. */
 static int import_path_frames(struct dict_import *im, size_t depth)
 {
@@ -298,7 +303,7 @@ static int import_path_frames(struct dict_import *im, size_t depth)
 	int rc = 0;
 
 	while (!rc && depth--) {
-		uint32_t frame = dict_node(&im->from, im->path[depth]).frame;
+		uint32_t frame = frame_of(&im->from, im->path[depth]);
 
 		if (im->frames[frame] == INDEX_NONE)
 			ids[count++] = frame;
@@ -329,26 +334,34 @@ static int frame_identity(struct dict_import *im, uint32_t id, struct hash128 *r
 	return rc;
 }
 
-/* The hash of a node, where it does not follow from its parent's and its frame; NULL. */
-static int told_hash(struct dict_import *im, uint32_t at, const struct hash128 **ret_told)
+static int told_or_not(struct dict_import *im, uint32_t at, uint32_t frame,
+		       const struct hash128 **ret_told)
 {
 	const struct dict_tables *from = &im->from;
-	struct profile_node node = dict_node(from, at);
 	struct hash128 identity;
 
-	*ret_told = NULL;
 	if (!from->node_hashes) {
-		*ret_told = from->told_count ? dict_told_hash(from, at) : NULL;
+		*ret_told = dict_told_hash(from, at);
 		return 0;
 	}
-	if (!dict_has_process(&from->frames[node.frame]))
-		return 0;
-	int rc = frame_identity(im, node.frame, &identity);
+	struct hash128 parents = from->node_hashes[from->nodes[at].parent];
+	int rc = frame_identity(im, frame, &identity);
 
-	if (!rc && !hash128_equal(from->node_hashes[at],
-				  hash128_chain(from->node_hashes[node.parent], identity)))
+	if (!rc && !hash128_equal(from->node_hashes[at], hash128_chain(parents, identity)))
 		*ret_told = &from->node_hashes[at];
 	return rc;
+}
+
+/* The hash of a node, where it does not follow from its parent's and its frame; NULL. */
+static inline int told_hash(struct dict_import *im, uint32_t at, uint32_t frame,
+			    const struct hash128 **ret_told)
+{
+	const struct dict_tables *from = &im->from;
+	bool may_be =
+	    from->node_hashes ? dict_has_process(&from->frames[frame]) : from->told_count != 0;
+
+	*ret_told = NULL;
+	return may_be ? told_or_not(im, at, frame, ret_told) : 0;
 }
 
 static bool is_lately(const struct dict_import *im, uint32_t id, uint32_t *ret_number)
@@ -418,7 +431,7 @@ static int path_of_chains(struct dict_import *im, uint32_t id, size_t *ret_depth
 }
 
 /* The node of im->path has this number. */
-static int note_met(struct dict_import *im, size_t place, uint32_t number)
+static inline int note_met(struct dict_import *im, size_t place, uint32_t number)
 {
 	uint32_t at = im->path[place];
 
@@ -426,10 +439,10 @@ static int note_met(struct dict_import *im, size_t place, uint32_t number)
 		im->nodes[at] = number;
 		return 0;
 	}
-	bool is_hung_on = !place || im->path[place - 1] != at + 1;
-
+	if (place && im->path[place - 1] == at + 1)
+		return 0; /* nothing hangs on it but what goes on */
 	/* It may be known, as a stack that was asked for within its chain. */
-	return !is_hung_on || dict_import_met(im, at) != INDEX_NONE
+	return dict_import_met(im, at) != INDEX_NONE
 		   ? 0
 		   : slots_add(&im->met, dict_import_tag(at), number);
 }
@@ -444,17 +457,15 @@ static int import_children(struct dict_import *im, size_t depth, uint32_t parent
 
 	for (size_t left = depth; !rc && left--;) {
 		uint32_t at = im->path[left], number = (uint32_t)to->t.nodes_count;
+		uint32_t frame = frame_of(from, at);
+		struct profile_node node = {parent, im->frames[frame]};
 		const struct hash128 *told;
 
-		rc = told_hash(im, at, &told);
-		if (rc)
-			break;
-		uint32_t frame = im->frames[dict_node(from, at).frame];
-
-		if (left + 1 == depth || told)
-			rc = dict_add_node(to, (struct profile_node){parent, frame}, told);
-		else
-			dict_add_only_child(to, frame);
+		rc = told_hash(im, at, frame, &told);
+		if (!rc && (left + 1 == depth || told))
+			rc = dict_add_node(to, node, told);
+		else if (!rc)
+			dict_add_only_child(to, node.frame);
 		if (!rc)
 			rc = note_met(im, left, number);
 		parent = number;
@@ -465,12 +476,13 @@ static int import_children(struct dict_import *im, size_t depth, uint32_t parent
 /* The dictionary's number of a node whose parent has one, or INDEX_NONE. */
 static int find_node(struct dict_import *im, uint32_t at, uint32_t parent, uint32_t *ret_number)
 {
+	uint32_t frame = frame_of(&im->from, at);
 	const struct hash128 *told;
 	struct hash128 identity;
-	int rc = told_hash(im, at, &told);
+	int rc = told_hash(im, at, frame, &told);
 
 	if (!rc && !told)
-		rc = frame_identity(im, dict_node(&im->from, at).frame, &identity);
+		rc = frame_identity(im, frame, &identity);
 	if (!rc)
 		*ret_number = told ? index_find(&im->to->stacks, *told)
 				   : dict_find_child(im->to, parent, identity);

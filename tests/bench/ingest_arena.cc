@@ -11,6 +11,7 @@
 #include <ctime>
 #include <fstream>
 #include <iterator>
+#include <malloc.h>
 #include <string>
 #include <vector>
 
@@ -121,6 +122,10 @@ int main(int argc, char **argv)
 	const void *bytes;
 	size_t len;
 
+	/* As the agent does (server/main.c): ours takes its memory anew for each body. */
+	(void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
+	(void)mallopt(M_TRIM_THRESHOLD, 4 << 20);
+	(void)mallopt(M_TOP_PAD, 1 << 20);
 	for (int i = 1; i < argc; i++) {
 		std::ifstream in(argv[i], std::ios::binary);
 		std::string body((std::istreambuf_iterator<char>(in)),

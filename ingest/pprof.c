@@ -603,14 +603,18 @@ static int pprof_ingest(const struct ingest_request *request, struct profile_bui
 					     .memory_setting = "2 x limits.decompressed_bytes"};
 	struct err why = {0};
 	struct pprof pprof;
-	int rc = pprof_decode(request->body.ptr, request->body.len, &of_wire, &pprof, err);
+	const char *body = request->body.ptr;
+	int rc = request->room ? pprof_decode_in(request->room, body, request->body.len, &of_wire,
+						 &pprof, err)
+			       : pprof_decode(body, request->body.len, &of_wire, &pprof, err);
 
 	if (rc)
 		return rc;
 	struct job *job = calloc(1, sizeof(*job));
 
 	if (!job) {
-		pprof_release(&pprof);
+		if (!request->room)
+			pprof_release(&pprof);
 		return err_set(err, -ENOMEM, "pprof: out of memory");
 	}
 	job->request = request;
@@ -623,7 +627,8 @@ static int pprof_ingest(const struct ingest_request *request, struct profile_bui
 	findings->profiles += !rc;
 	job_release(job);
 	free(job);
-	pprof_release(&pprof);
+	if (!request->room)
+		pprof_release(&pprof);
 	return rc;
 }
 

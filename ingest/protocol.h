@@ -27,6 +27,8 @@ struct ingest_label {
 };
 
 /* One request. Everything is borrowed for the call. */
+struct pprof_room;
+
 struct ingest_request {
 	struct str body; /* decompressed */
 	/* Of a request that came to one of the protocol's paths: where to, and what was said with
@@ -46,6 +48,8 @@ struct ingest_request {
 	int64_t now_ns;            /* the agent's clock: for a body without a time */
 	int64_t accept_from_ns, accept_until_ns; /* a record outside is kept at now_ns, clamped */
 	const struct ingest_limits *limits;
+	struct pprof_room
+	    *room; /* where pprofs are read (wire/pprof.h); NULL: in memory of their own */
 };
 
 /* What a decoder found beside the profile. The caller zeroes it. */

@@ -5,11 +5,12 @@
 #include <pthread.h>
 
 #define IDLE_MAX 4 /* as many as decode at once; each keeps a few MB at most */
+#define ROOM_MAX ((size_t)8 << 20)
 
 struct builders {
 	struct profile_limits limits;
 	pthread_mutex_t lock;
-	struct profile_builder *idle[IDLE_MAX];
+	struct builders_loan idle[IDLE_MAX];
 	size_t count;
 };
 
@@ -25,45 +26,49 @@ int builders_new(const struct profile_limits *limits, struct builders **ret_buil
 	return 0;
 }
 
+static void loan_release(struct builders_loan *loan)
+{
+	profile_builder_free(loan->builder);
+	pprof_room_release(&loan->room);
+	loan->builder = NULL;
+}
+
 void builders_free(struct builders *builders)
 {
 	if (!builders)
 		return;
 	while (builders->count)
-		profile_builder_free(builders->idle[--builders->count]);
+		loan_release(&builders->idle[--builders->count]);
 	(void)pthread_mutex_destroy(&builders->lock);
 	free(builders);
 }
 
-int builders_borrow(struct builders *builders, struct profile_builder **ret_builder)
+int builders_borrow(struct builders *builders, struct builders_loan *ret_loan)
 {
-	struct profile_builder *builder = NULL;
-
+	*ret_loan = (struct builders_loan){0};
 	(void)pthread_mutex_lock(&builders->lock);
 	if (builders->count)
-		builder = builders->idle[--builders->count];
+		*ret_loan = builders->idle[--builders->count];
 	(void)pthread_mutex_unlock(&builders->lock);
-	if (!builder)
-		return profile_builder_new(&builders->limits, ret_builder);
-	int rc = profile_builder_again(builder);
+	int rc = ret_loan->builder ? profile_builder_again(ret_loan->builder)
+				   : profile_builder_new(&builders->limits, &ret_loan->builder);
 
 	if (rc)
-		profile_builder_free(builder);
-	else
-		*ret_builder = builder;
+		loan_release(ret_loan);
 	return rc;
 }
 
-void builders_return(struct builders *builders, struct profile_builder *builder,
-		     struct profile *profile)
+void builders_return(struct builders *builders, struct builders_loan *loan, struct profile *profile)
 {
 	if (profile)
-		profile_builder_give_back(builder, profile);
+		profile_builder_give_back(loan->builder, profile);
+	if (pprof_room_bytes(&loan->room) > ROOM_MAX)
+		pprof_room_release(&loan->room);
 	(void)pthread_mutex_lock(&builders->lock);
 	if (builders->count < IDLE_MAX) {
-		builders->idle[builders->count++] = builder;
-		builder = NULL;
+		builders->idle[builders->count++] = *loan;
+		*loan = (struct builders_loan){0};
 	}
 	(void)pthread_mutex_unlock(&builders->lock);
-	profile_builder_free(builder);
+	loan_release(loan);
 }

@@ -169,15 +169,17 @@ static int upload_keep(struct agent *agent, struct profile_builder *builder,
 int pipeline_upload(struct agent *agent, struct pipeline_upload *upload,
 		    struct pipeline_result *ret_result, struct buf *series_json, struct err *err)
 {
-	struct profile_builder *builder = NULL;
 	struct profile *profile = NULL;
-	int rc = builders_borrow(agent->builders, &builder);
+	struct builders_loan loan;
+	int rc = builders_borrow(agent->builders, &loan);
 
 	*ret_result = (struct pipeline_result){0};
 	if (rc)
 		return err_set(err, rc, "upload: out of memory");
-	rc = upload_keep(agent, builder, upload, &profile, ret_result, series_json, err);
-	builders_return(agent->builders, builder, profile);
+	upload->request.room = &loan.room;
+	rc = upload_keep(agent, loan.builder, upload, &profile, ret_result, series_json, err);
+	upload->request.room = NULL;
+	builders_return(agent->builders, &loan, profile);
 	upload_count(agent, upload, ret_result, rc);
 	return rc;
 }

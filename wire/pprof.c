@@ -174,6 +174,16 @@ static int over_limit(struct pprof_decoder *d, size_t bytes)
 		       d->limits->memory_bytes, d->limits->memory_setting);
 }
 
+static int block_take(struct pprof_block *block, size_t bytes)
+{
+	if (block->at && block->bytes >= bytes)
+		return 0;
+	free(block->at);
+	block->at = malloc(bytes);
+	block->bytes = block->at ? bytes : 0;
+	return block->at ? 0 : -ENOMEM;
+}
+
 /* Counts are below 2^31, values below 2^60, so sums of sizes cannot overflow. */
 static int memory_take(struct pprof_decoder *d)
 {
@@ -186,84 +196,56 @@ static int memory_take(struct pprof_decoder *d)
 	d->taken = bytes + maps;
 	if (d->limits->memory_bytes && d->taken > d->limits->memory_bytes)
 		return over_limit(d, d->taken);
-	p->memory = malloc(bytes);
-	d->scratch = malloc(maps);
-	if (!p->memory || !d->scratch)
+	if (block_take(&d->room->tables, bytes) || block_take(&d->room->ids, maps))
 		return err_set(d->err, -ENOMEM, "pprof: out of memory");
+	p->memory = d->room->tables.at;
 	p->memory_bytes = bytes;
 	(void)carve_all(p);
-	d->mapping_ids = d->scratch;
+	d->mapping_ids = d->room->ids.at;
 	d->function_ids = d->mapping_ids + p->mappings_count;
 	d->location_ids = d->function_ids + p->functions_count;
 	/* First guesses: a line for each location, two bytes for each place of a stack. */
-	int rc =
-	    pprof_grow(d, &p->lines, sizeof(*p->lines), &d->lines_room, p->locations_count + 1);
+	int rc = PPROF_GROW(d, lines, p->locations_count + 1);
 
 	if (!rc)
-		rc = pprof_grow(d, &p->stacks, sizeof(*p->stacks), &d->stacks_room,
-				(size_t)(d->samples.end - d->samples.at) / 4 + 1);
-	return rc ? rc : pprof_grow(d, &p->labels, sizeof(*p->labels), &d->labels_room, 1);
+		rc = PPROF_GROW(d, stacks, (size_t)(d->samples.end - d->samples.at) / 4 + 1);
+	return rc ? rc : PPROF_GROW(d, labels, 1);
 }
 
-int pprof_grow(struct pprof_decoder *d, void *array, size_t item_bytes, size_t *room, size_t want)
+int pprof_grow(struct pprof_decoder *d, struct pprof_block *block, void *array, size_t item_bytes,
+	       size_t *room, size_t want)
 {
 	size_t most = d->limits->memory_bytes ? d->limits->memory_bytes : SIZE_MAX;
 	size_t grown = MAX(want, *room * 2), others = d->taken - *room * item_bytes;
 	size_t fits = (most - others) / item_bytes;
-	void *old;
 
 	if (want > fits)
 		return over_limit(d, others + want * item_bytes);
 	/* Half of what is left, not one more each time: that would move it as often as it grows. */
 	if (grown > fits)
 		grown = want + (fits - want) / 2;
-	memcpy(&old, array, sizeof(old));
-	void *moved = realloc(old, grown * item_bytes);
+	if (!block->at || grown * item_bytes > block->bytes) {
+		void *moved = realloc(block->at, grown * item_bytes);
 
-	if (!moved)
-		return err_set(d->err, -ENOMEM, "pprof: out of memory");
-	memcpy(array, &moved, sizeof(moved));
+		if (!moved)
+			return err_set(d->err, -ENOMEM, "pprof: out of memory");
+		*block = (struct pprof_block){moved, grown * item_bytes};
+	}
+	memcpy(array, &block->at, sizeof(block->at));
 	*room = grown;
 	d->taken = others + grown * item_bytes;
 	return 0;
 }
 
-/* Give back what the arrays grew too far, and say what they take. */
-static int array_fit(struct pprof_decoder *d, void *array, size_t item_bytes, size_t room,
-		     size_t count)
-{
-	size_t bytes = MAX(count, (size_t)1) * item_bytes;
-	void *old, *moved;
-
-	d->p->memory_bytes += bytes;
-	if (room * item_bytes == bytes)
-		return 0;
-	memcpy(&old, array, sizeof(old));
-	moved = realloc(old, bytes);
-	if (!moved)
-		return err_set(d->err, -ENOMEM, "pprof: out of memory");
-	memcpy(array, &moved, sizeof(moved));
-	return 0;
-}
-
-static int memory_fit(struct pprof_decoder *d)
-{
-	struct pprof *p = d->p;
-	int rc = array_fit(d, &p->lines, sizeof(*p->lines), d->lines_room, p->lines_count);
-
-	if (!rc)
-		rc = array_fit(d, &p->stacks, sizeof(*p->stacks), d->stacks_room, p->stacks_count);
-	if (!rc)
-		rc = array_fit(d, &p->labels, sizeof(*p->labels), d->labels_room, p->labels_count);
-	return rc;
-}
-
-int pprof_decode(const void *body, size_t len, const struct pprof_limits *limits,
-		 struct pprof *ret_pprof, struct err *err)
+int pprof_decode_in(struct pprof_room *room, const void *body, size_t len,
+		    const struct pprof_limits *limits, struct pprof *ret_pprof, struct err *err)
 {
 	struct pprof p = {.body = body};
-	struct pprof_decoder d = {
-	    .p = &p, .body = proto_reader_of(body, len), .err = err, .limits = limits};
+	struct pprof_decoder d = {.p = &p,
+				  .body = proto_reader_of(body, len),
+				  .room = room,
+				  .err = err,
+				  .limits = limits};
 
 	if (len > PROTO_LENGTH_MAX)
 		return err_set(err, -E2BIG, "pprof: body of %zu bytes, the format's limit is %zu",
@@ -276,14 +258,45 @@ int pprof_decode(const void *body, size_t len, const struct pprof_limits *limits
 		rc = memory_take(&d);
 	if (!rc)
 		rc = pprof_read_all(&d);
-	if (!rc)
-		rc = memory_fit(&d);
-	free(d.scratch);
 	if (rc)
-		pprof_release(&p);
-	else
-		*ret_pprof = p;
-	return rc;
+		return rc;
+	p.memory_bytes += p.lines_count * sizeof(*p.lines) + p.stacks_count * sizeof(*p.stacks) +
+			  p.labels_count * sizeof(*p.labels);
+	*ret_pprof = p;
+	return 0;
+}
+
+/* Give back what an array grew too far. */
+static int block_fit(struct pprof_block *block, void *array, size_t count, size_t item_bytes)
+{
+	size_t bytes = MAX(count, (size_t)1) * item_bytes;
+	void *moved = block->bytes == bytes ? block->at : realloc(block->at, bytes);
+
+	if (!moved)
+		return -ENOMEM;
+	*block = (struct pprof_block){moved, bytes};
+	memcpy(array, &moved, sizeof(moved));
+	return 0;
+}
+
+int pprof_decode(const void *body, size_t len, const struct pprof_limits *limits,
+		 struct pprof *ret_pprof, struct err *err)
+{
+	struct pprof_room room = {0};
+	struct pprof p;
+	int rc = pprof_decode_in(&room, body, len, limits, &p, err);
+
+	if (!rc && (block_fit(&room.lines, &p.lines, p.lines_count, sizeof(*p.lines)) ||
+		    block_fit(&room.stacks, &p.stacks, p.stacks_count, sizeof(*p.stacks)) ||
+		    block_fit(&room.labels, &p.labels, p.labels_count, sizeof(*p.labels))))
+		rc = err_set(err, -ENOMEM, "pprof: out of memory");
+	if (rc) {
+		pprof_room_release(&room);
+		return rc;
+	}
+	free(room.ids.at);
+	*ret_pprof = p;
+	return 0;
 }
 
 void pprof_release(struct pprof *pprof)
@@ -293,6 +306,22 @@ void pprof_release(struct pprof *pprof)
 	free(pprof->stacks);
 	free(pprof->labels);
 	*pprof = (struct pprof){0};
+}
+
+size_t pprof_room_bytes(const struct pprof_room *room)
+{
+	return room->tables.bytes + room->ids.bytes + room->lines.bytes + room->stacks.bytes +
+	       room->labels.bytes;
+}
+
+void pprof_room_release(struct pprof_room *room)
+{
+	free(room->tables.at);
+	free(room->ids.at);
+	free(room->lines.at);
+	free(room->stacks.at);
+	free(room->labels.at);
+	*room = (struct pprof_room){0};
 }
 
 #define SNIFF_FIELDS 64

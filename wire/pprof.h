@@ -87,6 +87,14 @@ struct pprof {
 	uint32_t default_type; /* string */
 };
 
+/* Memory for one profile after another; zeroed at first.  One thread at a time. */
+struct pprof_room {
+	struct pprof_block {
+		void *at;
+		size_t bytes;
+	} tables, ids, lines, stacks, labels;
+};
+
 struct pprof_limits {
 	size_t memory_bytes;        /* of the arrays and what makes them; 0: no limit */
 	const char *memory_setting; /* its name, for the error */
@@ -104,6 +112,14 @@ struct pprof_limits {
 MUST_CHECK int pprof_decode(const void *body, size_t len, const struct pprof_limits *limits,
 			    struct pprof *ret_pprof, struct err *err);
 void pprof_release(struct pprof *pprof);
+
+/* The same in memory that `room` has, or gets.  The profile is the room's: it lives until the room
+ * is used again or released, and is not released itself. */
+MUST_CHECK int pprof_decode_in(struct pprof_room *room, const void *body, size_t len,
+			       const struct pprof_limits *limits, struct pprof *ret_pprof,
+			       struct err *err);
+size_t pprof_room_bytes(const struct pprof_room *room);
+void pprof_room_release(struct pprof_room *room);
 
 /* Whether the bytes look like an uncompressed profile; reads a few fields. */
 bool pprof_sniff(const void *body, size_t len);

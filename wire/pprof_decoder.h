@@ -58,7 +58,7 @@ struct pprof_decoder {
 	uint64_t *mapping_ids, *function_ids, *location_ids;
 	struct idmap mappings, functions, location_map;
 	uint32_t function_zero; /* what a line without a function id means */
-	void *scratch;
+	struct pprof_room *room;
 	const struct pprof_limits *limits;
 	size_t taken; /* bytes of the arrays and of the scratch memory */
 	size_t lines_room, stacks_room, labels_room;
@@ -181,7 +181,11 @@ __attribute__((always_inline)) static inline int span_next(struct pprof_decoder 
 int pprof_read_type(struct pprof_decoder *d, struct proto_reader reader, struct pprof_type *to);
 
 /* Grow an array of lines, stacks or labels to hold `want` items. Returns 0, -E2BIG or -ENOMEM. */
-int pprof_grow(struct pprof_decoder *d, void *array, size_t item_bytes, size_t *room, size_t want);
+int pprof_grow(struct pprof_decoder *d, struct pprof_block *block, void *array, size_t item_bytes,
+	       size_t *room, size_t want);
+#define PPROF_GROW(d, array, want)                                                                 \
+	pprof_grow(d, &(d)->room->array, &(d)->p->array, sizeof(*(d)->p->array),                   \
+		   &(d)->array##_room, want)
 
 /* The samples' part of it. */
 int pprof_read_samples(struct pprof_decoder *d);

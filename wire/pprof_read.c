@@ -206,8 +206,7 @@ static inline int add_line(struct pprof_decoder *d, struct proto_reader bytes)
 	struct pprof *p = d->p;
 
 	if (p->lines_count == d->lines_room) {
-		int rc =
-		    pprof_grow(d, &p->lines, sizeof(*p->lines), &d->lines_room, p->lines_count + 1);
+		int rc = PPROF_GROW(d, lines, p->lines_count + 1);
 
 		if (rc)
 			return rc;

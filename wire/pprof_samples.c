@@ -74,8 +74,7 @@ static int stacks_room(struct pprof_decoder *d, size_t more)
 
 	if (d->stacks_room - p->stacks_count >= more)
 		return 0;
-	return pprof_grow(d, &p->stacks, sizeof(*p->stacks), &d->stacks_room,
-			  p->stacks_count + more);
+	return PPROF_GROW(d, stacks, p->stacks_count + more);
 }
 
 static int read_stack(struct pprof_decoder *d, struct proto_reader bytes)
@@ -112,8 +111,7 @@ static int add_label(struct pprof_decoder *d, struct proto_reader bytes)
 	struct pprof *p = d->p;
 
 	if (p->labels_count == d->labels_room) {
-		int rc = pprof_grow(d, &p->labels, sizeof(*p->labels), &d->labels_room,
-				    MAX(p->labels_count + 1, (size_t)64));
+		int rc = PPROF_GROW(d, labels, MAX(p->labels_count + 1, (size_t)64));
 
 		if (rc)
 			return rc;

@@ -20,7 +20,7 @@
 #include "pprof.pb.h"
 
 extern "C" {
-/* Of tests/bench/ingest_arena_ours.c: decode and release; samples, or less than 0. */
+/* Of tests/bench/ingest_arena_ours.c: decode; samples, or less than 0. */
 long ingest_arena_ours(const void *bytes, size_t len);
 /* The n-th input, or NULL. */
 const char *ingest_arena_input(size_t n, const void **bytes, size_t *len);
@@ -122,7 +122,7 @@ int main(int argc, char **argv)
 	const void *bytes;
 	size_t len;
 
-	/* As the agent does (server/main.c): ours takes its memory anew for each body. */
+	/* As the agent does (server/main.c). */
 	(void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
 	(void)mallopt(M_TRIM_THRESHOLD, 4 << 20);
 	(void)mallopt(M_TOP_PAD, 1 << 20);

@@ -12,14 +12,10 @@ const char *ingest_arena_input(size_t n, const void **bytes, size_t *len);
 long ingest_arena_ours(const void *bytes, size_t len)
 {
 	const struct pprof_limits limits = {(size_t)256 << 20, "limit"};
+	static struct pprof_room room; /* kept from body to body, as the agent's and the arena's */
 	struct pprof p;
 
-	if (pprof_decode(bytes, len, &limits, &p, NULL) < 0)
-		return -1;
-	long samples = (long)p.samples_count;
-
-	pprof_release(&p);
-	return samples;
+	return pprof_decode_in(&room, bytes, len, &limits, &p, NULL) ? -1 : (long)p.samples_count;
 }
 
 const char *ingest_arena_input(size_t n, const void **bytes, size_t *len)

@@ -6,6 +6,7 @@
 
 #include "tests/corpus.h"
 #include "wire/pprof.h"
+#include "wire/pprof_write.h"
 #include "wire/protobuf.h"
 
 static const struct pprof_limits no_limit;
@@ -451,6 +452,96 @@ static void test_memory_limit(void **state)
 	buf_release(&body);
 }
 
+/* So many samples of random stacks, with and without labels, over some locations. */
+static struct buf drawn(uint64_t *state, size_t samples, size_t locations)
+{
+	struct pprof_writer *w;
+	uint64_t stack[50];
+	struct buf to;
+	char name[32];
+
+	assert_int_equal(pprof_writer_new((size_t)16 << 20, &w), 0);
+	pprof_write_type(w, STR("samples"), STR("count"));
+	for (size_t i = 0; i < samples; i++) {
+		size_t depth = seeded_next(state) % ARRAY_LEN(stack);
+		struct pprof_write_label label = {.key = STR("thread"), .number = (int64_t)i};
+
+		for (size_t k = 0; k < depth; k++) {
+			uint64_t n = seeded_next(state) % locations;
+			int len = snprintf(name, sizeof(name), "function_%" PRIu64, n);
+			struct pprof_write_line lines[2] = {
+			    {.function = {name, (size_t)len}, .line = 7},
+			    {.function = STR("outer"), .line = 8}};
+
+			stack[k] = pprof_write_location(w, 0, n * 16, lines, n % 3);
+		}
+		pprof_write_sample(w, stack, depth, (int64_t[]){1}, &label, i % 2);
+	}
+	buf_init(&to, BUF_UNLIMITED);
+	assert_int_equal(pprof_writer_finish(w, &to, NULL), 0);
+	pprof_writer_free(w);
+	return to;
+}
+
+#define EXPECT_SAME(array)                                                                         \
+	do {                                                                                       \
+		assert_int_equal(a->array##_count, b->array##_count);                              \
+		assert_memory_equal(a->array, b->array, a->array##_count * sizeof(*a->array));     \
+	} while (0)
+
+static void expect_same(const struct pprof *a, const struct pprof *b)
+{
+	EXPECT_SAME(strings);
+	EXPECT_SAME(types);
+	EXPECT_SAME(mappings);
+	EXPECT_SAME(functions);
+	EXPECT_SAME(lines);
+	EXPECT_SAME(locations);
+	EXPECT_SAME(samples);
+	EXPECT_SAME(stacks);
+	EXPECT_SAME(values);
+	EXPECT_SAME(labels);
+	assert_int_equal(a->samples[a->samples_count].stack_at,
+			 b->samples[b->samples_count].stack_at);
+	assert_int_equal(a->locations[a->locations_count].lines_at,
+			 b->locations[b->locations_count].lines_at);
+}
+
+/* Whatever was read in a room before, also what failed half way. */
+static void test_one_room_for_many(void **state)
+{
+	static const size_t sizes[] = {1, 300, 2, 40, 2000, 0, 7};
+	struct pprof_room room = {0};
+	uint64_t seed = 1;
+	size_t refused = 0;
+
+	(void)state;
+	for (size_t i = 0; i < 6 * ARRAY_LEN(sizes); i++) {
+		struct buf body = drawn(&seed, sizes[i % ARRAY_LEN(sizes)], 1 + i * 37 % 500);
+		struct pprof alone, p;
+		struct err err = {0};
+
+		assert_int_equal(
+		    pprof_decode_in(&room, body.data, body.len / 2, &no_limit, &p, &err), -EINVAL);
+		/* What a room has kept counts for nobody. */
+		const struct pprof_limits limits = {i % 2 ? body.len * (1 + i % 16) : 0, "limit"};
+		int rc = pprof_decode(body.data, body.len, &limits, &alone, &err);
+
+		assert_int_equal(pprof_decode_in(&room, body.data, body.len, &limits, &p, &err),
+				 rc);
+		assert_true(rc == 0 || rc == -E2BIG);
+		refused += rc != 0;
+		if (!rc) {
+			expect_same(&p, &alone);
+			pprof_release(&alone);
+		}
+		buf_release(&body);
+	}
+	assert_true(refused > 0 && pprof_room_bytes(&room) > 100000);
+	pprof_room_release(&room);
+	assert_int_equal(pprof_room_bytes(&room), 0);
+}
+
 static size_t accepted, seen_memory, seen_raw;
 
 static void visit_corpus(const char *name, const struct buf *plain)
@@ -499,6 +590,7 @@ int main(void)
 	    cmocka_unit_test(test_ids_missing),
 	    cmocka_unit_test(test_sparse_ids),
 	    cmocka_unit_test(test_memory_limit),
+	    cmocka_unit_test(test_one_room_for_many),
 	    cmocka_unit_test(test_corpus),
 	};
 

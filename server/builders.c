@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <string.h>
 
 #define IDLE_MAX 4 /* as many as decode at once; each keeps a few MB at most */
 #define ROOM_MAX ((size_t)8 << 20)
@@ -10,7 +11,8 @@
 struct builders {
 	struct profile_limits limits;
 	pthread_mutex_t lock;
-	struct builders_loan idle[IDLE_MAX];
+	struct builders_loan idle[IDLE_MAX]; /* the last is the next to go out */
+	int64_t returned_ns[IDLE_MAX];
 	size_t count;
 };
 
@@ -58,17 +60,51 @@ int builders_borrow(struct builders *builders, struct builders_loan *ret_loan)
 	return rc;
 }
 
-void builders_return(struct builders *builders, struct builders_loan *loan, struct profile *profile)
+/* Those that came back longest ago are the first. */
+static size_t take_old(struct builders *builders, int64_t before_ns, struct builders_loan *to)
 {
+	size_t old = 0, left;
+
+	while (old < builders->count && builders->returned_ns[old] < before_ns)
+		old++;
+	left = builders->count - old;
+	memcpy(to, builders->idle, old * sizeof(*to));
+	memmove(builders->idle, builders->idle + old, left * sizeof(*builders->idle));
+	memmove(builders->returned_ns, builders->returned_ns + old,
+		left * sizeof(*builders->returned_ns));
+	builders->count = left;
+	return old;
+}
+
+void builders_return(struct builders *builders, struct builders_loan *loan, struct profile *profile,
+		     int64_t now_ns)
+{
+	struct builders_loan gone[IDLE_MAX + 1];
+
 	if (profile)
 		profile_builder_give_back(loan->builder, profile);
 	if (pprof_room_bytes(&loan->room) > ROOM_MAX)
 		pprof_room_release(&loan->room);
 	(void)pthread_mutex_lock(&builders->lock);
+	size_t count = take_old(builders, now_ns - BUILDERS_KEPT_NS, gone);
+
 	if (builders->count < IDLE_MAX) {
+		builders->returned_ns[builders->count] = now_ns;
 		builders->idle[builders->count++] = *loan;
-		*loan = (struct builders_loan){0};
+	} else {
+		gone[count++] = *loan;
 	}
 	(void)pthread_mutex_unlock(&builders->lock);
-	loan_release(loan);
+	*loan = (struct builders_loan){0};
+	while (count)
+		loan_release(&gone[--count]);
+}
+
+size_t builders_idle(struct builders *builders)
+{
+	(void)pthread_mutex_lock(&builders->lock);
+	size_t count = builders->count;
+
+	(void)pthread_mutex_unlock(&builders->lock);
+	return count;
 }

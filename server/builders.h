@@ -9,6 +9,7 @@
 #ifndef SERVER_BUILDERS_H
 #define SERVER_BUILDERS_H
 
+#include "base/clock.h"
 #include "profile/builder.h"
 #include "wire/pprof.h"
 
@@ -25,8 +26,11 @@ void builders_free(struct builders *builders);
 
 /* Returns 0 or -ENOMEM. */
 MUST_CHECK int builders_borrow(struct builders *builders, struct builders_loan *ret_loan);
-/* `profile`: what was taken from the builder, or NULL. */
-void builders_return(struct builders *builders, struct builders_loan *loan,
-		     struct profile *profile);
+/* `profile`: what was taken from the builder, or NULL.  Of the others, those that nobody wanted for
+ * BUILDERS_KEPT_NS go: after a rush one stays for an upload a minute. */
+#define BUILDERS_KEPT_NS (INT64_C(300) * NS_PER_S)
+void builders_return(struct builders *builders, struct builders_loan *loan, struct profile *profile,
+		     int64_t now_ns);
+size_t builders_idle(struct builders *builders);
 
 #endif

@@ -179,7 +179,7 @@ int pipeline_upload(struct agent *agent, struct pipeline_upload *upload,
 	upload->request.room = &loan.room;
 	rc = upload_keep(agent, loan.builder, upload, &profile, ret_result, series_json, err);
 	upload->request.room = NULL;
-	builders_return(agent->builders, &loan, profile);
+	builders_return(agent->builders, &loan, profile, clock_monotonic_ns());
 	upload_count(agent, upload, ret_result, rc);
 	return rc;
 }

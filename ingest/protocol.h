@@ -48,8 +48,7 @@ struct ingest_request {
 	int64_t now_ns;            /* the agent's clock: for a body without a time */
 	int64_t accept_from_ns, accept_until_ns; /* a record outside is kept at now_ns, clamped */
 	const struct ingest_limits *limits;
-	struct pprof_room
-	    *room; /* where pprofs are read (wire/pprof.h); NULL: in memory of their own */
+	struct pprof_room *room; /* pprofs are read there (wire/pprof.h); NULL: anywhere */
 };
 
 /* What a decoder found beside the profile. The caller zeroes it. */

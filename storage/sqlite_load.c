@@ -146,7 +146,7 @@ static int load_file(struct sqlite_store *s, int level, int64_t start_ns, bool n
 			 : err_set(&why, -EBADMSG, "it is not a file");
 
 	/* The others would hold up the start; maintenance has time for one after the other.  What
-	 * is in a WAL is synced when it opens the file for that. */
+	 * is in a WAL is moved when something is to count on it. */
 	entry->doubtful = !check_now || unclean;
 	entry->unsynced = unclean && level == 1;
 	if (!rc)

@@ -18,8 +18,8 @@ struct wal_file {
 	/* its head was written since the last sync: what follows must not come before it */
 	bool begins;
 	bool owed; /* a sync was put off */
-	/* and one has failed since, of which the kernel tells once, and then forgets what it could
-	 * not write */
+	/* and one has failed since, or may have in the hands of who wrote what was there when it
+	 * was opened: the kernel tells once, and then forgets what it could not write */
 	bool torn;
 	sqlite3_int64 real[]; /* the file below */
 };
@@ -176,9 +176,12 @@ static int open_wal(const char *path, struct wal_file *f, int flags, int *ret_fl
 {
 	memset(f, 0, sizeof(*f) + (size_t)default_vfs->szOsFile);
 	int rc = default_vfs->xOpen(default_vfs, path, below(f), flags, ret_flags);
+	sqlite3_int64 size = 0;
 
 	if (below(f)->pMethods)
 		f->base.pMethods = &methods;
+	if (!rc)
+		f->torn = below(f)->pMethods->xFileSize(below(f), &size) || size > 0;
 	return rc;
 }
 

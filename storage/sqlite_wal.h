@@ -23,8 +23,8 @@ const char *wal_vfs(void);
  * needs for that order is synced. */
 void wal_put_off(sqlite3 *handle, bool on);
 
-/* Sync what was put off, by this connection or one before.  Once that has failed only a checkpoint
- * of all of it will do. Returns an SQLite code. */
+/* Sync what this connection put off.  Once that has failed, or when the WAL was there before it,
+ * only a checkpoint of all of it will do.  Returns an SQLite code. */
 int wal_sync(sqlite3 *handle);
 
 #endif

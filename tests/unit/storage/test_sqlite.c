@@ -17,6 +17,7 @@
 
 #include "base/fd.h"
 #include "storage/sqlite_read.h"
+#include "storage/sqlite_wal.h"
 #include "tests/support/store.h"
 
 #define LATER (T0 + SECONDS(1000000))
@@ -180,6 +181,38 @@ static void connections_are_what_durability_needs(void **state)
 	assert_int_not_equal(db_exec(&reader, "DELETE FROM batch", NULL), 0);
 	db_close(&reader);
 	db_close(&writer);
+	fixture_open(&f);
+}
+
+static int sync_of(struct db *db)
+{
+	assert_int_equal(db_begin(db, NULL), 0);
+	assert_int_equal(db_exec(db, "UPDATE meta SET records = records + 1", NULL), 0);
+	assert_int_equal(db_commit(db, NULL), 0);
+	return wal_sync(db->handle);
+}
+
+/* Who wrote a WAL may have been told that it could not be synced, of which the kernel tells nobody
+ * again: another's WAL counts when it has been moved. */
+static void what_another_left_in_a_wal_is_moved_before_it_counts(void **state)
+{
+	struct db db;
+
+	(void)state;
+	fixture_put(&f, cpu_at(T0, "main", 1));
+	fixture_maintain(&f, LATER);
+	fixture_close(&f);
+	assert_int_equal(db_open_writer(&db, path_of(L1_FILE), DB_L1, false, NULL), 0);
+	db_sync_later(&db);
+	assert_int_equal(sync_of(&db), SQLITE_OK);
+	db_close_still(&db);
+	assert_true(is_there(L1_FILE "-wal"));
+	assert_int_equal(db_open_writer(&db, path_of(L1_FILE), DB_L1, false, NULL), 0);
+	db_sync_later(&db);
+	assert_int_equal(sync_of(&db), SQLITE_IOERR_FSYNC);
+	assert_true(db_checkpoint_within(&db, 0));
+	assert_int_equal(sync_of(&db), SQLITE_OK);
+	db_close(&db);
 	fixture_open(&f);
 }
 
@@ -848,6 +881,7 @@ int main(void)
 	    CASE(a_native_batch_goes_where_it_arrived_and_an_upload_where_it_was),
 	    CASE(the_library_is_named_and_judged),
 	    CASE(connections_are_what_durability_needs),
+	    CASE(what_another_left_in_a_wal_is_moved_before_it_counts),
 	    CASE(a_reader_cannot_checkpoint),
 	    CASE(a_floor_of_free_disk_is_kept),
 	    CASE(every_hour_is_derived),

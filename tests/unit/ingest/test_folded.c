@@ -195,10 +195,13 @@ static void test_sniff(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_reads),  cmocka_unit_test(test_kinds),
-	    cmocka_unit_test(test_counts), cmocka_unit_test(test_refuses),
-	    cmocka_unit_test(test_depth),  cmocka_unit_test(test_sniff)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_reads),
+					   cmocka_unit_test(test_kinds),
+					   cmocka_unit_test(test_counts),
+					   cmocka_unit_test(test_refuses),
+					   cmocka_unit_test(what_is_wrong_costs_the_others_nothing),
+					   cmocka_unit_test(test_depth),
+					   cmocka_unit_test(test_sniff)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

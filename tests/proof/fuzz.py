@@ -4,7 +4,9 @@
 branches of its decoder that the corpus reaches.
 
 A target ends when it has had that much of a core (its own CPU time) and the last quarter of it
-brought no new edge, or after HEARTH_FUZZ_LONGEST times as long (4), which is said.  More than
+brought no new edge, or none in the files that it answers for, which is said: a request's target goes
+on finding edges of the bodies in it, which have targets of their own.  Else it ends after
+HEARTH_FUZZ_LONGEST times as long (4), which is said, too.  More than
 RSS_LIMIT_MB is a finding, as are a crash, a leak and an input that takes HEARTH_FUZZ_TIMEOUT (25)
 seconds by the wall: more where the run is stopped at times for something else to be measured.
 HEARTH_FUZZ_TARGETS names some of them; HEARTH_FUZZ_KEEP=1 adds the inputs that reach new edges to
@@ -32,6 +34,8 @@ BRANCHES = 85.0
 BUILD = os.path.join(ROOT, "build", "fuzz-cov")
 WORK = os.path.join(ROOT, "build", "proof", "fuzz")
 CLANG = "14"
+SETTLED = {"all": "", "own": "  finding in other files alone", "": "  still finding"}
+STEP = 60  # seconds of a core between two looks at what was found
 
 # Which files' branches a target answers for: the decoder, not what several of them share.
 FILES = {
@@ -107,9 +111,39 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
+class Shown:
+    """What was found up to a time, by links: a fuzzer puts smaller inputs in larger ones' place."""
+
+    def __init__(self, name, folder):
+        self.name, self.folder, self.times = name, folder, []
+
+    def note(self, now):
+        """Whether it was time for it."""
+        if now < STEP * (len(self.times) + 1):
+            return False
+        to = f"{self.folder}/{len(self.times)}"
+        os.mkdir(to)
+        for entry in os.scandir(self.folder + "/found"):
+            try:
+                os.link(entry.path, f"{to}/{entry.name}")
+            except FileNotFoundError:
+                pass
+        self.times.append(now)
+        return True
+
+    def reached(self, i):
+        return outcomes(self.name, [f"{ROOT}/tests/fuzz/corpus/{self.name}", f"{self.folder}/{i}"],
+                        self.folder)
+
+    def settled(self):
+        """Whether the last quarter brought no outcome of the files that the target answers for."""
+        before = [i for i, at in enumerate(self.times) if at <= self.times[-1] * 3 / 4]
+        return bool(before) and self.reached(before[-1]) == self.reached(len(self.times) - 1)
+
+
 def fuzz(name, folder):
     """Returns what one target did: CPU seconds, runs, edges, when the last edge came, peak, findings."""
-    found, crashes = folder + "/found", folder + "/findings/"
+    found, crashes, shown = folder + "/found", folder + "/findings/", Shown(name, folder)
     command = ["nice", "-n", "19", f"{BUILD}/fuzz/fuzz_{name}", f"-rss_limit_mb={RSS_LIMIT_MB}",
                f"-timeout={TIMEOUT}", f"-report_slow_units={TIMEOUT}", "-print_final_stats=1",
                f"-artifact_prefix={crashes}", found,
@@ -117,7 +151,7 @@ def fuzz(name, folder):
     dictionary = f"{ROOT}/tests/fuzz/dict/{name}"
     if os.path.exists(dictionary):
         command.insert(4, "-dict=" + dictionary)
-    did = {"edges": 0, "last": 0.0, "runs": 0, "peak": 0, "settled": False}
+    did = {"edges": 0, "last": 0.0, "runs": 0, "peak": 0, "settled": ""}
     with open(folder + "/log", "w+", encoding="utf-8", errors="replace") as log:
         child = subprocess.Popen(command, stdout=log, stderr=log, env=environment("/dev/null"))
         with open(folder + "/log", encoding="utf-8", errors="replace") as lines:
@@ -126,7 +160,9 @@ def fuzz(name, folder):
                 time.sleep(0.2)
                 now = max(now, cpu_seconds(child.pid))
                 look(lines, now, did)
-                did["settled"] = now - did["last"] >= now / 4
+                did["settled"] = "all" if now - did["last"] >= now / 4 else ""
+                if shown.note(now) and now >= SECONDS and not did["settled"] and shown.settled():
+                    did["settled"] = "own"
                 if now >= SECONDS and (did["settled"] or now >= LONGEST * SECONDS):
                     child.send_signal(signal.SIGINT)
                     child.wait()
@@ -182,35 +218,38 @@ def out_of_memory(text, branch):
     return False
 
 
-def coverage(name, corpus, folder):
-    """Returns (outcomes, reached, outcomes that only a refused allocation takes)."""
+def outcomes(name, folders, folder):
+    """{(file, place): (whether it was true, false)} of the files that the target answers for, by inputs."""
     raw, data = folder + "/raw", folder + "/profdata"
     binary = f"{BUILD}/fuzz/fuzz_{name}"
     with open(folder + "/replay.log", "w", encoding="utf-8") as log:
-        run([binary, "-runs=0", corpus], stdout=log, stderr=log, env=environment(raw))
+        run(["nice", "-n", "19", binary, "-runs=0"] + folders, stdout=log, stderr=log, env=environment(raw))
     run(["llvm-profdata-" + CLANG, "merge", "-sparse", raw, "-o", data])
     sources = [f"{ROOT}/{f}" for f in FILES[name].split()]
     said = run(["llvm-cov-" + CLANG, "export", binary, "-instr-profile", data] + sources,
                stdout=subprocess.PIPE)
-    outcomes = reached = refused = 0
-    each = {}
+    seen = {}
     for file in json.loads(said.stdout)["data"][0]["files"]:
-        with open(file["filename"], encoding="utf-8") as source:
-            text = source.read().split("\n")
         # A function that is compiled in twice stands there twice: an outcome is reached in either.
-        seen = {}
         for branch in file["branches"]:
-            old = seen.get(tuple(branch[:4]), (0, 0))
-            seen[tuple(branch[:4])] = (old[0] + branch[4], old[1] + branch[5])
-        here = sum((taken[0] > 0) + (taken[1] > 0) for taken in seen.values())
-        outcomes += 2 * len(seen)
-        reached += here
-        refused += sum(not taken[0] and out_of_memory(text, at) for at, taken in seen.items())
-        each[os.path.relpath(file["filename"], ROOT)] = (here, 2 * len(seen))
+            at = (file["filename"], *branch[:4])
+            old = seen.get(at, (False, False))
+            seen[at] = (old[0] or branch[4] > 0, old[1] or branch[5] > 0)
+    return seen
+
+
+def coverage(name, corpus, folder):
+    """Returns (outcomes, reached, outcomes that only a refused allocation takes)."""
+    seen, each, refused = outcomes(name, [corpus], folder), {}, 0
+    for (file, *at), (true, false) in seen.items():
+        with open(file, encoding="utf-8") as source:
+            refused += not true and out_of_memory(source.read().split("\n"), at)
+        here, count = each.get(file, (0, 0))
+        each[file] = (here + true + false, count + 2)
     with open(folder + "/files", "w", encoding="utf-8") as out:
         for file, (here, count) in sorted(each.items()):
-            out.write(f"{file}\t{here}\t{count}\n")
-    return outcomes, reached, refused
+            out.write(f"{os.path.relpath(file, ROOT)}\t{here}\t{count}\n")
+    return 2 * len(seen), sum(map(sum, seen.values())), refused
 
 
 def main():
@@ -225,18 +264,18 @@ def main():
         os.makedirs(folder + "/found")
         os.makedirs(folder + "/findings")
         did = fuzz(name, folder)
-        outcomes = reached = refused = 0
+        count = reached = refused = 0
         if not did["findings"]:
-            outcomes, reached, refused = coverage(name, keep(name, folder), folder)
-        percent = 100 * reached / max(outcomes, 1)
+            count, reached, refused = coverage(name, keep(name, folder), folder)
+        percent = 100 * reached / max(count, 1)
         print(f"{name:<14} {did['seconds']:7.0f} {did['runs']:11} {did['edges']:6} "
               f"{did['last']:7.0f} s {did['peak']:8} {len(did['findings']):9}  "
-              f"{reached:4}/{outcomes:<4} {percent:7.1f}  "
-              f"{100 * reached / max(outcomes - refused, 1):5.1f}"
-              f"{'' if did['settled'] else '  still finding'}", flush=True)
+              f"{reached:4}/{count:<4} {percent:7.1f}  "
+              f"{100 * reached / max(count - refused, 1):5.1f}"
+              f"{SETTLED[did['settled']]}", flush=True)
         for finding in did["findings"]:
             print(f"  finding: {finding}")
-        good = good and not did["findings"] and percent >= BRANCHES and did["settled"]
+        good = good and not did["findings"] and percent >= BRANCHES and bool(did["settled"])
     print("ok fuzz" if good else "not ok fuzz")
     return 0 if good else 1
 

@@ -320,8 +320,9 @@ static void test_framing(void **state)
 		"x",
 		"first string");
 	REFUSED("\x32\x00\x02\x00", "field number 0");
-	REFUSED("\x32\x00\x13", "group");
-	REFUSED("\x32\x00\x7b\x7c", "group");
+	REFUSED("\x32\x00\x13", "a group without an end");
+	REFUSED("\x32\x00\x7b\x74", "another group");
+	REFUSED("\x32\x00\x7c", "did not begin");
 	REFUSED("\x32\x00\x0e", "wire type");
 	REFUSED("\x32\x00\x30\x00", "string_table has wire type 0");
 	REFUSED("\x32\x00\x4a\x01\x01", "time_nanos has wire type 2");

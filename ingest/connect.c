@@ -24,8 +24,8 @@ int connect_of_json(const struct ingest_request *request, const struct wire_mess
 	const struct ingest_limits *limits =
 	    request->limits ? request->limits : &ingest_limits_default;
 	json_t *json;
-	int rc = wire_json_parse(request->body, limits->decompressed_bytes / 2,
-				 "half of limits.decompressed_bytes", &json, err);
+	int rc = wire_json_parse_proto(request->body, limits->decompressed_bytes / 2,
+				       "half of limits.decompressed_bytes", &json, err);
 
 	if (rc)
 		return rc;

@@ -22,6 +22,7 @@
 #include "ingest/otlp_json.h"
 #include "ingest/span.h"
 #include "ingest/tags.h"
+#include "wire/grpc_status.h"
 
 /* ---- profiles ---- */
 
@@ -295,7 +296,7 @@ static void answer_binary(const struct ingest_outcome *outcome, struct buf *body
 	const char *why = outcome->code ? outcome->err->message : outcome->findings.why;
 
 	if (outcome->code) {
-		proto_put_varint(body, 1, 3); /* INVALID_ARGUMENT */
+		proto_put_varint(body, 1, grpc_status_of(outcome->code));
 		proto_put_bytes(body, 2, why, strlen(why));
 	} else if (outcome->findings.rejected) {
 		size_t partial = proto_message_begin(body, 1);
@@ -309,6 +310,9 @@ static void answer_binary(const struct ingest_outcome *outcome, struct buf *body
 static void otlp_answer(const struct ingest_request *request, const struct ingest_outcome *outcome,
 			struct ingest_answer *answer)
 {
+	/* OTLP's clients come again after 503, and drop after 500 and 507. */
+	if (grpc_status_of(outcome->code) == GRPC_UNAVAILABLE)
+		answer->status = 503;
 	if (is_json(request)) {
 		answer->content_type = "application/json";
 		ingest_otlp_answer_json(outcome, answer->body);

@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "ingest/connect.h"
+#include "wire/grpc_status.h"
 
 /*
  * The messages of opentelemetry-proto 1.10 and 1.11, without what nobody here reads.  1.8 and 1.9
@@ -88,7 +89,7 @@ void ingest_otlp_answer_json(const struct ingest_outcome *outcome, struct buf *b
 	json_init(&json, body);
 	json_open(&json, '{');
 	if (outcome->code) {
-		json_key_int(&json, "code", 3); /* INVALID_ARGUMENT */
+		json_key_int(&json, "code", grpc_status_of(outcome->code));
 		json_key_text(&json, "message", why);
 	} else if (outcome->findings.rejected) {
 		json_key(&json, "partialSuccess");

@@ -68,8 +68,14 @@ void connect_answer_empty(const struct ingest_request *request,
 			(void)buf_add_str(answer->body, "{}");
 		return;
 	}
+	/* Senders come again after resource_exhausted, and what is too big stays so. */
+	bool too_big = outcome->code == -E2BIG;
+
 	answer->content_type = "application/json";
-	answer->status = connect_error_write(answer->body, outcome->code, outcome->err->message);
+	answer->status = connect_error_write(answer->body, too_big ? -EINVAL : outcome->code,
+					     outcome->err->message);
+	if (too_big)
+		answer->status = 413;
 	if (outcome->code == -EOPNOTSUPP) /* of a body: its type or encoding */
 		answer->status = 415;
 }

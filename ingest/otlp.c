@@ -114,7 +114,6 @@ static int profile_read(struct job *job, struct proto_reader bytes)
 		job->ids_count++;
 	}
 	ingest_otlp_column_classify(&job->column);
-	job->has_series = false;
 	job->time_ns = ingest_span(job->request, head.time_ns, head.duration_ns,
 				   profile_builder_profile(job->out));
 	rc = ingest_otlp_column_kind(job);

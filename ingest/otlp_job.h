@@ -22,6 +22,13 @@ struct column {
 	uint32_t kind;
 };
 
+/* A series that was made, by what names it within its profile. */
+struct named {
+	struct str service, program; /* program: where there is no service */
+	size_t profile;              /* by `profiles_seen`; 0: none was made */
+	uint32_t series;
+};
+
 struct job {
 	const struct ingest_request *request;
 	struct profile_builder *out;
@@ -33,13 +40,12 @@ struct job {
 	struct ingest_otlp_stacks stacks;
 	struct hash128 ids; /* of all profiles' ids */
 	size_t ids_count, profiles_seen;
+	struct named named[64];
 
 	/* Of the profile at hand. */
 	struct column column;
 	int64_t time_ns;
-	struct str service; /* that `series` was made for */
 	uint32_t series;
-	bool has_series;
 };
 
 /* Pyroscope and the eBPF profiler agree: counted samples of a cpu clock are CPU time. */

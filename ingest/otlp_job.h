@@ -38,8 +38,10 @@ struct job {
 	struct ingest_tags tags; /* of the resource */
 	struct str executable;   /* of the resource: names a service that has no name */
 	struct ingest_otlp_stacks stacks;
+	struct buf scratch; /* of the sample at hand */
 	struct hash128 ids; /* of all profiles' ids */
 	size_t ids_count, profiles_seen;
+	bool is_broken; /* something that was rejected */
 	struct named named[64];
 
 	/* Of the profile at hand. */
@@ -55,7 +57,7 @@ void ingest_otlp_column_classify(struct column *c);
 MUST_CHECK int ingest_otlp_column_kind(struct job *job);
 
 /* Add one sample of the profile at hand; a failure has its reason in job->err, or in the
- * builder. */
+ * builder.  After -EINVAL the next may be added. */
 MUST_CHECK int ingest_otlp_sample_add(struct job *job, struct proto_reader bytes,
 				      enum otlp_generation generation);
 

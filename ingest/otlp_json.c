@@ -33,7 +33,8 @@ MESSAGE(sample, "Sample", ONE("stackIndex", "stack_index", 1, WIRE_NUMBER),
 	MANY("attributeIndices", "attribute_indices", 2, WIRE_NUMBER),
 	ONE("linkIndex", "link_index", 3, WIRE_NUMBER), MANY("values", "values", 4, WIRE_NUMBER),
 	MANY("timestampsUnixNano", "timestamps_unix_nano", 5, WIRE_FIXED64),
-	ONE("locationsLength", "locations_length", 2, WIRE_NUMBER)); /* 1.7: shows as such */
+	/* of 1.7 alone, and made to show as its field 6 does */
+	ONE("locationsLength", "locations_length", 6, WIRE_NUMBER));
 MESSAGE(profile, "Profile", ONE_OF("sampleType", "sample_type", 1, &value_type),
 	MANY_OF("samples", "samples", 2, &sample), MANY_OF("sample", "sample", 2, &sample),
 	ONE("timeUnixNano", "time_unix_nano", 3, WIRE_FIXED64),

@@ -236,11 +236,15 @@ int ingest_otlp_sample_add(struct job *job, struct proto_reader bytes,
 	struct context context = {0};
 	struct otlp_sample sample;
 
-	if (otlp_sample_read(bytes, generation, &sample) < 0)
-		return err_set(job->err, -EINVAL, "otlp: a sample is malformed");
+	int rc = otlp_sample_read(bytes, generation, &job->scratch, &sample);
+
+	if (rc)
+		return err_set(job->err, rc,
+			       rc == -ENOMEM ? "otlp: out of memory"
+					     : "otlp: a sample is malformed");
 	if (proto_left(&sample.timestamps) % 8)
 		return err_set(job->err, -EINVAL, "otlp: a sample's times are cut short");
-	int rc = ingest_otlp_node(&job->stacks, sample.stack, &record.node);
+	rc = ingest_otlp_node(&job->stacks, sample.stack, &record.node);
 
 	if (!rc)
 		rc = context_of(job, &sample, &context, &record.context);

@@ -96,10 +96,11 @@ static int head_read(struct job *job, struct proto_reader profile, struct head *
 	/* JSON has names, and otlp_json.c writes what they mean as 1.10 does. */
 	if (is_json(job->request))
 		head->generation = OTLP_1_10;
-	else if (head->generation == OTLP_UNKNOWN)
-		head->generation =
-		    otlp_profile_is_1_8(&job->d, whole, &job->scratch) ? OTLP_1_8 : OTLP_1_10;
-	return 0;
+	if (head->generation != OTLP_UNKNOWN)
+		return 0;
+	rc = otlp_profile_is_1_8(&job->d, whole, &job->scratch);
+	head->generation = rc > 0 ? OTLP_1_8 : OTLP_1_10;
+	return rc < 0 ? err_set(job->err, rc, "otlp: out of memory") : 0;
 }
 
 /* Whether these bytes may be the numbers of strings. */

@@ -472,21 +472,25 @@ static size_t numbers_look(const struct otlp_dictionary *d, struct proto_reader 
 	return count;
 }
 
-bool otlp_profile_is_1_8(const struct otlp_dictionary *d, struct proto_reader profile,
-			 struct buf *scratch)
+int otlp_profile_is_1_8(const struct otlp_dictionary *d, struct proto_reader profile,
+			struct buf *scratch)
 {
 	bool no_list = false;
 	struct otlp_sample sample;
 	struct proto_field f;
 
 	while (proto_next(&profile, &f) == 1) {
-		if (f.number != 2 || f.type != PROTO_BYTES ||
-		    otlp_sample_read(f.bytes, OTLP_1_8, scratch, &sample))
+		if (f.number != 2 || f.type != PROTO_BYTES)
 			continue;
-		size_t count = numbers_look(d, sample.values, &no_list);
+		int rc = otlp_sample_read(f.bytes, OTLP_1_8, scratch, &sample);
+
+		if (rc == -ENOMEM)
+			return rc;
+		/* One that is malformed says nothing. */
+		size_t count = rc ? 0 : numbers_look(d, sample.values, &no_list);
 
 		if (count && count != proto_left(&sample.timestamps) / 8)
-			return false;
+			return 0;
 	}
 	return no_list;
 }

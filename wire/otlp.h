@@ -105,9 +105,10 @@ enum otlp_generation otlp_sample_generation(struct proto_reader sample);
  * 1.10.  Of 1.8 that is a profile without an attribute or a link whose values all stand by times,
  * are below the table's length and differ from their neighbours: each counts 1 then.  The other way
  * round a sample of 1.10 with as many attributes as times would count the sum of their numbers.
+ * Returns 1, 0 or -ENOMEM.
  */
-bool otlp_profile_is_1_8(const struct otlp_dictionary *dictionary, struct proto_reader profile,
-			 struct buf *scratch);
+MUST_CHECK int otlp_profile_is_1_8(const struct otlp_dictionary *dictionary,
+				   struct proto_reader profile, struct buf *scratch);
 
 /* Read a sample.  What comes in pieces, or number by number, is put together in `scratch`, where it
  * stays until the next one.  Returns 0, -EINVAL or -ENOMEM. */

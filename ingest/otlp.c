@@ -145,8 +145,8 @@ static int reject(struct job *job, int rc, bool *rejected)
 		return rc;
 	job->is_broken |= rc == -EINVAL;
 	if (!*rejected && !job->findings->rejected++)
-		(void)snprintf(job->findings->why, sizeof(job->findings->why), "%s",
-			       job->err->message);
+		(void)snprintf(job->findings->why, sizeof(job->findings->why), "%.*s",
+			       (int)sizeof(job->findings->why) - 1, job->err->message);
 	*rejected = true;
 	err_clear(job->err);
 	return 0;

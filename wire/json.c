@@ -138,38 +138,54 @@ bool wire_json_double(const json_t *value, double *ret_number)
 		return true;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-		*ret_number = words[i].number;
-		if (str_is(text, words[i].text))
+		if (str_is(text, words[i].text)) {
+			*ret_number = words[i].number;
 			return true;
+		}
 	}
 	/* strtod takes blanks, hex digits and other words. */
 	if (!text.len || strspn(text.ptr, "+-.eE0123456789") != text.len)
 		return false;
-	*ret_number = strtod(text.ptr, &end);
-	return end == text.ptr + text.len;
+	double real = strtod(text.ptr, &end);
+
+	if (end != text.ptr + text.len)
+		return false;
+	*ret_number = real;
+	return true;
+}
+
+/* All of a text as a whole number. */
+static bool digits_read(struct str text, int64_t *ret_number)
+{
+	char *end;
+
+	if (!text.len)
+		return false;
+	errno = 0;
+	int64_t number = strtoll(text.ptr, &end, 10);
+
+	/* uint64 and fixed64 above 2^63 keep their bits. */
+	if (errno == ERANGE && *text.ptr != '-') {
+		errno = 0;
+		number = (int64_t)strtoull(text.ptr, &end, 10);
+	}
+	if (errno || end != text.ptr + text.len)
+		return false;
+	*ret_number = number;
+	return true;
 }
 
 bool wire_json_int(const json_t *value, int64_t *ret_number)
 {
-	const char *digits = json_string_value(value);
+	const struct str text = {json_string_value(value), json_string_length(value)};
 	double real;
-	char *end;
 
 	if (json_is_integer(value)) {
 		*ret_number = json_integer_value(value);
 		return true;
 	}
-	if (digits && *digits) {
-		errno = 0;
-		*ret_number = strtoll(digits, &end, 10);
-		/* uint64 and fixed64 above 2^63 keep their bits. */
-		if (errno == ERANGE && *digits != '-') {
-			errno = 0;
-			*ret_number = (int64_t)strtoull(digits, &end, 10);
-		}
-		if (end == digits + json_string_length(value) && !errno)
-			return true;
-	}
+	if (digits_read(text, ret_number))
+		return true;
 	if (!wire_json_double(value, &real) || !(real > -0x1p62 && real < 0x1p62))
 		return false;
 	*ret_number = (int64_t)real;

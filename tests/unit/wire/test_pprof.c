@@ -347,8 +347,8 @@ static void test_framing(void **state)
 	REFUSED("\x32\x00\x2a\x03\x08\xff\x7f\x2a\x03\x08\xff\x7f", "Function id 16383 twice");
 }
 
-/* Ten bytes make a number; unknown fields of every type are passed over; a packed field may be
- * empty and may be mixed with single numbers. */
+/* Ten bytes make a number; unknown fields of every type and groups are passed over; a packed field
+ * may be empty and may be mixed with single numbers. */
 static void test_tolerates(void **state)
 {
 	(void)state;
@@ -356,7 +356,8 @@ static void test_tolerates(void **state)
 				   "\x48\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"
 				   "\xa0\x06\x05\xa1\x06\x01\x02\x03\x04\x05\x06\x07\x08"
 				   "\xa2\x06\x02xy\xa5\x06\x01\x02\x03\x04"
-				   "\x12\x07\x0a\x00\x12\x00\x12\x01\x07";
+				   "\xa3\x06\x08\x01\xa4\x06"
+				   "\x12\x0d\x0a\x00\x12\x00\x12\x01\x07\xa3\x06\x08\x01\xa4\x06";
 	struct buf b = {.data = (char *)(uintptr_t)body, .len = sizeof(body) - 1};
 	struct pprof p;
 	struct err err;

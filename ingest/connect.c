@@ -24,8 +24,8 @@ int connect_of_json(const struct ingest_request *request, const struct wire_mess
 	const struct ingest_limits *limits =
 	    request->limits ? request->limits : &ingest_limits_default;
 	json_t *json;
-	int rc = wire_json_parse(request->body, limits->decompressed_bytes / 2,
-				 "half of limits.decompressed_bytes", &json, err);
+	int rc = wire_json_parse_proto(request->body, limits->decompressed_bytes / 2,
+				       "half of limits.decompressed_bytes", &json, err);
 
 	if (rc)
 		return rc;
@@ -68,8 +68,14 @@ void connect_answer_empty(const struct ingest_request *request,
 			(void)buf_add_str(answer->body, "{}");
 		return;
 	}
+	/* Senders come again after resource_exhausted, and what is too big stays so. */
+	bool too_big = outcome->code == -E2BIG;
+
 	answer->content_type = "application/json";
-	answer->status = connect_error_write(answer->body, outcome->code, outcome->err->message);
+	answer->status = connect_error_write(answer->body, too_big ? -EINVAL : outcome->code,
+					     outcome->err->message);
+	if (too_big)
+		answer->status = 413;
 	if (outcome->code == -EOPNOTSUPP) /* of a body: its type or encoding */
 		answer->status = 415;
 }

@@ -24,7 +24,7 @@ MUST_CHECK int connect_of_json(const struct ingest_request *request,
 			       struct err *err);
 
 /* An empty message in the request's own form, or {"code","message"} with Connect's word for the
- * errno. */
+ * errno; what is above a limit is 413 and invalid_argument, so that nobody sends it again. */
 void connect_answer_empty(const struct ingest_request *request,
 			  const struct ingest_outcome *outcome, struct ingest_answer *answer);
 

@@ -10,7 +10,9 @@
  *	                      both: a record at each time with its value
  *	Link                  "trace id" and "span id" of the record's context
  *
- * What a generation before 1.8 wrote is counted as rejected, with the reason in the answer.
+ * A profile of a generation before 1.8, or one that is broken, or has samples that are, is counted
+ * as rejected, with the first reason in the answer; what can be read is kept.  The request fails
+ * when nothing can, or when it is broken around its profiles.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -22,6 +24,7 @@
 #include "ingest/otlp_json.h"
 #include "ingest/span.h"
 #include "ingest/tags.h"
+#include "wire/grpc_status.h"
 
 /* ---- profiles ---- */
 
@@ -40,42 +43,31 @@ static void value_type_read(const struct job *job, struct proto_reader bytes, st
 
 struct head {
 	int64_t time_ns, duration_ns;
-	struct str id;
+	struct str seventh, eighth; /* 16 bytes, if anything: one is the id */
 	enum otlp_generation generation;
-	size_t samples;
 };
 
-/* Everything but the samples, of which only the generation is looked for. */
-static int head_read(struct job *job, struct proto_reader profile, struct head *head)
+static void head_field(struct job *job, const struct proto_field *f, struct head *head)
 {
 	struct column *c = &job->column;
-	struct proto_field f;
-	int rc;
+	bool bytes = f->type == PROTO_BYTES;
 
-	*head = (struct head){0};
-	*c = (struct column){0};
-	while ((rc = proto_next(&profile, &f)) == 1) {
-		bool bytes = f.type == PROTO_BYTES;
-
-		if (f.number == 1 && bytes)
-			value_type_read(job, f.bytes, &c->type, &c->unit);
-		else if (f.number == 2 && bytes) {
-			head->samples++;
-			if (head->generation == OTLP_UNKNOWN)
-				head->generation = otlp_sample_generation(f.bytes);
-		} else if (f.number == 3 && f.type == PROTO_FIXED64)
-			head->time_ns = (int64_t)MIN(f.value, (uint64_t)INT64_MAX);
-		else if (f.number == 4 && f.type == PROTO_VARINT)
-			head->duration_ns = (int64_t)MIN(f.value, (uint64_t)INT64_MAX / 2);
-		else if (f.number == 5 && bytes)
-			value_type_read(job, f.bytes, &c->period_type, &c->period_unit);
-		else if (f.number == 6 && f.type == PROTO_VARINT)
-			c->period = (int64_t)f.value;
-		else if ((f.number == 7 || f.number == 8) && bytes && proto_left(&f.bytes) == 16)
-			head->id = proto_str(&f);
-	}
-	return rc < 0 ? err_set(job->err, -EINVAL, "otlp: a profile: %s", proto_wrong(&profile))
-		      : 0;
+	if (f->number == 1 && bytes)
+		value_type_read(job, f->bytes, &c->type, &c->unit);
+	else if (f->number == 2 && bytes && head->generation == OTLP_UNKNOWN)
+		head->generation = otlp_sample_generation(f->bytes);
+	else if (f->number == 3 && f->type == PROTO_FIXED64)
+		head->time_ns = (int64_t)MIN(f->value, (uint64_t)INT64_MAX);
+	else if (f->number == 4 && f->type == PROTO_VARINT)
+		head->duration_ns = (int64_t)MIN(f->value, (uint64_t)INT64_MAX / 2);
+	else if (f->number == 5 && bytes)
+		value_type_read(job, f->bytes, &c->period_type, &c->period_unit);
+	else if (f->number == 6 && f->type == PROTO_VARINT)
+		c->period = (int64_t)f->value;
+	else if (f->number == 7 && bytes && proto_left(&f->bytes) == 16)
+		head->seventh = proto_str(f);
+	else if (f->number == 8 && bytes && proto_left(&f->bytes) == 16)
+		head->eighth = proto_str(f);
 }
 
 static bool is_json(const struct ingest_request *request)
@@ -84,42 +76,99 @@ static bool is_json(const struct ingest_request *request)
 	       !strncasecmp(request->content_type.ptr, "application/json", 16);
 }
 
-static int reject(struct job *job)
+/* Everything but the samples, of which only the generation is looked for. */
+static int head_read(struct job *job, struct proto_reader profile, struct head *head)
 {
-	if (!job->findings->rejected++)
-		(void)snprintf(
-		    job->findings->why, sizeof(job->findings->why),
-		    "profiles of opentelemetry-proto 1.7 and older are not read: 1.8 to 1.11 are");
+	const struct proto_reader whole = profile;
+	struct proto_field f;
+	int rc;
+
+	*head = (struct head){0};
+	job->column = (struct column){0};
+	while ((rc = proto_next(&profile, &f)) == 1)
+		head_field(job, &f, head);
+	if (rc)
+		return err_set(job->err, -EINVAL, "otlp: a profile: %s", proto_wrong(&profile));
+	if (head->generation == OTLP_1_7)
+		return err_set(job->err, -EOPNOTSUPP,
+			       "profiles of opentelemetry-proto 1.7 and older are not read: 1.8 to "
+			       "1.11 are");
+	/* JSON has names, and otlp_json.c writes what they mean as 1.10 does. */
+	if (is_json(job->request))
+		head->generation = OTLP_1_10;
+	if (head->generation != OTLP_UNKNOWN)
+		return 0;
+	rc = otlp_profile_is_1_8(&job->d, whole, &job->scratch);
+	head->generation = rc > 0 ? OTLP_1_8 : OTLP_1_10;
+	return rc < 0 ? err_set(job->err, rc, "otlp: out of memory") : 0;
+}
+
+/* Whether these bytes may be the numbers of strings. */
+static bool are_strings(const struct job *job, struct str bytes)
+{
+	struct proto_reader left = proto_reader_of(bytes.ptr, bytes.len);
+	uint64_t number = 0;
+
+	while (left.at && left.at < left.end && number < job->d.strings_count)
+		left.at = proto_number(left.at, left.end, left.end, &number);
+	return left.at && number < job->d.strings_count;
+}
+
+/* profile_id is field 7, but 8 in 1.8, where 7 are the strings of comments.  1.9 has the samples of
+ * 1.8 and the numbers of 1.10. */
+static struct str id_of(const struct job *job, const struct head *head)
+{
+	static const char none[16];
+	struct str id = head->seventh;
+
+	if (head->generation == OTLP_1_8 && (head->eighth.len || (id.len && are_strings(job, id))))
+		id = head->eighth;
+	return id.len && memcmp(id.ptr, none, sizeof(none)) != 0 ? id : (struct str){0};
+}
+
+static void id_note(struct job *job, const struct head *head)
+{
+	struct str id = id_of(job, head);
+
+	job->profiles_seen++;
+	if (!id.len)
+		return;
+	job->ids = hash128_chain(job->ids, hash128(id.ptr, id.len));
+	job->ids_count++;
+}
+
+/* A profile, or some samples of it, cannot be read: said, counted once, and what is beside it kept.
+ * Only what the builder or memory has no room for ends the request. */
+static int reject(struct job *job, int rc, bool *rejected)
+{
+	if (rc != -EINVAL && rc != -EOPNOTSUPP)
+		return rc;
+	job->is_broken |= rc == -EINVAL;
+	if (!*rejected)
+		ingest_leave_out(job->findings, "%s", job->err->message);
+	*rejected = true;
+	err_clear(job->err);
 	return 0;
 }
 
 static int profile_read(struct job *job, struct proto_reader bytes)
 {
-	struct proto_reader rest = bytes;
+	bool rejected = false;
 	struct proto_field f;
 	struct head head;
 	int rc = head_read(job, bytes, &head);
 
 	if (rc)
-		return rc;
-	if (head.generation == OTLP_1_7)
-		return reject(job);
-	/* JSON has names, and otlp_json.c writes what they mean as 1.10 does. */
-	if (is_json(job->request))
-		head.generation = OTLP_1_10;
-	job->profiles_seen++;
-	if (head.id.len) {
-		job->ids = hash128_chain(job->ids, hash128(head.id.ptr, head.id.len));
-		job->ids_count++;
-	}
+		return reject(job, rc, &rejected);
+	id_note(job, &head);
 	ingest_otlp_column_classify(&job->column);
-	job->has_series = false;
 	job->time_ns = ingest_span(job->request, head.time_ns, head.duration_ns,
 				   profile_builder_profile(job->out));
 	rc = ingest_otlp_column_kind(job);
-	while (!rc && proto_next(&rest, &f) == 1)
+	while (!rc && proto_next(&bytes, &f) == 1)
 		if (f.number == 2 && f.type == PROTO_BYTES)
-			rc = ingest_otlp_sample_add(job, f.bytes, head.generation);
+			rc = reject(job, ingest_otlp_sample_add(job, f.bytes, head.generation),
+				    &rejected);
 	job->findings->profiles += !rc;
 	return rc;
 }
@@ -242,6 +291,8 @@ static int job_run(struct job *job, struct str body)
 			rc = resource_profiles_read(job, f.bytes);
 	if (!rc && next < 0)
 		rc = err_set(job->err, -EINVAL, "otlp: the request: %s", proto_wrong(&all));
+	if (!rc && job->is_broken && !profile_builder_profile(job->out)->records_count)
+		rc = err_set(job->err, -EINVAL, "%s", job->findings->why);
 	return rc ? rc : upload_id(job);
 }
 
@@ -256,6 +307,7 @@ static int request_decode(struct job *job, struct str body)
 		return rc;
 	rc = job_run(job, body);
 	ingest_otlp_stacks_release(&job->stacks);
+	buf_release(&job->scratch);
 	otlp_dictionary_release(&job->d);
 	return rc;
 }
@@ -278,6 +330,7 @@ static int otlp_decode(const struct ingest_request *request, struct profile_buil
 		job->out = out;
 		job->findings = findings;
 		job->err = &why;
+		buf_init(&job->scratch, BUF_UNLIMITED); /* no longer than a sample */
 		rc = request_decode(job, body);
 	}
 	buf_release(&binary);
@@ -295,7 +348,7 @@ static void answer_binary(const struct ingest_outcome *outcome, struct buf *body
 	const char *why = outcome->code ? outcome->err->message : outcome->findings.why;
 
 	if (outcome->code) {
-		proto_put_varint(body, 1, 3); /* INVALID_ARGUMENT */
+		proto_put_varint(body, 1, grpc_status_of(outcome->code));
 		proto_put_bytes(body, 2, why, strlen(why));
 	} else if (outcome->findings.rejected) {
 		size_t partial = proto_message_begin(body, 1);
@@ -309,6 +362,9 @@ static void answer_binary(const struct ingest_outcome *outcome, struct buf *body
 static void otlp_answer(const struct ingest_request *request, const struct ingest_outcome *outcome,
 			struct ingest_answer *answer)
 {
+	/* OTLP's clients come again after 503, and drop after 500 and 507. */
+	if (grpc_status_of(outcome->code) == GRPC_UNAVAILABLE)
+		answer->status = 503;
 	if (is_json(request)) {
 		answer->content_type = "application/json";
 		ingest_otlp_answer_json(outcome, answer->body);

@@ -22,6 +22,13 @@ struct column {
 	uint32_t kind;
 };
 
+/* A series that was made, by what names it within its profile. */
+struct named {
+	struct str service, program; /* program: where there is no service */
+	size_t profile;              /* by `profiles_seen`; 0: none was made */
+	uint32_t series;
+};
+
 struct job {
 	const struct ingest_request *request;
 	struct profile_builder *out;
@@ -31,15 +38,16 @@ struct job {
 	struct ingest_tags tags; /* of the resource */
 	struct str executable;   /* of the resource: names a service that has no name */
 	struct ingest_otlp_stacks stacks;
+	struct buf scratch; /* of the sample at hand */
 	struct hash128 ids; /* of all profiles' ids */
 	size_t ids_count, profiles_seen;
+	bool is_broken; /* something that was rejected */
+	struct named named[64];
 
 	/* Of the profile at hand. */
 	struct column column;
 	int64_t time_ns;
-	struct str service; /* that `series` was made for */
 	uint32_t series;
-	bool has_series;
 };
 
 /* Pyroscope and the eBPF profiler agree: counted samples of a cpu clock are CPU time. */
@@ -49,7 +57,7 @@ void ingest_otlp_column_classify(struct column *c);
 MUST_CHECK int ingest_otlp_column_kind(struct job *job);
 
 /* Add one sample of the profile at hand; a failure has its reason in job->err, or in the
- * builder. */
+ * builder.  After -EINVAL the next may be added. */
 MUST_CHECK int ingest_otlp_sample_add(struct job *job, struct proto_reader bytes,
 				      enum otlp_generation generation);
 

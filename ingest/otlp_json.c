@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "ingest/connect.h"
+#include "wire/grpc_status.h"
 
 /*
  * The messages of opentelemetry-proto 1.10 and 1.11, without what nobody here reads.  1.8 and 1.9
@@ -32,7 +33,8 @@ MESSAGE(sample, "Sample", ONE("stackIndex", "stack_index", 1, WIRE_NUMBER),
 	MANY("attributeIndices", "attribute_indices", 2, WIRE_NUMBER),
 	ONE("linkIndex", "link_index", 3, WIRE_NUMBER), MANY("values", "values", 4, WIRE_NUMBER),
 	MANY("timestampsUnixNano", "timestamps_unix_nano", 5, WIRE_FIXED64),
-	ONE("locationsLength", "locations_length", 2, WIRE_NUMBER)); /* 1.7: shows as such */
+	/* of 1.7 alone, and made to show as its field 6 does */
+	ONE("locationsLength", "locations_length", 6, WIRE_NUMBER));
 MESSAGE(profile, "Profile", ONE_OF("sampleType", "sample_type", 1, &value_type),
 	MANY_OF("samples", "samples", 2, &sample), MANY_OF("sample", "sample", 2, &sample),
 	ONE("timeUnixNano", "time_unix_nano", 3, WIRE_FIXED64),
@@ -88,7 +90,7 @@ void ingest_otlp_answer_json(const struct ingest_outcome *outcome, struct buf *b
 	json_init(&json, body);
 	json_open(&json, '{');
 	if (outcome->code) {
-		json_key_int(&json, "code", 3); /* INVALID_ARGUMENT */
+		json_key_int(&json, "code", grpc_status_of(outcome->code));
 		json_key_text(&json, "message", why);
 	} else if (outcome->findings.rejected) {
 		json_key(&json, "partialSuccess");

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "ingest/otlp_job.h"
 #include "ingest/span.h"
 
@@ -15,34 +16,49 @@ static bool equal(struct str a, struct str b)
 	return a.len == b.len && (!a.len || !memcmp(a.ptr, b.ptr, a.len));
 }
 
-/* A service that neither the resource nor the sample names is called after its program. */
-static int series_of(struct job *job, struct str service, struct str executable)
+static int series_make(struct job *job, const struct named *by)
 {
 	struct ingest_request labelled = *job->request;
+	struct ingest_tags tags = job->tags;
+	struct str service = by->service;
 	char unknown[160];
 
-	if (!service.len)
-		service = ingest_tag(&job->tags, "service");
-	if (!executable.len)
-		executable = job->executable;
 	if (!service.len) {
 		int n = snprintf(unknown, sizeof(unknown),
-				 executable.len ? "unknown_service:%.*s" : "unknown_service",
-				 (int)MIN(executable.len, (size_t)120), executable.ptr);
+				 by->program.len ? "unknown_service:%.*s" : "unknown_service",
+				 (int)MIN(by->program.len, (size_t)120), by->program.ptr);
 
 		service = (struct str){unknown, (size_t)n};
 	}
-	if (job->has_series && equal(service, job->service))
-		return 0;
-	struct ingest_tags tags = job->tags;
-
 	ingest_tag_add(&tags, STR("service"), service);
 	labelled.labels = tags.labels;
 	labelled.labels_count = tags.count;
-	int rc = ingest_series(&labelled, job->out, job->column.kind, NULL, &job->series);
+	return ingest_series(&labelled, job->out, job->column.kind, NULL, &job->series);
+}
 
-	job->has_series = !rc && service.ptr != unknown;
-	job->service = service;
+/* A service that neither the resource nor the sample names is called after its program.  Its labels
+ * may be many, so a series is made once for each name, as long as names do not fall together. */
+static int series_of(struct job *job, struct str service, struct str program)
+{
+	struct named by = {.service = service, .profile = job->profiles_seen};
+
+	if (!service.len)
+		by.service = ingest_tag(&job->tags, "service");
+	if (!by.service.len)
+		by.program = program.len ? program : job->executable;
+	struct str name = by.service.len ? by.service : by.program;
+	struct named *known = &job->named[hash128(name.ptr, name.len).lo % ARRAY_LEN(job->named)];
+
+	if (known->profile == by.profile && equal(known->service, by.service) &&
+	    equal(known->program, by.program)) {
+		job->series = known->series;
+		return 0;
+	}
+	int rc = series_make(job, &by);
+
+	by.series = job->series;
+	if (!rc)
+		*known = by;
 	return rc;
 }
 
@@ -220,11 +236,15 @@ int ingest_otlp_sample_add(struct job *job, struct proto_reader bytes,
 	struct context context = {0};
 	struct otlp_sample sample;
 
-	if (otlp_sample_read(bytes, generation, &sample) < 0)
-		return err_set(job->err, -EINVAL, "otlp: a sample is malformed");
+	int rc = otlp_sample_read(bytes, generation, &job->scratch, &sample);
+
+	if (rc)
+		return err_set(job->err, rc,
+			       rc == -ENOMEM ? "otlp: out of memory"
+					     : "otlp: a sample is malformed");
 	if (proto_left(&sample.timestamps) % 8)
 		return err_set(job->err, -EINVAL, "otlp: a sample's times are cut short");
-	int rc = ingest_otlp_node(&job->stacks, sample.stack, &record.node);
+	rc = ingest_otlp_node(&job->stacks, sample.stack, &record.node);
 
 	if (!rc)
 		rc = context_of(job, &sample, &context, &record.context);

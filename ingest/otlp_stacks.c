@@ -9,6 +9,7 @@
 #include "ingest/span.h"
 
 #define UNSET UINT32_MAX
+#define BROKEN (UINT32_MAX - 1) /* a stack that was followed once, and is not again */
 /* of a stack, or of a location's lines, that is too deep */
 #define HALF (PROFILE_STACK_DEPTH_MAX / 2 + 1u)
 
@@ -163,6 +164,10 @@ int ingest_otlp_node(struct ingest_otlp_stacks *s, uint32_t stack, uint32_t *ret
 		}
 		if (!rc)
 			rc = profile_builder_stack(s->out, s->frames, count, &s->nodes[stack]);
+		if (rc == -EINVAL)
+			s->nodes[stack] = BROKEN;
+	} else if (s->nodes[stack] == BROKEN) {
+		rc = err_set(s->err, -EINVAL, "otlp: stack %" PRIu32 " is broken", stack);
 	}
 	*ret_node = s->nodes[stack];
 	return rc;

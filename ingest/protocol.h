@@ -54,7 +54,8 @@ struct ingest_request {
 /* What a decoder found beside the profile. The caller zeroes it. */
 struct ingest_findings {
 	size_t profiles; /* bodies of profiles; 0 counts as one */
-	/* Profiles of the request, or lines of a text, that were left out; why the first was. */
+	/* Profiles of the request, whole or in part, or lines of a text, that were left out; why
+	 * the first was. */
 	size_t rejected;
 	char why[200];
 };
@@ -91,8 +92,8 @@ struct ingest_protocol {
 	 * from_ns and until_ns of the profile, and, where the protocol has them, the instance's
 	 * runtime id, pid and container, and the upload id by which a retry is known; owner and
 	 * arrival are the caller's.  All that one request holds becomes one profile, and so is kept
-	 * or refused as one. On failure `out` may hold a partial profile; the caller drops it.
-	 * MUST NOT log; the reason goes into `err`.
+	 * or refused as one, but for what is rejected and said.  On failure `out` may hold a
+	 * partial profile; the caller drops it.  MUST NOT log; the reason goes into `err`.
 	 *
 	 * Returns 0, -EINVAL (malformed), -EOPNOTSUPP (known but unsupported), -E2BIG (over a
 	 * limit) or -ENOMEM.

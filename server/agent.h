@@ -52,9 +52,10 @@ struct agent {
 	bool ready;
 };
 
-/* Find and serve a route; both are http_options callbacks with a struct agent as `arg`. */
+/* Find and serve a route; all are http_options callbacks with a struct agent as `arg`. */
 void agent_serve(void *arg, const struct http_request *request, struct http_answer *answer);
 bool agent_refuse(void *arg, const struct http_request *request, struct http_answer *answer);
 size_t agent_body_max(void *arg, const char *path);
+void agent_too_large(void *arg, const struct http_request *request, struct http_answer *answer);
 
 #endif

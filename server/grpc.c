@@ -7,25 +7,6 @@
 
 #include "wire/protobuf.h"
 
-enum grpc_status grpc_status_of(int code)
-{
-	static const struct {
-		int code;
-		enum grpc_status status;
-	} statuses[] = {
-	    {-EINVAL, GRPC_INVALID_ARGUMENT},  {-E2BIG, GRPC_RESOURCE_EXHAUSTED},
-	    {-EOPNOTSUPP, GRPC_UNIMPLEMENTED}, {-ETIMEDOUT, GRPC_DEADLINE_EXCEEDED},
-	    {-EPERM, GRPC_PERMISSION_DENIED},  {-EAGAIN, GRPC_UNAVAILABLE},
-	    {-ENOSPC, GRPC_UNAVAILABLE},       {-EIO, GRPC_UNAVAILABLE},
-	    {-ENOMEM, GRPC_UNAVAILABLE},
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
-		if (statuses[i].code == code)
-			return statuses[i].status;
-	return code < 0 ? GRPC_INTERNAL : GRPC_OK;
-}
-
 /* ---- content types ---- */
 
 #define TYPE "application/grpc"
@@ -185,7 +166,8 @@ void grpc_details_encode(enum grpc_status status, const char *text, char to[GRPC
 	size_t info = proto_message_begin(&out, 2);
 	size_t delay = proto_message_begin(&out, 1);
 
-	proto_put_varint(&out, 1, GRPC_RETRY_SECONDS);
+	proto_put_varint(
+	    &out, 1, status == GRPC_RESOURCE_EXHAUSTED ? GRPC_QUOTA_SECONDS : GRPC_RETRY_SECONDS);
 	proto_message_end(&out, delay);
 	proto_message_end(&out, info);
 	proto_message_end(&out, any);

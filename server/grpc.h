@@ -14,25 +14,13 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "wire/grpc_status.h"
 
 #define GRPC_HEAD 5           /* bytes before a message */
 #define GRPC_RETRY_SECONDS 5  /* after UNAVAILABLE, as Retry-After over HTTP */
+#define GRPC_QUOTA_SECONDS 60 /* after RESOURCE_EXHAUSTED, likewise */
 #define GRPC_MESSAGE_MAX 1024 /* bytes of grpc-message with its NUL */
 #define GRPC_DETAILS_MAX 1024 /* bytes of grpc-status-details-bin with its NUL */
-
-enum grpc_status {
-	GRPC_OK = 0,
-	GRPC_INVALID_ARGUMENT = 3,
-	GRPC_DEADLINE_EXCEEDED = 4,
-	GRPC_PERMISSION_DENIED = 7,
-	GRPC_RESOURCE_EXHAUSTED = 8,
-	GRPC_UNIMPLEMENTED = 12,
-	GRPC_INTERNAL = 13,
-	GRPC_UNAVAILABLE = 14,
-};
-
-/* The status that a room's errno stands for. */
-enum grpc_status grpc_status_of(int code);
 
 /* Whether a content-type is gRPC's at all, and whether its messages are protobuf. */
 bool grpc_is_content_type(const char *type);

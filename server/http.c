@@ -298,9 +298,8 @@ static void body_add(struct call *call, const char *bytes, size_t len)
 			     (unsigned long long)HTTP_BODIES_MAX);
 		memcpy(call->answer.retry_after, "5", 2);
 	} else if (buf_add(&call->body, bytes, len)) {
-		http_problem(&call->answer, 413,
-			     "the body is above the limit of %zu bytes (limits.body_bytes)",
-			     call->body.max);
+		call->http->options.too_large(call->http->options.arg, &call->request,
+					      &call->answer);
 	} else {
 		return;
 	}

@@ -68,6 +68,9 @@ struct http_options {
 	/* Asked before a body is read: the answer is filled and true returned to refuse. */
 	bool (*refuse)(void *arg, const struct http_request *request, struct http_answer *answer);
 	size_t (*body_max)(void *arg, const char *path); /* bytes */
+	/* Fill the answer to a request whose body is above that. */
+	void (*too_large)(void *arg, const struct http_request *request,
+			  struct http_answer *answer);
 	void *arg;
 	/* How heads of what may take long begin ("GET "), NULL-terminated; may be NULL.  A
 	 * connection that begins so goes to a pool of its own: no upload waits behind a

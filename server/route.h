@@ -29,6 +29,8 @@ void route_retry_after(struct route_call *call, int status);
 
 /* Answer a POST to a path of another profiler's protocol (ingest/protocols.def). */
 void route_ingest(struct route_call *call);
+/* Answer one whose body was not read, in the same protocol's words. */
+void route_ingest_refuse(struct route_call *call, int rc, const struct err *err);
 
 /* Answer with the problem that a room's errno stands for: the one table of errno and status. */
 void route_fail(struct route_call *call, int rc, const struct err *err);

@@ -43,13 +43,11 @@ static int encoding_check(struct route_call *call, struct err *err)
 static int request_read(struct route_call *call, struct pairs *headers, struct pairs *parameters,
 			struct ingest_request *request, struct err *err)
 {
-	const char *type = http_header(call->request, "Content-Type");
-
 	if (http_header_each(call->request, pair_take, headers) ||
 	    http_query_each(call->request, pair_take, parameters))
 		return err_set(err, -EINVAL, "more than %d headers or parameters", PAIRS_MAX);
-	request->path = (struct str){call->request->path, strlen(call->request->path)};
-	request->content_type = type ? (struct str){type, strlen(type)} : (struct str){0};
+	request->path = str_of(call->request->path);
+	request->content_type = str_of(http_header(call->request, "Content-Type"));
 	request->headers = headers->pairs;
 	request->headers_count = headers->count;
 	request->parameters = parameters->pairs;
@@ -91,4 +89,14 @@ void route_ingest(struct route_call *call)
 	    .code = rc, .err = &err, .findings = result.findings, .duplicate = result.duplicate};
 
 	answer_make(call, upload.protocol, &upload.request, &outcome);
+}
+
+void route_ingest_refuse(struct route_call *call, int rc, const struct err *err)
+{
+	const struct ingest_request request = {
+	    .path = str_of(call->request->path),
+	    .content_type = str_of(http_header(call->request, "Content-Type"))};
+	const struct ingest_outcome outcome = {.code = rc, .err = err};
+
+	answer_make(call, ingest_at_path(call->request->path), &request, &outcome);
 }

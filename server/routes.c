@@ -152,6 +152,20 @@ size_t agent_body_max(void *arg, const char *path)
 	return large ? SYMBOLS_BODY_MAX : agent->config.limits.body_bytes;
 }
 
+void agent_too_large(void *arg, const struct http_request *request, struct http_answer *answer)
+{
+	struct route_call call = {.agent = arg, .request = request, .answer = answer};
+	struct err err;
+	int rc =
+	    err_set(&err, -E2BIG, "the body is above the limit of %zu bytes (limits.body_bytes)",
+		    agent_body_max(arg, request->path));
+
+	if (ingest_at_path(request->path))
+		route_ingest_refuse(&call, rc, &err);
+	else
+		route_fail(&call, rc, &err);
+}
+
 #define TRIES 5
 
 /* What reads when the writer must have the file for itself, or while it packs, is told to come

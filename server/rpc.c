@@ -75,7 +75,8 @@ static bool rpc_refuse(void *arg, const struct http2_request *request, struct ht
 static void failure_answer(struct http2_answer *answer, int code, const struct err *err)
 {
 	answer->status = grpc_status_of(code);
-	answer->retry = answer->status == GRPC_UNAVAILABLE;
+	/* A quota is whole again in a minute; a body above a limit stays above it. */
+	answer->retry = answer->status == GRPC_UNAVAILABLE || code == -EDQUOT;
 	memcpy(answer->why, err->message, sizeof(answer->why));
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire/otlp.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 
@@ -422,32 +423,107 @@ void otlp_dictionary_release(struct otlp_dictionary *dictionary)
 
 /* ---- samples ---- */
 
+#define BIT(number) (1u << (number))
+
+/*
+ * A list is packed, as proto3 writes it, or has a field for each number.  Two numbers are no link,
+ * and one alone in field 4, with nothing else that counts, is a value.
+ */
 enum otlp_generation otlp_sample_generation(struct proto_reader sample)
 {
+	unsigned packed = 0, single = 0, twice = 0; /* fields, by number */
 	struct proto_field f;
-	bool second = false, times = false;
 
 	while (proto_next(&sample, &f) == 1) {
-		bool bytes = f.type == PROTO_BYTES;
+		unsigned bit = f.number <= 6 ? BIT(f.number) : 0;
 
-		if (f.number == 2 && !bytes)
-			return OTLP_1_7;
-		if (f.number == 3)
-			return bytes ? OTLP_1_8 : OTLP_1_10;
-		if (f.number == 4)
-			return bytes ? OTLP_1_10 : OTLP_1_8;
-		second |= f.number == 2;
-		times |= f.number == 5;
+		twice |= single & bit;
+		if (f.type == PROTO_BYTES)
+			packed |= bit;
+		else
+			single |= bit;
 	}
+	unsigned any = packed | single;
+
+	if (any & BIT(6) || (single & BIT(2) && packed & BIT(3)))
+		return OTLP_1_7;
+	if ((packed | twice) & BIT(3))
+		return OTLP_1_8;
+	if (any & BIT(3) || (packed | twice) & BIT(4))
+		return OTLP_1_10;
+	if (single & BIT(4))
+		return (packed & BIT(2)) || any & BIT(5) ? OTLP_1_8 : OTLP_1_10;
 	/* Attributes and no value would say nothing. */
-	return second && !times ? OTLP_1_8 : OTLP_UNKNOWN;
+	return any & BIT(2) && !(any & BIT(5)) ? OTLP_1_8 : OTLP_UNKNOWN;
+}
+
+/* How many numbers; *ret_no_list when they cannot be those of attributes. */
+static size_t numbers_look(const struct otlp_dictionary *d, struct proto_reader numbers,
+			   bool *ret_no_list)
+{
+	uint64_t number, last = UINT64_MAX;
+	size_t count = 0;
+
+	for (; numbers.at && numbers.at < numbers.end; count++, last = number) {
+		numbers.at = proto_number(numbers.at, numbers.end, numbers.end, &number);
+		if (numbers.at && (number >= d->attributes_count || number == last))
+			*ret_no_list = true;
+	}
+	return count;
+}
+
+int otlp_profile_is_1_8(const struct otlp_dictionary *d, struct proto_reader profile,
+			struct buf *scratch)
+{
+	bool no_list = false;
+	struct otlp_sample sample;
+	struct proto_field f;
+
+	while (proto_next(&profile, &f) == 1) {
+		if (f.number != 2 || f.type != PROTO_BYTES)
+			continue;
+		int rc = otlp_sample_read(f.bytes, OTLP_1_8, scratch, &sample);
+
+		if (rc == -ENOMEM)
+			return rc;
+		/* One that is malformed says nothing. */
+		size_t count = rc ? 0 : numbers_look(d, sample.values, &no_list);
+
+		if (count && count != proto_left(&sample.timestamps) / 8)
+			return 0;
+	}
+	return no_list;
+}
+
+/* Put every piece of a sample's list behind what is in `to`, which has room for the sample. */
+static struct proto_reader list_gather(struct proto_reader sample, uint32_t number, struct buf *to)
+{
+	size_t begin = to->len;
+	struct proto_field f;
+
+	while (proto_next(&sample, &f) == 1) {
+		uint64_t wire = htole64(f.value);
+
+		if (f.number != number)
+			continue;
+		if (f.type == PROTO_BYTES)
+			(void)buf_add(to, f.bytes.at, proto_left(&f.bytes));
+		else if (number == 5 && f.type == PROTO_FIXED64)
+			(void)buf_add(to, &wire, sizeof(wire));
+		else if (number != 5 && f.type == PROTO_VARINT)
+			(void)buf_add_varint(to, f.value);
+	}
+	return proto_reader_of(to->data + begin, to->len - begin);
 }
 
 int otlp_sample_read(struct proto_reader sample, enum otlp_generation generation,
-		     struct otlp_sample *ret)
+		     struct buf *scratch, struct otlp_sample *ret)
 {
 	bool newer = generation != OTLP_1_8;
 	const uint32_t attributes = newer ? 2 : 3, link = newer ? 3 : 4, values = newer ? 4 : 2;
+	const struct proto_reader whole = sample;
+	struct proto_reader *list;
+	bool in_pieces = false;
 	struct proto_field f;
 	int rc;
 
@@ -457,12 +533,22 @@ int otlp_sample_read(struct proto_reader sample, enum otlp_generation generation
 			ret->stack = index_of(f.value);
 		else if (f.number == link && f.type == PROTO_VARINT)
 			ret->link = index_of(f.value);
-		else if (f.number == attributes && f.type == PROTO_BYTES)
-			ret->attributes = f.bytes;
-		else if (f.number == values && f.type == PROTO_BYTES)
-			ret->values = f.bytes;
-		else if (f.number == 5 && f.type == PROTO_BYTES)
-			ret->timestamps = f.bytes;
+		list = f.number == attributes ? &ret->attributes
+		       : f.number == values   ? &ret->values
+		       : f.number == 5        ? &ret->timestamps
+					      : NULL;
+		if (!list)
+			continue;
+		in_pieces |= f.type != PROTO_BYTES || list->at;
+		*list = f.bytes;
 	}
-	return rc;
+	if (rc || !in_pieces)
+		return rc;
+	buf_clear(scratch);
+	if (!buf_reserve(scratch, proto_left(&whole)))
+		return -ENOMEM;
+	ret->attributes = list_gather(whole, attributes, scratch);
+	ret->values = list_gather(whole, values, scratch);
+	ret->timestamps = list_gather(whole, 5, scratch);
+	return 0;
 }

@@ -11,9 +11,10 @@
  *
  *	1.10, 1.11	stack_index=1  attribute_indices=2  link_index=3  values=4  timestamps=5
  *	1.8, 1.9	stack_index=1  values=2  attribute_indices=3  link_index=4  timestamps=5
- *	up to 1.7	locations_start_index=1  locations_length=2  value=3 ...
+ *	up to 1.7	locations_start_index=1  locations_length=2  value=3 ...  timestamps=6
  *
- * and are told apart by their wire types.  Any thread.
+ * and are told apart by their wire types; where no sample of a profile has a field 3 or 4, by what
+ * stands in field 2: otlp_profile_is_1_8.  Any thread.
  */
 #ifndef WIRE_OTLP_H
 #define WIRE_OTLP_H
@@ -96,8 +97,23 @@ struct otlp_sample {
 
 /* What this sample says of its generation; OTLP_UNKNOWN when it could be of either. */
 enum otlp_generation otlp_sample_generation(struct proto_reader sample);
+
+/*
+ * Whether a profile is 1.8's or 1.9's of whose samples none says its generation: wherever there is
+ * a field 2 it has as many numbers as there are times, as values have, and once it can be no list
+ * of attributes, having a number beyond the table or one twice in a row.  What remains is taken for
+ * 1.10.  Of 1.8 that is a profile without an attribute or a link whose values all stand by times,
+ * are below the table's length and differ from their neighbours: each counts 1 then.  The other way
+ * round a sample of 1.10 with as many attributes as times would count the sum of their numbers.
+ * Returns 1, 0 or -ENOMEM.
+ */
+MUST_CHECK int otlp_profile_is_1_8(const struct otlp_dictionary *dictionary,
+				   struct proto_reader profile, struct buf *scratch);
+
+/* Read a sample.  What comes in pieces, or number by number, is put together in `scratch`, where it
+ * stays until the next one.  Returns 0, -EINVAL or -ENOMEM. */
 MUST_CHECK int otlp_sample_read(struct proto_reader sample, enum otlp_generation generation,
-				struct otlp_sample *ret);
+				struct buf *scratch, struct otlp_sample *ret);
 
 /* A KeyValue with its key and value, whichever way they are written. Returns 0 or -EINVAL. */
 MUST_CHECK int otlp_key_value(const struct otlp_dictionary *dictionary, struct proto_reader bytes,

@@ -25,11 +25,15 @@ static const uint8_t *fixed_get(const uint8_t *at, const uint8_t *end, size_t le
 	return at + len;
 }
 
-/* One field, or why not. Both proto_next and proto_wrong are this. */
-static const char *field_get(const struct proto_reader *reader, struct proto_field *f,
-			     const uint8_t **ret_next)
+/* How wire types 3 and 4 begin and end a group, which nobody here knows: passed over whole. */
+enum { GROUP_BEGIN = 3, GROUP_END = 4 };
+
+#define GROUPS_MAX 64 /* inside each other; protobuf's own readers stop at 100 */
+
+/* One tag and what is behind it, or why not; behind the two of a group is nothing. */
+static const char *item_get(const uint8_t *at, const uint8_t *end, struct proto_field *f,
+			    const uint8_t **ret_next)
 {
-	const uint8_t *at = reader->at, *end = reader->end;
 	uint64_t tag, len;
 
 	at = header_get(at, end, &tag);
@@ -57,8 +61,11 @@ static const char *field_get(const struct proto_reader *reader, struct proto_fie
 		f->bytes = (struct proto_reader){at, at + len};
 		at += len;
 		break;
+	case GROUP_BEGIN:
+	case GROUP_END:
+		break;
 	default:
-		return "a group or an unknown wire type";
+		return "an unknown wire type";
 	}
 	if (!at)
 		return "a number is cut short or too long";
@@ -66,11 +73,56 @@ static const char *field_get(const struct proto_reader *reader, struct proto_fie
 	return NULL;
 }
 
+/* The rest of the group `number`, whose begin was read. */
+static const char *group_skip(const uint8_t *at, const uint8_t *end, uint32_t number,
+			      const uint8_t **ret_next)
+{
+	uint32_t open[GROUPS_MAX] = {number};
+	struct proto_field f;
+
+	for (size_t depth = 1; depth;) {
+		if (at == end)
+			return "a group without an end";
+		const char *why = item_get(at, end, &f, &at);
+
+		if (why)
+			return why;
+		if (f.type == GROUP_END && f.number != open[--depth])
+			return "the end of another group";
+		if (f.type == GROUP_BEGIN && depth == GROUPS_MAX)
+			return "groups inside each other too deep";
+		if (f.type == GROUP_BEGIN)
+			open[depth++] = f.number;
+	}
+	*ret_next = at;
+	return NULL;
+}
+
+/* One field or a whole group, or why not. Both proto_next and proto_wrong are this. */
+static const char *field_get(const struct proto_reader *reader, struct proto_field *f,
+			     const uint8_t **ret_next)
+{
+	const uint8_t *at;
+	const char *why = item_get(reader->at, reader->end, f, &at);
+
+	if (!why && f->type == GROUP_END)
+		why = "the end of a group that did not begin";
+	if (!why && f->type == GROUP_BEGIN)
+		why = group_skip(at, reader->end, f->number, &at);
+	if (!why)
+		*ret_next = at;
+	return why;
+}
+
 int proto_next(struct proto_reader *reader, struct proto_field *ret_field)
 {
-	if (reader->at == reader->end)
-		return 0;
-	return field_get(reader, ret_field, &reader->at) ? -EINVAL : 1;
+	do {
+		if (reader->at == reader->end)
+			return 0;
+		if (field_get(reader, ret_field, &reader->at))
+			return -EINVAL;
+	} while (ret_field->type == GROUP_BEGIN);
+	return 1;
 }
 
 const char *proto_wrong(const struct proto_reader *reader)

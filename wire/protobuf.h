@@ -3,8 +3,9 @@
  * wire/protobuf.h - the Protocol Buffers wire format: a reader that walks bytes, and a writer.
  *
  * Knows no message: a decoder asks for field after field and keeps what it knows.  Nothing is
- * allocated and nothing recurses; every length is compared with what remains.  Groups, field 0,
- * unknown wire types and integers of more than ten bytes are refused.  Any thread.
+ * allocated and nothing recurses; every length is compared with what remains.  Groups are passed
+ * over, up to 64 inside each other; field 0, unknown wire types and integers of more than ten bytes
+ * are refused.  Any thread.
  * Format: protobuf.dev, "Encoding".
  */
 #ifndef WIRE_PROTOBUF_H

@@ -383,7 +383,7 @@ int querier_of_json(const struct querier_method *method, struct str text, size_t
 		    const char *setting, struct buf *binary, struct err *err)
 {
 	json_t *json;
-	int rc = wire_json_parse(text, memory_max, setting, &json, err);
+	int rc = wire_json_parse_proto(text, memory_max, setting, &json, err);
 
 	if (rc)
 		return rc;

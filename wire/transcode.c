@@ -96,10 +96,10 @@ static int fixed64_put(struct job *job, uint32_t number, uint64_t bits)
 static int double_put(struct job *job, const json_t *value, const struct wire_message *of,
 		      const struct wire_field *field)
 {
-	double real = json_number_value(value);
 	uint64_t bits;
+	double real;
 
-	if (!json_is_number(value))
+	if (!wire_json_double(value, &real))
 		return wrong(job, of, field, "number");
 	memcpy(&bits, &real, sizeof(bits));
 	return fixed64_put(job, field->number, bits);

@@ -3,8 +3,8 @@
  * wire/transcode.h - JSON as protobuf maps it, to protobuf's binary form, by a table of fields.
  *
  * A protocol that comes in both forms has one decoder, for the binary one; this makes that of the
- * other. Names are taken in lowerCamelCase and as the .proto file has them, 64-bit numbers as
- * numbers and as strings, enums as numbers; unknown members are passed over and null means absent.
+ * other. Names are taken in lowerCamelCase and as the .proto file has them, numbers as numbers and
+ * as strings, enums as numbers; unknown members are passed over and null means absent.
  * Source: protobuf.dev, "ProtoJSON format"; OTLP, "JSON Protobuf Encoding" for ids in hex.  Any
  * thread.
  */

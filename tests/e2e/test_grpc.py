@@ -66,7 +66,7 @@ def many_calls_share_a_connection_and_a_retry_counts_once():
     with agent_with_grpc() as agent, Client(address(agent)) as client:
         streams = [client.open() for _ in range(32)]
         for i, stream in reversed(list(enumerate(streams))):
-            client.data(stream, message(request(stack=f"main;f{i % 2}", value=1, identity=bytes([i % 16] * 16))))
+            client.data(stream, message(request(stack=f"main;f{i % 2}", value=1, identity=bytes([i % 16 + 1] * 16))))
         answered = {}
         while len(answered) < 32:
             kind, flags, stream, payload = client.receive()
@@ -199,6 +199,22 @@ def store_trouble_says_when_to_come_again():
         text = fields["grpc-status-details-bin"]
         details = base64.b64decode(text + "=" * (-len(text) % 4))
         assert b"google.rpc.RetryInfo" in details and details.endswith(b"\x0a\x02\x08\x05"), details
+
+
+def a_quota_says_when_to_come_again_and_a_size_does_not():
+    with agent_with_grpc() as agent:
+        folder = pathlib.Path(agent.directory)
+        (folder / "settings.yaml").write_text("limits: {requests_per_minute: 2, decompressed_bytes: 3000000}\n")
+        agent.stop()
+        agent.options += ["--config", str(folder / "settings.yaml")]
+        agent.start()
+        status, fields = status_of(agent, message(gzip.compress(bytes(4000000)), 1), grpc_encoding="gzip")
+        assert status == "8" and "grpc-status-details-bin" not in fields, fields
+        statuses = [status_of(agent, message(request())) for _ in range(2)]
+        assert [status for status, _ in statuses] == ["0", "8"], statuses
+        text = statuses[1][1]["grpc-status-details-bin"]
+        details = base64.b64decode(text + "=" * (-len(text) % 4))
+        assert details.startswith(b"\x08\x08") and details.endswith(b"\x0a\x02\x08\x3c"), details
 
 
 def no_listener_but_where_it_is_asked_for():
@@ -382,7 +398,8 @@ def more_streams_than_allowed_are_refused():
 main(a_call_is_kept_before_it_is_answered, many_calls_share_a_connection_and_a_retry_counts_once,
      a_large_message_passes_through_the_windows, partial_success_is_said, each_failure_has_its_status, limits_are_named,
      a_call_ends_at_its_own_deadline, a_call_whose_time_is_over_at_work_is_answered_once,
-     store_trouble_says_when_to_come_again, no_listener_but_where_it_is_asked_for,
+     store_trouble_says_when_to_come_again, a_quota_says_when_to_come_again_and_a_size_does_not,
+     no_listener_but_where_it_is_asked_for,
      what_is_not_http2_is_cut, header_blocks_are_bounded, rapid_resets_end_the_connection, floods_of_control_frames_are_cut,
      an_answer_waits_for_a_window_and_not_for_ever, calls_that_are_cut_short_leave_nothing,
      idle_connections_make_room_for_others, more_streams_than_allowed_are_refused)

@@ -2,10 +2,15 @@
 """OTLP profiles over HTTP: both generations, the three shapes of a sample, protobuf and JSON."""
 import gzip
 import json
+import os
+import pathlib
+import resource
+import tempfile
 import time
 
 from otlp_wire import SPAN, TRACE, Request
 from support import Agent, main
+from wire import fixed64, message, number, packed, varint
 
 PATH = "/v1development/profiles"
 
@@ -78,6 +83,117 @@ def a_retry_is_known_by_its_profiles_ids():
         assert shown(agent, "shop", "cpu_samples") == {"main;work": 2}
 
 
+def an_id_of_zeros_is_none_and_each_generation_has_its_own():
+    with Agent() as agent:
+        def send(service, generation, *fields):
+            r = Request(generation, service)
+            r.profile([r.sample("main;work", [1])])
+            r.profiles[0] += b"".join(fields)
+            assert post(agent, r.bytes())[0] == 200
+            return shown(agent, service, "cpu_samples")["main;work"]
+        ids, zeros, comments = [bytes([0xf0 + i] * 16) for i in range(4)], bytes(16), b"\1" * 16
+        for i, (generation, fields, wanted) in enumerate((
+                ("1.10", [message(7, ids[0])], 1), ("1.10", [message(7, zeros)], 2), ("1.8", [message(7, ids[1])], 1),
+                ("1.8", [message(7, comments)], 2), ("1.8", [message(7, comments), message(8, ids[2])], 1),
+                ("1.8", [message(8, zeros)], 2), ("1.10", [message(8, ids[3])], 2))):
+            assert send(f"s{i}", generation, *fields) == 1
+            assert send(f"s{i}", generation, *fields) == wanted, (generation, fields)
+
+
+def values_and_times_without_attributes_are_what_1_8_wrote():
+    with Agent() as agent:
+        now = time.time_ns()
+        for service, values, extra in (("large", [[10**6], [2 * 10**6]], 0), ("small", [[2, 2], [1]], 3)):
+            r = Request("1.8", service)
+            for i in range(extra):
+                r.attribute(f"a{i}", "b")
+            r.profile([r.sample("main;wait", v, [now - k for k in range(len(v))]) for v in values],
+                      kind=("off_cpu", "nanoseconds"), period=None)
+            status, body, _ = post(agent, r.bytes())
+            assert (status, body) == (200, b""), body
+            assert shown(agent, service, "other:off_cpu:nanoseconds::") == {"main;wait": sum(map(sum, values))}
+        # Of 1.10, though each has as many attributes as times.
+        r = Request(service="new")
+        named = [r.attribute("thread.name", "a"), r.attribute("thread.id", 7)]
+        r.profile([r.sample("main;wait", times=[now, now - 1], attributes=named)], kind=("off_cpu", "nanoseconds"), period=None)
+        assert post(agent, r.bytes())[0] == 200
+        assert shown(agent, "new", "other:off_cpu:nanoseconds::") == {"main;wait": 2}
+
+
+def lists_in_pieces_and_groups_are_read_whole():
+    with Agent() as agent:
+        r, now = Request(), time.time_ns()
+        group = varint(20 << 3 | 3) + number(1, 7) + varint(20 << 3 | 4)
+        named, eight = r.attribute("thread.name", "worker"), now.to_bytes(8, "little")
+        r.profile([number(1, r.stack("a;two")) + packed(4, [5]) + packed(4, [7]) + group,
+                   number(1, r.stack("a;alone")) + number(2, named) + number(4, 5) + number(4, 6),
+                   number(1, r.stack("a;times")) + message(5, eight * 2) + message(5, eight * 3),
+                   number(1, r.stack("a;single")) + fixed64(5, now) * 3])
+        r.profiles[0] = group + r.profiles[0] + group
+        status, body, _ = post(agent, group + r.bytes() + group)
+        assert (status, body) == (200, b""), body
+        assert shown(agent, "shop", "cpu_samples") == {"a;two": 12, "a;alone": 11, "a;times": 5, "a;single": 3}
+        rows = agent.get("/api/v1/top", by="thread", type="cpu_samples", **{"from": "now-2h"})["rows"]
+        assert ("worker", 11) in {(row["name"], row["total"]) for row in rows}, rows
+
+
+def what_is_broken_costs_its_neighbours_nothing():
+    with Agent() as agent:
+        r = Request()
+        r.profile([r.sample("main;good", [3]), r.sample("main;bad", [4], link=77), r.sample("main;bad", [5], attributes=[99]),
+                   number(1, 99) + packed(4, [1]), number(1, 99) + packed(4, [1])])
+        r.profile([r.sample("main;too", [1])])
+        r.profiles.append(b"\xff" * 40)
+        for times in (1, 2):
+            status, body, _ = post(agent, r.bytes())
+            assert status == 200 and body == message(1, number(1, 2) + message(2, "otlp: link 77 of 2")), (status, body)
+            assert shown(agent, "shop", "cpu_samples") == {"main;good": 3 * times, "main;too": times}
+        assert agent.status()["uploads"]["otlp"]["rejected"] == 4
+        wrong = as_json()
+        wrong["resourceProfiles"][0]["scopeProfiles"][0]["profiles"][0]["samples"].append({"stackIndex": 1, "linkIndex": 9})
+        status, body, _ = post(agent, json.dumps(wrong), "application/json")
+        said = json.loads(body)["partialSuccess"]
+        assert (status, said) == (200, {"rejectedProfiles": 1, "errorMessage": "otlp: link 9 of 2"}), (status, body)
+
+
+def failures_are_told_in_the_statuses_that_clients_know():
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        file.write("limits: {requests_per_minute: 4, body_bytes: 20000, decompressed_bytes: 100000}\n")
+        file.flush()
+        with Agent("--config", file.name) as agent:
+            r = Request()
+            r.profile([r.sample("main;work", [1])])
+            resource.prlimit(agent.process.pid, resource.RLIMIT_FSIZE, (0, 0))  # a full disk
+            for wanted, code, wait, body in ((503, 14, "5", r.bytes()), (400, 3, None, b"\xff"),
+                                             (413, 8, None, gzip.compress(bytes(200000))), (413, 8, None, os.urandom(30000)),
+                                             (503, 14, "5", r.bytes()), (429, 8, "60", r.bytes())):
+                status, answer, headers = post(agent, body)
+                assert (status, answer[:2], headers.get("Retry-After")) == (wanted, number(1, code), wait), (wanted, status, answer)
+            status, answer, _ = post(agent, "{}", "application/json")
+            assert (status, json.loads(answer)["code"]) == (429, 8), (status, answer)
+
+
+def cpu_of(agent):
+    fields = pathlib.Path(f"/proc/{agent.process.pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def many_labels_cost_a_nameless_service_little():
+    with Agent() as agent:
+        def cost(service):
+            r = Request(service=service)
+            sample = message(2, r.sample("main;work", [1]))
+            r.profile([])
+            r.profiles[0] += sample * 200_000
+            labels = b"".join(message(1, message(1, f"label.{i}") + message(2, message(1, "v"))) for i in range(90))
+            before = cpu_of(agent)
+            assert post(agent, r.bytes(labels))[0] == 200
+            return cpu_of(agent) - before
+        named = cost("shop")
+        nameless = cost(None)
+        assert nameless < 5 * named + 0.1, (named, nameless)
+
+
 def as_json(service="json"):
     now = time.time_ns()
     strings = ["", "samples", "count", "cpu", "nanoseconds", "main", "work", "thread.name"]
@@ -109,6 +225,25 @@ def json_is_the_same_profile():
         assert status == 400 and "Link.traceId" in json.loads(body)["message"], (status, body)
 
 
+def json_as_protobuf_allows_it():
+    with Agent() as agent:
+        loose = as_json("loose")
+        profile = loose["resourceProfiles"][0]["scopeProfiles"][0]["profiles"][0]
+        profile["samples"][0].update(values=["4.0"])
+        profile["profileId"] = "00" * 16
+        loose["dictionary"]["locationTable"][1]["address"] = 0xffffffff81000000
+        loose["dictionary"]["stringTable"][6] = "wo\0rk"
+        for value in ("NaN", "1.5", 2.5):
+            loose["resourceProfiles"][0]["resource"]["attributes"].append({"key": "x", "value": {"doubleValue": value}})
+        for times in (1, 2):
+            status, body, _ = post(agent, json.dumps(loose), "application/json")
+            assert (status, body) == (200, b"{}"), (status, body)
+            assert list(shown(agent, "loose", "cpu_samples").values()) == [4 * times]
+        for kind in ("json", "folded", "svg", "pprof"):
+            answer = agent.request("GET", "/api/v1/flamegraph", format=kind, query='{service="loose"}')
+            assert answer[0] == 200 and (kind == "pprof" or b"\0" not in answer[1]), kind
+
+
 def what_points_nowhere_is_refused():
     with Agent() as agent:
         for change in ({"stackIndex": 9}, {"linkIndex": 9}, {"attributeIndices": [9]}):
@@ -127,5 +262,8 @@ def what_points_nowhere_is_refused():
 
 
 main(both_generations_mean_the_same, the_three_shapes_of_a_sample, a_service_without_a_name_is_called_after_its_program,
-     what_is_too_old_is_said_and_the_rest_kept, a_retry_is_known_by_its_profiles_ids, json_is_the_same_profile,
-     what_points_nowhere_is_refused)
+     what_is_too_old_is_said_and_the_rest_kept, a_retry_is_known_by_its_profiles_ids,
+     an_id_of_zeros_is_none_and_each_generation_has_its_own, values_and_times_without_attributes_are_what_1_8_wrote,
+     lists_in_pieces_and_groups_are_read_whole, what_is_broken_costs_its_neighbours_nothing,
+     failures_are_told_in_the_statuses_that_clients_know, many_labels_cost_a_nameless_service_little,
+     json_is_the_same_profile, json_as_protobuf_allows_it, what_points_nowhere_is_refused)

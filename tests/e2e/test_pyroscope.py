@@ -126,6 +126,20 @@ def parca_s_write_raw():
         assert shown(agent, "parca", "cpu") == {"main;work": 30, "main;wait": 10}
 
 
+def what_can_never_fit_is_not_asked_for_again():
+    with Agent() as agent:
+        bomb = gzip.compress(bytes(200 << 20), 1)
+        as_json = {"series": [{"labels": {"labels": [{"name": "job", "value": "parca"}]},
+                               "samples": [{"rawProfile": base64.b64encode(bomb).decode()}]}]}
+        large = gzip.compress(bytes(2 << 20)) * 40_000  # above limits.body_bytes
+        for answer in (push(agent, bomb), push(agent, push_request("p", body=bomb)), push(agent, large),
+                       agent.request("POST", "/api/profiles/writeraw", body=json.dumps(as_json),
+                                     headers={"Content-Type": "application/json"}, tcp=True)):
+            status, body, headers = answer
+            assert (status, json.loads(body)["code"]) == (413, "invalid_argument"), (status, body)
+            assert b"limits." in body and "Retry-After" not in headers, (body, headers)
+
+
 SPEEDSCOPE = {"$schema": "https://www.speedscope.app/file-format-schema.json",
               "shared": {"frames": [{"name": "main"}, {"name": "work", "file": "w.c", "line": 3}, {"name": "wait"}]},
               "profiles": [{"type": "sampled", "name": "a", "unit": "milliseconds", "startValue": 0, "endValue": 4,
@@ -181,5 +195,6 @@ def go_s_block_profile_is_told_by_how_it_is_to_be_shown():
 
 
 main(text_and_tree_formats_are_the_same_profile, a_pprof_comes_as_a_form_or_as_the_body, names_choose_what_is_counted,
-     what_is_wrong_is_said, push_takes_proto_and_json, parca_s_write_raw, speedscope_s_two_sorts_of_profile,
-     a_weight_below_one_is_rounded_and_not_refused, go_s_block_profile_is_told_by_how_it_is_to_be_shown)
+     what_is_wrong_is_said, push_takes_proto_and_json, parca_s_write_raw, what_can_never_fit_is_not_asked_for_again,
+     speedscope_s_two_sorts_of_profile, a_weight_below_one_is_rounded_and_not_refused,
+     go_s_block_profile_is_told_by_how_it_is_to_be_shown)

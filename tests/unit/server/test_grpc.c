@@ -72,6 +72,7 @@ static void test_every_errno_has_a_status(void **state)
 	assert_int_equal(grpc_status_of(0), GRPC_OK);
 	assert_int_equal(grpc_status_of(-EINVAL), GRPC_INVALID_ARGUMENT);
 	assert_int_equal(grpc_status_of(-E2BIG), GRPC_RESOURCE_EXHAUSTED);
+	assert_int_equal(grpc_status_of(-EDQUOT), GRPC_RESOURCE_EXHAUSTED);
 	assert_int_equal(grpc_status_of(-ENOSPC), GRPC_UNAVAILABLE);
 	assert_int_equal(grpc_status_of(-EBADF), GRPC_INTERNAL);
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <math.h>
 
 #include "base/buf.h"
 #include "wire/json.h"
@@ -24,6 +25,10 @@ static void test_numbers_as_protobuf_writes_them(void **state)
 	    {"1e300", false, 0},
 	    {"true", false, 0},
 	    {"\"99999999999999999999\"", false, 0},
+	    {"\"5.0\"", true, 5},
+	    {"\"15e2\"", true, 1500},
+	    {"\"0x5\"", false, 0},
+	    {"\"NaN\"", false, 0},
 	};
 
 	(void)state;
@@ -38,6 +43,76 @@ static void test_numbers_as_protobuf_writes_them(void **state)
 			assert_int_equal(number, cases[i].number);
 		json_decref(json);
 	}
+}
+
+/* What protobuf's JSON allows beyond jansson's: integers of 64 bits, and NULs in texts. */
+static void test_what_protobuf_allows(void **state)
+{
+	static const char text[] =
+	    "{\"a\":[18446744071578845184,-9223372036854775808, 7 ,1e3,-9223372036854775809],"
+	    "\"99999999999999999999\":\"a\\u0000\\\"99999999999999999999\",\"c\":\"12\\u00003\"}";
+	static const int64_t numbers[] = {(int64_t)UINT64_C(18446744071578845184), INT64_MIN, 7,
+					  1000};
+	struct err err = {0};
+	int64_t number = 0;
+	json_t *json;
+
+	(void)state;
+	assert_int_equal(wire_json_parse(STR(text), 0, "", &json, &err), -EINVAL);
+	err_clear(&err);
+	assert_int_equal(wire_json_parse_proto(STR(text), 0, "", &json, &err), 0);
+	assert_int_equal(err.code, 0);
+	const json_t *list = json_object_get(json, "a");
+
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+		assert_true(wire_json_int(json_array_get(list, i), &number));
+		assert_true(number == numbers[i]);
+	}
+	assert_false(wire_json_int(json_array_get(list, ARRAY_LEN(numbers)), &number));
+	struct str name = wire_json_text(json, "99999999999999999999");
+
+	assert_int_equal(name.len, 23);
+	assert_memory_equal(name.ptr, "a\0\"99999999999999999999", 23);
+	/* A number is all of its text. */
+	assert_false(wire_json_int(json_object_get(json, "c"), &number));
+	json_decref(json);
+	assert_int_equal(wire_json_parse_proto(STR("[1e999]"), 0, "", &json, &err), -EINVAL);
+	assert_int_equal(wire_json_parse_proto(STR("[18446744071578845184"), 0, "", &json, &err),
+			 -EINVAL);
+	/* The quotes count, too. */
+	size_t enough = wire_json_estimate(STR("[18446744071578845184]"));
+
+	assert_int_equal(
+	    wire_json_parse_proto(STR("[18446744071578845184]"), enough, "", &json, &err), -E2BIG);
+}
+
+static void test_doubles_come_as_words_too(void **state)
+{
+	static const struct {
+		const char *text;
+		bool is;
+		double number;
+	} cases[] = {{"1.5", true, 1.5},        {"\"1.5\"", true, 1.5},
+		     {"\"-2e3\"", true, -2000}, {"\"Infinity\"", true, INFINITY},
+		     {"\"inf\"", false, 0},     {"\"\"", false, 0},
+		     {"\" 1\"", false, 0},      {"\"1x\"", false, 0},
+		     {"\"0x1p3\"", false, 0}};
+	struct err err = {0};
+	double number = 0;
+	json_t *json;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		assert_int_equal(wire_json_parse_proto(str_of(cases[i].text), 0, "", &json, &err),
+				 0);
+		assert_int_equal(wire_json_double(json, &number), cases[i].is);
+		if (cases[i].is)
+			assert_true(number == cases[i].number);
+		json_decref(json);
+	}
+	assert_int_equal(wire_json_parse_proto(STR("\"NaN\""), 0, "", &json, &err), 0);
+	assert_true(wire_json_double(json, &number) && isnan(number));
+	json_decref(json);
 }
 
 static void test_errors_say_where_or_which_limit(void **state)
@@ -88,6 +163,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_numbers_as_protobuf_writes_them),
+	    cmocka_unit_test(test_what_protobuf_allows),
+	    cmocka_unit_test(test_doubles_come_as_words_too),
 	    cmocka_unit_test(test_errors_say_where_or_which_limit),
 	    cmocka_unit_test(test_the_estimate_is_not_below_the_truth),
 	};

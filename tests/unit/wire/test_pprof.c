@@ -320,8 +320,9 @@ static void test_framing(void **state)
 		"x",
 		"first string");
 	REFUSED("\x32\x00\x02\x00", "field number 0");
-	REFUSED("\x32\x00\x13", "group");
-	REFUSED("\x32\x00\x7b\x7c", "group");
+	REFUSED("\x32\x00\x13", "a group without an end");
+	REFUSED("\x32\x00\x7b\x74", "another group");
+	REFUSED("\x32\x00\x7c", "did not begin");
 	REFUSED("\x32\x00\x0e", "wire type");
 	REFUSED("\x32\x00\x30\x00", "string_table has wire type 0");
 	REFUSED("\x32\x00\x4a\x01\x01", "time_nanos has wire type 2");
@@ -346,8 +347,8 @@ static void test_framing(void **state)
 	REFUSED("\x32\x00\x2a\x03\x08\xff\x7f\x2a\x03\x08\xff\x7f", "Function id 16383 twice");
 }
 
-/* Ten bytes make a number; unknown fields of every type are passed over; a packed field may be
- * empty and may be mixed with single numbers. */
+/* Ten bytes make a number; unknown fields of every type and groups are passed over; a packed field
+ * may be empty and may be mixed with single numbers. */
 static void test_tolerates(void **state)
 {
 	(void)state;
@@ -355,7 +356,8 @@ static void test_tolerates(void **state)
 				   "\x48\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"
 				   "\xa0\x06\x05\xa1\x06\x01\x02\x03\x04\x05\x06\x07\x08"
 				   "\xa2\x06\x02xy\xa5\x06\x01\x02\x03\x04"
-				   "\x12\x07\x0a\x00\x12\x00\x12\x01\x07";
+				   "\xa3\x06\x08\x01\xa4\x06"
+				   "\x12\x0d\x0a\x00\x12\x00\x12\x01\x07\xa3\x06\x08\x01\xa4\x06";
 	struct buf b = {.data = (char *)(uintptr_t)body, .len = sizeof(body) - 1};
 	struct pprof p;
 	struct err err;

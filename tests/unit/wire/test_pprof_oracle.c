@@ -8,6 +8,7 @@
 #include "tests/corpus.h"
 #include "tests/unit/wire/oracle.h"
 #include "wire/pprof_write.h"
+#include "wire/protobuf.h"
 
 #define SEED UINT64_C(20261122)
 #define MUTATIONS 400 /* of each profile; more with HEARTH_MUTATIONS */
@@ -15,6 +16,19 @@
 static const struct pprof_limits no_limit;
 static uint64_t seed = SEED;
 static size_t accepted, tried;
+
+/* Whether there is a group, which protobuf-c refuses, at any level. */
+static bool has_group(struct proto_reader bytes)
+{
+	const uint8_t *at = bytes.at;
+	struct proto_field f;
+
+	for (; proto_next(&bytes, &f) == 1; at = bytes.at)
+		if ((*at & 7) == 3 || (f.type == PROTO_BYTES && has_group(f.bytes)))
+			return true;
+	/* One at the end is followed by no field. */
+	return bytes.at == bytes.end && at < bytes.end;
+}
 
 /* Returns whether we accept. */
 static bool compare(const char *name, const void *bytes, size_t len)
@@ -27,6 +41,10 @@ static bool compare(const char *name, const void *bytes, size_t len)
 		return false;
 	Perftools__Profiles__Profile *o = perftools__profiles__profile__unpack(NULL, len, bytes);
 
+	if (!o && has_group(proto_reader_of(bytes, len))) {
+		pprof_release(&p);
+		return false;
+	}
 	if (!o)
 		fail_msg("%s, seed %" PRIu64 ", case %zu: only we accept it", name, SEED, tried);
 	const char *why = oracle_differs(&p, o);

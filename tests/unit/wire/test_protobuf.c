@@ -91,11 +91,44 @@ static void test_packed_count(void **state)
 	}
 }
 
+#define GROUPS_MAX 64
+
+/* Groups are passed over wherever they stand, as deep as is said and no deeper. */
+static void test_groups_are_passed_over(void **state)
+{
+	static const uint8_t bytes[] = {0x08, 1,    0xa3, 0x01, 0x08, 7,    0x1b, 0x12, 1, 'x',
+					0x1c, 0xa4, 1,    0x10, 2,    0xa3, 1,    0xa4, 1};
+	static const uint8_t wrong[][3] = {{0x0b, 0x14, 0}, {0x0c, 0, 0}, {0x0b, 0x08, 1}};
+	struct proto_reader r = proto_reader_of(bytes, sizeof(bytes));
+	uint8_t deep[2 * (GROUPS_MAX + 1)];
+	struct proto_field f;
+
+	(void)state;
+	for (uint32_t number = 1; number <= 2; number++) {
+		assert_int_equal(proto_next(&r, &f), 1);
+		assert_int_equal(f.number, number);
+		assert_int_equal(f.value, number);
+	}
+	assert_int_equal(proto_next(&r, &f), 0);
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		r = proto_reader_of(wrong[i], sizeof(wrong[i]));
+		assert_int_equal(proto_next(&r, &f), -EINVAL);
+		assert_ptr_equal(r.at, wrong[i]);
+		assert_non_null(strstr(proto_wrong(&r), "group"));
+	}
+	for (size_t depth = GROUPS_MAX; depth <= GROUPS_MAX + 1; depth++) {
+		memset(deep, 0x0b, depth);
+		memset(deep + depth, 0x0c, depth);
+		r = proto_reader_of(deep, 2 * depth);
+		assert_int_equal(proto_next(&r, &f), depth > GROUPS_MAX ? -EINVAL : 0);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_numbers),
-					   cmocka_unit_test(test_lengths),
-					   cmocka_unit_test(test_packed_count)};
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_numbers), cmocka_unit_test(test_groups_are_passed_over),
+	    cmocka_unit_test(test_lengths), cmocka_unit_test(test_packed_count)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

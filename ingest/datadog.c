@@ -153,7 +153,7 @@ static int instance_set(struct job *job)
 	struct str container = ingest_header(job->request, "Datadog-Container-ID");
 	struct str entity = ingest_header(job->request, "Datadog-Entity-ID");
 
-	ingest_tags_instance(&job->tags, profile_builder_profile(job->out));
+	ingest_tags_instance(&job->tags, job->out);
 	/* "ci-<container id>"; "in-<inode>" names a cgroup, which is no container's name. */
 	if (!container.len && entity.len > 3 && !memcmp(entity.ptr, "ci-", 3))
 		container = (struct str){entity.ptr + 3, entity.len - 3};

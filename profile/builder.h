@@ -93,15 +93,17 @@ MUST_CHECK int profile_builder_new_stack(struct profile_builder *builder, const 
 MUST_CHECK int profile_builder_lone_stack(struct profile_builder *builder, const uint32_t *frames,
 					  size_t count, uint32_t *ret_node);
 
-/* Count a stack that its sender had cut before. */
+/* Count a stack that its sender had cut before, and labels that its decoder had no room for. */
 void profile_builder_stack_was_cut(struct profile_builder *builder);
+void profile_builder_labels_were_cut(struct profile_builder *builder, size_t count);
 
 MUST_CHECK int profile_builder_kind(struct profile_builder *builder,
 				    const struct profile_kind *kind, uint32_t *ret_kind);
 MUST_CHECK int profile_builder_known_kind(struct profile_builder *builder, enum profile_kind_id id,
 					  int64_t period, uint32_t *ret_kind);
 
-/* A series of `kind` with these labels, in any order; the last of equal keys counts.
+/* A series of `kind` with these labels, in any order; the last of equal keys counts.  Of more than
+ * may be those that profile_label_stays names are kept, and the first of the others.
  * Set the instance's owner before the first series: it is part of the identity. */
 MUST_CHECK int profile_builder_series(struct profile_builder *builder, uint32_t kind,
 				      const struct profile_label *labels, size_t count,

@@ -93,6 +93,16 @@ struct hash128 profile_frame_identity_of(const struct profile *profile,
 	return hash128(&key, sizeof(key));
 }
 
+bool profile_label_stays(struct str key)
+{
+	static const char *const stay[] = {"service", "env", "version", "host", "__types__"};
+
+	for (size_t i = 0; i < ARRAY_LEN(stay); i++)
+		if (str_is(key, stay[i]))
+			return true;
+	return false;
+}
+
 const struct profile_label *profile_label_find(const struct profile *profile,
 					       struct profile_labels labels, struct str key)
 {

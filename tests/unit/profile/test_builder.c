@@ -277,6 +277,78 @@ static void identities_hold_between_batches(void **state)
 	assert_true(hash128_equal(series[0], series[1]));
 }
 
+static bool has_label(const struct profile *p, uint32_t series, const char *key)
+{
+	return profile_label_find(p, p->series[series].labels, str_of(key)) != NULL;
+}
+
+/* Also when it is said twice: the last counts. */
+static void a_series_keeps_its_service_whatever_comes_first(void **state)
+{
+	enum { MANY = 200 };
+	static const char *const stay[] = {"service", "version", "env", "host"};
+	struct profile_builder *b = NULL;
+	struct profile_label labels[MANY + 2 * ARRAY_LEN(stay)];
+	size_t count = 0;
+	uint32_t kind, series;
+	char key[16];
+
+	(void)state;
+	assert_int_equal(profile_builder_new(NULL, &b), 0);
+	for (; count < MANY; count++) {
+		(void)snprintf(key, sizeof(key), "label%zu", count);
+		assert_int_equal(profile_builder_label(b, str_of(key), STR("x"), &labels[count]),
+				 0);
+	}
+	for (size_t i = 0; i < 2 * ARRAY_LEN(stay); i++)
+		assert_int_equal(profile_builder_label(b, str_of(stay[i % ARRAY_LEN(stay)]),
+						       i < ARRAY_LEN(stay) ? STR("a") : STR("b"),
+						       &labels[count++]),
+				 0);
+	assert_int_equal(profile_builder_known_kind(b, PROFILE_KIND_CPU, 10, &kind), 0);
+	assert_int_equal(profile_builder_series(b, kind, labels, count, &series), 0);
+	const size_t most = profile_limits_default.labels_per_series;
+	const struct profile *p = profile_builder_profile(b);
+
+	assert_int_equal(profile_builder_cuts(b)->labels_dropped, MANY + ARRAY_LEN(stay) - most);
+	assert_int_equal(p->series[series].labels.count, most);
+	for (size_t i = 0; i < ARRAY_LEN(stay); i++) {
+		const struct profile_label *found =
+		    profile_label_find(p, p->series[series].labels, str_of(stay[i]));
+
+		assert_non_null(found);
+		assert_string_equal(profile_string(p, found->text).ptr, "b");
+	}
+	assert_true(has_label(p, series, "label0"));
+	assert_false(has_label(p, series, "label199"));
+	profile_builder_free(b);
+}
+
+/* An equal key takes its place also where there is no other. */
+static void the_last_of_equal_keys_counts_in_a_full_series(void **state)
+{
+	struct profile_limits limits = profile_limits_default;
+	struct profile_builder *b = NULL;
+	struct profile_label labels[3];
+	uint32_t kind, series;
+
+	(void)state;
+	limits.labels_per_series = 2;
+	assert_int_equal(profile_builder_new(&limits, &b), 0);
+	assert_int_equal(profile_builder_known_kind(b, PROFILE_KIND_CPU, 10, &kind), 0);
+	assert_int_equal(profile_builder_label(b, STR("a"), STR("1"), &labels[0]), 0);
+	assert_int_equal(profile_builder_label(b, STR("b"), STR("1"), &labels[1]), 0);
+	assert_int_equal(profile_builder_label(b, STR("a"), STR("2"), &labels[2]), 0);
+	assert_int_equal(profile_builder_series(b, kind, labels, 3, &series), 0);
+	const struct profile *p = profile_builder_profile(b);
+	const struct profile_label *found =
+	    profile_label_find(p, p->series[series].labels, STR("a"));
+
+	assert_int_equal(profile_builder_cuts(b)->labels_dropped, 0);
+	assert_string_equal(profile_string(p, found->text).ptr, "2");
+	profile_builder_free(b);
+}
+
 static void deep_stacks_keep_both_ends(void **state)
 {
 	enum { DEPTH = 3000 };
@@ -381,6 +453,8 @@ int main(void)
 	    cmocka_unit_test(names_beyond_what_programs_have_are_looked_for),
 	    cmocka_unit_test(a_stack_is_found_again_at_any_depth),
 	    cmocka_unit_test(identities_hold_between_batches),
+	    cmocka_unit_test(a_series_keeps_its_service_whatever_comes_first),
+	    cmocka_unit_test(the_last_of_equal_keys_counts_in_a_full_series),
 	    cmocka_unit_test(deep_stacks_keep_both_ends),
 	    cmocka_unit_test(limits_are_named),
 	    cmocka_unit_test(types_have_aliases),

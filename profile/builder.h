@@ -4,7 +4,8 @@
  *
  * Equal things get equal numbers (strings, modules, frames, stacks, kinds, series, contexts), so a
  * decoder just says what it sees.  Limits hold on the result, whatever the wire looked like.
- * Every function returns 0, -ENOMEM, or -E2BIG with the limit named in the builder's `err`.
+ * Every function returns 0, -ENOMEM, or -E2BIG with limit and setting named in the builder's
+ * `err`.
  * One thread.
  */
 #ifndef PROFILE_BUILDER_H
@@ -12,11 +13,21 @@
 
 #include "profile/profile.h"
 
+/* Each is a setting (server/limits.def), which an error names as the agent's file has it. */
 struct profile_limits {
 	size_t string_bytes; /* all text together */
 	size_t string_max;   /* one string; a longer one is cut */
-	size_t frames, nodes, records, labels_per_context, labels_per_series;
+	size_t frames, nodes, records;
+	size_t depth; /* of a stack; at most PROFILE_STACK_DEPTH_MAX */
+	size_t labels_per_context, labels_per_series; /* at most PROFILE_LABELS_MAX */
 };
+
+#define PROFILE_LIMITS_DEFAULT                                                                     \
+	{                                                                                          \
+		.string_bytes = (size_t)64 << 20, .string_max = 4096, .frames = 1 << 20,           \
+		.nodes = 1 << 22, .records = 1 << 21, .depth = PROFILE_STACK_DEPTH_MAX,            \
+		.labels_per_context = 64, .labels_per_series = 32,                                 \
+	}
 
 extern const struct profile_limits profile_limits_default;
 

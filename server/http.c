@@ -301,6 +301,7 @@ static void body_add(struct call *call, const char *bytes, size_t len)
 		http_problem(&call->answer, 413,
 			     "the body is above the limit of %zu bytes (limits.body_bytes)",
 			     call->body.max);
+		http_limited(call->http, "limits.body_bytes");
 	} else {
 		return;
 	}
@@ -371,9 +372,8 @@ static struct MHD_Daemon *thread_start(struct http *http)
 	return MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL |
 				    MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC,
 				0, NULL, NULL, on_request, http, MHD_OPTION_CONNECTION_LIMIT,
-				(unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, 30u,
-				MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)32 << 10,
-				MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+				(unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+				(size_t)32 << 10, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
 				MHD_OPTION_NOTIFY_CONNECTION, on_connection, http,
 				MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 }

@@ -20,8 +20,7 @@
 #define HTTP_LISTENERS_MAX 16
 #define HTTP_REQUEST_ID_MAX 128
 #define HTTP_CONNECTIONS_MAX 1024
-#define HTTP_HEAD_NS (INT64_C(5) * NS_PER_S)     /* for the whole head */
-#define HTTP_REQUEST_NS (INT64_C(60) * NS_PER_S) /* for body, work and answer */
+#define HTTP_HEAD_NS (INT64_C(5) * NS_PER_S) /* for the whole head */
 
 struct http;
 
@@ -68,7 +67,11 @@ struct http_options {
 	/* Asked before a body is read: the answer is filled and true returned to refuse. */
 	bool (*refuse)(void *arg, const struct http_request *request, struct http_answer *answer);
 	size_t (*body_max)(void *arg, const char *path); /* bytes */
+	/* Told of what is refused or cut off by a limit: `why` names its setting.  Any thread. */
+	void (*limited)(void *arg, const char *why);
 	void *arg;
+	size_t connections; /* at most HTTP_CONNECTIONS_MAX; as many more wait for their heads */
+	int64_t request_ns; /* for body, work and answer */
 	/* How heads of what may take long begin ("GET "), NULL-terminated; may be NULL.  A
 	 * connection that begins so goes to a pool of its own: no upload waits behind a
 	 * question. */

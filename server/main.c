@@ -162,7 +162,10 @@ static int agent_start(struct agent *agent, struct err *err)
 					     .serve = agent_serve,
 					     .refuse = agent_refuse,
 					     .body_max = agent_body_max,
+					     .limited = agent_limited,
 					     .arg = agent,
+					     .connections = agent->config.connections,
+					     .request_ns = agent->config.request_seconds * NS_PER_S,
 					     .questions = questions};
 
 	if (!rc)

@@ -150,6 +150,13 @@ size_t agent_body_max(void *arg, const char *path)
 	return large ? SYMBOLS_BODY_MAX : agent->config.limits.body_bytes;
 }
 
+void agent_limited(void *arg, const char *why)
+{
+	struct agent *agent = arg;
+
+	limits_refused(&agent->limits, why);
+}
+
 #define TRIES 5
 
 /* What reads when the writer must have the file for itself, or while it packs, is told to come

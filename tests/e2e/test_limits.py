@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Limits: each is a setting, counts when it is met, and is named where something is refused."""
+import contextlib
+import gzip
 import json
+import pathlib
+import socket
+import subprocess
+import tempfile
 
 from otlp_wire import Request
-from support import Agent, main
+from support import BIN, Agent, main, wait_for
 from wire import message, multipart, pprof
 
 CPU = pprof([("samples", "count"), ("cpu", "nanoseconds")], {"main;work": (3, 30)}, period_type=("cpu", "nanoseconds"))
@@ -48,4 +54,122 @@ def a_series_keeps_its_service_among_many_labels():
             assert json.loads(sent["api"][1])["cut"]["labels"] == count + 2 - 32, sent["api"]
 
 
-main(a_series_keeps_its_service_among_many_labels)
+@contextlib.contextmanager
+def limited(**limits):
+    """An agent with these settings."""
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        file.write("limits:\n" + "".join(f"  {key}: {value}\n" for key, value in limits.items()))
+        file.flush()
+        with Agent("--config", file.name) as agent:
+            yield agent
+
+
+def upload(agent, body, service="a", **parameters):
+    status, answer, _ = agent.request("POST", "/api/v1/profiles", body=body, service=service, **parameters)
+    return status, json.loads(answer)
+
+
+def counted(agent):
+    """What the limits' counters say, which is the same in status and in metrics."""
+    limits = agent.status()["limits"]
+    metrics = dict(line.rsplit(" ", 1) for line in agent.get("/metrics").splitlines() if not line.startswith("#"))
+    for key, value in limits["refused"].items():
+        assert metrics['hearth_uploads_refused_total{limit="%s"}' % key] == str(value), (key, value)
+    for what, value in limits["cut"].items():
+        assert metrics['hearth_uploads_cut_total{what="%s"}' % what] == str(value), (what, value)
+    return {key: value for of in limits.values() for key, value in of.items() if value}
+
+
+def stacks(count):
+    """main and `count` functions below it, a sample each."""
+    return b"".join(b"main;f%d 1\n" % i for i in range(count))
+
+
+def what_is_at_its_limit_passes_and_what_is_above_names_the_setting():
+    body = stacks(10)
+    for setting, most, words in (
+            ("frames", 11, "more than 10 frames"), ("stack_nodes", 11, "more than 10 stack nodes"),
+            ("samples", 10, "more than 9 samples"), ("body_bytes", len(body), "above the limit of"),
+            ("decompressed_bytes", len(body), "more than"), ("bytes_per_minute", len(body), "bytes of uid")):
+        with limited(**{setting: most}) as agent:
+            assert upload(agent, body)[0] == 200, setting
+        with limited(**{setting: most - 1}) as agent:
+            status, answer = upload(agent, body)
+            assert status == (429 if "minute" in setting else 413), (setting, status, answer)
+            assert f"limits.{setting}" in answer["detail"] and words in answer["detail"], (setting, answer)
+            assert str(most - 1) in answer["detail"], (setting, answer)
+            assert counted(agent) == {setting: 1}, setting
+
+
+def what_is_refused_counts_by_its_limit():
+    with limited(string_bytes=1000, requests_per_minute=4, new_series_per_minute=1) as agent:
+        status, answer = upload(agent, stacks(1000))
+        assert status == 413 and "1000 bytes of text (limits.string_bytes)" in answer["detail"], answer
+        for _ in range(2): # a bomb, in whatever it would be
+            status, answer = upload(agent, gzip.compress(bytes(2 << 20)))
+            assert status == 413 and "limits.ratio" in answer["detail"], answer
+        assert upload(agent, b"f 1")[0] == 200
+        status, answer = upload(agent, b"f 1")
+        assert status == 429 and "limits.requests_per_minute" in answer["detail"], answer
+        assert counted(agent) == {"string_bytes": 1, "ratio": 2, "requests_per_minute": 1}
+        assert agent.status()["uploads"]["unknown"]["failed"] == 3
+
+
+def what_is_cut_counts_whoever_sent_it():
+    deep = pprof([("samples", "count"), ("cpu", "nanoseconds")], {";".join(f"f{i}" for i in range(100)): (1, 10)},
+                 period_type=("cpu", "nanoseconds"))
+    with limited(stack_depth=20, string_length=30, labels_per_series=8, labels_per_sample=1) as agent:
+        assert datadog(agent, "service:deep", deep)[0] == 200
+        assert counted(agent) == {"stacks": 1}
+        ((stack, _),) = agent.folded(type="cpu", query='{service="deep"}', **RANGE).items()
+        names = stack.split(";")
+        assert len(names) == 20 and names[0] == "f0" and names[-1] == "f99" and names.count("[truncated]") == 1, stack
+        assert upload(agent, b"a" * 40 + b" 1", "long")[0] == 200
+        assert counted(agent) == {"stacks": 1, "strings": 1}
+        assert datadog(agent, ",".join(f"l{i}:v" for i in range(10)) + ",service:many")[0] == 200
+        assert counted(agent) == {"stacks": 1, "strings": 1, "labels": 3}
+        labelled = pprof([("samples", "count")], {"f": (1,)}, labels={"f": {"a": "1", "b": "2", "c": "3"}})
+        assert upload(agent, labelled)[0] == 200
+        assert counted(agent)["labels"] == 5
+
+
+def connections_beyond_their_number_are_told_so():
+    with limited(connections=4) as agent:
+        held = []
+        try:
+            for _ in range(4):
+                held.append(socket.create_connection(agent.tcp, timeout=60))
+                held[-1].sendall(b"POST /api/v1/profiles HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nx")
+            wait_for("a refusal", lambda: agent.request("GET", "/healthz")[0] == 503)
+            status, body, _ = agent.request("GET", "/healthz")
+            assert status == 503 and b"limit 4 (limits.connections)" in body, body
+        finally:
+            for s in held:
+                s.close()
+        wait_for("room", lambda: agent.request("GET", "/healthz")[0] == 200)
+        assert counted(agent)["connections"] >= 2
+
+
+def a_body_has_its_seconds():
+    with limited(request_seconds=1) as agent:
+        with socket.create_connection(agent.tcp, timeout=60) as s:
+            s.sendall(b"POST /api/v1/profiles HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nx")
+            assert s.recv(100) == b""
+        assert counted(agent) == {"request_seconds": 1}
+
+
+def settings_out_of_range_are_named():
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "x.yaml"
+        for key, value, right in (("stack_depth", 1024, True), ("stack_depth", 1025, False), ("stack_depth", 2, False),
+                                  ("connections", 1025, False), ("request_seconds", 0, False), ("request_seconds", 3600, True),
+                                  ("labels_per_series", 129, False), ("labels_per_sample", 128, True), ("frames", 0, False)):
+            path.write_text(f"limits:\n  {key}: {value}\n")
+            done = subprocess.run([BIN / "hearthd", "--config", path, "--check"], capture_output=True)
+            assert done.returncode == (0 if right else 2), (key, value, done)
+            assert right or f"limits.{key}: {value} is not ".encode() in done.stderr, done
+
+
+main(a_series_keeps_its_service_among_many_labels, what_is_at_its_limit_passes_and_what_is_above_names_the_setting,
+     what_is_refused_counts_by_its_limit, what_is_cut_counts_whoever_sent_it, connections_beyond_their_number_are_told_so,
+     a_body_has_its_seconds, settings_out_of_range_are_named)

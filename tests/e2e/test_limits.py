@@ -22,9 +22,9 @@ def datadog(agent, tags, body=CPU):
     return agent.request("POST", "/profiling/v1/input", body=form, headers={"Content-Type": kind})
 
 
-def otlp(agent, attributes, service):
+def otlp(agent, attributes, service, of_sample=()):
     request = Request("1.10", service)
-    request.profile([request.sample("main;work", values=[5])])
+    request.profile([request.sample("main;work", values=[5], attributes=[request.attribute(*pair) for pair in of_sample])])
     return agent.request("POST", "/v1development/profiles", body=request.bytes(attributes),
                          headers={"Content-Type": "application/x-protobuf"})
 
@@ -131,6 +131,8 @@ def what_is_cut_counts_whoever_sent_it():
         labelled = pprof([("samples", "count")], {"f": (1,)}, labels={"f": {"a": "1", "b": "2", "c": "3"}})
         assert upload(agent, labelled)[0] == 200
         assert counted(agent)["labels"] == 5
+        assert otlp(agent, [], "otlp", [(f"a{i}", "v") for i in range(70)])[0] == 200
+        assert counted(agent)["labels"] == 5 + 69
 
 
 def connections_beyond_their_number_are_told_so():

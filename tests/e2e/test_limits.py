@@ -153,11 +153,28 @@ def connections_beyond_their_number_are_told_so():
 
 
 def a_body_has_its_seconds():
-    with limited(request_seconds=1) as agent:
+    with limited(request_seconds=4) as agent: # one that stalls has half of them
+        with socket.create_connection(agent.tcp, timeout=60) as stalls, socket.create_connection(agent.tcp, timeout=60) as drips:
+            for s in (stalls, drips):
+                s.sendall(b"POST /api/v1/profiles HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\nx")
+            drips.settimeout(0.2)
+            ended = []
+
+            def drip():
+                with contextlib.suppress(TimeoutError):
+                    with contextlib.suppress(ConnectionError):
+                        drips.sendall(b"x")
+                        assert drips.recv(100) == b""
+                    ended.append(counted(agent))
+                return ended
+
+            wait_for("the end of one that drips", drip)
+            assert stalls.recv(100) == b"" and ended == [{"request_seconds": 2}], ended
+        # Who leaves was not slow.
         with socket.create_connection(agent.tcp, timeout=60) as s:
             s.sendall(b"POST /api/v1/profiles HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nx")
-            assert s.recv(100) == b""
-        assert counted(agent) == {"request_seconds": 1}
+        wait_for("it to be gone", lambda: agent.status()["http"]["open"] <= 1)
+        assert counted(agent) == {"request_seconds": 2}
 
 
 def settings_out_of_range_are_named():

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 
+import h2
 from otlp_wire import Request
 from support import BIN, Agent, main, wait_for
 from wire import message, multipart, pprof
@@ -60,7 +61,7 @@ def limited(**limits):
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         file.write("limits:\n" + "".join(f"  {key}: {value}\n" for key, value in limits.items()))
         file.flush()
-        with Agent("--config", file.name) as agent:
+        with Agent("--config", file.name, "--grpc", "127.0.0.1:0") as agent:
             yield agent
 
 
@@ -177,6 +178,28 @@ def a_body_has_its_seconds():
         assert counted(agent) == {"request_seconds": 2}
 
 
+def calls_of_grpc_have_the_same_limits():
+    with limited(body_bytes=1000, request_seconds=1) as agent, h2.Client(agent.bound["grpc"][0]) as client:
+        fields, _ = client.call(h2.message(bytes(2000)))
+        assert fields["grpc-status"] == "8" and "limits.body_bytes" in fields["grpc-message"], fields
+        for deadline, status in (({}, "limits.request_seconds"), ({"grpc_timeout": "100m"}, "its time")):
+            stream = client.open(**deadline)
+            client.data(stream, h2.message(bytes(500))[:9], end=False)
+            fields, _ = client.answer(stream)
+            assert fields["grpc-status"] == "4" and status in fields["grpc-message"], fields
+        assert counted(agent) == {"body_bytes": 1, "request_seconds": 1} # the client's own deadline is no limit
+    with limited(connections=4) as agent, contextlib.ExitStack() as held:
+        calls = [held.enter_context(h2.Client(agent.bound["grpc"][0])) for _ in range(4)]
+        for client in calls:
+            client.open()
+            client.send(h2.frame(h2.PING, 0, 0, bytes(8))) # its answer comes after the call was seen
+            while client.receive()[0] != h2.PING:
+                pass
+        with contextlib.suppress(OSError, h2.Closed), h2.Client(agent.bound["grpc"][0]) as client:
+            client.call(h2.message(b""))
+        wait_for("it to be counted", lambda: counted(agent) == {"connections": 1})
+
+
 def settings_out_of_range_are_named():
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "x.yaml"
@@ -191,4 +214,4 @@ def settings_out_of_range_are_named():
 
 main(a_series_keeps_its_service_among_many_labels, what_is_at_its_limit_passes_and_what_is_above_names_the_setting,
      what_is_refused_counts_by_its_limit, what_is_cut_counts_whoever_sent_it, connections_beyond_their_number_are_told_so,
-     a_body_has_its_seconds, settings_out_of_range_are_named)
+     a_body_has_its_seconds, calls_of_grpc_have_the_same_limits, settings_out_of_range_are_named)

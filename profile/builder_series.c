@@ -160,10 +160,12 @@ static size_t series_labels(struct profile_builder *b, const struct profile_labe
 {
 	struct label_run run = {to, 0,
 				MIN(b->limits.labels_per_series, (size_t)PROFILE_LABELS_MAX)};
+	const char *const *stays = profile_labels_that_stay;
 
-	for (size_t i = 0; count > run.most && i < count; i++)
-		if (profile_label_stays(profile_string(b->p, labels[i].key)))
-			(void)label_insert(b->p, &run, label_key(&labels[i]));
+	for (; count > run.most && *stays; stays++)
+		for (size_t i = 0; i < count; i++)
+			if (str_is(profile_string(b->p, labels[i].key), *stays))
+				(void)label_insert(b->p, &run, label_key(&labels[i]));
 	for (size_t i = 0; i < count; i++)
 		b->cuts.labels_dropped += !label_insert(b->p, &run, label_key(&labels[i]));
 	return run.count;

@@ -93,12 +93,13 @@ struct hash128 profile_frame_identity_of(const struct profile *profile,
 	return hash128(&key, sizeof(key));
 }
 
+const char *const profile_labels_that_stay[] = {"service", "env",       "version",
+						"host",    "__types__", NULL};
+
 bool profile_label_stays(struct str key)
 {
-	static const char *const stay[] = {"service", "env", "version", "host", "__types__"};
-
-	for (size_t i = 0; i < ARRAY_LEN(stay); i++)
-		if (str_is(key, stay[i]))
+	for (const char *const *stays = profile_labels_that_stay; *stays; stays++)
+		if (str_is(key, *stays))
 			return true;
 	return false;
 }

@@ -175,8 +175,9 @@ static inline struct str profile_string(const struct profile *profile, uint32_t 
 	return intern_get(&profile->strings, id);
 }
 
-/* Whether a series keeps the label of this key when it has more than it may: what services are told
- * apart by, and the sender's names of its types. */
+/* Keys of the labels that a series keeps before others when it has more than it may, in this order,
+ * ended by NULL: what services are told apart by, and the sender's names of its types. */
+extern const char *const profile_labels_that_stay[];
 bool profile_label_stays(struct str key);
 
 /* The label of `labels` with this key, or NULL. */

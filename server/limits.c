@@ -22,17 +22,17 @@ static uint64_t counted(const uint64_t *counter)
 	return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
 
-/* The reason is read, as every limit's has to name its setting, wherever below it was met: so
- * nothing is counted that is not said. */
+/* The reason is read, since each has to name its setting: so what is counted is what was said,
+ * wherever below the limit was met. */
 void limits_refused(struct limits *limits, const char *why)
 {
 	const char *key = strstr(why, "limits.");
-	size_t len = 0;
 
 	if (!key)
 		return;
 	key += strlen("limits.");
-	len = strspn(key, "abcdefghijklmnopqrstuvwxyz_");
+	size_t len = strspn(key, "abcdefghijklmnopqrstuvwxyz_");
+
 	for (size_t i = 0; i < LIMITS_COUNT; i++)
 		if (len == strlen(keys[i]) && !memcmp(key, keys[i], len))
 			count(&limits->refused[i], 1);
@@ -47,6 +47,8 @@ void limits_cut(struct limits *limits, const struct profile_cuts *cuts)
 
 void limits_status(const struct limits *limits, struct json *json)
 {
+	json_key(json, "limits");
+	json_open(json, '{');
 	json_key(json, "refused");
 	json_open(json, '{');
 	for (size_t i = 0; i < LIMITS_COUNT; i++)
@@ -57,6 +59,7 @@ void limits_status(const struct limits *limits, struct json *json)
 	json_key_uint(json, "stacks", counted(&limits->stacks));
 	json_key_uint(json, "strings", counted(&limits->strings));
 	json_key_uint(json, "labels", counted(&limits->labels));
+	json_close(json, '}');
 	json_close(json, '}');
 }
 

@@ -31,7 +31,7 @@ struct limits {
 void limits_refused(struct limits *limits, const char *why);
 void limits_cut(struct limits *limits, const struct profile_cuts *cuts);
 
-/* Write the counters: keys of the object that is open, and metrics. */
+/* Write the counters: as "limits" of the object that is open, and as metrics. */
 void limits_status(const struct limits *limits, struct json *json);
 void limits_metrics(const struct limits *limits, struct buf *out);
 

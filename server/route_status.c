@@ -136,10 +136,6 @@ static void uploads_json(const struct agent *agent, struct json *json)
 		json_close(json, '}');
 	}
 	json_close(json, '}');
-	json_key(json, "limits");
-	json_open(json, '{');
-	limits_status(&agent->limits, json);
-	json_close(json, '}');
 	json_key_uint(json, "trace_payloads_not_kept", counted(&agent->trace_payloads));
 }
 
@@ -166,6 +162,7 @@ void route_status(struct route_call *call)
 	http_json(agent, &json);
 	grpc_json(agent, &json);
 	uploads_json(agent, &json);
+	limits_status(&agent->limits, &json);
 	json_close(&json, '}');
 }
 

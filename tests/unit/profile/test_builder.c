@@ -324,6 +324,28 @@ static void a_series_keeps_its_service_whatever_comes_first(void **state)
 	profile_builder_free(b);
 }
 
+static void where_few_labels_may_be_the_service_is_first(void **state)
+{
+	static const char *const keys[] = {"host", "version", "env", "service"};
+	struct profile_limits limits = profile_limits_default;
+	struct profile_builder *b = NULL;
+	struct profile_label labels[ARRAY_LEN(keys)];
+	uint32_t kind, series;
+
+	(void)state;
+	limits.labels_per_series = 2;
+	assert_int_equal(profile_builder_new(&limits, &b), 0);
+	assert_int_equal(profile_builder_known_kind(b, PROFILE_KIND_CPU, 10, &kind), 0);
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		assert_int_equal(profile_builder_label(b, str_of(keys[i]), STR("x"), &labels[i]),
+				 0);
+	assert_int_equal(profile_builder_series(b, kind, labels, ARRAY_LEN(keys), &series), 0);
+	assert_int_equal(profile_builder_cuts(b)->labels_dropped, 2);
+	assert_true(has_label(profile_builder_profile(b), series, "service"));
+	assert_true(has_label(profile_builder_profile(b), series, "env"));
+	profile_builder_free(b);
+}
+
 /* An equal key takes its place also where there is no other. */
 static void the_last_of_equal_keys_counts_in_a_full_series(void **state)
 {
@@ -559,6 +581,7 @@ int main(void)
 	    cmocka_unit_test(a_stack_is_found_again_at_any_depth),
 	    cmocka_unit_test(identities_hold_between_batches),
 	    cmocka_unit_test(a_series_keeps_its_service_whatever_comes_first),
+	    cmocka_unit_test(where_few_labels_may_be_the_service_is_first),
 	    cmocka_unit_test(the_last_of_equal_keys_counts_in_a_full_series),
 	    cmocka_unit_test(deep_stacks_keep_both_ends),
 	    cmocka_unit_test(a_depth_below_the_most_is_kept_to),

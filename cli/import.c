@@ -79,6 +79,10 @@ static void said_print(const struct options *o, const char *name, const struct b
 			      answer_number(said, "profiles"), answer_number(said, "samples"),
 			      json_is_true(json_object_get(said, "duplicate")) ? ", known already"
 									       : "");
+	if (!o->quiet && answer_number(said, "rejected") > 0)
+		(void)fprintf(stderr, "hearth: %s: %.0f left out: %s\n", name,
+			      answer_number(said, "rejected"),
+			      json_string_value(json_object_get(said, "why")));
 	json_decref(said);
 }
 

@@ -32,7 +32,8 @@ struct job {
 	json_t *json;
 	struct ingest_tags tags;
 	int64_t from_ns, until_ns;
-	size_t left; /* of limits.decompressed_bytes */
+	size_t left;  /* of limits.decompressed_bytes */
+	int left_out; /* why the first attachment was; 0: none */
 };
 
 static bool contains(struct str a, const char *b)
@@ -149,19 +150,25 @@ static int described(struct job *job)
 
 static int instance_set(struct job *job)
 {
+	static const char *const prefixes[] = {"ci-", "cid-"};
 	struct profile_instance *instance = &profile_builder_profile(job->out)->instance;
 	struct str container = ingest_header(job->request, "Datadog-Container-ID");
 	struct str entity = ingest_header(job->request, "Datadog-Entity-ID");
 
 	ingest_tags_instance(&job->tags, job->out);
-	/* "ci-<container id>"; "in-<inode>" names a cgroup, which is no container's name. */
-	if (!container.len && entity.len > 3 && !memcmp(entity.ptr, "ci-", 3))
-		container = (struct str){entity.ptr + 3, entity.len - 3};
+	/* "ci-<container id>", older "cid-"; "in-<inode>" names a cgroup, which is no container's
+	 * name. */
+	for (size_t i = 0; i < ARRAY_LEN(prefixes) && !container.len; i++) {
+		size_t len = strlen(prefixes[i]);
+
+		if (entity.len > len && !memcmp(entity.ptr, prefixes[i], len))
+			container = (struct str){entity.ptr + len, entity.len - len};
+	}
 	if (container.len)
 		ingest_tag_add(&job->tags, STR("container_id"), container);
 	int rc = ingest_string(job->out, container, &instance->container);
 
-	return rc ? rc : ingest_tags_upload_id(&job->tags, job->out);
+	return rc ? rc : ingest_tags_upload_id(&job->tags, job->from_ns, job->out);
 }
 
 /* ---- attachments ---- */
@@ -197,15 +204,20 @@ static bool is_no_profile(const struct multipart_part *part)
 	return is_event(part);
 }
 
-/* A profile that is in no known format is said and left out, for the others are good. */
-static int attachment_left_out(struct job *job, struct str name)
+/* A profile in no known format, or a broken one, is said and left out, for the others are good. */
+static void attachment_leave_out(struct job *job, int rc, struct str name)
 {
-	if (!job->findings->rejected++)
-		(void)snprintf(job->findings->why, sizeof(job->findings->why),
-			       "datadog: %.*s is in no format that is known here",
-			       (int)MIN(name.len, (size_t)80), name.ptr);
+	int len = (int)MIN(name.len, (size_t)80);
+
+	if (!job->left_out)
+		job->left_out = rc;
+	if (rc == -EOPNOTSUPP)
+		ingest_leave_out(job->findings, "datadog: %.*s is in no format that is known here",
+				 len, name.ptr);
+	else
+		ingest_leave_out(job->findings, "datadog: %.*s: %s", len, name.ptr,
+				 job->err->message);
 	err_clear(job->err);
-	return 0;
 }
 
 static int attachment_read(struct job *job, const struct multipart_part *part)
@@ -222,8 +234,10 @@ static int attachment_read(struct job *job, const struct multipart_part *part)
 	of_part.name = contains(name, "block") ? STR("block") : (struct str){0};
 	int rc = ingest_embedded(&of_part, NULL, &job->left, job->out, job->findings, job->err);
 
-	if (rc == -EOPNOTSUPP)
-		return attachment_left_out(job, name);
+	if (rc == -EOPNOTSUPP || rc == -EINVAL) {
+		attachment_leave_out(job, rc, name);
+		return 0;
+	}
 	return rc ? err_prefix(job->err, rc, "datadog: %.*s", (int)MIN(name.len, (size_t)80),
 			       name.ptr)
 		  : 0;
@@ -308,8 +322,8 @@ static int job_run(struct job *job)
 	for (size_t i = 0; !rc && i < job->parts_count; i++)
 		if (!is_no_profile(&job->parts[i]) && job->parts[i].data.len)
 			rc = attachment_read(job, &job->parts[i]);
-	if (!rc && !job->findings->profiles && job->findings->rejected)
-		return err_set(job->err, -EOPNOTSUPP, "%s", job->findings->why);
+	if (!rc && !job->findings->profiles && job->left_out)
+		return err_set(job->err, job->left_out, "%s", job->findings->why);
 	return rc;
 }
 

@@ -12,7 +12,8 @@
  *	frame  = 1*( any byte but ";" and control characters )  may hold spaces
  *	count  = 1*DIGIT                                        below 2^63
  *
- * Empty lines are skipped.  What is counted: ingest/stacks.h.
+ * Empty lines are skipped.  A line that is none of these is left out and said where others are
+ * good.  What is counted: ingest/stacks.h.
  */
 
 #define SNIFF_BYTES 65536
@@ -99,17 +100,23 @@ static bool folded_looks(struct str body)
 	return false;
 }
 
-static int lines_add(struct ingest_stacks *stacks, struct str text, struct err *err)
+static int lines_add(struct ingest_stacks *stacks, struct str text,
+		     struct ingest_findings *findings, struct err *err)
 {
+	size_t good = 0, bad = 0;
+
 	for (size_t number = 1; text.len; number++) {
 		struct str line = line_next(&text);
 		struct line parsed;
 		const char *wrong = line.len ? line_parse(line, &parsed) : NULL;
 
-		if (wrong)
-			return err_set(err, -EINVAL, "folded: line %zu: %s", number, wrong);
-		if (!line.len)
+		if (wrong) {
+			ingest_leave_out(findings, "folded: line %zu: %s", number, wrong);
+			bad++;
+		}
+		if (wrong || !line.len)
 			continue;
+		good++;
 		int rc = ingest_stacks_add(stacks, parsed.stack, parsed.count);
 
 		if (rc == -EMSGSIZE)
@@ -119,7 +126,7 @@ static int lines_add(struct ingest_stacks *stacks, struct str text, struct err *
 		if (rc)
 			return ingest_failed(stacks->out, rc, err);
 	}
-	return 0;
+	return good || !bad ? 0 : err_set(err, -EINVAL, "%s", findings->why);
 }
 
 static int folded_ingest(const struct ingest_request *request, struct profile_builder *out,
@@ -129,7 +136,7 @@ static int folded_ingest(const struct ingest_request *request, struct profile_bu
 	int rc = ingest_stacks_init(&stacks, request, 0, 0, out, err);
 
 	if (!rc)
-		rc = lines_add(&stacks, request->body, err);
+		rc = lines_add(&stacks, request->body, findings, err);
 	ingest_stacks_release(&stacks);
 	findings->profiles += !rc;
 	return rc;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ingest/ingest.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -68,6 +70,16 @@ struct str ingest_parameter(const struct ingest_request *request, const char *na
 struct str ingest_header(const struct ingest_request *request, const char *name)
 {
 	return find(request->headers, request->headers_count, name, false);
+}
+
+void ingest_leave_out(struct ingest_findings *findings, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	if (!findings->rejected++)
+		(void)vsnprintf(findings->why, sizeof(findings->why), format, arguments);
+	va_end(arguments);
 }
 
 const struct ingest_protocol *ingest_sniff(const struct ingest_request *request)

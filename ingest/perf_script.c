@@ -6,10 +6,11 @@
  *	comm pid[/tid] [cpu] seconds.micros: period event:      cpu, time and period may be missing
  *		address symbol+0xoffset (file)
  *
- * Lines that begin with # are passed over.  cpu-clock and task-clock with a period in ns are CPU
- * time and samples; any other event is a kind "perf" of its own, which counts its periods, or its
- * samples where it has none.  Times are of the machine's own clock, so that all samples stand at
- * the upload's midpoint.
+ * Without call chains a sample is one line, with its frame behind the event, or none, or with what
+ * a tracepoint says.  Lines that begin with # are passed over.  cpu-clock and task-clock with a
+ * period in ns are CPU time and samples; any other event is a kind "perf" of its own, which counts
+ * its periods, or its samples where it has none.  Times are of the machine's own clock, so that all
+ * samples stand at the upload's midpoint.
  */
 #include <errno.h>
 #include <string.h>
@@ -28,8 +29,8 @@ struct event {
 };
 
 struct head {
-	struct str comm, event;
-	int64_t pid, tid, period; /* period 0: none */
+	struct str comm, event, rest; /* rest: what stands behind the event */
+	int64_t pid, tid, period;     /* period 0: none */
 };
 
 struct job {
@@ -94,6 +95,19 @@ static bool is_time(struct str word)
 	       word.len;
 }
 
+/* "cycles:P" without its modifiers; a tracepoint ("sched:sched_switch") is all name. */
+static struct str event_plain(struct str event)
+{
+	const char *colon = memrchr(event.ptr, ':', event.len);
+	const char *end = event.ptr + event.len;
+
+	for (const char *c = colon ? colon + 1 : end; c < end; c++)
+		if (!strchr("ukhHGpPSDIeWb", *c) || !*c)
+			return event;
+	return colon && colon > event.ptr ? (struct str){event.ptr, (size_t)(colon - event.ptr)}
+					  : event;
+}
+
 /* What stands behind the ids; false when it is not "[cpu] time: period event:". */
 static bool rest_read(struct str rest, struct head *head)
 {
@@ -109,7 +123,8 @@ static bool rest_read(struct str rest, struct head *head)
 		word = word_next(&rest);
 	if (word.len < 2 || word.ptr[word.len - 1] != ':')
 		return false;
-	head->event = (struct str){word.ptr, word.len - 1};
+	head->event = event_plain((struct str){word.ptr, word.len - 1});
+	head->rest = str_trim(rest);
 	return true;
 }
 
@@ -133,15 +148,6 @@ static bool head_read(struct str line, struct head *ret)
 }
 
 /* ---- kinds ---- */
-
-static bool event_is(struct str event, const char *name)
-{
-	size_t len = strlen(name);
-
-	/* Modifiers stand behind a colon: "cpu-clock:ppp". */
-	return event.len >= len && !memcmp(event.ptr, name, len) &&
-	       (event.len == len || event.ptr[len] == ':');
-}
 
 static int event_kind(struct job *job, const struct event *event, uint32_t *ret_kind)
 {
@@ -176,8 +182,8 @@ static int event_find(struct job *job, const struct head *head, struct event **r
 	if (job->events_count == EVENTS_MAX)
 		return err_set(job->err, -E2BIG, "perf script: more than %d events (fixed limit)",
 			       EVENTS_MAX);
-	made.is_clock = made.has_period &&
-			(event_is(made.name, "cpu-clock") || event_is(made.name, "task-clock"));
+	made.is_clock =
+	    made.has_period && (str_is(made.name, "cpu-clock") || str_is(made.name, "task-clock"));
 	int rc = event_kind(job, &made, &kind);
 
 	if (!rc)
@@ -239,17 +245,41 @@ static int frame_make(struct job *job, struct str symbol, struct str file, uint3
 	return rc ? rc : profile_builder_frame(job->out, &frame, ret_frame);
 }
 
-static int stack_read(struct job *job, struct str *text, uint32_t *ret_node)
+/* The frame of a sample without a call chain; what a tracepoint says is none. */
+static bool has_frame(const struct head *head, struct str *symbol, struct str *file)
 {
+	return !memchr(head->event.ptr, ':', head->event.len) &&
+	       frame_split(head->rest, symbol, file);
+}
+
+/* Whether a line is the next sample's: a command may be called "dd", which looks like an address
+ * with the ids as its symbol. */
+static bool ends_sample(struct str line, bool is_frame, struct str symbol)
+{
+	struct head next;
+
+	return (!is_frame || (symbol.len && symbol.ptr[0] >= '0' && symbol.ptr[0] <= '9')) &&
+	       head_read(line, &next);
+}
+
+static int stack_read(struct job *job, const struct head *head, struct str *text,
+		      uint32_t *ret_node)
+{
+	struct str symbol, file;
+	bool one_line = has_frame(head, &symbol, &file);
 	size_t count = 0;
-	int rc = 0;
+	int rc = one_line ? frame_make(job, symbol, file, &job->frames[count++]) : 0;
 
-	while (!rc && text->len) {
-		struct str line = str_trim(str_cut(text, '\n')), symbol, file;
+	while (!rc && !one_line && text->len) {
+		struct str after = *text, line = str_trim(str_cut(&after, '\n'));
+		bool is_frame = frame_split(line, &symbol, &file);
 
+		if (line.len && ends_sample(line, is_frame, symbol))
+			break;
+		*text = after;
 		if (!line.len)
 			break;
-		if (count < FRAMES_MAX && frame_split(line, &symbol, &file))
+		if (count < FRAMES_MAX && is_frame)
 			rc = frame_make(job, symbol, file, &job->frames[count++]);
 	}
 	return rc ? rc : profile_builder_stack(job->out, job->frames, count, ret_node);
@@ -277,7 +307,7 @@ static int sample_read(struct job *job, const struct head *head, struct str *tex
 	if (rc)
 		return rc;
 	record.series = event->series;
-	rc = stack_read(job, text, &record.node);
+	rc = stack_read(job, head, text, &record.node);
 	if (!rc)
 		rc = context_make(job, head, &record.context);
 	if (!rc)
@@ -318,8 +348,11 @@ static bool perf_script_looks(struct str body)
 
 		if (!line.len || line.ptr[0] == '#')
 			continue;
-		return head_read(line, &head) &&
-		       (!body.len || frame_split(str_trim(str_cut(&body, '\n')), &symbol, &file));
+		if (!head_read(line, &head))
+			return false;
+		line = str_trim(str_cut(&body, '\n'));
+		return !line.len || has_frame(&head, &symbol, &file) ||
+		       frame_split(line, &symbol, &file) || head_read(line, &head);
 	}
 	return false;
 }

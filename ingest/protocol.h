@@ -54,7 +54,8 @@ struct ingest_request {
 /* What a decoder found beside the profile. The caller zeroes it. */
 struct ingest_findings {
 	size_t profiles; /* bodies of profiles; 0 counts as one */
-	size_t rejected; /* profiles of the request that were left out, with the reason in `why` */
+	/* Profiles of the request, or lines of a text, that were left out; why the first was. */
+	size_t rejected;
 	char why[200];
 };
 
@@ -111,5 +112,9 @@ struct ingest_protocol {
 /* The first value with this name, compared without case for headers; NULL pointer: none. */
 struct str ingest_parameter(const struct ingest_request *request, const char *name);
 struct str ingest_header(const struct ingest_request *request, const char *name);
+
+/* Leave one out, for the others are good. */
+__attribute__((format(printf, 2, 3))) void ingest_leave_out(struct ingest_findings *findings,
+							    const char *format, ...);
 
 #endif

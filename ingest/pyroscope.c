@@ -8,9 +8,10 @@
  *	sampleRate                 samples a second, 100
  *	units, spyName, format     groups (folded), lines, trie, tree, pprof, speedscope, jfr
  *
- * A pprof or JFR may be the body or, in multipart/form-data, the field "profile" or "jfr"; beside a
- * JFR the field "labels" has what its events' context ids stand for (ingest/jfr_labels.c).  The
- * answer is an empty 200, on which its clients insist, or {"code","message"}.
+ * A pprof or JFR may be the body or, in multipart/form-data, the field "profile" or "jfr".  Beside
+ * a JFR the field "labels" has what its events' context ids stand for (ingest/jfr_labels.c), beside
+ * a pprof "sample_type_config" how its columns are to be shown.  The answer is an empty 200, on
+ * which its clients insist, or {"code","message"}.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -23,10 +24,12 @@
 #include "ingest/ingest.h"
 #include "ingest/span.h"
 #include "ingest/tags.h"
+#include "wire/json.h"
 #include "wire/multipart.h"
 
 #define RATE_DEFAULT 100
 #define RATE_MAX 1000000
+#define CONFIG_MEMORY_MAX (1 << 20) /* bytes of what sample_type_config becomes */
 
 /* The last word of a name, and the type that it stands for. */
 static const struct {
@@ -230,23 +233,56 @@ static int part_read(struct job *job, struct str body, const struct ingest_proto
 	return ingest_embedded(&job->part, format, &job->left, out, findings, job->err);
 }
 
-/* Before the recording that needs them, wherever they stand. `plain` is released by the caller. */
-static int labels_part_read(struct job *job, struct buf *plain)
+/* A field of the form, wherever it stands: 1, 0 when it is missing or empty, or -EINVAL. */
+static int field_find(struct job *job, const char *name, struct str *ret_data)
 {
 	struct multipart m;
 	struct multipart_part part;
 	int rc = multipart_init(&m, job->request->content_type, job->request->body, job->err);
 
-	while (!rc && multipart_next(&m, &part, job->err) == 1) {
-		if (!str_is(part.name, "labels") || !part.data.len)
-			continue;
-		job->part.body = part.data;
-		rc = ingest_embedded_plain(&job->part, &job->left, plain, job->err);
-		if (!rc)
-			job->part.jfr_labels = (struct str){plain->data, plain->len};
-		break;
+	while (!rc && (rc = multipart_next(&m, &part, job->err)) == 1) {
+		*ret_data = part.data;
+		if (str_is(part.name, name) && part.data.len)
+			return 1;
+		rc = 0;
 	}
 	return rc;
+}
+
+/* What a recording's events' context ids stand for.  `plain` is released by the caller. */
+static int labels_read_field(struct job *job, struct buf *plain)
+{
+	int rc = field_find(job, "labels", &job->part.body);
+
+	if (rc <= 0)
+		return rc;
+	rc = ingest_embedded_plain(&job->part, &job->left, plain, job->err);
+	if (!rc)
+		job->part.jfr_labels = (struct str){plain->data, plain->len};
+	return rc;
+}
+
+/* Go's block profile has the columns of its mutex profile: how they are to be shown tells. */
+static int config_read_field(struct job *job)
+{
+	struct err ignored = {0};
+	struct str text;
+	json_t *config = NULL, *shown;
+	const char *column;
+	int rc = field_find(job, "sample_type_config", &text);
+
+	/* What is no JSON says nothing. */
+	if (rc <= 0 || wire_json_parse(text, CONFIG_MEMORY_MAX, "fixed limit", &config, &ignored))
+		return MIN(rc, 0);
+	json_object_foreach(config, column, shown)
+	{
+		struct str name = wire_json_text(shown, "display-name");
+
+		if (name.len > 6 && !memcmp(name.ptr, "block_", 6))
+			job->part.name = STR("block_delay");
+	}
+	json_decref(config);
+	return 0;
 }
 
 static int form_read(struct job *job, const struct ingest_protocol *format,
@@ -299,8 +335,8 @@ static int pyroscope_decode(const struct ingest_request *request, struct profile
 	ingest_tags_instance(&job.tags, out);
 	if (!multipart_is(request->content_type))
 		return part_read(&job, request->body, format, out, findings);
-	if (str_is(str_of(format->name), "jfr"))
-		rc = labels_part_read(&job, &labels);
+	rc = str_is(str_of(format->name), "jfr") ? labels_read_field(&job, &labels)
+						 : config_read_field(&job);
 	if (!rc)
 		rc = form_read(&job, format, out, findings);
 	buf_release(&labels);

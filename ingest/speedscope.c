@@ -107,9 +107,9 @@ static int weight_add(struct job *job, const uint32_t *leaf_first, size_t count,
 {
 	double value = weight * job->scale + job->carry;
 
-	if (!isfinite(value) || value < 0 || value > 0x1p62)
+	if (!isfinite(value) || weight < 0 || value > 0x1p62)
 		return -EINVAL;
-	double whole = floor(value + 0.5);
+	double whole = MAX(0.0, floor(value + 0.5)); /* the carry may be below 0 */
 
 	job->carry = value - whole;
 	return ingest_stacks_add_frames(&job->stacks, leaf_first, count, (int64_t)whole);
@@ -199,6 +199,7 @@ static int profile_read(struct job *job, const json_t *root, size_t number)
 
 	if (rc)
 		return rc;
+	job->carry = 0;
 	rc = ingest_stacks_init(&job->stacks, &part, 0, 0, job->out, job->err);
 	if (!rc && str_is(type, "sampled"))
 		rc = sampled_read(job, profile, number);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ingest/tags.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/hash.h"
@@ -112,16 +114,17 @@ void ingest_tags_instance(const struct ingest_tags *tags, struct profile_builder
 	memcpy(id, &hash, sizeof(instance->runtime_id));
 }
 
-int ingest_tags_upload_id(const struct ingest_tags *tags, struct profile_builder *out)
+int ingest_tags_upload_id(const struct ingest_tags *tags, int64_t from_ns,
+			  struct profile_builder *out)
 {
 	char text[160];
-	size_t id = tags->runtime_id.len, sequence = tags->sequence.len;
+	struct str id = tags->runtime_id, sequence = tags->sequence;
 
-	if (!id || !sequence || id + sequence + 1 > sizeof(text))
+	if (!id.len || !sequence.len || id.len + sequence.len > 128)
 		return 0;
-	memcpy(text, tags->runtime_id.ptr, id);
-	text[id] = '/';
-	memcpy(text + id + 1, tags->sequence.ptr, sequence);
-	return profile_builder_string(out, (struct str){text, id + sequence + 1},
+	int len = snprintf(text, sizeof(text), "%.*s/%.*s/%" PRId64, (int)id.len, id.ptr,
+			   (int)sequence.len, sequence.ptr, from_ns);
+
+	return profile_builder_string(out, (struct str){text, (size_t)len},
 				      &profile_builder_profile(out)->upload_id);
 }

@@ -34,8 +34,10 @@ struct str ingest_tag(const struct ingest_tags *tags, const char *key);
  * profile, and count the tags that there was no room for. */
 void ingest_tags_instance(const struct ingest_tags *tags, struct profile_builder *out);
 
-/* The upload id "<runtime id>/<sequence>", when both are known. Returns as
+/* The upload id "<runtime id>/<sequence>/<from_ns>", when both are known: a profiler that is
+ * started again in its process counts anew, and a retry is of the same time.  Returns as
  * profile_builder_string. */
-MUST_CHECK int ingest_tags_upload_id(const struct ingest_tags *tags, struct profile_builder *out);
+MUST_CHECK int ingest_tags_upload_id(const struct ingest_tags *tags, int64_t from_ns,
+				     struct profile_builder *out);
 
 #endif

@@ -108,6 +108,8 @@ MUST_CHECK int profile_builder_lone_stack(struct profile_builder *builder, const
 void profile_builder_stack_was_cut(struct profile_builder *builder);
 void profile_builder_labels_were_cut(struct profile_builder *builder, size_t count);
 
+/* A part of a type id that has a colon has "_" in its place; one that is longer than
+ * PROFILE_TYPE_PART_MAX ends in its hash. */
 MUST_CHECK int profile_builder_kind(struct profile_builder *builder,
 				    const struct profile_kind *kind, uint32_t *ret_kind);
 MUST_CHECK int profile_builder_known_kind(struct profile_builder *builder, enum profile_kind_id id,

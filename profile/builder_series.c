@@ -2,6 +2,46 @@
 /* Kinds, labels, series and contexts. */
 #include "profile/builder_private.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
+/* What a type id can hold: no colon, and no more than a part's bytes.  A longer one ends in its
+ * hash. */
+static int type_part(struct profile_builder *b, uint32_t *part)
+{
+	struct str text = profile_string(b->p, *part);
+	char fits[PROFILE_TYPE_PART_MAX + 1];
+	const size_t kept = PROFILE_TYPE_PART_MAX - 9;
+
+	if (text.len <= PROFILE_TYPE_PART_MAX && !memchr(text.ptr, ':', text.len))
+		return 0;
+	size_t len = text.len <= PROFILE_TYPE_PART_MAX ? text.len : kept;
+
+	memcpy(fits, text.ptr, len);
+	if (len < text.len)
+		len += (size_t)snprintf(fits + len, sizeof(fits) - len, "~%08" PRIx32,
+					(uint32_t)hash128(text.ptr, text.len).lo);
+	for (char *colon; (colon = memchr(fits, ':', len)) != NULL;)
+		*colon = '_';
+	return profile_builder_string(b, (struct str){fits, len}, part);
+}
+
+static int type_parts(struct profile_builder *b, struct profile_kind *kind)
+{
+	int rc = type_part(b, &kind->name);
+
+	if (!rc)
+		rc = type_part(b, &kind->period_type);
+	if (!rc)
+		rc = type_part(b, &kind->period_unit);
+	for (size_t i = 0; !rc && i < kind->columns_count; i++) {
+		rc = type_part(b, &kind->columns[i].type);
+		if (!rc)
+			rc = type_part(b, &kind->columns[i].unit);
+	}
+	return rc;
+}
+
 int profile_builder_kind(struct profile_builder *b, const struct profile_kind *kind,
 			 uint32_t *ret_kind)
 {
@@ -21,8 +61,11 @@ int profile_builder_kind(struct profile_builder *b, const struct profile_kind *k
 		key.columns[i].unit = kind->columns[i].unit;
 		key.columns[i].gauge = kind->columns[i].gauge;
 	}
-	int rc = intern_put(&b->kinds, (const char *)&key, sizeof(key), &id);
+	int rc = type_parts(b, &key);
 
+	if (rc)
+		return rc;
+	rc = intern_put(&b->kinds, (const char *)&key, sizeof(key), &id);
 	if (!rc && id > b->p->kinds_count)
 		rc = GROW(b, kinds, 1);
 	if (rc)

@@ -13,7 +13,8 @@
 #include "base/err.h"
 
 #define PROFILE_COLUMNS_MAX 16
-#define PROFILE_TYPE_ID_MAX 256 /* bytes of a type id with its NUL */
+#define PROFILE_TYPE_ID_MAX 256  /* bytes of a type id with its NUL */
+#define PROFILE_TYPE_PART_MAX 48 /* bytes of one part: five and four colons are an id */
 
 /* The five parts of a type id; they point into the text that was parsed. */
 struct profile_type {

@@ -60,6 +60,9 @@ static void result_write(const struct pipeline_result *result, const struct buf 
 	json_bool(&json, result->duplicate);
 	json_key(&json, "clamped");
 	json_bool(&json, result->clamped);
+	json_key_uint(&json, "rejected", result->findings.rejected);
+	if (result->findings.rejected)
+		json_key_text(&json, "why", result->findings.why);
 	json_key(&json, "cut");
 	json_open(&json, '{');
 	json_key_uint(&json, "stacks", result->cuts.stacks_truncated);

@@ -66,7 +66,9 @@ static const struct route *route_find(const struct http_request *request, struct
 			continue;
 		if (method_matches(&routes[i], request->method))
 			return &routes[i];
-		*ret_other = routes[i].method;
+		/* A path of which nothing is known but that it may be a page's is not known. */
+		if (strcmp(routes[i].path, "/*"))
+			*ret_other = routes[i].method;
 	}
 	return NULL;
 }

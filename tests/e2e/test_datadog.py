@@ -80,12 +80,16 @@ def several_profiles_packed_each_in_its_own_way_are_one_upload():
 
 def a_retry_counts_once_and_equal_bodies_twice():
     with Agent() as agent:
-        def send(sequence):
-            return post(agent, [("event", "event.json", event("again", sequence)), ("cpu.pprof", "cpu.pprof", CPU)])
-        for sequence in (4, 4, 5):
-            assert send(sequence)[0] == 200
+        def send(of):
+            assert post(agent, [("event", "event.json", of), ("cpu.pprof", "cpu.pprof", CPU)])[0] == 200
+        first = event("again", 4)
+        for of in (first, first, event("again", 5)):
+            send(of)
         assert sum(shown(agent, "again", "cpu").values()) == 2 * 40_000_000
         assert agent.status()["uploads"]["datadog"]["duplicates"] == 1
+        # A profiler that is started again in its process begins with the same numbers.
+        send(event("again", 4))
+        assert sum(shown(agent, "again", "cpu").values()) == 3 * 40_000_000
 
 
 def the_form_of_version_3_is_read_and_older_ones_are_named():
@@ -108,6 +112,12 @@ def what_is_no_profile_is_said():
         status, body, _ = post(agent, [("event", "event.json", event("half")), ("x.bin", "x.bin", b"\0\1nothing"),
                                        ("cpu.pprof", "cpu.pprof", CPU)])
         assert status == 200 and agent.status()["uploads"]["datadog"]["rejected"] == 1, (status, body)
+        broken = pprof([("cpu", "nanoseconds")], {"main;work": (1, 2)}, period_type=("cpu", "nanoseconds"))
+        status, body, _ = post(agent, [("event", "event.json", event("half")), ("a.pprof", "a.pprof", broken), ("b.pprof", "b.pprof", CPU)])
+        assert status == 200 and agent.status()["uploads"]["datadog"]["rejected"] == 2, (status, body)
+        assert sum(shown(agent, "half", "cpu").values()) == 2 * 40_000_000
+        status, body, _ = post(agent, [("event", "event.json", event("none")), ("a.pprof", "a.pprof", broken)])
+        assert status == 400 and b"a.pprof" in body, (status, body)
         bomb = gzip.compress(b"\0" * (64 << 20))
         status, body, _ = post(agent, [("event", "event.json", event("bomb")), ("cpu.pprof", "cpu.pprof", bomb)])
         assert status == 413 and b"limits." in body, (status, body)

@@ -177,6 +177,8 @@ def wrong_questions_get_a_problem_that_says_why():
             assert got == status and words.encode() in body, (path, got, body)
             assert headers["Content-Type"] == "application/problem+json", headers
         assert agent.request("DELETE", "/api/v1/services")[0] == 405
+        for path in ("/v1/traces", "/v0.7/config", "/push.v1.PusherService/Nope", "/nope"):
+            assert agent.request("POST", path, body=b"{}")[0] == 404, path
 
 
 def questions_and_uploads_do_not_wait_for_each_other():

@@ -150,5 +150,36 @@ def speedscope_s_two_sorts_of_profile():
             assert agent.request("POST", "/api/v1/profiles", body=json.dumps(wrong), service="w")[0] == 400, change
 
 
+def a_weight_below_one_is_rounded_and_not_refused():
+    for unit, weights, total in (("none", [0.6, 0.1], 1), ("nanoseconds", [1.7, 0], 2), ("milliseconds", [1.005, 0.0], 1_005_000),
+                                 ("milliseconds", [6e-07, 0], 1)):
+        with Agent() as agent:
+            file = json.loads(json.dumps(SPEEDSCOPE))
+            file["profiles"] = [dict(file["profiles"][0], unit=unit, weights=weights)]
+            status, body, _ = agent.request("POST", "/api/v1/profiles", body=json.dumps(file), service="s")
+            assert status == 200, body
+            (kind,) = json.loads(body)["series"]
+            assert sum(shown(agent, "s", kind).values()) == total, (unit, weights)
+
+
+def go_s_block_profile_is_told_by_how_it_is_to_be_shown():
+    columns = pprof([("contentions", "count"), ("delay", "nanoseconds")], {"main;lock": (2, 500)}, period_type=("contentions", "count"))
+    with Agent() as agent:
+        for first in (True, False):
+            for what in ("block", "mutex"):
+                config = json.dumps({"contentions": {"units": "lock_samples", "display-name": what + "_count"},
+                                     "delay": {"units": "lock_nanoseconds", "display-name": what + "_duration"}}).encode()
+                fields = [("sample_type_config", "sample_type_config.json", config), ("profile", "profile.pprof", columns)]
+                kind, body = multipart(fields if first else fields[::-1])
+                assert ingest(agent, body, {"Content-Type": kind}, name="go.app{}")[0] == 200
+        for kind in ("block_delay", "lock_delay"):
+            assert shown(agent, "go.app", kind) == {"main;lock": 1000}, kind
+        for config in (b"no json", b"[]", b'{"delay": 1}'):
+            kind, body = multipart([("profile", "profile.pprof", columns), ("sample_type_config", None, config)])
+            assert ingest(agent, body, {"Content-Type": kind}, name="odd{}")[0] == 200
+        assert shown(agent, "odd", "lock_delay") == {"main;lock": 1500}, shown(agent, "odd", "lock_delay")
+
+
 main(text_and_tree_formats_are_the_same_profile, a_pprof_comes_as_a_form_or_as_the_body, names_choose_what_is_counted,
-     what_is_wrong_is_said, push_takes_proto_and_json, parca_s_write_raw, speedscope_s_two_sorts_of_profile)
+     what_is_wrong_is_said, push_takes_proto_and_json, parca_s_write_raw, speedscope_s_two_sorts_of_profile,
+     a_weight_below_one_is_rounded_and_not_refused, go_s_block_profile_is_told_by_how_it_is_to_be_shown)

@@ -2,6 +2,7 @@
 """Profiles that other programs made go in, and come out with the same totals."""
 import csv
 import gzip
+import json
 import math
 import os
 import shutil
@@ -145,6 +146,34 @@ def what_perf_script_prints():
         assert upload(agent, b"a sample without ids\n", service="x", format="perf_script")[0] == 400
 
 
+PERF_LINES = b"""           sleep  1234 [001]   123.456789:          1 cycles:P:  ffffffff81061234 native_write_msr+0x4 ([kernel.kallsyms])
+              dd  1235 [001]   123.456889:       3333 cycles:P:      7f3a5c0d1e10 _dl_start+0x0 (/usr/lib/ld.so)
+"""
+PERF_TRACEPOINTS = b"""           sleep  1234 [001]   123.456789: sched:sched_switch: prev_comm=sleep prev_pid=1234 ==> next_comm=dd
+              dd  1235 [001]   123.456799: sched:sched_switch: prev_comm=dd prev_pid=1235 ==> next_comm=sleep
+"""
+
+
+def perf_samples_of_a_line_each():
+    with Agent() as agent:
+        status, body, _ = upload(agent, PERF_LINES, service="lines")
+        assert status == 200, body
+        assert agent.folded(type="perf:cycles:count:cycles:count") == {"native_write_msr": 1, "_dl_start": 3333}
+        status, body, _ = upload(agent, PERF_TRACEPOINTS, service="points")
+        assert status == 200 and json.loads(body)["samples"] == 2, body
+        (kind,) = json.loads(body)["series"]
+        assert kind == "perf:samples:count:sched_sched_switch:count" and agent.folded(type=kind) == {"[no stack]": 2}
+
+
+def a_folded_line_that_is_wrong_costs_the_others_nothing():
+    with Agent() as agent:
+        status, body, _ = upload(agent, b"a;b 1\nbad\nc 2\na;;b 1\n", service="s", format="folded")
+        said = json.loads(body)
+        assert status == 200 and said["rejected"] == 2 and "line 2: no space" in said["why"], body
+        assert agent.folded(type="cpu_samples") == {"a;b": 1, "c": 2}
+        assert agent.status()["uploads"]["folded"]["rejected"] == 2
+
+
 def the_perf_scripts_of_the_corpus():
     folder = f"{CORPUS}/perf-script"
     if not os.path.isdir(folder):
@@ -232,6 +261,6 @@ def what_goes_in_as_pprof_comes_out_as_pprof():
 
 
 if __name__ == "__main__":
-    main(what_goes_in_as_pprof_comes_out_as_pprof, what_gperftools_wrote, the_gperftools_files_of_the_corpus, what_perf_script_prints, the_perf_scripts_of_the_corpus, every_file_of_the_corpus_keeps_its_totals, folded_compressed_and_plain_are_the_same,
+    main(what_goes_in_as_pprof_comes_out_as_pprof, what_gperftools_wrote, the_gperftools_files_of_the_corpus, what_perf_script_prints, perf_samples_of_a_line_each, a_folded_line_that_is_wrong_costs_the_others_nothing, the_perf_scripts_of_the_corpus, every_file_of_the_corpus_keeps_its_totals, folded_compressed_and_plain_are_the_same,
          a_retry_with_the_same_id_counts_once, bad_bodies_are_refused_with_a_reason,
          what_was_answered_is_there_after_a_kill)

@@ -8,6 +8,7 @@
 #include "ingest/ingest.h"
 
 static struct err err;
+static struct ingest_findings findings;
 
 static int decode(const char *text, const char *name, struct profile **ret_profile)
 {
@@ -20,8 +21,8 @@ static int decode(const char *text, const char *name, struct profile **ret_profi
 	request.body = (struct str){exact, len};
 	assert_int_equal(profile_builder_new(NULL, &out), 0);
 	err = (struct err){0};
-	int rc =
-	    ingest_find(STR("folded"))->decode(&request, out, &(struct ingest_findings){0}, &err);
+	findings = (struct ingest_findings){0};
+	int rc = ingest_find(STR("folded"))->decode(&request, out, &findings, &err);
 
 	if (rc)
 		profile_builder_free(out);
@@ -119,8 +120,8 @@ static void test_refuses(void **state)
 	const struct {
 		const char *text, *why;
 	} cases[] = {{"a;b", "line 1: no space"},
-		     {"a;b 1\na;b \n", "line 2: no count"},
-		     {"a 1\n\n\na 1.5\n", "line 4: the count is not a whole number"},
+		     {"\n\na;b \n", "line 3: no count"},
+		     {"a 1.5\nb\n", "line 1: the count is not a whole number"},
 		     {"a -1", "line 1: the count is not a whole number"},
 		     {"a 9223372036854775808", "line 1: the count is 2^63 or more"},
 		     {"a;;b 1", "line 1: an empty frame"},
@@ -137,6 +138,18 @@ static void test_refuses(void **state)
 		if (!strstr(err.message, cases[i].why))
 			fail_msg("\"%s\" does not say \"%s\"", err.message, cases[i].why);
 	}
+}
+
+static void what_is_wrong_costs_the_others_nothing(void **state)
+{
+	(void)state;
+	struct profile *p;
+
+	assert_int_equal(decode("a;b 1\nb;c x\n\na 1.5\na;b 2\n", "", &p), 0);
+	assert_int_equal(p->records_count, 2);
+	assert_int_equal(findings.rejected, 2);
+	assert_string_equal(findings.why, "folded: line 2: the count is not a whole number");
+	profile_free(p);
 }
 
 /* 10^5 frames in a line: refused by the line's limit; below it both ends are kept. */
@@ -182,10 +195,13 @@ static void test_sniff(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_reads),  cmocka_unit_test(test_kinds),
-	    cmocka_unit_test(test_counts), cmocka_unit_test(test_refuses),
-	    cmocka_unit_test(test_depth),  cmocka_unit_test(test_sniff)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_reads),
+					   cmocka_unit_test(test_kinds),
+					   cmocka_unit_test(test_counts),
+					   cmocka_unit_test(test_refuses),
+					   cmocka_unit_test(what_is_wrong_costs_the_others_nothing),
+					   cmocka_unit_test(test_depth),
+					   cmocka_unit_test(test_sniff)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

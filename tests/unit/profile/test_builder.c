@@ -544,6 +544,42 @@ static void types_have_aliases(void **state)
 	assert_int_equal(profile_type_parse(STR("a:b:c:d:e:f"), &type, &err), -EINVAL);
 }
 
+/* Whatever a client calls a type, its id can be asked for. */
+static void every_type_can_be_asked_for(void **state)
+{
+	char longer[200], first[PROFILE_TYPE_ID_MAX] = "", id[PROFILE_TYPE_ID_MAX];
+	struct profile_builder *b = NULL;
+	struct profile_kind kind = {.columns_count = 1};
+	struct profile_type type, parsed;
+	uint32_t number;
+
+	(void)state;
+	memset(longer, 'x', sizeof(longer));
+	assert_int_equal(profile_builder_new(NULL, &b), 0);
+	for (char last = 'a'; last <= 'b'; last++) {
+		longer[sizeof(longer) - 1] = last;
+		assert_int_equal(
+		    profile_builder_string(b, (struct str){longer, sizeof(longer)}, &kind.name), 0);
+		assert_int_equal(
+		    profile_builder_string(b, STR("sched:sched_switch"), &kind.columns[0].type), 0);
+		kind.columns[0].unit = kind.period_type = kind.period_unit = kind.name;
+		assert_int_equal(profile_builder_kind(b, &kind, &number), 0);
+		struct profile *p = profile_builder_profile(b);
+
+		profile_column_type(p, &p->kinds[number], 0, &type);
+		assert_true(str_is(type.type, "sched_sched_switch"));
+		assert_int_equal(type.name.len, PROFILE_TYPE_PART_MAX);
+		assert_int_equal(profile_type_format(&type, id), 0);
+		assert_int_equal(profile_type_parse((struct str){id, strlen(id)}, &parsed, NULL),
+				 0);
+		assert_int_equal(parsed.name.len, type.name.len);
+		assert_memory_equal(parsed.name.ptr, type.name.ptr, type.name.len);
+		assert_string_not_equal(id, first);
+		memcpy(first, id, sizeof(id));
+	}
+	profile_free(profile_builder_finish(b));
+}
+
 static void records_keep_their_values(void **state)
 {
 	struct profile_builder *b = NULL;
@@ -588,6 +624,7 @@ int main(void)
 	    cmocka_unit_test(limits_are_named),
 	    cmocka_unit_test(text_beyond_its_limit_is_named),
 	    cmocka_unit_test(types_have_aliases),
+	    cmocka_unit_test(every_type_can_be_asked_for),
 	    cmocka_unit_test(records_keep_their_values),
 	};
 

@@ -70,7 +70,7 @@ struct http_options {
 	/* Told of what is refused or cut off by a limit: `why` names its setting.  Any thread. */
 	void (*limited)(void *arg, const char *why);
 	void *arg;
-	size_t connections; /* at most HTTP_CONNECTIONS_MAX; as many more wait for their heads */
+	size_t connections; /* whose head is whole; at most HTTP_CONNECTIONS_MAX */
 	int64_t request_ns; /* for body, work and answer; half of it without a byte */
 	/* How heads of what may take long begin ("GET "), NULL-terminated; may be NULL.  A
 	 * connection that begins so goes to a pool of its own: no upload waits behind a

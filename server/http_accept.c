@@ -288,7 +288,7 @@ static void accept_ready(evutil_socket_t fd, short what, void *arg)
 		}
 		if (connection < 0)
 			return;
-		if (listener->http->waiting_count >= listener->http->options.connections)
+		if (listener->http->waiting_count >= HTTP_CONNECTIONS_MAX)
 			oldest_evict(listener->http);
 		if (!listener->is_unix)
 			(void)setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));

@@ -50,12 +50,11 @@ class Request:
             body += message(5, number(1, self.s(period[0])) + number(2, self.s(period[1]))) + number(6, period[2])
         self.profiles.append(body + (message(7, identity) if identity else b""))
 
-    def bytes(self, attributes=()):
+    def bytes(self, more=b""):
         def keyed(key, value):
             return message(1, message(1, key) + message(2, message(1, value)))
-        resource = b"".join(keyed(key, value) for key, value in attributes)
-        resource += keyed("service.name", self.service) if self.service else b""
-        resource += keyed("deployment.environment.name", "prod") + keyed("process.executable.name", "shopd")
+        resource = keyed("service.name", self.service) if self.service else b""
+        resource += keyed("deployment.environment.name", "prod") + keyed("process.executable.name", "shopd") + more
         scope = message(2, b"".join(message(2, p) for p in self.profiles))
         tables = ((2, self.locations), (3, self.functions), (4, self.links), (6, self.attributes), (7, self.stacks))
         dictionary = b"".join(message(f, entry) for f, table in tables for entry in table)

@@ -23,10 +23,12 @@ def datadog(agent, tags, body=CPU):
     return agent.request("POST", "/profiling/v1/input", body=form, headers={"Content-Type": kind})
 
 
-def otlp(agent, attributes, service, of_sample=()):
-    request = Request("1.10", service)
+def otlp(agent, attributes, of_sample=()):
+    """The resource's attributes, in this order and with the service's name among them."""
+    request = Request("1.10", None)
     request.profile([request.sample("main;work", values=[5], attributes=[request.attribute(*pair) for pair in of_sample])])
-    return agent.request("POST", "/v1development/profiles", body=request.bytes(attributes),
+    pairs = b"".join(message(1, message(1, key) + message(2, message(1, value))) for key, value in attributes)
+    return agent.request("POST", "/v1development/profiles", body=request.bytes(pairs),
                          headers={"Content-Type": "application/x-protobuf"})
 
 
@@ -43,7 +45,7 @@ def a_series_keeps_its_service_among_many_labels():
             joined = ",".join(f"{key}={value}" for key, value in many)
             sent = {
                 "datadog": datadog(agent, ",".join(f"{key}:{value}" for key, value in many) + ",service:datadog,env:prod"),
-                "otlp": otlp(agent, many, "otlp"),
+                "otlp": otlp(agent, many + [("service.name", "otlp")]),
                 "push": push(agent, many + [("service_name", "push"), ("env", "prod")]),
                 "ingest": agent.request("POST", "/ingest", body=CPU, format="pprof", name="ingest{%s,env=prod}" % joined),
                 "api": agent.request("POST", "/api/v1/profiles", body=CPU, **dict(many), service="api", env="prod"),
@@ -132,7 +134,7 @@ def what_is_cut_counts_whoever_sent_it():
         labelled = pprof([("samples", "count")], {"f": (1,)}, labels={"f": {"a": "1", "b": "2", "c": "3"}})
         assert upload(agent, labelled)[0] == 200
         assert counted(agent)["labels"] == 5
-        assert otlp(agent, [], "otlp", [(f"a{i}", "v") for i in range(70)])[0] == 200
+        assert otlp(agent, [], [(f"a{i}", "v") for i in range(70)])[0] == 200
         assert counted(agent)["labels"] == 5 + 69
 
 

@@ -56,9 +56,9 @@ struct agent {
 };
 
 /* Find and serve a route; all are http_options callbacks with a struct agent as `arg`. */
+void agent_limited(void *arg, const char *why);
 void agent_serve(void *arg, const struct http_request *request, struct http_answer *answer);
 bool agent_refuse(void *arg, const struct http_request *request, struct http_answer *answer);
 size_t agent_body_max(void *arg, const char *path);
-void agent_limited(void *arg, const char *why);
 
 #endif

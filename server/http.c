@@ -301,11 +301,12 @@ static void body_add(struct call *call, const char *bytes, size_t len)
 		http_problem(&call->answer, 413,
 			     "the body is above the limit of %zu bytes (limits.body_bytes)",
 			     call->body.max);
-		http_limited(call->http, "limits.body_bytes");
 	} else {
 		return;
 	}
 	call->answered = true;
+	if (call->body.failed == -E2BIG)
+		http_limited(call->http, "limits.body_bytes");
 	body_release(call);
 }
 

@@ -64,11 +64,11 @@ struct http_options {
 	const struct head_rules *rules; /* for TCP; Unix sockets take any host */
 	struct auth *auth;
 	http_serve_fn serve;
+	/* Told of what is refused or cut off by a limit: `why` names its setting.  Any thread. */
+	void (*limited)(void *arg, const char *why);
 	/* Asked before a body is read: the answer is filled and true returned to refuse. */
 	bool (*refuse)(void *arg, const struct http_request *request, struct http_answer *answer);
 	size_t (*body_max)(void *arg, const char *path); /* bytes */
-	/* Told of what is refused or cut off by a limit: `why` names its setting.  Any thread. */
-	void (*limited)(void *arg, const char *why);
 	void *arg;
 	size_t connections; /* whose head is whole; at most HTTP_CONNECTIONS_MAX */
 	int64_t request_ns; /* for body, work and answer; half of it without a byte */

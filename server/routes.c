@@ -112,6 +112,13 @@ static bool preflight(const struct agent *agent, const struct http_request *requ
 	return true;
 }
 
+void agent_limited(void *arg, const char *why)
+{
+	struct agent *agent = arg;
+
+	limits_refused(&agent->limits, why);
+}
+
 bool agent_refuse(void *arg, const struct http_request *request, struct http_answer *answer)
 {
 	struct agent *agent = arg;
@@ -150,13 +157,6 @@ size_t agent_body_max(void *arg, const char *path)
 	bool large = !strcmp(path, "/api/v1/symbols") || !strcmp(path, "/api/v1/db");
 
 	return large ? SYMBOLS_BODY_MAX : agent->config.limits.body_bytes;
-}
-
-void agent_limited(void *arg, const char *why)
-{
-	struct agent *agent = arg;
-
-	limits_refused(&agent->limits, why);
 }
 
 #define TRIES 5

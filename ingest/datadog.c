@@ -155,7 +155,7 @@ static int instance_set(struct job *job)
 	struct str container = ingest_header(job->request, "Datadog-Container-ID");
 	struct str entity = ingest_header(job->request, "Datadog-Entity-ID");
 
-	ingest_tags_instance(&job->tags, profile_builder_profile(job->out));
+	ingest_tags_instance(&job->tags, job->out);
 	/* "ci-<container id>", older "cid-"; "in-<inode>" names a cgroup, which is no container's
 	 * name. */
 	for (size_t i = 0; i < ARRAY_LEN(prefixes) && !container.len; i++) {

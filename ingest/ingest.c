@@ -24,16 +24,7 @@ const struct ingest_limits ingest_limits_default = {
     .body_bytes = (size_t)32 << 20,
     .decompressed_bytes = (size_t)128 << 20,
     .ratio = 100,
-    .profile =
-	{
-	    .string_bytes = (size_t)64 << 20,
-	    .string_max = 4096,
-	    .frames = 1 << 20,
-	    .nodes = 1 << 22,
-	    .records = 1 << 21,
-	    .labels_per_context = 64,
-	    .labels_per_series = 32,
-	},
+    .profile = PROFILE_LIMITS_DEFAULT,
 };
 
 const struct ingest_protocol *ingest_at(size_t i)

@@ -256,7 +256,7 @@ static int resource_profiles_read(struct job *job, struct proto_reader all)
 	if (!rc && next < 0)
 		return err_set(job->err, -EINVAL, "otlp: resource_profiles: %s", proto_wrong(&all));
 	if (!rc) {
-		ingest_tags_instance(&job->tags, profile_builder_profile(job->out));
+		ingest_tags_instance(&job->tags, job->out);
 		rc = ingest_string(job->out, ingest_tag(&job->tags, "container_id"),
 				   &profile_builder_profile(job->out)->instance.container);
 	}

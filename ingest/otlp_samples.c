@@ -9,7 +9,7 @@
 #include "ingest/otlp_job.h"
 #include "ingest/span.h"
 
-#define LABELS_MAX 64 /* of one sample */
+#define LABELS_MAX 64 /* of one sample, which is zeroed for each */
 
 static bool equal(struct str a, struct str b)
 {
@@ -68,12 +68,24 @@ struct context {
 	struct str service, executable;
 };
 
+/* What there is no room for is counted. */
+static bool context_is_full(struct job *job, const struct context *c)
+{
+	if (c->count < LABELS_MAX)
+		return false;
+	profile_builder_labels_were_cut(job->out, 1);
+	return true;
+}
+
 static int context_number(struct job *job, struct context *c, struct str key, int64_t number)
 {
 	struct profile_label label = {.is_number = true, .number = number};
-	int rc = c->count < LABELS_MAX ? ingest_string(job->out, key, &label.key) : 0;
 
-	if (!rc && c->count < LABELS_MAX)
+	if (context_is_full(job, c))
+		return 0;
+	int rc = ingest_string(job->out, key, &label.key);
+
+	if (!rc)
 		c->labels[c->count++] = label;
 	return rc;
 }
@@ -81,13 +93,14 @@ static int context_number(struct job *job, struct context *c, struct str key, in
 static int context_text(struct job *job, struct context *c, struct str key, struct str text)
 {
 	struct profile_label label;
-	int rc = c->count < LABELS_MAX && text.len
-		     ? profile_builder_label(job->out, key, text, &label)
-		     : 1;
+
+	if (!text.len || context_is_full(job, c))
+		return 0;
+	int rc = profile_builder_label(job->out, key, text, &label);
 
 	if (!rc)
 		c->labels[c->count++] = label;
-	return rc > 0 ? 0 : rc;
+	return rc;
 }
 
 /* OpenTelemetry's names for what we have names for. */

@@ -332,7 +332,7 @@ static int pyroscope_decode(const struct ingest_request *request, struct profile
 			       (int)MIN(name.len, (size_t)40), name.ptr);
 	struct buf labels = {0};
 
-	ingest_tags_instance(&job.tags, profile_builder_profile(out));
+	ingest_tags_instance(&job.tags, out);
 	if (!multipart_is(request->content_type))
 		return part_read(&job, request->body, format, out, findings);
 	rc = str_is(str_of(format->name), "jfr") ? labels_read_field(&job, &labels)

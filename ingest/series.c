@@ -74,7 +74,7 @@ int ingest_bodies_add(struct ingest_bodies *bodies, const struct ingest_tags *ta
 	part.labels_count = tags->count;
 	/* Go's block and mutex profiles have the same types; every other name follows from them. */
 	part.name = str_is(name, "block") ? name : (struct str){0};
-	ingest_tags_instance(tags, profile_builder_profile(bodies->out));
+	ingest_tags_instance(tags, bodies->out);
 	bodies->count++;
 	if (id.len) {
 		bodies->ids = hash128_chain(bodies->ids, hash128(id.ptr, id.len));

@@ -50,16 +50,15 @@ int ingest_string(struct profile_builder *out, struct str text, uint32_t *ret_st
 	return profile_builder_string(out, text.len ? text : STR(""), ret_string);
 }
 
-#define LABELS_MAX 128 /* of a request; the builder's own limit is below */
-
 int ingest_series(const struct ingest_request *request, struct profile_builder *out, uint32_t kind,
 		  const struct profile_label *extra, uint32_t *ret_series)
 {
-	struct profile_label labels[LABELS_MAX + 1];
+	struct profile_label *CLEANUP(cleanup_free) labels =
+	    malloc((request->labels_count + 1) * sizeof(*labels));
 	size_t count = 0;
 
-	if (request->labels_count > LABELS_MAX)
-		return -E2BIG;
+	if (!labels)
+		return -ENOMEM;
 	for (; count < request->labels_count; count++) {
 		struct profile_label label = {0};
 		int rc = ingest_string(out, request->labels[count].key, &label.key);
@@ -79,8 +78,5 @@ int ingest_failed(const struct profile_builder *out, int code, struct err *err)
 {
 	const char *why = profile_builder_error(out);
 
-	return err_set(err, code, "%s",
-		       *why             ? why
-		       : code == -E2BIG ? "request: more than 128 labels"
-					: "out of memory");
+	return err_set(err, code, "%s", *why ? why : "out of memory");
 }

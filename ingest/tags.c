@@ -49,10 +49,19 @@ void ingest_tag_add(struct ingest_tags *tags, struct str key, struct str value)
 			return;
 		}
 	}
-	if (tags->count == INGEST_TAGS_MAX)
+	size_t at = tags->count;
+
+	if (at < INGEST_TAGS_MAX) {
+		tags->count++;
+	} else {
 		tags->dropped++;
-	else
-		tags->labels[tags->count++] = (struct ingest_label){key, value};
+		if (!profile_label_stays(key))
+			return;
+		while (at && profile_label_stays(tags->labels[at - 1].key))
+			at--;
+		at--;
+	}
+	tags->labels[at] = (struct ingest_label){key, value};
 }
 
 void ingest_tags_add(struct ingest_tags *tags, struct str text)
@@ -91,16 +100,18 @@ static bool uuid_parse(struct str text, uint8_t to[16])
 	return digits == 32;
 }
 
-void ingest_tags_instance(const struct ingest_tags *tags, struct profile *profile)
+void ingest_tags_instance(const struct ingest_tags *tags, struct profile_builder *out)
 {
-	uint8_t *id = profile->instance.runtime_id;
+	struct profile_instance *instance = &profile_builder_profile(out)->instance;
+	uint8_t *id = instance->runtime_id;
 
-	profile->instance.pid = tags->pid;
+	profile_builder_labels_were_cut(out, tags->dropped);
+	instance->pid = tags->pid;
 	if (!tags->runtime_id.len || uuid_parse(tags->runtime_id, id))
 		return;
 	struct hash128 hash = hash128(tags->runtime_id.ptr, tags->runtime_id.len);
 
-	memcpy(id, &hash, sizeof(profile->instance.runtime_id));
+	memcpy(id, &hash, sizeof(instance->runtime_id));
 }
 
 int ingest_tags_upload_id(const struct ingest_tags *tags, int64_t from_ns,

@@ -15,7 +15,8 @@
 
 struct ingest_tags {
 	struct ingest_label labels[INGEST_TAGS_MAX]; /* the last of equal keys counts */
-	size_t count, dropped;
+	size_t count;
+	size_t dropped;                  /* those that a series keeps are the last to go */
 	struct str runtime_id, sequence; /* empty: not said */
 	int64_t pid;                     /* 0: not said */
 };
@@ -30,8 +31,8 @@ void ingest_tags_add(struct ingest_tags *tags, struct str text);
 struct str ingest_tag(const struct ingest_tags *tags, const char *key);
 
 /* Note the instance's runtime id (a UUID, or the hash of what it is instead) and pid in the
- * profile. */
-void ingest_tags_instance(const struct ingest_tags *tags, struct profile *profile);
+ * profile, and count the tags that there was no room for. */
+void ingest_tags_instance(const struct ingest_tags *tags, struct profile_builder *out);
 
 /* The upload id "<runtime id>/<sequence>/<from_ns>", when both are known: a profiler that is
  * started again in its process counts anew, and a retry is of the same time.  Returns as

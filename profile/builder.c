@@ -1,15 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "profile/builder_private.h"
 
-const struct profile_limits profile_limits_default = {
-    .string_bytes = (size_t)64 << 20,
-    .string_max = 4096,
-    .frames = 1 << 20,
-    .nodes = 1 << 22,
-    .records = 1 << 21,
-    .labels_per_context = 64,
-    .labels_per_series = 32,
-};
+const struct profile_limits profile_limits_default = PROFILE_LIMITS_DEFAULT;
 
 #define KEYS_BYTES_MAX ((size_t)512 << 20)
 
@@ -106,6 +98,7 @@ int profile_builder_new(const struct profile_limits *limits, struct profile_buil
 	if (!b)
 		return -ENOMEM;
 	b->limits = limits ? *limits : profile_limits_default;
+	b->limits.depth = MIN(b->limits.depth, (size_t)PROFILE_STACK_DEPTH_MAX);
 	hash_secret(b->secret);
 	b->scratch = malloc(PROFILE_STACK_DEPTH_MAX * sizeof(*b->scratch));
 	b->path = malloc(PROFILE_STACK_DEPTH_MAX * sizeof(*b->path));
@@ -272,7 +265,7 @@ int profile_builder_record(struct profile_builder *b, const struct profile_recor
 	size_t columns = p->kinds[p->series[record->series].kind].columns_count;
 
 	if (p->records_count >= b->limits.records)
-		return builder_fail(b, -E2BIG, "records", b->limits.records);
+		return builder_fail(b, -E2BIG, "samples (limits.samples)", b->limits.records);
 	int rc = GROW(b, records, 1);
 
 	if (!rc)

@@ -4,7 +4,8 @@
  *
  * Equal things get equal numbers (strings, modules, frames, stacks, kinds, series, contexts), so a
  * decoder just says what it sees.  Limits hold on the result, whatever the wire looked like.
- * Every function returns 0, -ENOMEM, or -E2BIG with the limit named in the builder's `err`.
+ * Every function returns 0, -ENOMEM, or -E2BIG with limit and setting named in the builder's
+ * `err`.
  * One thread.
  */
 #ifndef PROFILE_BUILDER_H
@@ -12,11 +13,21 @@
 
 #include "profile/profile.h"
 
+/* Each is a setting (server/limits.def), which an error names as the agent's file has it. */
 struct profile_limits {
 	size_t string_bytes; /* all text together */
 	size_t string_max;   /* one string; a longer one is cut */
-	size_t frames, nodes, records, labels_per_context, labels_per_series;
+	size_t frames, nodes, records;
+	size_t depth; /* of a stack; at most PROFILE_STACK_DEPTH_MAX */
+	size_t labels_per_context, labels_per_series; /* at most PROFILE_LABELS_MAX */
 };
+
+#define PROFILE_LIMITS_DEFAULT                                                                     \
+	{                                                                                          \
+		.string_bytes = (size_t)64 << 20, .string_max = 4096, .frames = 1 << 20,           \
+		.nodes = 1 << 22, .records = 1 << 21, .depth = PROFILE_STACK_DEPTH_MAX,            \
+		.labels_per_context = 64, .labels_per_series = 32,                                 \
+	}
 
 extern const struct profile_limits profile_limits_default;
 
@@ -93,8 +104,9 @@ MUST_CHECK int profile_builder_new_stack(struct profile_builder *builder, const 
 MUST_CHECK int profile_builder_lone_stack(struct profile_builder *builder, const uint32_t *frames,
 					  size_t count, uint32_t *ret_node);
 
-/* Count a stack that its sender had cut before. */
+/* Count a stack that its sender had cut before, and labels that its decoder had no room for. */
 void profile_builder_stack_was_cut(struct profile_builder *builder);
+void profile_builder_labels_were_cut(struct profile_builder *builder, size_t count);
 
 /* A part of a type id that has a colon has "_" in its place; one that is longer than
  * PROFILE_TYPE_PART_MAX ends in its hash. */
@@ -103,7 +115,8 @@ MUST_CHECK int profile_builder_kind(struct profile_builder *builder,
 MUST_CHECK int profile_builder_known_kind(struct profile_builder *builder, enum profile_kind_id id,
 					  int64_t period, uint32_t *ret_kind);
 
-/* A series of `kind` with these labels, in any order; the last of equal keys counts.
+/* A series of `kind` with these labels, in any order; the last of equal keys counts.  Of more than
+ * may be those that profile_label_stays names are kept, and the first of the others.
  * Set the instance's owner before the first series: it is part of the identity. */
 MUST_CHECK int profile_builder_series(struct profile_builder *builder, uint32_t kind,
 				      const struct profile_label *labels, size_t count,

@@ -146,21 +146,27 @@ static int compare_strings(const struct profile *p, uint32_t a, uint32_t b)
 	return order ? order : (x.len > y.len) - (x.len < y.len);
 }
 
-/* Insert into a run sorted by the key's text; an equal key is replaced. */
-static size_t label_insert(const struct profile *p, struct profile_label *run, size_t count,
-			   struct profile_label label)
-{
-	size_t at = count;
+struct label_run {
+	struct profile_label *labels; /* sorted by the key's text */
+	size_t count, most;
+};
 
-	while (at && compare_strings(p, run[at - 1].key, label.key) > 0)
+/* An equal key is replaced.  False: there is no room. */
+static bool label_insert(const struct profile *p, struct label_run *run, struct profile_label label)
+{
+	size_t at = run->count;
+
+	while (at && compare_strings(p, run->labels[at - 1].key, label.key) > 0)
 		at--;
-	if (at && run[at - 1].key == label.key) {
-		run[at - 1] = label;
-		return count;
+	if (at && run->labels[at - 1].key == label.key) {
+		run->labels[at - 1] = label;
+		return true;
 	}
-	memmove(run + at + 1, run + at, (count - at) * sizeof(*run));
-	run[at] = label;
-	return count + 1;
+	if (run->count == run->most)
+		return false;
+	memmove(run->labels + at + 1, run->labels + at, (run->count++ - at) * sizeof(label));
+	run->labels[at] = label;
+	return true;
 }
 
 static struct hash128 series_identity(const struct profile *p, const struct profile_kind *kind,
@@ -191,25 +197,35 @@ static struct hash128 series_identity(const struct profile *p, const struct prof
 	return h;
 }
 
-#define LABELS_MAX 128 /* no limit in use is above */
+/* As many as may be, those that stay before others; what does not fit is counted. */
+static size_t series_labels(struct profile_builder *b, const struct profile_label *labels,
+			    size_t count, struct profile_label to[PROFILE_LABELS_MAX])
+{
+	struct label_run run = {to, 0,
+				MIN(b->limits.labels_per_series, (size_t)PROFILE_LABELS_MAX)};
+	const char *const *stays = profile_labels_that_stay;
+
+	for (; count > run.most && *stays; stays++)
+		for (size_t i = 0; i < count; i++)
+			if (str_is(profile_string(b->p, labels[i].key), *stays))
+				(void)label_insert(b->p, &run, label_key(&labels[i]));
+	for (size_t i = 0; i < count; i++)
+		b->cuts.labels_dropped += !label_insert(b->p, &run, label_key(&labels[i]));
+	return run.count;
+}
 
 int profile_builder_series(struct profile_builder *b, uint32_t kind,
 			   const struct profile_label *labels, size_t count, uint32_t *ret_series)
 {
 	struct {
 		uint32_t kind, count;
-		struct profile_label labels[LABELS_MAX];
+		struct profile_label labels[PROFILE_LABELS_MAX];
 	} key;
-	size_t kept = 0;
 	uint32_t id;
 
 	memset(&key, 0, sizeof(key));
-	for (size_t i = 0; i < count; i++) {
-		if (kept == MIN(b->limits.labels_per_series, (size_t)LABELS_MAX - 1))
-			b->cuts.labels_dropped++;
-		else
-			kept = label_insert(b->p, key.labels, kept, label_key(&labels[i]));
-	}
+	size_t kept = series_labels(b, labels, count, key.labels);
+
 	key.kind = kind;
 	key.count = (uint32_t)kept;
 	size_t key_bytes = (size_t)((char *)&key.labels[kept] - (char *)&key);
@@ -236,8 +252,8 @@ int profile_builder_series(struct profile_builder *b, uint32_t kind,
 int profile_builder_context(struct profile_builder *b, const struct profile_label *labels,
 			    size_t count, uint32_t *ret_context)
 {
-	struct profile_label key[LABELS_MAX];
-	size_t kept = MIN(count, MIN(b->limits.labels_per_context, (size_t)LABELS_MAX));
+	struct profile_label key[PROFILE_LABELS_MAX];
+	size_t kept = MIN(count, MIN(b->limits.labels_per_context, (size_t)PROFILE_LABELS_MAX));
 
 	b->cuts.labels_dropped += count - kept;
 	for (size_t i = 0; i < kept; i++)
@@ -258,6 +274,11 @@ int profile_builder_context(struct profile_builder *b, const struct profile_labe
 		return builder_fail(b, rc, "contexts", b->p->contexts_count);
 	b->p->contexts[b->p->contexts_count++] = run;
 	return 0;
+}
+
+void profile_builder_labels_were_cut(struct profile_builder *b, size_t count)
+{
+	b->cuts.labels_dropped += count;
 }
 
 int profile_builder_label(struct profile_builder *b, struct str key, struct str value,

@@ -49,7 +49,9 @@ int profile_builder_string(struct profile_builder *b, struct str text, uint32_t 
 	text = string_cut(b, text);
 	int rc = intern_put(&b->p->strings, text.ptr, text.len, ret_string);
 
-	return rc ? builder_fail(b, rc, "bytes of text", b->limits.string_bytes) : 0;
+	return rc ? builder_fail(b, rc, "bytes of text (limits.string_bytes)",
+				 b->limits.string_bytes)
+		  : 0;
 }
 
 int profile_builder_module(struct profile_builder *b, const struct profile_module *module,
@@ -119,7 +121,9 @@ int profile_builder_name(struct profile_builder *b, struct str text, uint32_t *r
 	text = string_cut(b, text);
 	int rc = intern_append(&b->p->strings, text, ret_string);
 
-	return rc ? builder_fail(b, rc, "bytes of text", b->limits.string_bytes) : 0;
+	return rc ? builder_fail(b, rc, "bytes of text (limits.string_bytes)",
+				 b->limits.string_bytes)
+		  : 0;
 }
 
 static int frame_identity(struct profile_builder *b, const struct profile_frame *frame,
@@ -143,12 +147,12 @@ static int frame_identity(struct profile_builder *b, const struct profile_frame 
 static int frame_add(struct profile_builder *b, const struct profile_frame *frame, uint32_t tag,
 		     uint32_t *ret_frame)
 {
-	int rc = b->p->frames_count < b->limits.frames ? GROW(b, frames, 1) : -E2BIG;
+	int rc = b->p->frames_count <= b->limits.frames ? GROW(b, frames, 1) : -E2BIG;
 
 	if (!rc)
 		rc = slots_add(&b->frames, tag, (uint32_t)b->p->frames_count);
 	if (rc)
-		return builder_fail(b, rc, "frames", b->limits.frames);
+		return builder_fail(b, rc, "frames (limits.frames)", b->limits.frames);
 	*ret_frame = (uint32_t)b->p->frames_count;
 	b->p->frames[b->p->frames_count++] = *frame;
 	return 0;
@@ -162,7 +166,7 @@ static int next_identity(struct profile_builder *b, const struct profile_frame *
 
 	if (!rc)
 		rc = frame_identity(b, frame, &b->p->frame_identities[b->p->frames_count]);
-	return rc ? builder_fail(b, rc, "frames", b->limits.frames) : 0;
+	return rc ? builder_fail(b, rc, "frames (limits.frames)", b->limits.frames) : 0;
 }
 
 int profile_builder_frame(struct profile_builder *b, const struct profile_frame *frame,
@@ -263,20 +267,20 @@ static int node_add(struct profile_builder *b, struct profile_node node, unsigne
 static int stack_cut(struct profile_builder *b, const uint32_t **frames, size_t *count)
 {
 	struct profile_frame mark = {0};
-	size_t half = PROFILE_STACK_DEPTH_MAX / 2;
+	size_t half = b->limits.depth / 2;
 	int rc = profile_builder_string(b, STR("[truncated]"), &mark.function);
 
 	if (!rc)
 		rc = profile_builder_frame(b, &mark, &b->scratch[half]);
 	if (rc)
 		return rc;
-	size_t roots = PROFILE_STACK_DEPTH_MAX - half - 1;
+	size_t roots = b->limits.depth - half - 1;
 
 	memcpy(b->scratch, *frames, half * sizeof(*b->scratch));
 	memcpy(b->scratch + half + 1, *frames + *count - roots, roots * sizeof(*b->scratch));
 	b->cuts.stacks_truncated++;
 	*frames = b->scratch;
-	*count = PROFILE_STACK_DEPTH_MAX;
+	*count = b->limits.depth;
 	return 0;
 }
 
@@ -340,8 +344,8 @@ static void walk_step(struct profile_builder *b, struct walk *w, uint32_t node)
 /* The rest of the stack is new; there is room. */
 static int walk_add(struct profile_builder *b, struct walk *w, unsigned linked)
 {
-	if (w->count > b->limits.nodes - MIN(b->p->nodes_count, b->limits.nodes))
-		return builder_fail(b, -E2BIG, "stack nodes", b->limits.nodes);
+	if (b->p->nodes_count - 1 + w->count > b->limits.nodes)
+		return builder_fail(b, -E2BIG, "stack nodes (limits.stack_nodes)", b->limits.nodes);
 	for (; w->count; linked = 0) {
 		uint32_t node = (uint32_t)b->p->nodes_count;
 
@@ -405,9 +409,10 @@ static int stack_go_on(struct profile_builder *b, const uint32_t *frames, size_t
 
 		if (node == SLOTS_NONE) {
 			node = (uint32_t)b->p->nodes_count;
-			rc = node < b->limits.nodes
+			rc = node <= b->limits.nodes
 				 ? node_add(b, key, linked)
-				 : builder_fail(b, -E2BIG, "stack nodes", b->limits.nodes);
+				 : builder_fail(b, -E2BIG, "stack nodes (limits.stack_nodes)",
+						b->limits.nodes);
 		}
 		if (rc)
 			return rc;
@@ -420,7 +425,7 @@ static int stack_go_on(struct profile_builder *b, const uint32_t *frames, size_t
 int profile_builder_new_stack(struct profile_builder *b, const uint32_t *frames, size_t count,
 			      uint32_t *ret_node)
 {
-	int rc = count > PROFILE_STACK_DEPTH_MAX ? stack_cut(b, &frames, &count) : 0;
+	int rc = count > b->limits.depth ? stack_cut(b, &frames, &count) : 0;
 
 	return rc ? rc : stack_go_on(b, frames, count, ret_node);
 }
@@ -429,7 +434,7 @@ int profile_builder_new_stack(struct profile_builder *b, const uint32_t *frames,
 int profile_builder_stack(struct profile_builder *b, const uint32_t *frames, size_t count,
 			  uint32_t *ret_node)
 {
-	int rc = count > PROFILE_STACK_DEPTH_MAX ? stack_cut(b, &frames, &count) : 0;
+	int rc = count > b->limits.depth ? stack_cut(b, &frames, &count) : 0;
 
 	if (rc)
 		return rc;
@@ -449,6 +454,7 @@ int profile_builder_stack(struct profile_builder *b, const uint32_t *frames, siz
 int profile_builder_lone_stack(struct profile_builder *b, const uint32_t *frames, size_t count,
 			       uint32_t *ret_node)
 {
-	return count < DEEP ? stack_walk(b, frames, count, ret_node)
-			    : profile_builder_stack(b, frames, count, ret_node);
+	return count < DEEP && count <= b->limits.depth
+		   ? stack_walk(b, frames, count, ret_node)
+		   : profile_builder_stack(b, frames, count, ret_node);
 }

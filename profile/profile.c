@@ -93,6 +93,17 @@ struct hash128 profile_frame_identity_of(const struct profile *profile,
 	return hash128(&key, sizeof(key));
 }
 
+const char *const profile_labels_that_stay[] = {"service", "env",       "version",
+						"host",    "__types__", NULL};
+
+bool profile_label_stays(struct str key)
+{
+	for (const char *const *stays = profile_labels_that_stay; *stays; stays++)
+		if (str_is(key, *stays))
+			return true;
+	return false;
+}
+
 const struct profile_label *profile_label_find(const struct profile *profile,
 					       struct profile_labels labels, struct str key)
 {

@@ -27,6 +27,7 @@
 
 #define PROFILE_BUILD_ID_MAX 32
 #define PROFILE_STACK_DEPTH_MAX 1024 /* frames; a deeper stack keeps both ends around [truncated] */
+#define PROFILE_LABELS_MAX 128       /* of a series, and of a context */
 #define PROFILE_OWNER_NOBODY 65534u  /* uploads over TCP that no token names */
 
 /* A file whose code runs.  Without a build id, `build_id` is a hash of the text segment and
@@ -173,6 +174,11 @@ static inline struct str profile_string(const struct profile *profile, uint32_t 
 {
 	return intern_get(&profile->strings, id);
 }
+
+/* Keys of the labels that a series keeps before others when it has more than it may, in this order,
+ * ended by NULL: what services are told apart by, and the sender's names of its types. */
+extern const char *const profile_labels_that_stay[];
+bool profile_label_stays(struct str key);
 
 /* The label of `labels` with this key, or NULL. */
 const struct profile_label *profile_label_find(const struct profile *profile,

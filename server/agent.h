@@ -11,6 +11,7 @@
 #include "server/control.h"
 #include "server/http.h"
 #include "server/http2.h"
+#include "server/limits.h"
 #include "server/processes.h"
 #include "server/quota.h"
 #include "server/readers.h"
@@ -46,13 +47,20 @@ struct agent {
 	struct scraper *scraper; /* NULL: nothing is scraped */
 	struct http2 *rpc;       /* NULL: gRPC is not served */
 	char rpc_bound[128];
-	int64_t started_ns;                                 /* UTC */
-	struct agent_uploads uploads[INGEST_PROTOCOLS_MAX]; /* by ingest_at's number */
+	int64_t started_ns; /* UTC */
+	/* by ingest_at's number, and one more: bodies in no format that is known */
+	struct agent_uploads uploads[INGEST_PROTOCOLS_MAX + 1];
+	struct limits limits;
 	uint64_t trace_payloads; /* of tracers: answered, and not kept yet; atomic */
 	bool ready;
 };
 
-/* Find and serve a route; all are http_options callbacks with a struct agent as `arg`. */
+/* All are http_options callbacks with a struct agent as `arg`. */
+
+/* Count what was refused or closed, by the setting that `why` names. */
+void agent_limited(void *arg, const char *why);
+
+/* Find and serve a route. */
 void agent_serve(void *arg, const struct http_request *request, struct http_answer *answer);
 bool agent_refuse(void *arg, const struct http_request *request, struct http_answer *answer);
 size_t agent_body_max(void *arg, const char *path);

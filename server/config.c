@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,27 +13,13 @@
 
 /* ---- the file, as libcyaml sees it: absent keys stay NULL ---- */
 
-/* limits: key, and the member of struct config that it sets. */
-#define LIMITS(LIMIT)                                                                              \
-	LIMIT(body_bytes, limits.body_bytes)                                                       \
-	LIMIT(decompressed_bytes, limits.decompressed_bytes)                                       \
-	LIMIT(ratio, limits.ratio)                                                                 \
-	LIMIT(string_bytes, limits.profile.string_bytes)                                           \
-	LIMIT(string_length, limits.profile.string_max)                                            \
-	LIMIT(frames, limits.profile.frames)                                                       \
-	LIMIT(stack_nodes, limits.profile.nodes)                                                   \
-	LIMIT(samples, limits.profile.records)                                                     \
-	LIMIT(labels_per_sample, limits.profile.labels_per_context)                                \
-	LIMIT(labels_per_series, limits.profile.labels_per_series)                                 \
-	LIMIT(requests_per_minute, quota.requests_per_minute)                                      \
-	LIMIT(bytes_per_minute, quota.bytes_per_minute)                                            \
-	LIMIT(new_series_per_minute, quota.new_series_per_minute)
+#define CUT(...) LIMIT(__VA_ARGS__)
 
-#define MEMBER(key, to) uint64_t *key;
 struct file_limits {
-	LIMITS(MEMBER)
+#define LIMIT(key, to, least, most) uint64_t *key;
+#include "server/limits.def"
+#undef LIMIT
 };
-#undef MEMBER
 
 struct file_retention {
 	uint64_t *l0_hours, *l1_days, *l2_days, *l0_bytes, *bytes, *free_percent;
@@ -61,10 +48,10 @@ static const cyaml_schema_value_t string_schema = {
 	CYAML_FIELD_UINT_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, member)
 
 static const cyaml_schema_field_t limits_fields[] = {
-#define FIELD(key, to) NUMBER(#key, struct file_limits, key),
-    LIMITS(FIELD)
-#undef FIELD
-	CYAML_FIELD_END,
+#define LIMIT(key, to, least, most) NUMBER(#key, struct file_limits, key),
+#include "server/limits.def"
+#undef LIMIT
+    CYAML_FIELD_END,
 };
 
 static const cyaml_schema_field_t retention_fields[] = {
@@ -134,13 +121,27 @@ static int text_set(char *to, size_t max, const char *value, const char *key, st
 	return 0;
 }
 
-static void limits_apply(const struct file_limits *limits, struct config *config)
+static int limit_check(const char *key, uint64_t value, uint64_t least, uint64_t most,
+		       struct err *err)
 {
-#define APPLY(key, to)                                                                             \
-	if (limits->key)                                                                           \
-		config->to = *limits->key;
-	LIMITS(APPLY)
-#undef APPLY
+	if (value >= least && value <= most)
+		return 0;
+	return err_set(err, -EINVAL, "limits.%s: %" PRIu64 " is not %" PRIu64 " to %" PRIu64, key,
+		       value, least, most);
+}
+
+static int limits_apply(const struct file_limits *limits, struct config *config, struct err *err)
+{
+	int rc = 0;
+
+#define LIMIT(key, to, least, most)                                                                \
+	if (!rc && limits->key) {                                                                  \
+		rc = limit_check(#key, *limits->key, least, most, err);                            \
+		config->to = (__typeof__(config->to))*limits->key;                                 \
+	}
+#include "server/limits.def"
+#undef LIMIT
+	return rc;
 }
 
 static int file_apply(const struct file *file, struct config *config, struct err *err)
@@ -165,6 +166,8 @@ static int file_apply(const struct file *file, struct config *config, struct err
 		rc = text_set(config->cors[i], sizeof(config->cors[i]), file->cors[i], "cors", err);
 	for (unsigned i = 0; !rc && i < file->scrape_count; i++)
 		rc = config_scrape_apply(&file->scrape[i], &config->scrapes[i], err);
+	if (!rc && file->limits)
+		rc = limits_apply(file->limits, config, err);
 	if (rc)
 		return rc;
 	config->scrapes_count = file->scrape_count;
@@ -172,8 +175,6 @@ static int file_apply(const struct file *file, struct config *config, struct err
 	config->listen_count = file->listen_count;
 	config->hosts_count = file->hosts_count;
 	config->cors_count = file->cors_count;
-	if (file->limits)
-		limits_apply(file->limits, config);
 	if (file->retention && file->retention->l0_hours)
 		config->storage.l0_age_ns = (int64_t)*file->retention->l0_hours * 3600 * NS_PER_S;
 	if (file->retention && file->retention->l1_days)
@@ -226,7 +227,10 @@ static void defaults(struct config *config)
 	const char *runtime = getenv("XDG_RUNTIME_DIR"), *state = getenv("XDG_STATE_HOME");
 	const char *home = getenv("HOME");
 
-	*config = (struct config){.limits = ingest_limits_default, .quota = quota_limits_default};
+	*config = (struct config){.limits = ingest_limits_default,
+				  .quota = quota_limits_default,
+				  .connections = HTTP_CONNECTIONS_MAX,
+				  .request_seconds = 60};
 	if (geteuid() == 0) {
 		(void)snprintf(config->run, sizeof(config->run), "/run/hearth");
 		(void)snprintf(config->data, sizeof(config->data), "/var/lib/hearth");

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 
 #include "ingest/ingest.h"
+#include "server/http.h"
+#include "server/limits.h"
 #include "server/quota.h"
 #include "storage/storage.h"
 
@@ -47,6 +49,7 @@ struct config {
 	size_t scrapes_count;
 	struct ingest_limits limits;
 	struct quota_limits quota;
+	unsigned connections, request_seconds;
 	struct storage_options storage;
 	bool check_only, version_only;
 };

@@ -304,6 +304,8 @@ static void body_add(struct call *call, const char *bytes, size_t len)
 		return;
 	}
 	call->answered = true;
+	if (call->body.failed == -E2BIG)
+		http_limited(call->http, "limits.body_bytes");
 	body_release(call);
 }
 
@@ -341,12 +343,32 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 	return answer_send(call, connection);
 }
 
+/* -1: unknown. */
+static int descriptor_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	return info ? info->connect_fd : -1;
+}
+
+static bool has_hung_up(struct MHD_Connection *connection)
+{
+	char byte;
+
+	return recv(descriptor_of(connection), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 static void on_completed(void *arg, struct MHD_Connection *connection, void **state,
 			 enum MHD_RequestTerminationCode code)
 {
-	(void)arg;
-	(void)connection;
-	(void)code;
+	struct http *http = arg;
+
+	/* libmicrohttpd does not always see that a client has left; then its time runs out. */
+	if (code == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED && !has_hung_up(connection)) {
+		COUNT(http->timed_out);
+		http_limited(http, "limits.request_seconds");
+	}
 	if (*state)
 		call_free(*state);
 	*state = NULL;
@@ -357,22 +379,23 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **st
 static void on_connection(void *arg, struct MHD_Connection *connection, void **context,
 			  enum MHD_ConnectionNotificationCode code)
 {
-	const union MHD_ConnectionInfo *info =
-	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	int fd = descriptor_of(connection);
 
 	(void)context;
-	if (info && code == MHD_CONNECTION_NOTIFY_CLOSED)
-		http_connection_closed(arg, info->connect_fd);
+	if (fd >= 0 && code == MHD_CONNECTION_NOTIFY_CLOSED)
+		http_connection_closed(arg, fd);
 }
 
 static struct MHD_Daemon *thread_start(struct http *http)
 {
+	const int64_t stall_s = MAX(http->options.request_ns / 2 / NS_PER_S, 1);
+
 	return MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL |
 				    MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC,
 				0, NULL, NULL, on_request, http, MHD_OPTION_CONNECTION_LIMIT,
-				(unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, 30u,
-				MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)32 << 10,
-				MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+				(unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+				(unsigned)stall_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+				(size_t)32 << 10, MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,
 				MHD_OPTION_NOTIFY_CONNECTION, on_connection, http,
 				MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 }

@@ -20,8 +20,7 @@
 #define HTTP_LISTENERS_MAX 16
 #define HTTP_REQUEST_ID_MAX 128
 #define HTTP_CONNECTIONS_MAX 1024
-#define HTTP_HEAD_NS (INT64_C(5) * NS_PER_S)     /* for the whole head */
-#define HTTP_REQUEST_NS (INT64_C(60) * NS_PER_S) /* for body, work and answer */
+#define HTTP_HEAD_NS (INT64_C(5) * NS_PER_S) /* for the whole head */
 
 struct http;
 
@@ -65,6 +64,8 @@ struct http_options {
 	const struct head_rules *rules; /* for TCP; Unix sockets take any host */
 	struct auth *auth;
 	http_serve_fn serve;
+	/* Told of what is refused or cut off by a limit: `why` names its setting.  Any thread. */
+	void (*limited)(void *arg, const char *why);
 	/* Asked before a body is read: the answer is filled and true returned to refuse. */
 	bool (*refuse)(void *arg, const struct http_request *request, struct http_answer *answer);
 	size_t (*body_max)(void *arg, const char *path); /* bytes */
@@ -72,6 +73,8 @@ struct http_options {
 	void (*too_large)(void *arg, const struct http_request *request,
 			  struct http_answer *answer);
 	void *arg;
+	size_t connections; /* whose head is whole; at most HTTP_CONNECTIONS_MAX */
+	int64_t request_ns; /* for body, work and answer; half of it without a byte */
 	/* How heads of what may take long begin ("GET "), NULL-terminated; may be NULL.  A
 	 * connection that begins so goes to a pool of its own: no upload waits behind a
 	 * question. */

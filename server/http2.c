@@ -281,7 +281,9 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 		}
 		if (connection < 0)
 			return;
-		if (http2->connections_count >= HTTP2_CONNECTIONS_MAX && !idlest_evict(http2)) {
+		if (http2->connections_count >= http2->options.connections &&
+		    !idlest_evict(http2)) {
+			http2->options.limited(http2->options.arg, "limits.connections");
 			COUNT(http2->stats.cut);
 			(void)close(connection);
 			continue;

@@ -20,7 +20,6 @@
 #define HTTP2_BODIES_MAX ((size_t)128 << 20)     /* of all calls together */
 #define HTTP2_RESETS_MAX 100                     /* at once; one more is forgiven each second */
 #define HTTP2_PREFACE_NS (INT64_C(5) * NS_PER_S) /* until the first SETTINGS */
-#define HTTP2_CALL_NS (INT64_C(60) * NS_PER_S)   /* for body, work and answer */
 #define HTTP2_STALL_NS (INT64_C(30) * NS_PER_S)  /* for a peer that does not read */
 #define HTTP2_IDLE_NS (INT64_C(600) * NS_PER_S)  /* without a call */
 #define HTTP2_FIELD_MAX 256
@@ -50,7 +49,11 @@ struct http2_options {
 	bool (*refuse)(void *arg, const struct http2_request *request, struct http2_answer *answer);
 	/* Answer a whole call, on a worker. */
 	void (*serve)(void *arg, const struct http2_request *request, struct http2_answer *answer);
+	/* As of struct http_options; on the loop. */
+	void (*limited)(void *arg, const char *why);
 	size_t body_max;
+	size_t connections; /* at most HTTP2_CONNECTIONS_MAX */
+	int64_t call_ns;    /* for body, work and answer */
 	void *arg;
 };
 

@@ -45,7 +45,7 @@ static struct http2_stream *stream_new(struct http2_connection *connection, int3
 	stream->http2 = connection->http2;
 	stream->connection = connection;
 	stream->id = id;
-	stream->until_ns = clock_monotonic_ns() + HTTP2_CALL_NS;
+	stream->until_ns = clock_monotonic_ns() + connection->http2->options.call_ns;
 	stream->answer.http_status = 200;
 	buf_init(&stream->request.body, connection->http2->options.body_max + GRPC_HEAD);
 	buf_init(&stream->answer.body, 1 << 20);
@@ -218,6 +218,21 @@ static void stream_abandon(struct http2_stream *stream)
 		      "the call's time was over before its work");
 }
 
+/* By the caller's own deadline it is no limit of ours. */
+static void stream_is_late(struct http2_stream *stream)
+{
+	const struct http2_options *options = &stream->http2->options;
+	char why[100] = "the call did not arrive within its time";
+
+	if (!*stream->request.timeout) {
+		(void)snprintf(why, sizeof(why),
+			       "the call did not arrive within %lld s (limits.request_seconds)",
+			       (long long)(options->call_ns / NS_PER_S));
+		options->limited(options->arg, why);
+	}
+	stream_refuse(stream, GRPC_DEADLINE_EXCEEDED, false, why);
+}
+
 static void stream_expire(struct http2_stream *stream)
 {
 	COUNT(stream->http2->stats.timed_out);
@@ -226,8 +241,7 @@ static void stream_expire(struct http2_stream *stream)
 	else if (stream->state == HTTP2_WORKING)
 		stream_abandon(stream);
 	else if (stream->state == HTTP2_READING)
-		stream_refuse(stream, GRPC_DEADLINE_EXCEEDED, false,
-			      "the call did not arrive within its time");
+		stream_is_late(stream);
 	else
 		(void)nghttp2_submit_rst_stream(stream->connection->session, NGHTTP2_FLAG_NONE,
 						stream->id, NGHTTP2_CANCEL);
@@ -368,6 +382,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 		(void)snprintf(why, sizeof(why),
 			       "the message is above the limit of %zu bytes (limits.body_bytes)",
 			       http2->options.body_max);
+		http2->options.limited(http2->options.arg, why);
 		stream_refuse(stream, GRPC_RESOURCE_EXHAUSTED, false, why);
 		return 0;
 	}

@@ -31,6 +31,11 @@ struct http_waiting {
 
 static void heads_check(struct http *http, int64_t now_ns);
 
+void http_limited(struct http *http, const char *why)
+{
+	http->options.limited(http->options.arg, why);
+}
+
 /* ---- deadlines of connections that the pool has ---- */
 
 /* With the lock. */
@@ -50,13 +55,15 @@ static struct http_thread *open_add(struct http *http, struct http_thread *pool,
 	struct http_thread *thread = NULL;
 
 	(void)pthread_mutex_lock(&http->lock);
-	for (size_t i = 0; !thread && i < HTTP_CONNECTIONS_MAX; i++) {
+	bool room = http->open_count < http->options.connections;
+
+	for (size_t i = 0; room && !thread && i < HTTP_CONNECTIONS_MAX; i++) {
 		if (http->open[i].fd >= 0)
 			continue;
 		thread = thread_choose(pool);
 		thread->open++;
 		http->open[i] =
-		    (struct http_open){fd, thread, clock_monotonic_ns() + HTTP_REQUEST_NS};
+		    (struct http_open){fd, thread, clock_monotonic_ns() + http->options.request_ns};
 		http->open_count++;
 	}
 	(void)pthread_mutex_unlock(&http->lock);
@@ -91,6 +98,7 @@ static void deadlines_check(evutil_socket_t fd, short what, void *arg)
 		(void)shutdown(http->open[i].fd, SHUT_RDWR); /* the pool closes it */
 		http->open[i].until_ns = INT64_MAX;
 		COUNT(http->timed_out);
+		http_limited(http, "limits.request_seconds");
 	}
 	(void)pthread_mutex_unlock(&http->lock);
 	heads_check(http, now_ns);
@@ -156,11 +164,17 @@ static void waiting_hand_over(struct http_waiting *waiting, const char *head)
 	int fd = waiting->fd;
 	struct sockaddr_storage address = waiting->address;
 	socklen_t len = waiting->address_len;
+	char why[100];
 
 	struct http_thread *thread = open_add(http, pool, fd);
 
 	if (!thread) {
-		waiting_refuse(waiting, 503, "too many requests are being served; try again");
+		(void)snprintf(why, sizeof(why),
+			       "%zu connections are open, limit %zu (limits.connections); try "
+			       "again",
+			       http->options.connections, http->options.connections);
+		http_limited(http, why);
+		waiting_refuse(waiting, 503, why);
 		return;
 	}
 	waiting->fd = -1;
@@ -251,7 +265,7 @@ static void oldest_evict(struct http *http)
 	while (oldest && oldest->next)
 		oldest = oldest->next;
 	if (oldest) {
-		COUNT(http->timed_out);
+		http_limited(http, "limits.connections");
 		waiting_free(oldest);
 	}
 }

@@ -57,6 +57,7 @@ struct http {
 	uint64_t body_bytes; /* of bodies that are held now */
 };
 
+void http_limited(struct http *http, const char *why);
 MUST_CHECK int http_pools_start(struct http *http, struct err *err);
 void http_pools_stop(struct http *http);
 void http_connection_closed(struct http *http, int fd);

@@ -160,10 +160,13 @@ static int agent_start(struct agent *agent, struct err *err)
 	const struct http_options options = {.rules = &agent->rules,
 					     .auth = agent->auth,
 					     .serve = agent_serve,
+					     .limited = agent_limited,
 					     .refuse = agent_refuse,
 					     .body_max = agent_body_max,
 					     .too_large = agent_too_large,
 					     .arg = agent,
+					     .connections = agent->config.connections,
+					     .request_ns = agent->config.request_seconds * NS_PER_S,
 					     .questions = questions};
 
 	if (!rc)

@@ -77,23 +77,25 @@ static void count(uint64_t *counter, uint64_t more)
 	(void)__atomic_add_fetch(counter, more, __ATOMIC_RELAXED);
 }
 
-/* By the protocol of the request, or of the body where it came to /api/v1/profiles. */
+/* By the protocol of the request, or of the body where it came to /api/v1/profiles; behind the last
+ * one those that never got so far. */
 static void upload_count(struct agent *agent, const struct pipeline_upload *upload,
-			 const struct pipeline_result *result, int rc)
+			 const struct pipeline_result *result, int rc, const struct err *err)
 {
 	size_t i = 0;
 
 	while (ingest_at(i) && ingest_at(i) != upload->protocol)
 		i++;
-	if (!ingest_at(i))
-		return;
 	struct agent_uploads *to = &agent->uploads[i];
 
 	count(&to->requests, 1);
 	count(&to->failed, rc < 0);
 	count(&to->duplicates, result->duplicate);
+	if (rc == -E2BIG || rc == -EDQUOT)
+		limits_refused(&agent->limits, err->message);
 	if (rc < 0)
 		return;
+	limits_cut(&agent->limits, &result->cuts);
 	count(&to->profiles, result->findings.profiles);
 	count(&to->samples, result->samples);
 	count(&to->rejected, result->findings.rejected);
@@ -180,6 +182,6 @@ int pipeline_upload(struct agent *agent, struct pipeline_upload *upload,
 	rc = upload_keep(agent, loan.builder, upload, &profile, ret_result, series_json, err);
 	upload->request.room = NULL;
 	builders_return(agent->builders, &loan, profile, clock_monotonic_ns());
-	upload_count(agent, upload, ret_result, rc);
+	upload_count(agent, upload, ret_result, rc, err);
 	return rc;
 }

@@ -8,13 +8,12 @@
 #include "server/pipeline.h"
 #include "server/route.h"
 
-#define LABELS_MAX 64
 #define LABEL_KEY_MAX 128
 #define LABEL_VALUE_MAX 512
 
 struct parameters {
 	struct pipeline_upload upload;
-	struct ingest_label labels[LABELS_MAX];
+	struct ingest_label *labels; /* room for every parameter; the builder keeps what may be */
 	int64_t now_ns;
 	struct err *err;
 };
@@ -40,8 +39,6 @@ static int parameter_take(void *arg, const char *name, const char *value)
 		request->name = str_of(value);
 		return 0;
 	}
-	if (request->labels_count == LABELS_MAX)
-		return err_set(p->err, -EINVAL, "more than %d labels", LABELS_MAX);
 	if (!*name || strlen(name) > LABEL_KEY_MAX || strlen(value) > LABEL_VALUE_MAX)
 		return err_set(p->err, -EINVAL,
 			       "label \"%.40s\": names have 1 to %d bytes, values at most %d", name,
@@ -78,6 +75,26 @@ static void result_write(const struct pipeline_result *result, const struct buf 
 	json_close(&json, '}');
 }
 
+static int parameter_count(void *arg, const char *name, const char *value)
+{
+	(void)name;
+	(void)value;
+	++*(size_t *)arg;
+	return 0;
+}
+
+static int parameters_read(struct route_call *call, struct parameters *p)
+{
+	size_t count = 0;
+	int rc = http_query_each(call->request, parameter_count, &count);
+
+	p->labels = calloc(count + 1, sizeof(*p->labels));
+	if (!p->labels)
+		return err_set(p->err, -ENOMEM, "parameters: out of memory");
+	p->upload.request.labels = p->labels;
+	return rc ? rc : http_query_each(call->request, parameter_take, p);
+}
+
 void route_profiles(struct route_call *call)
 {
 	struct err err = {0};
@@ -88,9 +105,8 @@ void route_profiles(struct route_call *call)
 
 	p.upload.body = call->request->body;
 	p.upload.owner = call->request->caller.uid;
-	p.upload.request.labels = p.labels;
 	buf_init(&series, 1 << 20);
-	int rc = http_query_each(call->request, parameter_take, &p);
+	int rc = parameters_read(call, &p);
 
 	if (!rc && !p.upload.id.len && key)
 		p.upload.id = str_of(key);
@@ -104,4 +120,5 @@ void route_profiles(struct route_call *call)
 	else
 		result_write(&result, &series, &call->answer->body);
 	buf_release(&series);
+	free(p.labels);
 }

@@ -108,16 +108,24 @@ static uint64_t counted(const uint64_t *counter)
 	return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
 
+/* Of a place in the agent's uploads; NULL behind the last. */
+static const char *protocol_name(size_t i)
+{
+	if (ingest_at(i))
+		return ingest_at(i)->name;
+	return !i || ingest_at(i - 1) ? "unknown" : NULL;
+}
+
 static void uploads_json(const struct agent *agent, struct json *json)
 {
 	json_key(json, "uploads");
 	json_open(json, '{');
-	for (size_t i = 0; ingest_at(i); i++) {
+	for (size_t i = 0; protocol_name(i); i++) {
 		const struct agent_uploads *u = &agent->uploads[i];
 
 		if (!counted(&u->requests))
 			continue;
-		json_key(json, ingest_at(i)->name);
+		json_key(json, protocol_name(i));
 		json_open(json, '{');
 		json_key_uint(json, "requests", counted(&u->requests));
 		json_key_uint(json, "failed", counted(&u->failed));
@@ -154,6 +162,7 @@ void route_status(struct route_call *call)
 	http_json(agent, &json);
 	grpc_json(agent, &json);
 	uploads_json(agent, &json);
+	limits_status(&agent->limits, &json);
 	json_close(&json, '}');
 }
 
@@ -190,9 +199,9 @@ static void upload_metric(const struct agent *agent, struct buf *out, const char
 			  const char *help, size_t offset)
 {
 	(void)buf_printf(out, "# HELP %s %s\n# TYPE %s counter\n", name, help, name);
-	for (size_t i = 0; ingest_at(i); i++)
+	for (size_t i = 0; protocol_name(i); i++)
 		(void)buf_printf(
-		    out, "%s{protocol=\"%s\"} %" PRIu64 "\n", name, ingest_at(i)->name,
+		    out, "%s{protocol=\"%s\"} %" PRIu64 "\n", name, protocol_name(i),
 		    counted((const uint64_t *)(const void *)((const char *)&agent->uploads[i] +
 							     offset)));
 }
@@ -236,6 +245,7 @@ void route_metrics(struct route_call *call)
 	upload_metric(agent, out, "hearth_uploads_rejected_profiles_total",
 		      "Profiles left out of requests that were kept.",
 		      offsetof(struct agent_uploads, rejected));
+	limits_metrics(&agent->limits, out);
 	metric(out, "hearth_http_requests_total", "counter", "Requests served.", http.served);
 	if (agent->rpc) {
 		struct http2_stats grpc;

@@ -112,6 +112,13 @@ static bool preflight(const struct agent *agent, const struct http_request *requ
 	return true;
 }
 
+void agent_limited(void *arg, const char *why)
+{
+	struct agent *agent = arg;
+
+	limits_refused(&agent->limits, why);
+}
+
 bool agent_refuse(void *arg, const struct http_request *request, struct http_answer *answer)
 {
 	struct agent *agent = arg;

@@ -130,10 +130,14 @@ int rpc_start(struct agent *agent, struct err *err)
 	const char *wanted = agent->config.grpc;
 	/* --listen is for those who want these addresses alone. */
 	bool by_default = !*wanted && !agent->config.listen_count;
-	const struct http2_options options = {.refuse = rpc_refuse,
-					      .serve = rpc_serve,
-					      .body_max = agent->config.limits.body_bytes,
-					      .arg = agent};
+	const struct http2_options options = {
+	    .refuse = rpc_refuse,
+	    .serve = rpc_serve,
+	    .limited = agent_limited,
+	    .body_max = agent->config.limits.body_bytes,
+	    .connections = MIN(agent->config.connections, HTTP2_CONNECTIONS_MAX),
+	    .call_ns = agent->config.request_seconds * NS_PER_S,
+	    .arg = agent};
 
 	if ((!*wanted && !by_default) || !strcmp(wanted, "none"))
 		return 0;

@@ -161,6 +161,8 @@ static void pull_finish(struct pull *pull, CURLcode code)
 	int64_t now_ns = clock_monotonic_ns(), interval_ns = pull->target->interval_s * NS_PER_S;
 	int rc = transfer_check(pull, code, &err);
 
+	if (rc == -E2BIG)
+		limits_refused(&pull->scraper->agent->limits, err.message);
 	(void)curl_multi_remove_handle(pull->scraper->multi, pull->easy);
 	curl_easy_cleanup(pull->easy);
 	pull->easy = NULL;

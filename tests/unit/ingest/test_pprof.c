@@ -294,7 +294,7 @@ static void test_limits(void **state)
 	assert_int_equal(
 	    ingest_find(STR("pprof"))->decode(&request, out, &(struct ingest_findings){0}, &err),
 	    -E2BIG);
-	assert_non_null(strstr(err.message, "more than 99 records"));
+	assert_non_null(strstr(err.message, "more than 99 samples (limits.samples)"));
 	profile_builder_free(out);
 	buf_release(&body);
 }

@@ -277,6 +277,100 @@ static void identities_hold_between_batches(void **state)
 	assert_true(hash128_equal(series[0], series[1]));
 }
 
+static bool has_label(const struct profile *p, uint32_t series, const char *key)
+{
+	return profile_label_find(p, p->series[series].labels, str_of(key)) != NULL;
+}
+
+/* Also when it is said twice: the last counts. */
+static void a_series_keeps_its_service_whatever_comes_first(void **state)
+{
+	enum { MANY = 200 };
+	static const char *const stay[] = {"service", "version", "env", "host"};
+	struct profile_builder *b = NULL;
+	struct profile_label labels[MANY + 2 * ARRAY_LEN(stay)];
+	size_t count = 0;
+	uint32_t kind, series;
+	char key[16];
+
+	(void)state;
+	assert_int_equal(profile_builder_new(NULL, &b), 0);
+	for (; count < MANY; count++) {
+		(void)snprintf(key, sizeof(key), "label%zu", count);
+		assert_int_equal(profile_builder_label(b, str_of(key), STR("x"), &labels[count]),
+				 0);
+	}
+	for (size_t i = 0; i < 2 * ARRAY_LEN(stay); i++)
+		assert_int_equal(profile_builder_label(b, str_of(stay[i % ARRAY_LEN(stay)]),
+						       i < ARRAY_LEN(stay) ? STR("a") : STR("b"),
+						       &labels[count++]),
+				 0);
+	assert_int_equal(profile_builder_known_kind(b, PROFILE_KIND_CPU, 10, &kind), 0);
+	assert_int_equal(profile_builder_series(b, kind, labels, count, &series), 0);
+	const size_t most = profile_limits_default.labels_per_series;
+	const struct profile *p = profile_builder_profile(b);
+
+	assert_int_equal(profile_builder_cuts(b)->labels_dropped, MANY + ARRAY_LEN(stay) - most);
+	assert_int_equal(p->series[series].labels.count, most);
+	for (size_t i = 0; i < ARRAY_LEN(stay); i++) {
+		const struct profile_label *found =
+		    profile_label_find(p, p->series[series].labels, str_of(stay[i]));
+
+		assert_non_null(found);
+		assert_string_equal(profile_string(p, found->text).ptr, "b");
+	}
+	assert_true(has_label(p, series, "label0"));
+	assert_false(has_label(p, series, "label199"));
+	profile_builder_free(b);
+}
+
+static void where_few_labels_may_be_the_service_is_first(void **state)
+{
+	static const char *const keys[] = {"host", "version", "env", "service"};
+	struct profile_limits limits = profile_limits_default;
+	struct profile_builder *b = NULL;
+	struct profile_label labels[ARRAY_LEN(keys)];
+	uint32_t kind, series;
+
+	(void)state;
+	limits.labels_per_series = 2;
+	assert_int_equal(profile_builder_new(&limits, &b), 0);
+	assert_int_equal(profile_builder_known_kind(b, PROFILE_KIND_CPU, 10, &kind), 0);
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		assert_int_equal(profile_builder_label(b, str_of(keys[i]), STR("x"), &labels[i]),
+				 0);
+	assert_int_equal(profile_builder_series(b, kind, labels, ARRAY_LEN(keys), &series), 0);
+	assert_int_equal(profile_builder_cuts(b)->labels_dropped, 2);
+	assert_true(has_label(profile_builder_profile(b), series, "service"));
+	assert_true(has_label(profile_builder_profile(b), series, "env"));
+	profile_builder_free(b);
+}
+
+/* An equal key takes its place also where there is no other. */
+static void the_last_of_equal_keys_counts_in_a_full_series(void **state)
+{
+	struct profile_limits limits = profile_limits_default;
+	struct profile_builder *b = NULL;
+	struct profile_label labels[3];
+	uint32_t kind, series;
+
+	(void)state;
+	limits.labels_per_series = 2;
+	assert_int_equal(profile_builder_new(&limits, &b), 0);
+	assert_int_equal(profile_builder_known_kind(b, PROFILE_KIND_CPU, 10, &kind), 0);
+	assert_int_equal(profile_builder_label(b, STR("a"), STR("1"), &labels[0]), 0);
+	assert_int_equal(profile_builder_label(b, STR("b"), STR("1"), &labels[1]), 0);
+	assert_int_equal(profile_builder_label(b, STR("a"), STR("2"), &labels[2]), 0);
+	assert_int_equal(profile_builder_series(b, kind, labels, 3, &series), 0);
+	const struct profile *p = profile_builder_profile(b);
+	const struct profile_label *found =
+	    profile_label_find(p, p->series[series].labels, STR("a"));
+
+	assert_int_equal(profile_builder_cuts(b)->labels_dropped, 0);
+	assert_string_equal(profile_string(p, found->text).ptr, "2");
+	profile_builder_free(b);
+}
+
 static void deep_stacks_keep_both_ends(void **state)
 {
 	enum { DEPTH = 3000 };
@@ -310,22 +404,127 @@ static void deep_stacks_keep_both_ends(void **state)
 	profile_free(p);
 }
 
-static void limits_are_named(void **state)
+static void a_depth_below_the_most_is_kept_to(void **state)
 {
+	enum { DEPTH = 16, DEEPER = 40 };
+	int (*const ways[])(struct profile_builder *, const uint32_t *, size_t, uint32_t *) = {
+	    profile_builder_stack, profile_builder_new_stack, profile_builder_lone_stack};
 	struct profile_limits limits = profile_limits_default;
-	struct profile_builder *b = NULL;
+	uint32_t frames[DEEPER], node;
+
+	(void)state;
+	limits.depth = DEPTH;
+	for (size_t way = 0; way < ARRAY_LEN(ways); way++) {
+		struct profile_builder *b = NULL;
+
+		assert_int_equal(profile_builder_new(&limits, &b), 0);
+		for (uint32_t i = 0; i < DEEPER; i++) {
+			struct profile_frame frame = {.flags = PROFILE_FRAME_ADDRESS, .address = i};
+
+			assert_int_equal(profile_builder_frame(b, &frame, &frames[i]), 0);
+		}
+		assert_int_equal(ways[way](b, frames, DEPTH, &node), 0);
+		assert_int_equal(profile_builder_cuts(b)->stacks_truncated, 0);
+		assert_int_equal(ways[way](b, frames, DEEPER, &node), 0);
+		assert_int_equal(profile_builder_cuts(b)->stacks_truncated, 1);
+		const struct profile *p = profile_builder_profile(b);
+		size_t depth = 0;
+
+		assert_int_equal(p->nodes[node].frame, frames[0]);
+		for (uint32_t at = node; at; at = p->nodes[at].parent, depth++)
+			if (!p->nodes[at].parent)
+				assert_int_equal(p->nodes[at].frame, frames[DEEPER - 1]);
+		assert_int_equal(depth, DEPTH);
+		profile_builder_free(b);
+	}
+}
+
+static int frames_put(struct profile_builder *b, size_t count)
+{
 	struct profile_frame frame = {.flags = PROFILE_FRAME_ADDRESS};
 	uint32_t id;
 	int rc = 0;
 
-	(void)state;
-	limits.frames = 10;
-	assert_int_equal(profile_builder_new(&limits, &b), 0);
-	for (frame.address = 0; !rc && frame.address < 20; frame.address++)
+	for (; !rc && frame.address < count; frame.address++)
 		rc = profile_builder_frame(b, &frame, &id);
-	assert_int_equal(rc, -E2BIG);
-	assert_non_null(strstr(profile_builder_error(b), "10 frames"));
-	assert_null(profile_builder_finish(b));
+	return rc;
+}
+
+static int nodes_put(struct profile_builder *b, size_t count,
+		     int (*stack)(struct profile_builder *, const uint32_t *, size_t, uint32_t *))
+{
+	uint32_t frames[16], node;
+
+	for (size_t i = 0; i < ARRAY_LEN(frames); i++)
+		frames[i] = frame_named(b, "again");
+	return stack(b, frames, count, &node);
+}
+
+static int known_nodes_put(struct profile_builder *b, size_t count)
+{
+	return nodes_put(b, count, profile_builder_stack);
+}
+
+static int lone_nodes_put(struct profile_builder *b, size_t count)
+{
+	return nodes_put(b, count, profile_builder_lone_stack);
+}
+
+static int samples_put(struct profile_builder *b, size_t count)
+{
+	const int64_t values[] = {30, 3};
+	struct profile_record record = {.count = 3};
+	uint32_t kind;
+	int rc = profile_builder_known_kind(b, PROFILE_KIND_CPU, 10, &kind);
+
+	if (!rc)
+		rc = profile_builder_series(b, kind, NULL, 0, &record.series);
+	for (; !rc && count; count--)
+		rc = profile_builder_record(b, &record, values);
+	return rc;
+}
+
+/* As many of a thing as its limit says go in, and the next names the setting. */
+static void limits_are_named(void **state)
+{
+	static const struct {
+		int (*put)(struct profile_builder *b, size_t count);
+		const char *words;
+	} things[] = {{frames_put, "10 frames (limits.frames)"},
+		      {known_nodes_put, "10 stack nodes (limits.stack_nodes)"},
+		      {lone_nodes_put, "10 stack nodes (limits.stack_nodes)"},
+		      {samples_put, "10 samples (limits.samples)"}};
+	struct profile_limits limits = profile_limits_default;
+
+	(void)state;
+	limits.frames = limits.nodes = limits.records = 10;
+	for (size_t i = 0; i < ARRAY_LEN(things); i++) {
+		struct profile_builder *b = NULL;
+
+		assert_int_equal(profile_builder_new(&limits, &b), 0);
+		assert_int_equal(things[i].put(b, 10), 0);
+		assert_int_equal(profile_builder_again(b), 0);
+		assert_int_equal(things[i].put(b, 11), -E2BIG);
+		assert_non_null(strstr(profile_builder_error(b), things[i].words));
+		assert_null(profile_builder_finish(b));
+	}
+}
+
+static void text_beyond_its_limit_is_named(void **state)
+{
+	struct profile_limits limits = profile_limits_default;
+	struct profile_builder *b = NULL;
+	uint32_t string;
+
+	(void)state;
+	limits.string_bytes = 100;
+	assert_int_equal(profile_builder_new(&limits, &b), 0);
+	assert_int_equal(profile_builder_string(b, STR("short"), &string), 0);
+	assert_int_equal(
+	    profile_builder_string(b, (struct str){(const char[100]){"x"}, 100}, &string), -E2BIG);
+	assert_non_null(
+	    strstr(profile_builder_error(b), "100 bytes of text (limits.string_bytes)"));
+	profile_builder_free(b);
 }
 
 static void types_have_aliases(void **state)
@@ -417,8 +616,13 @@ int main(void)
 	    cmocka_unit_test(names_beyond_what_programs_have_are_looked_for),
 	    cmocka_unit_test(a_stack_is_found_again_at_any_depth),
 	    cmocka_unit_test(identities_hold_between_batches),
+	    cmocka_unit_test(a_series_keeps_its_service_whatever_comes_first),
+	    cmocka_unit_test(where_few_labels_may_be_the_service_is_first),
+	    cmocka_unit_test(the_last_of_equal_keys_counts_in_a_full_series),
 	    cmocka_unit_test(deep_stacks_keep_both_ends),
+	    cmocka_unit_test(a_depth_below_the_most_is_kept_to),
 	    cmocka_unit_test(limits_are_named),
+	    cmocka_unit_test(text_beyond_its_limit_is_named),
 	    cmocka_unit_test(types_have_aliases),
 	    cmocka_unit_test(every_type_can_be_asked_for),
 	    cmocka_unit_test(records_keep_their_values),

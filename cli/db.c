@@ -63,23 +63,23 @@ static void progress(const struct job *job, const char *what, const char *name)
 	(void)fflush(stderr);
 }
 
-static int each_file(struct job *job, const char *what,
+/* `from_sums`: from the sums down to the records.  A file says how much of those below it has, so that
+ * a copy of it must not be newer than theirs. */
+static int each_file(struct job *job, const char *what, bool from_sums,
 		     int (*fn)(struct job *, json_t *, const char *))
 {
 	json_t *answer, *files, *file;
 	int code = db_ask(job, NULL, NULL, (struct str){0}, &answer);
-	size_t i;
 
 	files = json_object_get(answer, "files");
 	job->count = json_array_size(files);
-	json_array_foreach(files, i, file)
-	{
+	for (size_t i = 0; !code && i < job->count; i++) {
+		file = json_array_get(files, from_sums ? job->count - 1 - i : i);
 		const char *name = json_string_value(json_object_get(file, "name"));
 
 		job->at = i + 1;
 		progress(job, what, name ? name : "");
-		if (!code)
-			code = fn(job, file, name ? name : "");
+		code = fn(job, file, name ? name : "");
 	}
 	json_decref(answer);
 	return code;
@@ -102,7 +102,7 @@ static int stats(struct job *job)
 	json_t *answer;
 
 	if (!job->o->json)
-		return each_file(job, "", stats_one);
+		return each_file(job, "", false, stats_one);
 	int code = db_ask(job, NULL, NULL, (struct str){0}, &answer);
 
 	if (!code) {
@@ -131,7 +131,7 @@ static int check_one(struct job *job, json_t *file, const char *name)
 
 static int check(struct job *job)
 {
-	int code = each_file(job, "checking", check_one);
+	int code = each_file(job, "checking", false, check_one);
 
 	if (code)
 		return code;
@@ -198,7 +198,7 @@ static int backup(struct job *job, const char *directory)
 	job->out = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (job->out < 0)
 		return complain(EXIT_RUNTIME, "%s: %s", directory, strerror(errno));
-	int code = each_file(job, "copying", backup_one);
+	int code = each_file(job, "copying", true, backup_one);
 
 	fd_close(&job->out);
 	if (!code)
@@ -256,7 +256,7 @@ static int export(struct job *job, const char *path)
 	job->out = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (job->out < 0)
 		return complain(EXIT_RUNTIME, "%s: %s", path, strerror(errno));
-	int code = each_file(job, "copying", export_one);
+	int code = each_file(job, "copying", true, export_one);
 
 	if (!code && (fd_write_all(job->out, end, sizeof(end)) || fsync(job->out)))
 		code = complain(EXIT_RUNTIME, "%s: %s", path, strerror(errno));
@@ -355,7 +355,7 @@ static int import(struct job *job, const char *path)
 static int compact(struct job *job, const char *path)
 {
 	(void)path;
-	return each_file(job, "compacting", compact_one);
+	return each_file(job, "compacting", false, compact_one);
 }
 
 static int stats_of(struct job *job, const char *path)

@@ -209,8 +209,9 @@ int status_of(int rc)
 	static const struct {
 		int code, status;
 	} statuses[] = {
-	    {-EINVAL, 400}, {-EOPNOTSUPP, 415}, {-E2BIG, 413}, {-ENOENT, 404}, {-EAGAIN, 503},
-	    {-ETIME, 503},  {-ENOSPC, 507},     {-EPERM, 403}, {-ENOMEM, 503}, {-EDQUOT, 429},
+	    {-EINVAL, 400}, {-EOPNOTSUPP, 415}, {-E2BIG, 413},  {-ENOENT, 404},
+	    {-EAGAIN, 503}, {-ETIME, 503},      {-ENOSPC, 507}, {-EPERM, 403},
+	    {-ENOMEM, 503}, {-EDQUOT, 429},     {-EEXIST, 409},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(statuses); i++)

@@ -303,8 +303,8 @@ static int commit_group(struct group *g, const struct profile *const *profiles, 
 	return rc;
 }
 
-/* What has been committed is known from now on; without memory for that, the file is read again. */
-static void remember(struct sqlite_store *s, int64_t start_ns, const struct profile *p)
+/* What has been committed is known from now on. */
+static int remember(struct sqlite_store *s, int64_t start_ns, const struct profile *p)
 {
 	int rc = 0;
 
@@ -313,7 +313,7 @@ static void remember(struct sqlite_store *s, int64_t start_ns, const struct prof
 				      p->cursors[i].position, start_ns);
 	if (!rc && p->upload_id)
 		rc = known_add_upload(&s->known, storage_upload_key(p), p->arrived_ns);
-	(void)rc;
+	return rc;
 }
 
 static int put_group(struct sqlite_store *s, int64_t start_ns,
@@ -377,6 +377,8 @@ static size_t mark_group(struct sqlite_store *s, int64_t start_ns,
 static void settle_group(struct sqlite_store *s, int64_t start_ns,
 			 const struct profile *const *profiles, size_t count, int *results, int rc)
 {
+	int forgot = 0;
+
 	for (size_t i = 0; i < count; i++) {
 		if (results[i] != IN_GROUP && results[i] != AGAIN_IN_GROUP)
 			continue;
@@ -384,11 +386,14 @@ static void settle_group(struct sqlite_store *s, int64_t start_ns,
 			results[i] = rc;
 		} else if (results[i] == IN_GROUP) {
 			results[i] = STORAGE_STORED;
-			remember(s, start_ns, profiles[i]);
+			forgot |= remember(s, start_ns, profiles[i]);
 		} else {
 			results[i] = STORAGE_DUPLICATE;
 		}
 	}
+	/* Without memory for that nothing goes into the file before it has been read again. */
+	if (forgot)
+		files_writer_drop(s, files_find(s, 0, start_ns));
 }
 
 static void count_results(struct sqlite_store *s, const int *results, size_t count)

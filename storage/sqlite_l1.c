@@ -318,13 +318,14 @@ static int next_step(struct open_file *day, int64_t *ret_step, struct err *err)
 	return db_run(&day->db, stmt, err);
 }
 
-/* L2 takes whole hours: the first step of an hour says that those before are complete. */
+/* L2 takes whole hours: the first step of an hour says that those before are complete.  A step that
+ * takes what is not due says nothing of hours. */
 static void note_step(struct period_file *day, int64_t step, int64_t arrived_before_ns)
 {
 	int64_t hour_ns = clock_window_ns(arrived_before_ns - 1, STORAGE_L2_WINDOW_NS);
 
 	day->last = step;
-	if (hour_ns > day->hour_ns) {
+	if (arrived_before_ns != INT64_MAX && hour_ns > day->hour_ns) {
 		day->hour_ns = hour_ns;
 		day->hour_step = step - 1;
 	}

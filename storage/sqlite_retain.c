@@ -178,14 +178,15 @@ static bool is_needed(const struct sqlite_store *s, const struct period_file *fi
 	return false;
 }
 
-/* The oldest file of a level, unless it is the only one. */
+/* The oldest file of a level that may go, unless it is the newest one. */
 static struct period_file *oldest(struct sqlite_store *s, int level)
 {
-	for (size_t i = 0; i + 1 < s->files_count; i++)
-		if (s->files[i]->level == level)
-			return s->files[i + 1]->level == level && !is_needed(s, s->files[i])
-				   ? s->files[i]
-				   : NULL;
+	for (size_t i = 0; i + 1 < s->files_count; i++) {
+		struct period_file *file = s->files[i];
+
+		if (file->level == level && !file->stuck && !is_needed(s, file))
+			return s->files[i + 1]->level == level ? file : NULL;
+	}
 	return NULL;
 }
 
@@ -229,8 +230,26 @@ static int carry_uploads(struct sqlite_store *s, struct period_file *file, int64
 	return rc;
 }
 
+/* Whether all commits of a file are on disk from now on, whoever reads it. */
+static bool is_synced(struct open_file *file)
+{
+	struct err ignored = {0};
+
+	return !file || !db_sync(&file->db, &ignored) || db_checkpoint_within(&file->db, 0);
+}
+
+/* With `sync_within_seconds` other levels' commits are put off, too. */
+static int sync_all(struct sqlite_store *s, struct err *err)
+{
+	for (size_t i = 0; s->options.sync_within_ns && i < SQLITE_WRITERS_MAX; i++)
+		if (!is_synced(s->writing[i]))
+			return err_set(err, -EIO, "storage: %s: its WAL cannot be synced",
+				       s->writing[i]->entry->name);
+	return 0;
+}
+
 /* The next level gets what this one still has alone before it goes; a full disk is the one reason
- * not to wait. */
+ * not to wait.  What cannot be rolled up stays, and costs the others nothing. */
 static int roll_up_and_drop(struct sqlite_store *s, struct period_file *file, int64_t now_ns,
 			    struct err *err)
 {
@@ -238,12 +257,17 @@ static int roll_up_and_drop(struct sqlite_store *s, struct period_file *file, in
 
 	if (!rc)
 		rc = carry_uploads(s, file, now_ns, err);
-	if (rc == -ENOSPC)
+	if (!rc)
+		rc = sync_all(s, err);
+	if (rc == -ENOSPC) {
 		sqlite_note(s, "disk full: %s went before it was rolled up", file->name);
-	else if (rc)
-		return rc;
-	drop_file(s, file);
-	return 0;
+		rc = 0;
+	}
+	if (!rc)
+		drop_file(s, file);
+	else
+		file->stuck = true;
+	return rc;
 }
 
 /* Only what is open for writing grows, and a month is many files to ask for each second. */
@@ -300,54 +324,74 @@ static int64_t l0_room(struct sqlite_store *s)
 	return below(s->options.l0_bytes_max, level_bytes(s, 0));
 }
 
+/* The first failure of several is what is told. */
+static int first(int failed, int rc)
+{
+	return failed ? failed : rc;
+}
+
 static int drop_old(struct sqlite_store *s, int64_t now_ns, struct err *err)
 {
 	const int64_t ages_ns[SQLITE_LEVELS] = {s->options.l0_age_ns, s->options.l1_age_ns,
 						s->options.l2_age_ns};
 	struct period_file *file;
-	int rc = 0;
+	int failed = 0;
 
 	for (int level = 0; level < SQLITE_LEVELS; level++)
-		while (!rc && (file = oldest(s, level)) && is_too_old(file, ages_ns[level], now_ns))
-			rc = roll_up_and_drop(s, file, now_ns, err);
-	return rc;
+		while ((file = oldest(s, level)) && is_too_old(file, ages_ns[level], now_ns))
+			failed = first(failed, roll_up_and_drop(s, file, now_ns, err));
+	return failed;
+}
+
+/* *ret_left is what may still be written. */
+static int apply_budgets(struct sqlite_store *s, int64_t now_ns, int64_t *ret_left, struct err *err)
+{
+	int64_t left = l0_room(s), all;
+	struct period_file *file;
+	int failed = 0;
+
+	for (; left < 0 && (file = oldest(s, 0)); left = l0_room(s))
+		failed = first(failed, roll_up_and_drop(s, file, now_ns, err));
+	/* Over the whole budget the detail goes first, as long as the level above has the sums. */
+	all = room(s);
+	for (int level = 0; level < SQLITE_LEVELS; level++)
+		for (; all < 0 && (file = oldest(s, level)); all = room(s))
+			failed = first(failed, roll_up_and_drop(s, file, now_ns, err));
+	*ret_left = MIN(left, all);
+	return failed;
 }
 
 static int apply_retention(struct sqlite_store *s, int64_t now_ns, struct err *err)
 {
-	int64_t waited_ns = now_ns - s->weighed_ns, left = INT64_MAX;
-	struct period_file *file;
-	int rc = drop_old(s, now_ns, err);
+	int64_t waited_ns = now_ns - s->weighed_ns, left;
+
+	for (size_t i = 0; i < s->files_count; i++)
+		s->files[i]->stuck = false;
+	int failed = drop_old(s, now_ns, err);
 
 	/* Each size is a look-up of a path, and there was room for longer than this. */
-	if (rc || (s->weighed_ns && waited_ns >= 0 && waited_ns < WEIGH_EVERY_NS))
-		return rc;
+	if (s->weighed_ns && waited_ns >= 0 && waited_ns < WEIGH_EVERY_NS)
+		return failed;
 	s->weighed_ns = 0;
-	while (!rc && (left = l0_room(s)) < 0 && (file = oldest(s, 0)))
-		rc = roll_up_and_drop(s, file, now_ns, err);
-	/* Over the whole budget the detail goes first, as long as the level above has the sums. */
-	int64_t all = rc ? -1 : room(s);
-
-	for (int level = 0; level < SQLITE_LEVELS; level++)
-		while (!rc && all < 0 && (file = oldest(s, level))) {
-			rc = roll_up_and_drop(s, file, now_ns, err);
-			all = room(s);
-		}
-	if (!rc && MIN(left, all) > WEIGH_ROOM)
+	failed = first(failed, apply_budgets(s, now_ns, &left, err));
+	if (!failed && left > WEIGH_ROOM)
 		s->weighed_ns = now_ns;
-	return rc;
+	return failed;
 }
 
 /* ---- maintain ---- */
 
+/* What is wrong with one file costs the others nothing. */
+
 static int derive_all(struct sqlite_store *s, int64_t now_ns, struct err *err)
 {
 	int64_t closed_ns = clock_window_ns(now_ns - GRACE_NS, STORAGE_L1_WINDOW_NS);
-	int calls = 0, rc = 0;
+	int calls = 0, failed = 0;
 
-	for (size_t i = 0; !rc && i < s->files_count && s->files[i]->level == 0; i++) {
+	for (size_t i = 0; i < s->files_count && s->files[i]->level == 0; i++) {
 		struct period_file *source = s->files[i];
 		bool more = true;
+		int rc = 0;
 
 		/* Most files have nothing new, and are not even opened. */
 		while (!rc && more && source->derived < source->last && calls < DERIVE_CALLS_MAX) {
@@ -356,20 +400,21 @@ static int derive_all(struct sqlite_store *s, int64_t now_ns, struct err *err)
 		}
 		if (rc == -EBADMSG)
 			rc = retain_damaged(s, err);
+		failed = first(failed, rc);
 		/* Deriving can add L1 files, which stand behind; damage can take this one away. */
 		if (i < s->files_count && s->files[i] != source)
 			i--;
 	}
-	return rc;
+	return failed;
 }
 
 /* Hours that are complete go from L1 to L2. */
 static int roll_all(struct sqlite_store *s, int64_t now_ns, struct err *err)
 {
 	bool more = false;
-	int rc = 0;
+	int failed = 0;
 
-	for (size_t i = 0; !rc && !more && i < s->files_count; i++) {
+	for (size_t i = 0; !more && i < s->files_count; i++) {
 		struct period_file *file = s->files[i];
 
 		if (file->level != 1)
@@ -377,29 +422,33 @@ static int roll_all(struct sqlite_store *s, int64_t now_ns, struct err *err)
 		/* Nothing has come for an hour: what there is, is complete. */
 		if (now_ns - file->hour_ns > 2 * STORAGE_L2_WINDOW_NS)
 			file->hour_step = file->last;
-		rc = l2_derive(s, file, file->hour_step, &more, err);
+		int rc = l2_derive(s, file, file->hour_step, &more, err);
+
 		if (rc == -EBADMSG)
 			rc = retain_damaged(s, err);
+		failed = first(failed, rc);
 		if (i < s->files_count && s->files[i] != file)
 			i--;
 	}
-	return rc;
+	return failed;
 }
 
 /* Hours that are over and in L1.  A reader that has read L1's watermark before the last batches
  * were derived must be gone: its deadline is far shorter than this. */
 static int pack_all(struct sqlite_store *s, int64_t now_ns, struct err *err)
 {
-	bool more = false;
-	int rc = 0;
+	bool more = false, damaged = false;
+	int failed = 0;
 
-	for (size_t i = 0; !rc && !more && i < s->files_count && s->files[i]->level == 0; i++) {
+	for (size_t i = 0; !more && i < s->files_count && s->files[i]->level == 0; i++) {
 		struct period_file *file = s->files[i];
+		bool over = file->end_ns + PACK_AFTER_NS < now_ns && file->derived > file->packed;
+		int rc = over ? pack_l0(s, file, &more, err) : 0;
 
-		if (file->end_ns + PACK_AFTER_NS < now_ns && file->derived > file->packed)
-			rc = pack_l0(s, file, &more, err);
+		damaged |= rc == -EBADMSG;
+		failed = first(failed, rc == -EBADMSG ? 0 : rc);
 	}
-	return rc == -EBADMSG ? retain_damaged(s, err) : rc;
+	return first(failed, damaged ? retain_damaged(s, err) : 0);
 }
 
 /* While a file is written, SQLite moves its WAL every 4 MB; oftener would write the same pages
@@ -407,18 +456,22 @@ static int pack_all(struct sqlite_store *s, int64_t now_ns, struct err *err)
  * over. */
 static void checkpoint_all(struct sqlite_store *s, int64_t now_ns)
 {
+	int64_t waited_ns = now_ns - s->synced_ns; /* below 0: the clock was set back */
 	bool sync = s->options.sync_within_ns &&
-		    now_ns - s->synced_ns >= s->options.sync_within_ns - MAINTAIN_EVERY_NS;
+		    (waited_ns < 0 || waited_ns >= s->options.sync_within_ns - MAINTAIN_EVERY_NS);
+	bool synced = sync;
 
 	for (size_t i = 0; i < SQLITE_WRITERS_MAX; i++) {
 		bool over = s->writing[i] && s->writing[i]->entry->end_ns + GRACE_NS < now_ns;
 
-		if (s->writing[i] && (sync || over))
-			db_checkpoint(&s->writing[i]->db, over);
+		if (over)
+			db_checkpoint(&s->writing[i]->db, true);
+		if (sync)
+			synced &= is_synced(s->writing[i]);
 		if (s->writing[i])
 			files_bound_wal(s->writing[i]);
 	}
-	if (sync)
+	if (synced)
 		s->synced_ns = now_ns;
 }
 
@@ -440,32 +493,34 @@ static void close_idle(struct sqlite_store *s, int64_t now_ns)
 	}
 }
 
+static int forget_known(struct sqlite_store *s, int64_t now_ns, struct err *err)
+{
+	int64_t waited_ns = now_ns - s->forgotten_ns; /* below 0: the clock was set back */
+
+	if (waited_ns >= 0 && waited_ns <= FORGET_EVERY_NS)
+		return 0;
+	s->forgotten_ns = now_ns;
+	return known_forget(&s->known, now_ns - STORAGE_UPLOAD_ID_NS,
+			    now_ns - s->options.l0_age_ns - STORAGE_L0_FILE_NS)
+		   ? err_set(err, -ENOMEM, "storage: out of memory")
+		   : 0;
+}
+
 int sqlite_maintain(struct storage *store, int64_t now_ns, struct err *err)
 {
+	/* Each does what it can, whatever another could not. */
+	static int (*const steps[])(struct sqlite_store *, int64_t, struct err *) = {
+	    derive_all, roll_all, pack_all, apply_retention, forget_known};
 	struct sqlite_store *s = sqlite_of(store);
+	struct err later = {0};
 	int rc = retain_damaged(s, err);
 
 	if (!rc)
 		rc = check_doubtful(s, err);
 	if (rc > 0)
 		return 0;
-	if (!rc)
-		rc = derive_all(s, now_ns, err);
-	if (!rc)
-		rc = roll_all(s, now_ns, err);
-	if (!rc)
-		rc = pack_all(s, now_ns, err);
-	if (!rc || rc == -ENOSPC) {
-		int retained = apply_retention(s, now_ns, err);
-
-		rc = rc ? rc : retained;
-	}
-	if (!rc && now_ns - s->forgotten_ns > FORGET_EVERY_NS) {
-		s->forgotten_ns = now_ns;
-		if (known_forget(&s->known, now_ns - STORAGE_UPLOAD_ID_NS,
-				 now_ns - s->options.l0_age_ns - STORAGE_L0_FILE_NS))
-			rc = err_set(err, -ENOMEM, "storage: out of memory");
-	}
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
+		rc = first(rc, steps[i](s, now_ns, rc ? &later : err));
 	checkpoint_all(s, now_ns);
 	close_idle(s, now_ns);
 	return rc == -EBADMSG ? -EIO : rc;

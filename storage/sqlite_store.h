@@ -78,6 +78,7 @@ struct period_file {
 	uint64_t bytes;    /* on disk when it was closed; 0: to be asked for */
 	int64_t derived;   /* L0: batches up to here are in L1; -1: not known */
 	bool unsynced;     /* L1: its last commits may go with the power */
+	bool stuck;        /* it could not be rolled up in this pass, and stays */
 	int64_t hour_ns;   /* L1: the hour in which its last step was written */
 	int64_t hour_step; /* L1: the last step of the hours before, which L2 may take */
 	int64_t packed;    /* L0: batches up to here are packed */

@@ -28,7 +28,13 @@ static int sync_folder(const struct sqlite_store *s, int level, struct err *err)
 static void remove_leftovers(const struct sqlite_store *s, const struct period_file *file)
 {
 	char path[SQLITE_PATH_MAX];
+	struct stat st;
 
+	/* A file that is there has a WAL of its own, though it was not loaded: it is a newer
+	 * release's. */
+	files_path(s, file->name, "", path);
+	if (!stat(path, &st) && st.st_size)
+		return;
 	files_path(s, file->name, "-wal", path);
 	(void)unlink(path);
 	files_path(s, file->name, "-shm", path);

@@ -282,6 +282,64 @@ static void a_failed_name_loses_nothing_acknowledged(void **state)
 		      DISK_UNLINK | DISK_RENAME | DISK_MKDIR | DISK_OPEN | DISK_TRUNCATE, EIO);
 }
 
+static struct profile *upload_make(const char *stack, const char *id)
+{
+	struct maker m;
+
+	maker_init(&m, 1000, 1);
+	maker_span(&m, T0, T0, T0);
+	maker_series(&m, PROFILE_KIND_CPU, "service=a");
+	maker_record(&m, stack, T0, 1, 1, 1);
+	maker_upload(&m, id);
+	return maker_finish(&m);
+}
+
+#define UPLOADS 40 /* of a store, so that what it knows has to grow */
+
+/* How many puts were acknowledged though their nth allocation failed.  *calls: the most of one. */
+static uint64_t uploads_without(uint64_t nth, uint64_t *calls)
+{
+	struct fixture f = {.backend = &storage_sqlite};
+	uint64_t stored = 0;
+
+	fixture_init(&f, &storage_sqlite);
+	for (int i = 0; i < UPLOADS; i++) {
+		char id[16];
+
+		(void)snprintf(id, sizeof(id), "id%d", i);
+		struct profile *p = upload_make(id, id);
+		const struct profile *list[] = {p};
+		int first, again;
+
+		disk_fail(DISK_MEMORY, nth, false, ENOMEM);
+		int rc = storage_put(f.store, list, 1, &first, NULL);
+
+		*calls = MAX(*calls, disk_calls());
+		disk_fail(0, 0, false, 0);
+		assert_int_equal(storage_put(f.store, list, 1, &again, NULL), 0);
+		if (!rc && first == STORAGE_STORED) {
+			stored++;
+			assert_int_equal(again, STORAGE_DUPLICATE);
+		}
+		profile_free(p);
+	}
+	fixture_release(&f);
+	return stored;
+}
+
+/* Whichever allocation of a put fails: what was acknowledged and is sent again counts once. */
+static void without_memory_an_upload_counts_once(void **state)
+{
+	uint64_t calls = 1, stored = 0;
+
+	(void)state;
+	for (uint64_t nth = 1; nth <= calls; nth++)
+		stored += uploads_without(nth, &calls);
+	print_message("%llu allocations, %llu times acknowledged without one\n",
+		      (unsigned long long)calls, (unsigned long long)stored);
+	assert_true(calls > 20 && stored > 0);
+}
+
 static void a_failed_allocation_loses_nothing_acknowledged(void **state)
 {
 	(void)state;
@@ -316,6 +374,7 @@ int main(void)
 	    cmocka_unit_test(a_full_disk_loses_nothing_acknowledged),
 	    cmocka_unit_test(a_failed_sync_loses_nothing_acknowledged),
 	    cmocka_unit_test(a_failed_name_loses_nothing_acknowledged),
+	    cmocka_unit_test(without_memory_an_upload_counts_once),
 	    cmocka_unit_test(a_failed_allocation_loses_nothing_acknowledged),
 	};
 

@@ -297,6 +297,71 @@ static void a_floor_of_free_disk_is_kept(void **state)
 	expect_scan(&f, &scan, "main 5/5\n");
 }
 
+/* An hour that cannot be opened stays where it is, and the others go when their time is over. */
+static void what_one_file_cannot_do_costs_the_others_nothing(void **state)
+{
+	struct hash128 id = cpu_series();
+	struct storage_scan scan = scan_of(&id, T0, LATER);
+	char away[300];
+
+	(void)state;
+	for (int hour = 0; hour < 6; hour++)
+		fixture_put(&f, cpu_at(T0 + SECONDS(3600) * hour, "main", 1));
+	fixture_close(&f);
+	f.options.l0_age_ns = SECONDS(3600);
+	fixture_open(&f);
+	(void)snprintf(away, sizeof(away), "%s/away", f.dir);
+	assert_int_equal(rename(path_of("l0/20260101T01.db"), away), 0);
+	assert_int_equal(mkdir(path_of("l0/20260101T01.db"), 0700), 0);
+	assert_true(storage_maintain(f.store, T0 + SECONDS(3600) * 8, NULL) < 0);
+	assert_false(is_there(L0_FILE));
+	assert_true(is_there("l0/20260101T01.db"));
+	for (int hour = 2; hour < 5; hour++) {
+		char name[40];
+
+		(void)snprintf(name, sizeof(name), "l0/20260101T%02d.db", hour);
+		assert_false(is_there(name));
+	}
+	assert_int_equal(rmdir(path_of("l0/20260101T01.db")), 0);
+	assert_int_equal(rename(away, path_of("l0/20260101T01.db")), 0);
+	fixture_maintain(&f, T0 + SECONDS(3600) * 8);
+	assert_false(is_there("l0/20260101T01.db"));
+	expect_scan(&f, &scan, "main 6/6\n");
+}
+
+static int64_t count_of(const char *name, const char *sql)
+{
+	sqlite3 *db;
+	sqlite3_stmt *stmt;
+
+	assert_int_equal(sqlite3_open_v2(path_of(name), &db, SQLITE_OPEN_READONLY, NULL),
+			 SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+	int64_t count = sqlite3_column_int64(stmt, 0);
+
+	(void)sqlite3_finalize(stmt);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	return count;
+}
+
+/* An hour that goes for its size before its last batches are due does not keep L2 from the next. */
+static void an_hour_that_goes_early_keeps_no_other_from_l2(void **state)
+{
+	(void)state;
+	fixture_close(&f);
+	f.options.l0_bytes_max = 1; /* all but the newest */
+	fixture_open(&f);
+	for (int64_t at = 0; at < 6 * 3600; at += at % 3600 < 20 || at % 3600 >= 3580 ? 2 : 20) {
+		int64_t now_ns = T0 + SECONDS(at);
+
+		fixture_put(&f, cpu_at(now_ns, "main", 1));
+		fixture_maintain(&f, now_ns);
+	}
+	assert_false(is_there(L0_FILE));
+	assert_true(count_of(L1_FILE, "SELECT count(*) FROM pack") >= 4);
+}
+
 /* A day with more hours than are derived in one call, and than are open for writing at once. */
 static void every_hour_is_derived(void **state)
 {
@@ -746,23 +811,30 @@ static void a_lost_day_is_derived_again(void **state)
 static void a_file_of_a_newer_release_is_left_alone(void **state)
 {
 	struct hash128 id = cpu_series();
-	struct storage_scan scan = scan_of(&id, T0, LATER);
+	struct storage_scan scan = scan_of(&id, T0 - SECONDS(3600), LATER);
 	struct profile *p = cpu_at(T0, "main", 1);
 	const struct profile *list[] = {p};
+	char command[400];
 	int result;
 
 	(void)state;
 	fixture_put(&f, cpu_at(T0, "newer", 1));
-	fixture_put(&f, cpu_at(T0 + SECONDS(3600), "kept", 2));
-	fixture_close(&f);
+	fixture_put(&f, cpu_at(T0 - SECONDS(3600), "kept", 2));
+	/* As a release that was killed leaves it: all is in its WAL. */
 	execute(L0_FILE, "PRAGMA user_version = 99");
+	(void)snprintf(command, sizeof(command), "cd %s && cp " L0_FILE "* .", f.dir);
+	assert_int_equal(system(command), 0);
+	fixture_close(&f);
+	(void)snprintf(command, sizeof(command),
+		       "cd %s && rm " L0_FILE " && mv 20260101T00.db 20260101T00.db-wal l0", f.dir);
+	assert_int_equal(system(command), 0);
 	fixture_open(&f);
 	expect_note("newer release");
 	expect_scan(&f, &scan, "kept 2/1\n");
 	assert_int_equal(storage_put(f.store, list, 1, &result, NULL), -ENOTSUP);
 	assert_int_equal(result, -ENOTSUP);
-	assert_true(is_there(L0_FILE));
 	profile_free(p);
+	assert_int_equal(count_of(L0_FILE, "PRAGMA user_version"), 99);
 }
 
 /* ---- a full disk ---- */
@@ -884,6 +956,8 @@ int main(void)
 	    CASE(what_another_left_in_a_wal_is_moved_before_it_counts),
 	    CASE(a_reader_cannot_checkpoint),
 	    CASE(a_floor_of_free_disk_is_kept),
+	    CASE(what_one_file_cannot_do_costs_the_others_nothing),
+	    CASE(an_hour_that_goes_early_keeps_no_other_from_l2),
 	    CASE(every_hour_is_derived),
 	    CASE(a_lost_day_does_not_count_twice_above),
 	    CASE(a_cut_window_without_l0_counts_at_its_start),

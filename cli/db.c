@@ -63,8 +63,8 @@ static void progress(const struct job *job, const char *what, const char *name)
 	(void)fflush(stderr);
 }
 
-/* `from_sums`: from the sums down to the records.  A file says how much of those below it has, so that
- * a copy of it must not be newer than theirs. */
+/* `from_sums`: from the sums down to the records.  A file says how much of those below it has, so
+ * that a copy of it must not be newer than theirs. */
 static int each_file(struct job *job, const char *what, bool from_sums,
 		     int (*fn)(struct job *, json_t *, const char *))
 {
@@ -293,9 +293,10 @@ static int import_one(struct job *job, json_t *known, const char *name, struct s
 
 static int import_tar(struct job *job, json_t *known, struct str archive)
 {
+	size_t at = 0;
 	int code = 0;
 
-	for (size_t at = 0; !code && at + TAR_BLOCK <= archive.len && archive.ptr[at];) {
+	while (!code && at + TAR_BLOCK <= archive.len && archive.ptr[at]) {
 		char name[101], size[13];
 
 		(void)snprintf(name, sizeof(name), "%.100s", archive.ptr + at);
@@ -309,6 +310,9 @@ static int import_tar(struct job *job, json_t *known, struct str archive)
 		code = import_one(job, known, name, (struct str){archive.ptr + at, len});
 		at += (len + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
 	}
+	if (!code && at + TAR_BLOCK > archive.len)
+		code =
+		    complain(EXIT_RUNTIME, "the archive is cut short: not all of it was taken in");
 	return code;
 }
 

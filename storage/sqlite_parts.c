@@ -227,14 +227,27 @@ static int write_aside(const char *path, const void *bytes, size_t len, struct e
 		  : 0;
 }
 
-static int check_aside(const char *path, int level, struct err *err)
+/* Whole, of this level, and of the period that its name says. */
+static int check_aside(const char *path, int level, int64_t start_ns, struct err *err)
 {
+	static const char *const own[SQLITE_LEVELS] = {"SELECT 1 FROM batch", "SELECT 1 FROM pack",
+						       "SELECT 1 FROM window"};
+	struct period_file *entry = files_new(level, start_ns);
+	sqlite3_stmt *stmt;
 	struct db db;
+
+	if (!entry)
+		return err_set(err, -ENOMEM, "storage: out of memory");
 	int rc = db_open_writer(&db, path, (enum db_kind)level, false, err);
 
 	if (!rc)
 		rc = db_check(&db, err);
+	if (!rc)
+		rc = db_prepare(&db, own[level], &stmt, err);
+	if (!rc)
+		rc = files_meta(&db, entry, err);
 	db_close(&db);
+	free(entry);
 	return rc == -EBADMSG ? -EINVAL : rc;
 }
 
@@ -256,7 +269,7 @@ int sqlite_adopt(struct storage *store, const char *part, const void *bytes, siz
 	int rc = write_aside(aside, bytes, len, err);
 
 	if (!rc)
-		rc = check_aside(aside, level, err);
+		rc = check_aside(aside, level, start_ns, err);
 	if (!rc && rename(aside, path))
 		rc = err_set(err, -EIO, "storage: %s: %s", path, strerror(errno));
 	if (rc) {

@@ -46,12 +46,24 @@ def a_live_store_is_checked_copied_and_taken_in_elsewhere():
         archive = pathlib.Path(folder) / "store.tar"
         done = run([HEARTH, "db", "export", archive], env=env)
         assert done.returncode == 0, done
-        assert b"l0/" in run(["tar", "-tf", archive]).stdout
+        names = [name for name in run(["tar", "-tf", archive]).stdout.decode().split() if name[0] == "l"]
+        # What says how much of another it holds is copied, and taken in, before that one.
+        assert names[-1].startswith("l0/") and names == sorted(names, reverse=True), names
         done = run([HEARTH, "db", "import", archive], env=dict(env, HEARTH_SERVER=f"unix:{other.run}"))
         assert done.returncode == 0, done
         assert other.folded(query='{service="stored"}', type="cpu_samples", **{"from": "now-2h"}) == want
         done = run([HEARTH, "db", "import", archive], env=env)
         assert done.returncode == 0 and b"there already" in done.stderr, done
+        short = pathlib.Path(folder) / "short.tar"
+        whole = archive.read_bytes().rstrip(b"\0")
+        short.write_bytes(whole + b"\0" * (-len(whole) % 512))
+        done = run([HEARTH, "db", "import", short], env=env)
+        assert done.returncode == 1 and b"cut short" in done.stderr, done
+        file = next((other.directory / "data" / "l0").glob("*.db")).read_bytes()
+        for name in ("l0/20250101T00.db", "l1/20250101.db", "l2/202501.db"):
+            status, body, _ = other.request("POST", "/api/v1/db", body=file, action="import", name=name)
+            assert status in (400, 415), (name, status, body)
+        assert not list((other.directory / "data").glob("l?/2025*"))
         backup = pathlib.Path(folder) / "backup"
         assert run([HEARTH, "db", "backup", backup], env=env).returncode == 0
         with Agent(store=f"sqlite:{backup}") as third:

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "storage/sqlite_db.h"
 #include "tests/support/disk.h"
 #include "tests/unit/storage/numbered.h"
 
@@ -282,6 +283,46 @@ static void a_failed_name_loses_nothing_acknowledged(void **state)
 		      DISK_UNLINK | DISK_RENAME | DISK_MKDIR | DISK_OPEN | DISK_TRUNCATE, EIO);
 }
 
+/* How often something was synced in a minute of puts, one each two seconds. */
+static uint64_t minute_of_puts(struct fixture *f, int64_t from_ns)
+{
+	disk_fail(DISK_SYNC, 0, false, 0);
+	for (int64_t at = 0; at < 60; at += 2) {
+		struct maker m;
+
+		maker_init(&m, 1000, 1);
+		maker_span(&m, from_ns + SECONDS(at), from_ns + SECONDS(at), from_ns + SECONDS(at));
+		maker_series(&m, PROFILE_KIND_CPU, "service=a");
+		maker_record(&m, "main", from_ns + SECONDS(at), 1, 1, 1);
+		fixture_put(f, maker_finish(&m));
+		fixture_maintain(f, from_ns + SECONDS(at));
+	}
+	return disk_calls();
+}
+
+/* `sync_within_seconds` holds when the clock is set back, and beside a reader that stays. */
+static void commits_that_wait_are_synced_in_time(void **state)
+{
+	struct fixture f = {.backend = &storage_sqlite};
+	const int64_t from_ns = T0 + SECONDS(3000);
+	char path[300];
+	struct db reader;
+
+	(void)state;
+	fixture_init(&f, &storage_sqlite);
+	fixture_close(&f);
+	f.options.sync_within_ns = SECONDS(10);
+	fixture_open(&f);
+	assert_true(minute_of_puts(&f, from_ns) >= 6);
+	assert_true(minute_of_puts(&f, T0) >= 6);
+	(void)snprintf(path, sizeof(path), "%s/l0/20260101T00.db", f.dir);
+	assert_int_equal(db_open_reader(&reader, path, NULL), 0);
+	assert_int_equal(db_exec(&reader, "BEGIN; SELECT count(*) FROM batch", NULL), 0);
+	assert_true(minute_of_puts(&f, T0 + SECONDS(60)) >= 6);
+	db_close(&reader);
+	fixture_release(&f);
+}
+
 static struct profile *upload_make(const char *stack, const char *id)
 {
 	struct maker m;
@@ -374,6 +415,7 @@ int main(void)
 	    cmocka_unit_test(a_full_disk_loses_nothing_acknowledged),
 	    cmocka_unit_test(a_failed_sync_loses_nothing_acknowledged),
 	    cmocka_unit_test(a_failed_name_loses_nothing_acknowledged),
+	    cmocka_unit_test(commits_that_wait_are_synced_in_time),
 	    cmocka_unit_test(without_memory_an_upload_counts_once),
 	    cmocka_unit_test(a_failed_allocation_loses_nothing_acknowledged),
 	};

@@ -155,7 +155,6 @@ static int instance_set(struct job *job)
 	struct str container = ingest_header(job->request, "Datadog-Container-ID");
 	struct str entity = ingest_header(job->request, "Datadog-Entity-ID");
 
-	ingest_tags_instance(&job->tags, job->out);
 	/* "ci-<container id>", older "cid-"; "in-<inode>" names a cgroup, which is no container's
 	 * name. */
 	for (size_t i = 0; i < ARRAY_LEN(prefixes) && !container.len; i++) {
@@ -166,6 +165,7 @@ static int instance_set(struct job *job)
 	}
 	if (container.len)
 		ingest_tag_add(&job->tags, STR("container_id"), container);
+	ingest_tags_instance(&job->tags, job->out);
 	int rc = ingest_string(job->out, container, &instance->container);
 
 	return rc ? rc : ingest_tags_upload_id(&job->tags, job->from_ns, job->out);

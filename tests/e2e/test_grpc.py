@@ -132,13 +132,18 @@ def each_failure_has_its_status():
         agent.stop()
 
 
+def settle(agent, settings):
+    """Starts it again with these."""
+    path = pathlib.Path(agent.directory) / "settings.yaml"
+    path.write_text(settings)
+    agent.stop()
+    agent.options += ["--config", str(path)]
+    agent.start()
+
+
 def limits_are_named():
     with agent_with_grpc() as agent:
-        folder = pathlib.Path(agent.directory)
-        (folder / "settings.yaml").write_text("limits: {body_bytes: 100000, decompressed_bytes: 3000000, ratio: 100}\n")
-        agent.stop()
-        agent.options += ["--config", str(folder / "settings.yaml")]
-        agent.start()
+        settle(agent, "limits: {body_bytes: 100000, decompressed_bytes: 3000000, ratio: 100}\n")
         status, fields = status_of(agent, message(bytes(200000)))
         assert status == "8" and "limits.body_bytes" in fields["grpc-message"], fields
         for bomb, setting in ((bytes(90 << 20), "decompressed_bytes"), (bytes(2900000), "ratio")):
@@ -203,11 +208,7 @@ def store_trouble_says_when_to_come_again():
 
 def a_quota_says_when_to_come_again_and_a_size_does_not():
     with agent_with_grpc() as agent:
-        folder = pathlib.Path(agent.directory)
-        (folder / "settings.yaml").write_text("limits: {requests_per_minute: 2, decompressed_bytes: 3000000}\n")
-        agent.stop()
-        agent.options += ["--config", str(folder / "settings.yaml")]
-        agent.start()
+        settle(agent, "limits: {requests_per_minute: 2, decompressed_bytes: 3000000}\n")
         status, fields = status_of(agent, message(gzip.compress(bytes(4000000)), 1), grpc_encoding="gzip")
         assert status == "8" and "grpc-status-details-bin" not in fields, fields
         statuses = [status_of(agent, message(request())) for _ in range(2)]

@@ -373,16 +373,7 @@ static void every_hour_is_derived(void **state)
 	for (int call = 0; call < 3; call++)
 		fixture_maintain(&f, T0 + SECONDS(3600) * 21);
 	fixture_close(&f);
-	sqlite3 *db;
-	sqlite3_stmt *stmt;
-
-	assert_int_equal(sqlite3_open(path_of(L1_FILE), &db), SQLITE_OK);
-	assert_int_equal(sqlite3_prepare_v2(db, "SELECT count(*) FROM source", -1, &stmt, NULL),
-			 SQLITE_OK);
-	assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
-	assert_int_equal(sqlite3_column_int(stmt, 0), 20);
-	(void)sqlite3_finalize(stmt);
-	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	assert_int_equal(count_of(L1_FILE, "SELECT count(*) FROM source"), 20);
 	fixture_open(&f);
 	assert_int_equal(storage_stats(f.reader, &stats, NULL), 0);
 	assert_true(stats.l2_bytes > 0);

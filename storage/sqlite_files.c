@@ -145,6 +145,7 @@ static void unref_locked(struct period_file *file)
 	if (--file->refs)
 		return;
 	recent_release(&file->recent);
+	free(file->held.files);
 	free(file);
 }
 

@@ -24,9 +24,8 @@ struct deriving {
 	struct codec_columns columns;
 };
 
-/* How far `day` holds the source; 0 when it holds nothing of it. */
-static int watermark(struct sqlite_store *s, int64_t day_ns, const struct period_file *source,
-		     int64_t *ret_derived, struct err *err)
+int l1_watermark(struct sqlite_store *s, int64_t day_ns, const struct period_file *source,
+		 int64_t *ret_derived, struct err *err)
 {
 	struct open_file *day;
 	sqlite3_stmt *stmt;
@@ -56,7 +55,7 @@ static int find_start(struct sqlite_store *s, struct period_file *source, struct
 		return 0;
 	for (int n = 0; day_ns <= source->extent.max_ns; day_ns += STORAGE_L1_FILE_NS, n++) {
 		int64_t derived = 0;
-		int rc = n < DAYS_MAX ? watermark(s, day_ns, source, &derived, err) : 0;
+		int rc = n < DAYS_MAX ? l1_watermark(s, day_ns, source, &derived, err) : 0;
 
 		if (rc)
 			return rc;
@@ -78,7 +77,7 @@ static int day_of(struct deriving *d, int64_t time_ns, struct fold **ret_day, st
 			*ret_day = &d->days[i];
 			return 0;
 		}
-	int rc = watermark(d->s, day_ns, d->source, &fold.derived, err);
+	int rc = l1_watermark(d->s, day_ns, d->source, &fold.derived, err);
 
 	if (!rc)
 		rc = l2_origins(d->s, day_ns, d->source->file_id, &fold.origins,
@@ -318,25 +317,52 @@ static int next_step(struct open_file *day, int64_t *ret_step, struct err *err)
 	return db_run(&day->db, stmt, err);
 }
 
-/* L2 takes whole hours: the first step of an hour says that those before are complete.  A step that
- * takes what is not due says nothing of hours. */
-static void note_step(struct period_file *day, int64_t step, int64_t arrived_before_ns)
+int l1_hold(struct open_file *l1, struct err *err)
+{
+	struct held *held = &l1->entry->held;
+	sqlite3_stmt *stmt;
+	int rc = db_prepare(&l1->db, "SELECT file_id, derived FROM source", &stmt, err);
+
+	held->step = -1;
+	held->count = 0;
+	while (!rc && (rc = db_step(&l1->db, stmt, err)) > 0) {
+		rc = array_grow(&held->files, sizeof(*held->files), &held->capacity,
+				held->count + 1);
+		if (rc)
+			break;
+		held->files[held->count++] = (struct held_file){sqlite3_column_int64(stmt, 0),
+								sqlite3_column_int64(stmt, 1)};
+	}
+	if (!rc)
+		held->step = l1->entry->hour_step = l1->entry->last;
+	return rc == -ENOMEM ? err_set(err, rc, "storage: out of memory") : rc;
+}
+
+/* L2 takes whole hours: before the first step of an hour those of the hours before are complete.  A
+ * step that takes what is not due says nothing of hours. */
+static int begin_hour(struct open_file *l1, int64_t arrived_before_ns, struct err *err)
 {
 	int64_t hour_ns = clock_window_ns(arrived_before_ns - 1, STORAGE_L2_WINDOW_NS);
+	struct period_file *day = l1->entry;
+	bool begins = arrived_before_ns != INT64_MAX && hour_ns > day->hour_ns;
 
-	day->last = step;
-	if (arrived_before_ns != INT64_MAX && hour_ns > day->hour_ns) {
+	if (!begins && day->held.step == day->hour_step)
+		return 0;
+	int rc = l1_hold(l1, err);
+
+	if (!rc && begins)
 		day->hour_ns = hour_ns;
-		day->hour_step = step - 1;
-	}
+	return rc;
 }
 
 static int write_day(struct deriving *d, struct fold *fold, struct open_file *day, struct err *err)
 {
 	struct extent extent = EXTENT_EMPTY;
 	int64_t source = 0, step = 0;
-	int rc = db_begin(&day->db, err);
+	int rc = begin_hour(day, d->arrived_before_ns, err);
 
+	if (!rc)
+		rc = db_begin(&day->db, err);
 	if (!rc)
 		rc = next_step(day, &step, err);
 	if (!rc)
@@ -353,7 +379,7 @@ static int write_day(struct deriving *d, struct fold *fold, struct open_file *da
 	day->entry->unsynced = true;
 	if (!rc) {
 		files_widen(d->s, day->entry, &extent);
-		note_step(day->entry, step, d->arrived_before_ns);
+		day->entry->last = step;
 	}
 	return rc;
 }

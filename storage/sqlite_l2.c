@@ -200,18 +200,17 @@ static int gather(struct rolling *r, struct err *err)
 
 /* ---- writing ---- */
 
-/* How far L1 holds each L0 file, should L1 be lost. */
-static int read_origins(struct rolling *r, struct buf *to, struct err *err)
+/* How far L1 held each L0 file at this step, should L1 be lost. */
+static int add_held(const struct held *held, struct buf *to, struct err *err)
 {
-	sqlite3_stmt *stmt;
-	int rc = db_prepare(&r->l1->db, "SELECT file_id, derived FROM source", &stmt, err);
+	int rc = 0;
 
-	while (!rc && (rc = db_step(&r->l1->db, stmt, err)) > 0) {
-		int64_t pair[2] = {sqlite3_column_int64(stmt, 0), sqlite3_column_int64(stmt, 1)};
+	for (size_t i = 0; !rc && i < held->count; i++) {
+		int64_t pair[2] = {held->files[i].file_id, held->files[i].derived};
 
 		rc = buf_add(to, pair, sizeof(pair));
 	}
-	return rc == -ENOMEM ? err_set(err, rc, "storage: out of memory") : rc;
+	return rc ? err_set(err, rc, "storage: out of memory") : 0;
 }
 
 static int commit_source(struct rolling *r, int64_t *ret_source, struct err *err)
@@ -229,7 +228,7 @@ static int commit_source(struct rolling *r, int64_t *ret_source, struct err *err
 		rc = dict_import_series(&catalogue, &t->series[r->series], &series);
 	if (rc)
 		return err_set(err, rc, "storage: %s: the dictionary is full", r->l2->entry->name);
-	rc = read_origins(r, &origins, err);
+	rc = add_held(&r->source->held, &origins, err);
 	if (!rc)
 		rc = db_prepare(&r->l2->db,
 				"INSERT INTO source(file_id, day_ns, series, derived, origins)"
@@ -374,6 +373,12 @@ int l2_derive(struct sqlite_store *s, struct period_file *source, int64_t step, 
 	*ret_more = false;
 	int rc = step > source->rolled ? open_both(&r, err) : 0;
 
+	/* The last step there is, or that of the last hour. */
+	if (!rc && step > source->rolled && source->held.step != step)
+		rc = l1_hold(r.l1, err);
+	if (source->rolling_to != step)
+		source->rolling = 0;
+	source->rolling_to = step;
 	while (!rc && step > source->rolled && !*ret_more) {
 		if (source->rolling >= r.l1->catalogue.dict.t.series_count) {
 			rc = copy_ends(&r, err);
@@ -396,6 +401,85 @@ int l2_derive(struct sqlite_store *s, struct period_file *source, int64_t step, 
 		open_file_forget(r.l2);
 	fold_release(&r.fold);
 	codec_columns_release(&r.columns);
+	return rc;
+}
+
+/* ---- packing L0 ---- */
+
+static int raise_one(struct open_file *l2, int64_t id, struct str origins, int64_t file_id,
+		     int64_t upto, struct err *err)
+{
+	struct buf raised CLEANUP(buf_release);
+	bool changes = false;
+	sqlite3_stmt *stmt;
+	int rc = 0;
+
+	buf_init(&raised, BUF_UNLIMITED);
+	for (size_t at = 0; !rc && at + 16 <= origins.len; at += 16) {
+		int64_t pair[2];
+
+		memcpy(pair, origins.ptr + at, sizeof(pair));
+		if (pair[0] == file_id && pair[1] < upto) {
+			pair[1] = upto;
+			changes = true;
+		}
+		rc = buf_add(&raised, pair, sizeof(pair));
+	}
+	if (rc)
+		return err_set(err, rc, "storage: out of memory");
+	if (!changes)
+		return 0;
+	rc = db_prepare(&l2->db, "UPDATE source SET origins = :origins WHERE id = :id", &stmt, err);
+	if (rc)
+		return rc;
+	db_bind_blob(stmt, ":origins", raised.data, raised.len);
+	db_bind_int(stmt, ":id", id);
+	return db_run(&l2->db, stmt, err);
+}
+
+static int raise_in_month(struct open_file *l2, const struct period_file *l0, int64_t upto,
+			  struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int rc = db_begin(&l2->db, err);
+
+	if (!rc)
+		rc = db_prepare(&l2->db,
+				"SELECT id, origins FROM source WHERE day_ns BETWEEN :from AND"
+				" :until",
+				&stmt, err);
+	if (rc)
+		return rc;
+	db_bind_int(stmt, ":from", files_period_start(1, l0->extent.min_ns));
+	db_bind_int(stmt, ":until", l0->extent.max_ns);
+	while (!rc && (rc = db_step(&l2->db, stmt, err)) > 0)
+		rc = raise_one(l2, sqlite3_column_int64(stmt, 0), db_column_blob(stmt, 1),
+			       l0->file_id, upto, err);
+	(void)sqlite3_reset(stmt);
+	if (!rc)
+		rc = db_commit(&l2->db, err);
+	return rc ? rc : files_sync_all(l2, SQLITE_WAL_WAIT_MS / 20, err);
+}
+
+int l2_raise_origins(struct sqlite_store *s, const struct period_file *l0, int64_t upto,
+		     struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < s->files_count; i++) {
+		const struct period_file *month = s->files[i];
+		struct open_file *l2;
+
+		if (month->level != 2 || month->start_ns > l0->extent.max_ns ||
+		    month->end_ns <= l0->extent.min_ns)
+			continue;
+		rc = files_writer(s, 2, month->start_ns, false, &l2, err);
+		if (!rc) {
+			rc = raise_in_month(l2, l0, upto, err);
+			if (rc)
+				files_failed(s, l2, rc);
+		}
+	}
 	return rc;
 }
 

@@ -3,6 +3,9 @@
  * Packing L0: the blocks of some thousand batches, each with a few records, become one for each
  * (series, instance).  All bear the number of the last batch, and so does the one row of `batch`
  * that stays, beside those with an upload id or an end.
+ *
+ * Levels above count by batches, so these must all be in L1 and in L2: a day that is lost is derived
+ * again, and then L2's watermarks say which batches it has.
  */
 #include <errno.h>
 #include <string.h>
@@ -21,8 +24,69 @@ struct packing {
 	struct codec_columns one, all;
 };
 
+/* ---- what L2 has ---- */
+
+static bool touches(const struct period_file *day, const struct period_file *l0)
+{
+	return day->level == 1 && day->start_ns <= l0->extent.max_ns &&
+	       day->end_ns > l0->extent.min_ns;
+}
+
+static struct held_file *held_of(const struct period_file *day, int64_t file_id)
+{
+	for (size_t i = 0; i < day->held.count; i++)
+		if (day->held.files[i].file_id == file_id)
+			return &day->held.files[i];
+	return NULL;
+}
+
+/* A number that changes when L2 has more of the days that the file touches. */
+static int64_t seen_of(const struct sqlite_store *s, const struct period_file *l0)
+{
+	int64_t seen = 1;
+
+	for (size_t i = 0; i < s->files_count; i++)
+		if (touches(s->files[i], l0))
+			seen += s->files[i]->rolled + 1;
+	return seen;
+}
+
+/* Up to which batch L2 has all that the file brought into one day. */
+static int limit_by(struct sqlite_store *s, const struct period_file *day,
+		    const struct period_file *l0, int64_t *limit, struct err *err)
+{
+	const struct held_file *held = held_of(day, l0->file_id);
+	int64_t in_l1 = 0;
+
+	if (day->rolled >= day->last)
+		return 0;
+	if (day->rolled < 0 || day->rolled != day->held.step) {
+		*limit = 0;
+		return 0;
+	}
+	int rc = l1_watermark(s, day->start_ns, l0, &in_l1, err);
+
+	if (!rc && in_l1 > (held ? held->derived : 0))
+		*limit = MIN(*limit, held ? held->derived : 0);
+	return rc;
+}
+
+static int find_limit(struct sqlite_store *s, const struct period_file *l0, int64_t *ret_limit,
+		      struct err *err)
+{
+	int rc = 0;
+
+	*ret_limit = l0->derived;
+	for (size_t i = 0; !rc && *ret_limit > l0->packed && i < s->files_count; i++)
+		if (touches(s->files[i], l0))
+			rc = limit_by(s, s->files[i], l0, ret_limit, err);
+	return rc;
+}
+
+/* ---- packing ---- */
+
 /* Batches until there are records enough. */
-static int find_range(struct packing *p, int64_t derived, bool *ret_more, struct err *err)
+static int find_range(struct packing *p, int64_t limit, bool *ret_more, struct err *err)
 {
 	sqlite3_stmt *stmt;
 	size_t records = 0;
@@ -34,7 +98,7 @@ static int find_range(struct packing *p, int64_t derived, bool *ret_more, struct
 	if (rc)
 		return rc;
 	db_bind_int(stmt, ":after", p->after);
-	p->upto = derived;
+	p->upto = limit;
 	while ((rc = db_step(&p->l0->db, stmt, err)) > 0) {
 		int64_t id = sqlite3_column_int64(stmt, 0), batch = sqlite3_column_int64(stmt, 1);
 
@@ -55,18 +119,18 @@ static int find_range(struct packing *p, int64_t derived, bool *ret_more, struct
 	return rc;
 }
 
-/* The days that hold batches of this file hold all of them now, touched by the last or not. */
+/* The days that hold batches of this file hold all of them now, touched by the last or not; and of
+ * these L2 has all. */
 static int raise_watermarks(struct packing *p, const struct period_file *source, struct err *err)
 {
-	int rc = 0;
+	int rc = l2_raise_origins(p->s, source, p->upto, err);
 
 	for (size_t i = 0; !rc && i < p->s->files_count; i++) {
 		struct period_file *day = p->s->files[i];
 		struct open_file *l1;
 		sqlite3_stmt *stmt;
 
-		if (day->level != 1 || day->start_ns > source->extent.max_ns ||
-		    day->end_ns <= source->extent.min_ns)
+		if (!touches(day, source))
 			continue;
 		rc = files_writer(p->s, 1, day->start_ns, false, &l1, err);
 		if (!rc)
@@ -79,6 +143,10 @@ static int raise_watermarks(struct packing *p, const struct period_file *source,
 		db_bind_int(stmt, ":upto", p->upto);
 		db_bind_int(stmt, ":id", source->file_id);
 		rc = db_run(&l1->db, stmt, err);
+		struct held_file *held = held_of(day, source->file_id);
+
+		if (!rc && held)
+			held->derived = MAX(held->derived, p->upto);
 	}
 	return rc;
 }
@@ -219,11 +287,21 @@ int pack_l0(struct sqlite_store *s, struct period_file *source, bool *ret_more, 
 {
 	struct packing p = {
 	    .s = s, .after = source->packed, .first_id = INT64_MAX, .last_id = INT64_MIN};
-	int rc = files_writer(s, 0, source->start_ns, false, &p.l0, err);
+	int64_t seen = seen_of(s, source), limit;
 
 	*ret_more = false;
+	if (source->pack_seen == seen)
+		return 0;
+	int rc = find_limit(s, source, &limit, err);
+
+	if (!rc && limit <= source->packed) {
+		source->pack_seen = seen;
+		return 0;
+	}
 	if (!rc)
-		rc = find_range(&p, source->derived, ret_more, err);
+		rc = files_writer(s, 0, source->start_ns, false, &p.l0, err);
+	if (!rc)
+		rc = find_range(&p, limit, ret_more, err);
 	if (!rc)
 		rc = raise_watermarks(&p, source, err);
 	if (!rc)
@@ -239,6 +317,8 @@ int pack_l0(struct sqlite_store *s, struct period_file *source, bool *ret_more, 
 			files_failed(s, p.l0, rc);
 		else
 			source->packed = p.upto;
+		if (!rc && !*ret_more)
+			source->pack_seen = seen;
 		if (!rc && !*ret_more) {
 			db_shrink(&p.l0->db);
 			db_checkpoint(&p.l0->db, true);

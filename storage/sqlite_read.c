@@ -196,11 +196,11 @@ static bool is_any_cut(const struct plan *p, int64_t from_ns, int64_t last_ns)
 	       (!aligned && step_of(p, from_ns) != step_of(p, last_ns));
 }
 
-bool plan_takes_window(const struct plan *p, int level, int64_t time_ns, bool source_is_there)
+bool plan_takes_window(const struct plan *p, int level, int64_t time_ns, bool is_below)
 {
 	if (is_whole(p, level, time_ns))
 		return true;
-	return !source_is_there && time_ns >= p->scan->from_ns && time_ns < p->scan->until_ns;
+	return !is_below && time_ns >= p->scan->from_ns && time_ns < p->scan->until_ns;
 }
 
 bool plan_is_above(const struct plan *p, const struct open_file *l1, size_t series, int64_t step,
@@ -220,7 +220,7 @@ bool plan_is_above(const struct plan *p, const struct open_file *l1, size_t seri
 	return false;
 }
 
-static int64_t derived_of(const struct plan *p, int64_t file_id, int64_t time_ns)
+int64_t plan_derived(const struct plan *p, int64_t file_id, int64_t time_ns)
 {
 	int64_t day_ns = files_period_start(1, time_ns);
 
@@ -254,7 +254,7 @@ bool plan_takes_record(const struct plan *p, int64_t file_id, size_t series, int
 		return false;
 	if (p->l0_only || !is_whole(p, 1, time_ns))
 		return true;
-	return batch > derived_of(p, file_id, time_ns) &&
+	return batch > plan_derived(p, file_id, time_ns) &&
 	       !(is_whole(p, 2, time_ns) && is_in_origin(p, file_id, series, batch, time_ns));
 }
 
@@ -465,7 +465,7 @@ static bool is_held(const struct plan *p, const struct period_file *l0)
 		return false;
 	for (int64_t day_ns = files_period_start(1, from_ns); day_ns <= last_ns;
 	     day_ns += STORAGE_L1_FILE_NS)
-		if (derived_of(p, l0->file_id, day_ns) < batch)
+		if (plan_derived(p, l0->file_id, day_ns) < batch)
 			return false;
 	return true;
 }
@@ -536,6 +536,23 @@ bool plan_source_is_there(const struct plan *p, struct open_file *file, int64_t 
 			there = p->sources[i] == sqlite3_column_int64(stmt, 0);
 	(void)sqlite3_reset(stmt);
 	return there;
+}
+
+int plan_takes_row(struct plan *p, struct open_file *file, const struct plan_row *row,
+		   bool *ret_takes, struct err *err)
+{
+	int level = file->entry->level, rc = 0;
+
+	*ret_takes = plan_takes_window(p, level, row->time_ns, false);
+	/* Of a whole window it does not matter what is below. */
+	if (!*ret_takes || is_whole(p, level, row->time_ns))
+		return 0;
+	bool below = plan_source_is_there(p, file, row->source);
+
+	if (!below && level == 2)
+		rc = plan_is_below(p, row, &below, err);
+	*ret_takes = !below;
+	return rc;
 }
 
 static const struct hash128 *hashes_of(void *tables)

@@ -7,7 +7,7 @@
  *	- Whole hours come from L2, as far as it has been derived.
  *	- Other whole windows of ten seconds, and what L2 does not have yet, come from L1.
  *	- Batches of L0 beyond L1's watermark, and records of cut windows, come from L0.
- *	- A cut window whose file of the level below is gone counts as a whole at its start.
+ *	- A cut window that is nowhere below, for that file is gone, counts as a whole at its start.
  * A level is read before the one below it, each file in one transaction, and its watermarks are
  * read in the same transaction as its windows: what the writer derives in between is then in
  * neither twice nor missing.
@@ -103,8 +103,25 @@ void plan_release(struct plan *plan);
 struct open_file *plan_file(const struct plan *plan, size_t i);
 
 /* Whether what a file of L1 or L2 says of the window that holds `time_ns` counts, as far as the
- * window goes. */
-bool plan_takes_window(const struct plan *plan, int level, int64_t time_ns, bool source_is_there);
+ * window goes. `is_below`: what it holds can be had from the level below. */
+bool plan_takes_window(const struct plan *plan, int level, int64_t time_ns, bool is_below);
+
+/* A row of L1 or L2. */
+struct plan_row {
+	enum plan_of { PLAN_SUM, PLAN_GAUGE, PLAN_LOSS } of;
+	struct hash128 series;
+	int64_t source, time_ns;
+	uint64_t count;
+};
+/* The same of a row, inside its file's transaction. Returns 0 or an error. */
+MUST_CHECK int plan_takes_row(struct plan *plan, struct open_file *file, const struct plan_row *row,
+			      bool *ret_takes, struct err *err);
+/* sqlite_below.c: whether a row of L2, from an L1 file that is lost, can be had from the files
+ * below; between transactions on these. */
+MUST_CHECK int plan_is_below(struct plan *plan, const struct plan_row *row, bool *ret_yes,
+			     struct err *err);
+/* Up to which batch L1 holds an L0 file, of the day of `time_ns`. */
+int64_t plan_derived(const struct plan *plan, int64_t file_id, int64_t time_ns);
 /* Whether L2 has what an L1 file wrote in `step` for a series, in an hour that is taken from L2. */
 bool plan_is_above(const struct plan *plan, const struct open_file *l1, size_t series, int64_t step,
 		   int64_t time_ns);

@@ -302,10 +302,19 @@ static int tally_row(struct tally *t, struct plan *p, struct open_file *file, sq
 	if (of < 0)
 		return 0;
 	bool takes =
-	    level ? plan_takes_window(p, level, time_ns, plan_source_is_there(p, file, from)) &&
-			!plan_is_above(p, file, (size_t)of, sqlite3_column_int64(stmt, 5), time_ns)
-		  : plan_takes_record(p, file->entry->file_id, (size_t)of, from, time_ns);
+	    !level && plan_takes_record(p, file->entry->file_id, (size_t)of, from, time_ns);
 
+	if (level && !plan_is_above(p, file, (size_t)of, sqlite3_column_int64(stmt, 5), time_ns)) {
+		struct plan_row row = {.of = PLAN_LOSS,
+				       .series = d->series[series].identity,
+				       .source = from,
+				       .time_ns = time_ns,
+				       .count = (uint64_t)sqlite3_column_int64(stmt, 4)};
+		int rc = plan_takes_row(p, file, &row, &takes, err);
+
+		if (rc)
+			return rc;
+	}
 	if (!takes)
 		return 0;
 	if (array_grow(&t->list, sizeof(*t->list), &t->capacity, t->count + 1))

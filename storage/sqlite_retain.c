@@ -230,21 +230,16 @@ static int carry_uploads(struct sqlite_store *s, struct period_file *file, int64
 	return rc;
 }
 
-/* Whether all commits of a file are on disk from now on, whoever reads it. */
-static bool is_synced(struct open_file *file)
-{
-	struct err ignored = {0};
-
-	return !file || !db_sync(&file->db, &ignored) || db_checkpoint_within(&file->db, 0);
-}
-
 /* With `sync_within_seconds` other levels' commits are put off, too. */
 static int sync_all(struct sqlite_store *s, struct err *err)
 {
 	for (size_t i = 0; s->options.sync_within_ns && i < SQLITE_WRITERS_MAX; i++)
-		if (!is_synced(s->writing[i]))
-			return err_set(err, -EIO, "storage: %s: its WAL cannot be synced",
-				       s->writing[i]->entry->name);
+		if (s->writing[i]) {
+			int rc = files_sync_all(s->writing[i], 0, err);
+
+			if (rc)
+				return rc;
+		}
 	return 0;
 }
 
@@ -419,10 +414,9 @@ static int roll_all(struct sqlite_store *s, int64_t now_ns, struct err *err)
 
 		if (file->level != 1)
 			continue;
-		/* Nothing has come for an hour: what there is, is complete. */
-		if (now_ns - file->hour_ns > 2 * STORAGE_L2_WINDOW_NS)
-			file->hour_step = file->last;
-		int rc = l2_derive(s, file, file->hour_step, &more, err);
+		/* When nothing has come for an hour, what there is, is complete. */
+		bool rests = now_ns - file->hour_ns > 2 * STORAGE_L2_WINDOW_NS;
+		int rc = l2_derive(s, file, rests ? file->last : file->hour_step, &more, err);
 
 		if (rc == -EBADMSG)
 			rc = retain_damaged(s, err);
@@ -459,6 +453,7 @@ static void checkpoint_all(struct sqlite_store *s, int64_t now_ns)
 	int64_t waited_ns = now_ns - s->synced_ns; /* below 0: the clock was set back */
 	bool sync = s->options.sync_within_ns &&
 		    (waited_ns < 0 || waited_ns >= s->options.sync_within_ns - MAINTAIN_EVERY_NS);
+	struct err ignored = {0};
 	bool synced = sync;
 
 	for (size_t i = 0; i < SQLITE_WRITERS_MAX; i++) {
@@ -466,8 +461,8 @@ static void checkpoint_all(struct sqlite_store *s, int64_t now_ns)
 
 		if (over)
 			db_checkpoint(&s->writing[i]->db, true);
-		if (sync)
-			synced &= is_synced(s->writing[i]);
+		if (sync && s->writing[i])
+			synced &= !files_sync_all(s->writing[i], 0, &ignored);
 		if (s->writing[i])
 			files_bound_wal(s->writing[i]);
 	}

@@ -388,10 +388,11 @@ static void load_some(struct ahead *a)
 	struct plan *p = a->s->p;
 
 	for (size_t i = 1; i < p->files_count; i++) {
-		if (!plan_has_cut(p, plan_file(p, i)) || a->s->stop)
-			continue;
 		pthread_mutex_lock(&p->r->symbols_lock);
-		plan_load(p, plan_file(p, i), p->r->symbols_codec);
+		struct open_file *file = plan_file(p, i);
+
+		if (file && !a->s->stop && plan_has_cut(p, file))
+			plan_load(p, file, p->r->symbols_codec);
 		pthread_mutex_unlock(&p->r->symbols_lock);
 	}
 }

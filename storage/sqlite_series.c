@@ -131,10 +131,15 @@ static int ask_rows(struct finding *f, struct open_file *file, const char *sql, 
 	db_bind_int(stmt, ":after", f->p->scan->from_ns - width_ns);
 	db_bind_int(stmt, ":until", f->p->scan->until_ns);
 	while (!*ret_yes && (rc = db_step(&file->db, stmt, err)) > 0) {
-		bool there = plan_source_is_there(f->p, file, sqlite3_column_int64(stmt, 0));
+		struct plan_row row = {.of = sqlite3_column_int64(stmt, 2) ? PLAN_GAUGE : PLAN_SUM,
+				       .series = file->catalogue.dict.t.series[series].identity,
+				       .source = sqlite3_column_int64(stmt, 0),
+				       .time_ns = sqlite3_column_int64(stmt, 1),
+				       .count = (uint64_t)sqlite3_column_int64(stmt, 3)};
 
-		*ret_yes = plan_takes_window(f->p, file->entry->level,
-					     sqlite3_column_int64(stmt, 1), there);
+		rc = plan_takes_row(f->p, file, &row, ret_yes, err);
+		if (rc)
+			break;
 	}
 	(void)sqlite3_reset(stmt);
 	return rc < 0 ? rc : 0;
@@ -176,9 +181,9 @@ static int ask_packs(struct finding *f, struct open_file *file, uint32_t series,
 static int ask_windows(struct finding *f, struct open_file *file, uint32_t series, bool *ret_yes,
 		       struct err *err)
 {
-	static const char windows[] = "SELECT source, window_ns FROM window WHERE series = :series"
-				      " AND gauge IN (0, 1) AND window_ns > :after"
-				      " AND window_ns < :until";
+	static const char windows[] =
+	    "SELECT source, window_ns, gauge, count FROM window WHERE series = :series"
+	    " AND gauge IN (0, 1) AND window_ns > :after AND window_ns < :until";
 	int rc = ask_rows(f, file, windows, series, ret_yes, err);
 
 	if (!rc && !*ret_yes && file->entry->level == 1)

@@ -13,6 +13,7 @@
  *	sqlite_l1.c       deriving windows from L0; sqlite_fold.c sums them up
  *	sqlite_l2.c       deriving hours from L1; sqlite_pack.c then packs L1's windows
  *	sqlite_read.c     a reader, its files, what to take from which level; sqlite_walk.c takes it
+ *	sqlite_below.c    hours of L2 whose L1 is lost
  *	sqlite_scan.c     scan and timeline
  *	sqlite_records.c  records and losses
  *	sqlite_series.c   series
@@ -60,6 +61,15 @@ static inline void extent_add(struct extent *e, int64_t time_ns)
 void extent_add_record(struct extent *e, int64_t time_ns);
 void extent_join(struct extent *e, const struct extent *other);
 
+/* How far an L1 file held each L0 file when its last step was `step`; -1: not known. */
+struct held {
+	struct held_file {
+		int64_t file_id, derived;
+	} * files;
+	size_t count, capacity;
+	int64_t step;
+};
+
 /* A file of the catalogue.  Immutable but for what is marked. */
 struct period_file {
 	int level;
@@ -80,11 +90,14 @@ struct period_file {
 	bool unsynced;     /* L1: its last commits may go with the power */
 	bool stuck;        /* it could not be rolled up in this pass, and stays */
 	int64_t hour_ns;   /* L1: the hour in which its last step was written */
-	int64_t hour_step; /* L1: the last step of the hours before, which L2 may take */
+	int64_t hour_step; /* L1: up to which L2 may take: the last step of the hours before */
+	struct held held;  /* L1: at hour_step */
 	int64_t packed;    /* L0: batches up to here are packed */
+	int64_t pack_seen; /* L0: what L2 had of the days when no more could be packed */
 	int64_t rolled;    /* L1: L2 has every series up to this step; -1: not known */
-	uint32_t rolling;  /* L1: the series to go on with */
-	int64_t waits;     /* L0: the first batch that was not due; 0: to be looked for */
+	uint32_t rolling;  /* L1: the series to go on with, to this step: */
+	int64_t rolling_to;
+	int64_t waits; /* L0: the first batch that was not due; 0: to be looked for */
 	int64_t waits_arrived_ns;
 	struct recent recent; /* L0: sums of what is not derived */
 };
@@ -226,6 +239,9 @@ void files_failed(struct sqlite_store *s, struct open_file *file, int rc);
 /* Close a file open for writing, when it is: when it is damaged, or before unlinking. */
 void files_writer_drop(struct sqlite_store *s, const struct period_file *file);
 
+/* All commits of a file are on disk from now on, whoever reads it; to move its WAL may wait for
+ * readers. */
+MUST_CHECK int files_sync_all(struct open_file *file, int wait_ms, struct err *err);
 /* L1's commits wait for their sync, for L0 has it all, until something counts on them: that L2 has
  * taken their steps, that L0 forgets which batch was which, or goes.  One file; all of them. */
 MUST_CHECK int files_sync(struct open_file *file, struct err *err);
@@ -307,6 +323,12 @@ int sqlite_put(struct storage *store, const struct profile *const *profiles, siz
 MUST_CHECK int l1_derive(struct sqlite_store *s, struct period_file *source,
 			 int64_t arrived_before_ns, bool *ret_more, struct err *err);
 
+/* L2 may take all that an L1 file has: note how far that is of each L0 file. */
+MUST_CHECK int l1_hold(struct open_file *l1, struct err *err);
+/* How far it holds one of them at this moment; 0: there is no such file, or nothing in it. */
+MUST_CHECK int l1_watermark(struct sqlite_store *s, int64_t day_ns, const struct period_file *l0,
+			    int64_t *ret_derived, struct err *err);
+
 /* Derive L2 from an L1 file, and pack what it took, as far as `step`; *ret_more: there is more than
  * one call takes. */
 MUST_CHECK int l2_derive(struct sqlite_store *s, struct period_file *source, int64_t step,
@@ -321,8 +343,13 @@ struct l2_origin {
 MUST_CHECK int l2_origins(struct sqlite_store *s, int64_t day_ns, int64_t file_id,
 			  struct l2_origin **ret_list, size_t *ret_count, struct err *err);
 
-/* Pack an L0 file whose hour is over and which L1 has: few long blocks instead of many short ones.
- * *ret_more: there is more than one call takes. */
+/* Batches of an L0 file up to `upto` are to become one, all of which L2 has: say so in L2, on
+ * disk. */
+MUST_CHECK int l2_raise_origins(struct sqlite_store *s, const struct period_file *l0, int64_t upto,
+				struct err *err);
+
+/* Pack an L0 file whose hour is over, as far as L2 has it: few long blocks instead of many short
+ * ones. *ret_more: there is more than one call takes. */
 MUST_CHECK int pack_l0(struct sqlite_store *s, struct period_file *source, bool *ret_more,
 		       struct err *err);
 

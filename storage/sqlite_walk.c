@@ -195,25 +195,30 @@ static int totals_only(struct walking *w, sqlite3_stmt *stmt, struct err *err)
 }
 
 /* Sums stand at their window's start, a snapshot at its own time. */
-static bool takes(struct walking *w, int64_t time_ns, int64_t step, bool source_is_there)
+static bool is_in_range(const struct walking *w, int64_t time_ns)
 {
-	const struct storage_scan *scan = w->p->scan;
-
-	return time_ns >= scan->from_ns && time_ns < scan->until_ns &&
-	       plan_takes_window(w->p, w->file->entry->level, time_ns, source_is_there) &&
-	       !plan_is_above(w->p, w->file, w->visit.series, step, time_ns);
+	return time_ns >= w->p->scan->from_ns && time_ns < w->p->scan->until_ns;
 }
 
 static int walk_window(struct walking *w, sqlite3_stmt *stmt, struct err *err)
 {
 	struct codec_columns *c = &w->p->r->columns;
 	int64_t time_ns = sqlite3_column_int64(stmt, 2);
-	bool source_is_there = plan_source_is_there(w->p, w->file, sqlite3_column_int64(stmt, 0));
+	struct plan_row row = {.of = w->visit.gauge ? PLAN_GAUGE : PLAN_SUM,
+			       .series = w->p->scan->series[w->visit.series],
+			       .source = sqlite3_column_int64(stmt, 0),
+			       .time_ns = time_ns,
+			       .count = (uint64_t)sqlite3_column_int64(stmt, 6)};
+	bool takes;
 
-	if (!takes(w, time_ns, sqlite3_column_int64(stmt, 3), source_is_there))
+	if (!is_in_range(w, time_ns) ||
+	    plan_is_above(w->p, w->file, w->visit.series, sqlite3_column_int64(stmt, 3), time_ns))
 		return 0;
-	int rc = instance_set(w, sqlite3_column_int64(stmt, 1), err);
+	int rc = plan_takes_row(w->p, w->file, &row, &takes, err);
 
+	if (rc || !takes)
+		return rc;
+	rc = instance_set(w, sqlite3_column_int64(stmt, 1), err);
 	if (!rc)
 		rc = w->walk->with_blocks ? decode(w, db_column_blob(stmt, 4), err)
 					  : totals_only(w, stmt, err);
@@ -223,7 +228,7 @@ static int walk_window(struct walking *w, sqlite3_stmt *stmt, struct err *err)
 }
 
 /* Keep the records of windows that count, in place; those of one window are neighbours. */
-static void select_windows(struct walking *w, int64_t step, bool source_is_there)
+static void select_windows(struct walking *w, int64_t step, bool is_below)
 {
 	struct codec_columns *c = &w->p->r->columns;
 	int64_t *values = c->values[w->column];
@@ -232,7 +237,9 @@ static void select_windows(struct walking *w, int64_t step, bool source_is_there
 
 	for (size_t i = 0; i < c->count; i++) {
 		if (!i || c->times[i] != c->times[kept ? kept - 1 : 0] || !taken)
-			taken = takes(w, c->times[i], step, source_is_there);
+			taken = is_in_range(w, c->times[i]) &&
+				plan_takes_window(w->p, 1, c->times[i], is_below) &&
+				!plan_is_above(w->p, w->file, w->visit.series, step, c->times[i]);
 		if (!taken)
 			continue;
 		c->times[kept] = c->times[i];
@@ -295,8 +302,9 @@ static int walk_rows(struct walking *w, const char *sql,
 static int walk_windows(struct walking *w, struct err *err)
 {
 	/* LEFT JOIN: a window whose block is missing is damage, not nothing. */
-	static const char blocks[] = "SELECT w.source, w.instance, w.time_ns, w.step, b.data"
-				     " FROM window w LEFT JOIN block b USING (id)" WINDOW_WHERE;
+	static const char blocks[] =
+	    "SELECT w.source, w.instance, w.time_ns, w.step, b.data, NULL, w.count"
+	    " FROM window w LEFT JOIN block b USING (id)" WINDOW_WHERE;
 	static const char totals[] =
 	    "SELECT w.source, w.instance, w.time_ns, w.step, NULL, w.sums, w.count"
 	    " FROM window w" WINDOW_WHERE;

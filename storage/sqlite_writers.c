@@ -165,13 +165,22 @@ void files_writer_drop(struct sqlite_store *s, const struct period_file *file)
 	}
 }
 
-int files_sync(struct open_file *file, struct err *err)
+int files_sync_all(struct open_file *file, int wait_ms, struct err *err)
 {
-	int rc = file->entry->unsynced ? db_sync(&file->db, err) : 0;
+	struct err failed = {0};
 
 	/* What the WAL could not keep, the file itself may. */
-	if (rc && db_checkpoint_within(&file->db, SQLITE_WAL_WAIT_MS / 20))
-		rc = 0;
+	if (!db_sync(&file->db, &failed) || db_checkpoint_within(&file->db, wait_ms))
+		return 0;
+	return err_set(err, failed.code, "%s", failed.message);
+}
+
+int files_sync(struct open_file *file, struct err *err)
+{
+	int rc = 0;
+
+	if (file->entry->unsynced)
+		rc = files_sync_all(file, SQLITE_WAL_WAIT_MS / 20, err);
 	if (!rc)
 		file->entry->unsynced = false;
 	return rc;

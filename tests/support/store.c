@@ -120,6 +120,18 @@ void remove_tree(const char *dir)
 	(void)nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+void fixture_lose(struct fixture *f, const char *folder)
+{
+	char path[160];
+
+	if (!f->backend->durable)
+		return;
+	(void)snprintf(path, sizeof(path), "%s/%s", f->dir, folder);
+	fixture_close(f);
+	remove_tree(path);
+	fixture_open(f);
+}
+
 void fixture_release(struct fixture *f)
 {
 	fixture_close(f);

@@ -24,6 +24,9 @@ void fixture_close(struct fixture *f);
 void fixture_reopen(struct fixture *f); /* a backend that is not durable stays open */
 /* As if killed now: what the files hold at this moment is all that the next open finds. */
 void fixture_kill(struct fixture *f);
+/* A folder's files are gone at the next open, as if they had been put aside for damage; nothing
+ * where the backend has no such folder. */
+void fixture_lose(struct fixture *f, const char *folder);
 void fixture_release(struct fixture *f);
 
 /* Put one profile and free it. */

@@ -323,7 +323,7 @@ static void commits_that_wait_are_synced_in_time(void **state)
 	fixture_release(&f);
 }
 
-static struct profile *upload_make(const char *stack, const char *id)
+static struct profile *upload_make(const char *stack, const char *name)
 {
 	struct maker m;
 
@@ -331,7 +331,7 @@ static struct profile *upload_make(const char *stack, const char *id)
 	maker_span(&m, T0, T0, T0);
 	maker_series(&m, PROFILE_KIND_CPU, "service=a");
 	maker_record(&m, stack, T0, 1, 1, 1);
-	maker_upload(&m, id);
+	maker_upload(&m, name);
 	return maker_finish(&m);
 }
 
@@ -345,10 +345,10 @@ static uint64_t uploads_without(uint64_t nth, uint64_t *calls)
 
 	fixture_init(&f, &storage_sqlite);
 	for (int i = 0; i < UPLOADS; i++) {
-		char id[16];
+		char name[16];
 
-		(void)snprintf(id, sizeof(id), "id%d", i);
-		struct profile *p = upload_make(id, id);
+		(void)snprintf(name, sizeof(name), "id%d", i);
+		struct profile *p = upload_make(name, name);
 		const struct profile *list[] = {p};
 		int first, again;
 

@@ -379,36 +379,6 @@ static void every_hour_is_derived(void **state)
 	assert_true(stats.l2_bytes > 0);
 }
 
-/* L2 has a day whose L1 file is lost, and L0 still has its records: they count once. */
-static void a_lost_day_does_not_count_twice_above(void **state)
-{
-	struct hash128 id = cpu_series();
-	struct storage_scan scan = scan_of(&id, T0, T0 + SECONDS(7200));
-
-	(void)state;
-	for (int i = 0; i < 3; i++) {
-		fixture_put(&f, cpu_at(T0 + SECONDS(600) * i, "main", 1));
-		fixture_maintain(&f, T0 + SECONDS(600) * i + SECONDS(60));
-	}
-	fixture_maintain(&f, LATER);
-	fixture_put(&f, cpu_at(T0 + SECONDS(2400), "main", 1));
-	fixture_close(&f);
-	overwrite(L1_FILE, 0, 4096);
-	fixture_open(&f);
-	expect_scan(&f, &scan, "main 4/4\n");
-	fixture_maintain(&f, LATER + SECONDS(100));
-	expect_scan(&f, &scan, "main 4/4\n");
-	fixture_maintain(&f, LATER + SECONDS(8000));
-	expect_scan(&f, &scan, "main 4/4\n");
-	/* And L2 lost as well: from L1 again. */
-	fixture_close(&f);
-	overwrite("l2/202601.db", 0, 4096);
-	fixture_open(&f);
-	expect_scan(&f, &scan, "main 4/4\n");
-	fixture_maintain(&f, LATER + SECONDS(16000));
-	expect_scan(&f, &scan, "main 4/4\n");
-}
-
 /* L1 alone answers what is left when L0 is gone: whole windows, at their start. */
 static void a_cut_window_without_l0_counts_at_its_start(void **state)
 {
@@ -950,7 +920,6 @@ int main(void)
 	    CASE(what_one_file_cannot_do_costs_the_others_nothing),
 	    CASE(an_hour_that_goes_early_keeps_no_other_from_l2),
 	    CASE(every_hour_is_derived),
-	    CASE(a_lost_day_does_not_count_twice_above),
 	    CASE(a_cut_window_without_l0_counts_at_its_start),
 	    CASE(retention_rolls_up_first),
 	    CASE(the_wal_stays_bounded),

@@ -4,7 +4,7 @@
  * (series, instance).  All bear the number of the last batch, and so does the one row of `batch`
  * that stays, beside those with an upload id or an end.
  *
- * Levels above count by batches, so these must all be in L1 and in L2: a day that is lost is derived
+ * Levels above count by batches, so these must all be in L1 and L2: a day that is lost is derived
  * again, and then L2's watermarks say which batches it has.
  */
 #include <errno.h>

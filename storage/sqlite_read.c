@@ -135,7 +135,23 @@ void plan_release(struct plan *p)
 	memset(p, 0, sizeof(*p));
 }
 
-/* References to the files that the range touches; the ids of all files. */
+/* The hours that the range touches. */
+static int64_t first_hour(const struct plan *p)
+{
+	int64_t from_ns = MAX(p->scan->from_ns, INT64_MIN + STORAGE_L2_WINDOW_NS);
+
+	return clock_window_ns(from_ns, STORAGE_L2_WINDOW_NS);
+}
+
+static int64_t last_hour_end(const struct plan *p)
+{
+	int64_t until_ns = MIN(p->scan->until_ns, INT64_MAX - STORAGE_L2_WINDOW_NS);
+
+	return clock_window_ns(until_ns - 1, STORAGE_L2_WINDOW_NS) + STORAGE_L2_WINDOW_NS;
+}
+
+/* References to the files that the range touches, and those of L1 and L0 that only touch an hour of
+ * it, for they may have what L2 has of that; the ids of all files. */
 static int snapshot(struct plan *p, struct period_file ***ret_entries, size_t *ret_count)
 {
 	struct sqlite_store *s = p->r->s;
@@ -152,8 +168,8 @@ static int snapshot(struct plan *p, struct period_file ***ret_entries, size_t *r
 		struct period_file *f = s->files[i];
 
 		p->sources[p->sources_count++] = f->file_id;
-		if ((!f->level || !p->l0_only) && f->extent.min_ns < p->scan->until_ns &&
-		    f->extent.max_ns >= p->scan->from_ns)
+		if ((!f->level || !p->l0_only) && f->extent.min_ns < last_hour_end(p) &&
+		    f->extent.max_ns >= first_hour(p))
 			entries[count++] = files_ref(s, f);
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -455,13 +471,17 @@ int plan_end(struct plan *p, struct open_file *file, int rc, struct err *err)
 static bool is_held(const struct plan *p, const struct period_file *l0)
 {
 	pthread_mutex_lock(&p->r->s->lock);
-	int64_t from_ns = MAX(l0->extent.min_ns, p->scan->from_ns);
-	int64_t last_ns = MIN(l0->extent.max_ns, p->scan->until_ns - 1);
-	int64_t batch = l0->last;
+	int64_t min_ns = l0->extent.min_ns, max_ns = l0->extent.max_ns, batch = l0->last;
 
 	pthread_mutex_unlock(&p->r->s->lock);
-	if (p->l0_only || is_any_cut(p, from_ns, last_ns) ||
-	    last_ns - from_ns > HELD_DAYS_MAX * STORAGE_L1_FILE_NS)
+	int64_t from_ns = MAX(min_ns, p->scan->from_ns);
+	int64_t last_ns = MIN(max_ns, p->scan->until_ns - 1);
+
+	if (p->l0_only || (from_ns <= last_ns && is_any_cut(p, from_ns, last_ns)))
+		return false;
+	from_ns = MAX(min_ns, first_hour(p));
+	last_ns = MIN(max_ns, last_hour_end(p) - 1);
+	if (last_ns - from_ns > HELD_DAYS_MAX * STORAGE_L1_FILE_NS)
 		return false;
 	for (int64_t day_ns = files_period_start(1, from_ns); day_ns <= last_ns;
 	     day_ns += STORAGE_L1_FILE_NS)

@@ -103,7 +103,10 @@ static int find_range(struct packing *p, int64_t limit, bool *ret_more, struct e
 		int64_t id = sqlite3_column_int64(stmt, 0), batch = sqlite3_column_int64(stmt, 1);
 
 		rc = 0;
-		if (batch <= p->after || batch > p->upto)
+		/* What was packed before stands between batches that were there already. */
+		if (batch <= p->after)
+			continue;
+		if (batch > p->upto)
 			break;
 		/* The batch before is the last one of this call. */
 		if (records >= RECORDS_PER_CALL && !*ret_more) {
@@ -211,13 +214,14 @@ static int gather(struct packing *p, struct err *err)
 	sqlite3_stmt *stmt;
 	int rc = db_prepare(&p->l0->db,
 			    "SELECT series, instance, data FROM block WHERE id BETWEEN :first AND"
-			    " :last ORDER BY series, instance, min_ns, id",
+			    " :last AND batch > :after ORDER BY series, instance, min_ns, id",
 			    &stmt, err);
 
 	if (rc)
 		return rc;
 	db_bind_int(stmt, ":first", p->first_id);
 	db_bind_int(stmt, ":last", p->last_id);
+	db_bind_int(stmt, ":after", p->after);
 	while ((rc = db_step(&p->l0->db, stmt, err)) > 0) {
 		int64_t series = sqlite3_column_int64(stmt, 0);
 		int64_t instance = sqlite3_column_int64(stmt, 1);
@@ -268,7 +272,10 @@ static int write_range(struct packing *p, struct err *err)
 		if (!rc)
 			rc = gather(p, err);
 		if (!rc)
-			rc = run(p, "DELETE FROM block WHERE id BETWEEN :first AND :last", err);
+			rc = run(p,
+				 "DELETE FROM block WHERE id BETWEEN :first AND :last"
+				 " AND batch > :after",
+				 err);
 	}
 	if (!rc)
 		rc = run(p,

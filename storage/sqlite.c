@@ -17,7 +17,6 @@
 #define L0_AGE_DEFAULT_NS (INT64_C(24 * 3600) * NS_PER_S)
 #define L1_AGE_DEFAULT_NS (INT64_C(7 * 86400) * NS_PER_S)
 #define L2_AGE_DEFAULT_NS (INT64_C(31 * 86400) * NS_PER_S)
-#define SYMBOLS_CHECK_MAX (16 << 20)
 #define FREE_PERMILLE_DEFAULT 50
 #define L0_BYTES_DEFAULT ((uint64_t)512 << 20)
 #define BYTES_DEFAULT ((uint64_t)2 << 30)
@@ -62,32 +61,6 @@ static void sync_dir(const struct sqlite_store *s)
 		(void)fsync(fd);
 }
 
-static int load_symbols(struct sqlite_store *s, struct err *err)
-{
-	char path[SQLITE_PATH_MAX];
-	struct err why = {0};
-	struct stat st;
-
-	files_path(s, "symbols.db", "", path);
-	if (stat(path, &st))
-		return 0;
-	files_path(s, "symbols.db", "-wal", path);
-	bool unclean = !stat(path, &st) && st.st_size > 0;
-
-	files_path(s, "symbols.db", "", path);
-	(void)stat(path, &st);
-	int rc = db_open_writer(&s->symbols, path, DB_SYMBOLS, false, &why);
-
-	/* A large one would hold up the start; a table that does not decode is made anew. */
-	if (!rc && unclean && st.st_size <= SYMBOLS_CHECK_MAX)
-		rc = db_check(&s->symbols, &why);
-	if (rc)
-		db_close(&s->symbols);
-	if (rc == -EBADMSG)
-		return retain_put_aside(s, "symbols.db", why.message, err);
-	return rc ? err_set(err, rc, "%s", why.message) : 0;
-}
-
 static int load(struct sqlite_store *s, struct err *err)
 {
 	char path[SQLITE_PATH_MAX];
@@ -103,7 +76,7 @@ static int load(struct sqlite_store *s, struct err *err)
 		return rc;
 	sync_dir(s);
 	rc = files_load(s, err);
-	return rc ? rc : load_symbols(s, err);
+	return rc ? rc : symbols_load(s, err);
 }
 
 static void sqlite_close(struct storage *store)
@@ -111,9 +84,7 @@ static void sqlite_close(struct storage *store)
 	struct sqlite_store *s = sqlite_of(store);
 
 	files_release(s);
-	if (s->symbols.handle)
-		db_checkpoint(&s->symbols, true);
-	db_close(&s->symbols);
+	symbols_release(s);
 	known_release(&s->known);
 	imports_release(&s->derived);
 	imports_release(&s->putting);

@@ -281,7 +281,8 @@ static int committed(void *arg, sqlite3 *handle, const char *name, int frames)
 	return SQLITE_OK;
 }
 
-int db_open_writer(struct db *db, const char *path, enum db_kind kind, bool create, struct err *err)
+static int open_writing(struct db *db, const char *path, enum db_kind kind, bool create, bool alone,
+			struct err *err)
 {
 	int flags = SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0);
 	int rc = open_any(db, path, flags, wal_vfs(), err), page = 0;
@@ -289,9 +290,12 @@ int db_open_writer(struct db *db, const char *path, enum db_kind kind, bool crea
 	if (rc)
 		return rc;
 	(void)sqlite3_wal_hook(db->handle, committed, db);
+	/* Before the file is touched, or SQLite has its index of the WAL in shared memory. */
+	if (alone)
+		rc = db_exec(db, "PRAGMA locking_mode=EXCLUSIVE", err);
 	/* Each table and index takes a page at least, and at a low rate these are a sixth of a day
 	 * or a month. */
-	if (create && (kind == DB_L1 || kind == DB_L2))
+	if (!rc && create && (kind == DB_L1 || kind == DB_L2))
 		rc = db_exec(db, "PRAGMA page_size=2048", err);
 	if (rc) {
 		db_close(db);
@@ -314,6 +318,16 @@ int db_open_writer(struct db *db, const char *path, enum db_kind kind, bool crea
 	else
 		db->frame_bytes = (uint32_t)page + WAL_FRAME_HEAD;
 	return rc;
+}
+
+int db_open_writer(struct db *db, const char *path, enum db_kind kind, bool create, struct err *err)
+{
+	return open_writing(db, path, kind, create, false, err);
+}
+
+int db_open_alone(struct db *db, const char *path, enum db_kind kind, struct err *err)
+{
+	return open_writing(db, path, kind, false, true, err);
 }
 
 static int newest_version(enum db_kind kind)

@@ -40,6 +40,9 @@ bool db_library_is_affected(void);
  * newer release), -ENOSPC, -EIO. */
 MUST_CHECK int db_open_writer(struct db *db, const char *path, enum db_kind kind, bool create,
 			      struct err *err);
+/* The same of a file that no other connection has: without shared memory, which takes room that a
+ * full disk has not. */
+MUST_CHECK int db_open_alone(struct db *db, const char *path, enum db_kind kind, struct err *err);
 /* From now on a commit is on disk at the next checkpoint or db_sync only, in order; a crash of the
  * process alone loses nothing. */
 void db_sync_later(struct db *db);
@@ -50,7 +53,8 @@ MUST_CHECK int db_sync(struct db *db, struct err *err);
 MUST_CHECK int db_open_still(struct db *db, const char *path, enum db_kind kind, struct err *err);
 /* Close, and leave what is in the WAL there, for it would be synced into the file. */
 void db_close_still(struct db *db);
-/* Open read-only.  Returns 0, -ENOENT, -EBADMSG or -EIO. */
+/* Open read-only.  Returns 0, -ENOENT, -EBADMSG, -EIO, or -ENOSPC: there is no room for the shared
+ * memory of a file that nobody has open, here or at the first statement. */
 MUST_CHECK int db_open_reader(struct db *db, const char *path, struct err *err);
 void db_close(struct db *db); /* a closed one is fine */
 

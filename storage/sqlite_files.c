@@ -131,6 +131,15 @@ uint64_t files_bytes(const struct sqlite_store *s, const char *name)
 	return bytes;
 }
 
+bool files_has_wal(const struct sqlite_store *s, const char *name)
+{
+	char path[SQLITE_PATH_MAX];
+	struct stat st;
+
+	files_path(s, name, "-wal", path);
+	return !stat(path, &st) && st.st_size > 0;
+}
+
 /* ---- the catalogue ---- */
 
 struct period_file *files_ref(struct sqlite_store *s, struct period_file *file)
@@ -153,6 +162,13 @@ void files_unref(struct sqlite_store *s, struct period_file *file)
 {
 	pthread_mutex_lock(&s->lock);
 	unref_locked(file);
+	pthread_mutex_unlock(&s->lock);
+}
+
+void files_damaged(struct sqlite_store *s, struct period_file *file)
+{
+	pthread_mutex_lock(&s->lock);
+	file->damaged = true;
 	pthread_mutex_unlock(&s->lock);
 }
 

@@ -96,9 +96,7 @@ static int day_of(struct deriving *d, int64_t time_ns, struct fold **ret_day, st
 
 static int damaged(struct deriving *d, struct err *err)
 {
-	pthread_mutex_lock(&d->s->lock);
-	d->source->damaged = true;
-	pthread_mutex_unlock(&d->s->lock);
+	files_damaged(d->s, d->source);
 	return err_set(err, -EBADMSG, "storage: %s: a block does not decode", d->source->name);
 }
 

@@ -28,9 +28,7 @@ struct rolling {
 
 static int damaged(struct rolling *r, struct err *err)
 {
-	pthread_mutex_lock(&r->s->lock);
-	r->source->damaged = true;
-	pthread_mutex_unlock(&r->s->lock);
+	files_damaged(r->s, r->source);
 	return err_set(err, -EBADMSG, "storage: %s: a window does not decode", r->source->name);
 }
 

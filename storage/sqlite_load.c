@@ -74,15 +74,13 @@ int files_meta(struct db *db, struct period_file *file, struct err *err)
 
 #define CHECK_AT_ONCE (16 << 20) /* bytes of a file: 10 to 20 ms */
 
-/* Whether something stands beside the file: a WAL that was not moved into it, or the journal of its
- * making, without which it may be no database yet. */
-static bool is_left_over(struct sqlite_store *s, const struct period_file *entry,
-			 const char *suffix)
+/* The journal of its making, without which it may be no database yet. */
+static bool has_journal(const struct sqlite_store *s, const struct period_file *entry)
 {
 	char path[SQLITE_PATH_MAX];
 	struct stat st;
 
-	files_path(s, entry->name, suffix, path);
+	files_path(s, entry->name, "-journal", path);
 	return !stat(path, &st) && st.st_size > 0;
 }
 
@@ -104,7 +102,7 @@ static int load_open(struct db *db, const char *path, int level, bool check_now,
 	else if (rc > 0)
 		rc = sqlite3_reset(stmt) ? -EIO : 0;
 	if (rc == -ENOTSUP)
-		rc = db_open_writer(db, path, (enum db_kind)level, false, why);
+		rc = db_open_alone(db, path, (enum db_kind)level, why);
 	return !rc && check_now ? db_check(db, why) : rc;
 }
 
@@ -135,7 +133,7 @@ static int load_file(struct sqlite_store *s, int level, int64_t start_ns, bool n
 	if (!entry)
 		return err_set(err, -ENOMEM, "storage: out of memory");
 	files_path(s, entry->name, "", path);
-	bool unclean = is_left_over(s, entry, "-wal") || is_left_over(s, entry, "-journal");
+	bool unclean = files_has_wal(s, entry->name) || has_journal(s, entry);
 	bool is_file = !stat(path, &st) && S_ISREG(st.st_mode);
 	bool check_now = unclean && newest && st.st_size <= CHECK_AT_ONCE;
 

@@ -16,11 +16,60 @@ static void parts_free(struct open_file *file)
 	file->parts_count = 0;
 }
 
+/* Nobody writes the file and it has no WAL: it can be read as it stands. */
+static int open_still(struct sqlite_store *s, struct open_file *file, const char *path,
+		      struct err *err)
+{
+	file->opened = file->entry->opened;
+	file->still = true;
+	if (file->opened % 2 || files_has_wal(s, file->entry->name))
+		return -ENOSPC;
+	return db_open_still(&file->db, path, (enum db_kind)file->entry->level, err);
+}
+
+bool open_file_is_torn(const struct open_file *file)
+{
+	return file->still && file->opened != file->entry->opened;
+}
+
+/* Only when it has been read does SQLite hold the WAL, too. */
+static int read_once(struct open_file *file, struct err *err)
+{
+	static const char period[] = "SELECT file_id FROM meta";
+	static const char symbols[] = "SELECT last FROM epoch";
+
+	return db_exec(&file->db, file->entry->level == DB_SYMBOLS ? symbols : period, err);
+}
+
+int open_file_read(struct sqlite_store *s, struct open_file *file, struct err *err)
+{
+	char path[SQLITE_PATH_MAX];
+	struct err why = {0};
+
+	files_path(s, file->entry->name, "", path);
+	int rc = db_open_reader(&file->db, path, &why);
+
+	if (!rc)
+		rc = read_once(file, &why);
+	if (rc == -ENOSPC) {
+		/* There is no room for the memory that connections share. */
+		db_close(&file->db);
+		rc = open_still(s, file, path, &why);
+		if (!rc)
+			rc = read_once(file, &why);
+		if (open_file_is_torn(file))
+			rc = -EAGAIN;
+	}
+	return rc ? err_set(err, rc, "%s", why.message) : 0;
+}
+
 void open_file_free(struct sqlite_store *s, struct open_file *file)
 {
 	if (!file)
 		return;
 	db_close(&file->db);
+	if (file->writing && file->entry)
+		file->entry->opened++;
 	dict_release(&file->catalogue.dict);
 	parts_free(file);
 	free(file->parts);

@@ -10,8 +10,6 @@
 #include "base/fd.h"
 #include "storage/sqlite_read.h"
 
-#define SYMBOLS "symbols.db"
-
 static int unknown(const char *part, struct err *err)
 {
 	return err_set(err, -ENOENT, "storage: there is no file \"%.60s\" in the store", part);
@@ -38,7 +36,7 @@ static int tell(struct sqlite_store *s, const struct period_file *file, storage_
 int sqlite_parts(struct storage_reader *reader, storage_part_fn fn, void *arg, struct err *err)
 {
 	struct sqlite_store *s = reader_of(reader)->s;
-	struct storage_part symbols = {.name = SYMBOLS, .level = -1};
+	struct storage_part symbols = {.name = SYMBOLS_FILE, .level = -1};
 	struct period_file **files;
 	size_t count;
 	int rc = 0;
@@ -57,31 +55,33 @@ int sqlite_parts(struct storage_reader *reader, storage_part_fn fn, void *arg, s
 		files_unref(s, files[i]);
 	}
 	free(files);
-	symbols.bytes = files_bytes(s, SYMBOLS);
+	symbols.bytes = files_bytes(s, SYMBOLS_FILE);
 	return !rc && symbols.bytes ? fn(arg, &symbols) : rc;
 }
 
-/* Open a part apart from the reader's own connections. `*ret_entry` is a reference, or NULL. */
-static int open_part(struct sqlite_reader *r, const char *part, struct db *db,
-		     struct period_file **ret_entry, struct err *err)
+/* Open a part apart from the reader's own connections; `file` is zeroed. */
+static int open_part(struct sqlite_reader *r, const char *part, struct open_file *file,
+		     struct err *err)
 {
-	char path[SQLITE_PATH_MAX];
-	struct period_file *entry;
+	struct sqlite_store *s = r->s;
 
-	pthread_mutex_lock(&r->s->lock);
-	entry = files_named(r->s, part);
-	if (entry)
-		files_ref(r->s, entry);
-	pthread_mutex_unlock(&r->s->lock);
-	if (!entry && strcmp(part, SYMBOLS))
-		return unknown(part, err);
-	files_path(r->s, part, "", path);
-	int rc = db_open_reader(db, path, err);
+	pthread_mutex_lock(&s->lock);
+	struct period_file *entry =
+	    strcmp(part, SYMBOLS_FILE) ? files_named(s, part) : s->symbols_entry;
 
-	if (rc && entry)
-		files_unref(r->s, entry);
-	else
-		*ret_entry = entry;
+	file->entry = entry ? files_ref(s, entry) : NULL;
+	pthread_mutex_unlock(&s->lock);
+	return entry ? open_file_read(s, file, err) : unknown(part, err);
+}
+
+static int close_part(struct sqlite_reader *r, struct open_file *file, int rc, struct err *err)
+{
+	if ((!rc || rc == -EBADMSG) && open_file_is_torn(file))
+		rc = err_set(err, -EAGAIN, "storage: %s is being written; ask again",
+			     file->entry->name);
+	if (rc == -EBADMSG && file->entry)
+		files_damaged(r->s, file->entry);
+	open_file_free(r->s, file);
 	return rc;
 }
 
@@ -144,43 +144,42 @@ int sqlite_check_part(struct storage_reader *reader, const char *part, struct er
 		free(file);
 		return err_set(err, rc, "storage: out of memory");
 	}
-	rc = open_part(r, part, &file->db, &file->entry, err);
+	rc = open_part(r, part, file, err);
 	if (!rc)
 		rc = db_check(&file->db, err);
-	if (!rc && file->entry)
+	if (!rc && file->entry->level < SQLITE_LEVELS)
 		rc = check_contents(r, file, err);
-	if (rc == -EBADMSG && file->entry) {
-		pthread_mutex_lock(&r->s->lock);
-		file->entry->damaged = true;
-		pthread_mutex_unlock(&r->s->lock);
-	}
-	open_file_free(r->s, file);
-	return rc;
+	return close_part(r, file, rc, err);
 }
 
 int sqlite_copy(struct storage_reader *reader, const char *part, void **ret_bytes, size_t *ret_len,
 		struct err *err)
 {
 	struct sqlite_reader *r = reader_of(reader);
-	struct period_file *entry = NULL;
-	struct db db = {0};
+	struct open_file *file = calloc(1, sizeof(*file));
+	unsigned char *bytes = NULL;
 	sqlite3_int64 len = 0;
-	int rc = open_part(r, part, &db, &entry, err);
+	void *copy = NULL;
 
-	if (rc)
-		return rc;
+	if (!file)
+		return err_set(err, -ENOMEM, "storage: out of memory");
+	int rc = open_part(r, part, file, err);
+
 	/* One read transaction: as it is now, with what its WAL holds. */
-	unsigned char *bytes = sqlite3_serialize(db.handle, "main", &len, 0);
-	void *copy = bytes ? malloc((size_t)len + 1) : NULL;
-
+	if (!rc)
+		bytes = sqlite3_serialize(file->db.handle, "main", &len, 0);
+	if (bytes)
+		copy = malloc((size_t)len + 1);
 	if (copy)
 		memcpy(copy, bytes, (size_t)len);
 	sqlite3_free(bytes);
-	db_close(&db);
-	if (entry)
-		files_unref(r->s, entry);
-	if (!copy)
-		return err_set(err, -ENOMEM, "storage: %s cannot be copied", part);
+	if (!rc && !copy)
+		rc = err_set(err, -ENOMEM, "storage: %s cannot be copied", part);
+	rc = close_part(r, file, rc, err);
+	if (rc) {
+		free(copy);
+		return rc;
+	}
 	*ret_bytes = copy;
 	*ret_len = (size_t)len;
 	return 0;
@@ -194,11 +193,8 @@ int sqlite_compact(struct storage *store, const char *part, struct err *err)
 	struct period_file *entry = files_named(s, part);
 	struct open_file *file;
 
-	if (!entry && s->symbols.handle && !strcmp(part, SYMBOLS)) {
-		db_shrink(&s->symbols);
-		db_checkpoint(&s->symbols, true);
-		return 0;
-	}
+	if (!strcmp(part, SYMBOLS_FILE))
+		return symbols_compact(s, err);
 	if (!entry)
 		return unknown(part, err);
 	int rc = files_writer(s, entry->level, entry->start_ns, false, &file, err);
@@ -238,7 +234,7 @@ static int check_aside(const char *path, int level, int64_t start_ns, struct err
 
 	if (!entry)
 		return err_set(err, -ENOMEM, "storage: out of memory");
-	int rc = db_open_writer(&db, path, (enum db_kind)level, false, err);
+	int rc = db_open_alone(&db, path, (enum db_kind)level, err);
 
 	if (!rc)
 		rc = db_check(&db, err);
@@ -256,18 +252,24 @@ int sqlite_adopt(struct storage *store, const char *part, const void *bytes, siz
 {
 	struct sqlite_store *s = sqlite_of(store);
 	char aside[SQLITE_PATH_MAX], path[SQLITE_PATH_MAX];
+	bool symbols = !strcmp(part, SYMBOLS_FILE);
 	int64_t start_ns;
 	int level;
 
-	if (!files_parse(part, &level, &start_ns))
+	if (!symbols && !files_parse(part, &level, &start_ns))
 		return err_set(err, -EINVAL, "storage: \"%.60s\" is not the name of a file here",
 			       part);
-	if (files_named(s, part))
+	if (!symbols && files_named(s, part))
 		return err_set(err, -EEXIST, "storage: %s is there already", part);
 	files_path(s, part, ".adopted", aside);
 	files_path(s, part, "", path);
 	int rc = write_aside(aside, bytes, len, err);
 
+	if (symbols) {
+		rc = rc ? rc : symbols_adopt(s, aside, err);
+		(void)unlink(aside);
+		return rc;
+	}
 	if (!rc)
 		rc = check_aside(aside, level, start_ns, err);
 	if (!rc && rename(aside, path))

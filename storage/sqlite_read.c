@@ -32,7 +32,7 @@ void sqlite_reader_close(struct storage_reader *reader)
 	for (size_t i = 0; i < r->files_count; i++)
 		open_file_free(r->s, r->files[i]);
 	free(r->files);
-	db_close(&r->symbols);
+	open_file_free(r->s, r->symbols);
 	codec_columns_release(&r->columns);
 	node_sums_release(&r->spare);
 	codec_free(r->codec);
@@ -69,11 +69,9 @@ static int must_end(void *arg)
 	return file->entry->hurries != file->hurries_seen;
 }
 
-/* Open and read once: only then does SQLite hold the WAL too, and unlinking does no harm. */
 static int open_entry(struct sqlite_reader *r, struct period_file *entry,
 		      struct open_file **ret_file, struct err *err)
 {
-	char path[SQLITE_PATH_MAX];
 	struct open_file *file = calloc(1, sizeof(*file));
 	int rc = file ? dict_init(&file->catalogue.dict, false) : -ENOMEM;
 
@@ -84,14 +82,11 @@ static int open_entry(struct sqlite_reader *r, struct period_file *entry,
 	pthread_mutex_lock(&r->s->lock);
 	file->entry = files_ref(r->s, entry);
 	pthread_mutex_unlock(&r->s->lock);
-	files_path(r->s, entry->name, "", path);
 	file->hurries_seen = entry->hurries;
 	file->reading = true;
-	rc = db_open_reader(&file->db, path, err);
+	rc = open_file_read(r->s, file, err);
 	if (!rc)
 		sqlite3_progress_handler(file->db.handle, 1000, must_end, file);
-	if (!rc)
-		rc = db_exec(&file->db, "SELECT file_id FROM meta", err);
 	if (!rc && array_grow(&r->files, sizeof(struct open_file *), &r->files_capacity,
 			      r->files_count + 1))
 		rc = err_set(err, -ENOMEM, "storage: out of memory");
@@ -101,6 +96,19 @@ static int open_entry(struct sqlite_reader *r, struct period_file *entry,
 	}
 	*ret_file = r->files[r->files_count++] = file;
 	return 0;
+}
+
+/* Close what was read without shared memory before the writer opened it. */
+static void drop_torn(struct sqlite_reader *r)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < r->files_count; i++)
+		if (open_file_is_torn(r->files[i]))
+			open_file_free(r->s, r->files[i]);
+		else
+			r->files[kept++] = r->files[i];
+	r->files_count = kept;
 }
 
 static int get_file(struct sqlite_reader *r, struct period_file *entry, struct open_file **ret_file,
@@ -114,9 +122,9 @@ static int get_file(struct sqlite_reader *r, struct period_file *entry, struct o
 			*ret_file = r->files[i];
 	if (!*ret_file)
 		rc = open_entry(r, entry, ret_file, err);
-	pthread_mutex_lock(&r->s->lock);
 	if (rc == -EBADMSG)
-		entry->damaged = true;
+		files_damaged(r->s, entry);
+	pthread_mutex_lock(&r->s->lock);
 	if (entry->gone)
 		rc = -ESTALE;
 	pthread_mutex_unlock(&r->s->lock);
@@ -443,11 +451,13 @@ void plan_load(struct plan *p, struct open_file *file, struct codec *codec)
 int plan_end(struct plan *p, struct open_file *file, int rc, struct err *err)
 {
 	db_rollback(&file->db);
+	if ((!rc || rc == -EBADMSG) && open_file_is_torn(file))
+		return err_set(err, -EAGAIN, "storage: %s is being written; ask again",
+			       file->entry->name);
 	if (rc != -EBADMSG && rc != -ENOMEM)
 		return rc;
-	pthread_mutex_lock(&p->r->s->lock);
-	file->entry->damaged |= rc == -EBADMSG;
-	pthread_mutex_unlock(&p->r->s->lock);
+	if (rc == -EBADMSG)
+		files_damaged(p->r->s, file->entry);
 	/* The dictionary may be half loaded, and what is loaded twice looks like damage. */
 	for (size_t i = 0; i < p->r->files_count; i++) {
 		if (p->r->files[i] != file)
@@ -533,6 +543,7 @@ int plan_init(struct plan *p, struct sqlite_reader *r, const struct storage_scan
 
 	r->used++;
 	tidy(r);
+	drop_torn(r);
 	for (int i = 0; rc == -ESTALE && i < RETRIES; i++) {
 		plan_release(p);
 		*p = (struct plan){.r = r, .scan = scan, .step_ns = step_ns, .l0_only = l0_only};
@@ -598,7 +609,7 @@ struct storage_segment segment_of_dict(struct dict *dict, uint32_t owner)
 	};
 }
 
-/* ---- stats and symbols ---- */
+/* ---- stats ---- */
 
 int sqlite_stats(struct storage_reader *reader, struct storage_stats *ret, struct err *err)
 {
@@ -625,7 +636,7 @@ int sqlite_stats(struct storage_reader *reader, struct storage_stats *ret, struc
 	ret->duplicates = s->duplicates;
 	(void)snprintf(ret->note, sizeof(ret->note), "%s", s->note);
 	pthread_mutex_unlock(&s->lock);
-	ret->symbols_bytes = files_bytes(s, "symbols.db");
+	ret->symbols_bytes = files_bytes(s, SYMBOLS_FILE);
 	ret->bytes = ret->l0_bytes + ret->l1_bytes + ret->l2_bytes + ret->symbols_bytes;
 	(void)snprintf(ret->version, sizeof(ret->version), "SQLite %s", sqlite3_libversion());
 	if (!ret->note[0] && db_library_is_affected())
@@ -634,60 +645,4 @@ int sqlite_stats(struct storage_reader *reader, struct storage_stats *ret, struc
 			       "checkpoint here, which avoids it",
 			       sqlite3_libversion());
 	return 0;
-}
-
-static int symbols_copy(struct sqlite_reader *r, struct str packed, void **ret_table,
-			size_t *ret_len, struct err *err)
-{
-	struct str raw;
-
-	pthread_mutex_lock(&r->symbols_lock);
-	int rc = codec_unpack(r->symbols_codec, packed.ptr, packed.len, &raw);
-	void *copy = rc ? NULL : malloc(raw.len + 1);
-
-	if (copy)
-		memcpy(copy, raw.ptr, raw.len);
-	codec_forget(r->symbols_codec);
-	pthread_mutex_unlock(&r->symbols_lock);
-	if (!copy)
-		return err_set(err, rc == -EBADMSG ? -EIO : -ENOMEM,
-			       "storage: a symbol table cannot be read");
-	*ret_table = copy;
-	*ret_len = raw.len;
-	return 0;
-}
-
-int sqlite_symbols_get(struct storage_reader *reader, uint64_t scope, const uint8_t *build_id,
-		       size_t build_id_len, void **ret_table, size_t *ret_len, uint64_t *ret_epoch,
-		       struct err *err)
-{
-	struct sqlite_reader *r = reader_of(reader);
-	char path[SQLITE_PATH_MAX];
-	sqlite3_stmt *stmt;
-	int rc = 0;
-
-	files_path(r->s, "symbols.db", "", path);
-	if (!r->symbols.handle)
-		rc = db_open_reader(&r->symbols, path, err);
-	if (!rc)
-		rc = db_prepare(&r->symbols,
-				"SELECT data, epoch FROM symbols"
-				" WHERE scope = :scope AND build_id = :id",
-				&stmt, err);
-	if (rc)
-		return rc == -EBADMSG ? -EIO : rc;
-	db_bind_int(stmt, ":scope", (int64_t)scope);
-	db_bind_blob(stmt, ":id", build_id, build_id_len);
-	rc = db_step(&r->symbols, stmt, err);
-	if (!rc)
-		return err_set(err, -ENOENT, "storage: no symbols for this build id");
-	if (rc > 0) {
-		uint64_t epoch = (uint64_t)sqlite3_column_int64(stmt, 1);
-
-		rc = symbols_copy(r, db_column_blob(stmt, 0), ret_table, ret_len, err);
-		if (!rc)
-			*ret_epoch = epoch;
-	}
-	(void)sqlite3_reset(stmt);
-	return rc == -EBADMSG ? -EIO : rc;
 }

@@ -45,7 +45,7 @@ struct sqlite_reader {
 	struct codec_columns columns;
 	struct open_file **files;
 	size_t files_count, files_capacity;
-	struct db symbols;
+	struct open_file *symbols;
 	uint64_t used;
 	struct node_sums spare; /* from one scan to the next */
 };

@@ -86,6 +86,7 @@ int retain_damaged(struct sqlite_store *s, struct err *err)
 
 		files_writer_drop(s, file);
 		files_path(s, file->name, "", path);
+		file->opened += 2;
 		int found = db_open_writer(&db, path, (enum db_kind)file->level, false, &why);
 
 		if (!found)
@@ -278,7 +279,7 @@ static uint64_t bytes_of(struct sqlite_store *s, struct period_file *file)
 
 static uint64_t level_bytes(struct sqlite_store *s, int level)
 {
-	uint64_t bytes = level < 0 ? files_bytes(s, "symbols.db") : 0;
+	uint64_t bytes = level < 0 ? files_bytes(s, SYMBOLS_FILE) : 0;
 
 	for (size_t i = 0; i < s->files_count; i++)
 		if (s->files[i]->level == level)
@@ -345,6 +346,7 @@ static int apply_budgets(struct sqlite_store *s, int64_t now_ns, int64_t *ret_le
 	struct period_file *file;
 	int failed = 0;
 
+	failed = symbols_prune(s, err);
 	for (; left < 0 && (file = oldest(s, 0)); left = l0_room(s))
 		failed = first(failed, roll_up_and_drop(s, file, now_ns, err));
 	/* Over the whole budget the detail goes first, as long as the level above has the sums. */
@@ -510,6 +512,8 @@ int sqlite_maintain(struct storage *store, int64_t now_ns, struct err *err)
 	struct err later = {0};
 	int rc = retain_damaged(s, err);
 
+	if (!rc)
+		rc = symbols_retain(s, err);
 	if (!rc)
 		rc = check_doubtful(s, err);
 	if (rc > 0)

@@ -81,6 +81,7 @@ struct period_file {
 	bool damaged;             /* guarded: a reader or the writer met damage */
 	bool doubtful;            /* guarded: not checked since the start */
 	unsigned refs;            /* guarded */
+	_Atomic unsigned opened;  /* odd: it is open for writing */
 	_Atomic unsigned hurries; /* how often its WAL was full: who began to read before, ends */
 	/* L0: its last batch, known before its extent is widened; L1: its last step */
 	_Atomic int64_t last;
@@ -114,6 +115,8 @@ struct open_file {
 	struct db db;
 	bool writing;
 	bool reading;    /* for questions: stacks' identities are seldom wanted */
+	bool still;      /* read without shared memory, for there is no room for it */
+	unsigned opened; /* a still one is as it was while its entry's is the same */
 	int64_t version; /* of a reader's file: SQLite's count of what others committed */
 	struct open_part catalogue;
 	struct open_part **parts; /* by number; those that were not asked for are NULL */
@@ -175,7 +178,8 @@ struct sqlite_store {
 	int64_t weighed_ns;     /* when sizes were last asked for; 0: they are to be */
 	struct db symbols;
 
-	pthread_mutex_t lock;       /* of everything below, and of the guarded parts of entries */
+	pthread_mutex_t lock; /* of everything below, and of the guarded parts of entries */
+	struct period_file *symbols_entry; /* in no catalogue */
 	struct period_file **files; /* by level, then start */
 	size_t files_count, files_capacity;
 	uint64_t records, profiles, duplicates;
@@ -215,6 +219,8 @@ struct period_file *files_ref(struct sqlite_store *s, struct period_file *file);
 void files_unref(struct sqlite_store *s, struct period_file *file);
 /* Take a file out of the catalogue; readers that have it open go on. */
 void files_remove(struct sqlite_store *s, struct period_file *file);
+/* A reader or the writer met damage. */
+void files_damaged(struct sqlite_store *s, struct period_file *file);
 void files_widen(struct sqlite_store *s, struct period_file *file, const struct extent *extent);
 /* Bytes on disk, with the WAL. */
 uint64_t files_bytes(const struct sqlite_store *s, const char *name);
@@ -254,6 +260,13 @@ MUST_CHECK int files_sync_derived(struct sqlite_store *s, struct err *err);
 #define SQLITE_WAL_WAIT_MS 1000
 void files_bound_wal(struct open_file *file);
 
+/* Whether there is a WAL with something in it. */
+bool files_has_wal(const struct sqlite_store *s, const char *name);
+
+/* Open the database of file->entry to read it; read once, so that unlinking does no harm. */
+MUST_CHECK int open_file_read(struct sqlite_store *s, struct open_file *file, struct err *err);
+/* Whether what was read of it may be torn, for the writer has opened it meanwhile. */
+bool open_file_is_torn(const struct open_file *file);
 void open_file_free(struct sqlite_store *s, struct open_file *file);
 /* Forget the dictionaries, and load the catalogue. Returns 0 or an error, and then it is empty. */
 MUST_CHECK int open_file_reload(struct open_file *file, struct codec *codec, struct err *err);
@@ -368,6 +381,21 @@ int sqlite_compact(struct storage *store, const char *part, struct err *err);
 int sqlite_adopt(struct storage *store, const char *part, const void *bytes, size_t len,
 		 struct err *err);
 
+/* The symbol store (sqlite_symbols.c). */
+#define SYMBOLS_FILE "symbols.db"
+struct symbols_row {
+	int64_t scope, length;
+	struct str build_id, packed;
+};
+MUST_CHECK int symbols_load(struct sqlite_store *s, struct err *err);
+void symbols_release(struct sqlite_store *s);
+/* Put it aside when it is damaged. */
+MUST_CHECK int symbols_retain(struct sqlite_store *s, struct err *err);
+/* The oldest tables go, some megabytes at a time, while it takes more than its share. */
+MUST_CHECK int symbols_prune(struct sqlite_store *s, struct err *err);
+MUST_CHECK int symbols_compact(struct sqlite_store *s, struct err *err);
+/* Take the tables of another store's file that are not there yet.  -EINVAL: it is not whole. */
+MUST_CHECK int symbols_adopt(struct sqlite_store *s, const char *path, struct err *err);
 int sqlite_symbols_put(struct storage *store, uint64_t scope, const uint8_t *build_id,
 		       size_t build_id_len, const void *table, size_t len, uint64_t *ret_epoch,
 		       struct err *err);

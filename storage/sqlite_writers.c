@@ -56,6 +56,7 @@ static int writer_open(struct sqlite_store *s, struct period_file *entry, bool c
 	if (create)
 		remove_leftovers(s, entry);
 	files_path(s, entry->name, "", path);
+	entry->opened++;
 	rc = db_open_writer(&file->db, path, (enum db_kind)entry->level, create, err);
 	if (!rc && create)
 		rc = files_meta(&file->db, entry, err);
@@ -122,11 +123,8 @@ int files_writer(struct sqlite_store *s, int level, int64_t start_ns, bool creat
 		open_file_free(s, file);
 		rc = err_set(err, -ENOMEM, "storage: out of memory");
 	}
-	if (rc == -EBADMSG && !made) {
-		pthread_mutex_lock(&s->lock);
-		entry->damaged = true;
-		pthread_mutex_unlock(&s->lock);
-	}
+	if (rc == -EBADMSG && !made)
+		files_damaged(s, entry);
 	if (rc) {
 		if (made)
 			files_unref(s, made);
@@ -145,11 +143,8 @@ void files_failed(struct sqlite_store *s, struct open_file *file, int rc)
 	db_rollback(&file->db);
 	if (rc == -ENOSPC)
 		s->weighed_ns = 0;
-	if (rc == -EBADMSG) {
-		pthread_mutex_lock(&s->lock);
-		entry->damaged = true;
-		pthread_mutex_unlock(&s->lock);
-	}
+	if (rc == -EBADMSG)
+		files_damaged(s, entry);
 	if (rc == -EBADMSG || open_file_reload(file, s->codec, NULL))
 		files_writer_drop(s, entry);
 }

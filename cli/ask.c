@@ -132,15 +132,17 @@ static int answer_complain(long status, struct buf *body)
 	return complain(EXIT_RUNTIME, "the agent answered %ld: %s", status, text);
 }
 
-int ask(const struct place *place, const char *path, const struct parameter *parameters,
-	size_t count, const void *body, size_t body_len, struct buf *ret_body)
+/* Whatever the answer is; *ret_status is the HTTP status. */
+static int ask_any(const struct place *place, const char *path, const struct parameter *parameters,
+		   size_t count, const void *body, size_t body_len, struct buf *ret_body,
+		   long *ret_status)
 {
 	char error[CURL_ERROR_SIZE] = "";
 	struct buf url;
 	CURL *curl = curl_easy_init();
 	struct curl_slist *headers = headers_make(body != NULL);
-	long status = 0;
 
+	*ret_status = 0;
 	buf_init(&url, 1 << 20);
 	buf_init(ret_body, ANSWER_MAX);
 	if (!curl || url_build(curl, place, path, parameters, count, &url)) {
@@ -167,7 +169,7 @@ int ask(const struct place *place, const char *path, const struct parameter *par
 	}
 	CURLcode rc = curl_easy_perform(curl);
 
-	(void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+	(void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, ret_status);
 	curl_slist_free_all(headers);
 	curl_easy_cleanup(curl);
 	buf_release(&url);
@@ -175,7 +177,27 @@ int ask(const struct place *place, const char *path, const struct parameter *par
 		return complain(EXIT_NO_AGENT, "the agent at %s does not answer: %s",
 				place->socket[0] ? place->socket : place->url,
 				error[0] ? error : curl_easy_strerror(rc));
-	return status / 100 == 2 ? 0 : answer_complain(status, ret_body);
+	return 0;
+}
+
+int ask(const struct place *place, const char *path, const struct parameter *parameters,
+	size_t count, const void *body, size_t body_len, struct buf *ret_body)
+{
+	long status;
+	int code = ask_any(place, path, parameters, count, body, body_len, ret_body, &status);
+
+	return code || status / 100 == 2 ? code : answer_complain(status, ret_body);
+}
+
+int ask_if_there(const struct place *place, const char *path, const struct parameter *parameters,
+		 size_t count, struct buf *ret_body, bool *ret_there)
+{
+	long status;
+	int code = ask_any(place, path, parameters, count, NULL, 0, ret_body, &status);
+
+	*ret_there = !code && status != 404;
+	return code || status == 404 || status / 100 == 2 ? code
+							  : answer_complain(status, ret_body);
 }
 
 int selector_make(const struct options *options, const char *select, struct buf *selector)

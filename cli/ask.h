@@ -27,6 +27,11 @@ struct parameter {
 int ask(const struct place *place, const char *path, const struct parameter *parameters,
 	size_t count, const void *body, size_t body_len, struct buf *ret_body);
 
+/* The same, but what is not there (404) is not complained about: *ret_there is false then, and 0 is
+ * returned. */
+int ask_if_there(const struct place *place, const char *path, const struct parameter *parameters,
+		 size_t count, struct buf *ret_body, bool *ret_there);
+
 /* {service="name"}, where --service gave one, joined with the matchers of `select`. Returns 0 or
  * not. */
 int selector_make(const struct options *options, const char *select, struct buf *selector);

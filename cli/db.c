@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,7 +20,7 @@
 #define NAME_MAX_LEN 60
 
 static const char usage[] =
-    "usage: hearth db stats [--json] [--server unix:PATH]\n"
+    "usage: hearth db stats            files, bytes and records\n"
     "       hearth db check            read every file and decode what is in it\n"
     "       hearth db compact          write files anew without what they do not need\n"
     "       hearth db backup DIR       copy every file into a new directory\n"
@@ -28,13 +29,20 @@ static const char usage[] =
     "\n"
     "The agent goes on meanwhile. Root and the agent's user may; the store's periods are hours, "
     "days\n"
-    "and months, and import leaves alone what is there.  -q, --quiet shows no progress.\n";
+    "and months, and import leaves alone what is there, but for symbols.db, of which it takes "
+    "what\n"
+    "is missing.  A copy has its name when it is whole; until then it is NAME.partial.\n"
+    "\n"
+    "  --json              what was done, as {\"schema\":\"hearth.db.ACTION/1\",...}\n"
+    "  --server unix:PATH  the agent\n"
+    "  -q, --quiet         no progress\n";
 
 struct job {
 	const struct options *o;
 	struct place place;
 	size_t at, count, failed, skipped;
-	int out; /* backup: the directory; export: the archive */
+	int out;       /* backup: the directory; export: the archive */
+	json_t *files; /* what is said of each */
 };
 
 static int db_ask(const struct job *job, const char *action, const char *name, struct str body,
@@ -50,6 +58,24 @@ static int db_ask(const struct job *job, const char *action, const char *name, s
 	return code        ? code
 	       : *ret_json ? 0
 			   : complain(EXIT_RUNTIME, "the agent's answer is not JSON");
+}
+
+/* With --json the object, which is taken; else nothing. */
+static int tell(const struct job *job, const char *action, json_t *object)
+{
+	char schema[40];
+
+	(void)snprintf(schema, sizeof(schema), "hearth.db.%s/1", action);
+	json_t *all = json_pack("{s:s}", "schema", schema);
+	bool ok = all && object && !json_object_update(all, object);
+
+	if (job->o->json && ok) {
+		(void)json_dumpf(all, stdout, JSON_COMPACT);
+		(void)putchar('\n');
+	}
+	json_decref(all);
+	json_decref(object);
+	return ok ? 0 : complain(EXIT_RUNTIME, "out of memory");
 }
 
 /* On a terminal alone; what comes after overwrites it. */
@@ -122,7 +148,11 @@ static int check_one(struct job *job, json_t *file, const char *name)
 	if (!code && !json_is_true(json_object_get(answer, "ok"))) {
 		const char *finding = json_string_value(json_object_get(answer, "finding"));
 
-		(void)printf("%s: %s\n", name, finding ? finding : "damaged");
+		finding = finding ? finding : "damaged";
+		(void)json_array_append_new(
+		    job->files, json_pack("{s:s, s:s}", "name", name, "finding", finding));
+		if (!job->o->json)
+			(void)printf("%s: %s\n", name, finding);
 		job->failed++;
 	}
 	json_decref(answer);
@@ -135,8 +165,34 @@ static int check(struct job *job)
 
 	if (code)
 		return code;
-	(void)printf("%zu files, %zu damaged\n", job->count, job->failed);
+	if (!job->o->json)
+		(void)printf("%zu files, %zu damaged\n", job->count, job->failed);
+	(void)tell(job, "check",
+		   json_pack("{s:I, s:O}", "files", (json_int_t)job->count, "damaged", job->files));
 	return job->failed ? EXIT_RUNTIME : 0;
+}
+
+static json_int_t bytes_of(json_t *file)
+{
+	return json_integer_value(json_object_get(file, "bytes"));
+}
+
+static int add_bytes(struct job *job, json_t *file, const char *name)
+{
+	return json_array_append_new(job->files,
+				     json_pack("{s:s, s:I}", "name", name, "bytes", bytes_of(file)))
+		   ? complain(EXIT_RUNTIME, "out of memory")
+		   : 0;
+}
+
+static json_int_t sum_of(json_t *files)
+{
+	json_int_t sum = 0;
+	json_t *file;
+	size_t i;
+
+	json_array_foreach(files, i, file) sum += bytes_of(file);
+	return sum;
 }
 
 static int compact_one(struct job *job, json_t *file, const char *name)
@@ -151,11 +207,18 @@ static int compact_one(struct job *job, json_t *file, const char *name)
 
 /* ---- backup and export ---- */
 
-static int fetch(const struct job *job, const char *name, struct buf *to)
+/* `*ret_there` is false when retention has taken the file meanwhile, which is said. */
+static int fetch(struct job *job, const char *name, struct buf *to, bool *ret_there)
 {
 	const struct parameter parameter = {"name", name};
+	int code = ask_if_there(&job->place, "/api/v1/db/file", &parameter, 1, to, ret_there);
 
-	return ask(&job->place, "/api/v1/db/file", &parameter, 1, NULL, 0, to);
+	if (!code && !*ret_there) {
+		(void)fprintf(stderr, "hearth: %s went meanwhile, for its time was over\n", name);
+		job->skipped++;
+		buf_release(to);
+	}
+	return code;
 }
 
 /* The agent's word is not a path until it is looked at. */
@@ -172,11 +235,12 @@ static int backup_one(struct job *job, json_t *file, const char *name)
 {
 	struct buf bytes;
 	char folder[NAME_MAX_LEN];
-	int code = is_name(name) ? fetch(job, name, &bytes)
+	bool there = false;
+	int code = is_name(name) ? fetch(job, name, &bytes, &there)
 				 : complain(EXIT_RUNTIME, "the agent names a file \"%.80s\"", name);
 
 	(void)file;
-	if (code)
+	if (code || !there)
 		return code;
 	(void)snprintf(folder, sizeof(folder), "%s", name);
 	if (strchr(folder, '/')) {
@@ -191,18 +255,46 @@ static int backup_one(struct job *job, json_t *file, const char *name)
 	return code;
 }
 
+/* PATH.partial. */
+static int partial_name(const char *path, char *to, size_t size)
+{
+	if (!access(path, F_OK))
+		return complain(EXIT_RUNTIME, "%s is there already", path);
+	return (size_t)snprintf(to, size, "%s.partial", path) < size
+		   ? 0
+		   : complain(EXIT_RUNTIME, "%s: the name is too long", path);
+}
+
+/* Whole, on disk, and from now on under its name. */
+static int finish(struct job *job, const char *action, const char *partial, const char *path)
+{
+	if (fsync(job->out) || renameat2(AT_FDCWD, partial, AT_FDCWD, path, RENAME_NOREPLACE))
+		return complain(EXIT_RUNTIME, "%s: %s", path, strerror(errno));
+	(void)fprintf(stderr, "hearth: %zu files in %s\n", job->count - job->skipped, path);
+	return tell(job, action,
+		    json_pack("{s:s, s:I, s:I}", "path", path, "files",
+			      (json_int_t)(job->count - job->skipped), "went",
+			      (json_int_t)job->skipped));
+}
+
 static int backup(struct job *job, const char *directory)
 {
-	if (mkdir(directory, 0700))
-		return complain(EXIT_RUNTIME, "%s: %s", directory, strerror(errno));
-	job->out = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (job->out < 0)
-		return complain(EXIT_RUNTIME, "%s: %s", directory, strerror(errno));
-	int code = each_file(job, "copying", true, backup_one);
+	char partial[PATH_MAX];
+	int code = partial_name(directory, partial, sizeof(partial));
 
-	fd_close(&job->out);
+	if (code)
+		return code;
+	if (mkdir(partial, 0700))
+		return complain(EXIT_RUNTIME, "%s: %s", partial, strerror(errno));
+	job->out = open(partial, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (job->out < 0)
+		return complain(EXIT_RUNTIME, "%s: %s", partial, strerror(errno));
+	code = each_file(job, "copying", true, backup_one);
 	if (!code)
-		(void)fprintf(stderr, "hearth: %zu files in %s\n", job->count, directory);
+		code = finish(job, "backup", partial, directory);
+	else
+		(void)fprintf(stderr, "hearth: what was copied is in %s\n", partial);
+	fd_close(&job->out);
 	return code;
 }
 
@@ -234,10 +326,11 @@ static int export_one(struct job *job, json_t *file, const char *name)
 	static const char zeroes[TAR_BLOCK];
 	char head[TAR_BLOCK];
 	struct buf bytes;
-	int code = fetch(job, name, &bytes);
+	bool there;
+	int code = fetch(job, name, &bytes, &there);
 
 	(void)file;
-	if (code)
+	if (code || !there)
 		return code;
 	tar_head(head, name, bytes.len);
 	size_t rest = (TAR_BLOCK - bytes.len % TAR_BLOCK) % TAR_BLOCK;
@@ -253,16 +346,22 @@ static int export(struct job *job, const char *path)
 {
 	static const char end[2 * TAR_BLOCK];
 
-	job->out = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (job->out < 0)
-		return complain(EXIT_RUNTIME, "%s: %s", path, strerror(errno));
-	int code = each_file(job, "copying", true, export_one);
+	char partial[PATH_MAX];
+	int code = partial_name(path, partial, sizeof(partial));
 
-	if (!code && (fd_write_all(job->out, end, sizeof(end)) || fsync(job->out)))
-		code = complain(EXIT_RUNTIME, "%s: %s", path, strerror(errno));
-	fd_close(&job->out);
+	if (code)
+		return code;
+	job->out = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (job->out < 0)
+		return complain(EXIT_RUNTIME, "%s: %s", partial, strerror(errno));
+	code = each_file(job, "copying", true, export_one);
+	if (!code && fd_write_all(job->out, end, sizeof(end)))
+		code = complain(EXIT_RUNTIME, "%s: %s", partial, strerror(errno));
 	if (!code)
-		(void)fprintf(stderr, "hearth: %zu files in %s\n", job->count, path);
+		code = finish(job, "export", partial, path);
+	if (code)
+		(void)unlink(partial);
+	fd_close(&job->out);
 	return code;
 }
 
@@ -274,16 +373,16 @@ static int import_one(struct job *job, json_t *known, const char *name, struct s
 	json_t *file, *answer;
 	size_t i;
 
+	/* Of the symbol store it takes what is missing. */
 	json_array_foreach(
 	    json_object_get(known, "files"), i,
-	    file) if (!strcmp(name, json_string_value(json_object_get(file, "name")) ?: ""))
+	    file) if (strcmp(name, "symbols.db") &&
+		      !strcmp(name, json_string_value(json_object_get(file, "name")) ?: ""))
 	{
 		(void)fprintf(stderr, "hearth: %s is there already\n", name);
 		job->skipped++;
 		return 0;
 	}
-	if (!strcmp(name, "symbols.db"))
-		return 0; /* names are read from binaries again */
 	int code = db_ask(job, "import", name, bytes, &answer);
 
 	json_decref(answer);
@@ -353,13 +452,33 @@ static int import(struct job *job, const char *path)
 	if (!code)
 		(void)fprintf(stderr, "hearth: %zu files taken in, %zu were there\n", job->count,
 			      job->skipped);
-	return code;
+	return code ? code
+		    : tell(job, "import",
+			   json_pack("{s:I, s:I}", "files", (json_int_t)job->count, "were_there",
+				     (json_int_t)job->skipped));
 }
 
 static int compact(struct job *job, const char *path)
 {
 	(void)path;
-	return each_file(job, "compacting", false, compact_one);
+	int code = each_file(job, "", false, add_bytes);
+	json_int_t before = sum_of(job->files);
+
+	if (!code)
+		code = each_file(job, "compacting", false, compact_one);
+	(void)json_array_clear(job->files);
+	if (!code)
+		code = each_file(job, "", false, add_bytes);
+	if (code)
+		return code;
+	json_int_t after = sum_of(job->files);
+
+	if (!job->o->json)
+		(void)printf("%zu files, %.1f KB, %.1f KB before\n", job->count,
+			     (double)after / 1024, (double)before / 1024);
+	return tell(job, "compact",
+		    json_pack("{s:I, s:I, s:O}", "bytes_before", before, "bytes", after, "files",
+			      job->files));
 }
 
 static int stats_of(struct job *job, const char *path)
@@ -407,7 +526,10 @@ static int run(int argc, char **argv)
 		if (strcmp(actions[i].name, words[0]) || actions[i].has_path != (words[1] != NULL))
 			continue;
 		code = place_find(o.server, &job.place);
-		return code ? code : actions[i].run(&job, words[1]);
+		job.files = json_array();
+		code = code ? code : actions[i].run(&job, words[1]);
+		json_decref(job.files);
+		return code;
 	}
 	return complain(EXIT_USAGE,
 			"db: write stats, check, compact, backup DIR, export FILE or import FILE");

@@ -180,7 +180,7 @@ struct sqlite_store {
 
 	pthread_mutex_t lock; /* of everything below, and of the guarded parts of entries */
 	struct period_file *symbols_entry; /* in no catalogue */
-	struct period_file **files; /* by level, then start */
+	struct period_file **files;        /* by level, then start */
 	size_t files_count, files_capacity;
 	uint64_t records, profiles, duplicates;
 	char note[160];

@@ -194,8 +194,10 @@ int sqlite_symbols_put(struct storage *store, uint64_t scope, const uint8_t *bui
 		return err_set(err, -EINVAL, "storage: build id of %zu bytes", build_id_len);
 	if (codec_pack(s->codec, table, len, CODEC_QUICK, &row.packed))
 		return err_set(err, -ENOMEM, "storage: out of memory");
-	int rc = put_row(s, &row, &epoch, &why);
+	int rc = symbols_retain(s, &why);
 
+	if (!rc)
+		rc = put_row(s, &row, &epoch, &why);
 	/* The rest of a damaged file is put aside, and a new one takes its place. */
 	if (rc == -EBADMSG && !put_aside(s, why.message, NULL))
 		rc = put_row(s, &row, &epoch, &why);
@@ -208,6 +210,21 @@ int sqlite_symbols_put(struct storage *store, uint64_t scope, const uint8_t *bui
 }
 
 /* ---- what goes ---- */
+
+static int sum_tables(struct sqlite_store *s, int64_t *ret_bytes, struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int rc =
+	    db_prepare(&s->symbols, "SELECT ifnull(sum(length(data)), 0) FROM symbols", &stmt, err);
+
+	if (!rc)
+		rc = db_step(&s->symbols, stmt, err);
+	if (rc <= 0)
+		return rc;
+	*ret_bytes = sqlite3_column_int64(stmt, 0);
+	(void)sqlite3_reset(stmt);
+	return 0;
+}
 
 /* The last epoch of the oldest tables that hold so many bytes. */
 static int find_oldest(struct sqlite_store *s, int64_t bytes, int64_t *ret_epoch, struct err *err)
@@ -227,15 +244,19 @@ static int find_oldest(struct sqlite_store *s, int64_t bytes, int64_t *ret_epoch
 
 int symbols_prune(struct sqlite_store *s, struct err *err)
 {
-	uint64_t bytes = files_bytes(s, SYMBOLS_FILE), share = s->options.bytes_max / SHARE;
-	int64_t epoch = 0;
+	int64_t share = (int64_t)(s->options.bytes_max / SHARE), bytes = 0, epoch = 0;
 
-	if (bytes <= share)
+	if (files_bytes(s, SYMBOLS_FILE) <= (uint64_t)share)
 		return 0;
 	int rc = writer_open(s, err);
 
+	/* Not what its WAL takes. */
 	if (!rc)
-		rc = find_oldest(s, MIN((int64_t)(bytes - share), PRUNE_BYTES), &epoch, err);
+		rc = sum_tables(s, &bytes, err);
+	if (!rc && bytes <= share)
+		return 0;
+	if (!rc)
+		rc = find_oldest(s, MIN(bytes - share, PRUNE_BYTES), &epoch, err);
 	if (!rc)
 		rc = run(s, "DELETE FROM symbols WHERE epoch <= :value", epoch, err);
 	if (!rc) {

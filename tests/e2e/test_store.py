@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The store as its operator meets it: maintenance of a live one, a full disk, two agents."""
+import json
 import os
 import pathlib
 import random
@@ -39,13 +40,16 @@ def a_live_store_is_checked_copied_and_taken_in_elsewhere():
         assert run([HEARTH, "db", "stats", "--server", env["HEARTH_SERVER"]], env=away).returncode == 0
         done = run([HEARTH, "db", "stats"], env=env)
         assert done.returncode == 0 and b"l0/" in done.stdout, done
-        for verb in ("check", "compact", "check"):
+        for verb, said in (("check", b", 0 damaged"), ("compact", b" KB before"), ("check", b", 0 damaged")):
             done = run([HEARTH, "db", verb], env=env)
-            assert done.returncode == 0, done
-        assert b", 0 damaged" in done.stdout, done
+            assert done.returncode == 0 and said in done.stdout, done
+            done = run([HEARTH, "db", verb, "--json"], env=env)
+            assert json.loads(done.stdout)["schema"] == f"hearth.db.{verb}/1", done
+        assert json.loads(done.stdout)["damaged"] == [], done
         archive = pathlib.Path(folder) / "store.tar"
         done = run([HEARTH, "db", "export", archive], env=env)
-        assert done.returncode == 0, done
+        assert done.returncode == 0 and not list(archive.parent.glob("*.partial")), done
+        assert run([HEARTH, "db", "export", archive], env=env).returncode == 1
         names = [name for name in run(["tar", "-tf", archive]).stdout.decode().split() if name[0] == "l"]
         # What says how much of another it holds is copied, and taken in, before that one.
         assert names[-1].startswith("l0/") and names == sorted(names, reverse=True), names

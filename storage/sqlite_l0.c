@@ -44,13 +44,16 @@ static int insert_batch(struct group *g, const struct profile *p, uint32_t insta
 	struct hash128 upload = storage_upload_key(p);
 	sqlite3_stmt *stmt;
 	int rc = db_prepare(&g->file->db,
-			    "INSERT INTO batch(arrived_ns, instance, upload, ended_ns, clamped,"
-			    " first_block) VALUES (:arrived, :instance, :upload, :ended, :clamped,"
-			    " (SELECT ifnull(max(id), 0) + 1 FROM block))",
+			    "INSERT INTO batch(id, arrived_ns, instance, upload, ended_ns, clamped,"
+			    " first_block) VALUES (:id, :arrived, :instance, :upload, :ended,"
+			    " :clamped, (SELECT ifnull(max(id), 0) + 1 FROM block))",
 			    &stmt, err);
 
 	if (rc)
 		return rc;
+	/* SQLite gives the next one itself. */
+	if (g->last < g->file->entry->floor)
+		db_bind_int(stmt, ":id", g->file->entry->floor + 1);
 	db_bind_int(stmt, ":arrived", p->arrived_ns);
 	db_bind_int(stmt, ":instance", instance);
 	db_bind_blob(stmt, ":upload", p->upload_id ? &upload : NULL, sizeof(upload));
@@ -324,8 +327,14 @@ static int put_group(struct sqlite_store *s, int64_t start_ns,
 	struct group g = {.s = s, .extent = empty};
 	int rc = files_writer(s, 0, start_ns, true, &g.file, err);
 
+	if (!rc && g.file->entry->floor < 0) {
+		rc = l1_floor(s, g.file->entry, err);
+		if (!rc) /* the days may have taken its place among the open files */
+			rc = files_writer(s, 0, start_ns, true, &g.file, err);
+	}
 	if (rc)
 		return rc;
+	g.last = g.file->entry->last;
 	rc = commit_group(&g, profiles, count, results, err);
 	batch_trim(&s->batch);
 	imports_trim(&s->putting);

@@ -45,6 +45,29 @@ int l1_watermark(struct sqlite_store *s, int64_t day_ns, const struct period_fil
 	return rc < 0 ? rc : 0;
 }
 
+/* With sync_within_seconds a loss of power can take the end of L0 and leave L1's, and a file can be
+ * an older copy. */
+int l1_floor(struct sqlite_store *s, struct period_file *l0, struct err *err)
+{
+	int64_t from_ns = MIN(l0->extent.min_ns, l0->start_ns) - STORAGE_L1_FILE_NS, floor = 0;
+	int64_t until_ns = MAX(l0->extent.max_ns, l0->start_ns) + STORAGE_L1_FILE_NS;
+
+	for (size_t i = 0; i < s->files_count; i++) {
+		const struct period_file *day = s->files[i];
+		int64_t derived = 0;
+
+		if (day->level != 1 || day->start_ns > until_ns || day->end_ns <= from_ns)
+			continue;
+		int rc = l1_watermark(s, day->start_ns, l0, &derived, err);
+
+		if (rc)
+			return rc;
+		floor = MAX(floor, derived);
+	}
+	l0->floor = floor;
+	return 0;
+}
+
 /* Where to go on after a start: no day that the file touches is further behind. */
 static int find_start(struct sqlite_store *s, struct period_file *source, struct err *err)
 {

@@ -29,6 +29,7 @@ static int meta_create(struct db *db, struct period_file *file, struct err *err)
 	db_bind_int(stmt, ":max", INT64_MAX);
 	db_bind_int(stmt, ":min", INT64_MIN);
 	file->file_id = id;
+	file->floor = 0;
 	return db_run(db, stmt, err);
 }
 

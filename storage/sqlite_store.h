@@ -88,6 +88,7 @@ struct period_file {
 	/* Writer only. */
 	uint64_t bytes;    /* on disk when it was closed; 0: to be asked for */
 	int64_t derived;   /* L0: batches up to here are in L1; -1: not known */
+	int64_t floor;     /* L0: the next batch has a number above it; -1: not known */
 	bool unsynced;     /* L1: its last commits may go with the power */
 	bool stuck;        /* it could not be rolled up in this pass, and stays */
 	int64_t hour_ns;   /* L1: the hour in which its last step was written */
@@ -338,6 +339,9 @@ MUST_CHECK int l1_derive(struct sqlite_store *s, struct period_file *source,
 
 /* L2 may take all that an L1 file has: note how far that is of each L0 file. */
 MUST_CHECK int l1_hold(struct open_file *l1, struct err *err);
+/* L1 may hold batches that an L0 file has lost: what comes has numbers above those.  Noted in the
+ * entry once. */
+MUST_CHECK int l1_floor(struct sqlite_store *s, struct period_file *l0, struct err *err);
 /* How far it holds one of them at this moment; 0: there is no such file, or nothing in it. */
 MUST_CHECK int l1_watermark(struct sqlite_store *s, int64_t day_ns, const struct period_file *l0,
 			    int64_t *ret_derived, struct err *err);

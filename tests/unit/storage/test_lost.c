@@ -6,6 +6,8 @@
  */
 #include "tests/cmocka.h"
 
+#include <stdio.h>
+
 #include "tests/support/store.h"
 
 #define HOUR(n) (T0 + SECONDS(3600) * (n))
@@ -161,6 +163,48 @@ static void what_l2_did_not_take_is_not_taken_for_known(void **state)
 	expect(HOUR(1), HOUR(2), 20);
 }
 
+static void copy_file(const char *from, const char *to)
+{
+	char a[128], b[128], block[65536];
+
+	(void)snprintf(a, sizeof(a), "%s/%s", f.dir, from);
+	(void)snprintf(b, sizeof(b), "%s/%s", f.dir, to);
+	FILE *in = fopen(a, "re"), *out = fopen(b, "we");
+
+	assert_true(in && out);
+	for (size_t n; (n = fread(block, 1, sizeof(block), in)) > 0;)
+		assert_int_equal(fwrite(block, 1, n, out), n);
+	assert_int_equal(fclose(out), 0);
+	(void)fclose(in);
+}
+
+/* A loss of power with sync_within_seconds, or an older copy: L1 has batches that L0 has not. */
+static void new_batches_are_not_taken_for_lost_ones(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 10; i++)
+		put(T0 + SECONDS(i));
+	fixture_close(&f);
+	copy_file("l0/20260101T00.db", "older");
+	fixture_open(&f);
+	for (int i = 10; i < 20; i++)
+		put(T0 + SECONDS(i));
+	fixture_maintain(&f, T0 + SECONDS(60));
+	expect(T0, HOUR(1), 20);
+	fixture_close(&f);
+	copy_file("older", "l0/20260101T00.db");
+	fixture_open(&f);
+	for (int i = 60; i < 65; i++)
+		put(T0 + SECONDS(i));
+	expect(T0, HOUR(1), 25);
+	fixture_maintain(&f, T0 + SECONDS(120));
+	expect(T0, HOUR(1), 25);
+	fixture_reopen(&f);
+	put(T0 + SECONDS(130));
+	fixture_maintain(&f, HOUR(3));
+	expect(T0, HOUR(1), 26);
+}
+
 /* And L2 lost as well: from L1 again. */
 static void lost_one_after_the_other_all_counts_once(void **state)
 {
@@ -191,6 +235,7 @@ int main(void)
 	    CASE(an_hour_without_records_counts_at_its_start),
 	    CASE(a_late_upload_before_packing_counts_once),
 	    CASE(what_l2_did_not_take_is_not_taken_for_known),
+	    CASE(new_batches_are_not_taken_for_lost_ones),
 	    CASE(lost_one_after_the_other_all_counts_once),
 	};
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The symbol store of the sqlite backend: its share of the bytes, damage, another store's tables. */
+/* The symbol store of the sqlite backend: its share, damage, and tables of another store. */
 #include "tests/cmocka.h"
 
 #include <errno.h>

@@ -297,6 +297,10 @@ int open_file_store(struct open_file *file, struct codec *codec, struct err *err
 
 #define LOOSE_MIN 4096 /* bytes: of fewer, to try harder makes no more */
 
+/* What is longer stays in segments: to have it as one takes many times that in memory, and above
+ * CODEC_RAW_MAX it could not be read. */
+#define MERGE_MAX (INT64_C(12) << 20)
+
 /* Whether a dictionary has more than `segments`; of one that is to be whole, also whether it was
  * written by the transaction that learned it, which was in a hurry: one that was merged stands for
  * those before, too. */
@@ -305,8 +309,8 @@ static int has_more(struct open_file *file, uint32_t number, unsigned segments, 
 	sqlite3_stmt *stmt;
 	int rc = db_prepare(&file->db,
 			    "SELECT count(*) > :segments OR (:segments = 1 AND"
-			    " max(first = id AND length(data) >= :loose)) FROM dict"
-			    " WHERE part = :part",
+			    " max(first = id AND length(data) >= :loose)),"
+			    " ifnull(sum(length(data)), 0) FROM dict WHERE part = :part",
 			    &stmt, err);
 
 	if (rc)
@@ -316,7 +320,7 @@ static int has_more(struct open_file *file, uint32_t number, unsigned segments, 
 	db_bind_int(stmt, ":loose", LOOSE_MIN);
 	rc = db_step(&file->db, stmt, err);
 	if (rc > 0)
-		rc = sqlite3_column_int(stmt, 0);
+		rc = sqlite3_column_int(stmt, 0) && sqlite3_column_int64(stmt, 1) <= MERGE_MAX;
 	(void)sqlite3_reset(stmt);
 	return rc;
 }

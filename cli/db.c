@@ -265,7 +265,7 @@ static int partial_name(const char *path, char *to, size_t size)
 		   : complain(EXIT_RUNTIME, "%s: the name is too long", path);
 }
 
-/* Whole, on disk, and from now on under its name. */
+/* It is whole, and has its name from now on. */
 static int finish(struct job *job, const char *action, const char *partial, const char *path)
 {
 	if (fsync(job->out) || renameat2(AT_FDCWD, partial, AT_FDCWD, path, RENAME_NOREPLACE))
@@ -345,7 +345,6 @@ static int export_one(struct job *job, json_t *file, const char *name)
 static int export(struct job *job, const char *path)
 {
 	static const char end[2 * TAR_BLOCK];
-
 	char partial[PATH_MAX];
 	int code = partial_name(path, partial, sizeof(partial));
 

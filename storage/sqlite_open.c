@@ -32,6 +32,16 @@ bool open_file_is_torn(const struct open_file *file)
 	return file->still && file->opened != file->entry->opened;
 }
 
+int open_file_end(struct sqlite_store *s, struct open_file *file, int rc, struct err *err)
+{
+	if ((!rc || rc == -EBADMSG) && open_file_is_torn(file))
+		return err_set(err, -EAGAIN, "storage: %s is being written; ask again",
+			       file->entry->name);
+	if (rc == -EBADMSG)
+		files_damaged(s, file->entry);
+	return rc;
+}
+
 /* Only when it has been read does SQLite hold the WAL, too. */
 static int read_once(struct open_file *file, struct err *err)
 {

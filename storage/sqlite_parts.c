@@ -76,11 +76,8 @@ static int open_part(struct sqlite_reader *r, const char *part, struct open_file
 
 static int close_part(struct sqlite_reader *r, struct open_file *file, int rc, struct err *err)
 {
-	if ((!rc || rc == -EBADMSG) && open_file_is_torn(file))
-		rc = err_set(err, -EAGAIN, "storage: %s is being written; ask again",
-			     file->entry->name);
-	if (rc == -EBADMSG && file->entry)
-		files_damaged(r->s, file->entry);
+	if (file->entry)
+		rc = open_file_end(r->s, file, rc, err);
 	open_file_free(r->s, file);
 	return rc;
 }

@@ -43,7 +43,7 @@ void sqlite_reader_close(struct storage_reader *reader)
 
 /* ---- the reader's files ---- */
 
-/* Close what is gone, and the least used beyond the limit.  Between two calls only. */
+/* Close what is gone or torn, and the least used beyond the limit.  Between two calls only. */
 static void tidy(struct sqlite_reader *r)
 {
 	size_t kept = 0;
@@ -53,7 +53,8 @@ static void tidy(struct sqlite_reader *r)
 		bool gone = r->files[i]->entry->gone;
 
 		pthread_mutex_unlock(&r->s->lock);
-		if (gone || (r->files_count > READER_FILES_MAX && r->files[i]->used + 2 < r->used))
+		if (gone || open_file_is_torn(r->files[i]) ||
+		    (r->files_count > READER_FILES_MAX && r->files[i]->used + 2 < r->used))
 			open_file_free(r->s, r->files[i]);
 		else
 			r->files[kept++] = r->files[i];
@@ -96,19 +97,6 @@ static int open_entry(struct sqlite_reader *r, struct period_file *entry,
 	}
 	*ret_file = r->files[r->files_count++] = file;
 	return 0;
-}
-
-/* Close what was read without shared memory before the writer opened it. */
-static void drop_torn(struct sqlite_reader *r)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < r->files_count; i++)
-		if (open_file_is_torn(r->files[i]))
-			open_file_free(r->s, r->files[i]);
-		else
-			r->files[kept++] = r->files[i];
-	r->files_count = kept;
 }
 
 static int get_file(struct sqlite_reader *r, struct period_file *entry, struct open_file **ret_file,
@@ -451,13 +439,9 @@ void plan_load(struct plan *p, struct open_file *file, struct codec *codec)
 int plan_end(struct plan *p, struct open_file *file, int rc, struct err *err)
 {
 	db_rollback(&file->db);
-	if ((!rc || rc == -EBADMSG) && open_file_is_torn(file))
-		return err_set(err, -EAGAIN, "storage: %s is being written; ask again",
-			       file->entry->name);
+	rc = open_file_end(p->r->s, file, rc, err);
 	if (rc != -EBADMSG && rc != -ENOMEM)
 		return rc;
-	if (rc == -EBADMSG)
-		files_damaged(p->r->s, file->entry);
 	/* The dictionary may be half loaded, and what is loaded twice looks like damage. */
 	for (size_t i = 0; i < p->r->files_count; i++) {
 		if (p->r->files[i] != file)
@@ -543,7 +527,6 @@ int plan_init(struct plan *p, struct sqlite_reader *r, const struct storage_scan
 
 	r->used++;
 	tidy(r);
-	drop_torn(r);
 	for (int i = 0; rc == -ESTALE && i < RETRIES; i++) {
 		plan_release(p);
 		*p = (struct plan){.r = r, .scan = scan, .step_ns = step_ns, .l0_only = l0_only};

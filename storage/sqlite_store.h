@@ -268,6 +268,9 @@ bool files_has_wal(const struct sqlite_store *s, const char *name);
 MUST_CHECK int open_file_read(struct sqlite_store *s, struct open_file *file, struct err *err);
 /* Whether what was read of it may be torn, for the writer has opened it meanwhile. */
 bool open_file_is_torn(const struct open_file *file);
+/* What reading it said: `rc`, or -EAGAIN where that may be torn.  Damage marks the file. */
+MUST_CHECK int open_file_end(struct sqlite_store *s, struct open_file *file, int rc,
+			     struct err *err);
 void open_file_free(struct sqlite_store *s, struct open_file *file);
 /* Forget the dictionaries, and load the catalogue. Returns 0 or an error, and then it is empty. */
 MUST_CHECK int open_file_reload(struct open_file *file, struct codec *codec, struct err *err);

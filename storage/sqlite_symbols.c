@@ -409,7 +409,11 @@ int sqlite_symbols_get(struct storage_reader *reader, uint64_t scope, const uint
 			rc = copy(r, db_column_blob(stmt, 0), ret_table, ret_len, err);
 		(void)sqlite3_reset(stmt);
 	}
-	if (rc == -EBADMSG && file && !open_file_is_torn(file))
-		files_damaged(r->s, file->entry);
+	int found = rc;
+
+	if (file)
+		rc = open_file_end(r->s, file, rc, err);
+	if (!found && rc)
+		free(*ret_table);
 	return rc == -EBADMSG ? -EIO : rc;
 }

@@ -58,7 +58,7 @@ void fixture_reopen(struct fixture *f)
 	fixture_open(f);
 }
 
-static void copy_file(const char *from, const char *to)
+void copy_file(const char *from, const char *to)
 {
 	char block[65536];
 	FILE *in = fopen(from, "re"), *out = fopen(to, "we");

@@ -44,6 +44,7 @@ void expect_as_model(struct fixture *f, const struct model *m, const struct stor
 void expect_totals_as_model(struct fixture *f, const struct model *m,
 			    const struct storage_scan *scan, int64_t step_ns);
 
+void copy_file(const char *from, const char *to);
 /* Remove a directory and all in it. */
 void remove_tree(const char *dir);
 

@@ -115,6 +115,9 @@ void facts_notes(json_t *answer)
 	if (json_is_true(json_object_get(answer, "partial")))
 		(void)fprintf(stderr,
 			      "hearth: the deadline came first: this is a part of the answer\n");
+	if (json_is_true(json_object_get(answer, "folded")))
+		(void)fprintf(stderr, "hearth: small stacks are folded into [other]: the store was "
+				      "short of room\n");
 	if (answer_number(answer, "records_from") > 0)
 		records_note((time_t)(answer_number(answer, "records_from") / 1e9));
 	json_object_foreach(json_object_get(answer, "lost"), reason, count)(void) fprintf(

@@ -38,6 +38,10 @@ void query_facts_json(const struct query_facts *facts, struct json *json)
 	json_close(json, '}');
 	json_key(json, "partial");
 	json_bool(json, facts->partial);
+	if (facts->folded) {
+		json_key(json, "folded");
+		json_bool(json, true);
+	}
 	if (facts->records_from_ns)
 		json_key_int(json, "records_from", facts->records_from_ns);
 	if (!facts->filtered)

@@ -334,6 +334,9 @@ static void comments_write(const struct job *job, struct query_pprof *pprof)
 	}
 	if (job->tree->facts.partial)
 		pprof_write_comment(pprof->writer, STR("partial: the deadline came first"));
+	if (job->tree->facts.folded)
+		pprof_write_comment(pprof->writer,
+				    STR("folded: small stacks stand at [other], for want of room"));
 	buf_release(&text);
 }
 

@@ -324,6 +324,7 @@ static int segment_add(void *arg, const struct storage_segment *segment)
 	struct segment_call *call = arg;
 
 	call->segment = segment;
+	call->facts->folded |= segment->folded;
 	int rc = segment_map(call, segment->leaves, segment->leaves_count);
 	for (size_t i = 0; !rc && i < segment->leaves_count; i++) {
 		rc =

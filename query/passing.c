@@ -112,6 +112,7 @@ int passing_sum(struct passing *passing, const struct query *query,
 		part.removed_samples += leaf->samples;
 	}
 	facts->partial |= part.partial;
+	facts->folded |= part.folded;
 	facts->removed_value = sum_add(facts->removed_value, part.removed_value);
 	facts->removed_samples += part.removed_samples;
 	facts->samples += samples;

@@ -111,6 +111,7 @@ struct query {
 struct query_facts {
 	uint64_t samples; /* behind the answer */
 	bool partial;     /* the deadline came first */
+	bool folded;      /* small stacks stand at "[other]": the store had no room for them */
 	/* A restriction by what records say reaches back to here, though the range and the data
 	 * begin earlier: only L0 has records. 0: it reaches all. */
 	int64_t records_from_ns;

@@ -42,6 +42,7 @@ enum codec_part {
 	CODEC_CONTEXTS = 2,
 	CODEC_APART = 4, /* the codec's choice, as is the next */
 	CODEC_LISTS = 8,
+	CODEC_FOLDED = 16, /* some of its records stand at [other], for want of room */
 };
 
 /* Of varints: append all the first bytes, or all the others. */
@@ -67,6 +68,7 @@ struct codec_columns {
 	uint64_t *counts;
 	int64_t *values[PROFILE_COLUMNS_MAX];
 	size_t nodes_end, contexts_end; /* of what was decoded: every number is below */
+	bool folded;                    /* likewise: CODEC_FOLDED */
 	/* To be encoded with contexts and not densely, instead of `nodes`: the different ones in
 	 * the order in which they are met, and which of them each record names.  Borrowed, or
 	 * NULL. */

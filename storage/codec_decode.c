@@ -430,6 +430,7 @@ int codec_decode_parts(struct codec *c, const void *packed, size_t len, unsigned
 	to->count = (size_t)b.count;
 	to->values_count = (size_t)b.values_count;
 	to->nodes_end = to->contexts_end = 0;
+	to->folded = b.parts & CODEC_FOLDED;
 	rc = codec_columns_reserve(to, to->count, to->values_count);
 	for (size_t i = 0; !rc && i < COLUMNS_FIXED + to->values_count; i++) {
 		bool wanted = is_wanted(&b, parts, column, i);

@@ -228,6 +228,9 @@ static inline struct dict_lately *dict_import_lately(const struct dict_import *i
 	return import->lately ? &import->lately[(hash.lo ^ import->to->id) % DICT_LATELY] : NULL;
 }
 
+/* What is no stack of `from`: the child of `parent`, a node of `to`, that has this name alone. */
+MUST_CHECK int dict_import_child(struct dict_import *import, uint32_t parent, struct str function,
+				 uint32_t *ret_id);
 /* `series` and `instance` are described with the numbers of `from`. */
 MUST_CHECK int dict_import_series(struct dict_import *import, const struct dict_series *series,
 				  uint32_t *ret_id);

@@ -544,6 +544,34 @@ int dict_import_new_node(struct dict_import *im, uint32_t id, uint32_t *ret_id)
 	return rc;
 }
 
+int dict_import_child(struct dict_import *im, uint32_t parent, struct str function,
+		      uint32_t *ret_id)
+{
+	struct dict *to = im->to;
+	struct profile_frame frame;
+
+	memset(&frame, 0, sizeof(frame));
+	int rc = dict_add_string(to, function, &frame.function);
+
+	if (rc)
+		return rc;
+	uint32_t number = index_find(&to->frames, dict_frame_key(&frame));
+
+	if (number == INDEX_NONE) {
+		number = (uint32_t)to->t.frames_count;
+		rc = dict_add_frame(to, &frame);
+	}
+	if (!rc)
+		rc = dict_identify(to);
+	if (rc)
+		return rc;
+	*ret_id = dict_find_child(to, parent, to->t.frame_identities[number]);
+	if (*ret_id != INDEX_NONE)
+		return 0;
+	*ret_id = (uint32_t)to->t.nodes_count;
+	return dict_add_node(to, (struct profile_node){parent, number}, NULL);
+}
+
 /* Copy labels into our numbers, with zeroed padding, so that equal ones are equal bytes. */
 static int import_labels(struct dict_import *im, struct profile_labels run,
 			 struct profile_label **ret_labels)

@@ -182,25 +182,25 @@ int fold_add(struct fold *f, const struct dict_series *described, uint32_t serie
 	return rc;
 }
 
-static int add_sum(struct fold *f, uint32_t bucket, const struct recent_sum *sum, size_t width)
+/* To what there is of this stack. */
+static int meet(struct fold *f, struct fold_entry entry, const int64_t *values, size_t width)
 {
-	uint32_t tag = slots_mix(sum->node, bucket, f->secret);
-	struct fold_entry *e = find_entry(f, tag, bucket, sum->node);
+	uint32_t tag = slots_mix(entry.node, entry.bucket, f->secret);
+	struct fold_entry *e = find_entry(f, tag, entry.bucket, entry.node);
 	int rc = 0;
 
 	if (e) {
-		e->count += sum->count;
+		e->count += entry.count;
 		for (size_t v = 0; v < width; v++) {
 			int64_t *value = &f->values[e->values_at + v];
 
-			*value = storage_add(*value, sum->values[v]);
+			*value = storage_add(*value, values[v]);
 		}
 		return 0;
 	}
-	rc = new_entry(f, tag, (struct fold_entry){bucket, sum->node, sum->count, 0, 0}, width);
+	rc = new_entry(f, tag, entry, width);
 	if (!rc)
-		memcpy(f->values + f->values_count - width, sum->values,
-		       width * sizeof(*f->values));
+		memcpy(f->values + f->values_count - width, values, width * sizeof(*f->values));
 	return rc;
 }
 
@@ -226,8 +226,34 @@ int fold_add_sums(struct fold *f, uint32_t series, bool known, const struct rece
 	f->added += window->records;
 	if (!f->places.count)
 		hash_secret(f->secret);
-	for (size_t i = 0; !rc && i < window->count; i++, sums += recent_stride(width))
-		rc = add_sum(f, at, (const void *)sums, width);
+	for (size_t i = 0; !rc && i < window->count; i++, sums += recent_stride(width)) {
+		const struct recent_sum *sum = (const void *)sums;
+
+		rc = meet(f, (struct fold_entry){at, sum->node, sum->count, 0, 0}, sum->values,
+			  width);
+	}
+	return rc;
+}
+
+int fold_renumber(struct fold *f, const uint32_t *nodes, size_t width)
+{
+	struct fold_entry *entries CLEANUP(cleanup_free) = TAKE(f->entries);
+	int64_t *values CLEANUP(cleanup_free) = TAKE(f->values);
+	size_t count = f->entries_count;
+	int rc = 0;
+
+	f->entries_count = f->entries_capacity = f->values_count = f->values_capacity = 0;
+	slots_clear(&f->places);
+	for (size_t i = 0; !rc && i < count; i++) {
+		struct fold_entry e = entries[i];
+		struct fold_bucket *b = &f->buckets[e.bucket];
+
+		if (b->gauge && e.time_ns != b->time_ns)
+			continue; /* an earlier snapshot */
+		b->folded |= nodes[e.node] != e.node;
+		e.node = nodes[e.node];
+		rc = meet(f, e, values + e.values_at, width);
+	}
 	return rc;
 }
 
@@ -300,6 +326,15 @@ static int stacks_of(struct writing *w, uint32_t from_series, uint32_t *ret_seri
 	return rc ? rc : imports_part(w->im, *ret_series, &stacks->t, ret_import, err);
 }
 
+static int import_entry(struct dict_import *im, struct fold_entry *e)
+{
+	size_t nodes = im->from.nodes_count;
+	bool is_other = e->node >= nodes;
+	int rc = dict_import_node(im, is_other ? e->node - (uint32_t)nodes : e->node, &e->node);
+
+	return rc || !is_other ? rc : dict_import_child(im, e->node, STR("[other]"), &e->node);
+}
+
 /* Nodes get the numbers of here, in ascending order within a bucket. */
 static int order_entries(struct writing *w, struct err *err)
 {
@@ -316,7 +351,7 @@ static int order_entries(struct writing *w, struct err *err)
 		last = of;
 		if (rc)
 			return rc;
-		rc = dict_import_node(im, e->node, &e->node);
+		rc = import_entry(im, e);
 		if (rc)
 			return err_set(err, rc, "storage: %s: the dictionary is full",
 				       w->day->entry->name);
@@ -353,12 +388,12 @@ static int take_bucket(struct writing *w, size_t at, size_t width, size_t *ret_e
 	return rc;
 }
 
-static int write_block(struct writing *w, int64_t id, struct err *err)
+static int write_block(struct writing *w, const struct fold_bucket *b, int64_t id, struct err *err)
 {
 	sqlite3_stmt *stmt;
 	struct str packed;
 
-	if (codec_encode(w->codec, &w->columns, 0,
+	if (codec_encode(w->codec, &w->columns, b->folded ? CODEC_FOLDED : 0,
 			 w->f->window_ns > STORAGE_L1_WINDOW_NS ? CODEC_DENSE : CODEC_QUICK,
 			 &packed))
 		return err_set(err, -ENOMEM, "storage: out of memory");
@@ -410,7 +445,7 @@ static int write_window(struct writing *w, const struct fold_bucket *b, uint32_t
 	db_bind_int(stmt, ":count", (int64_t)count);
 	db_bind_blob(stmt, ":sums", sums, len);
 	rc = db_run(&w->day->db, stmt, err);
-	return rc ? rc : write_block(w, sqlite3_last_insert_rowid(w->day->db.handle), err);
+	return rc ? rc : write_block(w, b, sqlite3_last_insert_rowid(w->day->db.handle), err);
 }
 
 static void extend(struct writing *w, const struct fold_bucket *b)

@@ -18,7 +18,8 @@ struct fold_bucket {
 	uint64_t records;
 	uint32_t series, instance;
 	bool gauge;
-	bool known; /* the level above has it already */
+	bool known;  /* the level above has it already */
+	bool folded; /* some of it stands at [other] */
 };
 
 struct fold_entry {
@@ -74,6 +75,12 @@ MUST_CHECK int fold_add(struct fold *fold, const struct dict_series *described, 
 /* A window of a block of sums. */
 MUST_CHECK int fold_add_sums(struct fold *fold, uint32_t series, bool known,
 			     const struct recent_window *window, const uint8_t *sums, size_t width);
+/* Each entry stands at another node: nodes[node].  What meets there is summed.  All entries are of
+ * one series, whose records have `width` values. */
+MUST_CHECK int fold_renumber(struct fold *fold, const uint32_t *nodes, size_t width);
+/* sqlite_other.c: what is small goes to [other] below the first of its callers that is not.  The
+ * series' stacks are those of `tables`; their number and a node's together name its [other].  */
+MUST_CHECK int fold_small(struct fold *fold, const struct dict_tables *tables, size_t width);
 MUST_CHECK int fold_add_loss(struct fold *fold, struct fold_loss loss);
 MUST_CHECK int fold_add_end(struct fold *fold, struct fold_end end);
 

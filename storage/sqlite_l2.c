@@ -15,6 +15,11 @@
 
 #define SEGMENTS_MAX 128 /* of a dictionary that grows */
 
+/* Of one service, a day's or a month's: with more, what comes is folded.  A question reads all of
+ * it. */
+#define PART_TEXT_MAX ((size_t)64 << 20) /* bytes of names */
+#define PART_NODES_MAX ((size_t)1 << 22)
+
 struct rolling {
 	struct sqlite_store *s;
 	struct period_file *source;
@@ -211,7 +216,8 @@ static int add_held(const struct held *held, struct buf *to, struct err *err)
 	return rc ? err_set(err, rc, "storage: out of memory") : 0;
 }
 
-static int commit_source(struct rolling *r, int64_t *ret_source, struct err *err)
+static int commit_source(struct rolling *r, uint32_t *ret_series, int64_t *ret_source,
+			 struct err *err)
 {
 	struct dict_import catalogue CLEANUP(dict_import_release) = {0};
 	const struct dict_tables *t = &r->l1->catalogue.dict.t;
@@ -244,8 +250,44 @@ static int commit_source(struct rolling *r, int64_t *ret_source, struct err *err
 	rc = db_step(&r->l2->db, stmt, err);
 	if (rc <= 0)
 		return rc ? rc : err_set(err, -EIO, "storage: no source");
+	*ret_series = series;
 	*ret_source = sqlite3_column_int64(stmt, 0);
 	return db_run(&r->l2->db, stmt, err);
+}
+
+static bool is_large(const struct dict_tables *t)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < t->strings_count; i++)
+		bytes += t->strings[i].len;
+	return bytes > PART_TEXT_MAX || t->nodes_count > PART_NODES_MAX;
+}
+
+/* Under pressure alone: everything of a service is had at once to be read. */
+static int fold_under_pressure(struct rolling *r, uint32_t series, struct err *err)
+{
+	const struct dict_series *described = &r->l1->catalogue.dict.t.series[r->series];
+	struct dict *from, *to;
+	int rc = open_file_part(r->l1, r->s->codec, r->series, &from, err);
+
+	if (!rc)
+		rc = open_file_part(r->l2, r->s->codec, series, &to, err);
+	if (rc)
+		return rc;
+	if (retain_is_short(r->s))
+		sqlite_note(r->s, "for want of room %s has small stacks folded into [other]",
+			    r->l2->entry->name);
+	else if (is_large(&from->t) || is_large(&to->t))
+		sqlite_note(r->s,
+			    "a service has so many names that %s has its small stacks folded"
+			    " into [other]",
+			    r->l2->entry->name);
+	else
+		return 0;
+	return fold_small(&r->fold, &from->t, described->columns_count)
+		   ? err_set(err, -ENOMEM, "storage: out of memory")
+		   : 0;
 }
 
 static int write_month(struct rolling *r, bool step, struct err *err)
@@ -253,6 +295,7 @@ static int write_month(struct rolling *r, bool step, struct err *err)
 	struct imports imports CLEANUP(imports_release) = {0};
 	struct extent extent = EXTENT_EMPTY;
 	int64_t source = 0;
+	uint32_t series = INDEX_NONE;
 	int rc = files_sync(r->l1, err);
 
 	if (rc)
@@ -260,7 +303,9 @@ static int write_month(struct rolling *r, bool step, struct err *err)
 	rc = db_begin(&r->l2->db, err);
 
 	if (!rc && step)
-		rc = commit_source(r, &source, err);
+		rc = commit_source(r, &series, &source, err);
+	if (!rc && step)
+		rc = fold_under_pressure(r, series, err);
 	if (!rc)
 		rc = fold_write(&r->fold, r->l2, r->s->codec, r->l1, &imports, source, 0, &extent,
 				err);

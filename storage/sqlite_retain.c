@@ -315,6 +315,13 @@ static int64_t room(struct sqlite_store *s)
 	return MIN(below(s->options.bytes_max, bytes), disk_room(s));
 }
 
+bool retain_is_short(struct sqlite_store *s)
+{
+	uint64_t share = s->options.bytes_max / 8 * 3;
+
+	return level_bytes(s, 2) > share || disk_room(s) < 0;
+}
+
 static int64_t l0_room(struct sqlite_store *s)
 {
 	return below(s->options.l0_bytes_max, level_bytes(s, 0));

@@ -122,6 +122,7 @@ struct sink {
 	struct dict *stacks;
 	uint32_t owner;
 	struct node_sums by_node;
+	bool folded;
 };
 
 struct summing {
@@ -261,6 +262,7 @@ static int visit_sums(void *arg, const struct visit *v)
 		return -ECANCELED;
 	struct node_sums *to = &sink->by_node;
 
+	sink->folded |= c->folded;
 	for (size_t i = 0; i < c->count; i++) {
 		if (v->gauge && !totals_is_last(s->gauges, v->series, v->runtime_id, c->times[i]))
 			continue;
@@ -306,6 +308,7 @@ static int gather(const struct sink *sink, struct file_sums *to)
 	int64_t *sums = malloc((from->count + 1) * sizeof(*sums));
 	uint64_t *counts = malloc((from->count + 1) * sizeof(*counts));
 
+	segment.folded = sink->folded;
 	segment.leaves = leaves;
 	segment.sums = sums;
 	segment.counts = counts;

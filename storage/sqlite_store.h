@@ -382,6 +382,8 @@ MUST_CHECK int retain_put_aside(struct sqlite_store *s, const char *name, const 
 				struct err *err);
 /* Look at the files that are marked as damaged, and put those aside that are. */
 MUST_CHECK int retain_damaged(struct sqlite_store *s, struct err *err);
+/* Whether L2 has its share of the budget, or the file system is too full. */
+bool retain_is_short(struct sqlite_store *s);
 int sqlite_maintain(struct storage *store, int64_t now_ns, struct err *err);
 
 int sqlite_compact(struct storage *store, const char *part, struct err *err);

@@ -228,6 +228,9 @@ struct storage_segment {
 	const int64_t *sums;    /* of the column, by leaf */
 	const uint64_t *counts; /* samples behind each sum */
 	size_t leaves_count;
+	/* For want of room small stacks of some hours stand at "[other]", below the last of their
+	 * callers that was not small. */
+	bool folded;
 	const struct hash128 *(*hashes)(void *tables);
 	void *tables;
 };

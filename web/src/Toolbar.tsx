@@ -16,7 +16,7 @@ import { Swatch } from './Swatch';
 export function Facts({ fixed = false }: { fixed?: boolean }) {
 	const l = flame.value.data;
 	if (!l) return null;
-	const { total, unit, samples, lost, partial, records_from, hidden } = l.json;
+	const { total, unit, samples, lost, partial, folded, records_from, hidden } = l.json;
 	const losses = Object.entries(lost).filter(([, n]) => n > 0);
 	return (
 		<p class="facts">
@@ -32,6 +32,9 @@ export function Facts({ fixed = false }: { fixed?: boolean }) {
 				<span key={reason} class="warn">lost: {format_count(n)} samples ({reason})</span>
 			))}
 			{partial && <span class="warn">partial: the query reached its time limit; choose a shorter range</span>}
+			{folded && (
+				<span class="warn">small stacks of some hours stand at [other]: the store had no room for them</span>
+			)}
 			{records_from !== undefined && (
 				<span class="warn">
 					without what came before {new Date(records_from / 1e6).toISOString().slice(0, 19)}Z: records of that time,
@@ -55,13 +58,14 @@ export function Facts({ fixed = false }: { fixed?: boolean }) {
 }
 
 // What is missing of a side.
-function Missing({ what, of }: { what: string; of: Pick<Diff['json'], 'lost' | 'partial'> }) {
+function Missing({ what, of }: { what: string; of: Pick<Diff['json'], 'lost' | 'partial' | 'folded'> }) {
 	return (
 		<>
 			{Object.entries(of.lost).filter(([, n]) => n > 0).map(([reason, n]) => (
 				<span key={reason} class="warn">{what}, lost: {format_count(n)} samples ({reason})</span>
 			))}
 			{of.partial && <span class="warn">{what}, partial: the query reached its time limit</span>}
+			{of.folded && <span class="warn">{what}: small stacks of some hours stand at [other]</span>}
 		</>
 	);
 }

@@ -8,6 +8,7 @@ export interface Facts {
 	samples: number;
 	lost: Record<string, number>;
 	partial: boolean;
+	folded?: boolean; /* small stacks stand at [other] */
 	records_from?: number; /* ns: a restriction by label reaches no further back */
 }
 

@@ -31,6 +31,7 @@ export interface FlameJson {
 	samples: number;
 	lost: Record<string, number>;
 	partial: boolean;
+	folded?: boolean; /* small stacks stand at [other] */
 	records_from?: number; /* ns: a restriction by label reaches no further back */
 }
 

@@ -72,7 +72,7 @@ struct jfr_seen {
 	bool has[SLOTS];
 	struct jfr_value values[SLOTS];
 	struct jfr_value attributes[JFR_ATTRIBUTES_MAX];
-	size_t attributes_count;
+	size_t attributes_count, attributes_cut;
 };
 
 struct jfr_thread {

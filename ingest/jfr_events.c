@@ -200,12 +200,14 @@ int jfr_see(const struct jfr_job *job, const struct jfr_event *event, struct jfr
 	int more;
 
 	memset(seen->has, 0, sizeof(seen->has));
-	seen->attributes_count = 0;
+	seen->attributes_count = seen->attributes_cut = 0;
 	while ((more = jfr_next(job->chunk, &cursor, &v)) == 1) {
 		uint8_t slot = job->slots[class->fields_at + cursor.field - 1];
 
 		if (slot == SLOT_ATTRIBUTE && seen->attributes_count < JFR_ATTRIBUTES_MAX)
 			seen->attributes[seen->attributes_count++] = v;
+		else
+			seen->attributes_cut += slot == SLOT_ATTRIBUTE;
 		if (slot == SLOT_NONE || slot == SLOT_ATTRIBUTE)
 			continue;
 		time_convert(job->chunk, slot, &v);

@@ -134,9 +134,9 @@ const struct jfr_label_pair *jfr_labels_of(const struct jfr_labels *labels, int6
 		else
 			high = middle;
 	}
-	for (end = low; end < labels->pairs_count && labels->pairs[end].context == context; end++)
-		if (end - low == JFR_ATTRIBUTES_MAX)
-			break;
+	end = low;
+	while (end < labels->pairs_count && labels->pairs[end].context == context)
+		end++;
 	*ret_count = end - low;
 	return *ret_count ? labels->pairs + low : NULL;
 }

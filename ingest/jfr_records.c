@@ -274,7 +274,11 @@ static void label_pyroscope(struct context *c, const struct jfr_seen *seen)
 	const struct jfr_label_pair *pairs =
 	    jfr_labels_of(labels, seen->values[SLOT_CONTEXT].number, &count);
 
-	for (size_t i = 0; seen->has[SLOT_CONTEXT] && i < count; i++) {
+	if (!seen->has[SLOT_CONTEXT])
+		count = 0;
+	if (count > JFR_ATTRIBUTES_MAX)
+		profile_builder_labels_were_cut(c->job->out, count - JFR_ATTRIBUTES_MAX);
+	for (size_t i = 0; i < MIN(count, (size_t)JFR_ATTRIBUTES_MAX); i++) {
 		struct str key = jfr_label_string(labels, pairs[i].key);
 
 		if (key.len)
@@ -307,6 +311,7 @@ static int context_make(struct jfr_job *job, enum jfr_role role, const struct jf
 	if (role == JFR_EXCEPTION)
 		label_class(&c, STR("exception type"), &seen->values[SLOT_THROWN]);
 	label_pyroscope(&c, seen);
+	profile_builder_labels_were_cut(job->out, seen->attributes_cut);
 	for (size_t i = 0; i < seen->attributes_count; i++)
 		label_text(&c, seen->attributes[i].field->name,
 			   jfr_value_text(job, &seen->attributes[i]));

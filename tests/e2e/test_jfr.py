@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 
-from jfr import CLASSES, COLD, DATADOG, EXPECTED, HOT, PRIMITIVES, Recording, datadog, known
+from jfr import CLASSES, COLD, DATADOG, EXPECTED, HEAD, HOT, PRIMITIVES, Recording, datadog, known
 from support import Agent, main
 from wire import message, multipart, number
 
@@ -125,6 +125,28 @@ def contexts_are_labels_of_records():
         kind, form = multipart([("jfr", "jfr", known().bytes()), ("labels", "labels", b"\x0a\x05abc")])
         status, answer, _ = agent.request("POST", "/ingest", body=form, headers={"Content-Type": kind}, format="jfr", name="bad")
         assert status == 400 and b"labels" in answer, (status, answer)
+
+
+def what_has_more_labels_than_are_kept_says_how_many_were_cut():
+    attributes = [(f"a{i}", "profiler.types.AttributeValue", "k") for i in range(20)]
+    r = Recording(**{"datadog.ExecutionSample": HEAD + [("weight", "long", ""), ("spanId", "long", ""),
+                                                                ("localRootSpanId", "long", "")] + attributes})
+    keys = [r.constant("profiler.types.AttributeValue", (f"v{i}",)) for i in range(20)]
+    r.event("datadog.ExecutionSample", 1, r.thread("main", 1), r.stack("app/Known.hot"), 2, 0, 0, *keys)
+    pairs = b"".join(message(1, number(1, i), number(2, 100 + i)) for i in range(1, 19))
+    snapshot = message(1, number(1, 1), message(2, pairs)) + b"".join(
+        message(2, number(1, i), message(2, f"l{i}")) for i in [*range(1, 19), *range(101, 119)])
+    with Agent() as agent:
+        status, answer, _ = upload(agent, r.bytes())
+        assert status == 200 and json.loads(answer)["cut"]["labels"] == 4, answer
+        assert set(rows(agent, "s", "cpu", "a15")) == {"v15"}
+        one = Recording()
+        one.event("jdk.ExecutionSample", 1, one.thread("main", 1), one.stack("app/Known.hot"), 0, 1)
+        kind, form = multipart([("jfr", "jfr", one.bytes()), ("labels", "labels", snapshot)])
+        status, answer, _ = agent.request("POST", "/ingest", body=form, headers={"Content-Type": kind}, format="jfr", name="p")
+        assert (status, answer) == (200, b""), (status, answer)
+        assert set(rows(agent, "p", "cpu", "l16")) == {"l116"}
+        assert agent.status()["limits"]["cut"]["labels"] == 4 + 2, agent.status()["limits"]
 
 
 def records_stand_at_their_own_time():
@@ -264,5 +286,6 @@ def bombs_cost_little():
 
 assert set(PRIMITIVES).isdisjoint(CLASSES)
 main(the_same_sums_whichever_way_it_comes, what_datadog_s_profiler_says, async_profiler_s_settings,
-     contexts_are_labels_of_records, records_stand_at_their_own_time, text_in_every_encoding,
+     contexts_are_labels_of_records, what_has_more_labels_than_are_kept_says_how_many_were_cut,
+     records_stand_at_their_own_time, text_in_every_encoding,
      constants_may_be_circles_and_of_equal_ones_the_last_counts, cut_short_anywhere_it_is_refused, bombs_cost_little)

@@ -264,30 +264,32 @@ static bool is_large(const struct dict_tables *t)
 	return bytes > PART_TEXT_MAX || t->nodes_count > PART_NODES_MAX;
 }
 
-/* Under pressure alone: everything of a service is had at once to be read. */
+static bool has_folded(const struct fold *f)
+{
+	for (size_t i = 0; i < f->buckets_count; i++)
+		if (f->buckets[i].folded)
+			return true;
+	return false;
+}
+
+/* Under pressure alone: who asks reads all the names of a service at once. */
 static int fold_under_pressure(struct rolling *r, uint32_t series, struct err *err)
 {
 	const struct dict_series *described = &r->l1->catalogue.dict.t.series[r->series];
+	bool is_short = retain_is_short(r->s);
 	struct dict *from, *to;
 	int rc = open_file_part(r->l1, r->s->codec, r->series, &from, err);
 
 	if (!rc)
 		rc = open_file_part(r->l2, r->s->codec, series, &to, err);
-	if (rc)
+	if (rc || !(is_short || is_large(&from->t) || is_large(&to->t)))
 		return rc;
-	if (retain_is_short(r->s))
-		sqlite_note(r->s, "for want of room %s has small stacks folded into [other]",
-			    r->l2->entry->name);
-	else if (is_large(&from->t) || is_large(&to->t))
-		sqlite_note(r->s,
-			    "a service has so many names that %s has its small stacks folded"
-			    " into [other]",
-			    r->l2->entry->name);
-	else
-		return 0;
-	return fold_small(&r->fold, &from->t, described->columns_count)
-		   ? err_set(err, -ENOMEM, "storage: out of memory")
-		   : 0;
+	if (fold_small(&r->fold, &from->t, described->columns_count))
+		return err_set(err, -ENOMEM, "storage: out of memory");
+	if (has_folded(&r->fold))
+		sqlite_note(r->s, "%s has small stacks folded into [other]: %s", r->l2->entry->name,
+			    is_short ? "there is no more room" : "a service has too many names");
+	return 0;
 }
 
 static int write_month(struct rolling *r, bool step, struct err *err)

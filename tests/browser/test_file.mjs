@@ -84,6 +84,17 @@ async function diff_looks_right(browser, url, cookies) {
 	await close();
 }
 
+// What a store says that had to fold small stacks, which takes it hours.
+async function says_what_was_folded(browser, url) {
+	const { page, wrong, close } = await opened(browser, url);
+	await page.waitForSelector('.facts .warn');
+	const warnings = await page.$$eval('.facts .warn', (all) => all.map((one) => one.textContent));
+	check(warnings.some((text) => /\[other\].*no room/.test(text)), JSON.stringify(warnings));
+	check(wrong.length === 0, wrong.join('\n'));
+	await page.screenshot({ path: process.env.HEARTH_SHOT || join(folder, 'folded.png') });
+	await close();
+}
+
 const agent = await Agent.start(BUILD);
 const browser = await chromium.launch({
 	executablePath: process.env.HEARTH_CHROMIUM || '/usr/bin/chromium',
@@ -99,10 +110,10 @@ try {
 	const asked = { format: 'html', type: types[0].id, query: '{service="shop"}' };
 	const one = `/api/v1/flamegraph?${new URLSearchParams(asked)}`;
 	const two = `/api/v1/diff?${new URLSearchParams({ ...asked, base_query: '{service="before"}' })}`;
-	const on_disk = async (path, file, test) => {
+	const on_disk = async (path, file, test, change = (text) => text) => {
 		const answer = await agent.request('GET', path);
 		check(answer.status === 200 && answer.body.startsWith('<!doctype html>'), answer.body.slice(0, 200));
-		writeFileSync(join(folder, file), answer.body);
+		writeFileSync(join(folder, file), change(answer.body));
 		await test(browser, `file://${folder}/${file}`);
 	};
 	const of_agent = async (path, test) => {
@@ -115,6 +126,8 @@ try {
 	for (const [name, test] of [
 		['a_file_on_the_disk', () => on_disk(one, 'x.html', looks_right)],
 		['a_document_of_the_agent_in_its_sandbox', () => of_agent(one, looks_right)],
+		['a_file_of_a_store_without_room', () => on_disk(one, 'folded.html', says_what_was_folded,
+			(text) => text.replace('"partial":false', '"partial":false,"folded":true'))],
 		['a_diff_on_the_disk', () => on_disk(two, 'diff.html', diff_looks_right)],
 		['a_diff_of_the_agent_in_its_sandbox', () => of_agent(two, diff_looks_right)],
 	]) {

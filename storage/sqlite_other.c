@@ -61,7 +61,7 @@ int fold_small(struct fold *f, const struct dict_tables *t, size_t width)
 	uint32_t *nodes CLEANUP(cleanup_free) = calloc(count, sizeof(*nodes));
 	uint64_t *totals CLEANUP(cleanup_free) = calloc(count, sizeof(*totals));
 
-	if (!keep || !nodes || !totals)
+	if (!keep || !nodes || !totals || count > INT32_MAX)
 		return -ENOMEM;
 	for (size_t column = 0; column < width; column++) {
 		memset(totals, 0, count * sizeof(*totals));

@@ -106,6 +106,8 @@ void dict_release(struct dict *dict);
 /* The identities of all nodes; NULL without memory. */
 const struct hash128 *dict_hashes(struct dict *dict);
 
+size_t dict_text_bytes(const struct dict_tables *tables);
+
 /* Whether there is anything that no segment holds yet. */
 bool dict_is_dirty(const struct dict *dict);
 
@@ -115,8 +117,10 @@ struct dict_pieces {
 };
 #define DICT_LETTERS 2 /* texts; what names them.  The others are numbers of nodes */
 
-/* Append what is not written to `to`, which is empty, and count it as written. Returns 0 or
+/* Append what is not written to `to`, which is empty, and count it as written; of more text than
+ * DICT_SEGMENT_TEXT only the first so many bytes, and a next call goes on.  Returns 0 or
  * -ENOMEM. */
+#define DICT_SEGMENT_TEXT ((size_t)64 << 20)
 MUST_CHECK int dict_encode(struct dict *dict, struct buf *to, struct dict_pieces *ret_pieces);
 
 /* Count nothing as written: the next segment holds it all. */

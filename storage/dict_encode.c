@@ -30,19 +30,19 @@ static void put_labels(struct buf *to, const struct dict *d, struct profile_labe
 		put_label(to, &d->t.labels[run.at + i]);
 }
 
-static void put_strings(struct buf *to, const struct dict *d)
+static void put_strings(struct buf *to, const struct dict *d, const struct dict_counts *end)
 {
-	put(to, d->strings.count - d->written.strings);
-	for (size_t i = d->written.strings; i < d->strings.count; i++) {
+	put(to, end->strings - d->written.strings);
+	for (size_t i = d->written.strings; i < end->strings; i++) {
 		put(to, d->strings.strings[i].len);
 		(void)buf_add(to, d->strings.strings[i].ptr, d->strings.strings[i].len);
 	}
 }
 
-static void put_modules(struct buf *to, const struct dict *d)
+static void put_modules(struct buf *to, const struct dict *d, const struct dict_counts *end)
 {
-	put(to, d->t.modules_count - d->written.modules);
-	for (size_t i = d->written.modules; i < d->t.modules_count; i++) {
+	put(to, end->modules - d->written.modules);
+	for (size_t i = d->written.modules; i < end->modules; i++) {
 		const struct profile_module *m = &d->t.modules[i];
 
 		put(to, m->build_id_len);
@@ -52,10 +52,10 @@ static void put_modules(struct buf *to, const struct dict *d)
 	}
 }
 
-static void put_frames(struct buf *to, const struct dict *d)
+static void put_frames(struct buf *to, const struct dict *d, const struct dict_counts *end)
 {
-	put(to, d->t.frames_count - d->written.frames);
-	for (size_t i = d->written.frames; i < d->t.frames_count; i++) {
+	put(to, end->frames - d->written.frames);
+	for (size_t i = d->written.frames; i < end->frames; i++) {
 		const struct profile_frame *f = &d->t.frames[i];
 
 		put(to, f->flags);
@@ -70,14 +70,16 @@ static void put_frames(struct buf *to, const struct dict *d)
 
 /* A node's hash follows from its parent's and its frame, and only what does not is written: code of
  * a process, which has its runtime id in its identity. */
-static void put_told(struct buf *to, const struct dict *d, size_t first)
+static void put_told(struct buf *to, const struct dict *d, size_t first, size_t nodes)
 {
-	size_t at = 0, last = first;
+	size_t at = 0, last = first, end;
 
 	while (at < d->t.told_count && d->t.told[at].node < first)
 		at++;
-	put(to, d->t.told_count - at);
-	for (; at < d->t.told_count; at++) {
+	for (end = at; end < d->t.told_count && d->t.told[end].node < nodes;)
+		end++;
+	put(to, end - at);
+	for (; at < end; at++) {
 		put(to, d->t.told[at].node - last);
 		(void)buf_add(to, &d->t.told[at].hash, sizeof(d->t.told[at].hash));
 		last = d->t.told[at].node;
@@ -88,14 +90,14 @@ static void put_told(struct buf *to, const struct dict *d, size_t first)
 
 /* Frames that are met in order are short as deltas; those that come again and again, as they
  * are. */
-static void put_node_frames(struct buf *to, const struct dict *d, size_t first)
+static void put_node_frames(struct buf *to, const struct dict *d, size_t first, size_t end)
 {
 	struct buf deltas CLEANUP(buf_release), plain CLEANUP(buf_release);
 	int64_t before = 0;
 
 	buf_init(&deltas, BUF_UNLIMITED);
 	buf_init(&plain, BUF_UNLIMITED);
-	for (size_t i = first; i < d->t.nodes_count; i++) {
+	for (size_t i = first; i < end; i++) {
 		uint32_t frame = chains_key(&d->t.chains, (uint32_t)i);
 
 		put(&deltas, zigzag_put((int64_t)frame - before));
@@ -111,20 +113,20 @@ static void put_node_frames(struct buf *to, const struct dict *d, size_t first)
 		to->failed = -ENOMEM;
 }
 
-static void put_nodes(struct buf *to, const struct dict *d)
+static void put_nodes(struct buf *to, const struct dict *d, const struct dict_counts *end)
 {
 	size_t first = d->written.nodes;
 	int64_t before = 0;
 
-	put(to, d->t.nodes_count - first);
-	for (size_t i = first; i < d->t.nodes_count; i++) {
+	put(to, end->nodes - first);
+	for (size_t i = first; i < end->nodes; i++) {
 		int64_t parent = chains_parent(&d->t.chains, (uint32_t)i);
 
 		put(to, zigzag_put(parent - before));
 		before = parent;
 	}
-	put_node_frames(to, d, first);
-	put_told(to, d, first);
+	put_node_frames(to, d, first, end->nodes);
+	put_told(to, d, first, end->nodes);
 }
 
 static void end_piece(const struct buf *to, struct dict_pieces *pieces)
@@ -179,14 +181,14 @@ static void put_nodes_apart(struct buf *to, const struct dict *d, struct dict_pi
 	for (size_t i = first; i < d->t.nodes_count; i++)
 		put(&frames, chains_key(&d->t.chains, (uint32_t)i));
 	put_apart(to, &frames, pieces);
-	put_told(to, d, first);
+	put_told(to, d, first, d->t.nodes_count);
 	end_piece(to, pieces);
 }
 
-static void put_series(struct buf *to, const struct dict *d)
+static void put_series(struct buf *to, const struct dict *d, const struct dict_counts *end)
 {
-	put(to, d->t.series_count - d->written.series);
-	for (size_t i = d->written.series; i < d->t.series_count; i++) {
+	put(to, end->series - d->written.series);
+	for (size_t i = d->written.series; i < end->series; i++) {
 		const struct dict_series *s = &d->t.series[i];
 
 		(void)buf_add(to, &s->identity, sizeof(s->identity));
@@ -206,10 +208,10 @@ static void put_series(struct buf *to, const struct dict *d)
 	}
 }
 
-static void put_instances(struct buf *to, const struct dict *d)
+static void put_instances(struct buf *to, const struct dict *d, const struct dict_counts *end)
 {
-	put(to, d->t.instances_count - d->written.instances);
-	for (size_t i = d->written.instances; i < d->t.instances_count; i++) {
+	put(to, end->instances - d->written.instances);
+	for (size_t i = d->written.instances; i < end->instances; i++) {
 		const struct profile_instance *p = &d->t.instances[i];
 
 		(void)buf_add(to, p->runtime_id, sizeof(p->runtime_id));
@@ -228,36 +230,62 @@ bool dict_is_dirty(const struct dict *d)
 	return memcmp(&now, &d->written, sizeof(now)) != 0;
 }
 
+size_t dict_text_bytes(const struct dict_tables *t)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < t->strings_count; i++)
+		bytes += t->strings[i].len;
+	return bytes;
+}
+
 void dict_unwrite(struct dict *d)
 {
 	d->written = (struct dict_counts){1, 1, 1, 1, 0, 1, 0, 1};
 }
 
+/* Up to where the next segment goes: to the end, or texts alone, as many as it may have. */
+static struct dict_counts segment_end(const struct dict *d)
+{
+	struct dict_counts all = dict_counts_of(d), texts = d->written;
+	size_t bytes = 0;
+
+	for (; texts.strings < all.strings; texts.strings++) {
+		size_t len = d->strings.strings[texts.strings].len;
+
+		if (bytes && len > DICT_SEGMENT_TEXT - MIN(bytes, DICT_SEGMENT_TEXT))
+			return texts;
+		bytes += len;
+	}
+	return all;
+}
+
 int dict_encode(struct dict *d, struct buf *to, struct dict_pieces *ret_pieces)
 {
-	bool apart = d->t.nodes_count - d->written.nodes >= APART_MIN;
+	struct dict_counts end = segment_end(d);
+	bool apart = end.nodes - d->written.nodes >= APART_MIN;
 
 	ret_pieces->count = 0;
 	if (apart)
 		put(to, NODES_APART);
-	put_strings(to, d);
-	put_modules(to, d);
+	put_strings(to, d, &end);
+	put_modules(to, d, &end);
 	if (apart)
 		end_piece(to, ret_pieces);
-	put_frames(to, d);
+	put_frames(to, d, &end);
 	if (!apart)
-		put_nodes(to, d);
-	put(to, d->t.contexts_count - d->written.contexts);
-	for (size_t i = d->written.contexts; i < d->t.contexts_count; i++)
+		put_nodes(to, d, &end);
+	put(to, end.contexts - d->written.contexts);
+	for (size_t i = d->written.contexts; i < end.contexts; i++)
 		put_labels(to, d, d->t.contexts[i]);
-	put_series(to, d);
-	put_instances(to, d);
+	put_series(to, d, &end);
+	put_instances(to, d, &end);
 	if (apart)
 		put_nodes_apart(to, d, ret_pieces);
 	else
 		end_piece(to, ret_pieces);
 	if (to->failed)
 		return -ENOMEM;
-	d->written = dict_counts_of(d);
+	d->written = end;
 	return 0;
 }

@@ -257,11 +257,7 @@ static int commit_source(struct rolling *r, uint32_t *ret_series, int64_t *ret_s
 
 static bool is_large(const struct dict_tables *t)
 {
-	size_t bytes = 0;
-
-	for (size_t i = 0; i < t->strings_count; i++)
-		bytes += t->strings[i].len;
-	return bytes > PART_TEXT_MAX || t->nodes_count > PART_NODES_MAX;
+	return dict_text_bytes(t) > PART_TEXT_MAX || t->nodes_count > PART_NODES_MAX;
 }
 
 static bool has_folded(const struct fold *f)

@@ -288,11 +288,14 @@ static int insert_segment(struct open_file *file, struct codec *codec, uint32_t 
 static int store_part(struct open_file *file, struct codec *codec, uint32_t number,
 		      struct open_part *part, struct err *err)
 {
-	int64_t id = part->last_id + 1;
+	int rc = 0;
 
-	return dict_is_dirty(&part->dict)
-		   ? insert_segment(file, codec, number, part, id, id, CODEC_SOON, err)
-		   : 0;
+	while (!rc && dict_is_dirty(&part->dict)) {
+		int64_t id = part->last_id + 1;
+
+		rc = insert_segment(file, codec, number, part, id, id, CODEC_SOON, err);
+	}
+	return rc;
 }
 
 int open_file_store(struct open_file *file, struct codec *codec, struct err *err)
@@ -307,8 +310,8 @@ int open_file_store(struct open_file *file, struct codec *codec, struct err *err
 
 #define LOOSE_MIN 4096 /* bytes: of fewer, to try harder makes no more */
 
-/* What is longer stays in segments: to have it as one takes many times that in memory, and above
- * CODEC_RAW_MAX it could not be read. */
+/* What is longer stays in segments, as does what has more text than a segment: to have it as one
+ * takes many times that in memory. */
 #define MERGE_MAX (INT64_C(12) << 20)
 
 /* Whether a dictionary has more than `segments`; of one that is to be whole, also whether it was
@@ -344,6 +347,8 @@ static int merge_part(struct open_file *file, struct codec *codec, uint32_t numb
 
 	if (rc <= 0)
 		return rc;
+	if (dict_text_bytes(&part->dict.t) > DICT_SEGMENT_TEXT)
+		return 0;
 	rc = db_prepare(&file->db, "DELETE FROM dict WHERE part = :part", &stmt, err);
 	if (rc)
 		return rc;

@@ -495,6 +495,49 @@ static void a_damaged_segment_is_refused(void **state)
 	profile_free(p);
 }
 
+/* A segment is unpacked as a whole. */
+static void much_text_is_several_segments(void **state)
+{
+	size_t len = DICT_SEGMENT_TEXT / 3 * 2, segments = 0;
+	char *text CLEANUP(cleanup_free) = malloc(len);
+	struct dict d, read;
+	uint32_t ids[3], leaf;
+
+	(void)state;
+	assert_non_null(text);
+	memset(text, 'x', len);
+	assert_int_equal(dict_init(&d, true), 0);
+	assert_int_equal(dict_init(&read, false), 0);
+	for (int i = 0; i < 3; i++) {
+		struct profile *p = sample(i & 1);
+
+		text[0] = (char)('a' + i);
+		assert_int_equal(dict_add_string(&d, (struct str){text, len}, &ids[i]), 0);
+		import_all(&d, p, &leaf);
+		profile_free(p);
+	}
+	for (; dict_is_dirty(&d); segments++) {
+		struct buf segment CLEANUP(buf_release);
+		struct dict_pieces pieces;
+
+		buf_init(&segment, DICT_SEGMENT_TEXT + 4096);
+		assert_int_equal(dict_encode(&d, &segment, &pieces), 0);
+		assert_int_equal(
+		    dict_decode(&read, (struct str){(const char *)segment.data, segment.len}), 0);
+	}
+	assert_int_equal(segments, 3);
+	assert_int_equal(read.t.nodes_count, d.t.nodes_count);
+	assert_int_equal(read.t.strings_count, d.t.strings_count);
+	assert_int_equal(read.t.contexts_count, d.t.contexts_count);
+	for (int i = 0; i < 3; i++)
+		assert_true(read.t.strings[ids[i]].len == len &&
+			    read.t.strings[ids[i]].ptr[0] == 'a' + i);
+	assert_memory_equal(dict_hashes(&read), dict_hashes(&d),
+			    d.t.nodes_count * sizeof(struct hash128));
+	dict_release(&read);
+	dict_release(&d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -505,6 +548,7 @@ int main(void)
 	    cmocka_unit_test(a_damaged_segment_is_refused),
 	    cmocka_unit_test(a_long_segment_rebuilds_its_nodes),
 	    cmocka_unit_test(a_long_segment_of_a_former_release_is_read),
+	    cmocka_unit_test(much_text_is_several_segments),
 	    cmocka_unit_test(an_import_follows_tables_that_grow),
 	    cmocka_unit_test(stacks_of_a_dictionary_come_over_in_any_order),
 	};

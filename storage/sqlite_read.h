@@ -174,9 +174,19 @@ int sqlite_check_part(struct storage_reader *reader, const char *part, struct er
 int sqlite_copy(struct storage_reader *reader, const char *part, void **ret_bytes, size_t *ret_len,
 		struct err *err);
 
-/* sqlite_read.c */
+/* sqlite_readers.c */
 int sqlite_reader_open(struct storage *store, struct storage_reader **ret_reader, struct err *err);
 void sqlite_reader_close(struct storage_reader *reader);
+/* Close what is gone or torn, and the least used beyond the limit.  Between two calls only. */
+void reader_tidy(struct sqlite_reader *r);
+/* The reader's own connection to a file, opened when there is none; it stays the reader's.
+ * -ESTALE: the file went. */
+MUST_CHECK int reader_file(struct sqlite_reader *r, struct period_file *entry,
+			   struct open_file **ret_file, struct err *err);
+/* Close one. */
+void reader_drop(struct sqlite_reader *r, struct open_file *file);
+
+/* sqlite_read.c */
 int sqlite_stats(struct storage_reader *reader, struct storage_stats *ret_stats, struct err *err);
 int sqlite_symbols_get(struct storage_reader *reader, uint64_t scope, const uint8_t *build_id,
 		       size_t build_id_len, void **ret_table, size_t *ret_len, uint64_t *ret_epoch,

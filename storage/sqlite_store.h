@@ -12,7 +12,8 @@
  *	sqlite_recent.c   their sums, until they are derived
  *	sqlite_l1.c       deriving windows from L0; sqlite_fold.c sums them up
  *	sqlite_l2.c       deriving hours from L1; sqlite_pack.c then packs L1's windows
- *	sqlite_read.c     a reader, its files, what to take from which level; sqlite_walk.c takes it
+ *	sqlite_readers.c  readers, and the files that each has open
+ *	sqlite_read.c     what to take from which level; sqlite_walk.c takes it
  *	sqlite_below.c    hours of L2 whose L1 is lost
  *	sqlite_scan.c     scan and timeline
  *	sqlite_records.c  records and losses

@@ -11,12 +11,21 @@
 #define RETRIES 4        /* of a plan whose files went while it opened them */
 #define HELD_DAYS_MAX 32 /* of records of one L0 file, to be looked at */
 
-void plan_release(struct plan *p)
+static void plan_clear(struct plan *p)
 {
 	free(p->files);
 	free(p->sources);
 	free(p->marks);
 	memset(p, 0, sizeof(*p));
+}
+
+void plan_release(struct plan *p)
+{
+	struct sqlite_reader *r = p->r;
+
+	plan_clear(p);
+	if (r)
+		reader_end(r);
 }
 
 /* The hours that the range touches. */
@@ -407,10 +416,9 @@ int plan_init(struct plan *p, struct sqlite_reader *r, const struct storage_scan
 	bool l0_only = p->l0_only;
 	int rc = -ESTALE;
 
-	r->used++;
-	reader_tidy(r);
+	reader_begin(r);
 	for (int i = 0; rc == -ESTALE && i < RETRIES; i++) {
-		plan_release(p);
+		plan_clear(p);
 		*p = (struct plan){.r = r, .scan = scan, .step_ns = step_ns, .l0_only = l0_only};
 		rc = plan_try(p, err);
 	}

@@ -15,6 +15,10 @@ int sqlite_reader_open(struct storage *store, struct storage_reader **ret_reader
 	}
 	(void)pthread_mutex_init(&r->symbols_lock, NULL);
 	r->s = sqlite_of(store);
+	pthread_mutex_lock(&r->s->lock);
+	r->next = r->s->readers;
+	r->s->readers = r;
+	pthread_mutex_unlock(&r->s->lock);
 	*ret_reader = &r->base;
 	return 0;
 }
@@ -22,7 +26,13 @@ int sqlite_reader_open(struct storage *store, struct storage_reader **ret_reader
 void sqlite_reader_close(struct storage_reader *reader)
 {
 	struct sqlite_reader *r = reader_of(reader);
+	struct sqlite_reader **at = &r->s->readers;
 
+	pthread_mutex_lock(&r->s->lock);
+	while (*at != r)
+		at = &(*at)->next;
+	*at = r->next;
+	pthread_mutex_unlock(&r->s->lock);
 	for (size_t i = 0; i < r->files_count; i++)
 		open_file_free(r->s, r->files[i]);
 	free(r->files);
@@ -37,22 +47,73 @@ void sqlite_reader_close(struct storage_reader *reader)
 
 /* ---- the reader's files ---- */
 
-void reader_tidy(struct sqlite_reader *r)
+/* With the lock: take what is gone out of the reader's files, and put it before `taken`.  It is
+ * closed without the lock: the last descriptor of a large file takes the disk a while. */
+static struct open_file *take_gone(struct sqlite_reader *r, struct open_file *taken)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < r->files_count; i++) {
-		pthread_mutex_lock(&r->s->lock);
-		bool gone = r->files[i]->entry->gone;
+		struct open_file *file = r->files[i];
 
-		pthread_mutex_unlock(&r->s->lock);
-		if (gone || open_file_is_torn(r->files[i]) ||
+		if (file->entry->gone) {
+			file->next = taken;
+			taken = file;
+		} else {
+			r->files[kept++] = file;
+		}
+	}
+	r->files_count = kept;
+	return taken;
+}
+
+static void close_taken(struct sqlite_store *s, struct open_file *taken)
+{
+	while (taken) {
+		struct open_file *file = taken;
+
+		taken = file->next;
+		open_file_free(s, file);
+	}
+}
+
+void readers_let_go(struct sqlite_store *s)
+{
+	struct open_file *taken = NULL;
+
+	pthread_mutex_lock(&s->lock);
+	for (struct sqlite_reader *r = s->gone ? s->readers : NULL; r; r = r->next)
+		if (!r->questions)
+			taken = take_gone(r, taken);
+	pthread_mutex_unlock(&s->lock);
+	close_taken(s, taken);
+}
+
+void reader_begin(struct sqlite_reader *r)
+{
+	struct open_file *taken = NULL;
+	size_t kept = 0;
+
+	pthread_mutex_lock(&r->s->lock);
+	if (!r->questions++)
+		taken = take_gone(r, taken);
+	pthread_mutex_unlock(&r->s->lock);
+	close_taken(r->s, taken);
+	r->used++;
+	for (size_t i = 0; i < r->files_count; i++)
+		if (open_file_is_torn(r->files[i]) ||
 		    (r->files_count > READER_FILES_MAX && r->files[i]->used + 2 < r->used))
 			open_file_free(r->s, r->files[i]);
 		else
 			r->files[kept++] = r->files[i];
-	}
 	r->files_count = kept;
+}
+
+void reader_end(struct sqlite_reader *r)
+{
+	pthread_mutex_lock(&r->s->lock);
+	r->questions--;
+	pthread_mutex_unlock(&r->s->lock);
 }
 
 /* The writer waits for whoever began to read before the WAL was full. */

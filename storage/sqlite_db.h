@@ -6,7 +6,7 @@
  * Up to 3.51.2 (but for 3.44.6 and 3.50.7 on) SQLite loses or damages pages of a WAL file when a
  * connection other than the writer's checkpoints.  So there are two ways to open and no third: the
  * writer's connection, which does every write and every checkpoint, and readers, which can do
- * neither.  A connection belongs to one thread.
+ * neither.  A connection belongs to one thread at a time.
  */
 #ifndef STORAGE_SQLITE_DB_H
 #define STORAGE_SQLITE_DB_H

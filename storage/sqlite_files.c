@@ -149,10 +149,15 @@ struct period_file *files_ref(struct sqlite_store *s, struct period_file *file)
 	return file;
 }
 
-static void unref_locked(struct period_file *file)
+static void unref_locked(struct sqlite_store *s, struct period_file *file)
 {
 	if (--file->refs)
 		return;
+	for (struct period_file **at = &s->gone; *at; at = &(*at)->also_gone)
+		if (*at == file) {
+			*at = file->also_gone;
+			break;
+		}
 	recent_release(&file->recent);
 	free(file->held.files);
 	free(file);
@@ -161,7 +166,7 @@ static void unref_locked(struct period_file *file)
 void files_unref(struct sqlite_store *s, struct period_file *file)
 {
 	pthread_mutex_lock(&s->lock);
-	unref_locked(file);
+	unref_locked(s, file);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -204,10 +209,27 @@ void files_remove(struct sqlite_store *s, struct period_file *file)
 			continue;
 		memmove(s->files + i, s->files + i + 1, (--s->files_count - i) * sizeof(*s->files));
 		file->gone = true;
-		unref_locked(file);
+		file->also_gone = s->gone;
+		s->gone = file;
+		unref_locked(s, file);
 		break;
 	}
 	pthread_mutex_unlock(&s->lock);
+}
+
+uint64_t files_pending_bytes(struct sqlite_store *s, int64_t now_ns)
+{
+	uint64_t bytes = 0;
+
+	pthread_mutex_lock(&s->lock);
+	for (const struct period_file *f = s->gone; f; f = f->also_gone) {
+		int64_t waited_ns = now_ns - f->gone_ns; /* below 0: the clock was set back */
+
+		if (waited_ns >= 0 && waited_ns < FILES_PENDING_NS)
+			bytes += f->gone_bytes;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return bytes;
 }
 
 void files_widen(struct sqlite_store *s, struct period_file *file, const struct extent *extent)

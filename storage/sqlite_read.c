@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* What to take from which level, and the files for it. */
 #include "storage/sqlite_read.h"
 
 #include <errno.h>
@@ -10,125 +11,21 @@
 #define RETRIES 4        /* of a plan whose files went while it opened them */
 #define HELD_DAYS_MAX 32 /* of records of one L0 file, to be looked at */
 
-int sqlite_reader_open(struct storage *store, struct storage_reader **ret_reader, struct err *err)
-{
-	struct sqlite_reader *r = calloc(1, sizeof(*r));
-
-	if (!r || codec_new(&r->codec) || codec_new(&r->symbols_codec)) {
-		codec_free(r ? r->codec : NULL);
-		free(r);
-		return err_set(err, -ENOMEM, "storage: out of memory");
-	}
-	(void)pthread_mutex_init(&r->symbols_lock, NULL);
-	r->s = sqlite_of(store);
-	*ret_reader = &r->base;
-	return 0;
-}
-
-void sqlite_reader_close(struct storage_reader *reader)
-{
-	struct sqlite_reader *r = reader_of(reader);
-
-	for (size_t i = 0; i < r->files_count; i++)
-		open_file_free(r->s, r->files[i]);
-	free(r->files);
-	open_file_free(r->s, r->symbols);
-	codec_columns_release(&r->columns);
-	node_sums_release(&r->spare);
-	codec_free(r->codec);
-	codec_free(r->symbols_codec);
-	(void)pthread_mutex_destroy(&r->symbols_lock);
-	free(r);
-}
-
-/* ---- the reader's files ---- */
-
-/* Close what is gone or torn, and the least used beyond the limit.  Between two calls only. */
-static void tidy(struct sqlite_reader *r)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < r->files_count; i++) {
-		pthread_mutex_lock(&r->s->lock);
-		bool gone = r->files[i]->entry->gone;
-
-		pthread_mutex_unlock(&r->s->lock);
-		if (gone || open_file_is_torn(r->files[i]) ||
-		    (r->files_count > READER_FILES_MAX && r->files[i]->used + 2 < r->used))
-			open_file_free(r->s, r->files[i]);
-		else
-			r->files[kept++] = r->files[i];
-	}
-	r->files_count = kept;
-}
-
-/* The writer waits for whoever began to read before the WAL was full. */
-static int must_end(void *arg)
-{
-	const struct open_file *file = arg;
-
-	return file->entry->hurries != file->hurries_seen;
-}
-
-static int open_entry(struct sqlite_reader *r, struct period_file *entry,
-		      struct open_file **ret_file, struct err *err)
-{
-	struct open_file *file = calloc(1, sizeof(*file));
-	int rc = file ? dict_init(&file->catalogue.dict, false) : -ENOMEM;
-
-	if (rc) {
-		free(file);
-		return err_set(err, rc, "storage: out of memory");
-	}
-	pthread_mutex_lock(&r->s->lock);
-	file->entry = files_ref(r->s, entry);
-	pthread_mutex_unlock(&r->s->lock);
-	file->hurries_seen = entry->hurries;
-	file->reading = true;
-	rc = open_file_read(r->s, file, err);
-	if (!rc)
-		sqlite3_progress_handler(file->db.handle, 1000, must_end, file);
-	if (!rc && array_grow(&r->files, sizeof(struct open_file *), &r->files_capacity,
-			      r->files_count + 1))
-		rc = err_set(err, -ENOMEM, "storage: out of memory");
-	if (rc) {
-		open_file_free(r->s, file);
-		return rc;
-	}
-	*ret_file = r->files[r->files_count++] = file;
-	return 0;
-}
-
-static int get_file(struct sqlite_reader *r, struct period_file *entry, struct open_file **ret_file,
-		    struct err *err)
-{
-	int rc = 0;
-
-	*ret_file = NULL;
-	for (size_t i = 0; !*ret_file && i < r->files_count; i++)
-		if (r->files[i]->entry == entry)
-			*ret_file = r->files[i];
-	if (!*ret_file)
-		rc = open_entry(r, entry, ret_file, err);
-	if (rc == -EBADMSG)
-		files_damaged(r->s, entry);
-	pthread_mutex_lock(&r->s->lock);
-	if (entry->gone)
-		rc = -ESTALE;
-	pthread_mutex_unlock(&r->s->lock);
-	if (!rc)
-		(*ret_file)->used = r->used;
-	return rc;
-}
-
-/* ---- the plan ---- */
-
-void plan_release(struct plan *p)
+static void plan_clear(struct plan *p)
 {
 	free(p->files);
 	free(p->sources);
 	free(p->marks);
 	memset(p, 0, sizeof(*p));
+}
+
+void plan_release(struct plan *p)
+{
+	struct sqlite_reader *r = p->r;
+
+	plan_clear(p);
+	if (r)
+		reader_end(r);
 }
 
 /* The hours that the range touches. */
@@ -443,16 +340,10 @@ int plan_end(struct plan *p, struct open_file *file, int rc, struct err *err)
 	if (rc != -EBADMSG && rc != -ENOMEM)
 		return rc;
 	/* The dictionary may be half loaded, and what is loaded twice looks like damage. */
-	for (size_t i = 0; i < p->r->files_count; i++) {
-		if (p->r->files[i] != file)
-			continue;
-		p->r->files[i] = p->r->files[--p->r->files_count];
-		for (size_t k = 0; k < p->files_count; k++)
-			if (p->files[k] == file)
-				p->files[k] = NULL;
-		open_file_free(p->r->s, file);
-		break;
-	}
+	for (size_t i = 0; i < p->files_count; i++)
+		if (p->files[i] == file)
+			p->files[i] = NULL;
+	reader_drop(p->r, file);
 	if (rc == -ENOMEM)
 		return rc;
 	if (err && !err->code)
@@ -491,7 +382,7 @@ static int plan_add(struct plan *p, struct period_file *entry, struct err *err)
 
 	if (!entry->level && is_held(p, entry))
 		return 0;
-	int rc = get_file(p->r, entry, &file, err);
+	int rc = reader_file(p->r, entry, &file, err);
 
 	if (!rc)
 		p->files[p->files_count++] = file;
@@ -525,10 +416,9 @@ int plan_init(struct plan *p, struct sqlite_reader *r, const struct storage_scan
 	bool l0_only = p->l0_only;
 	int rc = -ESTALE;
 
-	r->used++;
-	tidy(r);
+	reader_begin(r);
 	for (int i = 0; rc == -ESTALE && i < RETRIES; i++) {
-		plan_release(p);
+		plan_clear(p);
 		*p = (struct plan){.r = r, .scan = scan, .step_ns = step_ns, .l0_only = l0_only};
 		rc = plan_try(p, err);
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * storage/sqlite_read.h - a reader's files, and which records of which level count.  Private to the
- * sqlite backend.  Thread: the reader's.
+ * sqlite backend.  Thread: the reader's; between two questions the writer closes what it has open
+ * of files that went.
  *
  * The plan.  A window is whole when it lies in one step of the question; it is cut otherwise.
  *	- Whole hours come from L2, as far as it has been derived.
@@ -38,11 +39,14 @@ struct node_sums {
 struct sqlite_reader {
 	struct storage_reader base;
 	struct sqlite_store *s;
+	struct sqlite_reader *next; /* guarded by the store's lock */
+	unsigned questions;         /* guarded: 0: nobody asks, and the writer may close files */
 	struct codec *codec;
 	/* who asks for a scan looks names up while its thread reads ahead */
 	struct codec *symbols_codec;
 	pthread_mutex_t symbols_lock; /* of symbols_codec, while a scan's thread has it */
 	struct codec_columns columns;
+	/* the reader's during a question, guarded otherwise */
 	struct open_file **files;
 	size_t files_count, files_capacity;
 	struct open_file *symbols;
@@ -174,9 +178,21 @@ int sqlite_check_part(struct storage_reader *reader, const char *part, struct er
 int sqlite_copy(struct storage_reader *reader, const char *part, void **ret_bytes, size_t *ret_len,
 		struct err *err);
 
-/* sqlite_read.c */
+/* sqlite_readers.c */
 int sqlite_reader_open(struct storage *store, struct storage_reader **ret_reader, struct err *err);
 void sqlite_reader_close(struct storage_reader *reader);
+/* A question begins: close what is gone or torn, and the least used beyond the limit.  Until it
+ * ends, the writer leaves the reader's files alone. */
+void reader_begin(struct sqlite_reader *r);
+void reader_end(struct sqlite_reader *r);
+/* The reader's own connection to a file, opened when there is none; it stays the reader's.
+ * -ESTALE: the file went. */
+MUST_CHECK int reader_file(struct sqlite_reader *r, struct period_file *entry,
+			   struct open_file **ret_file, struct err *err);
+/* Close one. */
+void reader_drop(struct sqlite_reader *r, struct open_file *file);
+
+/* sqlite_read.c */
 int sqlite_stats(struct storage_reader *reader, struct storage_stats *ret_stats, struct err *err);
 int sqlite_symbols_get(struct storage_reader *reader, uint64_t scope, const uint8_t *build_id,
 		       size_t build_id_len, void **ret_table, size_t *ret_len, uint64_t *ret_epoch,

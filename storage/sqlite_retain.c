@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -21,6 +22,7 @@
 #define WEIGH_EVERY_NS (INT64_C(10) * NS_PER_S)
 #define IDLE_MAX 30 /* rounds of maintenance */
 #define FORGET_EVERY_NS (INT64_C(3600) * NS_PER_S)
+#define STAT_BLOCK 512 /* bytes of st_blocks, on Linux whatever the file system */
 
 void sqlite_note(struct sqlite_store *s, const char *fmt, ...)
 {
@@ -151,18 +153,27 @@ static int check_doubtful(struct sqlite_store *s, struct err *err)
 
 /* ---- retention ---- */
 
-static void drop_file(struct sqlite_store *s, struct period_file *file)
+static void drop_file(struct sqlite_store *s, struct period_file *file, int64_t now_ns)
 {
 	static const char *const suffixes[] = {"", "-wal", "-shm"};
-	char path[SQLITE_PATH_MAX], name[sizeof(file->name)];
+	char paths[ARRAY_LEN(suffixes)][SQLITE_PATH_MAX];
+	uint64_t bytes = 0;
+	struct stat st;
 
-	memcpy(name, file->name, sizeof(name));
 	files_writer_drop(s, file);
-	files_remove(s, file);
 	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
-		files_path(s, name, suffixes[i], path);
-		(void)unlink(path);
+		files_path(s, file->name, suffixes[i], paths[i]);
+		if (!stat(paths[i], &st))
+			bytes += (uint64_t)st.st_blocks * STAT_BLOCK;
 	}
+	pthread_mutex_lock(&s->lock);
+	file->gone_bytes = bytes;
+	file->gone_ns = now_ns;
+	pthread_mutex_unlock(&s->lock);
+	files_remove(s, file);
+	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++)
+		(void)unlink(paths[i]);
+	readers_let_go(s);
 }
 
 /* Whether a file of the level below is there from which this one was derived: its watermark says
@@ -260,7 +271,7 @@ static int roll_up_and_drop(struct sqlite_store *s, struct period_file *file, in
 		rc = 0;
 	}
 	if (!rc)
-		drop_file(s, file);
+		drop_file(s, file, now_ns);
 	else
 		file->stuck = true;
 	return rc;
@@ -293,26 +304,30 @@ static int64_t below(uint64_t limit, uint64_t bytes)
 	return bytes > limit ? -1 : (int64_t)MIN(limit - bytes, (uint64_t)INT64_MAX);
 }
 
-/* The same, before the file system is too full. */
-static int64_t disk_room(const struct sqlite_store *s)
+/* The same, before the file system is too full.  What was unlinked and is still read counts as
+ * free: it will be, and to drop more meanwhile would be in vain. */
+static int64_t disk_room(struct sqlite_store *s, int64_t now_ns)
 {
+	/* Before statvfs: a file that is closed in between counts twice, until the next
+	 * maintenance; the other way round one more would go, for good. */
+	uint64_t pending = files_pending_bytes(s, now_ns);
 	struct statvfs fs;
 
 	if (s->options.free_permille == STORAGE_NO_FLOOR || statvfs(s->dir, &fs) || !fs.f_blocks)
 		return INT64_MAX;
 	uint64_t floor = ((uint64_t)fs.f_blocks * s->options.free_permille + 999) / 1000;
 
-	return below((uint64_t)fs.f_bavail * fs.f_frsize, floor * fs.f_frsize);
+	return below((uint64_t)fs.f_bavail * fs.f_frsize + pending, floor * fs.f_frsize);
 }
 
 /* The same, within the budget of all files. */
-static int64_t room(struct sqlite_store *s)
+static int64_t room(struct sqlite_store *s, int64_t now_ns)
 {
 	uint64_t bytes = level_bytes(s, -1);
 
 	for (int level = 0; level < SQLITE_LEVELS; level++)
 		bytes += level_bytes(s, level);
-	return MIN(below(s->options.bytes_max, bytes), disk_room(s));
+	return MIN(below(s->options.bytes_max, bytes), disk_room(s, now_ns));
 }
 
 bool retain_is_short(struct sqlite_store *s)
@@ -357,9 +372,9 @@ static int apply_budgets(struct sqlite_store *s, int64_t now_ns, int64_t *ret_le
 	for (; left < 0 && (file = oldest(s, 0)); left = l0_room(s))
 		failed = first(failed, roll_up_and_drop(s, file, now_ns, err));
 	/* Over the whole budget the detail goes first, as long as the level above has the sums. */
-	all = room(s);
+	all = room(s, now_ns);
 	for (int level = 0; level < SQLITE_LEVELS; level++)
-		for (; all < 0 && (file = oldest(s, level)); all = room(s))
+		for (; all < 0 && (file = oldest(s, level)); all = room(s, now_ns))
 			failed = first(failed, roll_up_and_drop(s, file, now_ns, err));
 	*ret_left = MIN(left, all);
 	return failed;
@@ -517,6 +532,9 @@ int sqlite_maintain(struct storage *store, int64_t now_ns, struct err *err)
 	    derive_all, roll_all, pack_all, apply_retention, forget_known};
 	struct sqlite_store *s = sqlite_of(store);
 	struct err later = {0};
+
+	/* Those that were asked when their files went. */
+	readers_let_go(s);
 	int rc = retain_damaged(s, err);
 
 	if (!rc)

@@ -12,7 +12,8 @@
  *	sqlite_recent.c   their sums, until they are derived
  *	sqlite_l1.c       deriving windows from L0; sqlite_fold.c sums them up
  *	sqlite_l2.c       deriving hours from L1; sqlite_pack.c then packs L1's windows
- *	sqlite_read.c     a reader, its files, what to take from which level; sqlite_walk.c takes it
+ *	sqlite_readers.c  readers, and the files that each has open
+ *	sqlite_read.c     what to take from which level; sqlite_walk.c takes it
  *	sqlite_below.c    hours of L2 whose L1 is lost
  *	sqlite_scan.c     scan and timeline
  *	sqlite_records.c  records and losses
@@ -75,13 +76,16 @@ struct period_file {
 	int level;
 	char name[40]; /* "l0/20260101T00.db" */
 	int64_t start_ns, end_ns;
-	int64_t file_id;          /* drawn at its creation: a name may come again, this does not */
-	struct extent extent;     /* guarded by the store's lock */
-	bool gone;                /* guarded: unlinked or put aside */
-	bool damaged;             /* guarded: a reader or the writer met damage */
-	bool doubtful;            /* guarded: not checked since the start */
-	unsigned refs;            /* guarded */
-	_Atomic unsigned opened;  /* odd: it is open for writing */
+	int64_t file_id;      /* drawn at its creation: a name may come again, this does not */
+	struct extent extent; /* guarded by the store's lock */
+	bool gone;            /* guarded: unlinked or put aside */
+	uint64_t gone_bytes;  /* guarded: what its last descriptor gives back */
+	int64_t gone_ns;      /* guarded: of the maintenance that unlinked it */
+	struct period_file *also_gone; /* guarded: the next in the store's list */
+	bool damaged;                  /* guarded: a reader or the writer met damage */
+	bool doubtful;                 /* guarded: not checked since the start */
+	unsigned refs;                 /* guarded */
+	_Atomic unsigned opened;       /* odd: it is open for writing */
 	_Atomic unsigned hurries; /* how often its WAL was full: who began to read before, ends */
 	/* L0: its last batch, known before its extent is widened; L1: its last step */
 	_Atomic int64_t last;
@@ -115,10 +119,11 @@ struct open_file {
 	struct period_file *entry; /* a reference */
 	struct db db;
 	bool writing;
-	bool reading;    /* for questions: stacks' identities are seldom wanted */
-	bool still;      /* read without shared memory, for there is no room for it */
-	unsigned opened; /* a still one is as it was while its entry's is the same */
-	int64_t version; /* of a reader's file: SQLite's count of what others committed */
+	bool reading;           /* for questions: stacks' identities are seldom wanted */
+	bool still;             /* read without shared memory, for there is no room for it */
+	unsigned opened;        /* a still one is as it was while its entry's is the same */
+	int64_t version;        /* of a reader's file: SQLite's count of what others committed */
+	struct open_file *next; /* of those that were taken from readers, to be closed */
 	struct open_part catalogue;
 	struct open_part **parts; /* by number; those that were not asked for are NULL */
 	size_t parts_count, parts_capacity;
@@ -183,6 +188,8 @@ struct sqlite_store {
 	struct period_file *symbols_entry; /* in no catalogue */
 	struct period_file **files;        /* by level, then start */
 	size_t files_count, files_capacity;
+	struct period_file *gone; /* those that somebody still refers to */
+	struct sqlite_reader *readers;
 	uint64_t records, profiles, duplicates;
 	char note[160];
 };
@@ -222,6 +229,11 @@ void files_unref(struct sqlite_store *s, struct period_file *file);
 void files_remove(struct sqlite_store *s, struct period_file *file);
 /* A reader or the writer met damage. */
 void files_damaged(struct sqlite_store *s, struct period_file *file);
+/* What files that were unlinked will give back: as long as a reader has one open, its blocks are
+ * taken.  A file counts for FILES_PENDING_NS at most, which no question takes: whoever has it for
+ * longer may never let go. */
+#define FILES_PENDING_NS (INT64_C(120) * NS_PER_S)
+uint64_t files_pending_bytes(struct sqlite_store *s, int64_t now_ns);
 void files_widen(struct sqlite_store *s, struct period_file *file, const struct extent *extent);
 /* Bytes on disk, with the WAL. */
 uint64_t files_bytes(const struct sqlite_store *s, const char *name);
@@ -295,6 +307,9 @@ MUST_CHECK int open_file_widen(struct open_file *file, const struct extent *exte
 			       struct err *err);
 MUST_CHECK int open_file_series(struct open_file *file, uint32_t series, int64_t first_ns,
 				int64_t last_ns, struct err *err);
+
+/* Close what readers have open of files that are gone, but for those that are being asked. */
+void readers_let_go(struct sqlite_store *s);
 
 /* ---- importing into the dictionaries of a file (sqlite_imports.c) ---- */
 

@@ -36,7 +36,7 @@ struct storage_options {
 	int64_t l0_age_ns, l1_age_ns, l2_age_ns;
 	uint64_t l0_bytes_max, bytes_max; /* budgets of L0 (512 MB) and of all (2 GiB) */
 	/* While less of the file system is free the oldest goes: in thousandths, 50 unless told.
-	 * STORAGE_NO_FLOOR: never. */
+	 * What went counts as free while a reader still has it open.  STORAGE_NO_FLOOR: never. */
 	unsigned free_permille;
 	/* What was put is on disk when storage_put returns (0), or at most so much later: a crash
 	 * of the agent alone loses nothing either way. */

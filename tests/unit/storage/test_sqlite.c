@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the sqlite backend promises beyond the contract: its files, its lock, damage, a full disk.
- */
+/* What the sqlite backend promises beyond the contract: its files, its lock, damage. */
 #include "tests/cmocka.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -275,26 +271,6 @@ static void a_reader_cannot_checkpoint(void **state)
 	assert_int_equal(sqlite3_close(ordinary), SQLITE_OK);
 	assert_int_not_equal(file_sum("killed.db"), before);
 	assert_false(is_there("killed.db-wal"));
-}
-
-/* With too little free the oldest of each level goes, but never the newest. */
-static void a_floor_of_free_disk_is_kept(void **state)
-{
-	struct hash128 id = cpu_series();
-	struct storage_scan scan = scan_of(&id, T0, LATER);
-
-	(void)state;
-	for (int hour = 0; hour < 5; hour++)
-		fixture_put(&f, cpu_at(T0 + SECONDS(3600) * hour, "main", 1));
-	fixture_close(&f);
-	f.options.free_permille = 1000; /* all of it: there is never enough */
-	fixture_open(&f);
-	fixture_maintain(&f, T0 + SECONDS(3600) * 5);
-	assert_false(is_there(L0_FILE));
-	assert_false(is_there("l0/20260101T03.db"));
-	assert_true(is_there("l0/20260101T04.db"));
-	assert_true(is_there(L1_FILE));
-	expect_scan(&f, &scan, "main 5/5\n");
 }
 
 /* An hour that cannot be opened stays where it is, and the others go when their time is over. */
@@ -798,122 +774,6 @@ static void a_file_of_a_newer_release_is_left_alone(void **state)
 	assert_int_equal(count_of(L0_FILE, "PRAGMA user_version"), 99);
 }
 
-/* ---- a full disk ---- */
-
-static struct profile *large(int n)
-{
-	struct maker m;
-
-	maker_init(&m, 1000, 1);
-	maker_span(&m, T0, T0, T0 + n);
-	maker_series(&m, PROFILE_KIND_CPU, "service=a");
-	for (int k = 0; k < 300; k++) {
-		char stack[64];
-
-		(void)snprintf(stack, sizeof(stack), "f%d;g%d", n, k * 7919 + n);
-		maker_record(&m, stack, T0 + k, 1, 1, 1);
-	}
-	maker_cursor(&m, 0, (uint64_t)n + 1);
-	return maker_finish(&m);
-}
-
-/* Put until it fails; returns how many were acknowledged. */
-static int fill_up(int from)
-{
-	for (int n = from; n < from + 5000; n++) {
-		struct profile *p = large(n);
-		const struct profile *list[] = {p};
-		struct err err = {0};
-		int result = -1, rc = storage_put(f.store, list, 1, &result, &err);
-
-		profile_free(p);
-		if (!rc)
-			continue;
-		if (rc != -ENOSPC)
-			fail_msg("put %d: %d, %s", n, rc, err.message);
-		assert_int_equal(result, -ENOSPC);
-		return n;
-	}
-	fail_msg("the disk never filled up");
-	return 0;
-}
-
-static void expect_acknowledged(int count)
-{
-	struct hash128 id = cpu_series();
-	struct storage_scan scan = scan_of(&id, T0, LATER);
-	struct answer got CLEANUP(answer_release) = {0};
-	uint8_t runtime[16];
-	uint64_t cursor;
-
-	instance_id(1, runtime);
-	assert_int_equal(storage_cursor(f.store, runtime, 0, &cursor, NULL), 0);
-	assert_int_equal(cursor, count);
-	assert_int_equal(store_scan(f.reader, &scan, &got), 0);
-	assert_int_equal(got.count, count * 300);
-}
-
-static void a_full_disk_refuses_whole_puts_until_there_is_room(void **state)
-{
-	struct rlimit before, small;
-
-	(void)state;
-	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
-	(void)signal(SIGXFSZ, SIG_IGN);
-	small = before;
-	small.rlim_cur = 600 << 10;
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-	/* After a failure the file is opened anew, which can make a little room: go on to the end.
-	 */
-	int acked = fill_up(fill_up(fill_up(0)));
-
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
-	expect_acknowledged(acked);
-	fixture_put(&f, large(acked));
-	expect_acknowledged(acked + 1);
-	fixture_reopen(&f);
-	expect_acknowledged(acked + 1);
-}
-
-static void a_full_file_system_as_well(void **state)
-{
-	char ballast[256];
-
-	(void)state;
-	fixture_close(&f);
-	if (mount("tmpfs", f.dir, "tmpfs", 0, "size=3m,mode=0700")) {
-		fixture_open(&f);
-		skip();
-	}
-	fixture_open(&f);
-	(void)snprintf(ballast, sizeof(ballast), "%s/ballast", f.dir);
-	int fd = open(ballast, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-
-	assert_int_equal(posix_fallocate(fd, 0, 1 << 20), 0);
-	int acked = fill_up(0);
-
-	expect_acknowledged(acked);
-	acked = fill_up(acked);
-	(void)close(fd);
-	assert_int_equal(unlink(ballast), 0);
-	fixture_put(&f, large(acked));
-	expect_acknowledged(acked + 1);
-	/* Closed with room, nothing has shared memory; and there is none for it at the start. */
-	fixture_close(&f);
-	fd = open(ballast, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	while (write(fd, ballast, sizeof(ballast)) > 0)
-		;
-	fixture_open(&f);
-	expect_acknowledged(acked + 1);
-	(void)close(fd);
-	assert_int_equal(unlink(ballast), 0);
-	fixture_reopen(&f);
-	expect_acknowledged(acked + 1);
-	fixture_close(&f);
-	assert_int_equal(umount2(f.dir, MNT_DETACH), 0);
-	fixture_open(&f);
-}
-
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -925,7 +785,6 @@ int main(void)
 	    CASE(connections_are_what_durability_needs),
 	    CASE(what_another_left_in_a_wal_is_moved_before_it_counts),
 	    CASE(a_reader_cannot_checkpoint),
-	    CASE(a_floor_of_free_disk_is_kept),
 	    CASE(what_one_file_cannot_do_costs_the_others_nothing),
 	    CASE(an_hour_that_goes_early_keeps_no_other_from_l2),
 	    CASE(every_hour_is_derived),
@@ -944,8 +803,6 @@ int main(void)
 	    CASE(damage_that_deriving_meets_loses_nothing),
 	    CASE(a_lost_day_is_derived_again),
 	    CASE(a_file_of_a_newer_release_is_left_alone),
-	    CASE(a_full_disk_refuses_whole_puts_until_there_is_room),
-	    CASE(a_full_file_system_as_well),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

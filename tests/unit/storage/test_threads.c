@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -158,12 +159,21 @@ static void readers_agree_with_the_writer(void **state)
 	fixture_release(&shared.f);
 }
 
+/* Until there was a put: the writer finds the reader idle, or at the beginning of a question. */
+static void idle(void)
+{
+	int seen = atomic_load(&shared.acked);
+
+	while (atomic_load(&shared.acked) == seen && !atomic_load(&shared.over))
+		(void)sched_yield();
+}
+
 /* Files go while they are read: an answer is right for what is left, and no error. */
 static void *reading_what_goes(void *arg)
 {
 	struct storage_reader *reader;
+	int number = *(int *)arg;
 
-	(void)arg;
 	if (storage_reader_open(shared.f.store, &reader, NULL)) {
 		atomic_fetch_add(&shared.wrong, 1);
 		return NULL;
@@ -180,6 +190,8 @@ static void *reading_what_goes(void *arg)
 			(void)fprintf(stderr, "%s: %llu\n", err.message, (unsigned long long)got);
 			atomic_fetch_add(&shared.wrong, 1);
 		}
+		if (number % 2)
+			idle();
 	}
 	storage_reader_close(reader);
 	return NULL;
@@ -188,6 +200,7 @@ static void *reading_what_goes(void *arg)
 static void retention_does_not_disturb_readers(void **state)
 {
 	pthread_t threads[READERS];
+	int numbers[READERS];
 
 	memset(&shared, 0, sizeof(shared));
 	fixture_init(&shared.f, *state);
@@ -196,10 +209,14 @@ static void retention_does_not_disturb_readers(void **state)
 	shared.f.options.l0_age_ns = SECONDS(7200);
 	shared.f.options.l1_age_ns = SECONDS(2 * 86400);
 	fixture_open(&shared.f);
-	for (int i = 0; i < READERS; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, reading_what_goes, NULL), 0);
+	for (int i = 0; i < READERS; i++) {
+		numbers[i] = i;
+		assert_int_equal(pthread_create(&threads[i], NULL, reading_what_goes, &numbers[i]),
+				 0);
+	}
 	for (int n = 0; n < 60; n++) {
 		fixture_put(&shared.f, batch_of(n * 360)); /* three hours each */
+		atomic_store(&shared.acked, n + 1);
 		fixture_maintain(&shared.f, T0 + SECONDS(n) * 3 * 3600 + SECONDS(30));
 	}
 	atomic_store(&shared.over, true);

@@ -304,13 +304,9 @@ static int64_t below(uint64_t limit, uint64_t bytes)
 	return bytes > limit ? -1 : (int64_t)MIN(limit - bytes, (uint64_t)INT64_MAX);
 }
 
-/* The same, before the file system is too full.  What was unlinked and is still read counts as
- * free: it will be, and to drop more meanwhile would be in vain. */
-static int64_t disk_room(struct sqlite_store *s, int64_t now_ns)
+/* The same, before the file system is too full.  `pending`: what is on its way to be free. */
+static int64_t disk_room(const struct sqlite_store *s, uint64_t pending)
 {
-	/* Before statvfs: a file that is closed in between counts twice, until the next
-	 * maintenance; the other way round one more would go, for good. */
-	uint64_t pending = files_pending_bytes(s, now_ns);
 	struct statvfs fs;
 
 	if (s->options.free_permille == STORAGE_NO_FLOOR || statvfs(s->dir, &fs) || !fs.f_blocks)
@@ -323,18 +319,21 @@ static int64_t disk_room(struct sqlite_store *s, int64_t now_ns)
 /* The same, within the budget of all files. */
 static int64_t room(struct sqlite_store *s, int64_t now_ns)
 {
-	uint64_t bytes = level_bytes(s, -1);
+	/* What was unlinked and is still read counts as free, for to drop more meanwhile would be
+	 * in vain.  Asked before the file system is: a file that is closed in between counts twice,
+	 * until the next maintenance; the other way round one more would go, for good. */
+	uint64_t pending = files_pending_bytes(s, now_ns), bytes = level_bytes(s, -1);
 
 	for (int level = 0; level < SQLITE_LEVELS; level++)
 		bytes += level_bytes(s, level);
-	return MIN(below(s->options.bytes_max, bytes), disk_room(s, now_ns));
+	return MIN(below(s->options.bytes_max, bytes), disk_room(s, pending));
 }
 
 bool retain_is_short(struct sqlite_store *s)
 {
 	uint64_t share = s->options.bytes_max / 8 * 3;
 
-	return level_bytes(s, 2) > share || disk_room(s) < 0;
+	return level_bytes(s, 2) > share || disk_room(s, 0) < 0;
 }
 
 static int64_t l0_room(struct sqlite_store *s)

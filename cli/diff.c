@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/export.h"
+#include "cli/graph.h"
 #include "cli/selection_help.h"
 #include "cli/value.h"
 
@@ -251,6 +252,10 @@ static int rows_show(const struct options *o, const struct buf *body, double fai
 				answer_text(answer, "type"));
 	else if (!o->json)
 		table_print(answer, o->limit ? strtoul(o->limit, NULL, 10) : 20);
+	if (!code && !o->json) {
+		facts_notes(json_object_get(answer, "base"), "base: ");
+		facts_notes(answer, "new: ");
+	}
 	if (o->json)
 		(void)printf("%.*s\n", (int)body->len, body->data);
 	if (!code && o->fail_above)

@@ -94,34 +94,38 @@ void graph_release(struct graph *graph)
 	*graph = (struct graph){0};
 }
 
-static void records_note(time_t since)
+static void records_note(time_t since, const char *of)
 {
 	char text[32] = "";
 	struct tm tm;
 
 	if (gmtime_r(&since, &tm))
 		(void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	(void)fprintf(stderr,
-		      "hearth: what came before %s is not in here: its records are gone, sums have "
-		      "no labels\n",
-		      text);
+	(void)fprintf(
+	    stderr,
+	    "hearth: %swhat came before %s is not in here: its records are gone, sums have "
+	    "no labels\n",
+	    of, text);
 }
 
-void facts_notes(json_t *answer)
+void facts_notes(json_t *answer, const char *of)
 {
 	const char *reason;
 	json_t *count;
 
 	if (json_is_true(json_object_get(answer, "partial")))
 		(void)fprintf(stderr,
-			      "hearth: the deadline came first: this is a part of the answer\n");
+			      "hearth: %sthe deadline came first: this is a part of the answer\n",
+			      of);
 	if (json_is_true(json_object_get(answer, "folded")))
-		(void)fprintf(stderr, "hearth: small stacks are folded into [other]: the store was "
-				      "short of room\n");
+		(void)fprintf(stderr,
+			      "hearth: %ssmall stacks are folded into [other]: the store was "
+			      "short of room\n",
+			      of);
 	if (answer_number(answer, "records_from") > 0)
-		records_note((time_t)(answer_number(answer, "records_from") / 1e9));
+		records_note((time_t)(answer_number(answer, "records_from") / 1e9), of);
 	json_object_foreach(json_object_get(answer, "lost"), reason, count)(void) fprintf(
-	    stderr, "hearth: lost %lld (%s)\n", (long long)json_integer_value(count), reason);
+	    stderr, "hearth: %slost %lld (%s)\n", of, (long long)json_integer_value(count), reason);
 }
 
 void graph_notes(json_t *answer)
@@ -131,5 +135,5 @@ void graph_notes(json_t *answer)
 	if (answer_number(hidden, "nodes") > 0)
 		(void)fprintf(stderr, "hearth: %.0f nodes are hidden; --max-nodes 0 shows all\n",
 			      answer_number(hidden, "nodes"));
-	facts_notes(answer);
+	facts_notes(answer, "");
 }

@@ -30,7 +30,8 @@ void graph_release(struct graph *graph);
 
 /* What is not whole about an answer, on stderr: loss, a deadline, records that are gone; of a
  * graph, hidden parts too. */
-void facts_notes(json_t *answer);
+/* `of`: what stands before each, as "base: ". */
+void facts_notes(json_t *answer, const char *of);
 void graph_notes(json_t *answer);
 
 #endif

@@ -48,7 +48,7 @@ static void notes_print(json_t *answer, size_t shown)
 	if (hidden > 0)
 		(void)fprintf(stderr, "hearth: %zu rows shown, %.0f more with -n 0\n", shown,
 			      hidden);
-	facts_notes(answer);
+	facts_notes(answer, "");
 }
 
 int rows_print(json_t *answer)

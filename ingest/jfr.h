@@ -152,8 +152,7 @@ struct jfr_source {
 MUST_CHECK int jfr_plan(struct jfr_job *job);
 void jfr_plan_release(struct jfr_job *job);
 /* Returns 0, or -EINVAL when the event is not as its class is described. */
-MUST_CHECK int jfr_see(const struct jfr_job *job, const struct jfr_event *event,
-		       struct jfr_seen *seen);
+MUST_CHECK int jfr_see(struct jfr_job *job, const struct jfr_event *event, struct jfr_seen *seen);
 
 /* What an event of the first walk says. */
 MUST_CHECK int jfr_note(struct jfr_job *job, const struct jfr_source *source,

@@ -178,6 +178,15 @@ static int64_t times(int64_t value, int64_t by)
 }
 
 /* Event times are ticks unless they say otherwise. */
+/* Of a tracer's own choice: most events have a value of few. */
+static void add_attribute(struct jfr_seen *seen, const struct jfr_value *v)
+{
+	if (seen->attributes_count < JFR_ATTRIBUTES_MAX)
+		seen->attributes[seen->attributes_count++] = *v;
+	else
+		seen->attributes_cut++;
+}
+
 static void time_convert(const struct jfr_chunk *c, uint8_t slot, struct jfr_value *v)
 {
 	int64_t unit = v->field->unit_ns;
@@ -192,7 +201,7 @@ static void time_convert(const struct jfr_chunk *c, uint8_t slot, struct jfr_val
 		v->number = times(v->number, unit);
 }
 
-int jfr_see(const struct jfr_job *job, const struct jfr_event *event, struct jfr_seen *seen)
+int jfr_see(struct jfr_job *job, const struct jfr_event *event, struct jfr_seen *seen)
 {
 	const struct jfr_class *class = &job->chunk->classes[event->class];
 	struct jfr_cursor cursor = jfr_cursor_of(event->class, event->fields);
@@ -204,10 +213,8 @@ int jfr_see(const struct jfr_job *job, const struct jfr_event *event, struct jfr
 	while ((more = jfr_next(job->chunk, &cursor, &v)) == 1) {
 		uint8_t slot = job->slots[class->fields_at + cursor.field - 1];
 
-		if (slot == SLOT_ATTRIBUTE && seen->attributes_count < JFR_ATTRIBUTES_MAX)
-			seen->attributes[seen->attributes_count++] = v;
-		else
-			seen->attributes_cut += slot == SLOT_ATTRIBUTE;
+		if (slot == SLOT_ATTRIBUTE && jfr_value_text(job, &v).len)
+			add_attribute(seen, &v);
 		if (slot == SLOT_NONE || slot == SLOT_ATTRIBUTE)
 			continue;
 		time_convert(job->chunk, slot, &v);

@@ -121,24 +121,30 @@ void jfr_labels_release(struct jfr_labels *labels)
 	*labels = (struct jfr_labels){0};
 }
 
-const struct jfr_label_pair *jfr_labels_of(const struct jfr_labels *labels, int64_t context,
-					   size_t *ret_count)
+/* The first pair of a context, or of what comes behind it. */
+static size_t first_pair(const struct jfr_labels *labels, int64_t context, bool behind)
 {
-	size_t low = 0, high = labels->pairs_count, end;
+	size_t low = 0, high = labels->pairs_count;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
+		int64_t at = labels->pairs[middle].context;
 
-		if (labels->pairs[middle].context < context)
+		if (at < context || (behind && at == context))
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	end = low;
-	while (end < labels->pairs_count && labels->pairs[end].context == context)
-		end++;
-	*ret_count = end - low;
-	return *ret_count ? labels->pairs + low : NULL;
+	return low;
+}
+
+const struct jfr_label_pair *jfr_labels_of(const struct jfr_labels *labels, int64_t context,
+					   size_t *ret_count)
+{
+	size_t begin = first_pair(labels, context, false);
+
+	*ret_count = first_pair(labels, context, true) - begin;
+	return *ret_count ? labels->pairs + begin : NULL;
 }
 
 struct str jfr_label_string(const struct jfr_labels *labels, int64_t id)

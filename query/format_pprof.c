@@ -45,6 +45,11 @@ static void head_write(struct query_pprof *p)
 	}
 	pprof_write_time(p->writer, tree->range.from_ns,
 			 tree->range.until_ns - tree->range.from_ns);
+	if (tree->facts.partial)
+		pprof_write_comment(p->writer, STR("partial: the deadline came first"));
+	if (tree->facts.folded)
+		pprof_write_comment(p->writer,
+				    STR("folded: small stacks stand at [other], for want of room"));
 	if (p->view->hidden_nodes)
 		p->hidden = pprof_write_location(p->writer, 0, 0, &hidden, 1);
 }

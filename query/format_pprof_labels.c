@@ -267,6 +267,70 @@ static int records_add(void *arg, const struct storage_records *records)
 	return rc;
 }
 
+/* One to one, so that no two have the same. */
+static uint32_t node_tag(uint32_t node)
+{
+	return node * UINT32_C(0x9E3779B1);
+}
+
+static uint32_t cell_node(const struct job *job, uint32_t cell, uint32_t *ret_set)
+{
+	uint32_t pair[2];
+
+	memcpy(pair, intern_get(&job->cell_index, cell).ptr, sizeof(pair));
+	*ret_set = pair[0];
+	return pair[1];
+}
+
+/* The cells of this set at an [other], by what that hangs on. */
+static int others_find(const struct job *job, uint32_t set, struct slots *others)
+{
+	const struct query_tree *names = &job->skeleton->names;
+	int rc = 0;
+
+	for (uint32_t i = 1; !rc && i < job->cells_count; i++) {
+		uint32_t of, node = cell_node(job, i, &of);
+		uint32_t function = names->keys[skeleton_key(job->skeleton, node)].function;
+
+		if (node && of == set &&
+		    str_equal(intern_get(&names->strings, function), STR("[other]")))
+			rc = slots_add(others, node_tag(skeleton_parent(job->skeleton, node)), i);
+	}
+	return rc;
+}
+
+static void others_pay(struct job *job, const struct slots *others, uint32_t cell, uint32_t node)
+{
+	while (node && job->cells[cell] < 0) {
+		node = skeleton_parent(job->skeleton, node);
+		uint32_t tag = node_tag(node), other;
+
+		for (size_t at = slots_first(others, tag);
+		     (other = slots_next(others, tag, &at)) != SLOTS_NONE;) {
+			int64_t part = MIN(-job->cells[cell], MAX(job->cells[other], 0));
+
+			job->cells[cell] += part;
+			job->cells[other] -= part;
+		}
+	}
+}
+
+/* Sums of a folded hour have its small stacks at [other], its records have them where they were:
+ * what records took of a stack that has nothing was there. */
+static int others_settle(struct job *job, uint32_t set)
+{
+	struct slots others CLEANUP(slots_release) = {0};
+	int rc = job->facts.folded ? others_find(job, set, &others) : 0;
+
+	for (uint32_t i = 1; !rc && job->facts.folded && i < job->cells_count; i++) {
+		uint32_t of, node = cell_node(job, i, &of);
+
+		if (of == set && job->cells[i] < 0)
+			others_pay(job, &others, i, node);
+	}
+	return rc;
+}
+
 static int series_read(struct job *job, struct err *err)
 {
 	struct query_series_verdict verdict = {.fate = QUERY_ALL_IN, .gauge = job->now->gauge};
@@ -298,7 +362,7 @@ static int series_read(struct job *job, struct err *err)
 	context_reader_free(job->reader);
 	if (rc == -ETIME)
 		job->facts.partial = true;
-	return rc == -ETIME ? 0 : rc;
+	return rc && rc != -ETIME ? rc : others_settle(job, base);
 }
 
 /* ---- writing ---- */
@@ -332,11 +396,6 @@ static void comments_write(const struct job *job, struct query_pprof *pprof)
 		if (!text.failed)
 			pprof_write_comment(pprof->writer, (struct str){text.data, text.len});
 	}
-	if (job->tree->facts.partial)
-		pprof_write_comment(pprof->writer, STR("partial: the deadline came first"));
-	if (job->tree->facts.folded)
-		pprof_write_comment(pprof->writer,
-				    STR("folded: small stacks stand at [other], for want of room"));
 	buf_release(&text);
 }
 
@@ -348,10 +407,9 @@ static int tree_make(struct job *job, struct skeleton_numbers *ret_numbers)
 	int rc = 0;
 
 	for (uint32_t i = 1; !rc && i < job->cells_count; i++) {
-		uint32_t pair[2];
+		uint32_t set, node = cell_node(job, i, &set);
 
-		memcpy(pair, intern_get(&job->cell_index, i).ptr, sizeof(pair));
-		rc = skeleton_add(&sums, pair[1], job->cells[i], 1);
+		rc = skeleton_add(&sums, node, job->cells[i], 1);
 	}
 	if (!rc)
 		rc = skeleton_settle(&sums, job->skeleton);
@@ -376,12 +434,11 @@ static int cells_write(struct job *job, size_t max_nodes, struct buf *out)
 	if (!rc) {
 		comments_write(job, &pprof);
 		for (uint32_t i = 1; i < job->cells_count; i++) {
-			uint32_t pair[2];
+			uint32_t set, node = cell_node(job, i, &set);
 
-			memcpy(pair, intern_get(&job->cell_index, i).ptr, sizeof(pair));
 			if (job->cells[i])
-				cell_write(&pprof, &job->sets[pair[0]],
-					   skeleton_number(&numbers, pair[1]), job->cells[i]);
+				cell_write(&pprof, &job->sets[set], skeleton_number(&numbers, node),
+					   job->cells[i]);
 		}
 		rc = query_pprof_end(&pprof, out);
 	}

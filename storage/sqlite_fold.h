@@ -80,7 +80,8 @@ MUST_CHECK int fold_add_sums(struct fold *fold, uint32_t series, bool known,
 MUST_CHECK int fold_renumber(struct fold *fold, const uint32_t *nodes, size_t width);
 /* sqlite_other.c: what is small goes to [other] below the first of its callers that is not.  The
  * series' stacks are those of `tables`; their number and a node's together name its [other].  */
-MUST_CHECK int fold_small(struct fold *fold, const struct dict_tables *tables, size_t width);
+MUST_CHECK int fold_small(struct fold *fold, const struct dict_tables *tables,
+			  const struct dict_series *described);
 MUST_CHECK int fold_add_loss(struct fold *fold, struct fold_loss loss);
 MUST_CHECK int fold_add_end(struct fold *fold, struct fold_end end);
 

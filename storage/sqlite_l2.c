@@ -28,6 +28,7 @@ struct rolling {
 	int64_t step;    /* up to which */
 	int64_t mark;    /* L2 has up to here; -1: nothing */
 	struct fold fold;
+	const char *pressure; /* why it was folded; NULL */
 	struct codec_columns columns;
 };
 
@@ -260,32 +261,39 @@ static bool is_large(const struct dict_tables *t)
 	return dict_text_bytes(t) > PART_TEXT_MAX || t->nodes_count > PART_NODES_MAX;
 }
 
-static bool has_folded(const struct fold *f)
+/* Who asks reads all the names of a service at once. */
+static const char *pressure(struct rolling *r, const struct dict *from, const struct dict *to)
 {
-	for (size_t i = 0; i < f->buckets_count; i++)
-		if (f->buckets[i].folded)
-			return true;
-	return false;
+	if (retain_is_short(r->s))
+		return "there is no more room";
+	return is_large(&from->t) || is_large(&to->t) ? "a service has too many names" : NULL;
 }
 
-/* Under pressure alone: who asks reads all the names of a service at once. */
+/* `series`: of L2. */
 static int fold_under_pressure(struct rolling *r, uint32_t series, struct err *err)
 {
-	const struct dict_series *described = &r->l1->catalogue.dict.t.series[r->series];
-	bool is_short = retain_is_short(r->s);
 	struct dict *from, *to;
 	int rc = open_file_part(r->l1, r->s->codec, r->series, &from, err);
 
 	if (!rc)
 		rc = open_file_part(r->l2, r->s->codec, series, &to, err);
-	if (rc || !(is_short || is_large(&from->t) || is_large(&to->t)))
+	r->pressure = rc ? NULL : pressure(r, from, to);
+	if (!r->pressure)
 		return rc;
-	if (fold_small(&r->fold, &from->t, described->columns_count))
-		return err_set(err, -ENOMEM, "storage: out of memory");
-	if (has_folded(&r->fold))
-		sqlite_note(r->s, "%s has small stacks folded into [other]: %s", r->l2->entry->name,
-			    is_short ? "there is no more room" : "a service has too many names");
-	return 0;
+	return fold_small(&r->fold, &from->t, &r->l1->catalogue.dict.t.series[r->series])
+		   ? err_set(err, -ENOMEM, "storage: out of memory")
+		   : 0;
+}
+
+static void tell_pressure(struct rolling *r)
+{
+	bool folded = false;
+
+	for (size_t i = 0; r->pressure && i < r->fold.buckets_count; i++)
+		folded |= r->fold.buckets[i].folded;
+	if (folded)
+		sqlite_mention(r->s, "%s has small stacks folded into [other]: %s",
+			       r->l2->entry->name, r->pressure);
 }
 
 static int write_month(struct rolling *r, bool step, struct err *err)
@@ -296,6 +304,7 @@ static int write_month(struct rolling *r, bool step, struct err *err)
 	uint32_t series = INDEX_NONE;
 	int rc = files_sync(r->l1, err);
 
+	r->pressure = NULL;
 	if (rc)
 		return rc;
 	rc = db_begin(&r->l2->db, err);
@@ -313,11 +322,13 @@ static int write_month(struct rolling *r, bool step, struct err *err)
 		rc = open_file_widen(r->l2, &extent, err);
 	if (!rc)
 		rc = db_commit(&r->l2->db, err);
-	if (!rc)
-		files_widen(r->s, r->l2->entry, &extent);
-	else
+	if (rc) {
 		files_failed(r->s, r->l2, rc);
-	return rc;
+		return rc;
+	}
+	files_widen(r->s, r->l2->entry, &extent);
+	tell_pressure(r);
+	return 0;
 }
 
 /* L2's stacks are asked for once an hour, and are as many as L1's, which are asked for all the

@@ -286,32 +286,31 @@ static int insert_segment(struct open_file *file, struct codec *codec, uint32_t 
 }
 
 static int store_part(struct open_file *file, struct codec *codec, uint32_t number,
-		      struct open_part *part, struct err *err)
+		      struct open_part *part, enum codec_effort effort, struct err *err)
 {
 	int rc = 0;
 
 	while (!rc && dict_is_dirty(&part->dict)) {
 		int64_t id = part->last_id + 1;
 
-		rc = insert_segment(file, codec, number, part, id, id, CODEC_SOON, err);
+		rc = insert_segment(file, codec, number, part, id, id, effort, err);
 	}
 	return rc;
 }
 
 int open_file_store(struct open_file *file, struct codec *codec, struct err *err)
 {
-	int rc = store_part(file, codec, 0, &file->catalogue, err);
+	int rc = store_part(file, codec, 0, &file->catalogue, CODEC_SOON, err);
 
 	for (uint32_t i = 0; !rc && i < file->parts_count; i++)
 		if (file->parts[i])
-			rc = store_part(file, codec, i, file->parts[i], err);
+			rc = store_part(file, codec, i, file->parts[i], CODEC_SOON, err);
 	return rc;
 }
 
 #define LOOSE_MIN 4096 /* bytes: of fewer, to try harder makes no more */
 
-/* What is longer stays in segments, as does what has more text than a segment: to have it as one
- * takes many times that in memory. */
+/* What is longer stays in segments: to have it as one takes many times that in memory. */
 #define MERGE_MAX (INT64_C(12) << 20)
 
 /* Whether a dictionary has more than `segments`; of one that is to be whole, also whether it was
@@ -338,7 +337,7 @@ static int has_more(struct open_file *file, uint32_t number, unsigned segments, 
 	return rc;
 }
 
-/* The same numbers in one segment, which takes the place of the last. */
+/* The same numbers in one segment, which takes the place of the others. */
 static int merge_part(struct open_file *file, struct codec *codec, uint32_t number,
 		      struct open_part *part, unsigned segments, struct err *err)
 {
@@ -347,8 +346,6 @@ static int merge_part(struct open_file *file, struct codec *codec, uint32_t numb
 
 	if (rc <= 0)
 		return rc;
-	if (dict_text_bytes(&part->dict.t) > DICT_SEGMENT_TEXT)
-		return 0;
 	rc = db_prepare(&file->db, "DELETE FROM dict WHERE part = :part", &stmt, err);
 	if (rc)
 		return rc;
@@ -357,7 +354,9 @@ static int merge_part(struct open_file *file, struct codec *codec, uint32_t numb
 	if (rc)
 		return rc;
 	dict_unwrite(&part->dict);
-	return insert_segment(file, codec, number, part, 1, part->last_id + 1, CODEC_DENSE, err);
+	rc = insert_segment(file, codec, number, part, 1, part->last_id + 1, CODEC_DENSE, err);
+	/* More text than a segment has. */
+	return rc ? rc : store_part(file, codec, number, part, CODEC_DENSE, err);
 }
 
 int open_file_merge(struct open_file *file, struct codec *codec, unsigned segments, struct err *err)

@@ -21,24 +21,59 @@ static uint64_t add(uint64_t a, uint64_t b)
 	return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
-/* The nodes that are large enough in one column.  `totals` is zero, for every node. */
-static void keep_large(const struct fold *f, const struct dict_tables *t, size_t column,
-		       uint64_t *totals, bool *keep)
+struct weighing {
+	const struct fold *f;
+	const struct dict_tables *t;
+	uint64_t *totals; /* by node */
+	bool *keep;
+};
+
+/* What an entry adds to a column of the answers: sums of a gauge are nobody's, nor are snapshots
+ * before the last. */
+static uint64_t weight(const struct fold *f, const struct fold_entry *e, size_t column, bool gauge)
 {
-	for (size_t i = 0; i < f->entries_count; i++) {
-		const struct fold_entry *e = &f->entries[i];
+	const struct fold_bucket *b = &f->buckets[e->bucket];
 
-		totals[e->node] = add(totals[e->node], magnitude(f->values[e->values_at + column]));
+	if (b->gauge != gauge || (gauge && e->time_ns != b->time_ns))
+		return 0;
+	return magnitude(f->values[e->values_at + column]);
+}
+
+/* Keep the nodes that are large enough; false: all of them are nothing. */
+static bool keep_large(struct weighing *w)
+{
+	for (size_t node = w->t->nodes_count; node-- > 1;) {
+		uint32_t parent = chains_parent(&w->t->chains, (uint32_t)node);
+
+		w->totals[parent] = add(w->totals[parent], w->totals[node]);
 	}
-	for (size_t node = t->nodes_count; node-- > 1;) {
-		uint32_t parent = chains_parent(&t->chains, (uint32_t)node);
+	uint64_t least = w->totals[0] / SMALL + (w->totals[0] % SMALL != 0);
 
-		totals[parent] = add(totals[parent], totals[node]);
+	for (size_t node = 1; node < w->t->nodes_count; node++)
+		w->keep[node] |= least && w->totals[node] >= least;
+	return least;
+}
+
+static bool weigh_column(struct weighing *w, size_t column, bool gauge)
+{
+	memset(w->totals, 0, w->t->nodes_count * sizeof(*w->totals));
+	for (size_t i = 0; i < w->f->entries_count; i++) {
+		const struct fold_entry *e = &w->f->entries[i];
+
+		w->totals[e->node] = add(w->totals[e->node], weight(w->f, e, column, gauge));
 	}
-	uint64_t least = totals[0] / SMALL + (totals[0] % SMALL != 0);
+	return keep_large(w);
+}
 
-	for (size_t node = 1; node < t->nodes_count; node++)
-		keep[node] |= least && totals[node] >= least;
+static void weigh_counts(struct weighing *w)
+{
+	memset(w->totals, 0, w->t->nodes_count * sizeof(*w->totals));
+	for (size_t i = 0; i < w->f->entries_count; i++) {
+		const struct fold_entry *e = &w->f->entries[i];
+
+		w->totals[e->node] = add(w->totals[e->node], e->count);
+	}
+	(void)keep_large(w);
 }
 
 /* Where each node goes; parents stand before their children. */
@@ -54,19 +89,21 @@ static void assign(const struct dict_tables *t, const bool *keep, uint32_t *node
 	}
 }
 
-int fold_small(struct fold *f, const struct dict_tables *t, size_t width)
+int fold_small(struct fold *f, const struct dict_tables *t, const struct dict_series *described)
 {
 	size_t count = t->nodes_count;
 	bool *keep CLEANUP(cleanup_free) = calloc(count, sizeof(*keep));
 	uint32_t *nodes CLEANUP(cleanup_free) = calloc(count, sizeof(*nodes));
 	uint64_t *totals CLEANUP(cleanup_free) = calloc(count, sizeof(*totals));
+	struct weighing w = {f, t, totals, keep};
+	bool any = false;
 
 	if (!keep || !nodes || !totals || count > INT32_MAX)
 		return -ENOMEM;
-	for (size_t column = 0; column < width; column++) {
-		memset(totals, 0, count * sizeof(*totals));
-		keep_large(f, t, column, totals, keep);
-	}
+	for (size_t column = 0; column < described->columns_count; column++)
+		any |= weigh_column(&w, column, described->columns[column].gauge);
+	if (!any)
+		weigh_counts(&w); /* values are all 0 */
 	assign(t, keep, nodes);
-	return fold_renumber(f, nodes, width);
+	return fold_renumber(f, nodes, described->columns_count);
 }

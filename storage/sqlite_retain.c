@@ -24,15 +24,31 @@
 #define FORGET_EVERY_NS (INT64_C(3600) * NS_PER_S)
 #define STAT_BLOCK 512 /* bytes of st_blocks, on Linux whatever the file system */
 
+static void note(struct sqlite_store *s, bool mild, const char *fmt, va_list args)
+{
+	pthread_mutex_lock(&s->lock);
+	if (!s->note[0] || (s->note_is_mild && !mild)) {
+		(void)vsnprintf(s->note, sizeof(s->note), fmt, args);
+		s->note_is_mild = mild;
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
 void sqlite_note(struct sqlite_store *s, const char *fmt, ...)
 {
 	va_list args;
 
 	va_start(args, fmt);
-	pthread_mutex_lock(&s->lock);
-	if (!s->note[0])
-		(void)vsnprintf(s->note, sizeof(s->note), fmt, args);
-	pthread_mutex_unlock(&s->lock);
+	note(s, false, fmt, args);
+	va_end(args);
+}
+
+void sqlite_mention(struct sqlite_store *s, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	note(s, true, fmt, args);
 	va_end(args);
 }
 

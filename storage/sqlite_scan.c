@@ -262,10 +262,10 @@ static int visit_sums(void *arg, const struct visit *v)
 		return -ECANCELED;
 	struct node_sums *to = &sink->by_node;
 
-	sink->folded |= c->folded;
 	for (size_t i = 0; i < c->count; i++) {
 		if (v->gauge && !totals_is_last(s->gauges, v->series, v->runtime_id, c->times[i]))
 			continue;
+		sink->folded |= c->folded;
 		uint32_t node = c->nodes[i];
 
 		if (!place_of(to, node) && place_add(to, node))

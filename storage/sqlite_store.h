@@ -192,6 +192,7 @@ struct sqlite_store {
 	struct sqlite_reader *readers;
 	uint64_t records, profiles, duplicates;
 	char note[160];
+	bool note_is_mild;
 };
 
 static inline struct sqlite_store *sqlite_of(struct storage *store)
@@ -201,6 +202,8 @@ static inline struct sqlite_store *sqlite_of(struct storage *store)
 
 /* Say something to the operator; the first thing said stays. */
 void sqlite_note(struct sqlite_store *s, const char *fmt, ...) PRINTF(2, 3);
+/* The same of what is no trouble: a note takes its place. */
+void sqlite_mention(struct sqlite_store *s, const char *fmt, ...) PRINTF(2, 3);
 
 /* ---- the catalogue (sqlite_files.c, sqlite_load.c, sqlite_writers.c) ---- */
 

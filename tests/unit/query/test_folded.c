@@ -8,39 +8,76 @@
 
 #include "query/filter.h"
 #include "query/format.h"
+#include "query/format_pprof.h"
+#include "query/series.h"
 #include "tests/support/store.h"
+#include "wire/pprof.h"
 
-#define HOUR(n) (T0 + SECONDS(3600) * (n))
+/* The first is of another month. */
+#define HOUR(n) (T0 + SECONDS(3600) * (n) - ((n) ? 0 : SECONDS(86400) * 40))
 #define STACKS 2000
+#define FOLDED "folded: small stacks stand at [other], for want of room"
 
 static struct fixture f;
 
-/* An hour for which there is room, and one for which there is none. */
+/* What is rolled up from now on is folded: L2 has a little more than its share.  Of the first hour
+ * only that is left. */
+static void shorten(void)
+{
+	struct storage_stats stats;
+
+	fixture_reopen(&f); /* without a WAL beside it */
+	assert_int_equal(storage_stats(f.reader, &stats, NULL), 0);
+	fixture_close(&f);
+	f.options.l0_age_ns = f.options.l1_age_ns = SECONDS(86400);
+	f.options.bytes_max = (stats.l2_bytes - 4096) * 8 / 3;
+	fixture_open(&f);
+}
+
+/* Text that does not shrink. */
+static void fill(char *name, size_t from, size_t until)
+{
+	static unsigned random = 1;
+
+	for (; from < until; from++) {
+		random = random * 1103515245 + 12345;
+		name[from] = "abcdefghijklmnop"[random >> 20 & 15];
+	}
+	name[until] = '\0';
+}
+
+static struct profile *storm(int hour)
+{
+	struct maker m;
+
+	maker_init(&m, 1000, 1);
+	maker_span(&m, HOUR(hour), HOUR(hour), HOUR(hour));
+	maker_series(&m, PROFILE_KIND_CPU, "service=a");
+	maker_context(&m, "thread name=worker");
+	maker_record(&m, "main;hot", HOUR(hour), 1, 100000, 1);
+	for (int i = 0; i < STACKS && hour < 2; i++) {
+		char stack[400];
+		size_t len = (size_t)sprintf(stack, "main;work;f%d_", i);
+
+		if (!hour)
+			fill(stack, len, sizeof(stack) - 1);
+		maker_record(&m, stack, HOUR(hour), 1, 1, 0);
+	}
+	return maker_finish(&m);
+}
+
+/* An hour for which there is room, and one for which there is none; the third is there to end
+ * that. */
 static int setup(void **state)
 {
 	(void)state;
 	fixture_init(&f, &storage_sqlite);
 	for (int hour = 0; hour < 3; hour++) {
-		struct maker m;
-
-		if (hour == 2) { /* the second is rolled up from now on */
-			fixture_close(&f);
-			f.options.bytes_max = 64 << 10;
-			fixture_open(&f);
-		}
-		maker_init(&m, 1000, 1);
-		maker_span(&m, HOUR(hour), HOUR(hour), HOUR(hour));
-		maker_series(&m, PROFILE_KIND_CPU, "service=a");
-		maker_record(&m, "main;hot", HOUR(hour), 1, 100000, 1);
-		for (int i = 0; i < STACKS; i++) {
-			char stack[64];
-
-			(void)snprintf(stack, sizeof(stack), "main;work;f%d", i);
-			maker_record(&m, stack, HOUR(hour), 1, 1, 0);
-		}
-		fixture_put(&f, maker_finish(&m));
-		for (int64_t t = HOUR(hour); t < HOUR(hour + 1); t += SECONDS(10))
-			fixture_maintain(&f, t);
+		if (hour == 1)
+			shorten();
+		fixture_put(&f, storm(hour));
+		for (int64_t t = 0; t < SECONDS(3600) * (hour ? 1 : 5); t += SECONDS(10))
+			fixture_maintain(&f, HOUR(hour) + t);
 	}
 	return 0;
 }
@@ -54,8 +91,9 @@ static int teardown(void **state)
 
 static struct query question(int hour)
 {
-	struct query query = {
-	    .reader = f.reader, .viewer = {.all = true}, .range = {HOUR(hour), HOUR(hour + 1)}};
+	struct query query = {.reader = f.reader,
+			      .viewer = {.all = true},
+			      .range = {HOUR(hour), HOUR(hour) + SECONDS(3600)}};
 	struct err err;
 
 	assert_int_equal(profile_type_parse(STR("cpu"), &query.type, &err), 0);
@@ -141,10 +179,39 @@ static void a_table_and_a_timeline_say_it(void **state)
 	}
 }
 
+/* Records are where they were, so what they say is taken from [other]. */
+static void labels_of_records_take_nothing_twice(void **state)
+{
+	const struct pprof_limits limits = {.memory_bytes = (size_t)64 << 20};
+	struct query query = question(1);
+	struct buf out CLEANUP(buf_release);
+	struct pprof pprof;
+	struct err err;
+	int64_t total = 0;
+	bool said = false;
+
+	(void)state;
+	buf_init(&out, BUF_UNLIMITED);
+	assert_int_equal(query_pprof_labelled(&query, 0, &out, &err), 0);
+	assert_int_equal(pprof_decode(out.data, out.len, &limits, &pprof, &err), 0);
+	assert_int_equal(pprof.samples_count, STACKS + 1);
+	for (size_t i = 0; i < pprof.samples_count; i++) {
+		assert_true(pprof.values[i] > 0);
+		total += pprof.values[i];
+		assert_int_equal(pprof.samples[i + 1].labels_at - pprof.samples[i].labels_at, 1);
+	}
+	assert_int_equal(total, 100000 + STACKS);
+	for (size_t i = 0; i < pprof.strings_count; i++)
+		said |= str_equal(pprof_string(&pprof, (uint32_t)i), STR(FOLDED));
+	assert_true(said);
+	pprof_release(&pprof);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_tree_says_it),
+	    cmocka_unit_test(labels_of_records_take_nothing_twice),
 	    cmocka_unit_test(a_table_and_a_timeline_say_it),
 	};
 

@@ -198,6 +198,54 @@ static void the_last_snapshot_of_a_gauge_counts(void **state)
 	assert_true(sums_of(1, 2).folded);
 }
 
+/* Each snapshot of an hour has names of its own; those before the last are nobody's. */
+static void earlier_snapshots_weigh_nothing(void **state)
+{
+	static const char kind[] = "heap:space:bytes:inuse/bytes!";
+
+	(void)state;
+	reopen_short();
+	hours(kind, 0, 1);
+	for (int i = 0; i < 300; i++) {
+		struct maker m;
+		int64_t at = HOUR(1) + SECONDS(10) * i;
+
+		maker_init(&m, 1000, 1);
+		maker_span(&m, at, at, at);
+		maker_series_of(&m, kind, "service=a");
+		for (int part = 0; part < 2; part++) {
+			char stack[64];
+
+			(void)sprintf(stack, "main;part%d_%d", i, part);
+			maker_record(&m, stack, at, 1, 500);
+		}
+		fixture_put(&f, maker_finish(&m));
+	}
+	maintain_until(HOUR(1) + SECONDS(3000), HOUR(2));
+	hours(kind, 2, 3);
+	expect_hour(1, "main;part299_0 500/1\nmain;part299_1 500/1\n");
+	/* What counts at the end of the first two is not of a folded hour. */
+	assert_false(sums_of(0, 2).folded);
+}
+
+static void where_values_are_nothing_samples_decide(void **state)
+{
+	struct maker m;
+
+	(void)state;
+	reopen_short();
+	hours(SUMS, 0, 1);
+	maker_init(&m, 1000, 1);
+	maker_span(&m, HOUR(1), HOUR(1), HOUR(1));
+	maker_series_of(&m, SUMS, "service=a");
+	maker_record(&m, "main;hot", HOUR(1), 5000, 0);
+	maker_record(&m, "main;cold", HOUR(1), 1, 0);
+	fixture_put(&f, maker_finish(&m));
+	maintain_until(HOUR(1), HOUR(2));
+	hours(SUMS, 2, 3);
+	expect_hour(1, "main;[other] 0/1\nmain;hot 0/5000\n");
+}
+
 #define NAME_BYTES 4000
 #define NAMES 20000
 
@@ -232,6 +280,9 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(small_stacks_go_when_l2_has_its_share, setup, teardown),
 	    cmocka_unit_test_setup_teardown(what_comes_late_is_added, setup, teardown),
 	    cmocka_unit_test_setup_teardown(the_last_snapshot_of_a_gauge_counts, setup, teardown),
+	    cmocka_unit_test_setup_teardown(earlier_snapshots_weigh_nothing, setup, teardown),
+	    cmocka_unit_test_setup_teardown(where_values_are_nothing_samples_decide, setup,
+					    teardown),
 	    cmocka_unit_test_setup_teardown(names_without_end_are_folded, setup, teardown),
 	};
 

@@ -142,9 +142,11 @@ static int sqlite_open(const char *rest, const struct storage_options *options,
 static int sqlite_cursor(struct storage *store, const uint8_t runtime_id[16], uint32_t ring,
 			 uint64_t *ret_position, struct err *err)
 {
-	(void)err;
-	*ret_position = known_cursor(&sqlite_of(store)->known, runtime_id, ring);
-	return 0;
+	struct sqlite_store *s = sqlite_of(store);
+	int rc = known_want(s, KNOWN_CURSORS, err);
+
+	*ret_position = rc ? 0 : known_cursor(&s->known, runtime_id, ring);
+	return rc;
 }
 
 const struct storage_backend storage_sqlite = {

@@ -89,6 +89,9 @@ int retain_damaged(struct sqlite_store *s, struct err *err)
 		file->opened += 2;
 		int found = db_open_writer(&db, path, (enum db_kind)file->level, false, &why);
 
+		/* An upload that it tells of is still not to count twice. */
+		if (!found && file->unknown)
+			found = known_load(&s->known, &db, file, &why);
 		if (!found)
 			found = db_check(&db, &why);
 		db_close(&db);
@@ -216,8 +219,7 @@ static int carry_uploads(struct sqlite_store *s, struct period_file *file, int64
 
 	for (size_t i = 0; i < s->files_count && s->files[i]->level == 0; i++)
 		newest = s->files[i];
-	if (file->level || newest == file ||
-	    file->extent.max_ns + STORAGE_UPLOAD_ID_NS + STORAGE_L0_FILE_NS < now_ns)
+	if (file->level || newest == file || file->uploads_ns + STORAGE_UPLOAD_ID_NS < now_ns)
 		return 0;
 	int rc = files_writer(s, 0, file->start_ns, false, &from, err);
 
@@ -249,8 +251,10 @@ static int sync_all(struct sqlite_store *s, struct err *err)
 static int roll_up_and_drop(struct sqlite_store *s, struct period_file *file, int64_t now_ns,
 			    struct err *err)
 {
-	int rc = derive_rest(s, file, err);
+	int rc = known_read(s, file, KNOWN_ALL, err);
 
+	if (!rc)
+		rc = derive_rest(s, file, err);
 	if (!rc)
 		rc = carry_uploads(s, file, now_ns, err);
 	if (!rc)

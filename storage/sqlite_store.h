@@ -101,6 +101,8 @@ struct period_file {
 	int64_t rolling_to;
 	int64_t waits; /* L0: the first batch that was not due; 0: to be looked for */
 	int64_t waits_arrived_ns;
+	unsigned unknown;     /* L0: what of it is not in the store's `known` yet */
+	int64_t uploads_ns;   /* L0: when the last upload arrived of whose id that is; 0: none */
 	struct recent recent; /* L0: sums of what is not derived */
 };
 
@@ -138,6 +140,10 @@ struct known_upload {
 	struct hash128 key;
 	int64_t arrived_ns;
 };
+
+/* What a file holds of it is read when it is asked for, or when the file is opened for writing,
+ * which the check of each file after a start does: a day's ids would hold up the start. */
+enum known_what { KNOWN_CURSORS = 1, KNOWN_UPLOADS = 2, KNOWN_ALL = 3 };
 
 struct known {
 	struct index cursor_index, upload_index;
@@ -317,8 +323,14 @@ MUST_CHECK int imports_part(struct imports *imports, uint32_t series,
 /* ---- cursors and upload ids (sqlite_known.c) ---- */
 
 void known_release(struct known *known);
-/* Add those of an L0 file. */
-MUST_CHECK int known_load(struct known *known, struct db *db, int64_t file_ns, struct err *err);
+/* Add those of an L0 file, all that it has. */
+MUST_CHECK int known_load(struct known *known, struct db *db, struct period_file *file,
+			  struct err *err);
+/* Add what `file` holds of `what`, unless that is known; opens it. */
+MUST_CHECK int known_read(struct sqlite_store *s, struct period_file *file, unsigned what,
+			  struct err *err);
+/* The same of every file: `known` is complete then.  What is damaged is put aside. */
+MUST_CHECK int known_want(struct sqlite_store *s, unsigned what, struct err *err);
 MUST_CHECK int known_add_cursor(struct known *known, const uint8_t runtime_id[16], uint32_t ring,
 				uint64_t position, int64_t file_ns);
 uint64_t known_cursor(const struct known *known, const uint8_t runtime_id[16], uint32_t ring);

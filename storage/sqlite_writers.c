@@ -69,7 +69,7 @@ static int writer_open(struct sqlite_store *s, struct period_file *entry, bool c
 	if (!rc && entry->level == 0)
 		rc = files_last_batch(&file->db, entry, err);
 	if (!rc && entry->level == 0)
-		rc = known_load(&s->known, &file->db, entry->start_ns, err);
+		rc = known_load(&s->known, &file->db, entry, err);
 	if (!rc && create)
 		rc = sync_folder(s, entry->level, err);
 	if (rc) {

@@ -75,6 +75,7 @@ static int load(struct sqlite_store *s, struct err *err)
 	if (rc)
 		return rc;
 	sync_dir(s);
+	copies_sweep(s);
 	rc = files_load(s, err);
 	return rc ? rc : symbols_load(s, err);
 }
@@ -92,6 +93,7 @@ static void sqlite_close(struct storage *store)
 	batch_release(&s->batch);
 	codec_free(s->codec);
 	fd_close(&s->lock_fd);
+	pthread_mutex_destroy(&s->room_lock);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 }
@@ -109,6 +111,7 @@ static int sqlite_open(const char *rest, const struct storage_options *options,
 	/* without it, too */
 	s->putting.lately = calloc(DICT_LATELY_ALL, sizeof(struct dict_lately));
 	pthread_mutex_init(&s->lock, NULL);
+	pthread_mutex_init(&s->room_lock, NULL);
 	s->options = *options;
 	if (!s->options.l0_age_ns)
 		s->options.l0_age_ns = L0_AGE_DEFAULT_NS;
@@ -163,6 +166,10 @@ const struct storage_backend storage_sqlite = {
     .parts = sqlite_parts,
     .check_part = sqlite_check_part,
     .copy = sqlite_copy,
+    .incoming_open = sqlite_incoming_open,
+    .incoming_add = sqlite_incoming_add,
+    .incoming_check = sqlite_incoming_check,
+    .incoming_close = sqlite_incoming_close,
     .reader_open = sqlite_reader_open,
     .reader_close = sqlite_reader_close,
     .stats = sqlite_stats,

@@ -297,8 +297,7 @@ static int64_t below(uint64_t limit, uint64_t bytes)
 	return bytes > limit ? -1 : (int64_t)MIN(limit - bytes, (uint64_t)INT64_MAX);
 }
 
-/* The same, before the file system is too full. */
-static int64_t disk_room(const struct sqlite_store *s)
+int64_t retain_disk_room(const struct sqlite_store *s)
 {
 	struct statvfs fs;
 
@@ -316,7 +315,7 @@ static int64_t room(struct sqlite_store *s)
 
 	for (int level = 0; level < SQLITE_LEVELS; level++)
 		bytes += level_bytes(s, level);
-	return MIN(below(s->options.bytes_max, bytes), disk_room(s));
+	return MIN(below(s->options.bytes_max, bytes), retain_disk_room(s));
 }
 
 static int64_t l0_room(struct sqlite_store *s)

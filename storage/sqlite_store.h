@@ -19,7 +19,8 @@
  *	sqlite_series.c   series
  *	sqlite_symbols.c  the symbol store
  *	sqlite_retain.c   retention, damaged files
- *	sqlite_parts.c    what people ask of single files: check, copy, compact, adopt
+ *	sqlite_parts.c    what people ask of single files: list, check, compact
+ *	sqlite_copies.c   files that go out and come in as a whole: copy, adopt
  *
  * The store belongs to the writer thread, but for what `lock` guards.
  */
@@ -184,6 +185,7 @@ struct sqlite_store {
 	int64_t synced_ns;      /* when the WALs were last synced */
 	int64_t weighed_ns;     /* when sizes were last asked for; 0: they are to be */
 	struct db symbols;
+	pthread_mutex_t room_lock; /* who needs room for a copy looks and takes it under this */
 
 	pthread_mutex_t lock; /* of everything below, and of the guarded parts of entries */
 	struct period_file *symbols_entry; /* in no catalogue */
@@ -266,6 +268,12 @@ MUST_CHECK int files_sync_derived(struct sqlite_store *s, struct err *err);
 #define SQLITE_WAL_FULL ((uint64_t)32 << 20)
 #define SQLITE_WAL_WAIT_MS 1000
 void files_bound_wal(struct open_file *file);
+
+/* What retention or damage left of a file of this name, which is not there: its WAL would be taken
+ * for the new one's. */
+void files_remove_leftovers(const struct sqlite_store *s, const char *name);
+/* A new name in a level's folder is on disk. */
+MUST_CHECK int files_sync_folder(const struct sqlite_store *s, int level, struct err *err);
 
 /* Whether there is a WAL with something in it. */
 bool files_has_wal(const struct sqlite_store *s, const char *name);
@@ -394,11 +402,15 @@ MUST_CHECK int retain_put_aside(struct sqlite_store *s, const char *name, const 
 				struct err *err);
 /* Look at the files that are marked as damaged, and put those aside that are. */
 MUST_CHECK int retain_damaged(struct sqlite_store *s, struct err *err);
+/* How much of the disk may still be taken before too little is free; below 0: it is already. */
+int64_t retain_disk_room(const struct sqlite_store *s);
 int sqlite_maintain(struct storage *store, int64_t now_ns, struct err *err);
 
 int sqlite_compact(struct storage *store, const char *part, struct err *err);
-int sqlite_adopt(struct storage *store, const char *part, const void *bytes, size_t len,
-		 struct err *err);
+
+/* Remove what copies and incoming files left when the process ended (sqlite_copies.c). */
+void copies_sweep(const struct sqlite_store *s);
+int sqlite_adopt(struct storage *store, struct storage_incoming *incoming, struct err *err);
 
 /* The symbol store (sqlite_symbols.c). */
 #define SYMBOLS_FILE "symbols.db"
@@ -413,7 +425,7 @@ MUST_CHECK int symbols_retain(struct sqlite_store *s, struct err *err);
 /* The oldest tables go, some megabytes at a time, while it takes more than its share. */
 MUST_CHECK int symbols_prune(struct sqlite_store *s, struct err *err);
 MUST_CHECK int symbols_compact(struct sqlite_store *s, struct err *err);
-/* Take the tables of another store's file that are not there yet.  -EINVAL: it is not whole. */
+/* Take the tables of another store's file, which is whole, that are not there yet. */
 MUST_CHECK int symbols_adopt(struct sqlite_store *s, const char *path, struct err *err);
 int sqlite_symbols_put(struct storage *store, uint64_t scope, const uint8_t *build_id,
 		       size_t build_id_len, const void *table, size_t len, uint64_t *ret_epoch,

@@ -31,7 +31,7 @@ static int no_room(struct sqlite_store *s, const char *part, uint64_t bytes, str
 	unsigned floor =
 	    s->options.free_permille == STORAGE_NO_FLOOR ? 0 : s->options.free_permille;
 	struct statvfs fs;
-	uint64_t free = statvfs(s->dir, &fs) ? 0 : (uint64_t)fs.f_bavail * fs.f_frsize;
+	uint64_t left = statvfs(s->dir, &fs) ? 0 : (uint64_t)fs.f_bavail * fs.f_frsize;
 
 	return err_set(
 	    err, -ENOSPC,
@@ -39,7 +39,7 @@ static int no_room(struct sqlite_store *s, const char *part, uint64_t bytes, str
 	    "free in %.200s, %u MB and %u.%u %% of the disk (retention.free_percent) are "
 	    "to stay free",
 	    part, (unsigned long long)((bytes + (1 << 20) - 1) >> 20),
-	    (unsigned long long)(free >> 20), s->dir, (unsigned)(ROOM_LEFT >> 20), floor / 10,
+	    (unsigned long long)(left >> 20), s->dir, (unsigned)(ROOM_LEFT >> 20), floor / 10,
 	    floor % 10);
 }
 

@@ -74,12 +74,53 @@ int place_find(const char *server, struct place *ret_place)
 	return 0;
 }
 
+/* One request and its answer. */
+struct exchange {
+	const struct place *place;
+	const char *path;
+	const struct parameter *parameters;
+	size_t parameters_count;
+	const void *body; /* NULL: none, or `from` */
+	size_t body_len;
+	int from; /* -1, or what is sent: `len` bytes from `at` on */
+	uint64_t at, len;
+	int to; /* -1, or where the bytes of a 2xx go */
+	uint64_t written;
+	int failed; /* errno of either */
+	struct buf *answer;
+	long status;
+	CURL *curl;
+};
+
 static size_t answer_add(char *bytes, size_t size, size_t count, void *arg)
 {
-	struct buf *body = arg;
+	struct exchange *x = arg;
+	long status = 0;
 
 	(void)size;
-	return buf_add(body, bytes, count) ? 0 : count;
+	(void)curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (x->to < 0 || status / 100 != 2)
+		return buf_add(x->answer, bytes, count) ? 0 : count;
+	int rc = fd_write_all(x->to, bytes, count);
+
+	x->failed = -rc;
+	x->written += count;
+	return rc ? 0 : count;
+}
+
+static size_t body_read(char *to, size_t size, size_t count, void *arg)
+{
+	struct exchange *x = arg;
+	ssize_t n = pread(x->from, to, MIN(size * count, x->len), (off_t)x->at);
+
+	/* Less than was announced: it became shorter. */
+	if (n < 0 || (!n && x->len)) {
+		x->failed = n < 0 ? errno : EIO;
+		return CURL_READFUNC_ABORT;
+	}
+	x->at += (uint64_t)n;
+	x->len -= (uint64_t)n;
+	return (size_t)n;
 }
 
 static int url_build(CURL *curl, const struct place *place, const char *path,
@@ -132,72 +173,137 @@ static int answer_complain(long status, struct buf *body)
 	return complain(EXIT_RUNTIME, "the agent answered %ld: %s", status, text);
 }
 
-/* Whatever the answer is; *ret_status is the HTTP status. */
-static int ask_any(const struct place *place, const char *path, const struct parameter *parameters,
-		   size_t count, const void *body, size_t body_len, struct buf *ret_body,
-		   long *ret_status)
+#define ANSWER_SECONDS 120L
+#define STILL_SECONDS 300L /* for a file: without a byte, while the agent copies or looks at it */
+
+static void options_set(struct exchange *x, const char *url, char *error,
+			struct curl_slist *headers)
+{
+	CURL *curl = x->curl;
+
+	(void)curl_easy_setopt(curl, CURLOPT_URL, url);
+	(void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, error);
+	(void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, answer_add);
+	(void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, x);
+	(void)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+	(void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	(void)curl_easy_setopt(curl, CURLOPT_PROXY, "");
+	if (x->to < 0)
+		(void)curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, "");
+	if (x->to < 0 && x->from < 0) {
+		(void)curl_easy_setopt(curl, CURLOPT_TIMEOUT, ANSWER_SECONDS);
+	} else {
+		(void)curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+		(void)curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, STILL_SECONDS);
+	}
+	if (x->place->socket[0])
+		(void)curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, x->place->socket);
+	if (x->body || x->from >= 0)
+		(void)curl_easy_setopt(curl, CURLOPT_POST, 1L);
+	if (x->body)
+		(void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, x->body);
+	if (x->from >= 0) {
+		(void)curl_easy_setopt(curl, CURLOPT_READFUNCTION, body_read);
+		(void)curl_easy_setopt(curl, CURLOPT_READDATA, x);
+	}
+	if (x->body || x->from >= 0)
+		(void)curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE,
+				       (curl_off_t)(x->body ? x->body_len : x->len));
+}
+
+/* Whatever the answer is; x->status is the HTTP status. */
+static int ask_any(struct exchange *x)
 {
 	char error[CURL_ERROR_SIZE] = "";
 	struct buf url;
-	CURL *curl = curl_easy_init();
-	struct curl_slist *headers = headers_make(body != NULL);
+	struct curl_slist *headers = headers_make(x->body || x->from >= 0);
 
-	*ret_status = 0;
+	x->curl = curl_easy_init();
 	buf_init(&url, 1 << 20);
-	buf_init(ret_body, ANSWER_MAX);
-	if (!curl || url_build(curl, place, path, parameters, count, &url)) {
+	buf_init(x->answer, ANSWER_MAX);
+	if (!x->curl ||
+	    url_build(x->curl, x->place, x->path, x->parameters, x->parameters_count, &url)) {
 		curl_slist_free_all(headers);
-		curl_easy_cleanup(curl);
+		curl_easy_cleanup(x->curl);
 		buf_release(&url);
 		return complain(EXIT_RUNTIME, "out of memory");
 	}
-	(void)curl_easy_setopt(curl, CURLOPT_URL, url.data);
-	(void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, error);
-	(void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, answer_add);
-	(void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, ret_body);
-	(void)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-	(void)curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, "");
-	(void)curl_easy_setopt(curl, CURLOPT_TIMEOUT, 120L);
-	(void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-	(void)curl_easy_setopt(curl, CURLOPT_PROXY, "");
-	if (place->socket[0])
-		(void)curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, place->socket);
-	if (body) {
-		(void)curl_easy_setopt(curl, CURLOPT_POST, 1L);
-		(void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
-		(void)curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body_len);
-	}
-	CURLcode rc = curl_easy_perform(curl);
+	options_set(x, url.data, error, headers);
+	CURLcode rc = curl_easy_perform(x->curl);
 
-	(void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, ret_status);
+	(void)curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &x->status);
 	curl_slist_free_all(headers);
-	curl_easy_cleanup(curl);
+	curl_easy_cleanup(x->curl);
 	buf_release(&url);
+	if (x->failed)
+		return complain(EXIT_RUNTIME, "a file: %s", strerror(x->failed));
 	if (rc != CURLE_OK)
 		return complain(EXIT_NO_AGENT, "the agent at %s does not answer: %s",
-				place->socket[0] ? place->socket : place->url,
+				x->place->socket[0] ? x->place->socket : x->place->url,
 				error[0] ? error : curl_easy_strerror(rc));
 	return 0;
+}
+
+/* `ret_there` NULL: it is a failure that nothing is there. */
+static int ask_checked(struct exchange *x, bool *ret_there)
+{
+	int code = ask_any(x);
+	bool there = x->status != 404 || !ret_there;
+
+	if (ret_there)
+		*ret_there = !code && there;
+	return code || !there || x->status / 100 == 2 ? code
+						      : answer_complain(x->status, x->answer);
 }
 
 int ask(const struct place *place, const char *path, const struct parameter *parameters,
 	size_t count, const void *body, size_t body_len, struct buf *ret_body)
 {
-	long status;
-	int code = ask_any(place, path, parameters, count, body, body_len, ret_body, &status);
+	struct exchange x = {.place = place,
+			     .path = path,
+			     .parameters = parameters,
+			     .parameters_count = count,
+			     .body = body,
+			     .body_len = body_len,
+			     .from = -1,
+			     .to = -1,
+			     .answer = ret_body};
 
-	return code || status / 100 == 2 ? code : answer_complain(status, ret_body);
+	return ask_checked(&x, NULL);
 }
 
-int ask_if_there(const struct place *place, const char *path, const struct parameter *parameters,
-		 size_t count, struct buf *ret_body, bool *ret_there)
+int ask_to_file(const struct place *place, const char *path, const struct parameter *parameters,
+		size_t count, int fd, uint64_t *ret_bytes, bool *ret_there)
 {
-	long status;
-	int code = ask_any(place, path, parameters, count, NULL, 0, ret_body, &status);
+	struct buf answer;
+	struct exchange x = {.place = place,
+			     .path = path,
+			     .parameters = parameters,
+			     .parameters_count = count,
+			     .from = -1,
+			     .to = fd,
+			     .answer = &answer};
+	int code = ask_checked(&x, ret_there);
 
-	*ret_there = !code && status != 404;
-	return code || status == 404 || status / 100 == 2 ? code
-							  : answer_complain(status, ret_body);
+	buf_release(&answer);
+	*ret_bytes = x.written;
+	return code;
+}
+
+int ask_from_file(const struct place *place, const char *path, const struct parameter *parameters,
+		  size_t count, int fd, uint64_t at, uint64_t len, struct buf *ret_body)
+{
+	struct exchange x = {.place = place,
+			     .path = path,
+			     .parameters = parameters,
+			     .parameters_count = count,
+			     .from = fd,
+			     .at = at,
+			     .len = len,
+			     .to = -1,
+			     .answer = ret_body};
+
+	return ask_checked(&x, NULL);
 }
 
 int selector_make(const struct options *options, const char *select, struct buf *selector)

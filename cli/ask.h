@@ -27,10 +27,15 @@ struct parameter {
 int ask(const struct place *place, const char *path, const struct parameter *parameters,
 	size_t count, const void *body, size_t body_len, struct buf *ret_body);
 
-/* The same, but what is not there (404) is not complained about: *ret_there is false then, and 0 is
+/* GET into a file: the bytes of a 2xx go to `fd` as they come, however many.  *ret_bytes: how many
+ * did.  What is not there (404) is not complained about: *ret_there is false then, and 0 is
  * returned. */
-int ask_if_there(const struct place *place, const char *path, const struct parameter *parameters,
-		 size_t count, struct buf *ret_body, bool *ret_there);
+int ask_to_file(const struct place *place, const char *path, const struct parameter *parameters,
+		size_t count, int fd, uint64_t *ret_bytes, bool *ret_there);
+
+/* POST `len` bytes of a file from `at` on. Otherwise as ask. */
+int ask_from_file(const struct place *place, const char *path, const struct parameter *parameters,
+		  size_t count, int fd, uint64_t at, uint64_t len, struct buf *ret_body);
 
 /* {service="name"}, where --service gave one, joined with the matchers of `select`. Returns 0 or
  * not. */

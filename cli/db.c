@@ -45,13 +45,22 @@ struct job {
 	json_t *files; /* what is said of each */
 };
 
-static int db_ask(const struct job *job, const char *action, const char *name, struct str body,
-		  json_t **ret_json)
+/* A piece of an open file. */
+struct piece {
+	int fd;
+	uint64_t at, len;
+};
+
+/* `action` NULL: what there is.  `file`: the body, or NULL. */
+static int db_ask(const struct job *job, const char *action, const char *name,
+		  const struct piece *file, json_t **ret_json)
 {
 	const struct parameter parameters[] = {{"action", action}, {"name", name}};
 	struct buf answer;
-	int code = ask(&job->place, "/api/v1/db", parameters, action ? 2 : 0,
-		       action ? body.ptr : NULL, body.len, &answer);
+	int code = file ? ask_from_file(&job->place, "/api/v1/db", parameters, 2, file->fd,
+					file->at, file->len, &answer)
+			: ask(&job->place, "/api/v1/db", parameters, action ? 2 : 0,
+			      action ? "" : NULL, 0, &answer);
 
 	*ret_json = code ? NULL : json_loadb(answer.data ? answer.data : "", answer.len, 0, NULL);
 	buf_release(&answer);
@@ -95,7 +104,7 @@ static int each_file(struct job *job, const char *what, bool from_sums,
 		     int (*fn)(struct job *, json_t *, const char *))
 {
 	json_t *answer, *files, *file;
-	int code = db_ask(job, NULL, NULL, (struct str){0}, &answer);
+	int code = db_ask(job, NULL, NULL, NULL, &answer);
 
 	files = json_object_get(answer, "files");
 	job->count = json_array_size(files);
@@ -129,7 +138,7 @@ static int stats(struct job *job)
 
 	if (!job->o->json)
 		return each_file(job, "", false, stats_one);
-	int code = db_ask(job, NULL, NULL, (struct str){0}, &answer);
+	int code = db_ask(job, NULL, NULL, NULL, &answer);
 
 	if (!code) {
 		(void)json_dumpf(answer, stdout, JSON_COMPACT);
@@ -142,7 +151,7 @@ static int stats(struct job *job)
 static int check_one(struct job *job, json_t *file, const char *name)
 {
 	json_t *answer;
-	int code = db_ask(job, "check", name, (struct str){"", 0}, &answer);
+	int code = db_ask(job, "check", name, NULL, &answer);
 
 	(void)file;
 	if (!code && !json_is_true(json_object_get(answer, "ok"))) {
@@ -198,7 +207,7 @@ static json_int_t sum_of(json_t *files)
 static int compact_one(struct job *job, json_t *file, const char *name)
 {
 	json_t *answer;
-	int code = db_ask(job, "compact", name, (struct str){"", 0}, &answer);
+	int code = db_ask(job, "compact", name, NULL, &answer);
 
 	(void)file;
 	json_decref(answer);
@@ -207,16 +216,16 @@ static int compact_one(struct job *job, json_t *file, const char *name)
 
 /* ---- backup and export ---- */
 
-/* `*ret_there` is false when retention has taken the file meanwhile, which is said. */
-static int fetch(struct job *job, const char *name, struct buf *to, bool *ret_there)
+/* Into `fd`. `*ret_there` is false when retention has taken the file meanwhile, which is said. */
+static int fetch(struct job *job, const char *name, int fd, uint64_t *ret_bytes, bool *ret_there)
 {
 	const struct parameter parameter = {"name", name};
-	int code = ask_if_there(&job->place, "/api/v1/db/file", &parameter, 1, to, ret_there);
+	int code =
+	    ask_to_file(&job->place, "/api/v1/db/file", &parameter, 1, fd, ret_bytes, ret_there);
 
 	if (!code && !*ret_there) {
 		(void)fprintf(stderr, "hearth: %s went meanwhile, for its time was over\n", name);
 		job->skipped++;
-		buf_release(to);
 	}
 	return code;
 }
@@ -233,15 +242,13 @@ static bool is_name(const char *name)
 
 static int backup_one(struct job *job, json_t *file, const char *name)
 {
-	struct buf bytes;
 	char folder[NAME_MAX_LEN];
-	bool there = false;
-	int code = is_name(name) ? fetch(job, name, &bytes, &there)
-				 : complain(EXIT_RUNTIME, "the agent names a file \"%.80s\"", name);
+	uint64_t bytes;
+	bool there;
 
 	(void)file;
-	if (code || !there)
-		return code;
+	if (!is_name(name))
+		return complain(EXIT_RUNTIME, "the agent names a file \"%.80s\"", name);
 	(void)snprintf(folder, sizeof(folder), "%s", name);
 	if (strchr(folder, '/')) {
 		*strchr(folder, '/') = '\0';
@@ -249,9 +256,14 @@ static int backup_one(struct job *job, json_t *file, const char *name)
 	}
 	int fd CLOSING = openat(job->out, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
-	if (fd < 0 || fd_write_all(fd, bytes.data, bytes.len) || fsync(fd))
+	if (fd < 0)
+		return complain(EXIT_RUNTIME, "%s: %s", name, strerror(errno));
+	int code = fetch(job, name, fd, &bytes, &there);
+
+	if (!code && !there)
+		(void)unlinkat(job->out, name, 0);
+	else if (!code && fsync(fd))
 		code = complain(EXIT_RUNTIME, "%s: %s", name, strerror(errno));
-	buf_release(&bytes);
 	return code;
 }
 
@@ -298,8 +310,10 @@ static int backup(struct job *job, const char *directory)
 	return code;
 }
 
-/* POSIX ustar: texts, and numbers in octal. */
-static void tar_head(char head[TAR_BLOCK], const char *name, size_t len)
+#define OCTAL_MAX ((UINT64_C(1) << 33) - 1)
+
+/* POSIX ustar: texts, and numbers in octal; a size above 8 GiB in binary, as GNU's and others'. */
+static void tar_head(char head[TAR_BLOCK], const char *name, uint64_t len)
 {
 	unsigned sum = 0;
 
@@ -308,7 +322,9 @@ static void tar_head(char head[TAR_BLOCK], const char *name, size_t len)
 	(void)snprintf(head + 100, 8, "%07o", 0600);
 	(void)snprintf(head + 108, 8, "%07o", 0);
 	(void)snprintf(head + 116, 8, "%07o", 0);
-	(void)snprintf(head + 124, 12, "%011llo", (unsigned long long)len);
+	(void)snprintf(head + 124, 12, "%011llo", (unsigned long long)(len & OCTAL_MAX));
+	for (int i = 0; len > OCTAL_MAX && i < 12; i++)
+		head[124 + i] = (char)(i == 0 ? 0x80 : i < 4 ? 0 : len >> (8 * (11 - i)) & 0xff);
 	(void)snprintf(head + 136, 12, "%011o", 0);
 	memset(head + 148, ' ', 8);
 	head[156] = '0';
@@ -321,24 +337,45 @@ static void tar_head(char head[TAR_BLOCK], const char *name, size_t len)
 	(void)snprintf(head + 148, 8, "%06o", sum);
 }
 
+/* UINT64_MAX: none. */
+static uint64_t tar_size(const char head[TAR_BLOCK])
+{
+	char octal[13];
+	uint64_t size = 0;
+
+	if ((unsigned char)head[124] == 0x80) {
+		for (int i = 1; i < 12; i++)
+			size = size >> 56 ? UINT64_MAX : size << 8 | (unsigned char)head[124 + i];
+		return size;
+	}
+	(void)snprintf(octal, sizeof(octal), "%.12s", head + 124);
+	return strtoull(octal, NULL, 8);
+}
+
+/* How long it is stands before it, and is known behind it. */
 static int export_one(struct job *job, json_t *file, const char *name)
 {
 	static const char zeroes[TAR_BLOCK];
 	char head[TAR_BLOCK];
-	struct buf bytes;
+	off_t at = lseek(job->out, 0, SEEK_CUR);
+	uint64_t bytes;
 	bool there;
-	int code = fetch(job, name, &bytes, &there);
 
 	(void)file;
-	if (code || !there)
-		return code;
-	tar_head(head, name, bytes.len);
-	size_t rest = (TAR_BLOCK - bytes.len % TAR_BLOCK) % TAR_BLOCK;
+	if (at < 0 || lseek(job->out, TAR_BLOCK, SEEK_CUR) < 0)
+		return complain(EXIT_RUNTIME, "the archive cannot be written: %s", strerror(errno));
+	int code = fetch(job, name, job->out, &bytes, &there);
 
-	if (fd_write_all(job->out, head, sizeof(head)) ||
-	    fd_write_all(job->out, bytes.data, bytes.len) || fd_write_all(job->out, zeroes, rest))
+	if (code)
+		return code;
+	if (!there) {
+		(void)lseek(job->out, at, SEEK_SET);
+		return 0;
+	}
+	tar_head(head, name, bytes);
+	if (pwrite(job->out, head, sizeof(head), at) != sizeof(head) ||
+	    fd_write_all(job->out, zeroes, (TAR_BLOCK - bytes % TAR_BLOCK) % TAR_BLOCK))
 		code = complain(EXIT_RUNTIME, "the archive cannot be written: %s", strerror(errno));
-	buf_release(&bytes);
 	return code;
 }
 
@@ -367,7 +404,7 @@ static int export(struct job *job, const char *path)
 /* ---- import ---- */
 
 /* What the store has already is said and left alone. */
-static int import_one(struct job *job, json_t *known, const char *name, struct str bytes)
+static int import_one(struct job *job, json_t *known, const char *name, const struct piece *bytes)
 {
 	json_t *file, *answer;
 	size_t i;
@@ -389,61 +426,49 @@ static int import_one(struct job *job, json_t *known, const char *name, struct s
 	return code;
 }
 
-static int import_tar(struct job *job, json_t *known, struct str archive)
+static int import_tar(struct job *job, json_t *known, int archive, uint64_t size)
 {
-	size_t at = 0;
+	char head[TAR_BLOCK];
+	uint64_t at = 0;
 	int code = 0;
 
-	while (!code && at + TAR_BLOCK <= archive.len && archive.ptr[at]) {
-		char name[101], size[13];
+	while (!code && at + TAR_BLOCK <= size) {
+		char name[101];
 
-		(void)snprintf(name, sizeof(name), "%.100s", archive.ptr + at);
-		(void)snprintf(size, sizeof(size), "%.12s", archive.ptr + at + 124);
-		size_t len = strtoull(size, NULL, 8);
-
+		if (pread(archive, head, sizeof(head), (off_t)at) != sizeof(head))
+			return complain(EXIT_RUNTIME, "the archive cannot be read: %s",
+					strerror(errno));
+		if (!head[0])
+			break;
+		(void)snprintf(name, sizeof(name), "%.100s", head);
 		at += TAR_BLOCK;
-		if (memcmp(archive.ptr + at - TAR_BLOCK + 257, "ustar", 5) ||
-		    len > archive.len - at || !is_name(name))
+		struct piece piece = {archive, at, tar_size(head)};
+
+		if (memcmp(head + 257, "ustar", 5) || piece.len > size - at || !is_name(name))
 			return complain(EXIT_RUNTIME, "not an archive of `hearth db export`");
-		code = import_one(job, known, name, (struct str){archive.ptr + at, len});
-		at += (len + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
+		code = import_one(job, known, name, &piece);
+		at += (piece.len + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
 	}
-	if (!code && at + TAR_BLOCK > archive.len)
+	if (!code && at + TAR_BLOCK > size)
 		code =
 		    complain(EXIT_RUNTIME, "the archive is cut short: not all of it was taken in");
 	return code;
 }
 
-static int read_whole(const char *path, struct buf *to)
+static int import_file(struct job *job, json_t *known, const char *path)
 {
 	struct stat st;
 	int fd CLOSING = open(path, O_RDONLY | O_CLOEXEC);
 
-	buf_init(to, BUF_UNLIMITED);
 	if (fd < 0 || fstat(fd, &st))
 		return complain(EXIT_RUNTIME, "%s: %s", path, strerror(errno));
-	char *room = buf_reserve(to, (size_t)st.st_size + 1);
-	int rc = room ? fd_read_all(fd, room, (size_t)st.st_size) : -ENOMEM;
-
-	to->len = rc ? 0 : (size_t)st.st_size;
-	return rc ? complain(EXIT_RUNTIME, "%s: %s", path, strerror(-rc)) : 0;
-}
-
-static int import_file(struct job *job, json_t *known, const char *path)
-{
-	struct buf bytes;
-	int code = read_whole(path, &bytes);
-
-	if (!code)
-		code = import_tar(job, known, (struct str){bytes.data, bytes.len});
-	buf_release(&bytes);
-	return code;
+	return import_tar(job, known, fd, (uint64_t)st.st_size);
 }
 
 static int import(struct job *job, const char *path)
 {
 	json_t *known;
-	int code = db_ask(job, NULL, NULL, (struct str){0}, &known);
+	int code = db_ask(job, NULL, NULL, NULL, &known);
 
 	if (!code)
 		code = import_file(job, known, path);

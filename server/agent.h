@@ -63,6 +63,8 @@ void agent_limited(void *arg, const char *why);
 /* Find and serve a route. */
 void agent_serve(void *arg, const struct http_request *request, struct http_answer *answer);
 bool agent_refuse(void *arg, const struct http_request *request, struct http_answer *answer);
+bool agent_sink(void *arg, const struct http_request *request, struct http_answer *answer,
+		struct http_sink **ret_sink);
 size_t agent_body_max(void *arg, const char *path);
 void agent_too_large(void *arg, const struct http_request *request, struct http_answer *answer);
 

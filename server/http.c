@@ -3,6 +3,7 @@
 #include "server/http_private.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/json.h"
 
 #define REQUEST_ID_CHARACTERS                                                                      \
@@ -91,6 +93,13 @@ static const char *title_of(int status)
 	return "Error";
 }
 
+static void file_drop(struct http_answer *answer)
+{
+	if (answer->is_file)
+		fd_close(&answer->file);
+	answer->is_file = false;
+}
+
 void http_problem(struct http_answer *answer, int status, const char *fmt, ...)
 {
 	char detail[512];
@@ -101,6 +110,7 @@ void http_problem(struct http_answer *answer, int status, const char *fmt, ...)
 	(void)vsnprintf(detail, sizeof(detail), fmt, args);
 	va_end(args);
 	buf_clear(&answer->body);
+	file_drop(answer);
 	answer->status = status;
 	answer->content_type = "application/problem+json";
 	if (status == 401)
@@ -124,7 +134,8 @@ struct call {
 	struct http_answer answer;
 	struct buf body;
 	size_t body_bytes; /* that count in http.body_bytes */
-	bool answered;     /* refused before its body; the rest is read over */
+	uint64_t sink_bytes;
+	bool answered; /* refused before its body; the rest is read over */
 };
 
 static void caller_find(struct call *call, struct MHD_Connection *connection)
@@ -182,7 +193,7 @@ static struct call *call_new(struct http *http, struct MHD_Connection *connectio
 		return NULL;
 	call->http = http;
 	call->request = (struct http_request){
-	    .method = method, .path = path_of(path), .connection = connection};
+	    .method = method, .path = path_of(path), .connection = connection, .http = http};
 	call->answer = (struct http_answer){.status = 200, .content_type = "application/json"};
 	buf_init(&call->answer.body, (size_t)512 << 20);
 	buf_init(&call->body, http->options.body_max(http->options.arg, path));
@@ -198,10 +209,19 @@ static void body_release(struct call *call)
 	buf_release(&call->body);
 }
 
+static void sink_release(struct call *call)
+{
+	if (call->request.sink)
+		call->request.sink->release(call->request.sink);
+	call->request.sink = NULL;
+}
+
 static void call_free(struct call *call)
 {
 	body_release(call);
+	sink_release(call);
 	buf_release(&call->answer.body);
+	file_drop(&call->answer);
 	free(call);
 }
 
@@ -249,18 +269,35 @@ static void cors_headers(struct MHD_Response *response, const struct http_answer
 	header_add(response, "Access-Control-Max-Age", "600");
 }
 
+/* The file or the body is the response's from now on. */
+static struct MHD_Response *response_take(struct http_answer *answer)
+{
+	struct MHD_Response *response;
+
+	if (answer->is_file) {
+		response = MHD_create_response_from_fd64(answer->file_bytes, answer->file);
+		answer->is_file = !response;
+		return response;
+	}
+	response = MHD_create_response_from_buffer(answer->body.len, answer->body.data,
+						   MHD_RESPMEM_MUST_FREE);
+	if (response)
+		answer->body.data = NULL;
+	return response;
+}
+
 static enum MHD_Result answer_send(struct call *call, struct MHD_Connection *connection)
 {
 	struct http_answer *answer = &call->answer;
 
+	/* Who has the answer finds nothing left of a body that was refused. */
+	sink_release(call);
 	if (answer->body.failed)
 		http_problem(answer, 500, "the answer did not fit in memory: ask for less");
-	struct MHD_Response *response = MHD_create_response_from_buffer(
-	    answer->body.len, answer->body.data, MHD_RESPMEM_MUST_FREE);
+	struct MHD_Response *response = response_take(answer);
 
 	if (!response)
 		return MHD_NO;
-	answer->body.data = NULL; /* the response's now */
 	header_add(response, "Connection", "close");
 	if (answer->status != 204 && answer->status != 304)
 		header_add(response, "Content-Type", answer->content_type);
@@ -309,6 +346,29 @@ static void body_add(struct call *call, const char *bytes, size_t len)
 	body_release(call);
 }
 
+#define SINK_STEP ((uint64_t)16 << 20) /* bytes after which a body has time for as many more */
+
+static void sink_add(struct call *call, const char *bytes, size_t len)
+{
+	struct http_sink *sink = call->request.sink;
+	uint64_t steps = call->sink_bytes / SINK_STEP;
+
+	call->sink_bytes += len;
+	if (call->sink_bytes / SINK_STEP != steps)
+		http_expect(&call->request, SINK_STEP);
+	call->answered = !sink->add(sink, &call->request, bytes, len, &call->answer);
+}
+
+/* Nobody has had the request yet. */
+static void call_begin(struct call *call)
+{
+	const struct http_options *options = &call->http->options;
+
+	call->answered = options->refuse(options->arg, &call->request, &call->answer) ||
+			 (options->sink && !options->sink(options->arg, &call->request,
+							  &call->answer, &call->request.sink));
+}
+
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *url,
 				  const char *method, const char *version, const char *upload_data,
 				  size_t *upload_data_size, void **state)
@@ -324,12 +384,13 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 			return MHD_NO;
 		/* A refusal before the body: an answer now would leave the client writing into a
 		 * closed connection, so a body that was announced is read over first. */
-		call->answered =
-		    http->options.refuse(http->options.arg, &call->request, &call->answer);
+		call_begin(call);
 		return MHD_YES;
 	}
 	if (*upload_data_size) {
-		if (!call->answered)
+		if (!call->answered && call->request.sink)
+			sink_add(call, upload_data, *upload_data_size);
+		else if (!call->answered)
 			body_add(call, upload_data, *upload_data_size);
 		*upload_data_size = 0;
 		return MHD_YES;
@@ -350,6 +411,18 @@ static int descriptor_of(struct MHD_Connection *connection)
 	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 
 	return info ? info->connect_fd : -1;
+}
+
+void http_expect(const struct http_request *request, uint64_t bytes)
+{
+	struct http *http = request->http;
+	int64_t seconds = http->options.request_ns / NS_PER_S + (int64_t)(bytes >> 20);
+
+	/* libmicrohttpd looks at its own limit after long work, too. */
+	(void)MHD_set_connection_option(request->connection, MHD_CONNECTION_OPTION_TIMEOUT,
+					(unsigned)MIN(seconds, (int64_t)UINT_MAX / 1000));
+	http_connection_until(http, descriptor_of(request->connection),
+			      clock_monotonic_ns() + seconds * NS_PER_S);
 }
 
 static bool has_hung_up(struct MHD_Connection *connection)

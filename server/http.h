@@ -27,15 +27,20 @@ struct http;
 /* A request, whole. Everything is borrowed for the call. */
 struct http_request {
 	const char *method, *path;
-	struct str body;
+	struct str body;        /* empty where there is a sink */
+	struct http_sink *sink; /* where the body went; NULL: nowhere else */
 	struct auth_caller caller;
 	void *connection; /* libmicrohttpd's: for http_query and http_header */
+	struct http *http;
 };
 
 struct http_answer {
 	int status;
 	const char *content_type;
 	struct buf body;
+	bool is_file; /* what is sent is `file`, which the answer owns, instead of `body` */
+	int file;     /* from its start */
+	uint64_t file_bytes;
 	const char *etag, *cache_control, *location, *cookie, *encoding; /* NULL: none */
 	bool sandboxed; /* a document with a script of its own: it runs as nobody's origin */
 	char retry_after[12];
@@ -57,6 +62,19 @@ const char *http_header(const struct http_request *request, const char *name);
 int http_header_each(const struct http_request *request,
 		     int (*fn)(void *arg, const char *name, const char *value), void *arg);
 
+/* The body or the answer is so large, or the work on it is: from now on the request has
+ * limits.request_seconds and a second more for each MB. */
+void http_expect(const struct http_request *request, uint64_t bytes);
+
+/* Where a body goes that may be too large for memory.  Its maker's thread is a pool's, and so is
+ * every call's. */
+struct http_sink {
+	/* False: it cannot be taken, and the answer says why. */
+	bool (*add)(struct http_sink *sink, const struct http_request *request, const char *bytes,
+		    size_t len, struct http_answer *answer);
+	void (*release)(struct http_sink *sink);
+};
+
 typedef void (*http_serve_fn)(void *arg, const struct http_request *request,
 			      struct http_answer *answer);
 
@@ -68,7 +86,11 @@ struct http_options {
 	void (*limited)(void *arg, const char *why);
 	/* Asked before a body is read: the answer is filled and true returned to refuse. */
 	bool (*refuse)(void *arg, const struct http_request *request, struct http_answer *answer);
-	size_t (*body_max)(void *arg, const char *path); /* bytes */
+	/* Asked then: *ret_sink takes the body, and stays NULL where memory does; the answer is
+	 * filled and false returned when none can take it. */
+	bool (*sink)(void *arg, const struct http_request *request, struct http_answer *answer,
+		     struct http_sink **ret_sink);
+	size_t (*body_max)(void *arg, const char *path); /* bytes, in memory */
 	/* Fill the answer to a request whose body is above that. */
 	void (*too_large)(void *arg, const struct http_request *request,
 			  struct http_answer *answer);

@@ -84,6 +84,16 @@ void http_connection_closed(struct http *http, int fd)
 	(void)pthread_mutex_unlock(&http->lock);
 }
 
+void http_connection_until(struct http *http, int fd, int64_t until_ns)
+{
+	(void)pthread_mutex_lock(&http->lock);
+	for (size_t i = 0; i < HTTP_CONNECTIONS_MAX; i++)
+		/* One whose time is over stays so. */
+		if (http->open[i].fd == fd && fd >= 0 && http->open[i].until_ns != INT64_MAX)
+			http->open[i].until_ns = until_ns;
+	(void)pthread_mutex_unlock(&http->lock);
+}
+
 static void deadlines_check(evutil_socket_t fd, short what, void *arg)
 {
 	struct http *http = arg;

@@ -61,5 +61,6 @@ void http_limited(struct http *http, const char *why);
 MUST_CHECK int http_pools_start(struct http *http, struct err *err);
 void http_pools_stop(struct http *http);
 void http_connection_closed(struct http *http, int fd);
+void http_connection_until(struct http *http, int fd, int64_t until_ns);
 
 #endif

@@ -162,6 +162,7 @@ static int agent_start(struct agent *agent, struct err *err)
 					     .serve = agent_serve,
 					     .limited = agent_limited,
 					     .refuse = agent_refuse,
+					     .sink = agent_sink,
 					     .body_max = agent_body_max,
 					     .too_large = agent_too_large,
 					     .arg = agent,

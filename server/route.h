@@ -32,6 +32,10 @@ void route_ingest(struct route_call *call);
 /* Answer one whose body was not read, in the same protocol's words. */
 void route_ingest_refuse(struct route_call *call, int rc, const struct err *err);
 
+/* POST /api/v1/db?action=import: a sink for its body.  False: there is none, and the answer says
+ * why. */
+bool route_db_sink(struct route_call *call, struct http_sink **ret_sink);
+
 /* Answer with the problem that a room's errno stands for: the one table of errno and status. */
 void route_fail(struct route_call *call, int rc, const struct err *err);
 

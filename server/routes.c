@@ -10,7 +10,6 @@
 #include "server/route.h"
 #include "wire/compress.h"
 
-#define SYMBOLS_BODY_MAX ((size_t)256 << 20)
 #define COMPRESS_FROM 1024
 
 enum access { OPEN, READ, WRITE, LOCAL };
@@ -150,22 +149,34 @@ bool agent_refuse(void *arg, const struct http_request *request, struct http_ans
 	return true;
 }
 
+bool agent_sink(void *arg, const struct http_request *request, struct http_answer *answer,
+		struct http_sink **ret_sink)
+{
+	struct route_call call = {.agent = arg, .request = request, .answer = answer};
+
+	return strcmp(request->path, "/api/v1/db") || strcmp(request->method, "POST") ||
+	       route_db_sink(&call, ret_sink);
+}
+
+static bool is_symbols(const char *path)
+{
+	return !strcmp(path, "/api/v1/symbols");
+}
+
 size_t agent_body_max(void *arg, const char *path)
 {
 	const struct agent *agent = arg;
 
-	bool large = !strcmp(path, "/api/v1/symbols") || !strcmp(path, "/api/v1/db");
-
-	return large ? SYMBOLS_BODY_MAX : agent->config.limits.body_bytes;
+	return is_symbols(path) ? STORAGE_SYMBOLS_MAX : agent->config.limits.body_bytes;
 }
 
 void agent_too_large(void *arg, const struct http_request *request, struct http_answer *answer)
 {
 	struct route_call call = {.agent = arg, .request = request, .answer = answer};
 	struct err err;
-	int rc =
-	    err_set(&err, -E2BIG, "the body is above the limit of %zu bytes (limits.body_bytes)",
-		    agent_body_max(arg, request->path));
+	int rc = err_set(&err, -E2BIG, "the body is above the limit of %zu bytes (%s)",
+			 agent_body_max(arg, request->path),
+			 is_symbols(request->path) ? "of a symbol table" : "limits.body_bytes");
 
 	if (ingest_at_path(request->path))
 		route_ingest_refuse(&call, rc, &err);

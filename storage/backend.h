@@ -5,7 +5,8 @@
  * A backend is one file that exports `const struct storage_backend storage_<name>` and one line in
  * backends.def; tests/contract/storage.c then runs against it.  The contract of each callback is
  * that of the function of the same name in storage.h; what stands here is only what a backend must
- * know beyond it.  No callback may be NULL.  A backend embeds `struct storage` and `struct
+ * know beyond it.  No callback may be NULL but where it
+ * says so.  A backend embeds `struct storage` and `struct
  * storage_reader` as the first members of its own; the front fills them in.
  *
  * Callbacks from `open` to `reader_open` run on the writer thread, except reader_open, which any
@@ -24,6 +25,10 @@ struct storage {
 struct storage_reader {
 	const struct storage_backend *backend;
 	struct storage_companion *companion; /* NULL when opened; the front's */
+};
+
+struct storage_incoming {
+	const struct storage_backend *backend;
 };
 
 struct storage_backend {
@@ -47,8 +52,7 @@ struct storage_backend {
 			   size_t build_id_len, const void *table, size_t len, uint64_t *ret_epoch,
 			   struct err *err);
 	int (*compact)(struct storage *store, const char *part, struct err *err);
-	int (*adopt)(struct storage *store, const char *part, const void *bytes, size_t len,
-		     struct err *err);
+	int (*adopt)(struct storage *store, struct storage_incoming *incoming, struct err *err);
 	int (*reader_open)(struct storage *store, struct storage_reader **ret_reader,
 			   struct err *err);
 
@@ -60,8 +64,15 @@ struct storage_backend {
 			   uint64_t *ret_epoch, struct err *err);
 	int (*parts)(struct storage_reader *reader, storage_part_fn fn, void *arg, struct err *err);
 	int (*check_part)(struct storage_reader *reader, const char *part, struct err *err);
-	int (*copy)(struct storage_reader *reader, const char *part, void **ret_bytes,
-		    size_t *ret_len, struct err *err);
+	int (*copy)(struct storage_reader *reader, const char *part, int *ret_fd,
+		    uint64_t *ret_bytes, struct err *err);
+	int (*incoming_open)(struct storage_reader *reader, const char *part, uint64_t expected,
+			     struct storage_incoming **ret_incoming, struct err *err);
+	/* These three may be NULL where incoming_open gives nothing. */
+	int (*incoming_add)(struct storage_incoming *incoming, const void *bytes, size_t len,
+			    struct err *err);
+	int (*incoming_check)(struct storage_incoming *incoming, struct err *err);
+	void (*incoming_close)(struct storage_incoming *incoming);
 	/* The five below MUST NOT hold a lock or a transaction of the store during a callback.
 	 * from_ns < until_ns; there is at least one series; step_ns > 0. */
 	int (*series)(struct storage_reader *reader, int64_t from_ns, int64_t until_ns,

@@ -263,13 +263,10 @@ static int memory_compact(struct storage *store, const char *part, struct err *e
 	return no_parts(err);
 }
 
-static int memory_adopt(struct storage *store, const char *part, const void *bytes, size_t len,
-			struct err *err)
+static int memory_adopt(struct storage *store, struct storage_incoming *incoming, struct err *err)
 {
 	(void)store;
-	(void)part;
-	(void)bytes;
-	(void)len;
+	(void)incoming;
 	return no_parts(err);
 }
 
@@ -290,13 +287,23 @@ static int memory_check_part(struct storage_reader *reader, const char *part, st
 	return no_parts(err);
 }
 
-static int memory_copy(struct storage_reader *reader, const char *part, void **ret_bytes,
-		       size_t *ret_len, struct err *err)
+static int memory_copy(struct storage_reader *reader, const char *part, int *ret_fd,
+		       uint64_t *ret_bytes, struct err *err)
 {
 	(void)reader;
 	(void)part;
+	(void)ret_fd;
 	(void)ret_bytes;
-	(void)ret_len;
+	return no_parts(err);
+}
+
+static int memory_incoming_open(struct storage_reader *reader, const char *part, uint64_t expected,
+				struct storage_incoming **ret_incoming, struct err *err)
+{
+	(void)reader;
+	(void)part;
+	(void)expected;
+	(void)ret_incoming;
 	return no_parts(err);
 }
 
@@ -314,6 +321,7 @@ const struct storage_backend storage_memory = {
     .parts = memory_parts,
     .check_part = memory_check_part,
     .copy = memory_copy,
+    .incoming_open = memory_incoming_open,
     .reader_open = memory_reader_open,
     .reader_close = memory_reader_close,
     .stats = memory_stats,

@@ -75,6 +75,7 @@ static int load(struct sqlite_store *s, struct err *err)
 	if (rc)
 		return rc;
 	sync_dir(s);
+	copies_sweep(s);
 	rc = files_load(s, err);
 	return rc ? rc : symbols_load(s, err);
 }
@@ -92,6 +93,7 @@ static void sqlite_close(struct storage *store)
 	batch_release(&s->batch);
 	codec_free(s->codec);
 	fd_close(&s->lock_fd);
+	pthread_mutex_destroy(&s->room_lock);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 }
@@ -109,6 +111,7 @@ static int sqlite_open(const char *rest, const struct storage_options *options,
 	/* without it, too */
 	s->putting.lately = calloc(DICT_LATELY_ALL, sizeof(struct dict_lately));
 	pthread_mutex_init(&s->lock, NULL);
+	pthread_mutex_init(&s->room_lock, NULL);
 	s->options = *options;
 	if (!s->options.l0_age_ns)
 		s->options.l0_age_ns = L0_AGE_DEFAULT_NS;
@@ -142,9 +145,11 @@ static int sqlite_open(const char *rest, const struct storage_options *options,
 static int sqlite_cursor(struct storage *store, const uint8_t runtime_id[16], uint32_t ring,
 			 uint64_t *ret_position, struct err *err)
 {
-	(void)err;
-	*ret_position = known_cursor(&sqlite_of(store)->known, runtime_id, ring);
-	return 0;
+	struct sqlite_store *s = sqlite_of(store);
+	int rc = known_want(s, KNOWN_CURSORS, err);
+
+	*ret_position = rc ? 0 : known_cursor(&s->known, runtime_id, ring);
+	return rc;
 }
 
 const struct storage_backend storage_sqlite = {
@@ -161,6 +166,10 @@ const struct storage_backend storage_sqlite = {
     .parts = sqlite_parts,
     .check_part = sqlite_check_part,
     .copy = sqlite_copy,
+    .incoming_open = sqlite_incoming_open,
+    .incoming_add = sqlite_incoming_add,
+    .incoming_check = sqlite_incoming_check,
+    .incoming_close = sqlite_incoming_close,
     .reader_open = sqlite_reader_open,
     .reader_close = sqlite_reader_close,
     .stats = sqlite_stats,

@@ -268,6 +268,7 @@ struct period_file *files_new(int level, int64_t start_ns)
 	file->extent = empty;
 	file->refs = 1;
 	file->derived = file->rolled = file->floor = -1;
+	file->unknown = level ? 0 : KNOWN_ALL;
 	name_of(level, start_ns, file->name, sizeof(file->name));
 	return file;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage/sqlite_store.h"
 
+#include <errno.h>
 #include <string.h>
 
 void known_release(struct known *k)
@@ -106,7 +107,7 @@ int known_forget(struct known *k, int64_t arrived_before_ns, int64_t file_before
 	return 0;
 }
 
-int known_load(struct known *k, struct db *db, int64_t file_ns, struct err *err)
+static int load_cursors(struct known *k, struct db *db, int64_t file_ns, struct err *err)
 {
 	sqlite3_stmt *stmt;
 	int rc = db_prepare(db, "SELECT runtime_id, ring, position FROM cursor", &stmt, err);
@@ -120,22 +121,114 @@ int known_load(struct known *k, struct db *db, int64_t file_ns, struct err *err)
 					    (uint64_t)sqlite3_column_int64(stmt, 2), file_ns)
 			 : 0;
 	}
-	if (!rc)
-		rc = db_prepare(db,
-				"SELECT upload, arrived_ns FROM batch WHERE upload IS NOT NULL"
-				" UNION ALL SELECT key, arrived_ns FROM upload",
-				&stmt, err);
+	return rc;
+}
+
+/* A statement with keys and when they arrived. */
+static int load_keys(struct known *k, struct db *db, const char *sql, int64_t *last_ns,
+		     struct err *err)
+{
+	sqlite3_stmt *stmt;
+	int rc = db_prepare(db, sql, &stmt, err);
+
 	while (!rc && (rc = db_step(db, stmt, err)) > 0) {
 		struct str key = db_column_blob(stmt, 0);
+		int64_t arrived_ns = sqlite3_column_int64(stmt, 1);
 		struct hash128 h;
 
 		rc = 0;
 		if (key.len != sizeof(h))
 			continue;
 		memcpy(&h, key.ptr, sizeof(h));
-		rc = known_add_upload(k, h, sqlite3_column_int64(stmt, 1));
+		rc = known_add_upload(k, h, arrived_ns);
+		*last_ns = MAX(*last_ns, arrived_ns);
 	}
 	return rc;
+}
+
+/* Two statements: of a damaged file the one may still answer. */
+static int load_uploads(struct known *k, struct db *db, int64_t *last_ns, struct err *err)
+{
+	static const char own[] = "SELECT upload, arrived_ns FROM batch WHERE upload IS NOT NULL";
+	static const char carried[] = "SELECT key, arrived_ns FROM upload";
+	int rc = load_keys(k, db, own, last_ns, err);
+
+	return rc ? rc : load_keys(k, db, carried, last_ns, err);
+}
+
+static int load(struct known *k, struct db *db, struct period_file *file, unsigned what,
+		struct err *err)
+{
+	int rc = what & KNOWN_CURSORS ? load_cursors(k, db, file->start_ns, err) : 0;
+
+	if (!rc && what & KNOWN_UPLOADS)
+		rc = load_uploads(k, db, &file->uploads_ns, err);
+	if (!rc)
+		file->unknown &= ~what;
+	return rc;
+}
+
+int known_load(struct known *k, struct db *db, struct period_file *file, struct err *err)
+{
+	return load(k, db, file, KNOWN_ALL, err);
+}
+
+/* A file that the writer has not open, for then it is known: nobody changes it meanwhile. */
+static int open_closed(struct sqlite_store *s, const struct period_file *file, struct db *db,
+		       struct err *err)
+{
+	char path[SQLITE_PATH_MAX];
+
+	files_path(s, file->name, "", path);
+	if (!files_has_wal(s, file->name))
+		return db_open_still(db, path, DB_L0, err);
+	int rc = db_open_reader(db, path, err);
+
+	if (!rc)
+		rc = db_exec(db, "SELECT file_id FROM meta", err);
+	if (rc != -ENOSPC)
+		return rc;
+	/* There is no room for the memory that connections share, so no reader has it either. */
+	db_close(db);
+	return db_open_alone(db, path, DB_L0, err);
+}
+
+int known_read(struct sqlite_store *s, struct period_file *file, unsigned what, struct err *err)
+{
+	struct db db = {0};
+
+	what &= file->unknown;
+	if (!what)
+		return 0;
+	int rc = open_closed(s, file, &db, err);
+
+	if (!rc)
+		rc = load(&s->known, &db, file, what, err);
+	db_close_still(&db);
+	return rc;
+}
+
+int known_want(struct sqlite_store *s, unsigned what, struct err *err)
+{
+	struct err why = {0};
+
+	for (size_t i = 0; i < s->files_count; i++) {
+		struct period_file *file = s->files[i];
+		int rc = known_read(s, file, what, &why);
+
+		if (rc == -ENOENT) {
+			file->unknown = 0; /* somebody took it away */
+			continue;
+		}
+		if (rc == -EBADMSG) {
+			files_damaged(s, file);
+			rc = retain_damaged(s, &why);
+			i = (size_t)-1; /* it is gone, and so may others be: from the start */
+		}
+		if (rc)
+			return err_set(err, rc == -EBADMSG ? -EIO : rc, "%s", why.message);
+	}
+	return 0;
 }
 
 /* The ids of `from` that are still asked for, into the table that holds those of files that
@@ -176,5 +269,9 @@ int known_carry(struct open_file *from, struct open_file *to, int64_t arrived_af
 
 	if (!rc)
 		rc = carry_rows(&from->db, &to->db, arrived_after_ns, err);
-	return rc ? rc : db_commit(&to->db, err);
+	if (!rc)
+		rc = db_commit(&to->db, err);
+	if (!rc)
+		to->entry->uploads_ns = MAX(to->entry->uploads_ns, from->entry->uploads_ns);
+	return rc;
 }

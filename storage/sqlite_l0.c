@@ -309,6 +309,7 @@ static int commit_group(struct group *g, const struct profile *const *profiles, 
 /* What has been committed is known from now on. */
 static int remember(struct sqlite_store *s, int64_t start_ns, const struct profile *p)
 {
+	struct period_file *file = files_find(s, 0, start_ns);
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < p->cursors_count; i++)
@@ -316,6 +317,8 @@ static int remember(struct sqlite_store *s, int64_t start_ns, const struct profi
 				      p->cursors[i].position, start_ns);
 	if (!rc && p->upload_id)
 		rc = known_add_upload(&s->known, storage_upload_key(p), p->arrived_ns);
+	if (file && p->upload_id)
+		file->uploads_ns = MAX(file->uploads_ns, p->arrived_ns);
 	return rc;
 }
 
@@ -419,11 +422,16 @@ int sqlite_put(struct storage *store, const struct profile *const *profiles, siz
 	       int *results, struct err *err)
 {
 	struct sqlite_store *s = sqlite_of(store);
-	int first = 0;
+	int first = 0, known = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		int rc = storage_check(profiles[i], first ? NULL : err);
 
+		/* One that may be there already is not taken before that can be told. */
+		if (!rc && profiles[i]->upload_id && !known)
+			known = known_want(s, KNOWN_UPLOADS, first ? NULL : err);
+		if (!rc && profiles[i]->upload_id)
+			rc = known;
 		results[i] = rc ? rc : PENDING;
 		first = first ? first : rc;
 	}

@@ -152,8 +152,6 @@ static int load_file(struct sqlite_store *s, int level, int64_t start_ns, bool n
 		rc = files_meta(&db, entry, &why);
 	if (!rc && level == 0)
 		rc = files_last_batch(&db, entry, &why);
-	if (!rc && level == 0)
-		rc = known_load(&s->known, &db, start_ns, &why);
 	db_close_still(&db);
 	if (!rc)
 		rc = files_add(s, entry);

@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What people ask of single files: list, check, copy, compact, adopt. */
+/* What people ask of single files: list, check, compact.  sqlite_copies.c copies and takes in. */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/fd.h"
 #include "storage/sqlite_read.h"
 
 static int unknown(const char *part, struct err *err)
@@ -59,9 +54,7 @@ int sqlite_parts(struct storage_reader *reader, storage_part_fn fn, void *arg, s
 	return !rc && symbols.bytes ? fn(arg, &symbols) : rc;
 }
 
-/* Open a part apart from the reader's own connections; `file` is zeroed. */
-static int open_part(struct sqlite_reader *r, const char *part, struct open_file *file,
-		     struct err *err)
+int parts_open(struct sqlite_reader *r, const char *part, struct open_file *file, struct err *err)
 {
 	struct sqlite_store *s = r->s;
 
@@ -74,7 +67,7 @@ static int open_part(struct sqlite_reader *r, const char *part, struct open_file
 	return entry ? open_file_read(s, file, err) : unknown(part, err);
 }
 
-static int close_part(struct sqlite_reader *r, struct open_file *file, int rc, struct err *err)
+int parts_close(struct sqlite_reader *r, struct open_file *file, int rc, struct err *err)
 {
 	if (file->entry)
 		rc = open_file_end(r->s, file, rc, err);
@@ -141,45 +134,12 @@ int sqlite_check_part(struct storage_reader *reader, const char *part, struct er
 		free(file);
 		return err_set(err, rc, "storage: out of memory");
 	}
-	rc = open_part(r, part, file, err);
+	rc = parts_open(r, part, file, err);
 	if (!rc)
 		rc = db_check(&file->db, err);
 	if (!rc && file->entry->level < SQLITE_LEVELS)
 		rc = check_contents(r, file, err);
-	return close_part(r, file, rc, err);
-}
-
-int sqlite_copy(struct storage_reader *reader, const char *part, void **ret_bytes, size_t *ret_len,
-		struct err *err)
-{
-	struct sqlite_reader *r = reader_of(reader);
-	struct open_file *file = calloc(1, sizeof(*file));
-	unsigned char *bytes = NULL;
-	sqlite3_int64 len = 0;
-	void *copy = NULL;
-
-	if (!file)
-		return err_set(err, -ENOMEM, "storage: out of memory");
-	int rc = open_part(r, part, file, err);
-
-	/* One read transaction: as it is now, with what its WAL holds. */
-	if (!rc)
-		bytes = sqlite3_serialize(file->db.handle, "main", &len, 0);
-	if (bytes)
-		copy = malloc((size_t)len + 1);
-	if (copy)
-		memcpy(copy, bytes, (size_t)len);
-	sqlite3_free(bytes);
-	if (!rc && !copy)
-		rc = err_set(err, -ENOMEM, "storage: %s cannot be copied", part);
-	rc = close_part(r, file, rc, err);
-	if (rc) {
-		free(copy);
-		return rc;
-	}
-	*ret_bytes = copy;
-	*ret_len = (size_t)len;
-	return 0;
+	return parts_close(r, file, rc, err);
 }
 
 /* ---- the writer ---- */
@@ -206,75 +166,4 @@ int sqlite_compact(struct storage *store, const char *part, struct err *err)
 	db_shrink(&file->db);
 	db_checkpoint(&file->db, true);
 	return 0;
-}
-
-/* Not under its own name before it is whole on disk. */
-static int write_aside(const char *path, const void *bytes, size_t len, struct err *err)
-{
-	int fd CLOSING = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	int rc = fd < 0 ? -errno : fd_write_all(fd, bytes, len);
-
-	if (!rc && fsync(fd))
-		rc = -errno;
-	return rc ? err_set(err, rc == -ENOSPC ? rc : -EIO, "storage: %s: %s", path, strerror(-rc))
-		  : 0;
-}
-
-/* Whole, of this level, and of the period that its name says. */
-static int check_aside(const char *path, int level, int64_t start_ns, struct err *err)
-{
-	static const char *const own[SQLITE_LEVELS] = {"SELECT 1 FROM batch", "SELECT 1 FROM pack",
-						       "SELECT 1 FROM window"};
-	struct period_file *entry = files_new(level, start_ns);
-	sqlite3_stmt *stmt;
-	struct db db;
-
-	if (!entry)
-		return err_set(err, -ENOMEM, "storage: out of memory");
-	int rc = db_open_alone(&db, path, (enum db_kind)level, err);
-
-	if (!rc)
-		rc = db_check(&db, err);
-	if (!rc)
-		rc = db_prepare(&db, own[level], &stmt, err);
-	if (!rc)
-		rc = files_meta(&db, entry, err);
-	db_close(&db);
-	free(entry);
-	return rc == -EBADMSG ? -EINVAL : rc;
-}
-
-int sqlite_adopt(struct storage *store, const char *part, const void *bytes, size_t len,
-		 struct err *err)
-{
-	struct sqlite_store *s = sqlite_of(store);
-	char aside[SQLITE_PATH_MAX], path[SQLITE_PATH_MAX];
-	bool symbols = !strcmp(part, SYMBOLS_FILE);
-	int64_t start_ns;
-	int level;
-
-	if (!symbols && !files_parse(part, &level, &start_ns))
-		return err_set(err, -EINVAL, "storage: \"%.60s\" is not the name of a file here",
-			       part);
-	if (!symbols && files_named(s, part))
-		return err_set(err, -EEXIST, "storage: %s is there already", part);
-	files_path(s, part, ".adopted", aside);
-	files_path(s, part, "", path);
-	int rc = write_aside(aside, bytes, len, err);
-
-	if (symbols) {
-		rc = rc ? rc : symbols_adopt(s, aside, err);
-		(void)unlink(aside);
-		return rc;
-	}
-	if (!rc)
-		rc = check_aside(aside, level, start_ns, err);
-	if (!rc && rename(aside, path))
-		rc = err_set(err, -EIO, "storage: %s: %s", path, strerror(errno));
-	if (rc) {
-		(void)unlink(aside);
-		return rc;
-	}
-	s->weighed_ns = 0;
-	return files_load_one(s, level, start_ns, err);
 }

@@ -175,8 +175,22 @@ int sqlite_series(struct storage_reader *reader, int64_t from_ns, int64_t until_
 /* sqlite_parts.c */
 int sqlite_parts(struct storage_reader *reader, storage_part_fn fn, void *arg, struct err *err);
 int sqlite_check_part(struct storage_reader *reader, const char *part, struct err *err);
-int sqlite_copy(struct storage_reader *reader, const char *part, void **ret_bytes, size_t *ret_len,
+/* Open a part apart from the reader's own connections; `file` is zeroed.  And close it, whatever
+ * `rc` says. */
+MUST_CHECK int parts_open(struct sqlite_reader *r, const char *part, struct open_file *file,
+			  struct err *err);
+MUST_CHECK int parts_close(struct sqlite_reader *r, struct open_file *file, int rc,
+			   struct err *err);
+
+/* sqlite_copies.c */
+int sqlite_copy(struct storage_reader *reader, const char *part, int *ret_fd, uint64_t *ret_bytes,
 		struct err *err);
+int sqlite_incoming_open(struct storage_reader *reader, const char *part, uint64_t expected,
+			 struct storage_incoming **ret_incoming, struct err *err);
+int sqlite_incoming_add(struct storage_incoming *incoming, const void *bytes, size_t len,
+			struct err *err);
+int sqlite_incoming_check(struct storage_incoming *incoming, struct err *err);
+void sqlite_incoming_close(struct storage_incoming *incoming);
 
 /* sqlite_readers.c */
 int sqlite_reader_open(struct storage *store, struct storage_reader **ret_reader, struct err *err);

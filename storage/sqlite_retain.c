@@ -107,6 +107,9 @@ int retain_damaged(struct sqlite_store *s, struct err *err)
 		file->opened += 2;
 		int found = db_open_writer(&db, path, (enum db_kind)file->level, false, &why);
 
+		/* An upload that it tells of is still not to count twice. */
+		if (!found && file->unknown)
+			found = known_load(&s->known, &db, file, &why);
 		if (!found)
 			found = db_check(&db, &why);
 		db_close(&db);
@@ -243,8 +246,7 @@ static int carry_uploads(struct sqlite_store *s, struct period_file *file, int64
 
 	for (size_t i = 0; i < s->files_count && s->files[i]->level == 0; i++)
 		newest = s->files[i];
-	if (file->level || newest == file ||
-	    file->extent.max_ns + STORAGE_UPLOAD_ID_NS + STORAGE_L0_FILE_NS < now_ns)
+	if (file->level || newest == file || file->uploads_ns + STORAGE_UPLOAD_ID_NS < now_ns)
 		return 0;
 	int rc = files_writer(s, 0, file->start_ns, false, &from, err);
 
@@ -276,8 +278,10 @@ static int sync_all(struct sqlite_store *s, struct err *err)
 static int roll_up_and_drop(struct sqlite_store *s, struct period_file *file, int64_t now_ns,
 			    struct err *err)
 {
-	int rc = derive_rest(s, file, err);
+	int rc = known_read(s, file, KNOWN_ALL, err);
 
+	if (!rc)
+		rc = derive_rest(s, file, err);
 	if (!rc)
 		rc = carry_uploads(s, file, now_ns, err);
 	if (!rc)
@@ -320,8 +324,7 @@ static int64_t below(uint64_t limit, uint64_t bytes)
 	return bytes > limit ? -1 : (int64_t)MIN(limit - bytes, (uint64_t)INT64_MAX);
 }
 
-/* The same, before the file system is too full.  `pending`: what is on its way to be free. */
-static int64_t disk_room(const struct sqlite_store *s, uint64_t pending)
+int64_t retain_disk_room(const struct sqlite_store *s, uint64_t pending)
 {
 	struct statvfs fs;
 
@@ -342,14 +345,14 @@ static int64_t room(struct sqlite_store *s, int64_t now_ns)
 
 	for (int level = 0; level < SQLITE_LEVELS; level++)
 		bytes += level_bytes(s, level);
-	return MIN(below(s->options.bytes_max, bytes), disk_room(s, pending));
+	return MIN(below(s->options.bytes_max, bytes), retain_disk_room(s, pending));
 }
 
 bool retain_is_short(struct sqlite_store *s)
 {
 	uint64_t share = s->options.bytes_max / 8 * 3;
 
-	return level_bytes(s, 2) > share || disk_room(s, 0) < 0;
+	return level_bytes(s, 2) > share || retain_disk_room(s, 0) < 0;
 }
 
 static int64_t l0_room(struct sqlite_store *s)

@@ -20,7 +20,8 @@
  *	sqlite_series.c   series
  *	sqlite_symbols.c  the symbol store
  *	sqlite_retain.c   retention, damaged files
- *	sqlite_parts.c    what people ask of single files: check, copy, compact, adopt
+ *	sqlite_parts.c    what people ask of single files: list, check, compact
+ *	sqlite_copies.c   files that go out and come in as a whole: copy, adopt
  *
  * The store belongs to the writer thread, but for what `lock` guards.
  */
@@ -105,6 +106,8 @@ struct period_file {
 	int64_t rolling_to;
 	int64_t waits; /* L0: the first batch that was not due; 0: to be looked for */
 	int64_t waits_arrived_ns;
+	unsigned unknown;     /* L0: what of it is not in the store's `known` yet */
+	int64_t uploads_ns;   /* L0: when the last upload arrived of whose id that is; 0: none */
 	struct recent recent; /* L0: sums of what is not derived */
 };
 
@@ -143,6 +146,10 @@ struct known_upload {
 	struct hash128 key;
 	int64_t arrived_ns;
 };
+
+/* What a file holds of it is read when it is asked for, or when the file is opened for writing,
+ * which the check of each file after a start does: a day's ids would hold up the start. */
+enum known_what { KNOWN_CURSORS = 1, KNOWN_UPLOADS = 2, KNOWN_ALL = 3 };
 
 struct known {
 	struct index cursor_index, upload_index;
@@ -183,6 +190,7 @@ struct sqlite_store {
 	int64_t synced_ns;      /* when the WALs were last synced */
 	int64_t weighed_ns;     /* when sizes were last asked for; 0: they are to be */
 	struct db symbols;
+	pthread_mutex_t room_lock; /* who needs room for a copy looks and takes it under this */
 
 	pthread_mutex_t lock; /* of everything below, and of the guarded parts of entries */
 	struct period_file *symbols_entry; /* in no catalogue */
@@ -276,6 +284,12 @@ MUST_CHECK int files_sync_derived(struct sqlite_store *s, struct err *err);
 #define SQLITE_WAL_WAIT_MS 1000
 void files_bound_wal(struct open_file *file);
 
+/* What retention or damage left of a file of this name, which is not there: its WAL would be taken
+ * for the new one's. */
+void files_remove_leftovers(const struct sqlite_store *s, const char *name);
+/* A new name in a level's folder is on disk. */
+MUST_CHECK int files_sync_folder(const struct sqlite_store *s, int level, struct err *err);
+
 /* Whether there is a WAL with something in it. */
 bool files_has_wal(const struct sqlite_store *s, const char *name);
 
@@ -335,8 +349,14 @@ MUST_CHECK int imports_part(struct imports *imports, uint32_t series,
 /* ---- cursors and upload ids (sqlite_known.c) ---- */
 
 void known_release(struct known *known);
-/* Add those of an L0 file. */
-MUST_CHECK int known_load(struct known *known, struct db *db, int64_t file_ns, struct err *err);
+/* Add those of an L0 file, all that it has. */
+MUST_CHECK int known_load(struct known *known, struct db *db, struct period_file *file,
+			  struct err *err);
+/* Add what `file` holds of `what`, unless that is known; opens it. */
+MUST_CHECK int known_read(struct sqlite_store *s, struct period_file *file, unsigned what,
+			  struct err *err);
+/* The same of every file: `known` is complete then.  What is damaged is put aside. */
+MUST_CHECK int known_want(struct sqlite_store *s, unsigned what, struct err *err);
 MUST_CHECK int known_add_cursor(struct known *known, const uint8_t runtime_id[16], uint32_t ring,
 				uint64_t position, int64_t file_ns);
 uint64_t known_cursor(const struct known *known, const uint8_t runtime_id[16], uint32_t ring);
@@ -402,11 +422,16 @@ MUST_CHECK int retain_put_aside(struct sqlite_store *s, const char *name, const 
 MUST_CHECK int retain_damaged(struct sqlite_store *s, struct err *err);
 /* Whether L2 has its share of the budget, or the file system is too full. */
 bool retain_is_short(struct sqlite_store *s);
+/* How much of the disk may still be taken before too little is free; below 0: it is already.
+ * `pending`: bytes that are on their way to be free. */
+int64_t retain_disk_room(const struct sqlite_store *s, uint64_t pending);
 int sqlite_maintain(struct storage *store, int64_t now_ns, struct err *err);
 
 int sqlite_compact(struct storage *store, const char *part, struct err *err);
-int sqlite_adopt(struct storage *store, const char *part, const void *bytes, size_t len,
-		 struct err *err);
+
+/* Remove what copies and incoming files left when the process ended (sqlite_copies.c). */
+void copies_sweep(const struct sqlite_store *s);
+int sqlite_adopt(struct storage *store, struct storage_incoming *incoming, struct err *err);
 
 /* The symbol store (sqlite_symbols.c). */
 #define SYMBOLS_FILE "symbols.db"
@@ -421,7 +446,7 @@ MUST_CHECK int symbols_retain(struct sqlite_store *s, struct err *err);
 /* The oldest tables go, some megabytes at a time, while it takes more than its share. */
 MUST_CHECK int symbols_prune(struct sqlite_store *s, struct err *err);
 MUST_CHECK int symbols_compact(struct sqlite_store *s, struct err *err);
-/* Take the tables of another store's file that are not there yet.  -EINVAL: it is not whole. */
+/* Take the tables of another store's file, which is whole, that are not there yet. */
 MUST_CHECK int symbols_adopt(struct sqlite_store *s, const char *path, struct err *err);
 int sqlite_symbols_put(struct storage *store, uint64_t scope, const uint8_t *build_id,
 		       size_t build_id_len, const void *table, size_t len, uint64_t *ret_epoch,

@@ -301,6 +301,29 @@ static int adopt_row(struct sqlite_store *s, sqlite3_stmt *from, struct err *err
 	return insert(s, sql, &row, &epoch, err);
 }
 
+#define ADOPT_BYTES (8 << 20) /* of tables in one transaction, which the WAL holds whole */
+
+/* Rows of `stmt` in one transaction. Returns 1 when there are more. */
+static int adopt_rows(struct sqlite_store *s, struct db *from, sqlite3_stmt *stmt, struct err *err)
+{
+	size_t bytes = 0;
+	int rc = db_begin(&s->symbols, err), more = 1;
+
+	while (!rc && more && bytes < ADOPT_BYTES) {
+		more = db_step(from, stmt, err);
+		if (more < 0)
+			rc = more;
+		else if (more)
+			rc = adopt_row(s, stmt, err);
+		bytes += more > 0 ? db_column_blob(stmt, 3).len : 0;
+	}
+	if (!rc)
+		rc = db_commit(&s->symbols, err);
+	if (rc)
+		db_rollback(&s->symbols);
+	return rc ? rc : more;
+}
+
 int symbols_adopt(struct sqlite_store *s, const char *path, struct err *err)
 {
 	sqlite3_stmt *stmt;
@@ -309,20 +332,12 @@ int symbols_adopt(struct sqlite_store *s, const char *path, struct err *err)
 
 	if (rc)
 		return rc == -EBADMSG ? -EINVAL : rc;
-	rc = db_check(&from, err);
-	if (!rc)
-		rc = db_prepare(&from, "SELECT scope, build_id, length, data FROM symbols", &stmt,
-				err);
+	rc = db_prepare(&from, "SELECT scope, build_id, length, data FROM symbols", &stmt, err);
 	if (!rc)
 		rc = writer_open(s, err);
-	if (!rc)
-		rc = db_begin(&s->symbols, err);
-	while (!rc && (rc = db_step(&from, stmt, err)) > 0)
-		rc = adopt_row(s, stmt, err);
-	if (!rc)
-		rc = db_commit(&s->symbols, err);
-	if (rc && s->symbols.handle)
-		db_rollback(&s->symbols);
+	do
+		rc = rc < 0 ? rc : adopt_rows(s, &from, stmt, err);
+	while (rc > 0);
 	db_close(&from);
 	s->weighed_ns = 0;
 	return rc == -EBADMSG ? -EINVAL : rc;

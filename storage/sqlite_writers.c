@@ -11,7 +11,7 @@
 #include "base/fd.h"
 
 /* A new file's name must be as durable as what will be in it. */
-static int sync_folder(const struct sqlite_store *s, int level, struct err *err)
+int files_sync_folder(const struct sqlite_store *s, int level, struct err *err)
 {
 	char path[SQLITE_PATH_MAX];
 
@@ -23,21 +23,19 @@ static int sync_folder(const struct sqlite_store *s, int level, struct err *err)
 	return 0;
 }
 
-/* What retention or damage left of a file of this name: its WAL would be taken for the new
- * one's. */
-static void remove_leftovers(const struct sqlite_store *s, const struct period_file *file)
+void files_remove_leftovers(const struct sqlite_store *s, const char *name)
 {
 	char path[SQLITE_PATH_MAX];
 	struct stat st;
 
 	/* A file that is there has a WAL of its own, though it was not loaded: it is a newer
 	 * release's. */
-	files_path(s, file->name, "", path);
+	files_path(s, name, "", path);
 	if (!stat(path, &st) && st.st_size)
 		return;
-	files_path(s, file->name, "-wal", path);
+	files_path(s, name, "-wal", path);
 	(void)unlink(path);
-	files_path(s, file->name, "-shm", path);
+	files_path(s, name, "-shm", path);
 	(void)unlink(path);
 }
 
@@ -54,7 +52,7 @@ static int writer_open(struct sqlite_store *s, struct period_file *entry, bool c
 	}
 	file->writing = true;
 	if (create)
-		remove_leftovers(s, entry);
+		files_remove_leftovers(s, entry->name);
 	files_path(s, entry->name, "", path);
 	entry->opened++;
 	rc = db_open_writer(&file->db, path, (enum db_kind)entry->level, create, err);
@@ -69,9 +67,9 @@ static int writer_open(struct sqlite_store *s, struct period_file *entry, bool c
 	if (!rc && entry->level == 0)
 		rc = files_last_batch(&file->db, entry, err);
 	if (!rc && entry->level == 0)
-		rc = known_load(&s->known, &file->db, entry->start_ns, err);
+		rc = known_load(&s->known, &file->db, entry, err);
 	if (!rc && create)
-		rc = sync_folder(s, entry->level, err);
+		rc = files_sync_folder(s, entry->level, err);
 	if (rc) {
 		open_file_free(s, file);
 		return rc;

@@ -84,10 +84,9 @@ int storage_compact(struct storage *store, const char *part, struct err *err)
 	return store->backend->compact(store, part, err);
 }
 
-int storage_adopt(struct storage *store, const char *part, const void *bytes, size_t len,
-		  struct err *err)
+int storage_adopt(struct storage *store, struct storage_incoming *incoming, struct err *err)
 {
-	return store->backend->adopt(store, part, bytes, len, err);
+	return store->backend->adopt(store, incoming, err);
 }
 
 int storage_parts(struct storage_reader *reader, storage_part_fn fn, void *arg, struct err *err)
@@ -100,10 +99,37 @@ int storage_check_part(struct storage_reader *reader, const char *part, struct e
 	return reader->backend->check_part(reader, part, err);
 }
 
-int storage_copy(struct storage_reader *reader, const char *part, void **ret_bytes, size_t *ret_len,
+int storage_copy(struct storage_reader *reader, const char *part, int *ret_fd, uint64_t *ret_bytes,
 		 struct err *err)
 {
-	return reader->backend->copy(reader, part, ret_bytes, ret_len, err);
+	return reader->backend->copy(reader, part, ret_fd, ret_bytes, err);
+}
+
+int storage_incoming_open(struct storage_reader *reader, const char *part, uint64_t expected,
+			  struct storage_incoming **ret_incoming, struct err *err)
+{
+	int rc = reader->backend->incoming_open(reader, part, expected, ret_incoming, err);
+
+	if (!rc)
+		(*ret_incoming)->backend = reader->backend;
+	return rc;
+}
+
+int storage_incoming_add(struct storage_incoming *incoming, const void *bytes, size_t len,
+			 struct err *err)
+{
+	return incoming->backend->incoming_add(incoming, bytes, len, err);
+}
+
+int storage_incoming_check(struct storage_incoming *incoming, struct err *err)
+{
+	return incoming->backend->incoming_check(incoming, err);
+}
+
+void storage_incoming_close(struct storage_incoming *incoming)
+{
+	if (incoming)
+		incoming->backend->incoming_close(incoming);
 }
 
 int storage_reader_open(struct storage *store, struct storage_reader **ret_reader, struct err *err)

@@ -97,9 +97,10 @@ MUST_CHECK int storage_symbols_put(struct storage *store, uint64_t scope, const 
  * error. */
 MUST_CHECK int storage_compact(struct storage *store, const char *part, struct err *err);
 
-/* Take in a part that storage_copy gave, here or on another host, when this store has none of that
- * name (-EEXIST) and the bytes are whole (-EINVAL). Its series show from then on. */
-MUST_CHECK int storage_adopt(struct storage *store, const char *part, const void *bytes, size_t len,
+/* Take in a part that has come and was checked (below), when this store has none of that name
+ * (-EEXIST). Its series show from then on. */
+struct storage_incoming;
+MUST_CHECK int storage_adopt(struct storage *store, struct storage_incoming *incoming,
 			     struct err *err);
 
 struct storage_stats {
@@ -144,9 +145,35 @@ MUST_CHECK int storage_parts(struct storage_reader *reader, storage_part_fn fn, 
  * error.  The writer puts aside what is damaged at its next maintenance. */
 MUST_CHECK int storage_check_part(struct storage_reader *reader, const char *part, struct err *err);
 
-/* A part as it is at one moment, malloc'ed and the caller's, while the writer goes on. */
-MUST_CHECK int storage_copy(struct storage_reader *reader, const char *part, void **ret_bytes,
-			    size_t *ret_len, struct err *err);
+/* A part as it is at one moment, while the writer goes on: a file without a name, read from its
+ * start, that is gone when *ret_fd is closed, which is the caller's.  Nothing of the store waits
+ * for who reads it.  It takes the part's size of the store's disk and little memory.
+ * Returns 0, -ENOENT, -ENOSPC (there is not so much room above the floor of free disk), -EAGAIN (a
+ * WAL grew too long for it, several times) or an error. */
+MUST_CHECK int storage_copy(struct storage_reader *reader, const char *part, int *ret_fd,
+			    uint64_t *ret_bytes, struct err *err);
+
+/*
+ * A part that comes, from storage_copy here or on another host: opened, added to until all of it is
+ * there, checked, adopted by the writer's thread, closed.  Until then it stands on the store's disk
+ * beside the others and counts as none of them.  Any one thread after the other; closed before the
+ * store is.
+ */
+
+/* `expected`: bytes that will come, as far as that is known; they may still be others.  Returns 0,
+ * -EINVAL (no part is named so), -EEXIST, -E2BIG (above what all of the store may take), -ENOSPC
+ * (no room above the floor) or an error. */
+MUST_CHECK int storage_incoming_open(struct storage_reader *reader, const char *part,
+				     uint64_t expected, struct storage_incoming **ret_incoming,
+				     struct err *err);
+/* Returns 0, -E2BIG, -ENOSPC or -EIO. */
+MUST_CHECK int storage_incoming_add(struct storage_incoming *incoming, const void *bytes,
+				    size_t len, struct err *err);
+/* All of it is there: bring it to disk and look at all of it.  -EINVAL: it is not whole, or not
+ * what its name says. */
+MUST_CHECK int storage_incoming_check(struct storage_incoming *incoming, struct err *err);
+/* Remove what was not adopted. NULL is fine. */
+void storage_incoming_close(struct storage_incoming *incoming);
 
 /* The newest table of (scope, build id), malloc'ed and the caller's; -ENOENT when there is none. */
 MUST_CHECK int storage_symbols_get(struct storage_reader *reader, uint64_t scope,

@@ -5,11 +5,13 @@ import os
 import pathlib
 import random
 import shutil
+import socket
+import sqlite3
 import subprocess
 import tempfile
 import time
 
-from support import Agent, BIN, main, run
+from support import Agent, BIN, main, run, wait_for
 
 HEARTH = BIN / "hearth"
 
@@ -75,6 +77,118 @@ def a_live_store_is_checked_copied_and_taken_in_elsewhere():
                                 **{"from": "now-2h"}) == want
 
 
+def grow(path, megabytes):
+    """A part of so many bytes that do not compress; its store is closed."""
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA synchronous=OFF")
+    db.execute("CREATE TABLE ballast(x BLOB)")
+    db.execute("WITH n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
+               "INSERT INTO ballast SELECT randomblob(1048576) FROM n", (megabytes,))
+    db.commit()
+    db.close()
+    return path.stat().st_size
+
+
+def peak(agent):
+    """Bytes of memory, the most that it had at once."""
+    for line in pathlib.Path(f"/proc/{agent.process.pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) << 10
+
+
+def leftovers(agent):
+    return [path for path in (agent.directory / "data").rglob("*") if ".adopted" in path.name or "copying" in path.name]
+
+
+def a_part_of_any_size_goes_out_and_comes_in():
+    with Agent() as agent, Agent() as other, tempfile.TemporaryDirectory() as folder:
+        here, there = (dict(os.environ, HEARTH_SERVER=f"unix:{a.run}") for a in (agent, other))
+        assert upload(agent, folded(1, 200))[0] == 200
+        agent.stop()
+        path = next((agent.directory / "data" / "l0").glob("*.db"))
+        size = grow(path, 260)
+        assert size > 260 << 20
+        agent.start()
+        # What the start itself takes, with its check of the file, is not what a copy takes.
+        assert run([HEARTH, "db", "check"], env=here).returncode == 0
+        want = agent.folded(query='{service="stored"}', type="cpu_samples", **{"from": "now-2h"})
+        before = peak(agent), peak(other)
+        archive = pathlib.Path(folder) / "store.tar"
+        done = run([HEARTH, "db", "export", archive], env=here)
+        assert done.returncode == 0 and archive.stat().st_size > size, done
+        done = run([HEARTH, "db", "import", archive], env=there)
+        assert done.returncode == 0, done
+        assert other.folded(query='{service="stored"}', type="cpu_samples", **{"from": "now-2h"}) == want
+        more = [peak(a) - was for a, was in zip((agent, other), before)]
+        print(f"# {size >> 20} MB out and in took {more[0] >> 10} and {more[1] >> 10} KB of memory")
+        assert max(more) < size / 8, more
+        assert not leftovers(agent) and not leftovers(other)
+        archive.unlink()
+
+
+def who_reads_or_sends_slowly_holds_nothing_up():
+    with Agent() as agent:
+        assert upload(agent, folded(1, 200))[0] == 200
+        agent.stop()
+        path = next((agent.directory / "data" / "l0").glob("*.db"))
+        grow(path, 20)
+        agent.start()
+        name = f"l0/{path.name}"
+        slow = socket.socket(socket.AF_UNIX)
+        slow.connect(str(agent.run / "http.sock"))
+        slow.sendall(f"GET /api/v1/db/file?name={name} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        got = slow.recv(1000)
+        sender = socket.socket(socket.AF_UNIX)
+        sender.connect(str(agent.run / "http.sock"))
+        sender.sendall(b"POST /api/v1/db?action=import&name=l0/20250101T00.db HTTP/1.1\r\nHost: x\r\n"
+                       b"Content-Length: 1000000\r\n\r\n" + b"x" * 1000)
+        wait_for("the first of what comes", lambda: leftovers(agent))
+        assert not list(agent.directory.rglob("copying-*"))
+        for n in range(20):
+            assert upload(agent, folded(2 + n, 200))[0] == 200
+        # No transaction is open: the file's WAL can be moved and cut off.
+        assert run([HEARTH, "db", "compact"], env=dict(os.environ, HEARTH_SERVER=f"unix:{agent.run}")).returncode == 0
+        wal = path.with_name(path.name + "-wal")
+        assert not wal.exists() or wal.stat().st_size == 0, wal.stat().st_size
+        sender.close()
+        wait_for("what was sent in part to go", lambda: not leftovers(agent))
+        while True:
+            more = slow.recv(1 << 20)
+            if not more:
+                break
+            got += more
+        slow.close()
+        head, _, body = got.partition(b"\r\n\r\n")
+        assert b" 200 " in head and f"Content-Length: {len(body)}".encode() in head, (head, len(body))
+        # It is as the file was when it was asked for, whatever came later.
+        copy = agent.directory / "copy.db"
+        copy.write_bytes(body)
+        db = sqlite3.connect(copy)
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert db.execute("SELECT count(*) FROM batch").fetchall() == [(1,)]
+        db.close()
+
+
+def a_part_that_may_not_come_is_refused_with_the_reason():
+    with tempfile.TemporaryDirectory() as folder:
+        settings = pathlib.Path(folder) / "settings.yaml"
+        settings.write_text("retention:\n  bytes: 100000000\n")
+        with Agent("--config", settings) as agent:
+            post = dict(action="import", name="l0/20250101T00.db")
+            status, answer, _ = agent.request("POST", "/api/v1/db", headers={"Content-Length": "100000001"},
+                                              body=b"x" * 100000001, **post)
+            assert status == 413 and b"retention.bytes" in answer, (status, answer)
+            assert agent.request("POST", "/api/v1/db", body=b"", **post)[0] == 400
+            assert agent.request("POST", "/api/v1/db", body=b"x" * 5000, **post)[0] == 400
+            assert agent.request("POST", "/api/v1/db", body=b"x", action="import", name="../x.db")[0] == 400
+            assert agent.request("POST", "/api/v1/db", body=b"x", tcp=True, **post)[0] == 403
+            chunks = (b"x" * 1000 for _ in range(10))  # of no length that is said before
+            assert agent.request("POST", "/api/v1/db", body=chunks, **post)[0] == 400
+            status, answer, _ = agent.request("GET", "/api/v1/db/file", name="l0/20250101T00.db")
+            assert status == 404 and b"l0/20250101T00.db" in answer, (status, answer)
+            assert not leftovers(agent)
+
+
 def damage_is_found_by_check_and_put_aside():
     with Agent() as agent:
         env = dict(os.environ, HEARTH_SERVER=f"unix:{agent.run}")
@@ -137,5 +251,7 @@ def a_full_file_system_answers_507_until_there_is_room():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-main(a_live_store_is_checked_copied_and_taken_in_elsewhere, damage_is_found_by_check_and_put_aside,
+main(a_live_store_is_checked_copied_and_taken_in_elsewhere, a_part_of_any_size_goes_out_and_comes_in,
+     who_reads_or_sends_slowly_holds_nothing_up, a_part_that_may_not_come_is_refused_with_the_reason,
+     damage_is_found_by_check_and_put_aside,
      a_second_agent_is_told_who_has_the_store, a_full_file_system_answers_507_until_there_is_room)

@@ -406,10 +406,56 @@ static void a_commit_is_one_write(void **state)
 	remove_tree(f.dir);
 }
 
+/* So many uploads of one record, then how often an opening reads. */
+static uint64_t reads_of_opening(unsigned uploads)
+{
+	struct profile *list[500];
+	struct fixture f;
+
+	fixture_init(&f, &storage_sqlite);
+	for (unsigned i = 0; i < uploads; i++) {
+		struct maker m;
+		char text[16];
+
+		(void)snprintf(text, sizeof(text), "id-%u", i);
+		maker_init(&m, 1000, i + 1);
+		maker_upload(&m, text);
+		maker_cursor(&m, 0, i + 1);
+		maker_series(&m, PROFILE_KIND_CPU, "service=a");
+		maker_record(&m, "main", T0, 1, 1, 1);
+		list[i] = maker_finish(&m);
+	}
+	assert_int_equal(
+	    storage_put(f.store, (const struct profile *const *)list, uploads, NULL, NULL), 0);
+	for (unsigned i = 0; i < uploads; i++)
+		profile_free(list[i]);
+	fixture_close(&f);
+	disk_fail(DISK_READ, 0, false, 0);
+	fixture_open(&f);
+	uint64_t reads = disk_calls();
+	uint64_t position = 0;
+	uint8_t runtime_id[16];
+
+	instance_id(uploads, runtime_id);
+	assert_int_equal(storage_cursor(f.store, runtime_id, 0, &position, NULL), 0);
+	assert_int_equal(position, uploads);
+	fixture_close(&f);
+	remove_tree(f.dir);
+	return reads;
+}
+
+static void opening_reads_no_more_for_more_uploads_and_processes(void **state)
+{
+	(void)state;
+	/* A level of a tree more is a read more. */
+	assert_in_range(reads_of_opening(500), 1, reads_of_opening(5) + 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_commit_is_one_write),
+	    cmocka_unit_test(opening_reads_no_more_for_more_uploads_and_processes),
 	    cmocka_unit_test(what_was_acknowledged_outlives_the_power),
 	    cmocka_unit_test(a_failed_write_loses_nothing_acknowledged),
 	    cmocka_unit_test(a_full_disk_loses_nothing_acknowledged),

@@ -491,14 +491,14 @@ static void a_reader_cannot_grow_the_wal(void **state)
 
 /* ---- uploads ---- */
 
-static int put_upload(int64_t time_ns)
+static int put_upload_of(const char *upload_id, int64_t time_ns, int64_t arrived_ns)
 {
 	struct maker m;
 	int result = -1;
 
 	maker_init(&m, 1000, 0);
-	maker_span(&m, time_ns, time_ns, time_ns);
-	maker_upload(&m, "upload-1");
+	maker_span(&m, time_ns, time_ns, arrived_ns);
+	maker_upload(&m, upload_id);
 	maker_series(&m, PROFILE_KIND_CPU, "service=a");
 	maker_record(&m, "main", time_ns, 1, 1, 1);
 	struct profile *p = maker_finish(&m);
@@ -509,7 +509,11 @@ static int put_upload(int64_t time_ns)
 	return result;
 }
 
-/* The budget takes the file that an id stands in; the id counts for its day all the same. */
+static int put_upload(int64_t time_ns)
+{
+	return put_upload_of("upload-1", time_ns, time_ns);
+}
+
 static void an_upload_id_outlives_its_file(void **state)
 {
 	(void)state;
@@ -527,6 +531,62 @@ static void an_upload_id_outlives_its_file(void **state)
 	fixture_maintain(&f, T0 + SECONDS(7300));
 	fixture_reopen(&f);
 	assert_int_equal(put_upload(T0 + SECONDS(2)), STORAGE_DUPLICATE);
+}
+
+/* It came days after what it tells of: its file's time is over at once, its id's is not. */
+static void a_late_uploads_id_outlives_its_file(void **state)
+{
+	const int64_t now_ns = T0 + SECONDS(3 * 86400);
+
+	(void)state;
+	f.options.l0_age_ns = SECONDS(86400);
+	fixture_close(&f);
+	fixture_open(&f);
+	assert_int_equal(put_upload_of("late", T0, now_ns), STORAGE_STORED);
+	fixture_put(&f, cpu_at(now_ns, "main", 1));
+	/* Also when it goes before anybody asked for its ids. */
+	fixture_reopen(&f);
+	fixture_maintain(&f, now_ns + SECONDS(60));
+	assert_false(is_there(L0_FILE));
+	assert_int_equal(put_upload_of("late", T0, now_ns + SECONDS(61)), STORAGE_DUPLICATE);
+	fixture_reopen(&f);
+	assert_int_equal(put_upload_of("late", T0, now_ns + SECONDS(62)), STORAGE_DUPLICATE);
+}
+
+/* Of files of other hours than that of the upload that is sent again, closed or left by a crash. */
+static void the_first_upload_after_a_start_knows_all_of_before(void **state)
+{
+	const int64_t later_ns = T0 + SECONDS(5 * 3600);
+
+	(void)state;
+	assert_int_equal(put_upload_of("a", T0, T0), STORAGE_STORED);
+	assert_int_equal(put_upload_of("b", T0 + SECONDS(3600), T0 + SECONDS(3600)),
+			 STORAGE_STORED);
+	fixture_reopen(&f);
+	assert_int_equal(put_upload_of("a", later_ns, later_ns), STORAGE_DUPLICATE);
+	fixture_kill(&f);
+	assert_int_equal(put_upload_of("b", later_ns, later_ns), STORAGE_DUPLICATE);
+	fixture_reopen(&f);
+	fixture_put(&f, cpu_at(later_ns, "main", 1));
+	assert_int_equal(put_upload_of("a", later_ns, later_ns), STORAGE_DUPLICATE);
+	assert_int_equal(put_upload_of("c", later_ns, later_ns), STORAGE_STORED);
+}
+
+/* It goes aside when they are asked for, and keeps no other upload out. */
+static void a_damaged_file_keeps_no_upload_out(void **state)
+{
+	int64_t later_ns = T0 + SECONDS(2 * 3600);
+
+	(void)state;
+	assert_int_equal(put_upload_of("lost", T0, T0), STORAGE_STORED);
+	assert_int_equal(put_upload_of("there", later_ns, later_ns), STORAGE_STORED);
+	fixture_close(&f);
+	execute(L0_FILE, "PRAGMA writable_schema=ON;"
+			 "UPDATE sqlite_schema SET rootpage = 1 WHERE name = 'upload'");
+	fixture_open(&f);
+	assert_int_equal(put_upload_of("new", later_ns, later_ns), STORAGE_STORED);
+	assert_true(is_there(L0_FILE ".damaged-1"));
+	assert_int_equal(put_upload_of("there", later_ns, later_ns), STORAGE_DUPLICATE);
 }
 
 /* ---- schemas of before ---- */
@@ -793,6 +853,9 @@ int main(void)
 	    CASE(the_wal_stays_bounded),
 	    CASE(a_reader_cannot_grow_the_wal),
 	    CASE(an_upload_id_outlives_its_file),
+	    CASE(a_late_uploads_id_outlives_its_file),
+	    CASE(the_first_upload_after_a_start_knows_all_of_before),
+	    CASE(a_damaged_file_keeps_no_upload_out),
 	    CASE(a_file_of_the_first_schema_is_migrated),
 	    CASE(a_second_writer_is_refused),
 	    CASE(what_is_no_database_is_put_aside),

@@ -145,27 +145,49 @@ static void a_damaged_table_is_as_none_until_it_is_put_again(void **state)
 	assert_int_equal(get(1), TABLE_MAX);
 }
 
+static int take_in(const void *bytes, size_t len)
+{
+	struct storage_incoming *incoming;
+	struct err err = {0};
+
+	assert_int_equal(storage_incoming_open(f.reader, FILE_NAME, 0, &incoming, NULL), 0);
+	assert_int_equal(storage_incoming_add(incoming, bytes, len, NULL), 0);
+	int rc = storage_incoming_check(incoming, &err);
+
+	if (!rc)
+		rc = storage_adopt(f.store, incoming, &err);
+	if (rc && rc != -EINVAL)
+		fail_msg("taking in: %s", err.message);
+	storage_incoming_close(incoming);
+	return rc;
+}
+
 static void another_stores_tables_are_taken_in(void **state)
 {
-	struct err err = {0};
-	void *bytes;
-	size_t len;
+	uint64_t len;
+	int fd;
 
 	(void)state;
 	for (uint8_t i = 1; i <= 3; i++)
 		put(i, i, 1000);
-	assert_int_equal(storage_copy(f.reader, FILE_NAME, &bytes, &len, NULL), 0);
+	for (uint8_t i = 4; i < 30; i++) /* more than one transaction takes */
+		put(i, i, TABLE_MAX);
+	assert_int_equal(storage_copy(f.reader, FILE_NAME, &fd, &len, NULL), 0);
+	char *bytes = malloc(len);
+
+	assert_int_equal(fd_read_all(fd, bytes, len), 0);
+	fd_close(&fd);
 	fixture_release(&f);
 	fixture_init(&f, &storage_sqlite);
 	put(3, 9, 500);
-	if (storage_adopt(f.store, FILE_NAME, bytes, len, &err))
-		fail_msg("adopt: %s", err.message);
+	assert_int_equal(take_in(bytes, len), 0);
 	assert_int_equal(get(1), 1000);
 	assert_int_equal(get(2), 1000);
 	assert_int_equal(get(3), 500); /* its own stays */
-	memset((char *)bytes + 100, 0x5a, 1000);
-	assert_int_equal(storage_adopt(f.store, FILE_NAME, bytes, len, NULL), -EINVAL);
-	assert_false(is_there(".adopted"));
+	for (uint8_t i = 4; i < 30; i++)
+		assert_int_equal(get(i), TABLE_MAX);
+	memset(bytes + 100, 0x5a, 1000);
+	assert_int_equal(take_in(bytes, len), -EINVAL);
 	assert_int_equal(get(1), 1000);
 	free(bytes);
 }

@@ -9,11 +9,13 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "tests/support/store.h"
 
 #define READERS 8
@@ -93,6 +95,58 @@ static bool ask(struct storage_reader *reader, int kind)
 	return true;
 }
 
+static int first_part(void *arg, const struct storage_part *part)
+{
+	(void)snprintf(arg, 40, "%s", part->name);
+	return 1;
+}
+
+/* Of one moment: what the file says of itself is what it has. */
+static bool is_consistent(unsigned char *bytes, uint64_t len)
+{
+	sqlite3_stmt *stmt = NULL;
+	bool good = false;
+	sqlite3 *db;
+
+	bytes[18] = bytes[19] = 1; /* no WAL, which a database in memory cannot have */
+	if (sqlite3_open(":memory:", &db) ||
+	    sqlite3_deserialize(db, "main", bytes, (int64_t)len, (int64_t)len,
+				SQLITE_DESERIALIZE_READONLY) ||
+	    sqlite3_prepare_v2(db,
+			       "SELECT (SELECT sum(records) FROM block) = records,"
+			       " (SELECT * FROM pragma_integrity_check) = 'ok' FROM meta",
+			       -1, &stmt, NULL))
+		(void)fprintf(stderr, "a copy: %s\n", sqlite3_errmsg(db));
+	else if (sqlite3_step(stmt) == SQLITE_ROW)
+		good = sqlite3_column_int(stmt, 0) && sqlite3_column_int(stmt, 1);
+	(void)sqlite3_finalize(stmt);
+	(void)sqlite3_close(db);
+	return good;
+}
+
+static bool copy(struct storage_reader *reader)
+{
+	unsigned char *bytes CLEANUP(cleanup_free) = NULL;
+	char name[40] = "";
+	struct err err = {0};
+	uint64_t len = 0;
+	int fd CLOSING = -1;
+
+	if (storage_parts(reader, first_part, name, NULL) != 1 || name[1] != '0')
+		return true; /* a store without files, or without any yet */
+	int rc = storage_copy(reader, name, &fd, &len, &err);
+
+	if (rc == -EAGAIN)
+		return true;
+	bytes = rc ? NULL : malloc(len);
+	if (!rc)
+		rc = bytes ? fd_read_all(fd, bytes, len) : -ENOMEM;
+	if (!rc && is_consistent(bytes, len))
+		return true;
+	(void)fprintf(stderr, "a copy of %s: %d (%s)\n", name, rc, err.message);
+	return false;
+}
+
 static void *reading(void *arg)
 {
 	struct storage_reader *reader;
@@ -104,7 +158,7 @@ static void *reading(void *arg)
 	}
 	for (int i = 0; (i < ASKS_MAX || getenv("HEARTH_SECONDS")) && !atomic_load(&shared.over);
 	     i++)
-		if (!ask(reader, (kind + i) % 3))
+		if (!ask(reader, (kind + i) % 3) || (i % 16 == kind && !copy(reader)))
 			atomic_fetch_add(&shared.wrong, 1);
 	if (!ask(reader, kind % 3))
 		atomic_fetch_add(&shared.wrong, 1);

@@ -177,7 +177,7 @@ class Agent:
         except socket.timeout:
             return None
         with peer:
-            peer.settimeout(timeout)
+            peer.settimeout(20)  # one call connects and sends, however long it is kept from going on in between
             raw, control, flags, _ = peer.recvmsg(8192, socket.CMSG_SPACE(4 * 253))
         if not raw:
             return self.accept(timeout)

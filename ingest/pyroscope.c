@@ -120,6 +120,16 @@ static int name_read(struct job *job)
 	return 0;
 }
 
+/* YYYYMMDD; as seconds it would be of 1970.  A parameter has no end but its length. */
+static bool is_day(struct str text)
+{
+	bool day = text.len == 8 && !memcmp(text.ptr, "20", 2);
+
+	for (size_t i = 0; day && i < text.len; i++)
+		day = text.ptr[i] >= '0' && text.ptr[i] <= '9';
+	return day;
+}
+
 static int time_read(struct job *job, const char *name, int64_t *ret_ns)
 {
 	struct str text = ingest_parameter(job->request, name);
@@ -128,8 +138,7 @@ static int time_read(struct job *job, const char *name, int64_t *ret_ns)
 
 	if (!text.len)
 		return 0;
-	/* YYYYMMDD; as seconds it would be of 1970. */
-	if (text.len == 8 && !memcmp(text.ptr, "20", 2) && strspn(text.ptr, "0123456789") >= 8) {
+	if (is_day(text)) {
 		int n = snprintf(day, sizeof(day), "%.4s-%.2s-%.2sT00:00:00Z", text.ptr,
 				 text.ptr + 4, text.ptr + 6);
 

@@ -5,9 +5,8 @@
  * A backend is one file that exports `const struct storage_backend storage_<name>` and one line in
  * backends.def; tests/contract/storage.c then runs against it.  The contract of each callback is
  * that of the function of the same name in storage.h; what stands here is only what a backend must
- * know beyond it.  No callback may be NULL but where it
- * says so.  A backend embeds `struct storage` and `struct
- * storage_reader` as the first members of its own; the front fills them in.
+ * know beyond it.  No callback may be NULL but where it says so.  A backend embeds `struct storage`
+ * and `struct storage_reader` as the first members of its own; the front fills them in.
  *
  * Callbacks from `open` to `reader_open` run on the writer thread, except reader_open, which any
  * thread may call at any time; those from `reader_close` on run on the thread that owns the reader.

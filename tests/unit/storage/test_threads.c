@@ -109,16 +109,23 @@ static bool is_consistent(unsigned char *bytes, uint64_t len)
 	sqlite3 *db;
 
 	bytes[18] = bytes[19] = 1; /* no WAL, which a database in memory cannot have */
+	/* A file is there before its first batch is. */
 	if (sqlite3_open(":memory:", &db) ||
 	    sqlite3_deserialize(db, "main", bytes, (int64_t)len, (int64_t)len,
 				SQLITE_DESERIALIZE_READONLY) ||
 	    sqlite3_prepare_v2(db,
-			       "SELECT (SELECT sum(records) FROM block) = records,"
-			       " (SELECT * FROM pragma_integrity_check) = 'ok' FROM meta",
+			       "SELECT (SELECT ifnull(sum(records), 0) FROM block), records,"
+			       " (SELECT * FROM pragma_integrity_check) FROM meta",
 			       -1, &stmt, NULL))
 		(void)fprintf(stderr, "a copy: %s\n", sqlite3_errmsg(db));
 	else if (sqlite3_step(stmt) == SQLITE_ROW)
-		good = sqlite3_column_int(stmt, 0) && sqlite3_column_int(stmt, 1);
+		good = sqlite3_column_int64(stmt, 0) == sqlite3_column_int64(stmt, 1) &&
+		       !strcmp((const char *)sqlite3_column_text(stmt, 2), "ok");
+	if (!good && stmt)
+		(void)fprintf(stderr, "a copy: %lld records of %lld, %s\n",
+			      (long long)sqlite3_column_int64(stmt, 0),
+			      (long long)sqlite3_column_int64(stmt, 1),
+			      (const char *)sqlite3_column_text(stmt, 2));
 	(void)sqlite3_finalize(stmt);
 	(void)sqlite3_close(db);
 	return good;

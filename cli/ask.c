@@ -236,7 +236,10 @@ static int ask_any(struct exchange *x)
 	curl_easy_cleanup(x->curl);
 	buf_release(&url);
 	if (x->failed)
-		return complain(EXIT_RUNTIME, "a file: %s", strerror(x->failed));
+		return complain(EXIT_RUNTIME, "%s: %s",
+				x->to >= 0 ? "what the agent sends cannot be written"
+					   : "what is sent to the agent cannot be read",
+				strerror(x->failed));
 	if (rc != CURLE_OK)
 		return complain(EXIT_NO_AGENT, "the agent at %s does not answer: %s",
 				x->place->socket[0] ? x->place->socket : x->place->url,

@@ -293,7 +293,7 @@ static int others_find(const struct job *job, uint32_t set, struct slots *others
 		uint32_t function = names->keys[skeleton_key(job->skeleton, node)].function;
 
 		if (node && of == set &&
-		    str_equal(intern_get(&names->strings, function), STR("[other]")))
+		    str_equal(intern_get(&names->strings, function), STR(STORAGE_OTHER)))
 			rc = slots_add(others, node_tag(skeleton_parent(job->skeleton, node)), i);
 	}
 	return rc;

@@ -332,7 +332,7 @@ static int import_entry(struct dict_import *im, struct fold_entry *e)
 	bool is_other = e->node >= nodes;
 	int rc = dict_import_node(im, is_other ? e->node - (uint32_t)nodes : e->node, &e->node);
 
-	return rc || !is_other ? rc : dict_import_child(im, e->node, STR("[other]"), &e->node);
+	return rc || !is_other ? rc : dict_import_child(im, e->node, STR(STORAGE_OTHER), &e->node);
 }
 
 /* Nodes get the numbers of here, in ascending order within a bucket. */

@@ -30,6 +30,7 @@ struct storage;
 struct storage_reader;
 
 #define STORAGE_NO_FLOOR 1001
+#define STORAGE_OTHER "[other]" /* a function's name */
 
 struct storage_options {
 	/* Retention; 0 means the default of each.  Files whose end is older go: 24 h, 7 d, 31 d. */
@@ -255,8 +256,8 @@ struct storage_segment {
 	const int64_t *sums;    /* of the column, by leaf */
 	const uint64_t *counts; /* samples behind each sum */
 	size_t leaves_count;
-	/* For want of room small stacks of some hours stand at "[other]", below the last of their
-	 * callers that was not small. */
+	/* For want of room small stacks of some hours stand at STORAGE_OTHER, below the last of
+	 * their callers that was not small. */
 	bool folded;
 	const struct hash128 *(*hashes)(void *tables);
 	void *tables;

@@ -380,3 +380,14 @@ int answer_segment(void *arg, const struct storage_segment *s)
 	}
 	return 0;
 }
+
+void text_fill(char *text, size_t from, size_t until)
+{
+	static unsigned random = 1;
+
+	for (; from < until; from++) {
+		random = random * 1103515245 + 12345;
+		text[from] = "abcdefghijklmnop"[random >> 20 & 15];
+	}
+	text[until] = '\0';
+}

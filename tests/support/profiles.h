@@ -76,4 +76,7 @@ int answer_segment(void *answer, const struct storage_segment *segment);
 /* "main;work;leaf" of a node; free it. */
 char *segment_stack(const struct storage_segment *segment, uint32_t node);
 
+/* Text that does not shrink, from here until there, and a zero. */
+void text_fill(char *text, size_t from, size_t until);
+
 #endif

@@ -34,18 +34,6 @@ static void shorten(void)
 	fixture_open(&f);
 }
 
-/* Text that does not shrink. */
-static void fill(char *name, size_t from, size_t until)
-{
-	static unsigned random = 1;
-
-	for (; from < until; from++) {
-		random = random * 1103515245 + 12345;
-		name[from] = "abcdefghijklmnop"[random >> 20 & 15];
-	}
-	name[until] = '\0';
-}
-
 static struct profile *storm(int hour)
 {
 	struct maker m;
@@ -60,7 +48,7 @@ static struct profile *storm(int hour)
 		size_t len = (size_t)sprintf(stack, "main;work;f%d_", i);
 
 		if (!hour)
-			fill(stack, len, sizeof(stack) - 1);
+			text_fill(stack, len, sizeof(stack) - 1);
 		maker_record(&m, stack, HOUR(hour), 1, 1, 0);
 	}
 	return maker_finish(&m);

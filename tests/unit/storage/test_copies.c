@@ -15,37 +15,19 @@
 
 #include "base/fd.h"
 #include "storage/sqlite_read.h"
-#include "tests/support/store.h"
+#include "tests/support/store_case.h"
 
 #define L0_FILE "l0/20260101T00.db"
 #define L1_FILE "l1/20260101.db"
 #define LATER (T0 + SECONDS(1000000))
 #define MB (UINT64_C(1) << 20)
 
-static struct fixture f;
 static struct hash128 id;
 
-static int setup(void **state)
+static int setup_series(void **state)
 {
-	(void)state;
-	fixture_init(&f, &storage_sqlite);
 	id = series_id(1000, PROFILE_KIND_CPU, "service=a");
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fixture_release(&f);
-	return 0;
-}
-
-static const char *path_of(const char *name)
-{
-	static char path[256];
-
-	(void)snprintf(path, sizeof(path), "%s/%s", f.dir, name);
-	return path;
+	return setup(state);
 }
 
 static void reopen_with(struct storage_options options)
@@ -396,20 +378,20 @@ static void a_damaged_part_is_not_copied_as_if_it_were_well(void **state)
 	expect_no_leftovers();
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define SERIES_CASE(name) cmocka_unit_test_setup_teardown(name, setup_series, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    CASE(a_copy_is_of_one_moment_and_holds_nothing_up),
-	    CASE(what_is_not_whole_is_not_taken_in),
-	    CASE(a_name_is_given_once),
-	    CASE(without_room_nothing_is_copied),
-	    CASE(more_than_the_store_may_have_does_not_come_in),
-	    CASE(what_a_crash_left_goes_at_the_start),
-	    CASE(a_copy_ends_when_the_writer_wants_the_wal),
-	    CASE(a_damaged_part_is_not_copied_as_if_it_were_well),
-	    CASE(a_part_of_any_size_goes_out_and_comes_in),
+	    SERIES_CASE(a_copy_is_of_one_moment_and_holds_nothing_up),
+	    SERIES_CASE(what_is_not_whole_is_not_taken_in),
+	    SERIES_CASE(a_name_is_given_once),
+	    SERIES_CASE(without_room_nothing_is_copied),
+	    SERIES_CASE(more_than_the_store_may_have_does_not_come_in),
+	    SERIES_CASE(what_a_crash_left_goes_at_the_start),
+	    SERIES_CASE(a_copy_ends_when_the_writer_wants_the_wal),
+	    SERIES_CASE(a_damaged_part_is_not_copied_as_if_it_were_well),
+	    SERIES_CASE(a_part_of_any_size_goes_out_and_comes_in),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

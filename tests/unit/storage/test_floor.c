@@ -22,15 +22,13 @@
 #include <unistd.h>
 
 #include "storage/sqlite_read.h"
-#include "tests/support/store.h"
+#include "tests/support/store_case.h"
 
 #define HOUR(n) (T0 + SECONDS(3600) * (n))
 #define LATER (T0 + SECONDS(1000000))
 #define HOURS 10
 #define READERS 3
 #define FLOOR_PERMILLE 500
-
-static struct fixture f;
 
 /* ---- the disk ---- */
 
@@ -113,27 +111,10 @@ static bool is_below_the_floor(void)
 	return free_bytes() < disk_bytes / 1000 * FLOOR_PERMILLE;
 }
 
-static int setup(void **state)
+static int setup_disk(void **state)
 {
-	(void)state;
 	disk_bytes = 0;
-	fixture_init(&f, &storage_sqlite);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fixture_release(&f);
-	return 0;
-}
-
-static const char *path_of(const char *name)
-{
-	static char path[256];
-
-	(void)snprintf(path, sizeof(path), "%s/%s", f.dir, name);
-	return path;
+	return setup(state);
 }
 
 static const char *hour_path(int hour, const char *suffix)
@@ -542,20 +523,20 @@ static void a_full_disk_goes_on_when_a_question_ends(void **state)
 	fixture_open(&f);
 }
 
-#define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define DISK_CASE(fn) cmocka_unit_test_setup_teardown(fn, setup_disk, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    CASE(a_floor_of_free_disk_is_kept),
-	    CASE(as_much_goes_as_has_to),
-	    CASE(idle_readers_cost_no_more_files),
-	    CASE(an_idle_reader_lets_go_of_what_is_too_old),
-	    CASE(a_question_costs_no_more_files),
-	    CASE(what_is_never_given_back_is_not_waited_for),
-	    CASE(a_full_disk_refuses_whole_puts_until_there_is_room),
-	    CASE(a_full_file_system_as_well),
-	    CASE(a_full_disk_goes_on_when_a_question_ends),
+	    DISK_CASE(a_floor_of_free_disk_is_kept),
+	    DISK_CASE(as_much_goes_as_has_to),
+	    DISK_CASE(idle_readers_cost_no_more_files),
+	    DISK_CASE(an_idle_reader_lets_go_of_what_is_too_old),
+	    DISK_CASE(a_question_costs_no_more_files),
+	    DISK_CASE(what_is_never_given_back_is_not_waited_for),
+	    DISK_CASE(a_full_disk_refuses_whole_puts_until_there_is_room),
+	    DISK_CASE(a_full_file_system_as_well),
+	    DISK_CASE(a_full_disk_goes_on_when_a_question_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

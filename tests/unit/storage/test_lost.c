@@ -8,25 +8,9 @@
 
 #include <stdio.h>
 
-#include "tests/support/store.h"
+#include "tests/support/store_case.h"
 
 #define HOUR(n) (T0 + SECONDS(3600) * (n))
-
-static struct fixture f;
-
-static int setup(void **state)
-{
-	(void)state;
-	fixture_init(&f, &storage_sqlite);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fixture_release(&f);
-	return 0;
-}
 
 /* One sample, and as much loss. */
 static void put_late(int64_t time_ns, int64_t arrived_ns)
@@ -219,8 +203,6 @@ static void lost_one_after_the_other_all_counts_once(void **state)
 	fixture_maintain(&f, HOUR(40));
 	expect(T0, HOUR(2), 4);
 }
-
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {

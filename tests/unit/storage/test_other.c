@@ -8,27 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tests/support/store.h"
+#include "tests/support/store_case.h"
 
 #define HOUR(n) (T0 + SECONDS(3600) * (n))
 #define SMALL_STACKS 2000
 #define SHARE (80 << 10) /* bytes of L2: more than an empty file, less than one with a storm */
-
-static struct fixture f;
-
-static int setup(void **state)
-{
-	(void)state;
-	fixture_init(&f, &storage_sqlite);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fixture_release(&f);
-	return 0;
-}
 
 static void maintain_until(int64_t from_ns, int64_t until_ns)
 {
@@ -43,18 +27,6 @@ static void reopen_short(void)
 	fixture_open(&f);
 }
 
-/* Text that does not shrink. */
-static void fill(char *name, size_t from, size_t until)
-{
-	static unsigned random = 1;
-
-	for (; from < until; from++) {
-		random = random * 1103515245 + 12345;
-		name[from] = "abcdefghijklmnop"[random >> 20 & 15];
-	}
-	name[until] = '\0';
-}
-
 /* A large stack, and many small ones with names of their own. */
 static struct profile *storm(const char *kind, int hour, int64_t time_ns)
 {
@@ -67,7 +39,7 @@ static struct profile *storm(const char *kind, int hour, int64_t time_ns)
 	for (int i = 0; i < SMALL_STACKS; i++) {
 		char stack[100];
 
-		fill(stack, (size_t)sprintf(stack, "main;work;f%d_%d_", hour, i), 80);
+		text_fill(stack, (size_t)sprintf(stack, "main;work;f%d_%d_", hour, i), 80);
 		maker_record(&m, stack, time_ns, 1, 1);
 	}
 	return maker_finish(&m);
@@ -264,7 +236,7 @@ static void names_without_end_are_folded(void **state)
 		maker_series_of(&m, SUMS, "service=a");
 		maker_record(&m, "main;hot", at, 1, 1000);
 		do {
-			fill(stack, (size_t)sprintf(stack, "main;work;f%d_", i), NAME_BYTES);
+			text_fill(stack, (size_t)sprintf(stack, "main;work;f%d_", i), NAME_BYTES);
 			maker_record(&m, stack, at, 1, 1);
 		} while (++i % 1000);
 		fixture_put(&f, maker_finish(&m));
@@ -277,13 +249,9 @@ static void names_without_end_are_folded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup_teardown(small_stacks_go_when_l2_has_its_share, setup, teardown),
-	    cmocka_unit_test_setup_teardown(what_comes_late_is_added, setup, teardown),
-	    cmocka_unit_test_setup_teardown(the_last_snapshot_of_a_gauge_counts, setup, teardown),
-	    cmocka_unit_test_setup_teardown(earlier_snapshots_weigh_nothing, setup, teardown),
-	    cmocka_unit_test_setup_teardown(where_values_are_nothing_samples_decide, setup,
-					    teardown),
-	    cmocka_unit_test_setup_teardown(names_without_end_are_folded, setup, teardown),
+	    CASE(small_stacks_go_when_l2_has_its_share),   CASE(what_comes_late_is_added),
+	    CASE(the_last_snapshot_of_a_gauge_counts),     CASE(earlier_snapshots_weigh_nothing),
+	    CASE(where_values_are_nothing_samples_decide), CASE(names_without_end_are_folded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

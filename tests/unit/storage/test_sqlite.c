@@ -14,35 +14,11 @@
 #include "base/fd.h"
 #include "storage/sqlite_read.h"
 #include "storage/sqlite_wal.h"
-#include "tests/support/store.h"
+#include "tests/support/store_case.h"
 
 #define LATER (T0 + SECONDS(1000000))
 #define L0_FILE "l0/20260101T00.db"
 #define L1_FILE "l1/20260101.db"
-
-static struct fixture f;
-
-static int setup(void **state)
-{
-	(void)state;
-	fixture_init(&f, &storage_sqlite);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fixture_release(&f);
-	return 0;
-}
-
-static const char *path_of(const char *name)
-{
-	static char path[256];
-
-	(void)snprintf(path, sizeof(path), "%s/%s", f.dir, name);
-	return path;
-}
 
 static bool is_there(const char *name)
 {
@@ -833,8 +809,6 @@ static void a_file_of_a_newer_release_is_left_alone(void **state)
 	profile_free(p);
 	assert_int_equal(count_of(L0_FILE, "PRAGMA user_version"), 99);
 }
-
-#define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
 {

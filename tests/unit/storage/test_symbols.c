@@ -10,38 +10,14 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "tests/support/store.h"
+#include "tests/support/store_case.h"
 
 #define FILE_NAME "symbols.db"
 #define TABLE_MAX 400000
 
-static struct fixture f;
-
-static int setup(void **state)
+static bool is_there(const char *name)
 {
-	(void)state;
-	fixture_init(&f, &storage_sqlite);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fixture_release(&f);
-	return 0;
-}
-
-static const char *path_of(const char *suffix)
-{
-	static char path[256];
-
-	(void)snprintf(path, sizeof(path), "%s/" FILE_NAME "%s", f.dir, suffix);
-	return path;
-}
-
-static bool is_there(const char *suffix)
-{
-	return !access(path_of(suffix), F_OK);
+	return !access(path_of(name), F_OK);
 }
 
 /* A table that does not compress; another seed, another table. */
@@ -78,7 +54,7 @@ static size_t get(uint8_t build)
 static void overwrite(off_t at, size_t len)
 {
 	static uint8_t noise[1 << 20];
-	int fd CLOSING = open(path_of(""), O_WRONLY | O_CLOEXEC);
+	int fd CLOSING = open(path_of(FILE_NAME), O_WRONLY | O_CLOEXEC);
 
 	memset(noise, 0x5a, sizeof(noise));
 	assert_true(fd >= 0 && len <= sizeof(noise));
@@ -118,14 +94,14 @@ static void a_damaged_file_is_put_aside_by_what_meets_it(void **state)
 	fixture_open(&f);
 	assert_int_equal(get(1), 0);
 	fixture_maintain(&f, T0);
-	assert_true(is_there(".damaged-1"));
+	assert_true(is_there(FILE_NAME ".damaged-1"));
 	put(1, 1, 1000);
 	assert_int_equal(get(1), 1000);
 	fixture_close(&f);
 	overwrite(0, 4096);
 	fixture_open(&f);
 	put(2, 2, 2000); /* the writer meets it */
-	assert_true(is_there(".damaged-2"));
+	assert_true(is_there(FILE_NAME ".damaged-2"));
 	assert_int_equal(get(2), 2000);
 	assert_int_equal(get(1), 0);
 }
@@ -137,7 +113,7 @@ static void a_damaged_table_is_as_none_until_it_is_put_again(void **state)
 	(void)state;
 	put(1, 1, TABLE_MAX);
 	fixture_close(&f);
-	assert_int_equal(stat(path_of(""), &st), 0);
+	assert_int_equal(stat(path_of(FILE_NAME), &st), 0);
 	overwrite(st.st_size - 100 * 1024, 50 * 1024);
 	fixture_open(&f);
 	assert_int_equal(get(1), 0);
@@ -191,8 +167,6 @@ static void another_stores_tables_are_taken_in(void **state)
 	assert_int_equal(get(1), 1000);
 	free(bytes);
 }
-
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
